@@ -1,0 +1,43 @@
+// The commands of the program, one file each. Each returns the exit code; mistakes are thrown.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "config/config.h"
+
+namespace gaggle {
+
+// Options that several commands share.
+struct CommandOptions {
+  bool dry_run = false;      // load and check everything, print the plan, start nothing
+  bool accept_base = false;  // write to a registry whose base has other contents
+  bool retry = false;        // take up items that were set aside
+};
+
+Exit command_experts(const Config& config, const CommandOptions& options);
+Exit command_gates(const Config& config, const CommandOptions& options);
+Exit command_eval(const Config& config, const CommandOptions& options);
+Exit command_generate(const Config& config, const std::string& prompt);
+
+struct DataShowOptions {
+  std::string task, split = "train";
+  bool jsonl = false;        // {"id","input_ids","target_ids"} per row, else a readable page
+  int64_t rows = 0;          // 0: all
+};
+Exit command_data_show(const Config& config, const DataShowOptions& options);
+
+struct RegistryOptions {
+  std::string action;                    // ls | show | verify | import | export | collect | rm
+  std::filesystem::path registry;        // --registry, default "registry"
+  std::vector<std::string> arguments;    // names or folders
+  std::string base;                      // --base: model path; imported experts are checked against it
+  std::string to;                        // --to: where export writes
+  std::string name;                      // --name: of an import of one folder
+  bool accept_base = false;
+};
+Exit command_registry(const RegistryOptions& options);
+
+}  // namespace gaggle

@@ -1,0 +1,29 @@
+// What a run reads: base model, tokenizer, tasks as tokens. Checked whole before anything is written.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "data/tokens.h"
+#include "formats/checkpoint.h"
+#include "model/base_model.h"
+#include "registry/registry.h"
+#include "text/tokenizer.h"
+
+namespace gaggle {
+
+struct Inputs {
+  std::unique_ptr<ModelCheckpoint> checkpoint;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::vector<TokenTask> tasks;       // in name order
+};
+
+// Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows);
+TokenTask load_one_task(const Config& config, const Tokenizer& tokenizer, const std::string& path);
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device);
+BaseFingerprint fingerprint_of(const BaseModel& base);
+
+}  // namespace gaggle

@@ -1,0 +1,4 @@
+// gaggle: the command line.
+#include <cstdio>
+
+int main() { std::puts("gaggle"); }

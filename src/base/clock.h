@@ -1,0 +1,17 @@
+// Time for people and for deadlines. No result of training ever depends on it.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace gaggle {
+
+// Seconds on this host's monotonic clock.
+inline double monotonic_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// "2026-11-21T20:15:03Z"
+std::string utc_now();
+
+}  // namespace gaggle

@@ -1,0 +1,44 @@
+// Errors of two kinds: the user's (exit code 2, a sentence that says what to do) and our own (a broken assumption).
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace gaggle {
+
+// Exit codes of the program; what each promises stands in docs/architecture.md.
+enum class Exit { done = 0, failed = 1, bad_input = 2, some_set_aside = 3, stopped = 4, resumable = 75 };
+
+// The user's mistake: bad command line, config or input file. The message names file:line or the option,
+// what was expected, and what to do. Thrown before anything is written.
+struct UserError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class... Args>
+[[noreturn]] void user_error(fmt::format_string<Args...> format, Args&&... args) {
+  throw UserError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+// A failure of the surroundings (disk, network, another process): worth a retry, exit code 1.
+struct SystemError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+template <class... Args>
+[[noreturn]] void system_error(fmt::format_string<Args...> format, Args&&... args) {
+  throw SystemError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+[[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& why);
+
+}  // namespace gaggle
+
+// An assumption of our own code; stays on in release builds. Throws std::logic_error.
+#define GAGGLE_CHECK(condition, ...)                                                           \
+  do {                                                                                         \
+    if (!(condition))                                                                          \
+      ::gaggle::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));   \
+  } while (false)

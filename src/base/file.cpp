@@ -1,0 +1,122 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+std::string reason() { return std::strerror(errno); }
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file || fs::is_directory(path)) user_error("{}: cannot be read ({})", path.string(), reason());
+  std::string bytes(static_cast<size_t>(file.tellg()), '\0');
+  file.seekg(0);
+  if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())))
+    user_error("{}: cannot be read to its end", path.string());
+  return bytes;
+}
+
+void write_file_durable(const fs::path& path, std::string_view bytes) {
+  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  if (file.fd < 0) system_error("{}: cannot be written ({})", path.string(), reason());
+  while (!bytes.empty()) {
+    ssize_t written = ::write(file.fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) system_error("{}: cannot be written ({})", path.string(), reason());
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  if (::fsync(file.fd) != 0) system_error("{}: fsync failed ({})", path.string(), reason());
+}
+
+void write_file_atomic(const fs::path& path, std::string_view bytes) {
+  fs::path beside = path;
+  beside += fmt::format(".{}.part", ::getpid());
+  write_file_durable(beside, bytes);
+  std::error_code failed;
+  fs::rename(beside, path, failed);
+  if (failed) {
+    fs::remove(beside);
+    system_error("{}: cannot be renamed into place ({})", path.string(), failed.message());
+  }
+  fsync_folder(path.parent_path());
+}
+
+void fsync_folder(const fs::path& folder) {
+  Descriptor opened{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (opened.fd < 0) system_error("{}: cannot be opened ({})", folder.string(), reason());
+  if (::fsync(opened.fd) != 0 && errno != EINVAL) system_error("{}: fsync failed ({})", folder.string(), reason());
+}
+
+void fsync_tree(const fs::path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_directory()) fsync_folder(entry.path());
+  fsync_folder(folder);
+}
+
+void require_writable(const fs::path& folder, std::string_view option) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed || ::access(folder.c_str(), W_OK | X_OK) != 0)
+    user_error("{}: the folder {} cannot be written to ({}); name another one", option, folder.string(),
+               failed ? failed.message() : reason());
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  if (is_network_folder(path)) {
+    copy_ = read_file(path);
+    bytes_ = std::as_bytes(std::span(copy_));
+    return;
+  }
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat info {};
+  if (file.fd < 0 || ::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode))
+    user_error("{}: cannot be read ({})", path.string(), file.fd < 0 ? reason() : "not a file");
+  if (info.st_size == 0) return;
+  void* start = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (start == MAP_FAILED) user_error("{}: cannot be mapped ({})", path.string(), reason());
+  bytes_ = {static_cast<const std::byte*>(start), static_cast<size_t>(info.st_size)};
+  mapped_ = true;
+}
+
+MappedFile::~MappedFile() {
+  if (mapped_) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+bool is_network_folder(const fs::path& path) {
+  struct statfs info {};
+  if (::statfs(path.c_str(), &info) != 0) return false;
+  switch (static_cast<unsigned long>(info.f_type)) {
+    case 0x6969:       // NFS
+    case 0x0BD00BD0:   // Lustre
+    case 0x47504653:   // GPFS
+    case 0x19830326:   // BeeGFS
+    case 0x00C36400:   // Ceph
+    case 0xFF534D42:   // CIFS
+    case 0xFE534D42:   // SMB2
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace gaggle

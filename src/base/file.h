@@ -1,0 +1,49 @@
+// Files that are there whole or not at all, and reading them back.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace gaggle {
+
+namespace fs = std::filesystem;
+
+// The whole file. Throws UserError if it cannot be read.
+std::string read_file(const fs::path& path);
+
+// Writes beside, fsyncs, renames onto `path`, fsyncs the folder. Readers see the old file or the new one.
+// Throws SystemError with the path and the system's reason.
+void write_file_atomic(const fs::path& path, std::string_view bytes);
+
+// Writes and fsyncs in place: for files in a staging folder that nobody reads before the folder is renamed.
+void write_file_durable(const fs::path& path, std::string_view bytes);
+
+void fsync_folder(const fs::path& folder);
+void fsync_tree(const fs::path& folder);
+
+// Creates `folder` and checks that files can be made in it. Throws UserError naming `option` if not.
+void require_writable(const fs::path& folder, std::string_view option);
+
+// A read-only mapping of a whole file; on network file systems the file is read into memory instead.
+class MappedFile {
+ public:
+  explicit MappedFile(const fs::path& path);  // throws UserError
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return bytes_; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  std::span<const std::byte> bytes_;
+  std::string copy_;
+  bool mapped_ = false;
+};
+
+bool is_network_folder(const fs::path& path);
+
+}  // namespace gaggle

@@ -1,0 +1,88 @@
+#include "base/table.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+// Width on the terminal: code points, not bytes.
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+bool looks_like_number(const std::string& text) {
+  return !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) || text == "-" ||
+                           (text.size() > 1 && (text[0] == '-' || text[0] == '+') &&
+                            std::isdigit(static_cast<unsigned char>(text[1]))));
+}
+
+std::string scaled(double value, const char* unit_suffix) {
+  static constexpr const char* prefixes[] = {"", "k", "M", "G", "T", "P"};
+  int power = 0;
+  while (std::abs(value) >= 999.5 && power < 5) {
+    value /= 1000;
+    ++power;
+  }
+  return power == 0 ? fmt::format("{:.0f} {}", value, unit_suffix)
+                    : fmt::format("{:.{}f} {}{}", value, value < 10 ? 2 : value < 100 ? 1 : 0, prefixes[power], unit_suffix);
+}
+
+}  // namespace
+
+Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+
+void Table::add(std::vector<std::string> row) {
+  GAGGLE_CHECK(row.size() == rows_[0].size(), "a row of {} cells in a table of {}", row.size(), rows_[0].size());
+  rows_.push_back(std::move(row));
+}
+
+std::string Table::text() const {
+  const size_t columns = rows_[0].size();
+  std::vector<size_t> widths(columns, 0);
+  std::vector<bool> numeric(columns, rows_.size() > 1);
+  for (size_t i = 0; i < rows_.size(); ++i)
+    for (size_t j = 0; j < columns; ++j) {
+      widths[j] = std::max(widths[j], width_of(rows_[i][j]));
+      if (i > 0 && !rows_[i][j].empty() && !looks_like_number(rows_[i][j])) numeric[j] = false;
+    }
+  std::string text;
+  for (const auto& row : rows_) {
+    std::string line;
+    for (size_t j = 0; j < columns; ++j) {
+      const std::string space(widths[j] - width_of(row[j]), ' ');
+      line += numeric[j] ? space + row[j] : row[j] + space;
+      if (j + 1 < columns) line += "  ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string with_commas(int64_t number) {
+  std::string digits = std::to_string(std::abs(number));
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
+  return (number < 0 ? "-" : "") + digits;
+}
+
+std::string bytes_text(uint64_t bytes) { return scaled(static_cast<double>(bytes), "B"); }
+
+std::string count_text(double count) {
+  std::string text = scaled(count, "");
+  text.erase(text.find_last_not_of(' ') + 1);
+  return text;
+}
+
+std::string time_text(double seconds) {
+  const auto s = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
+  if (s >= 86400) return fmt::format("{} d {} h", s / 86400, s % 86400 / 3600);
+  if (s >= 3600) return fmt::format("{}:{:02}:{:02}", s / 3600, s % 3600 / 60, s % 60);
+  return fmt::format("{}:{:02}", s / 60, s % 60);
+}
+
+}  // namespace gaggle

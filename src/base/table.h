@@ -1,0 +1,26 @@
+// Small aligned tables and numbers with units, for the terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+// Columns are aligned by what stands in them: numbers to the right, words to the left; two spaces between.
+class Table {
+ public:
+  explicit Table(std::vector<std::string> header);
+  void add(std::vector<std::string> row);  // as many cells as the header
+  std::string text() const;                // ends with a newline
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string with_commas(int64_t number);  // 1234567 → "1,234,567"
+std::string bytes_text(uint64_t bytes);   // "1.2 GB" (powers of 1000)
+std::string count_text(double count);     // "134.5 M"
+std::string time_text(double seconds);    // "0:21", "1:02:09", "3 d 4 h"
+
+}  // namespace gaggle

@@ -1,0 +1,21 @@
+// TOML file + includes + command-line overrides → Config. All mistakes are reported at once.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace gaggle {
+
+// Reads `file`, what it includes (`include = "base.toml"`, relative to the including file, the includer wins),
+// then the overrides "section.key=value" (value: TOML, or a bare string). Paths in a file are relative to that
+// file; paths in overrides to the working folder. Unknown and mistyped keys, values out of range: one UserError
+// that lists all of them, each with file:line:column or the option and the nearest valid key.
+Config read_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+
+// The resolved config as TOML that reads back to the same Config; every key with its help, unit and origin.
+std::string print_config(const Config& config);
+
+}  // namespace gaggle

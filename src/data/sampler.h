@@ -1,0 +1,40 @@
+// Which row comes next: a pure function of (seed, task, global index), no state but the step.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/rows.h"
+#include "data/tokens.h"
+
+namespace gaggle {
+
+// One task: one keyed permutation of its n rows per epoch.
+class RowSampler {
+ public:
+  RowSampler(uint64_t seed, std::string_view task, int64_t n);
+  int64_t row(int64_t global_index);  // in [0, n)
+
+ private:
+  uint64_t seed_, task_;
+  int64_t n_, epoch_ = -1;
+  std::vector<int64_t> order_;
+};
+
+// A member of an effective batch: its place in the global order, its task (member of the segment) and row.
+struct Sample {
+  int64_t global_index = 0;
+  int task = 0;
+  const TokenRow* row = nullptr;
+};
+
+// The samples of lane l of `lanes`: [l*n/lanes, (l+1)*n/lanes) of the batch's n.
+std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane, int64_t lanes);
+
+// A lane cut into micro-batches: by (length, global index), cut at `token_budget` rows (at least one sample each);
+// inside one, samples lie by (task, length, global index). A sequence feeds input+target without the last token;
+// every target token is scored. weight(sample) is d loss / d nll of each of its target tokens.
+std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
+                                    const std::vector<float>& weight_by_position_in_lane);
+
+}  // namespace gaggle

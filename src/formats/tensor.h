@@ -1,0 +1,40 @@
+// A tensor in a file: name, type, shape, bytes. No Torch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
+
+size_t size_of(DType dtype);          // bytes per value
+std::string name_of(DType dtype);     // as safetensors spells it: "F32", "BF16", …
+
+// A view: whoever holds the file keeps the bytes alive.
+struct TensorView {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+  int64_t count() const;              // product of the shape
+};
+
+// An owned tensor.
+struct NamedTensor {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;
+  TensorView view() const { return {name, dtype, shape, bytes}; }
+};
+
+// f16/bf16/f32/f64 → fp32, values.size() == tensor.count(). Throws UserError for integer types.
+void to_float(const TensorView& tensor, std::span<float> values);
+// fp32 → f32/f16/bf16 (round to nearest even).
+NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype);
+
+}  // namespace gaggle

@@ -1,0 +1,38 @@
+// The one operation: y[t] += scale_s · g[t] · B_s (A_s x[t]) for the rows t of segment s, forward and backward.
+// x, y, A, B may be fp64, fp32 or bf16 (all alike); gradients of parameters are added in fp32 (fp64 for fp64).
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <span>
+
+#include "base/rows.h"
+
+namespace gaggle {
+
+struct LowRank {
+  at::Tensor a;       // [r, d_in]; undefined: the member is absent at this site
+  at::Tensor b;       // [d_out, r]
+  double scale = 1;
+  at::Tensor gate;    // v [d_in] fp32 (fp64): g[t] = σ(v·x[t]); undefined: g = 1
+};
+
+// Where gradients are added; an undefined tensor is not wanted.
+struct LowRankGrad {
+  at::Tensor a;       // [r, d_in]
+  at::Tensor b;       // [d_out, r]
+  at::Tensor gate;    // [d_in]
+};
+
+// y [T, d_out] += …, in place. x [T, d_in]. members[segment.member] belongs to the segment.
+void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<const Segment> segments,
+                               std::span<const LowRank> members);
+
+// dx [T, d_in] += …, in place, and parameter gradients into `grads` (same indexing as members):
+//   h = A x, e = Bᵀ dy: dB = scale dyᵀ(g∘h), dA = scale (g∘e)ᵀ x, dg = scale <e,h>, dx += scale (g∘e) A,
+//   dv = Σ dg g(1-g) x, dx += dg g(1-g) v.
+void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx,
+                                std::span<const Segment> segments, std::span<const LowRank> members,
+                                std::span<const LowRankGrad> grads);
+
+}  // namespace gaggle

@@ -1,0 +1,91 @@
+// The registry: a folder of experts and collections that several jobs share. Layout: docs/registry.md.
+// Versions are staged, fsynced, renamed, never changed. No pickle, no links followed.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/tensor.h"
+
+namespace gaggle {
+
+struct BaseFingerprint {
+  std::string name;     // for people
+  std::string shapes;   // digest of names and shapes: a mismatch is refused
+  std::string content;  // digest of the tensors' contents: a mismatch warns, and needs --accept-base to write
+};
+
+// One expert at one site.
+struct SiteLora {
+  std::string site;             // module path in the base
+  int64_t rank = 0;
+  double scale = 1;             // alpha/r, alpha/sqrt(r), patterns resolved
+  std::vector<int64_t> shape_a, shape_b;  // [r, d_in], [d_out, r]
+  std::vector<float> a, b;
+  std::vector<float> gate;      // [d_in]; empty: no gate here
+};
+
+struct Expert {
+  std::string name, version;    // "tomi", "v0001"
+  std::filesystem::path folder;
+  std::string key;              // of the work item that made it; "": imported
+  std::vector<SiteLora> sites;
+  bool gated() const;
+};
+
+struct ExpertInfo {
+  std::string name, version, key, origin;  // origin: trained | imported
+  bool gated = false, current = false;
+  int64_t rank = 0;                        // the largest of its sites
+  uint64_t bytes = 0;
+};
+
+// What is committed as a new version.
+struct NewExpert {
+  std::string name;
+  std::string adapter_config;                  // JSON text, only long-lived PEFT keys
+  std::vector<NamedTensor> lora;               // PEFT keys
+  std::vector<NamedTensor> gates;              // "<module path>.gate" [d_in] fp32; empty: ungated
+  std::string expert_json;                     // nothing in it differs between two runs of one recipe
+  std::string key;
+};
+
+class Registry {
+ public:
+  // Opens, or creates when `create`. Throws UserError: not a registry, newer format, another base's shapes.
+  static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base, bool create,
+                       bool accept_base = false);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  std::vector<ExpertInfo> list() const;
+  std::optional<ExpertInfo> find(const std::string& name) const;      // the CURRENT version
+  std::optional<ExpertInfo> find_key(const std::string& name, const std::string& key) const;  // any version
+  Expert load(const std::string& name, const std::string& version = "") const;  // "": CURRENT
+  // expert.json of a version, parsed text.
+  std::string expert_json(const std::string& name, const std::string& version = "") const;
+
+  // Stages, fsyncs, renames to the next version, moves CURRENT; returns the version. The same key committed by
+  // somebody else in between: compares tensor digests, drops the copy, returns theirs.
+  std::string commit(const NewExpert& expert);
+  // The same LoRA with gates: a new version that hard-links the LoRA's files.
+  std::string commit_gates(const std::string& name, const std::vector<NamedTensor>& gates,
+                           const std::string& expert_json, const std::string& key);
+
+  // Pins the given experts (name or name@version; empty: all CURRENT) as collection `name`; returns its version.
+  std::string collect(const std::string& name, const std::vector<std::string>& experts);
+  std::vector<Expert> load_collection(const std::string& name) const;
+  std::vector<std::string> collections() const;
+
+  // Checks every SHA256SUMS; returns the complaints, empty when sound.
+  std::vector<std::string> verify() const;
+  void remove(const std::string& name);  // refused while a collection pins it
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace gaggle
