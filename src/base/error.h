@@ -1,4 +1,5 @@
-// Errors of two kinds: the user's (exit code 2, a sentence that says what to do) and our own (a broken assumption).
+// Errors of two kinds: the user's (exit code 2, a sentence that says what to do) and our own (a broken
+// assumption).
 #pragma once
 
 #include <fmt/format.h>
@@ -37,8 +38,7 @@ template <class... Args>
 }  // namespace gaggle
 
 // An assumption of our own code; stays on in release builds. Throws std::logic_error.
-#define GAGGLE_CHECK(condition, ...)                                                           \
-  do {                                                                                         \
-    if (!(condition))                                                                          \
-      ::gaggle::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));   \
+#define GAGGLE_CHECK(condition, ...)                                                                         \
+  do {                                                                                                       \
+    if (!(condition)) ::gaggle::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)

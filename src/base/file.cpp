@@ -22,7 +22,9 @@ struct Descriptor {
   }
 };
 
-std::string reason() { return std::strerror(errno); }
+std::string reason() {
+  return std::strerror(errno);
+}
 
 }  // namespace
 
@@ -64,7 +66,8 @@ void write_file_atomic(const fs::path& path, std::string_view bytes) {
 void fsync_folder(const fs::path& folder) {
   Descriptor opened{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (opened.fd < 0) system_error("{}: cannot be opened ({})", folder.string(), reason());
-  if (::fsync(opened.fd) != 0 && errno != EINVAL) system_error("{}: fsync failed ({})", folder.string(), reason());
+  if (::fsync(opened.fd) != 0 && errno != EINVAL)
+    system_error("{}: fsync failed ({})", folder.string(), reason());
 }
 
 void fsync_tree(const fs::path& folder) {
@@ -106,13 +109,13 @@ bool is_network_folder(const fs::path& path) {
   struct statfs info {};
   if (::statfs(path.c_str(), &info) != 0) return false;
   switch (static_cast<unsigned long>(info.f_type)) {
-    case 0x6969:       // NFS
-    case 0x0BD00BD0:   // Lustre
-    case 0x47504653:   // GPFS
-    case 0x19830326:   // BeeGFS
-    case 0x00C36400:   // Ceph
-    case 0xFF534D42:   // CIFS
-    case 0xFE534D42:   // SMB2
+    case 0x6969:      // NFS
+    case 0x0BD00BD0:  // Lustre
+    case 0x47504653:  // GPFS
+    case 0x19830326:  // BeeGFS
+    case 0x00C36400:  // Ceph
+    case 0xFF534D42:  // CIFS
+    case 0xFE534D42:  // SMB2
       return true;
     default:
       return false;

@@ -18,7 +18,9 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-std::string prefix() { return the_size > 1 && the_rank > 0 ? fmt::format("rank {}: ", the_rank) : ""; }
+std::string prefix() {
+  return the_size > 1 && the_rank > 0 ? fmt::format("rank {}: ", the_rank) : "";
+}
 
 }  // namespace
 
@@ -30,7 +32,11 @@ void set_rank(int rank, int size) {
 void write_info(const std::string& text) {
   if (the_rank == 0) logger().info(text);
 }
-void write_warning(const std::string& text) { logger().warn("{}warning: {}", prefix(), text); }
-void write_error(const std::string& text) { logger().error("{}error: {}", prefix(), text); }
+void write_warning(const std::string& text) {
+  logger().warn("{}warning: {}", prefix(), text);
+}
+void write_error(const std::string& text) {
+  logger().error("{}error: {}", prefix(), text);
+}
 
 }  // namespace gaggle::log

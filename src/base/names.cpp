@@ -45,9 +45,10 @@ void check_name(std::string_view name, std::string_view what) {
                       return std::isalnum(c) || c == '.' || c == '_' || c == '-' || c == '+';
                     });
   if (!good)
-    user_error("{} \"{}\": a name has letters, digits, '.', '_', '-', '+' only, does not start with a dot and is at "
-               "most 128 long",
-               what, name);
+    user_error(
+        "{} \"{}\": a name has letters, digits, '.', '_', '-', '+' only, does not start with a dot and is at "
+        "most 128 long",
+        what, name);
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {

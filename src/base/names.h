@@ -7,11 +7,12 @@
 
 namespace gaggle {
 
-// The candidate with the smallest edit distance, or "" if none is near (more than a third of the letters differ).
+// The candidate with the smallest edit distance, or "" if none is near (more than a third of the letters
+// differ).
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& candidates);
 
-// Names of experts, collections and tasks become folders: letters, digits, '.', '_', '-', '+', not starting with
-// a dot, at most 128 long. Throws UserError naming `what`.
+// Names of experts, collections and tasks become folders: letters, digits, '.', '_', '-', '+', not starting
+// with a dot, at most 128 long. Throws UserError naming `what`.
 void check_name(std::string_view name, std::string_view what);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);

@@ -20,7 +20,9 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_
 
 namespace {
 
-uint64_t fnv1a(uint64_t hash, uint64_t byte) { return (hash ^ byte) * 0x100000001b3ULL; }
+uint64_t fnv1a(uint64_t hash, uint64_t byte) {
+  return (hash ^ byte) * 0x100000001b3ULL;
+}
 
 // splitmix64's finaliser: every input bit reaches every output bit.
 uint64_t mix(uint64_t x) {
@@ -30,7 +32,9 @@ uint64_t mix(uint64_t x) {
 }
 
 // (0, 1): never 0, so that its logarithm exists.
-double unit(uint64_t bits) { return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53; }
+double unit(uint64_t bits) {
+  return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
+}
 
 }  // namespace
 
@@ -70,7 +74,8 @@ std::vector<int64_t> random_permutation(uint64_t key, int64_t n) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);
   for (int64_t i = n - 1; i > 0; --i) {
-    const auto j = static_cast<int64_t>(random_bits(key, static_cast<uint64_t>(i)) % static_cast<uint64_t>(i + 1));
+    const auto j =
+        static_cast<int64_t>(random_bits(key, static_cast<uint64_t>(i)) % static_cast<uint64_t>(i + 1));
     std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
   }
   return order;

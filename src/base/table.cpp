@@ -11,8 +11,8 @@ namespace {
 
 // Width on the terminal: code points, not bytes.
 size_t width_of(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 bool looks_like_number(const std::string& text) {
@@ -29,15 +29,22 @@ std::string scaled(double value, const char* unit_suffix) {
     ++power;
   }
   return power == 0 ? fmt::format("{:.0f} {}", value, unit_suffix)
-                    : fmt::format("{:.{}f} {}{}", value, value < 10 ? 2 : value < 100 ? 1 : 0, prefixes[power], unit_suffix);
+                    : fmt::format("{:.{}f} {}{}", value,
+                                  value < 10    ? 2
+                                  : value < 100 ? 1
+                                                : 0,
+                                  prefixes[power], unit_suffix);
 }
 
 }  // namespace
 
-Table::Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
+Table::Table(std::vector<std::string> header) {
+  rows_.push_back(std::move(header));
+}
 
 void Table::add(std::vector<std::string> row) {
-  GAGGLE_CHECK(row.size() == rows_[0].size(), "a row of {} cells in a table of {}", row.size(), rows_[0].size());
+  GAGGLE_CHECK(row.size() == rows_[0].size(), "a row of {} cells in a table of {}", row.size(),
+               rows_[0].size());
   rows_.push_back(std::move(row));
 }
 
@@ -66,11 +73,14 @@ std::string Table::text() const {
 
 std::string with_commas(int64_t number) {
   std::string digits = std::to_string(std::abs(number));
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
   return (number < 0 ? "-" : "") + digits;
 }
 
-std::string bytes_text(uint64_t bytes) { return scaled(static_cast<double>(bytes), "B"); }
+std::string bytes_text(uint64_t bytes) {
+  return scaled(static_cast<double>(bytes), "B");
+}
 
 std::string count_text(double count) {
   std::string text = scaled(count, "");

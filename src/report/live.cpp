@@ -1,0 +1,68 @@
+#include "report/live.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace gaggle {
+namespace {
+
+size_t terminal_width(std::FILE* out) {
+  winsize size{};
+  return ::ioctl(::fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 120;
+}
+
+// Cut to `width` code points: a wrapped line could not be redrawn.
+std::string cut(const std::string& line, size_t width) {
+  size_t points = 0;
+  for (size_t i = 0; i < line.size(); ++i)
+    if ((static_cast<unsigned char>(line[i]) & 0xC0) != 0x80 && ++points > width) return line.substr(0, i);
+  return line;
+}
+
+}  // namespace
+
+LiveView::LiveView(std::FILE* out, double plain_every)
+    : out_(out), terminal_(::isatty(::fileno(out)) == 1), plain_every_(plain_every) {}
+
+LiveView::~LiveView() {
+  std::fflush(out_);
+}
+
+void LiveView::erase() {
+  for (size_t i = 0; i < drawn_.size(); ++i) std::fputs("\033[1A\033[2K", out_);
+  drawn_.clear();
+}
+
+void LiveView::draw(const std::vector<Progress>& workers, double share, const std::string& words) {
+  size_t width = 0;
+  for (const auto& worker : workers) width = std::max(width, worker.item.size());
+  std::vector<std::string> lines;
+  for (const auto& worker : workers) lines.push_back(progress_line(worker, width));
+  if (terminal_) {
+    lines.push_back(progress_bar(share, words));
+    for (auto& line : lines) line = cut(line, terminal_width(out_));
+    erase();
+    drawn_ = lines;
+  } else {
+    const double now = monotonic_seconds();
+    if (now - last_plain_ < plain_every_) return;
+    last_plain_ = now;
+  }
+  for (const auto& line : lines) std::fprintf(out_, "%s\n", line.c_str());
+  std::fflush(out_);
+}
+
+void LiveView::say(const std::string& line) {
+  const auto standing = drawn_;
+  if (terminal_) erase();
+  std::fprintf(out_, "%s\n", line.c_str());
+  for (const auto& old : standing) std::fprintf(out_, "%s\n", old.c_str());
+  drawn_ = standing;
+  std::fflush(out_);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,31 @@
+// What machines read of a run: metrics.jsonl, and TensorBoard event files of the same numbers.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gaggle {
+
+class TensorboardWriter;
+
+// One item's metrics: <run folder>/items/<item>/metrics.jsonl and, if asked for, event files in
+// <run folder>/tensorboard/<item>/. A worker that takes an item over appends.
+class MetricsLog {
+ public:
+  MetricsLog(const std::filesystem::path& run_dir, const std::string& item, bool tensorboard);
+  ~MetricsLog();
+  // One line {"phase", "step", name: value, …}; in TensorBoard the tags are "phase/name". Non-finite values are
+  // written as null.
+  void write(const std::string& phase, int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  void flush();
+
+ private:
+  std::ofstream lines_;
+  std::unique_ptr<TensorboardWriter> events_;
+};
+
+}  // namespace gaggle
