@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Everything gaggle needs on Debian 12, once: system packages, .venv, the build. Run it again at any time.
+#   tools/setup.sh            packages, .venv, build/gaggle
+#   tools/setup.sh --tests    also what the parity tests compare with, and the test programs
+# Elsewhere: install the packages listed below by your own means and set GAGGLE_NO_APT=1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+with_tests=no
+[ "${1:-}" = --tests ] && with_tests=yes
+
+packages=(g++ git ccache pkg-config unzip python3 python3-venv
+  nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev
+  libsentencepiece-dev libpcre2-dev libutf8proc-dev)
+[ $with_tests = yes ] && packages+=(libgtest-dev libbenchmark-dev clang)
+
+say() { printf '\n== %s\n' "$*"; }
+
+missing=()
+if command -v dpkg-query >/dev/null && [ -z "${GAGGLE_NO_APT:-}" ]; then
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+fi
+if [ ${#missing[@]} -gt 0 ]; then
+  say "system packages: ${missing[*]}"
+  sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  $sudo apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# A requirements file is installed when it has changed since the last time.
+install_requirements() {  # name, pip options…, file last
+  local stamp=.venv/.installed-$1 file="${*: -1}"
+  cmp -s "$file" "$stamp" && return
+  say "Python packages of $file into .venv"
+  .venv/bin/pip install --quiet --disable-pip-version-check "${@:2:$#-2}" -r "$file"
+  cp "$file" "$stamp"
+}
+[ -x .venv/bin/pip ] || python3 -m venv .venv
+install_requirements tools --no-deps tools/requirements.txt
+[ $with_tests = yes ] && install_requirements tests tests/requirements.txt
+
+preset=${GAGGLE_PRESET:-cpu}
+if [ -z "${GAGGLE_PRESET:-}" ] && command -v nvcc >/dev/null && nvidia-smi >/dev/null 2>&1; then preset=cuda; fi
+say "build (preset $preset)"
+PATH="$PWD/.venv/bin:$PATH"
+cmake --preset "$preset" -DGAGGLE_TESTS=$([ $with_tests = yes ] && echo ON || echo OFF) >.venv/configure.log ||
+  { cat .venv/configure.log; exit 1; }
+cmake --build --preset "$preset" -- --quiet
