@@ -1,4 +1,5 @@
-// Leases on work items: files work/leases/KEY.GEN in the registry, made with O_CREAT|O_EXCL; the highest GEN holds.
+// Leases on work items: files work/leases/KEY.GEN in the registry, made with O_CREAT|O_EXCL; the highest GEN
+// holds.
 #pragma once
 
 #include <filesystem>
@@ -6,19 +7,28 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace gaggle {
 
 // The four file operations of the protocol, so that tests can inject stale reads and lost replies.
 struct LeaseFiles {
   virtual ~LeaseFiles() = default;
-  virtual bool create_exclusive(const std::filesystem::path& path, const std::string& content);  // false: exists
+  virtual bool create_exclusive(const std::filesystem::path& path,
+                                const std::string& content);  // false: exists
   virtual void write_at_start(const std::filesystem::path& path, const std::string& content);
   virtual std::optional<std::string> read(const std::filesystem::path& path);
   virtual std::vector<std::string> list(const std::filesystem::path& folder);
 };
 
 class Lease;
+
+// What a lease file says of its holder.
+struct LeaseHolder {
+  std::string worker, host, job;  // job: Slurm's or mpirun's, "" without one
+  bool released = false;
+  std::string text() const;  // for people
+};
 
 // One worker's view of the leases of a registry.
 class LeaseTable {
@@ -31,6 +41,8 @@ class LeaseTable {
   std::unique_ptr<Lease> try_take(const std::string& key);
   // Who holds it, as text for people; nullopt: nobody alive.
   std::optional<std::string> holder(const std::string& key);
+  // Whether the holder was seen to live: its counter moved, or it is a live process of this host.
+  bool seen_alive(const std::string& key) const;
 
  private:
   friend class Lease;
@@ -43,8 +55,10 @@ class Lease {
  public:
   ~Lease();
   int generation() const;
-  bool still_mine();   // reads the folder again: false once somebody made a higher GEN
-  void release();      // the item is finished or given back
+  // The holder of the generation before, where it died without releasing it.
+  std::optional<LeaseHolder> lost_predecessor() const;
+  bool still_mine();  // reads the folder again: false once somebody made a higher GEN
+  void release();     // the item is finished or given back
  private:
   friend class LeaseTable;
   struct Impl;

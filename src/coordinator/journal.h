@@ -1,0 +1,71 @@
+// What workers report: one JSON-lines file per worker, work/journal/WORKER.jsonl, appended to by its one
+// writer. The reader draws the live table from them; nothing that decides the work depends on them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+// Where a worker stands.
+struct Progress {
+  std::string item;   // name for people
+  std::string phase;  // "lora", "gate", "validate", …
+  int64_t step = 0, steps = 0;
+  double loss = 0, grad_norm = 0, lr = 0;
+  double tokens_per_s = 0;
+  double seconds_left = 0;  // of the item
+};
+
+struct JournalEvent {
+  std::string worker, kind;  // started | taken | committed | failed | aside | skipped | finished
+  int rank = 0;
+  std::string item, key, detail;  // detail: version, reason
+  double seconds = 0;             // since the worker started
+};
+
+// What the reader knows of one worker.
+struct WorkerStatus {
+  std::string worker;
+  int rank = 0;
+  Progress progress;
+  bool finished = false;  // it said goodbye
+  double silent_s = 0;    // since its last new line, on the reader's monotonic clock
+};
+
+class Journal {
+ public:
+  // `folder`: registry or run folder. `job` is the same for all workers of one job and differs between jobs.
+  Journal(const std::filesystem::path& folder, const std::string& worker, const std::string& job, int rank);
+  ~Journal();
+  void progress(const Progress& progress);
+  void event(const std::string& kind, const std::string& item, const std::string& key = "",
+             const std::string& detail = "");
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Follows the journals of one job; every call reads only what is new. Lines that are cut short (a killed
+// worker) are left alone.
+class JournalReader {
+ public:
+  JournalReader(std::filesystem::path folder, std::string job);
+  ~JournalReader();
+  void poll();
+  std::vector<WorkerStatus> workers() const;        // in order of rank, then name
+  const std::vector<JournalEvent>& events() const;  // in each worker's order
+  std::vector<JournalEvent> events(const std::string& kind) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gaggle

@@ -1,0 +1,79 @@
+// The work queue of a job: items taken by lease from a folder that several processes and jobs share (a
+// registry, or a run folder). No message passes between workers: the files are the queue. Files:
+// docs/registry.md.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/lease.h"
+#include "coordinator/plan.h"
+
+namespace gaggle {
+
+// An item this worker holds. Dropping it gives it back as it stands (open for anybody, checkpoints kept).
+struct Taken {
+  WorkItem item;
+  int generation = 0;
+  std::filesystem::path folder;                // work/items/KEY/GEN, made: checkpoints of this attempt
+  std::vector<std::filesystem::path> earlier;  // folders of earlier attempts, newest first: resume from the
+                                               // first that holds a complete checkpoint
+  std::unique_ptr<Lease> lease;
+};
+
+struct QueueOptions {
+  std::filesystem::path folder;  // the registry, or a run folder
+  std::string worker;            // names this worker; one queue per worker
+  double lease_s = 120;
+  bool wait = false;                          // stay while others hold items
+  bool retry = false;                         // take up items that were set aside
+  std::function<bool(const WorkItem&)> done;  // is there a result that carries the key?
+  std::function<bool()> stop;                 // asked while waiting; true: next() returns nothing
+  std::shared_ptr<LeaseFiles> files;          // tests only
+};
+
+class WorkQueue {
+ public:
+  WorkQueue(QueueOptions options, std::vector<WorkItem> items);
+
+  // The longest open item, leased; nothing when all items are done, set aside, or held by live others (with
+  // `wait`: only when none is held any more), or when `stop` says so. Before it leaves a held item to its
+  // holder it has seen that the holder lives; a holder that does not loses it after lease_s.
+  std::optional<Taken> next();
+
+  // Before the commit: false once somebody took the item over (drop the result).
+  bool still_mine(const Taken& taken) const { return taken.lease->still_mine(); }
+  // The result is in place: the item's checkpoints are removed, the lease is released.
+  void finish(Taken taken);
+  // The attempt failed: the item is open once more, or set aside with the reason when it failed before or
+  // `final` (a non-finite loss: a retry would repeat it). Returns true if it was set aside.
+  bool fail(Taken taken, const std::string& reason, bool final = false);
+  // Stopped early: checkpoints stay, anybody may go on at once.
+  void give_back(Taken taken) { taken.lease->release(); }
+
+  // A fresh look at every item, e.g. for the plan before the start and the closing message.
+  void refresh();
+  const Plan& plan() const { return plan_; }
+  std::vector<PlannedItem> held_by_others();   // note: the holder
+  std::vector<PlannedItem> set_aside() const;  // note: the reason
+  bool all_done();                             // a fresh look: every item done
+
+ private:
+  bool try_take(const std::string& key, std::optional<Taken>& taken);
+  void look_at(const std::string& key);
+  QueueOptions options_;
+  Plan plan_;
+  LeaseTable leases_;
+};
+
+// work/items/KEY/GEN under a registry or run folder.
+std::filesystem::path item_folder(const std::filesystem::path& folder, const std::string& key, int generation);
+// Folders of generations below `generation`, newest first.
+std::vector<std::filesystem::path> earlier_folders(const std::filesystem::path& folder, const std::string& key,
+                                                   int generation);
+
+}  // namespace gaggle
