@@ -1,0 +1,96 @@
+// GGUF files (ggml's docs/gguf.md, versions 2 and 3, little-endian): typed metadata and quantised tensors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/file.h"
+
+namespace gaggle {
+
+// ggml's numbers of the types that are read here.
+enum class GgufType : uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q4_1 = 3,
+  q5_0 = 6,
+  q5_1 = 7,
+  q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  bf16 = 30
+};
+
+struct GgufTensor {
+  std::string name;  // "blk.0.attn_q.weight"
+  GgufType type = GgufType::f32;
+  std::vector<int64_t> shape;  // slowest first, as elsewhere: [d_out, d_in] (the file has it reversed)
+  std::span<const std::byte> bytes;
+  int64_t count() const;
+};
+
+// Every integer type is held as int64, every float as double; arrays likewise (bools in arrays as integers).
+using GgufValue = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>,
+                               std::vector<std::string>>;
+
+class GgufFile {
+ public:
+  // Maps and checks the file: counts, lengths, types, offsets. Throws UserError naming the file and what is
+  // wrong.
+  explicit GgufFile(const std::filesystem::path& path);
+  // The same from memory, which must outlive this; `name` stands in messages.
+  GgufFile(std::span<const std::byte> bytes, std::string name);
+
+  bool has(std::string_view key) const { return metadata_.find(key) != metadata_.end(); }
+  // Each throws UserError where the key is missing or of another type; numbers() and number() take integers
+  // too.
+  bool flag(std::string_view key) const;
+  int64_t integer(std::string_view key) const;
+  double number(std::string_view key) const;
+  const std::string& text(std::string_view key) const;
+  const std::vector<int64_t>& integers(std::string_view key) const;
+  std::vector<double> numbers(std::string_view key) const;
+  const std::vector<std::string>& texts(std::string_view key) const;
+  // The same with a value for a missing key; a key of another type still throws.
+  bool flag_or(std::string_view key, bool otherwise) const;
+  int64_t integer_or(std::string_view key, int64_t otherwise) const;
+  double number_or(std::string_view key, double otherwise) const;
+  std::string text_or(std::string_view key, const std::string& otherwise) const;
+
+  const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }
+  const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in file order
+  const GgufTensor* find(std::string_view name) const;                 // nullptr: not there
+  const std::string& name() const { return name_; }                    // the path, for messages
+
+ private:
+  template <class T>
+  const T& value(std::string_view key, const char* expected) const;
+  void parse(std::span<const std::byte> bytes);
+
+  std::unique_ptr<MappedFile> file_;
+  std::string name_;
+  std::map<std::string, GgufValue, std::less<>> metadata_;
+  std::vector<GgufTensor> tensors_;
+  std::map<std::string, size_t, std::less<>> index_;
+};
+
+// Values of one block, and the bytes it takes.
+struct GgufBlock {
+  int64_t values = 1;
+  int64_t bytes = 4;
+};
+GgufBlock gguf_block(GgufType type);
+
+// Whole blocks → fp32; bytes.size() must be what values.size() values take.
+void dequantize(GgufType type, std::span<const std::byte> bytes, std::span<float> values);
+
+}  // namespace gaggle

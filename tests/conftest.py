@@ -1,0 +1,76 @@
+"""What every Python test may ask for: the probe program, the data beside the project, the real model."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("GAGGLE_BUILD", ROOT / "build")).resolve()
+sys.path.insert(0, str(ROOT / "tests"))  # from make_models import make_model
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+class Probe:
+    """Runs `probe ARGUMENTS…`; str(probe) is the program's path."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+
+    def __str__(self):
+        return str(self.path)
+
+    def __fspath__(self):
+        return str(self.path)
+
+    def run(self, *arguments, stdin=None, check=True):
+        done = subprocess.run([str(self.path), *map(str, arguments)], input=stdin, capture_output=True, timeout=600)
+        if check and done.returncode != 0:
+            raise AssertionError(f"probe {arguments} ended with {done.returncode}: {done.stderr.decode()}")
+        return done
+
+    def json(self, *arguments, stdin=None):
+        return json.loads(self.run(*arguments, stdin=stdin).stdout)
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def build():
+    return BUILD
+
+
+@pytest.fixture(scope="session")
+def probe():
+    path = BUILD / "probe"
+    assert path.is_file(), f"{path} is not there: build it, or set GAGGLE_BUILD to the build folder"
+    return Probe(path)
+
+
+@pytest.fixture(scope="session")
+def gaggle():
+    path = BUILD / "gaggle"
+    assert path.is_file(), f"{path} is not there: build it, or set GAGGLE_BUILD to the build folder"
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared():
+    path = ROOT.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("../shared is not there")
+    return path
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    path = ROOT / "demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.is_file():
+        pytest.skip("demo/SmolLM2-135M-Instruct.Q4_1.gguf is not there (launch/demo.sh fetches it)")
+    return path
