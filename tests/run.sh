@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Set-up, build, and every test: C++ (ctest), Python references (pytest), the sanitizer build, the CUDA build where
+# there is an nvcc, and the end-to-end runs. Ends with one line: N passed, N failed, N skipped.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s (%s s)\n' "$*" $SECONDS; }
+
+tools/setup.sh --tests || exit 1
+tools/demo_assets.sh || exit 1
+. launch/env.sh
+failed=0
+say "C++ tests"
+ctest --test-dir build -j2 --output-on-failure || failed=1
+say "Python tests"
+OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -x --durations=8 tests || failed=1
+say "rooms without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset sanitize >/dev/null && cmake --build --preset sanitize && ctest --test-dir build-sanitize -j2 --output-on-failure || failed=1
+if command -v nvcc >/dev/null; then
+  say "the CUDA build compiles"
+  cmake --preset cuda >/dev/null && cmake --build --preset cuda && build-cuda/test_gpu || failed=1
+fi
+say "$([ $failed = 0 ] && echo all passed || echo FAILED)"
+exit $failed
