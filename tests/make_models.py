@@ -1,0 +1,75 @@
+"""Tiny random Hugging Face folders for the tests: make_model(folder, "qwen2", seed=1), or from the command line
+python tests/make_models.py FOLDER --kind llama --seed 1 --rope llama3 --shards 3
+"""
+import argparse
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
+                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+
+KINDS = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "mistral": (MistralConfig, MistralForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+}
+ROPE = {
+    None: None,
+    # A short original context, so that all three bands of llama3 scaling occur within 16 dimensions.
+    "llama3": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 256},
+    "linear": {"rope_type": "linear", "factor": 4.0},
+}
+# kv heads divide heads (grouped queries), and head_dim is not hidden / heads where the kind allows it.
+SMALL = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": 300, "max_position_embeddings": 512, "rope_theta": 10000.0,
+         "pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2}
+EXTRA = {"llama": {}, "mistral": {"head_dim": 16, "sliding_window": None}, "qwen2": {},
+         "qwen3": {"head_dim": 16}}
+
+
+def make_model(folder, kind="llama", *, seed=0, dtype="float32", tied=False, shards=1, rope=None, **overrides):
+    """Writes config.json and safetensors into `folder` and returns the model as it was saved.
+
+    Every parameter is random and non-zero (biases and norms too), so that a forgotten one shows. `shards` > 1 writes
+    an index and about so many files. `overrides` are keys of the configuration, e.g. attention_bias=True.
+    """
+    config_class, model_class = KINDS[kind]
+    settings = {**SMALL, **EXTRA[kind], "tie_word_embeddings": tied, "rope_scaling": ROPE[rope], **overrides}
+    config = config_class(**settings)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = model_class(config)
+    with torch.no_grad():
+        for name, parameter in sorted(model.named_parameters()):
+            noise = torch.randn(parameter.shape, generator=generator)
+            if "norm" in name:
+                parameter.copy_(1 + 0.2 * noise)
+            elif name.endswith("bias"):
+                parameter.copy_(0.3 * noise)
+            else:
+                parameter.copy_(noise * (1.0 if "embed" in name else 0.8 / parameter.shape[-1] ** 0.5))
+    model = model.to(getattr(torch, dtype)).eval()
+    if shards == 1:
+        model.save_pretrained(folder)
+    else:
+        total = sum(p.numel() * p.element_size() for p in model.parameters())
+        model.save_pretrained(folder, max_shard_size=-(-total // shards))
+    return model
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--kind", choices=KINDS, default="llama")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--tied", action="store_true")
+    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--rope", choices=[r for r in ROPE if r])
+    given = vars(parser.parse_args())
+    make_model(given.pop("folder"), given.pop("kind"), **given)
