@@ -1,0 +1,99 @@
+// The gate's v rides through every product as one more row of A: its logits come out of the same product as h,
+// and its gradient out of the same product as dA. Six products a segment, all of width r or r + 1.
+#include "kernel/segmented_lowrank.h"
+
+#include <ATen/core/LegacyTypeDispatch.h>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+bool absent(const LowRank& member) {
+  return !member.a.defined() || member.a.size(0) == 0;
+}
+
+const LowRank& member_of(const Segment& segment, std::span<const LowRank> members) {
+  GAGGLE_CHECK(segment.member >= 0 && static_cast<size_t>(segment.member) < members.size(),
+               "segment of member {} among {}", segment.member, members.size());
+  return members[static_cast<size_t>(segment.member)];
+}
+
+// Parameters' gradients and per-row factors are kept at least this exact.
+at::ScalarType wide(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+// [A; v], [r + 1, d_in] in the rows' dtype; A alone without a gate.
+at::Tensor with_gate(const LowRank& member) {
+  if (!member.gate.defined()) return member.a;
+  return at::cat({member.a, member.gate.to(member.a.scalar_type()).unsqueeze(0)});
+}
+
+struct Hidden {
+  at::Tensor h;   // [n, r] A x
+  at::Tensor g;   // [n, 1] wide; undefined without a gate
+  at::Tensor gh;  // [n, r] g∘h in the rows' dtype
+};
+
+Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& member) {
+  const at::Tensor all = at::mm(x, a_and_gate.t());
+  if (!member.gate.defined()) return {all, {}, all};
+  const int64_t r = member.a.size(0);
+  Hidden out;
+  out.h = all.narrow(1, 0, r);
+  out.g = all.narrow(1, r, 1).to(wide(x)).sigmoid_();
+  out.gh = out.h.to(wide(x)).mul(out.g).to(x.scalar_type());
+  return out;
+}
+
+}  // namespace
+
+void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<const Segment> segments,
+                               std::span<const LowRank> members) {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  for (const Segment& segment : segments) {
+    const LowRank& member = member_of(segment, members);
+    const int64_t n = segment.end - segment.begin;
+    if (n == 0 || absent(member)) continue;
+    const Hidden inner = hidden(x.narrow(0, segment.begin, n), with_gate(member), member);
+    y.narrow(0, segment.begin, n).addmm_(inner.gh, member.b.t(), 1, member.scale);
+  }
+}
+
+void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx,
+                                std::span<const Segment> segments, std::span<const LowRank> members,
+                                std::span<const LowRankGrad> grads) {
+  const at::AutoDispatchBelowADInplaceOrView no_autograd;
+  GAGGLE_CHECK(grads.size() == members.size());
+  for (const Segment& segment : segments) {
+    const LowRank& member = member_of(segment, members);
+    const LowRankGrad& grad = grads[static_cast<size_t>(segment.member)];
+    const int64_t n = segment.end - segment.begin;
+    if (n == 0 || absent(member)) continue;
+    const at::Tensor xs = x.narrow(0, segment.begin, n), dys = dy.narrow(0, segment.begin, n);
+    const at::Tensor a_and_gate = with_gate(member);
+    const int64_t r = member.a.size(0);
+    const bool gated = member.gate.defined();
+
+    at::Tensor e = at::mm(dys, member.b);  // [n, r]
+    Hidden inner;
+    if (gated || grad.b.defined()) inner = hidden(xs, a_and_gate, member);
+    if (grad.b.defined()) grad.b.add_(at::mm(dys.t(), inner.gh), member.scale);
+    if (gated) {
+      // [n, r + 1]: scale·(g∘e), and dg·g(1-g), which is the gradient of the gate's logit.
+      const at::Tensor wide_e = e.to(wide(x)).mul_(member.scale);
+      const at::Tensor dg = wide_e.mul(inner.h).sum(1, /*keepdim=*/true);
+      e = at::cat({wide_e.mul(inner.g), dg.mul_(inner.g).mul_(1 - inner.g)}, 1).to(x.scalar_type());
+    }
+    const double left = gated ? 1 : member.scale;
+    if (grad.a.defined() || grad.gate.defined()) {
+      const at::Tensor rows = at::mm(e.t(), xs);  // dA, and dv below it
+      if (grad.a.defined()) grad.a.add_(rows.narrow(0, 0, r), left);
+      if (grad.gate.defined()) grad.gate.add_(rows[r]);
+    }
+    dx.narrow(0, segment.begin, n).addmm_(e, a_and_gate, 1, left);
+  }
+}
+
+}  // namespace gaggle
