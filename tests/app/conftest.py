@@ -1,0 +1,142 @@
+"""A workshop for end-to-end tests: a tiny base with its tokenizer, four small tasks, a config, and ways to run it."""
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+
+import pytest
+from make_models import make_model
+
+SPLITS = ["train"] * 8 + ["validation", "test"]
+WORDS = "ant bee cat dog elk fox gnu hen ibis jay kid lark mole newt owl pig quail ram seal toad".split()
+
+
+def write_tokenizer(folder):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"],
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator([" ".join(WORDS) * 20], trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "bos_token": "<s>"}))
+
+
+def write_tasks(folder):
+    """Four tasks over the same words: copy, reverse, pick the first, say whether it starts with a vowel."""
+    folder.mkdir()
+    draw = random.Random(0)
+    rules = {
+        "copy": lambda w: (" ".join(w), None),
+        "reverse": lambda w: (" ".join(reversed(w)), None),
+        "first": lambda w: (w[0], None),
+        "vowel": lambda w: ("yes" if w[0][0] in "aeiou" else "no", ["yes", "no"]),
+    }
+    for name, rule in rules.items():
+        with open(folder / f"{name}.jsonl", "w") as file:
+            for i in range(60):
+                words = draw.sample(WORDS, draw.randint(1, 4))
+                output, choices = rule(words)
+                row = {"id": f"{name}-{i}", "input": f"{name}: {' '.join(words)}", "output": output,
+                       "split": SPLITS[i % len(SPLITS)]}
+                file.write(json.dumps(row | ({"choices": choices} if choices else {})) + "\n")
+
+
+CONFIG = """
+[run]
+name = "tiny"
+dir = "runs"
+device = "cpu"
+threads = 1
+[model]
+path = "base"
+dtype = "fp32"
+[data]
+tasks = ["tasks"]
+[lora]
+rank = 4
+alpha = 0.25
+[train]
+steps = 12
+batch_size = 8
+lr = 5e-3
+tokens_per_microbatch = 64
+[gate]
+steps = 6
+[registry]
+path = "registry"
+collection = "all"
+cache = "cache"
+[checkpoint]
+every = 4
+[eval]
+methods = ["none", "uniform", "phatgoose"]
+"""
+
+
+class Workshop:
+    def __init__(self, folder, gaggle):
+        self.folder, self.gaggle = folder, gaggle
+        (folder / "tiny.toml").write_text(CONFIG)
+
+    def environment(self):
+        return os.environ | {"OMP_NUM_THREADS": "1", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+    def command(self, *words, ranks=0):
+        start = ["mpirun", "--oversubscribe", "-np", str(ranks)] if ranks else []
+        return [*start, str(self.gaggle), *map(str, words)]
+
+    def start(self, *words, ranks=0):
+        return subprocess.Popen(self.command(*words, ranks=ranks), cwd=self.folder, env=self.environment(),
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *words, ranks=0, expect=0):
+        done = subprocess.run(self.command(*words, ranks=ranks), cwd=self.folder, env=self.environment(),
+                              capture_output=True, text=True, timeout=600)
+        assert done.returncode == expect, f"{words} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def experts(self, *overrides, **options):
+        return self.run("experts", "tiny.toml", *overrides, **options)
+
+    def bits(self, registry="registry"):
+        """Digest of every file of every expert version, but SHA256SUMS, which follow from them."""
+        root = self.folder / registry / "experts"
+        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(root.rglob("*")) if path.is_file()}
+
+    def journal(self, registry="registry"):
+        lines = []
+        for path in sorted((self.folder / registry / "work" / "journal").glob("*.jsonl")):
+            lines += [json.loads(line) for line in path.read_text().splitlines()]
+        return lines
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    make_model(folder / "base", "llama", seed=3)
+    write_tokenizer(folder / "base")
+    write_tasks(folder / "tasks")
+    return folder
+
+
+@pytest.fixture
+def workshop(tmp_path, tiny_world, gaggle):
+    shutil.copytree(tiny_world / "base", tmp_path / "base")
+    shutil.copytree(tiny_world / "tasks", tmp_path / "tasks")
+    return Workshop(tmp_path, gaggle)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, tiny_world, gaggle):
+    """A workshop whose experts are trained; for tests that only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
+    shop = Workshop(folder, gaggle)
+    shop.experts()
+    return shop

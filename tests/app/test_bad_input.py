@@ -1,0 +1,88 @@
+"""Every user's mistake: exit code 2, a sentence that names it, and nothing written."""
+import json
+
+import pytest
+
+
+def spoil(shop, what):
+    """Makes one mistake; returns (arguments, words that the message must hold)."""
+    folder = shop.folder
+    if what == "no model":
+        return ["--model.path=nowhere"], ["nowhere"]
+    if what == "torn safetensors":
+        path = folder / "base" / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-100])
+        return [], ["model.safetensors"]
+    if what == "torn gguf":
+        (folder / "x.gguf").write_bytes(b"GGUF\x03\x00\x00\x00\xff")
+        return ["--model.path=x.gguf"], ["x.gguf"]
+    if what == "integer weights":
+        import torch
+        from safetensors.torch import load_file, save_file
+        path = folder / "base" / "model.safetensors"
+        tensors = load_file(path)
+        tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int32)
+        save_file(tensors, path, {"format": "pt"})
+        return [], ["model.norm.weight"]
+    if what == "not JSON":
+        with open(folder / "tasks" / "copy.jsonl", "a") as file:
+            file.write("{oops\n")
+        return [], ["copy.jsonl:61"]
+    if what == "no train split":
+        rows = [json.loads(line) | {"split": "test"} for line in (folder / "tasks/copy.jsonl").read_text().splitlines()]
+        (folder / "tasks/copy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return [], ["copy", "train"]
+    if what == "empty task":
+        (folder / "tasks/copy.jsonl").write_text("")
+        return [], ["copy.jsonl"]
+    if what == "unknown key":
+        text = (folder / "tiny.toml").read_text().replace("steps = 12", "stesp = 12")
+        (folder / "tiny.toml").write_text(text)
+        return [], ["tiny.toml:", "train.stesp", "did you mean train.steps"]
+    if what == "wrong type":
+        return ["--train.steps=many"], ["train.steps"]
+    if what == "unwritable":
+        (folder / "taken").write_text("")
+        return ["--registry.path=taken/registry"], ["taken/registry"]
+    if what == "unknown target":
+        return ["--lora.targets=['q_porj']"], ["q_porj", "q_proj"]
+    if what == "another scale":
+        text = (folder / "tiny.toml").read_text().replace("lr = 5e-3\n", "")
+        (folder / "tiny.toml").write_text(text.replace("alpha = 0.25", "alpha = 8"))
+        return [], ["train.lr"]
+    raise AssertionError(what)
+
+
+@pytest.mark.parametrize("what", ["no model", "torn safetensors", "torn gguf", "integer weights", "not JSON",
+                                  "no train split", "empty task", "unknown key", "wrong type", "unwritable",
+                                  "unknown target", "another scale"])
+def test_a_mistake_is_told_and_nothing_is_written(workshop, what):
+    arguments, words = spoil(workshop, what)
+    done = workshop.experts(*arguments, expect=2)
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
+
+
+def test_a_registry_of_another_base_is_refused(trained, tmp_path):
+    from make_models import make_model
+    import shutil
+    make_model(tmp_path / "other", "llama", seed=3, num_hidden_layers=2)
+    for name in ["tokenizer.json", "tokenizer_config.json"]:
+        shutil.copy(trained.folder / "base" / name, tmp_path / "other" / name)
+    before = trained.bits()
+    done = trained.experts(f"--model.path={tmp_path / 'other'}", "--run.name=other", expect=2)
+    assert "base" in done.stderr
+    assert trained.bits() == before
+
+
+def test_all_mistakes_of_a_config_are_reported_at_once(workshop):
+    with open(workshop.folder / "tiny.toml", "a") as file:
+        file.write("[evil]\nx = 1\n[cluster]\nlease_s = \"long\"\n")
+    done = workshop.experts("--train.schedule=cosine", expect=2)
+    for word in ["evil", "cluster.lease_s", "train.schedule"]:
+        assert word in done.stderr, done.stderr
+
+
+def test_an_unknown_command_is_refused(workshop):
+    assert "experts" in workshop.run("expert", "tiny.toml", expect=2).stderr
