@@ -1,0 +1,41 @@
+// What sits on the sites at inference: a collection of experts, routed per token, alone, or averaged.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernel/routing.h"
+#include "model/base_model.h"
+
+namespace gaggle {
+
+// N experts on the base's sites; ranks, scales and sites may differ from expert to expert.
+struct RoutedCollection {
+  std::vector<std::string> names;              // [N]
+  std::vector<RoutedSite> sites;               // [sites of the base], without candidates
+  std::vector<std::vector<at::Tensor>> gates;  // [sites][N] fp32 [d_in]; undefined: none there
+
+  bool gated(int expert) const;   // at one site at least
+  int number_of(const std::string& name) const;  // -1: not there
+};
+
+class RoutedAdapter : public SiteAdapter {
+ public:
+  void begin(const Rows&) override {}
+  // Inference only: a logic error.
+  void backward(const Site&, const at::Tensor&, const at::Tensor&, at::Tensor&) override;
+  // Σ of routing weight per expert over the rows and sites seen, [N]; empty where nothing is routed by token.
+  virtual std::vector<double> weight_by_expert() const { return {}; }
+};
+
+// Experts without a gate at a site are no candidates there. k = 0: dense.
+std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection, int64_t k);
+// Scoring::arrow_mttl or arrow_phatgoose; needs no gates.
+std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k);
+// One expert on every row.
+std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert);
+// Mean of scale·B A over all N; an expert absent at a site counts as zero there.
+std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection);
+
+}  // namespace gaggle
