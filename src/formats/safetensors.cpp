@@ -1,0 +1,170 @@
+#include "formats/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t header_limit = 100'000'000;  // as in the reference implementation
+
+std::optional<DType> dtype_named(const std::string& name) {
+  for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i16,
+                      DType::i8, DType::u8, DType::boolean})
+    if (name_of(dtype) == name) return dtype;
+  return std::nullopt;
+}
+
+json parse_header(std::string_view text, const std::string& file) {
+  std::set<std::string> seen;
+  const json::parser_callback_t guard = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (depth > 3) user_error("{}: the header is nested deeper than the format has it", file);
+    if (event == json::parse_event_t::key && depth == 1 && !seen.insert(parsed.get<std::string>()).second)
+      user_error("{}: the header holds tensor {} twice", file, parsed.get<std::string>());
+    return true;
+  };
+  try {
+    json header = json::parse(text, guard);
+    if (!header.is_object()) user_error("{}: the header is not a JSON object", file);
+    return header;
+  } catch (const json::exception& error) {
+    user_error("{}: the header is not JSON ({}); is this a safetensors file?", file, error.what());
+  }
+}
+
+// One entry of the header; `data` are the bytes behind the header.
+TensorView parse_tensor(const std::string& name, const json& entry, std::span<const std::byte> data,
+                        const std::string& file) {
+  const bool complete = entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() &&
+                        entry.contains("shape") && entry["shape"].is_array() &&
+                        entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
+                        entry["data_offsets"].size() == 2;
+  if (!complete) user_error("{}: tensor {} lacks dtype, shape or data_offsets", file, name);
+  TensorView tensor;
+  tensor.name = name;
+  const std::string dtype = entry["dtype"];
+  const auto known = dtype_named(dtype);
+  if (!known)
+    user_error("{}: tensor {} has type {}, which is not read here (F32, F16, BF16, F64 are)", file, name,
+               dtype);
+  tensor.dtype = *known;
+  uint64_t size = size_of(tensor.dtype);
+  for (const json& extent : entry["shape"]) {
+    if (!extent.is_number_unsigned() || extent.get<uint64_t>() > uint64_t{INT64_MAX} ||
+        __builtin_mul_overflow(size, extent.get<uint64_t>(), &size) || size > uint64_t{INT64_MAX})
+      user_error("{}: tensor {} has an impossible shape {}", file, name, entry["shape"].dump());
+    tensor.shape.push_back(extent.get<int64_t>());
+  }
+  const json &begin = entry["data_offsets"][0], &end = entry["data_offsets"][1];
+  if (!begin.is_number_unsigned() || !end.is_number_unsigned() || begin.get<uint64_t>() > end.get<uint64_t>())
+    user_error("{}: tensor {} has impossible offsets {}", file, name, entry["data_offsets"].dump());
+  const uint64_t first = begin, last = end;
+  if (last > data.size())
+    user_error("{}: tensor {} ends at byte {} of the data, but only {} are there: the file is truncated", file,
+               name, last, data.size());
+  if (last - first != size)
+    user_error("{}: tensor {} has {} bytes, but its type {} and shape {} need {}", file, name, last - first,
+               dtype, entry["shape"].dump(), size);
+  tensor.bytes = data.subspan(first, size);
+  return tensor;
+}
+
+}  // namespace
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : file_(std::make_unique<MappedFile>(path)), name_(path.string()) {
+  parse(file_->bytes());
+}
+
+SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {
+  parse(bytes);
+}
+
+void SafetensorsFile::parse(std::span<const std::byte> bytes) {
+  uint64_t length = 0;
+  if (bytes.size() < sizeof(length))
+    user_error("{}: {} bytes are no safetensors file: the file is truncated", name_, bytes.size());
+  std::memcpy(&length, bytes.data(), sizeof(length));
+  if (length > header_limit)
+    user_error("{}: a header of {} bytes is beyond the format's limit of {}; is this a safetensors file?",
+               name_, length, header_limit);
+  if (length > bytes.size() - sizeof(length))
+    user_error("{}: the header needs {} bytes, but only {} are there: the file is truncated", name_, length,
+               bytes.size() - sizeof(length));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof(length), length);
+  const json header = parse_header(text, name_);
+  const auto data = bytes.subspan(sizeof(length) + length);
+  for (const auto& [name, entry] : header.items()) {
+    if (name != "__metadata__") {
+      tensors_.push_back(parse_tensor(name, entry, data, name_));
+      continue;
+    }
+    if (!entry.is_object()) user_error("{}: __metadata__ is not a table of texts", name_);
+    for (const auto& [key, text_value] : entry.items()) {
+      if (!text_value.is_string()) user_error("{}: __metadata__ {} is not a text", name_, key);
+      metadata_[key] = text_value;
+    }
+  }
+  std::stable_sort(tensors_.begin(), tensors_.end(), [](const TensorView& left, const TensorView& right) {
+    return std::pair(left.bytes.data(), left.bytes.size()) < std::pair(right.bytes.data(), right.bytes.size());
+  });
+  const std::byte* expected = data.data();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const TensorView& tensor = tensors_[i];
+    if (tensor.bytes.data() != expected)
+      user_error("{}: tensor {} starts at byte {} of the data; expected {}: tensors overlap or leave a hole",
+                 name_, tensor.name, tensor.bytes.data() - data.data(), expected - data.data());
+    expected += tensor.bytes.size();
+    index_[tensor.name] = i;
+  }
+  if (expected != data.data() + data.size())
+    user_error("{}: {} bytes after the last tensor belong to none", name_,
+               data.data() + data.size() - expected);
+}
+
+const TensorView* SafetensorsFile::find(std::string_view name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &tensors_[found->second];
+}
+
+const TensorView& SafetensorsFile::at(std::string_view name) const {
+  const TensorView* tensor = find(name);
+  if (!tensor) user_error("{}: there is no tensor {}", name_, name);
+  return *tensor;
+}
+
+std::string safetensors_bytes(const std::vector<TensorView>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header;
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  size_t offset = 0;
+  for (const TensorView& tensor : tensors) {
+    GAGGLE_CHECK(!header.contains(tensor.name), "tensor {} twice", tensor.name);
+    GAGGLE_CHECK(tensor.bytes.size() == static_cast<size_t>(tensor.count()) * size_of(tensor.dtype), "{}",
+                 tensor.name);
+    header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};
+    offset += tensor.bytes.size();
+  }
+  std::string text = header.empty() ? "{}" : header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data starts aligned
+  const uint64_t length = text.size();
+  std::string bytes(sizeof(length), '\0');
+  std::memcpy(bytes.data(), &length, sizeof(length));
+  bytes.reserve(sizeof(length) + text.size() + offset);
+  bytes += text;
+  for (const TensorView& tensor : tensors)
+    bytes.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+  return bytes;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,94 @@
+#include "formats/tensor.h"
+
+#include <cstring>
+#include <functional>
+#include <numeric>
+
+#include "base/error.h"
+#include "formats/half.h"
+
+namespace gaggle {
+namespace {
+
+// The bytes may start anywhere in a file: values are copied out, never pointed at.
+template <class T>
+T value_at(std::span<const std::byte> bytes, size_t i) {
+  T value;
+  std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+}  // namespace
+
+size_t size_of(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+    case DType::i64:
+      return 8;
+    case DType::f32:
+    case DType::i32:
+      return 4;
+    case DType::f16:
+    case DType::bf16:
+    case DType::i16:
+      return 2;
+    case DType::i8:
+    case DType::u8:
+    case DType::boolean:
+      return 1;
+  }
+  GAGGLE_CHECK(false, "dtype {}", static_cast<int>(dtype));
+}
+
+std::string name_of(DType dtype) {
+  static const char* const names[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"};
+  return names[static_cast<size_t>(dtype)];
+}
+
+int64_t TensorView::count() const {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+void to_float(const TensorView& tensor, std::span<float> values) {
+  const auto& bytes = tensor.bytes;
+  GAGGLE_CHECK(bytes.size() == values.size() * size_of(tensor.dtype), "{}: {} bytes, {} values", tensor.name,
+               bytes.size(), values.size());
+  switch (tensor.dtype) {
+    case DType::f32:
+      if (!values.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
+      return;
+    case DType::f64:
+      for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(value_at<double>(bytes, i));
+      return;
+    case DType::f16:
+      for (size_t i = 0; i < values.size(); ++i) values[i] = f16_to_float(value_at<uint16_t>(bytes, i));
+      return;
+    case DType::bf16:
+      for (size_t i = 0; i < values.size(); ++i) values[i] = bf16_to_float(value_at<uint16_t>(bytes, i));
+      return;
+    default:
+      user_error("tensor {} has type {}; expected F32, F16, BF16 or F64", tensor.name, name_of(tensor.dtype));
+  }
+}
+
+NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values,
+                       DType dtype) {
+  NamedTensor tensor{std::move(name), dtype, std::move(shape), {}};
+  GAGGLE_CHECK(tensor.view().count() == static_cast<int64_t>(values.size()), "{}: {} values", tensor.name,
+               values.size());
+  GAGGLE_CHECK(dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16, "{} from fp32",
+               name_of(dtype));
+  tensor.bytes.resize(values.size() * size_of(dtype));
+  if (dtype == DType::f32) {
+    if (!values.empty()) std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
+    return tensor;
+  }
+  const auto convert = dtype == DType::f16 ? float_to_f16 : float_to_bf16;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const uint16_t bits = convert(values[i]);
+    std::memcpy(tensor.bytes.data() + 2 * i, &bits, 2);
+  }
+  return tensor;
+}
+
+}  // namespace gaggle
