@@ -1,0 +1,175 @@
+#include "adapter/lora.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "base/philox.h"
+
+namespace gaggle {
+namespace {
+
+bool ends_with_module(const std::string& name, const std::string& ending) {
+  return name == ending || name.ends_with("." + ending);
+}
+
+void copy_in(std::span<const float> from, at::Tensor to) {
+  GAGGLE_CHECK(static_cast<int64_t>(from.size()) == to.numel() && to.is_contiguous());
+  std::memcpy(to.data_ptr<float>(), from.data(), from.size_bytes());
+}
+
+std::vector<float> copy_out(const at::Tensor& from) {
+  const at::Tensor flat = from.contiguous();
+  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
+}
+
+size_t index_limit(std::span<const LoraSite> sites) {
+  int last = -1;
+  for (const LoraSite& s : sites) last = std::max(last, s.site.index);
+  return static_cast<size_t>(last + 1);
+}
+
+}  // namespace
+
+std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
+                                 int64_t rank, double alpha) {
+  const bool all = targets.empty() || std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
+  std::set<std::string> kinds;
+  for (const Site& site : sites) kinds.insert(site.kind);
+  for (const std::string& target : targets) {
+    if (target == "all-linear") continue;
+    if (std::any_of(sites.begin(), sites.end(),
+                    [&](const Site& s) { return ends_with_module(s.name, target); }))
+      continue;
+    const std::vector<std::string> known(kinds.begin(), kinds.end());
+    const std::string nearest = nearest_name(target, known);
+    user_error("lora.targets: no linear of the model is called '{}'{}; there are {}, or all-linear", target,
+               nearest.empty() ? "" : " (did you mean " + nearest + "?)", join(known, ", "));
+  }
+  std::vector<LoraSite> chosen;
+  for (const Site& site : sites)
+    if (all || std::any_of(targets.begin(), targets.end(),
+                           [&](const std::string& t) { return ends_with_module(site.name, t); }))
+      chosen.push_back({site, rank, alpha / static_cast<double>(rank)});
+  return chosen;
+}
+
+ParameterLayout lora_layout(std::span<const LoraSite> sites) {
+  std::vector<ParameterInfo> tensors;
+  for (const LoraSite& s : sites) {
+    tensors.push_back({s.site.name + ".lora_A", {s.rank, s.site.d_in}});
+    tensors.push_back({s.site.name + ".lora_B", {s.site.d_out, s.rank}});
+  }
+  return ParameterLayout(std::move(tensors));
+}
+
+at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std) {
+  const ParameterLayout layout = lora_layout(sites);
+  at::Tensor values = at::zeros({layout.size()}, at::kFloat);
+  for (const LoraSite& s : sites) {
+    const ParameterInfo& a = layout.at(s.site.name + ".lora_A");
+    fill_normal(random_key("lora_A", {seed, name_number(s.site.name)}), std,
+                {values.data_ptr<float>() + a.offset, static_cast<size_t>(a.count)});
+  }
+  return values;
+}
+
+LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where) {
+  std::map<std::string, const Site*> by_name;
+  for (const Site& site : sites) by_name[site.name] = &site;
+  LoraStart start;
+  for (const PeftLoraSite& s : lora.sites) {
+    const auto found = by_name.find(s.site);
+    if (found == by_name.end()) user_error("{}: the model has no linear {}", where, s.site);
+    const Site& site = *found->second;
+    if (site.d_in != s.d_in || site.d_out != s.d_out)
+      user_error("{}: {} is {} x {} there, but {} x {} in the model", where, s.site, s.d_out, s.d_in,
+                 site.d_out, site.d_in);
+    if (s.rank > 0) start.sites.push_back({site, s.rank, s.scale});
+  }
+  std::sort(start.sites.begin(), start.sites.end(),
+            [](const auto& a, const auto& b) { return a.site.index < b.site.index; });
+  const ParameterLayout layout = lora_layout(start.sites);
+  start.values = at::zeros({layout.size()}, at::kFloat);
+  for (const PeftLoraSite& s : lora.sites) {
+    if (s.rank == 0) continue;
+    copy_in(s.a, layout.view(start.values, s.site + ".lora_A"));
+    copy_in(s.b, layout.view(start.values, s.site + ".lora_B"));
+  }
+  return start;
+}
+
+PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const std::string& base_name) {
+  const ParameterLayout layout = lora_layout(sites);
+  PeftLora lora;
+  lora.base_name = base_name;
+  for (const LoraSite& s : sites)
+    lora.sites.push_back({s.site.name, s.rank, s.scale, copy_out(layout.view(values, s.site.name + ".lora_A")),
+                          copy_out(layout.view(values, s.site.name + ".lora_B")), s.site.d_in, s.site.d_out});
+  std::sort(lora.sites.begin(), lora.sites.end(), [](const auto& a, const auto& b) { return a.site < b.site; });
+  return lora;
+}
+
+LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members,
+                         at::ScalarType dtype, at::Device device)
+    : sites_(std::move(sites)), members_(members.size()), dtype_(dtype) {
+  const ParameterLayout one = lora_layout(sites_);
+  if (members_ == 1) {
+    layout_ = one;
+    values_ = members[0].to(device, at::kFloat, false, /*copy=*/true);
+  } else {
+    std::vector<ParameterInfo> tensors;
+    for (size_t m = 0; m < members_; ++m)
+      for (const ParameterInfo& t : one.tensors())
+        tensors.push_back({fmt::format("{:04}/{}", m, t.name), t.shape});
+    layout_ = ParameterLayout(std::move(tensors));
+    values_ = at::cat(members).to(device, at::kFloat);  // member by member: the order of the zero-padded names
+  }
+  GAGGLE_CHECK(values_.numel() == layout_.size());
+  set_gradients({});
+  refresh();
+}
+
+void LoraAdapter::refresh() {
+  const at::Tensor used = values_.to(dtype_);  // no copy where the base computes in fp32
+  pairs_.assign(index_limit(sites_), {});
+  for (const LoraSite& s : sites_)
+    for (size_t m = 0; m < members_; ++m) {
+      const std::string prefix = members_ == 1 ? "" : fmt::format("{:04}/", m);
+      pairs_[static_cast<size_t>(s.site.index)].push_back({layout_.view(used, prefix + s.site.name + ".lora_A"),
+                                                           layout_.view(used, prefix + s.site.name + ".lora_B"),
+                                                           s.scale,
+                                                           {}});
+    }
+}
+
+void LoraAdapter::set_gradients(const at::Tensor& flat) {
+  grads_.assign(index_limit(sites_), {});
+  for (const LoraSite& s : sites_)
+    for (size_t m = 0; m < members_; ++m) {
+      LowRankGrad grad;
+      if (flat.defined()) {
+        const std::string prefix = members_ == 1 ? "" : fmt::format("{:04}/", m);
+        grad.a = layout_.view(flat, prefix + s.site.name + ".lora_A");
+        grad.b = layout_.view(flat, prefix + s.site.name + ".lora_B");
+      }
+      grads_[static_cast<size_t>(s.site.index)].push_back(grad);
+    }
+}
+
+void LoraAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < pairs_.size() && !pairs_[index].empty())
+    segmented_lowrank_forward(x, y, segments_, pairs_[index]);
+}
+
+void LoraAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < pairs_.size() && !pairs_[index].empty())
+    segmented_lowrank_backward(x, dy, dx, segments_, pairs_[index], grads_[index]);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,61 @@
+// Trainable LoRA experts: per site lora_A [r, d_in] and lora_B [d_out, r], y += scale · B A x. Gates: gate.h.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapter/trainable.h"
+#include "formats/peft.h"
+#include "kernel/segmented_lowrank.h"
+
+namespace gaggle {
+
+// A low-rank pair on one site of the base.
+struct LoraSite {
+  Site site;
+  int64_t rank = 0;
+  double scale = 1;
+};
+
+// lora.targets: module name endings ("q_proj", "self_attn.q_proj"), or "all-linear", or nothing (all linears).
+// Throws UserError for an ending that matches no site, with the nearest one.
+std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
+                                 int64_t rank, double alpha);
+
+// "<site>.lora_A" [r, d_in] and "<site>.lora_B" [d_out, r].
+ParameterLayout lora_layout(std::span<const LoraSite> sites);
+
+// A ~ N(0, std²) keyed by (seed, site) alone, so that all tasks start alike; B = 0. [layout.size()] fp32.
+at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std);
+
+// Sites and values of an existing PEFT LoRA. Throws UserError where it does not fit the base.
+struct LoraStart {
+  std::vector<LoraSite> sites;
+  at::Tensor values;
+};
+LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where);
+PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const std::string& base_name);
+
+// Experts under training: LoRA trains, no gate. Member m of the segments is the m-th copy of the parameters
+// (named "<m>/<site>.lora_A" where there are several).
+class LoraAdapter : public Trainable {
+ public:
+  LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members, at::ScalarType dtype,
+              at::Device device);
+  void refresh() override;
+  void set_gradients(const at::Tensor& flat) override;
+  void begin(const Rows& rows) override { segments_ = rows.segments; }
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
+
+ private:
+  std::vector<LoraSite> sites_;
+  size_t members_;
+  at::ScalarType dtype_;
+  std::vector<Segment> segments_;
+  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
+  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
+};
+
+}  // namespace gaggle

@@ -1,0 +1,24 @@
+// What the training loop knows of an adapter: flat values, and a flat tensor where backward adds their
+// gradients.
+#pragma once
+
+#include "adapter/parameters.h"
+#include "model/base_model.h"
+
+namespace gaggle {
+
+class Trainable : public SiteAdapter {
+ public:
+  const ParameterLayout& layout() const { return layout_; }
+  at::Tensor& values() { return values_; }  // [layout().size()] fp32
+  // After a change of values(): what is derived from them (copies in the base's dtype) is made again.
+  virtual void refresh() = 0;
+  // Where backward adds gradients, [layout().size()] fp32; undefined: none are wanted.
+  virtual void set_gradients(const at::Tensor& flat) = 0;
+
+ protected:
+  ParameterLayout layout_;
+  at::Tensor values_;
+};
+
+}  // namespace gaggle
