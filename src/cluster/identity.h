@@ -8,15 +8,15 @@ namespace gaggle {
 struct Identity {
   int rank = 0;
   int size = 1;
-  int local_rank = 0;   // among the ranks of this host
+  int local_rank = 0;  // among the ranks of this host
   int local_size = 1;
-  std::string launcher; // "mpirun", "srun", "none"
+  std::string launcher;  // "mpirun", "srun", "none"
   std::string host;
   std::string worker_name() const;  // "host-PID", unique among live processes of one cluster
 };
 
-// Reads the environment only. With `independent`, alone whatever the launcher says. Throws UserError for one rank
-// under SLURM_NTASKS > 1 without PMIx, with the two ways out.
+// Reads the environment only. With `independent`, alone whatever the launcher says. Throws UserError for one
+// rank under SLURM_NTASKS > 1 without PMIx, with the two ways out.
 Identity identify(bool independent);
 
 // Cores in this process' affinity mask.

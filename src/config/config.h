@@ -11,98 +11,99 @@
 namespace gaggle {
 
 struct RunConfig {
-  std::string name = "run";      // names the run folder
-  std::string variant;           // appended to the name, so that variants of one config lie side by side
-  std::string dir = "runs";      // run folders are made here
+  std::string name = "run";  // names the run folder
+  std::string variant;       // appended to the name, so that variants of one config lie side by side
+  std::string dir = "runs";  // run folders are made here
   uint64_t seed = 0;
-  std::string device = "auto";   // auto | cpu | cuda
-  int threads = 0;               // per rank; 0: the cores of the affinity mask, shared among the ranks of the host
-  bool strict = false;           // warnings about reproducibility become errors
-  double max_minutes = 0;        // stop early (exit 75) after this long; 0: no limit
+  std::string device = "auto";  // auto | cpu | cuda
+  int threads = 0;         // per rank; 0: the cores of the affinity mask, shared among the ranks of the host
+  bool strict = false;     // warnings about reproducibility become errors
+  double max_minutes = 0;  // stop early (exit 75) after this long; 0: no limit
 };
 
 struct ModelConfig {
-  std::string path;              // folder, .gguf file, or hub name looked up in the local hub cache
-  std::string revision;          // of a hub name: branch, tag or commit; "": main
-  std::string dtype = "auto";    // auto | fp32 | bf16
+  std::string path;            // folder, .gguf file, or hub name looked up in the local hub cache
+  std::string revision;        // of a hub name: branch, tag or commit; "": main
+  std::string dtype = "auto";  // auto | fp32 | bf16
 };
 
 struct DataConfig {
-  std::vector<std::string> tasks;          // JSONL files or folders of them; relative to the config file
-  std::string prompt = "{input}\n";        // template, or chatml | llama3 | qwen3 | mistral
-  std::string end;                         // end token by text or "id:N"; "": the tokenizer's end of sequence
-  std::string truncate = "left";           // left | right: which end of a too long input is cut
+  std::vector<std::string> tasks;    // JSONL files or folders of them; relative to the config file
+  std::string prompt = "{input}\n";  // template, or chatml | llama3 | qwen3 | mistral
+  std::string end;                   // end token by text or "id:N"; "": the tokenizer's end of sequence
+  std::string truncate = "left";     // left | right: which end of a too long input is cut
   int64_t max_input_tokens = 512;
   int64_t max_target_tokens = 512;
-  int64_t limit_rows = 0;                  // of each split; 0: all
+  int64_t limit_rows = 0;  // of each split; 0: all
 };
 
 struct LoraConfig {
   int64_t rank = 16;
-  double alpha = 1;                        // scale = alpha / rank
-  std::vector<std::string> targets;        // module name endings or "all-linear" (empty: all linears)
-  double init_std = 0.01;                  // A ~ N(0, init_std²), B = 0
-  std::string init_from;                   // a PEFT LoRA folder to start from
+  double alpha = 1;                  // scale = alpha / rank
+  std::vector<std::string> targets;  // module name endings or "all-linear" (empty: all linears)
+  double init_std = 0.01;            // A ~ N(0, init_std²), B = 0
+  std::string init_from;             // a PEFT LoRA folder to start from
 };
 
 struct TrainConfig {
   double epochs = 3;
-  int64_t steps = 0;                       // wins over epochs when given
-  int64_t batch_size = 32;                 // rows per optimiser step
-  std::optional<double> lr;                // 5e-3 belongs to scale 1/16; another scale needs its own
-  double warmup = 0.06;                    // share of the steps
-  std::string schedule = "constant";       // constant | linear
+  int64_t steps = 0;                  // wins over epochs when given
+  int64_t batch_size = 32;            // rows per optimiser step
+  std::optional<double> lr;           // 5e-3 belongs to scale 1/16; another scale needs its own
+  double warmup = 0.06;               // share of the steps
+  std::string schedule = "constant";  // constant | linear
   std::string optimizer = "adamw";
   double weight_decay = 0;
-  double clip = 1;                         // joint gradient norm; 0: none
+  double clip = 1;  // joint gradient norm; 0: none
   int64_t tokens_per_microbatch = 2048;
-  int64_t lanes = 0;                       // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
-  std::string loss_average = "token";      // token | example | sum
-  int64_t validate_every = 0;              // steps; 0: only at the end
-  std::string keep = "last";               // last | best (by validation loss)
+  int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
+  std::string loss_average = "token";  // token | example | sum
+  int64_t validate_every = 0;          // steps; 0: only at the end
+  std::string keep = "last";           // last | best (by validation loss)
 };
 
 struct GateConfig {
   int64_t steps = 100;
-  int64_t batch_size = 0;                  // 0: as train
-  std::optional<double> lr;                // default 5e-3
+  int64_t batch_size = 0;    // 0: as train
+  std::optional<double> lr;  // default 5e-3
   double warmup = 0.06;
-  std::map<std::string, std::string> tasks;  // expert name → task file, where the task is not of the expert's name
+  std::map<std::string, std::string>
+      tasks;  // expert name → task file, where the task is not of the expert's name
 };
 
 struct RegistryConfig {
   std::string path = "registry";
-  std::string collection;                  // made at the end; "": none
-  std::string dtype = "fp32";              // of the stored LoRA: fp32 | bf16 | fp16
-  std::string cache = "~/.cache/gaggle";   // token cache
+  std::string collection;                 // made at the end; "": none
+  std::string dtype = "fp32";             // of the stored LoRA: fp32 | bf16 | fp16
+  std::string cache = "~/.cache/gaggle";  // token cache
 };
 
 struct ClusterConfig {
   int64_t ranks_per_expert = 1;
   double lease_s = 120;
-  bool independent = false;                // every process is its own job, whatever the launcher says
-  bool wait = false;                       // stay while others hold items
-  bool share_device = false;               // several ranks on one GPU
+  bool independent = false;   // every process is its own job, whatever the launcher says
+  bool wait = false;          // stay while others hold items
+  bool share_device = false;  // several ranks on one GPU
 };
 
 struct CommConfig {
-  std::string backend = "auto";            // auto | self | threads | mpi
+  std::string backend = "auto";  // auto | self | mpi (threads: inside tests only)
   double timeout_s = 600;
 };
 
 struct EvalConfig {
-  std::vector<std::string> tasks;          // as data.tasks; empty: data.tasks
+  std::vector<std::string> tasks;  // as data.tasks; empty: data.tasks
   std::vector<std::string> methods = {"none", "uniform", "phatgoose"};
-  int64_t top_k = 2;                       // 0: dense (all experts)
-  std::string collection;                  // "": registry.collection
+  int64_t top_k = 2;       // 0: dense (all experts)
+  std::string collection;  // "": registry.collection
   int64_t limit_rows = 0;
-  std::string split = "test";              // test | validation | train
-  std::string arrow = "mttl";              // mttl | phatgoose: how arrow scores become weights
-  int64_t max_new_tokens = 32;             // greedy generation
+  std::string split = "test";   // test | validation | train
+  std::string arrow = "mttl";   // mttl | phatgoose: how arrow scores become weights
+  int64_t max_new_tokens = 32;  // greedy generation
 };
 
 struct CheckpointConfig {
-  int64_t every = 100;                     // steps; 0: only when stopped
+  int64_t every = 100;  // steps; 0: only when stopped
   int64_t keep = 1;
 };
 
@@ -124,7 +125,7 @@ struct Config {
   CheckpointConfig checkpoint;
   ReportConfig report;
 
-  std::string file;                        // the config file, for messages
+  std::string file;  // the config file, for messages
   // Where each key that was set came from ("demo.toml:14:1", "--train.lr"), by "section.key".
   std::map<std::string, std::string> origin;
 };

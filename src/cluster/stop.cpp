@@ -1,0 +1,87 @@
+#include "cluster/stop.h"
+
+#include <atomic>
+#include <csignal>
+#include <mutex>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace gaggle {
+namespace {
+
+volatile std::sig_atomic_t signalled = 0;
+
+struct Watch {
+  std::mutex mutex;
+  std::filesystem::path file;
+  double deadline = 0;   // monotonic seconds; 0: none
+  double next_look = 0;  // at the file
+  std::optional<Exit> asked;
+};
+
+Watch& watch() {
+  static Watch instance;
+  return instance;
+}
+
+extern "C" void remember_signal(int signal) {
+  signalled = signal;
+}
+
+constexpr double seconds_between_looks = 2;
+
+std::optional<Exit> look(Watch& state) {
+  if (signalled) {
+    log::info("stop: signal {} came, saving and leaving", signalled == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
+    return Exit::resumable;
+  }
+  const double now = monotonic_seconds();
+  if (state.deadline > 0 && now >= state.deadline) {
+    log::info("stop: run.max_minutes is over, saving and leaving");
+    return Exit::resumable;
+  }
+  if (!state.file.empty() && now >= state.next_look) {
+    state.next_look = now + seconds_between_looks;
+    std::error_code unreadable;
+    if (std::filesystem::exists(state.file, unreadable)) {
+      log::info("stop: {} exists, saving and leaving; remove it to start again", state.file.string());
+      return Exit::stopped;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes) {
+  struct sigaction action = {};
+  action.sa_handler = remember_signal;
+  action.sa_flags = SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(SIGUSR1, &action, nullptr);
+  ::sigaction(SIGUSR2, &action, nullptr);
+  Watch& state = watch();
+  const std::lock_guard lock(state.mutex);
+  state.file = run_dir.empty() ? "" : run_dir / "STOP";
+  state.deadline = max_minutes > 0 ? monotonic_seconds() + 60 * max_minutes : 0;
+  state.next_look = 0;
+}
+
+std::optional<Exit> stop_requested() {
+  Watch& state = watch();
+  const std::lock_guard lock(state.mutex);
+  if (!state.asked) state.asked = look(state);
+  return state.asked;
+}
+
+void clear_stop_for_test() {
+  Watch& state = watch();
+  const std::lock_guard lock(state.mutex);
+  signalled = 0;
+  state.asked.reset();
+  state.file.clear();
+  state.deadline = state.next_look = 0;
+}
+
+}  // namespace gaggle

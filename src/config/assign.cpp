@@ -1,0 +1,174 @@
+#include "config/assign.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/names.h"
+
+namespace gaggle {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string type_name(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::string:
+      return "text";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a number with a decimal point";
+    case toml::node_type::boolean:
+      return "a boolean";
+    case toml::node_type::array:
+      return "a list";
+    case toml::node_type::table:
+      return "a table";
+    default:
+      return "a date or time";
+  }
+}
+
+std::string range_text(const Check& check) {
+  std::string text;
+  if (std::isfinite(check.low)) text += fmt::format(" {} {:g}", check.above_low ? ">" : ">=", check.low);
+  if (std::isfinite(check.high)) text += fmt::format("{} <= {:g}", text.empty() ? "" : " and", check.high);
+  return text;
+}
+
+bool in_range(double value, const Check& check) {
+  return std::isfinite(value) && (check.above_low ? value > check.low : value >= check.low) &&
+         value <= check.high;
+}
+
+std::string expand_home(const std::string& path) {
+  const char* home = std::getenv("HOME");
+  return path.starts_with("~/") && home ? home + path.substr(1) : path;
+}
+
+// "org/name": what a hub calls a model, unless such a file is there.
+bool looks_like_hub_name(const std::string& text) {
+  return std::count(text.begin(), text.end(), '/') == 1 && text[0] != '/' && text[0] != '.' &&
+         text.back() != '/' && !text.ends_with(".gguf");
+}
+
+// Paths inside the working folder are kept relative to it: shorter to read, and the same whatever file named
+// them.
+std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
+  if (kind == PathKind::none || text.empty()) return text;
+  const fs::path here = fs::current_path();
+  const fs::path whole = (here / folder / expand_home(text)).lexically_normal();
+  if (kind == PathKind::path_or_hub && looks_like_hub_name(text) && !fs::exists(whole)) return text;
+  const fs::path near = whole.lexically_relative(here);
+  return (near.empty() || *near.begin() == ".." ? whole : near).string();
+}
+
+// Takes the value or returns false for one of another type or out of range.
+struct Take {
+  const Key& key;
+  const toml::node& node;
+  const fs::path& folder;
+
+  bool operator()(std::string* field) const {
+    if (!node.is_string()) return false;
+    const std::string value = *node.value<std::string>();
+    const auto& choices = key.check.choices;
+    if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) return false;
+    *field = resolve(value, folder, key.path);
+    return true;
+  }
+  bool operator()(bool* field) const {
+    if (!node.is_boolean()) return false;
+    *field = *node.value<bool>();
+    return true;
+  }
+  template <class Integer>
+  bool integer(Integer* field) const {
+    if (!node.is_integer()) return false;
+    const auto value = *node.value<int64_t>();
+    if (!in_range(static_cast<double>(value), key.check) || !std::in_range<Integer>(value)) return false;
+    *field = static_cast<Integer>(value);
+    return true;
+  }
+  bool operator()(int* field) const { return integer(field); }
+  bool operator()(int64_t* field) const { return integer(field); }
+  bool operator()(uint64_t* field) const { return integer(field); }
+  bool operator()(double* field) const {
+    if (!node.is_number() || !in_range(*node.value<double>(), key.check)) return false;
+    *field = *node.value<double>();
+    return true;
+  }
+  bool operator()(std::optional<double>* field) const {
+    double value = 0;
+    if (!(*this)(&value)) return false;
+    *field = value;
+    return true;
+  }
+  bool operator()(std::vector<std::string>* field) const {
+    if (!node.is_array()) return false;
+    std::vector<std::string> list;
+    for (const toml::node& item : *node.as_array()) {
+      if (!item.is_string() || item.value<std::string>()->empty()) return false;
+      list.push_back(resolve(*item.value<std::string>(), folder, key.path));
+    }
+    *field = std::move(list);
+    return true;
+  }
+  bool operator()(std::map<std::string, std::string>* field) const {
+    if (!node.is_table()) return false;
+    for (const auto& [name, item] : *node.as_table()) {
+      if (!item.is_string() || item.value<std::string>()->empty()) return false;
+      (*field)[std::string(name.str())] = resolve(*item.value<std::string>(), folder, key.path);
+    }
+    return true;
+  }
+};
+
+std::string got_text(const Key& key, const toml::node& node) {
+  if (node.is_string()) {
+    const std::string value = *node.value<std::string>();
+    const std::string near = nearest_name(value, key.check.choices);
+    return fmt::format("\"{}\"{}", value, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+  }
+  if (node.is_integer()) return fmt::format("{}", *node.value<int64_t>());
+  if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());
+  return type_name(node);
+}
+
+}  // namespace
+
+std::string expected_text(const Key& key) {
+  struct Expected {
+    const Check& check;
+    std::string operator()(std::string*) const {
+      return check.choices.empty() ? "text" : "one of " + join(check.choices, ", ");
+    }
+    std::string operator()(bool*) const { return "true or false"; }
+    std::string operator()(int*) const { return "an integer" + range_text(check); }
+    std::string operator()(int64_t*) const { return "an integer" + range_text(check); }
+    std::string operator()(uint64_t*) const { return "an integer" + range_text(check); }
+    std::string operator()(double*) const { return "a number" + range_text(check); }
+    std::string operator()(std::optional<double>*) const { return "a number" + range_text(check); }
+    std::string operator()(std::vector<std::string>*) const { return "a list of texts, [\"…\", …]"; }
+    std::string operator()(std::map<std::string, std::string>*) const { return "a table of NAME = \"file\""; }
+  };
+  Config scratch;
+  return std::visit(Expected{key.check}, key.field(scratch));
+}
+
+std::string assign_value(const Key& key, const toml::node& node, const fs::path& folder, Config& config) {
+  if (std::visit(Take{key, node, folder}, key.field(config))) return "";
+  return fmt::format("{}: expected {}, got {}", key.full(), expected_text(key), got_text(key, node));
+}
+
+void expand_defaults(Config& config) {
+  for (const Key& key : config_keys())
+    if (key.path == PathKind::path && !config.origin.contains(key.full())) {
+      const Field field = key.field(config);
+      if (auto* path = std::get_if<std::string*>(&field)) **path = expand_home(**path);
+    }
+}
+
+}  // namespace gaggle

@@ -1,0 +1,21 @@
+// One TOML value into one field of a Config: type, range, choices, and what relative paths mean.
+#pragma once
+
+#include <toml++/toml.h>
+
+#include <filesystem>
+#include <string>
+
+#include "config/schema.h"
+
+namespace gaggle {
+
+// Returns a complaint, or "" when the value was taken. Relative paths are relative to `folder`. Tables
+// (gate.tasks) are merged entry by entry, so that an includer adds to what it includes.
+std::string assign_value(const Key& key, const toml::node& node, const std::filesystem::path& folder,
+                         Config& config);
+
+// "~/…" in paths that nobody set.
+void expand_defaults(Config& config);
+
+}  // namespace gaggle

@@ -1,0 +1,205 @@
+// Reading in three passes: files (the included first), overrides, rules between keys. Complaints are collected
+// in all of them and thrown as one.
+#include "config/read.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/names.h"
+#include "config/assign.h"
+#include "config/schema.h"
+
+namespace gaggle {
+namespace {
+
+struct Reader {
+  Config config;
+  std::vector<std::string> complaints;
+  std::vector<fs::path> open_files;  // the chain of includes, for cycles
+
+  void complain(const std::string& where, const std::string& what) {
+    complaints.push_back(where + ": " + what);
+  }
+};
+
+std::string position(const fs::path& file, const toml::source_region& source) {
+  return fmt::format("{}:{}:{}", file.string(), source.begin.line, source.begin.column);
+}
+
+// "unknown key train.stesp (did you mean train.steps?)"
+std::string unknown_key(const std::string& full) {
+  const std::string name = full.substr(full.find('.') + 1);
+  std::string near;
+  for (const Key& key : config_keys())
+    if (key.name == name) near = key.full();
+  if (near.empty()) near = nearest_name(full, config_key_names());
+  return fmt::format("unknown key {}{}", full, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+}
+
+std::string unknown_section(const std::string& typed) {
+  std::vector<std::string> sections;
+  for (const Section& section : config_sections()) sections.push_back(section.name);
+  for (const Key& key : config_keys())
+    if (key.name == typed)
+      return fmt::format("unknown key {} (did you mean {} = … in section [{}]?)", typed, typed, key.section);
+  const std::string near = nearest_name(typed, sections);
+  return fmt::format(
+      "unknown section [{}] ({})", typed,
+      near.empty() ? "there are: " + join(sections, ", ") : fmt::format("did you mean [{}]?", near));
+}
+
+void assign(Reader& reader, const Key& key, const toml::node& node, const fs::path& folder,
+            const std::string& where) {
+  const std::string complaint = assign_value(key, node, folder, reader.config);
+  if (!complaint.empty()) reader.complain(where, complaint);
+  reader.config.origin[key.full()] = where;
+}
+
+// Nodes in the order of the file, so that complaints come in that order too.
+std::vector<std::pair<std::string, const toml::node*>> in_file_order(const toml::table& table) {
+  std::vector<std::pair<std::string, const toml::node*>> nodes;
+  for (const auto& [name, node] : table) nodes.emplace_back(std::string(name.str()), &node);
+  std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) {
+    const auto& left = a.second->source().begin;
+    const auto& right = b.second->source().begin;
+    return std::pair(left.line, left.column) < std::pair(right.line, right.column);
+  });
+  return nodes;
+}
+
+// Where the key itself was written: a node's own position is that of its value.
+std::string key_position(const fs::path& file, const toml::table& table, const std::string& name) {
+  for (const auto& [key, node] : table)
+    if (key.str() == name) return position(file, key.source());
+  return file.string();
+}
+
+void read_section(Reader& reader, const fs::path& file, const std::string& name, const toml::table& section) {
+  for (const auto& [key_name, node] : in_file_order(section)) {
+    const std::string full = name + "." + key_name;
+    const std::string where = key_position(file, section, key_name);
+    if (const Key* key = find_key(full))
+      assign(reader, *key, *node, file.parent_path(), where);
+    else
+      reader.complain(where, unknown_key(full));
+  }
+}
+
+void read_one_file(Reader& reader, const fs::path& file);
+
+void read_include(Reader& reader, const fs::path& file, const toml::table& table) {
+  const toml::node* include = table.get("include");
+  if (!include) return;
+  const std::string where = position(file, include->source());
+  const auto name = include->value<std::string>();
+  if (!include->is_string() || name->empty())
+    return reader.complain(where, "include: expected a file name as text");
+  const fs::path target = (file.parent_path() / *name).lexically_normal();
+  const fs::path whole = fs::weakly_canonical(target);
+  if (std::find(reader.open_files.begin(), reader.open_files.end(), whole) != reader.open_files.end())
+    return reader.complain(
+        where, fmt::format("include: {} includes itself, directly or by way of others", target.string()));
+  if (!fs::is_regular_file(target))
+    return reader.complain(where, fmt::format("include: there is no file {}", target.string()));
+  read_one_file(reader, target);
+}
+
+void read_one_file(Reader& reader, const fs::path& file) {
+  toml::table table;
+  try {
+    table = toml::parse(read_file(file), file.string());
+  } catch (const toml::parse_error& error) {
+    return reader.complain(position(file, error.source()), std::string(error.description()));
+  }
+  reader.open_files.push_back(fs::weakly_canonical(file));
+  read_include(reader, file, table);
+  for (const auto& [name, node] : in_file_order(table)) {
+    if (name == "include") continue;
+    const bool known = std::any_of(config_sections().begin(), config_sections().end(),
+                                   [&name = name](const Section& section) { return section.name == name; });
+    const std::string where = key_position(file, table, name);
+    if (!known)
+      reader.complain(where, unknown_section(name));
+    else if (!node->is_table())
+      reader.complain(where, fmt::format("{} is a section: write [{}] and its keys below", name, name));
+    else
+      read_section(reader, file, name, *node->as_table());
+  }
+  reader.open_files.pop_back();
+}
+
+// The value of an override as a TOML node under the name "value": as TOML where it is, else as bare text. Lists
+// may be written a,b,c, and text needs no quotes.
+toml::table override_value(const Key& key, const std::string& text) {
+  Config scratch;
+  const Field field = key.field(scratch);
+  const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
+  const bool is_text = std::holds_alternative<std::string*>(field);
+  toml::table table;
+  try {
+    table = toml::parse("value = " + text);
+  } catch (const toml::parse_error&) {
+    table.clear();
+  }
+  const toml::node* node = table.size() == 1 ? table.get("value") : nullptr;
+  if (node && !(is_text && !node->is_string()) && !(is_list && !node->is_array())) return table;
+  if (!is_list) return toml::table{{"value", node && node->is_string() ? *node->value<std::string>() : text}};
+  toml::array list;
+  for (size_t begin = 0; begin <= text.size() && !text.empty();) {
+    const size_t comma = std::min(text.find(',', begin), text.size());
+    list.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  if (node && node->is_string()) list = toml::array{*node->value<std::string>()};
+  return toml::table{{"value", list}};
+}
+
+void read_override(Reader& reader, const std::string& text) {
+  const size_t equals = text.find('=');
+  const std::string full = text.substr(0, equals);
+  const std::string where = "--" + full;
+  if (equals == std::string::npos) return reader.complain(where, "expected --section.key=value");
+  const std::string value = text.substr(equals + 1);
+  constexpr std::string_view gate_task = "gate.tasks.";
+  if (full.starts_with(gate_task) && full.size() > gate_task.size()) {
+    const toml::table entry{{full.substr(gate_task.size()), value}};
+    return assign(reader, *find_key("gate.tasks"), entry, "", where);
+  }
+  const Key* key = find_key(full);
+  if (!key) {
+    const bool has_section = full.find('.') != std::string::npos;
+    return reader.complain(where, has_section ? unknown_key(full) : unknown_section(full));
+  }
+  const toml::table table = override_value(*key, value);
+  assign(reader, *key, *table.get("value"), "", where);
+}
+
+}  // namespace
+
+std::vector<std::string> config_key_names() {
+  std::vector<std::string> names;
+  for (const Key& key : config_keys()) names.push_back(key.full());
+  return names;
+}
+
+Config read_config(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
+  Reader reader;
+  if (!fs::is_regular_file(file))
+    user_error("{}: there is no such config file{}", file.string(),
+               fs::is_directory(file) ? " (it is a folder)" : "");
+  reader.config.file = file.string();
+  read_one_file(reader, file);
+  for (const auto& text : overrides) read_override(reader, text);
+  expand_defaults(reader.config);
+  for (const auto& [key, text] : cross_check(reader.config)) {
+    const auto origin = reader.config.origin.find(key);
+    reader.complain(origin == reader.config.origin.end() ? file.string() : origin->second, text);
+  }
+  if (!reader.complaints.empty()) throw UserError(join(reader.complaints, "\n"));
+  return reader.config;
+}
+
+}  // namespace gaggle

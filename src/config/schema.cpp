@@ -1,0 +1,205 @@
+// The keys themselves. A default stands in config.h; what a key is for stands here and nowhere else.
+#include "config/schema.h"
+
+#include <algorithm>
+
+namespace gaggle {
+namespace {
+
+template <auto Group, auto Member>
+Field field_of(Config& config) {
+  return &(config.*Group.*Member);
+}
+
+// section, key and accessor from one spelling.
+#define KEY(group, key) #group, #key, &field_of < &Config::group, &decltype(Config::group)::key>
+
+Check at_least(double low) {
+  return {.low = low, .choices = {}};
+}
+Check above(double low) {
+  return {.low = low, .above_low = true, .choices = {}};
+}
+Check between(double low, double high) {
+  return {.low = low, .high = high, .choices = {}};
+}
+Check one_of(std::vector<std::string> choices) {
+  return {.choices = std::move(choices)};
+}
+
+std::vector<Key> run_keys() {
+  return {
+      {KEY(run, name), "", "names the run folder"},
+      {KEY(run, variant), "",
+       "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
+      {KEY(run, dir), "", "run folders are made in this folder", {}, PathKind::path},
+      {KEY(run, seed), "", "every random number follows from it", at_least(0)},
+      {KEY(run, device), "", "where to compute; auto: a GPU where there is one",
+       one_of({"auto", "cpu", "cuda"})},
+      {KEY(run, threads), "threads",
+       "per rank; 0: the cores this rank may use, shared among the ranks of its host. Results are the same "
+       "bits only "
+       "for the same number",
+       at_least(0)},
+      {KEY(run, strict), "",
+       "warnings about reproducibility (other threads, other hardware on resume) become errors"},
+      {KEY(run, max_minutes), "minutes",
+       "stop after this long with everything saved, exit code 75; 0: no limit", at_least(0)},
+  };
+}
+
+std::vector<Key> input_keys() {
+  return {
+      {KEY(model, path),
+       "",
+       "the base model: a Hugging Face folder, a .gguf file, or a hub name (org/name) that is in the local hub "
+       "cache",
+       {},
+       PathKind::path_or_hub},
+      {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
+      {KEY(model, dtype), "",
+       "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
+       one_of({"auto", "fp32", "bf16"})},
+      {KEY(data, tasks),
+       "",
+       "task files (.jsonl) or folders of them; one expert is trained for each",
+       {},
+       PathKind::path},
+      {KEY(data, prompt), "",
+       "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; a task's own prompt "
+       "wins"},
+      {KEY(data, end), "",
+       "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
+      {KEY(data, truncate), "", "which end of a too long input is cut", one_of({"left", "right"})},
+      {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
+      {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
+      {KEY(data, limit_rows), "rows", "only the first rows of each split; 0: all", at_least(0)},
+  };
+}
+
+std::vector<Key> training_keys() {
+  return {
+      {KEY(lora, rank), "", "rank r of A and B", between(1, 4096)},
+      {KEY(lora, alpha), "", "the adapter's scale is alpha / rank; train.lr's default belongs to 1/16",
+       above(0)},
+      {KEY(lora, targets), "",
+       "module name endings (q_proj, v_proj, …) or all-linear; empty: all linears but the head"},
+      {KEY(lora, init_std), "", "A starts as N(0, init_std²), B as 0", above(0)},
+      {KEY(lora, init_from), "", "a PEFT LoRA folder whose values to start from instead", {}, PathKind::path},
+      {KEY(train, epochs), "epochs", "passes over a task's training rows; train.steps wins when given",
+       above(0)},
+      {KEY(train, steps), "steps", "optimiser steps per expert; 0: as train.epochs says", at_least(0)},
+      {KEY(train, batch_size), "rows", "per optimiser step, whatever the number of ranks", at_least(1)},
+      {KEY(train, lr), "",
+       "learning rate; not set: 5e-3, which belongs to scale 1/16 (another scale needs its own)", above(0)},
+      {KEY(train, warmup), "share of the steps", "the learning rate grows linearly from 0 over these",
+       between(0, 1)},
+      {KEY(train, schedule), "", "after warm-up: constant, or linear decay to 0",
+       one_of({"constant", "linear"})},
+      {KEY(train, optimizer), "", "AdamW with betas 0.9 and 0.999, eps 1e-8", one_of({"adamw"})},
+      {KEY(train, weight_decay), "", "decoupled", at_least(0)},
+      {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
+      {KEY(train, tokens_per_microbatch), "tokens",
+       "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
+      {KEY(train, lanes), "lanes",
+       "a batch is always summed as this many parts, so that results do not depend on the number of ranks; 0: "
+       "1 for "
+       "one rank per expert, else the smallest power of two >= max(8, ranks)",
+       at_least(0)},
+      {KEY(train, loss_average), "",
+       "token: mean over the batch's target tokens; example: mean of per-example means; sum: summed nll per "
+       "example",
+       one_of({"token", "example", "sum"})},
+      {KEY(train, validate_every), "steps", "validation loss every so often; 0: only at the end", at_least(0)},
+      {KEY(train, keep), "", "which step's weights are kept; best: by validation loss (needs validate_every)",
+       one_of({"last", "best"})},
+      {KEY(gate, steps), "steps", "optimiser steps for the gate vectors, after the LoRA; 0: no gates",
+       at_least(0)},
+      {KEY(gate, batch_size), "rows", "per gate step; 0: train.batch_size", at_least(0)},
+      {KEY(gate, lr), "", "learning rate of the gates; not set: 5e-3", above(0)},
+      {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
+      {KEY(gate, tasks),
+       "",
+       "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, where no task of data.tasks has the expert's "
+       "name",
+       {},
+       PathKind::path},
+  };
+}
+
+std::vector<Key> job_keys() {
+  return {
+      {KEY(registry, path), "", "the folder of experts and collections that jobs share", {}, PathKind::path},
+      {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
+      {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
+      {KEY(registry, cache),
+       "",
+       "folder for rows as tokens; may be deleted at any time; empty: none",
+       {},
+       PathKind::path},
+      {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", at_least(1)},
+      {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
+       at_least(1)},
+      {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
+      {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
+      {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
+      {KEY(comm, backend), "", "auto: mpi under mpirun or srun, else self", one_of({"auto", "self", "mpi"})},
+      {KEY(comm, timeout_s), "seconds",
+       "a collective that takes longer ends the job and names the missing ranks", above(0)},
+      {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
+      {KEY(eval, methods), "",
+       "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
+       "experts "
+       "(each one)"},
+      {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
+      {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
+      {KEY(eval, limit_rows), "rows", "per task; 0: all", at_least(0)},
+      {KEY(eval, split), "", "which rows are scored", one_of({"test", "validation", "train"})},
+      {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
+       one_of({"mttl", "phatgoose"})},
+      {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
+      {KEY(checkpoint, every), "steps", "between checkpoints of unfinished experts; 0: only when stopped",
+       at_least(0)},
+      {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},
+      {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
+  };
+}
+#undef KEY
+
+}  // namespace
+
+const std::vector<Section>& config_sections() {
+  static const std::vector<Section> sections = {
+      {"run", "the run as a whole"},
+      {"model", "the frozen base model"},
+      {"data", "tasks and how their rows become tokens"},
+      {"lora", "the experts' adapters"},
+      {"train", "training of one expert"},
+      {"gate", "training of its gate vectors"},
+      {"registry", "where experts are stored"},
+      {"cluster", "how processes share the work"},
+      {"comm", "how processes talk"},
+      {"eval", "scoring the routed collection"},
+      {"checkpoint", "saving unfinished experts"},
+      {"report", "what is written for people"},
+  };
+  return sections;
+}
+
+const std::vector<Key>& config_keys() {
+  static const std::vector<Key> keys = [] {
+    std::vector<Key> all;
+    for (auto part : {run_keys(), input_keys(), training_keys(), job_keys()})
+      std::move(part.begin(), part.end(), std::back_inserter(all));
+    return all;
+  }();
+  return keys;
+}
+
+const Key* find_key(const std::string& full) {
+  for (const Key& key : config_keys())
+    if (key.full() == full) return &key;
+  return nullptr;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,61 @@
+// The one list of configuration keys: name, type, unit, help, check. Reading, overrides, --print-config, --help
+// and the reference page all walk over it.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "config/config.h"
+
+namespace gaggle {
+
+// Where a key's value lies in a Config; the pointer's type is the key's type.
+using Field = std::variant<std::string*, bool*, int*, int64_t*, uint64_t*, double*, std::optional<double>*,
+                           std::vector<std::string>*, std::map<std::string, std::string>*>;
+
+// How relative paths are read: not a path; a path; a path, or a hub name where no such file exists.
+enum class PathKind { none, path, path_or_hub };
+
+struct Check {
+  double low = -std::numeric_limits<double>::infinity();  // numbers: low <= value <= high
+  double high = std::numeric_limits<double>::infinity();
+  bool above_low = false;            // low < value instead
+  std::vector<std::string> choices;  // text: one of these, if any are named
+};
+
+struct Key {
+  std::string section, name;
+  Field (*field)(Config&);
+  std::string unit;  // "rows", "seconds", …; "": none
+  std::string help;
+  Check check = {};
+  PathKind path = PathKind::none;
+
+  std::string full() const { return section + "." + name; }
+};
+
+struct Section {
+  std::string name, help;
+};
+
+const std::vector<Section>& config_sections();  // in the order people read them
+const std::vector<Key>& config_keys();          // section by section
+const Key* find_key(const std::string& full);   // null: no such key
+
+// What a field may hold, for people: "an integer >= 1", "one of constant, linear".
+std::string expected_text(const Key& key);
+// The field as a TOML value; "" where an optional number is not set.
+std::string toml_text(const Field& field);
+// A TOML basic string with its quotes.
+std::string toml_quoted(const std::string& text);
+
+// Rules between keys and inside lists (learning rate of another scale, eval.methods, names): complaints as
+// "section.key" → text.
+std::vector<std::pair<std::string, std::string>> cross_check(const Config& config);
+
+}  // namespace gaggle
