@@ -21,68 +21,84 @@ struct BaseFingerprint {
 
 // One expert at one site.
 struct SiteLora {
-  std::string site;             // module path in the base
+  std::string site;  // module path in the base
   int64_t rank = 0;
-  double scale = 1;             // alpha/r, alpha/sqrt(r), patterns resolved
+  double scale = 1;                       // alpha/r, alpha/sqrt(r), patterns resolved
   std::vector<int64_t> shape_a, shape_b;  // [r, d_in], [d_out, r]
   std::vector<float> a, b;
-  std::vector<float> gate;      // [d_in]; empty: no gate here
+  std::vector<float> gate;  // [d_in]; empty: no gate here
 };
 
 struct Expert {
-  std::string name, version;    // "tomi", "v0001"
+  std::string name, version;  // "tomi", "v0001"
   std::filesystem::path folder;
-  std::string key;              // of the work item that made it; "": imported
+  std::string key;  // of the work item that made it; "": imported
   std::vector<SiteLora> sites;
   bool gated() const;
 };
 
 struct ExpertInfo {
   std::string name, version, key, origin;  // origin: trained | imported
+  std::string made_from;                   // parents, task or folder, for people
   bool gated = false, current = false;
-  int64_t rank = 0;                        // the largest of its sites
+  bool verified = false;  // made on, or checked against, the registry's base
+  int64_t rank = 0;       // the largest of its sites
+  int64_t sites = 0;
   uint64_t bytes = 0;
 };
 
 // What is committed as a new version.
 struct NewExpert {
   std::string name;
-  std::string adapter_config;                  // JSON text, only long-lived PEFT keys
-  std::vector<NamedTensor> lora;               // PEFT keys
-  std::vector<NamedTensor> gates;              // "<module path>.gate" [d_in] fp32; empty: ungated
-  std::string expert_json;                     // nothing in it differs between two runs of one recipe
+  std::string adapter_config;      // JSON text, only long-lived PEFT keys
+  std::vector<NamedTensor> lora;   // PEFT keys
+  std::vector<NamedTensor> gates;  // "<module path>.gate" [d_in] fp32; empty: ungated
+  // A JSON object: task, base, recipe, data, parents (["tomi@v0001"]), metrics, …; nothing in it differs
+  // between two runs of one recipe. The commit adds key, origin ("trained" unless it says otherwise) and "lora"
+  // (rank, sites).
+  std::string expert_json;
   std::string key;
 };
 
 class Registry {
  public:
   // Opens, or creates when `create`. Throws UserError: not a registry, newer format, another base's shapes.
-  static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base, bool create,
-                       bool accept_base = false);
+  static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base,
+                       bool create, bool accept_base = false);
 
   const std::filesystem::path& folder() const { return folder_; }
-  std::vector<ExpertInfo> list() const;
-  std::optional<ExpertInfo> find(const std::string& name) const;      // the CURRENT version
+  BaseFingerprint base() const;          // content "": nobody with the base's weights has written yet
+  std::vector<ExpertInfo> list() const;  // every version, in order of name and version
+  std::optional<ExpertInfo> find(const std::string& name) const;  // the CURRENT version, or name@version
   std::optional<ExpertInfo> find_key(const std::string& name, const std::string& key) const;  // any version
-  Expert load(const std::string& name, const std::string& version = "") const;  // "": CURRENT
+  Expert load(const std::string& name, const std::string& version = "") const;                // "": CURRENT
   // expert.json of a version, parsed text.
   std::string expert_json(const std::string& name, const std::string& version = "") const;
 
+  // A version's folder; throws UserError naming the nearest name if it is not there.
+  std::filesystem::path folder_of(const std::string& name, const std::string& version = "") const;
+  // CURRENT := version, for an item whose result is there already (its recipe is the configured one once more).
+  void make_current(const std::string& name, const std::string& version);
+
   // Stages, fsyncs, renames to the next version, moves CURRENT; returns the version. The same key committed by
-  // somebody else in between: compares tensor digests, drops the copy, returns theirs.
+  // somebody else in between: compares tensor digests, drops the copy, returns theirs. Without a key
+  // (imported): an equal version that is there already is returned.
   std::string commit(const NewExpert& expert);
-  // The same LoRA with gates: a new version that hard-links the LoRA's files.
+  // The same LoRA with gates: a new version of `name` (or of name@version) that hard-links the LoRA's files.
   std::string commit_gates(const std::string& name, const std::vector<NamedTensor>& gates,
                            const std::string& expert_json, const std::string& key);
 
-  // Pins the given experts (name or name@version; empty: all CURRENT) as collection `name`; returns its version.
+  // Pins the given experts (name or name@version; empty: all CURRENT) as collection `name`; returns its
+  // version, the one that is there if it pins the same.
   std::string collect(const std::string& name, const std::vector<std::string>& experts);
-  std::vector<Expert> load_collection(const std::string& name) const;
+  std::vector<Expert> load_collection(
+      const std::string& name) const;  // name or name@version, in the pinned order
   std::vector<std::string> collections() const;
 
-  // Checks every SHA256SUMS; returns the complaints, empty when sound.
+  // Reads everything: sums, CURRENT, tensors against their config, pins. Returns the complaints, empty when
+  // sound.
   std::vector<std::string> verify() const;
-  void remove(const std::string& name);  // refused while a collection pins it
+  void remove(const std::string& name);  // expert or collection; refused while a collection pins it
 
  private:
   std::filesystem::path folder_;

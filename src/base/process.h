@@ -1,0 +1,21 @@
+// Which process this is, in a form that another process of the same host can check for life.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace gaggle {
+
+struct ProcessId {
+  std::string host;    // for people
+  std::string kernel;  // boot id and pid namespace: pids compare only where this is equal
+  int64_t pid = 0;
+  uint64_t start_ticks = 0;  // since boot: tells a reused pid
+};
+
+const ProcessId& this_process();
+
+enum class Life { alive, gone, unknown };  // unknown: of another host, another container
+Life life_of(const ProcessId& process);
+
+}  // namespace gaggle

@@ -1,0 +1,97 @@
+#include "registry/layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/names.h"
+
+namespace gaggle {
+namespace {
+
+std::optional<std::string> read_current(const fs::path& parent) {
+  const fs::path file = parent / "CURRENT";
+  if (!fs::is_regular_file(fs::symlink_status(file))) return std::nullopt;
+  std::string version = read_file(file);
+  while (!version.empty() && (version.back() == '\n' || version.back() == ' ')) version.pop_back();
+  if (!version_number(version) || !fs::is_directory(fs::symlink_status(parent / version))) return std::nullopt;
+  return version;
+}
+
+}  // namespace
+
+Pin parse_pin(const std::string& text, const char* what) {
+  const size_t at = text.find('@');
+  Pin pin{text.substr(0, at), at == std::string::npos ? "" : text.substr(at + 1)};
+  check_name(pin.name, what);
+  if (at != std::string::npos && !version_number(pin.version))
+    user_error("{} \"{}\": after the @ stands a version such as v0001", what, text);
+  return pin;
+}
+
+std::string version_name(int number) {
+  return fmt::format("v{:04}", number);
+}
+
+std::optional<int> version_number(const std::string& name) {
+  if (name.size() < 5 || name.size() > 9 || name[0] != 'v' ||
+      !std::all_of(name.begin() + 1, name.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return std::nullopt;
+  const int number = std::stoi(name.substr(1));
+  return version_name(number) == name && number > 0 ? std::optional(number) : std::nullopt;
+}
+
+std::vector<std::string> versions_in(const fs::path& parent) {
+  std::vector<std::string> versions;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(parent, missing))
+    if (version_number(entry.path().filename()) && fs::is_directory(entry.symlink_status()))
+      versions.push_back(entry.path().filename());
+  std::sort(versions.begin(), versions.end(),
+            [](const auto& left, const auto& right) { return *version_number(left) < *version_number(right); });
+  return versions;
+}
+
+std::vector<std::string> names_in(const fs::path& parent) {
+  std::vector<std::string> names;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(parent, missing))
+    if (fs::is_directory(entry.symlink_status()) && !versions_in(entry.path()).empty())
+      names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::optional<std::string> current_version(const fs::path& parent) {
+  if (auto version = read_current(parent)) return version;
+  const auto versions = versions_in(parent);
+  return versions.empty() ? std::nullopt : std::optional(versions.back());
+}
+
+void set_current(const fs::path& parent, const std::string& version) {
+  if (read_current(parent) != version) write_file_atomic(parent / "CURRENT", version + "\n");
+}
+
+void advance_current(const fs::path& parent, const std::string& version) {
+  // Two who commit at once may write in either order: who wrote looks again and mends what it pushed back.
+  for (std::string newest = version;; newest = versions_in(parent).back()) {
+    const auto current = read_current(parent);
+    if (current && *version_number(*current) >= *version_number(newest)) return;
+    write_file_atomic(parent / "CURRENT", newest + "\n");
+  }
+}
+
+const fs::path& without_links(const fs::path& root, const fs::path& path) {
+  fs::path walked = root;
+  for (const auto& part : path.lexically_relative(root)) {
+    walked /= part;
+    if (fs::is_symlink(fs::symlink_status(walked)))
+      user_error("{}: a link; links are not followed inside a registry (copy what it points to)",
+                 walked.string());
+  }
+  return path;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,37 @@
+// Where things lie in a registry folder, how versions are named, and that no link is followed inside it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+// "tomi" or "tomi@v0002".
+struct Pin {
+  std::string name, version;  // version "": CURRENT
+  std::string text() const { return version.empty() ? name : name + "@" + version; }
+};
+Pin parse_pin(const std::string& text, const char* what);  // throws UserError
+
+std::string version_name(int number);                        // 1 → "v0001"
+std::optional<int> version_number(const std::string& name);  // nullopt: not a version's name
+
+// Committed versions under experts/NAME or collections/NAME, oldest first; empty where the folder is not there.
+std::vector<std::string> versions_in(const std::filesystem::path& parent);
+// Names of folders under experts/ or collections/ that hold a version, sorted.
+std::vector<std::string> names_in(const std::filesystem::path& parent);
+
+// What CURRENT says, if that version is there; else the newest version; nullopt: no version.
+std::optional<std::string> current_version(const std::filesystem::path& parent);
+// Moves CURRENT to `version`; never back behind a version that somebody else commits at the same time.
+void set_current(const std::filesystem::path& parent, const std::string& version);
+// After a commit of `version`: moves CURRENT to it, unless it names a newer one by then.
+void advance_current(const std::filesystem::path& parent, const std::string& version);
+
+// Throws UserError if `path` or a folder between `root` and it is a link; returns path.
+const std::filesystem::path& without_links(const std::filesystem::path& root,
+                                           const std::filesystem::path& path);
+
+}  // namespace gaggle

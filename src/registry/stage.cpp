@@ -1,0 +1,133 @@
+#include "registry/stage.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "base/sha256.h"
+#include "registry/layout.h"
+#include "registry/sums.h"
+
+namespace gaggle {
+namespace {
+
+// "KERNEL-PID-START-N": who staged it can be checked for life from the name alone.
+std::string owner_prefix(const ProcessId& process) {
+  return fmt::format("{}-{}-{}-", sha256_hex(process.kernel).substr(0, 12), process.pid, process.start_ticks);
+}
+
+void sweep(const fs::path& staging) {
+  ProcessId owner = this_process();
+  const std::string kernel = sha256_hex(owner.kernel).substr(0, 12);
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(staging, missing)) {
+    std::string name = entry.path().filename();
+    std::replace(name.begin(), name.end(), '-', ' ');
+    std::istringstream fields(name);
+    std::string of_kernel;
+    if (fields >> of_kernel >> owner.pid >> owner.start_ticks && of_kernel == kernel &&
+        life_of(owner) == Life::gone)
+      fs::remove_all(entry.path(), missing);
+  }
+}
+
+// A directory's identity, which a rename keeps: our commit id.
+std::pair<dev_t, ino_t> identity_of(const fs::path& folder) {
+  struct stat info {};
+  if (::stat(folder.c_str(), &info) != 0) return {0, 0};
+  return {info.st_dev, info.st_ino};
+}
+
+}  // namespace
+
+bool rename_to_new(const fs::path& from, const fs::path& to) {
+  const auto ours = identity_of(from);
+  GAGGLE_CHECK(ours.second != 0, "{} is not there", from.string());
+  int result = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  // File systems without that flag (NFS): rename refuses a folder that is not empty, and a version never is.
+  if (result != 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)) {
+    if (fs::exists(fs::symlink_status(to)))
+      errno = EEXIST;
+    else
+      result = ::rename(from.c_str(), to.c_str());
+  }
+  if (result == 0) return true;
+  const int reason = errno;
+  // A repeated request (NFS) fails although the first one did it.
+  if (identity_of(to) == ours) return true;
+  if (reason == EEXIST || reason == ENOTEMPTY) return false;
+  system_error("{}: cannot be renamed to {} ({})", from.string(), to.string(), std::strerror(reason));
+}
+
+Stage::Stage(const fs::path& registry) : registry_(registry) {
+  const fs::path staging = registry / ".staging";
+  std::error_code failed;
+  fs::create_directory(staging, failed);
+  sweep(without_links(registry, staging));
+  static std::atomic<int> count = 0;
+  folder_ = staging / (owner_prefix(this_process()) + std::to_string(count++));
+  if (!fs::create_directory(folder_, failed))
+    system_error("{}: cannot be made ({})", folder_.string(), failed ? failed.message() : "it exists");
+}
+
+Stage::~Stage() {
+  std::error_code ignored;
+  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+}
+
+void Stage::write(const std::string& name, std::string_view bytes) const {
+  write_file_durable(folder_ / name, bytes);
+}
+
+void Stage::link(const fs::path& file) const {
+  without_links(registry_, file);
+  std::error_code failed;
+  fs::create_hard_link(file, folder_ / file.filename(), failed);
+  if (failed) write(file.filename(), read_file(file));
+}
+
+void Stage::write_sums() const {
+  write(sums_file, sums_text(folder_));
+  fsync_folder(folder_);
+}
+
+std::string Stage::commit(const fs::path& parent, const std::function<bool(const fs::path&)>& equal) {
+  std::error_code failed;
+  fs::create_directories(parent, failed);
+  if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
+  without_links(registry_, parent);
+  int next = 1;
+  for (const std::string& version : versions_in(parent)) {
+    if (equal(parent / version)) {
+      set_current(parent, version);
+      return version;
+    }
+    next = *version_number(version) + 1;
+  }
+  // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.
+  for (;; ++next) {
+    const std::string version = version_name(next);
+    if (rename_to_new(folder_, parent / version)) {
+      folder_.clear();
+      fsync_folder(parent);
+      fsync_folder(parent.parent_path());
+      advance_current(parent, version);
+      return version;
+    }
+    if (equal(parent / version)) {
+      set_current(parent, version);
+      return version;
+    }
+  }
+}
+
+}  // namespace gaggle

@@ -1,0 +1,20 @@
+// SHA256SUMS of a version's folder, in the form `sha256sum -c` reads.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+inline constexpr const char* sums_file = "SHA256SUMS";
+
+// Digests of every file in `folder`, as SHA256SUMS text in name order.
+std::string sums_text(const std::filesystem::path& folder);
+// file name → digest. Throws UserError: cannot be read, not of that form.
+std::map<std::string, std::string> read_sums(const std::filesystem::path& folder);
+// What is wrong with the folder: changed, missing, unlisted files, links. Empty: sound.
+std::vector<std::string> check_sums(const std::filesystem::path& folder);
+
+}  // namespace gaggle

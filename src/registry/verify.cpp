@@ -1,0 +1,85 @@
+// Whether everything in a registry is what was committed.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "registry/layout.h"
+#include "registry/pins.h"
+#include "registry/registry.h"
+#include "registry/sidecar.h"
+#include "registry/sums.h"
+
+namespace gaggle {
+namespace {
+
+// Things that do not belong: links, files, folders that are no version; CURRENT that names nothing.
+void check_parent(const fs::path& parent, std::vector<std::string>& complaints) {
+  for (const auto& entry : fs::directory_iterator(parent)) {
+    const std::string name = entry.path().filename();
+    if (entry.is_symlink())
+      complaints.push_back(entry.path().string() + ": a link; links are not followed inside a registry");
+    else if (!(entry.is_directory() && version_number(name)) && !name.starts_with("CURRENT"))
+      complaints.push_back(entry.path().string() + ": neither a version nor CURRENT");
+  }
+  const fs::path current = parent / "CURRENT";
+  if (fs::is_regular_file(fs::symlink_status(current)) &&
+      read_file(current) != current_version(parent).value_or("") + "\n")
+    complaints.push_back(current.string() + ": names a version that is not there");
+}
+
+// Versions of every name under experts/ or collections/ whose sums are right: the others are complained of.
+std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints) {
+  std::vector<fs::path> sound;
+  if (fs::is_symlink(fs::symlink_status(root))) complaints.push_back(root.string() + ": a link");
+  if (!fs::is_directory(fs::symlink_status(root))) return sound;
+  for (const auto& entry : fs::directory_iterator(root)) {
+    if (entry.is_symlink() || !entry.is_directory()) {
+      complaints.push_back(entry.path().string() + ": not a folder");
+      continue;
+    }
+    check_parent(entry.path(), complaints);
+    for (const std::string& version : versions_in(entry.path())) {
+      const auto wrong = check_sums(entry.path() / version);
+      complaints.insert(complaints.end(), wrong.begin(), wrong.end());
+      if (wrong.empty()) sound.push_back(entry.path() / version);
+    }
+  }
+  return sound;
+}
+
+void check_pins(const Registry& registry, const fs::path& collection, std::vector<std::string>& complaints) {
+  for (const PinnedExpert& pinned : read_pins(collection)) {
+    const auto sums = read_sums(registry.folder_of(pinned.pin.text()));
+    const auto digest = [&](const char* file) {
+      const auto found = sums.find(file);
+      return found == sums.end() ? std::string() : found->second;
+    };
+    if (digest(lora_file) != pinned.lora_sha256 || digest(gate_file) != pinned.gate_sha256)
+      complaints.push_back(collection.string() + ": " + pinned.pin.text() + " is not the one that was pinned");
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> Registry::verify() const {
+  std::vector<std::string> complaints;
+  const auto attempt = [&](auto&& check) {
+    try {
+      check();
+    } catch (const UserError& error) {
+      complaints.emplace_back(error.what());
+    }
+  };
+  attempt([&] { base(); });
+  for (const fs::path& folder : sound_versions(folder_ / "experts", complaints))
+    attempt([&] {
+      describe(folder.parent_path().filename(), folder, {});
+      load(folder.parent_path().filename(), folder.filename());
+    });
+  for (const fs::path& folder : sound_versions(folder_ / "collections", complaints))
+    attempt([&] { check_pins(*this, folder, complaints); });
+  std::sort(complaints.begin(), complaints.end());
+  return complaints;
+}
+
+}  // namespace gaggle
