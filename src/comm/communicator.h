@@ -1,6 +1,7 @@
-// What ranks say to each other: ten verbs over spans of bytes. No Torch here, so that it runs under ThreadSanitizer.
-// Every verb is collective over the communicator unless it says otherwise, and throws SystemError at the deadline,
-// naming the verb, its number and, where known, the ranks that never came.
+// What ranks say to each other: ten verbs over spans of bytes. No Torch here, so that it runs under
+// ThreadSanitizer. Every verb is collective over the communicator. At the deadline the verb, its number and the
+// ranks that never came are named: threads throw SystemError, MPI (whose buffers are still in flight) writes
+// the message and ends the job.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "base/error.h"
 
 namespace gaggle {
 
@@ -37,12 +40,19 @@ std::unique_ptr<Communicator> make_self();
 // n ranks as threads of this process: runs body(communicator) on each; rethrows the first exception.
 void run_as_threads(int n, double timeout_s, const std::function<void(Communicator&)>& body);
 
-// The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded). Throws UserError in a
-// build without MPI.
+// The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded). Throws UserError in
+// a build without MPI.
 std::unique_ptr<Communicator> make_mpi_world(double timeout_s);
 bool built_with_mpi();
 std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
-// All ranks but 0 return at once after their goodbye; rank 0 waits for all and leaves last (MPI_Finalize inside).
-void finish_mpi();
+// Every rank's goodbye, with what became of it: to be called once, as the last thing, also after an error
+// (others that wait for this rank then throw SystemError). Rank 0 waits for all, leaves last, and returns the
+// worst code of any rank; the others return Exit::done, because mpirun kills the rest of a job when one rank
+// exits otherwise. Rank 0 writes the messages of the others that are not its own. Does nothing where MPI was
+// never started.
+Exit finish_mpi(Exit code = Exit::done, const std::string& message = "");
+
+// Longer messages travel in pieces; MPI counts in int.
+void set_mpi_chunk_bytes_for_test(size_t bytes);
 
 }  // namespace gaggle

@@ -1,0 +1,68 @@
+// Which backends this build has: the one place of this room that asks.
+#include "base/error.h"
+#include "comm/communicator.h"
+#include "comm/mpi_backend.h"
+
+#ifdef GAGGLE_WITH_MPI
+#include <mpi.h>
+#if __has_include(<mpi-ext.h>)
+#include <mpi-ext.h>
+#endif
+#endif
+
+namespace gaggle {
+
+#ifdef GAGGLE_WITH_MPI
+
+// Whether the job outlives a killed rank: only known once MPI runs.
+static bool survives_deaths() {
+#ifdef MPIX_FT
+  int started = 0, finished = 0, found = 0;
+  void* value = nullptr;
+  MPI_Initialized(&started);
+  MPI_Finalized(&finished);
+  if (!started || finished) return false;
+  MPI_Comm_get_attr(MPI_COMM_WORLD, MPIX_FT, static_cast<void*>(&value), &found);
+  return found && value && *static_cast<int*>(value) == 1;
+#else
+  return false;
+#endif
+}
+
+bool built_with_mpi() {
+  return true;
+}
+std::unique_ptr<Communicator> make_mpi_world(double timeout_s) {
+  return mpi::make_world(timeout_s);
+}
+std::string mpi_library_version() {
+  return mpi::library_version();
+}
+Exit finish_mpi(Exit code, const std::string& message) {
+  return mpi::finish(code, message);
+}
+void set_mpi_chunk_bytes_for_test(size_t bytes) {
+  mpi::set_chunk_bytes(bytes);
+}
+
+#else
+
+bool built_with_mpi() {
+  return false;
+}
+std::unique_ptr<Communicator> make_mpi_world(double) {
+  user_error(
+      "this gaggle was built without MPI: set MPI_HOME and build again, or start it as plain processes with "
+      "--cluster.independent=true");
+}
+std::string mpi_library_version() {
+  return "no MPI";
+}
+Exit finish_mpi(Exit code, const std::string&) {
+  return code;
+}
+void set_mpi_chunk_bytes_for_test(size_t) {}
+
+#endif
+
+}  // namespace gaggle

@@ -1,0 +1,15 @@
+// What the MPI files offer to the factory; built only where an MPI was found.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/communicator.h"
+
+namespace gaggle::mpi {
+
+std::unique_ptr<Communicator> make_world(double timeout_s);
+Exit finish(Exit code, const std::string& message);
+void set_chunk_bytes(size_t bytes);
+
+}  // namespace gaggle::mpi

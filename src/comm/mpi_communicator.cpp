@@ -1,0 +1,176 @@
+// The verbs over MPI. Every pair of ranks talks directly, so that a rank that never came is known by its
+// number.
+#include <algorithm>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "comm/mpi_backend.h"
+#include "comm/mpi_transfer.h"
+#include "comm/mpi_world.h"
+#include "comm/record.h"
+
+namespace gaggle::mpi {
+namespace {
+
+class MpiCommunicator final : public Communicator {
+ public:
+  MpiCommunicator(MPI_Comm comm, double timeout_s, bool owned)
+      : comm_(comm), timeout_s_(timeout_s), owned_(owned) {
+    check(MPI_Comm_rank(comm, &rank_), "MPI_Comm_rank");
+    check(MPI_Comm_size(comm, &size_), "MPI_Comm_size");
+    MPI_Group group, world;
+    check(MPI_Comm_group(comm, &group), "MPI_Comm_group");
+    check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group");
+    std::vector<int> ranks(static_cast<size_t>(size_));
+    for (int r = 0; r < size_; ++r) ranks[static_cast<size_t>(r)] = r;
+    world_ranks_.resize(ranks.size());
+    check(MPI_Group_translate_ranks(group, size_, ranks.data(), world, world_ranks_.data()),
+          "MPI_Group_translate_ranks");
+    MPI_Group_free(&group);
+    MPI_Group_free(&world);
+  }
+  ~MpiCommunicator() override {
+    int finished = 0;
+    MPI_Finalized(&finished);
+    if (owned_ && !finished) MPI_Comm_free(&comm_);
+  }
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string backend() const override { return "mpi"; }
+
+  void barrier() override {
+    Transfer transfer = begin("barrier", 0);
+    const std::byte token{1};
+    std::vector<std::byte> tokens(static_cast<size_t>(size_));
+    for (int r = 0; r < size_; ++r) {
+      if (r == rank_) continue;
+      transfer.receive(std::span(&tokens[static_cast<size_t>(r)], 1), r);
+      transfer.send(std::span(&token, 1), r);
+    }
+    finish(transfer);
+  }
+
+  void broadcast(std::span<std::byte> data, int root) override {
+    GAGGLE_CHECK(root >= 0 && root < size_);
+    Transfer transfer = begin("broadcast", data.size());
+    if (rank_ != root) transfer.receive(data, root);
+    for (int r = 0; rank_ == root && r < size_; ++r)
+      if (r != rank_) transfer.send(data, r);
+    finish(transfer);
+  }
+
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
+    GAGGLE_CHECK(all.size() == mine.size() * static_cast<size_t>(size_));
+    Transfer transfer = begin("all_gather", all.size());
+    for (int r = 0; r < size_; ++r) {
+      const auto place = all.subspan(static_cast<size_t>(r) * mine.size(), mine.size());
+      if (r != rank_) {
+        transfer.receive(place, r);
+      } else {
+        std::ranges::copy(mine, place.begin());
+      }
+    }
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) transfer.send(mine, r);
+    finish(transfer);
+  }
+
+  void all_to_all(std::span<const std::span<const std::byte>> send,
+                  std::span<const std::span<std::byte>> receive) override {
+    const auto n = static_cast<size_t>(size_);
+    GAGGLE_CHECK(send.size() == n && receive.size() == n);
+    size_t bytes = 0;
+    for (size_t r = 0; r < n; ++r) bytes += send[r].size() + receive[r].size();
+    Transfer transfer = begin("all_to_all", bytes);
+    exchange(transfer, send, receive);
+    finish(transfer);
+  }
+
+  std::vector<std::string> all_gather_text(const std::string& mine) override {
+    const auto n = static_cast<size_t>(size_);
+    const uint64_t my_size = mine.size();
+    std::vector<uint64_t> sizes(n);
+    all_gather(std::as_bytes(std::span(&my_size, 1)), std::as_writable_bytes(std::span(sizes)));
+    std::vector<std::string> all(n);
+    std::vector<std::span<std::byte>> receive(n);
+    for (size_t r = 0; r < n; ++r) {
+      all[r].resize(sizes[r]);
+      receive[r] = std::as_writable_bytes(std::span(all[r]));
+    }
+    const std::vector<std::span<const std::byte>> send(n, std::as_bytes(std::span(mine)));
+    Transfer transfer = begin("all_gather_text", my_size);
+    exchange(transfer, send, receive);
+    finish(transfer);
+    return all;
+  }
+
+  // MPI has no non-blocking split: all ranks are brought to the door first, so that the call is short.
+  std::unique_ptr<Communicator> split(int colour) override {
+    GAGGLE_CHECK(colour >= 0);
+    barrier();
+    MPI_Comm part = MPI_COMM_NULL;
+    check(MPI_Comm_split(comm_, colour, rank_, &part), "MPI_Comm_split");
+    check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+    return std::make_unique<MpiCommunicator>(part, timeout_s_, true);
+  }
+
+ private:
+  // The tag carries the collective's number: ranks that are at different ones never mix their data.
+  Transfer begin(const char* verb, size_t bytes) {
+    record_.begin(verb, bytes);
+    return Transfer(comm_, static_cast<int>(record_.last().number % 32767));
+  }
+
+  void exchange(Transfer& transfer, std::span<const std::span<const std::byte>> send,
+                std::span<const std::span<std::byte>> receive) {
+    const auto me = static_cast<size_t>(rank_);
+    GAGGLE_CHECK(send[me].size() == receive[me].size());
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) transfer.receive(receive[static_cast<size_t>(r)], r);
+    for (int r = 0; r < size_; ++r)
+      if (r != rank_) transfer.send(send[static_cast<size_t>(r)], r);
+    std::ranges::copy(send[me], receive[me].begin());
+  }
+
+  void finish(Transfer& transfer) {
+    Patience patience;
+    const double deadline = monotonic_seconds() + timeout_s_;
+    while (!transfer.test()) {
+      patience.wait();
+      throw_if_left(transfer);
+      if (monotonic_seconds() > deadline)
+        end_job(fmt::format("{}: {} did not come within {:g} s. Last collectives of rank {}:\n{}",
+                            record_.last_text(), ranks_text(transfer.missing()), timeout_s_, rank_,
+                            record_.text()));
+    }
+    record_.end();
+  }
+
+  // A rank that has left will never send what we wait for.
+  void throw_if_left(Transfer& transfer) const {
+    const auto& left = goodbyes();
+    if (left.empty() || transfer.test()) return;  // its last messages may have come just before its goodbye
+    for (const int peer : transfer.missing()) {
+      const auto found = left.find(world_ranks_[static_cast<size_t>(peer)]);
+      if (found != left.end())
+        system_error("{} was given up: rank {} has left{}", record_.last_text(), found->first,
+                     found->second.message.empty() ? "" : ": " + found->second.message);
+    }
+  }
+
+  MPI_Comm comm_;
+  double timeout_s_;
+  bool owned_;
+  int rank_ = 0, size_ = 1;
+  std::vector<int> world_ranks_;  // [size]
+  CollectiveRecord record_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_world(double timeout_s) {
+  return std::make_unique<MpiCommunicator>(start(), timeout_s, false);
+}
+
+}  // namespace gaggle::mpi

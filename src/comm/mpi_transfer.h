@@ -1,0 +1,57 @@
+// Non-blocking sends and receives, and waiting for them without blocking inside MPI: a blocked call spins and
+// takes a core from whoever computes.
+#pragma once
+
+#include <mpi.h>
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gaggle::mpi {
+
+// Throws SystemError with MPI's own words.
+void check(int code, const char* call);
+
+void set_chunk_bytes(size_t bytes);
+
+// Sleeps longer and longer between looks: microseconds at first, 2 ms in the end.
+class Patience {
+ public:
+  void wait();
+
+ private:
+  int looks_ = 0;
+};
+
+// The messages of one collective: all are started, then waited for together.
+class Transfer {
+ public:
+  Transfer(MPI_Comm comm, int tag) : comm_(comm), tag_(tag) {}
+  ~Transfer();
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  // An empty span sends nothing: both sides know the sizes.
+  void send(std::span<const std::byte> data, int to);
+  void receive(std::span<std::byte> data, int from);
+  // True once all are through.
+  bool test();
+  // Ranks whose messages to us are still missing, else ranks that have not taken ours.
+  std::vector<int> missing() const;
+
+ private:
+  struct Part {
+    int peer;
+    bool receive;
+    int bytes;
+  };
+  MPI_Comm comm_;
+  int tag_;
+  std::vector<MPI_Request> requests_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace gaggle::mpi

@@ -1,0 +1,155 @@
+#include "comm/mpi_world.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "base/log.h"
+#include "comm/mpi_backend.h"
+#include "comm/mpi_transfer.h"
+
+namespace gaggle::mpi {
+namespace {
+
+constexpr int goodbye_tag = 1;
+constexpr int release_tag = 2;
+
+struct World {
+  std::mutex mutex;
+  bool started = false, finished = false;
+  MPI_Comm data = MPI_COMM_NULL;     // collectives
+  MPI_Comm control = MPI_COMM_NULL;  // goodbyes
+  int rank = 0, size = 1;
+  std::map<int, Goodbye> goodbyes;
+};
+
+World& world() {
+  static World instance;
+  return instance;
+}
+
+// Takes the goodbyes that have arrived. A goodbye is "CODE message".
+void take_goodbyes(World& state) {
+  while (true) {
+    int there = 0;
+    MPI_Status status;
+    check(MPI_Iprobe(MPI_ANY_SOURCE, goodbye_tag, state.control, &there, &status), "MPI_Iprobe");
+    if (!there) return;
+    int bytes = 0;
+    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+    std::string text(static_cast<size_t>(bytes), '\0');
+    // It is here already: this receive does not wait.
+    check(MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
+                   MPI_STATUS_IGNORE),
+          "MPI_Recv");
+    const size_t space = text.find(' ');
+    state.goodbyes[status.MPI_SOURCE] = {static_cast<Exit>(std::atoi(text.c_str())), text.substr(space + 1)};
+  }
+}
+
+// How bad an end is, for the one code a job can have.
+int severity(Exit code) {
+  switch (code) {
+    case Exit::done:
+      return 0;
+    case Exit::some_set_aside:
+      return 1;
+    case Exit::resumable:
+      return 2;
+    case Exit::stopped:
+      return 3;
+    case Exit::bad_input:
+      return 4;
+    case Exit::failed:
+      return 5;
+  }
+  return 5;
+}
+
+}  // namespace
+
+MPI_Comm start() {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  GAGGLE_CHECK(!state.finished, "MPI was left already");
+  if (state.started) return state.data;
+  int provided = 0;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_MULTIPLE)
+    system_error("this MPI does not offer MPI_THREAD_MULTIPLE, which gaggle needs: use Open MPI 4.1 or newer");
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &state.data), "MPI_Comm_dup");
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &state.control), "MPI_Comm_dup");
+  for (MPI_Comm comm : {MPI_COMM_WORLD, state.data, state.control})
+    check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
+  MPI_Comm_rank(state.data, &state.rank);
+  MPI_Comm_size(state.data, &state.size);
+  state.started = true;
+  return state.data;
+}
+
+const std::map<int, Goodbye>& goodbyes() {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  take_goodbyes(state);
+  return state.goodbyes;
+}
+
+void end_job(const std::string& message) {
+  log::error("{}", message);
+  std::thread([] { MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Exit::failed)); }).detach();
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  ::kill(::getpid(), SIGKILL);
+  std::abort();
+}
+
+Exit finish(Exit code, const std::string& message) {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  if (!state.started || state.finished) return code;
+  const std::string text = fmt::format("{} {}", static_cast<int>(code), message);
+  Transfer mine(state.control, goodbye_tag);
+  for (int rank = 0; rank < state.size; ++rank)
+    if (rank != state.rank) mine.send(std::as_bytes(std::span(text)), rank);
+  // Everybody stays until rank 0 has heard of everybody; asleep, for that may take hours.
+  std::byte token{1};
+  Transfer release(state.control, release_tag);
+  if (state.rank != 0) release.receive(std::span(&token, 1), 0);
+  Patience patience;
+  bool released = false;
+  while (!released) {
+    take_goodbyes(state);
+    const bool heard_all = state.goodbyes.size() + 1 == static_cast<size_t>(state.size);
+    released = mine.test() && (state.rank == 0 ? heard_all : heard_all && release.test());
+    if (!released) patience.wait();
+  }
+  if (state.rank == 0) {
+    for (int rank = 1; rank < state.size; ++rank) release.send(std::span(&token, 1), rank);
+    while (!release.test()) patience.wait();
+  }
+  MPI_Comm_free(&state.control);
+  MPI_Comm_free(&state.data);
+  state.finished = true;
+  // After an error a message may be in flight for good, and MPI_Finalize may wait for it.
+  std::thread([code] {
+    std::this_thread::sleep_for(std::chrono::seconds(10));
+    ::_exit(static_cast<int>(code));
+  }).detach();
+  check(MPI_Finalize(), "MPI_Finalize");
+  if (state.rank != 0) return Exit::done;
+  std::string said = message;
+  for (const auto& [rank, goodbye] : state.goodbyes) {
+    if (severity(goodbye.code) > severity(code)) code = goodbye.code;
+    if (goodbye.message.empty() || said.find(goodbye.message) != std::string::npos) continue;
+    log::error("rank {}: {}", rank, goodbye.message);
+    said += "\n" + goodbye.message;
+  }
+  // mpirun ends what still writes when its first process is gone.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  return code;
+}
+
+}  // namespace gaggle::mpi

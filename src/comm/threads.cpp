@@ -1,0 +1,208 @@
+// Ranks as threads of one process: each rank posts where its data lies, all meet, each copies what it needs,
+// all meet again before anybody may touch its data.
+#include <algorithm>
+#include <condition_variable>
+#include <cstring>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "comm/communicator.h"
+#include "comm/record.h"
+
+namespace gaggle {
+namespace {
+
+// One lock for a world and all that was split from it: a failure anywhere releases everybody.
+struct World {
+  std::mutex mutex;
+  std::condition_variable changed;
+  double timeout_s = 0;
+  std::exception_ptr first_failure;
+  std::string failure;  // why everybody has to leave; "": nothing happened
+
+  void fail(const std::string& why, std::exception_ptr error) {
+    const std::lock_guard lock(mutex);
+    if (!first_failure) {
+      first_failure = error;
+      failure = why;
+    }
+    changed.notify_all();
+  }
+};
+
+struct Post {
+  const char* verb = "";
+  std::span<const std::span<const std::byte>> send;  // [size] what each rank may copy
+};
+
+// The ranks of one communicator. Everything is guarded by the world's lock; posts are only read between two
+// meetings.
+struct Group {
+  explicit Group(size_t size) : posts(size), arrived(size, false) {}
+  std::vector<Post> posts;
+  std::vector<bool> arrived;
+  uint64_t meetings = 0;
+  std::map<int, std::shared_ptr<Group>> children;  // of the split under way, by colour
+};
+
+class ThreadCommunicator final : public Communicator {
+ public:
+  ThreadCommunicator(std::shared_ptr<World> world, std::shared_ptr<Group> group, int rank)
+      : world_(std::move(world)), group_(std::move(group)), rank_(rank) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return static_cast<int>(group_->posts.size()); }
+  std::string backend() const override { return "threads"; }
+
+  void barrier() override { exchange("barrier", {}, {}); }
+
+  void broadcast(std::span<std::byte> data, int root) override {
+    GAGGLE_CHECK(root >= 0 && root < size());
+    const auto n = static_cast<size_t>(size());
+    std::vector<std::span<const std::byte>> send(n);
+    std::vector<std::span<std::byte>> receive(n);
+    if (rank_ == root)
+      std::fill(send.begin(), send.end(), data);
+    else
+      receive[static_cast<size_t>(root)] = data;
+    if (rank_ == root) send[static_cast<size_t>(root)] = {};
+    exchange("broadcast", send, receive);
+  }
+
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
+    const auto n = static_cast<size_t>(size());
+    GAGGLE_CHECK(all.size() == mine.size() * n);
+    const std::vector<std::span<const std::byte>> send(n, mine);
+    std::vector<std::span<std::byte>> receive;
+    for (size_t r = 0; r < n; ++r) receive.push_back(all.subspan(r * mine.size(), mine.size()));
+    exchange("all_gather", send, receive);
+  }
+
+  void all_to_all(std::span<const std::span<const std::byte>> send,
+                  std::span<const std::span<std::byte>> receive) override {
+    GAGGLE_CHECK(send.size() == group_->posts.size() && receive.size() == send.size());
+    exchange("all_to_all", send, receive);
+  }
+
+  std::vector<std::string> all_gather_text(const std::string& mine) override {
+    const auto n = static_cast<size_t>(size());
+    const auto bytes = std::as_bytes(std::span(mine));
+    const std::vector<std::span<const std::byte>> send(n, bytes);
+    std::vector<std::string> all(n);
+    record_.begin("all_gather_text", mine.size());
+    const Post post{"all_gather_text", send};
+    meet(&post);
+    for (size_t r = 0; r < n; ++r) {
+      const auto from = group_->posts[r].send[static_cast<size_t>(rank_)];
+      all[r].assign(reinterpret_cast<const char*>(from.data()), from.size());
+    }
+    meet(nullptr);
+    record_.end();
+    return all;
+  }
+
+  std::unique_ptr<Communicator> split(int colour) override {
+    std::vector<int> colours(static_cast<size_t>(size()));
+    all_gather(std::as_bytes(std::span(&colour, 1)), std::as_writable_bytes(std::span(colours)));
+    const auto members = static_cast<size_t>(std::count(colours.begin(), colours.end(), colour));
+    const auto before = std::count(colours.begin(), colours.begin() + rank_, colour);
+    std::shared_ptr<Group> child;
+    {
+      const std::lock_guard lock(world_->mutex);
+      auto& made = group_->children[colour];
+      if (!made) made = std::make_shared<Group>(members);
+      child = made;
+    }
+    barrier();
+    if (rank_ == 0) {
+      const std::lock_guard lock(world_->mutex);
+      group_->children.clear();
+    }
+    barrier();
+    return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before));
+  }
+
+ private:
+  void exchange(const char* verb, std::span<const std::span<const std::byte>> send,
+                std::span<const std::span<std::byte>> receive) {
+    size_t bytes = 0;
+    for (const auto& part : send) bytes += part.size();
+    for (const auto& part : receive) bytes += part.size();
+    record_.begin(verb, bytes);
+    const Post post{verb, send};
+    meet(&post);
+    for (size_t r = 0; r < receive.size(); ++r) {
+      const auto& theirs = group_->posts[r].send;
+      const auto from = theirs.empty() ? std::span<const std::byte>() : theirs[static_cast<size_t>(rank_)];
+      GAGGLE_CHECK(from.size() == receive[r].size(), "{}: rank {} sends {} bytes, rank {} expects {}", verb, r,
+                   from.size(), rank_, receive[r].size());
+      if (!from.empty()) std::memcpy(receive[r].data(), from.data(), from.size());
+    }
+    meet(nullptr);
+    record_.end();
+  }
+
+  // Waits until every rank of the group has come. The first meeting of a collective posts; the second must
+  // leave the posts alone, because a slower rank may still be copying.
+  void meet(const Post* post) {
+    std::unique_lock lock(world_->mutex);
+    const auto me = static_cast<size_t>(rank_);
+    if (post) group_->posts[me] = *post;
+    group_->arrived[me] = true;
+    const uint64_t meeting = group_->meetings;
+    if (std::find(group_->arrived.begin(), group_->arrived.end(), false) == group_->arrived.end()) {
+      std::fill(group_->arrived.begin(), group_->arrived.end(), false);
+      ++group_->meetings;
+      world_->changed.notify_all();
+    }
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(world_->timeout_s);
+    const auto done = [&] { return group_->meetings != meeting || !world_->failure.empty(); };
+    const bool in_time = world_->changed.wait_until(
+        lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(deadline), done);
+    if (group_->meetings == meeting) {
+      if (in_time) system_error("{} was given up: {}", record_.last_text(), world_->failure);
+      std::vector<int> missing;
+      for (size_t r = 0; r < group_->arrived.size(); ++r)
+        if (!group_->arrived[r]) missing.push_back(static_cast<int>(r));
+      system_error("{}: {} did not come within {:g} s. Last collectives of rank {}:\n{}", record_.last_text(),
+                   ranks_text(missing), world_->timeout_s, rank_, record_.text());
+    }
+    if (!post) return;
+    for (const Post& other : group_->posts)
+      GAGGLE_CHECK(std::string_view(other.verb) == post->verb, "rank {} is in {}, another in {}", rank_,
+                   post->verb, other.verb);
+  }
+
+  std::shared_ptr<World> world_;
+  std::shared_ptr<Group> group_;
+  int rank_;
+  CollectiveRecord record_;
+};
+
+}  // namespace
+
+void run_as_threads(int n, double timeout_s, const std::function<void(Communicator&)>& body) {
+  GAGGLE_CHECK(n >= 1);
+  const auto world = std::make_shared<World>();
+  world->timeout_s = timeout_s;
+  const auto group = std::make_shared<Group>(static_cast<size_t>(n));
+  const auto run = [&](int rank) {
+    ThreadCommunicator communicator(world, group, rank);
+    try {
+      body(communicator);
+    } catch (const std::exception& error) {
+      world->fail(fmt::format("rank {} failed: {}", rank, error.what()), std::current_exception());
+    } catch (...) {
+      world->fail(fmt::format("rank {} failed", rank), std::current_exception());
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < n; ++rank) threads.emplace_back(run, rank);
+  }
+  if (world->first_failure) std::rethrow_exception(world->first_failure);
+}
+
+}  // namespace gaggle
