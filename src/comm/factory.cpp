@@ -36,7 +36,13 @@ std::unique_ptr<Communicator> make_mpi_world(double timeout_s) {
   return mpi::make_world(timeout_s);
 }
 std::string mpi_library_version() {
-  return mpi::library_version();
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  std::string version(text, static_cast<size_t>(length));  // "Open MPI v5.0.11, package: …"
+  version = version.substr(0, version.find_first_of(",\n"));
+  if (const size_t v = version.find(" v"); v != std::string::npos) version.erase(v + 1, 1);
+  return version + (survives_deaths() ? " (ULFM)" : "");
 }
 Exit finish_mpi(Exit code, const std::string& message) {
   return mpi::finish(code, message);
