@@ -14,7 +14,7 @@
 namespace gaggle {
 
 struct RopeScaling {
-  std::string type;             // "" (none), "linear", "llama3"
+  std::string type;  // "" (none), "linear", "llama3"
   double factor = 1;
   double low_freq_factor = 1;   // llama3
   double high_freq_factor = 4;  // llama3
@@ -23,33 +23,33 @@ struct RopeScaling {
 
 // Shape of a Llama-shaped decoder.
 struct ModelSpec {
-  std::string model_type;       // llama | mistral | qwen2 | qwen3
-  std::string name;             // for people: folder or file name
+  std::string model_type;  // llama | mistral | qwen2 | qwen3
+  std::string name;        // for people: folder or file name
   int64_t hidden = 0, intermediate = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0;
   int64_t max_positions = 0;
-  int64_t sliding_window = 0;   // 0: none
+  int64_t sliding_window = 0;  // 0: none
   double rope_theta = 10000;
   RopeScaling rope_scaling;
   double norm_eps = 1e-6;
   bool tied_head = false;
-  bool qkv_bias = false;        // qwen2; llama with attention_bias has o_bias too
+  bool qkv_bias = false;  // qwen2; llama with attention_bias has o_bias too
   bool o_bias = false;
   bool mlp_bias = false;
-  bool qk_norm = false;         // qwen3
+  bool qk_norm = false;  // qwen3
 };
 
 struct WeightInfo {
-  std::string name;             // "model.layers.0.self_attn.q_proj.weight"
-  std::vector<int64_t> shape;   // [d_out, d_in]
+  std::string name;            // "model.layers.0.self_attn.q_proj.weight"
+  std::vector<int64_t> shape;  // [d_out, d_in]
 };
 
 class ModelCheckpoint {
  public:
   virtual ~ModelCheckpoint() = default;
   const ModelSpec& spec() const { return spec_; }
-  const std::filesystem::path& path() const { return path_; }   // the folder or file that was opened
-  const std::string& commit() const { return commit_; }         // of a hub name, else ""
-  virtual std::vector<WeightInfo> weights() const = 0;          // sorted by name
+  const std::filesystem::path& path() const { return path_; }  // the folder or file that was opened
+  const std::string& commit() const { return commit_; }        // of a hub name, else ""
+  virtual std::vector<WeightInfo> weights() const = 0;         // sorted by name
   // The tensor as fp32, row-major. Throws UserError if it is not there or its shape is not `shape`.
   virtual void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const = 0;
 

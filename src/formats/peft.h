@@ -10,22 +10,22 @@
 namespace gaggle {
 
 struct PeftLoraSite {
-  std::string site;             // module path, "model.layers.0.self_attn.q_proj"
+  std::string site;  // module path, "model.layers.0.self_attn.q_proj"
   int64_t rank = 0;
-  double scale = 1;             // alpha/r or alpha/√r, with rank_pattern and alpha_pattern resolved as PEFT does
-  std::vector<float> a;         // [rank, d_in]
-  std::vector<float> b;         // [d_out, rank]
+  double scale = 1;      // alpha/r or alpha/√r, with rank_pattern and alpha_pattern resolved as PEFT does
+  std::vector<float> a;  // [rank, d_in]
+  std::vector<float> b;  // [d_out, rank]
   int64_t d_in = 0, d_out = 0;
 };
 
 struct PeftLora {
-  std::string base_name;        // base_model_name_or_path
-  DType dtype = DType::f32;     // of the stored tensors
+  std::string base_name;            // base_model_name_or_path
+  DType dtype = DType::f32;         // of the stored tensors
   std::vector<PeftLoraSite> sites;  // in name order
 };
 
-// Throws UserError naming the folder and the reason: DoRA, modules_to_save, bias, another peft_type, tensors that
-// the config does not explain, shapes that do not fit each other.
+// Throws UserError naming the folder and the reason: DoRA, modules_to_save, bias, another peft_type, tensors
+// that the config does not explain, shapes that do not fit each other.
 PeftLora read_peft_lora(const std::filesystem::path& folder);
 
 // adapter_config.json with long-lived keys only; target_modules as a list of module endings, or of whole module

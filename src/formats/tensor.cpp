@@ -1,5 +1,7 @@
 #include "formats/tensor.h"
 
+#include <fmt/ranges.h>
+
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -43,6 +45,10 @@ size_t size_of(DType dtype) {
 std::string name_of(DType dtype) {
   static const char* const names[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"};
   return names[static_cast<size_t>(dtype)];
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
 int64_t TensorView::count() const {

@@ -11,8 +11,10 @@ namespace gaggle {
 
 enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
 
-size_t size_of(DType dtype);          // bytes per value
-std::string name_of(DType dtype);     // as safetensors spells it: "F32", "BF16", …
+size_t size_of(DType dtype);       // bytes per value
+std::string name_of(DType dtype);  // as safetensors spells it: "F32", "BF16", …
+
+std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
 
 // A view: whoever holds the file keeps the bytes alive.
 struct TensorView {
@@ -20,7 +22,7 @@ struct TensorView {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
-  int64_t count() const;              // product of the shape
+  int64_t count() const;  // product of the shape
 };
 
 // An owned tensor.
@@ -35,6 +37,7 @@ struct NamedTensor {
 // f16/bf16/f32/f64 → fp32, values.size() == tensor.count(). Throws UserError for integer types.
 void to_float(const TensorView& tensor, std::span<float> values);
 // fp32 → f32/f16/bf16 (round to nearest even).
-NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype);
+NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values,
+                       DType dtype);
 
 }  // namespace gaggle

@@ -1,0 +1,73 @@
+#include "formats/checkpoint.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "formats/model_files.h"
+
+namespace gaggle {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "org/name" or "name", nothing that can only be meant as a path.
+bool may_be_hub_name(const std::string& path) {
+  const size_t slash = path.find('/');
+  return !path.empty() && path[0] != '.' && path[0] != '/' && path[0] != '~' && !path.ends_with(".gguf") &&
+         path.find("..") == std::string::npos && slash + 1 != path.size() &&
+         (slash == std::string::npos || path.find('/', slash + 1) == std::string::npos);
+}
+
+void warn_of_revision(const std::string& path, const std::string& revision) {
+  if (!revision.empty() && revision != "main")
+    log::warning("model.revision {} has no effect: {} is no hub name", revision, path);
+}
+
+HubSnapshot resolve(const std::string& path, const std::string& revision) {
+  if (path.empty())
+    user_error("model.path is not set: give a folder with config.json, a .gguf file, or a hub name");
+  if (fs::is_directory(path)) {
+    warn_of_revision(path, revision);
+    return {path, ""};
+  }
+  if (fs::exists(path)) {
+    if (!path.ends_with(".gguf"))
+      user_error("model.path {}: expected a folder with config.json, or a file ending in .gguf", path);
+    warn_of_revision(path, revision);
+    return {path, ""};
+  }
+  if (!may_be_hub_name(path)) user_error("model.path {}: no such file or folder", path);
+  return find_in_hub_cache(path, revision);
+}
+
+// A folder with config.json is the model itself; one that holds a single GGUF file means that file.
+fs::path container(const fs::path& found) {
+  if (!fs::is_directory(found) || fs::exists(found / "config.json")) return found;
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(found))
+    if (entry.path().extension() == ".gguf") files.push_back(entry.path().filename().string());
+  if (files.size() != 1)
+    user_error("{}: neither config.json nor exactly one .gguf file is there ({} are); name the file",
+               found.string(), files.empty() ? "none" : join(files, ", "));
+  return found / files[0];
+}
+
+}  // namespace
+
+fs::path resolve_model_path(const std::string& path, const std::string& revision) {
+  return container(resolve(path, revision).folder);
+}
+
+std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::string& revision) {
+  const HubSnapshot found = resolve(path, revision);
+  const fs::path place = container(found.folder);
+  // A snapshot's folder is called after its commit: people know the model by its hub name.
+  const fs::path plain = fs::path(path).lexically_normal();
+  std::string name =
+      plain.filename().empty() ? plain.parent_path().filename().string() : plain.filename().string();
+  if (!found.commit.empty()) name = path;
+  return fs::is_directory(place) ? open_hf_folder(place, name, found.commit)
+                                 : open_gguf_model(place, name, found.commit);
+}
+
+}  // namespace gaggle

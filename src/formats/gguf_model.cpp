@@ -1,0 +1,169 @@
+// A GGUF file as a base model: hyperparameters from its metadata, tensors under Hugging Face names and layouts.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "formats/gguf.h"
+#include "formats/model_files.h"
+
+namespace gaggle {
+namespace {
+
+// "model.layers.3.mlp.up_proj.weight" → "blk.3.ffn_up.weight".
+std::string gguf_name(const std::string& name) {
+  static const std::map<std::string, std::string> outside{{"model.embed_tokens.weight", "token_embd.weight"},
+                                                          {"model.norm.weight", "output_norm.weight"},
+                                                          {"lm_head.weight", "output.weight"}};
+  static const std::map<std::string, std::string> inside{
+      {"input_layernorm", "attn_norm"},    {"post_attention_layernorm", "ffn_norm"},
+      {"self_attn.q_proj", "attn_q"},      {"self_attn.k_proj", "attn_k"},
+      {"self_attn.v_proj", "attn_v"},      {"self_attn.o_proj", "attn_output"},
+      {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
+      {"mlp.gate_proj", "ffn_gate"},       {"mlp.up_proj", "ffn_up"},
+      {"mlp.down_proj", "ffn_down"}};
+  if (const auto found = outside.find(name); found != outside.end()) return found->second;
+  const std::string prefix = "model.layers.";
+  GAGGLE_CHECK(name.starts_with(prefix), "{}", name);
+  const size_t number_end = name.find('.', prefix.size()), kind_begin = name.rfind('.');
+  const std::string module = name.substr(number_end + 1, kind_begin - number_end - 1);
+  return "blk." + name.substr(prefix.size(), number_end - prefix.size()) + "." + inside.at(module) +
+         name.substr(kind_begin);
+}
+
+RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, double rope_theta,
+                              int64_t head_dim) {
+  const std::string type = file.text_or(arch + ".rope.scaling.type", "none");
+  const GgufTensor* freqs = file.find("rope_freqs.weight");
+  if (freqs) {
+    if (type != "none" && type != "llama3")
+      user_error("{}: {} rope scaling and rope_freqs.weight at once are not supported", file.name(), type);
+    if (freqs->count() != head_dim / 2)
+      user_error("{}: rope_freqs.weight has {} values; expected {}", file.name(), freqs->count(), head_dim / 2);
+    std::vector<float> factors(static_cast<size_t>(freqs->count()));
+    dequantize(freqs->type, freqs->bytes, factors);
+    return rope_scaling_of_factors(factors, rope_theta, file.name());
+  }
+  if (type == "none") return {};
+  if (type == "linear") return {"linear", file.number(arch + ".rope.scaling.factor"), 1, 4, 8192};
+  user_error("{}: {}.rope.scaling.type {} is not supported; linear and llama3 (rope_freqs.weight) are",
+             file.name(), arch, type);
+}
+
+ModelSpec read_spec(const GgufFile& file) {
+  const std::string& arch = file.text("general.architecture");
+  if (arch != "llama" && arch != "qwen2" && arch != "qwen3")
+    user_error("{}: architecture {} is not supported; llama (with mistral), qwen2 and qwen3 are", file.name(),
+               arch);
+  if (file.integer_or("split.count", 1) > 1)
+    user_error("{}: one part of {}; join them with llama-gguf-split --merge", file.name(),
+               file.integer("split.count"));
+  if (file.integer_or(arch + ".expert_count", 0) > 0)
+    user_error("{}: a mixture of experts is not supported", file.name());
+  const auto count = [&](const std::string& key) {
+    const int64_t value = file.integer(arch + key);
+    if (value < 1 || value > INT32_MAX) user_error("{}: {}{} is {}", file.name(), arch, key, value);
+    return value;
+  };
+  ModelSpec spec;
+  spec.model_type = arch;
+  spec.hidden = count(".embedding_length");
+  spec.intermediate = count(".feed_forward_length");
+  spec.layers = count(".block_count");
+  spec.heads = count(".attention.head_count");
+  spec.kv_heads = file.has(arch + ".attention.head_count_kv") ? count(".attention.head_count_kv") : spec.heads;
+  spec.head_dim =
+      file.has(arch + ".attention.key_length") ? count(".attention.key_length") : spec.hidden / spec.heads;
+  spec.max_positions = count(".context_length");
+  spec.norm_eps = file.number(arch + ".attention.layer_norm_rms_epsilon");
+  spec.rope_theta = file.number_or(arch + ".rope.freq_base", 10000);
+  spec.sliding_window = file.integer_or(arch + ".attention.sliding_window", 0);
+  if (spec.head_dim < 2 || spec.head_dim % 2 != 0 || spec.heads % spec.kv_heads != 0)
+    user_error("{}: {} heads, {} of keys, of {} values each do not fit together", file.name(), spec.heads,
+               spec.kv_heads, spec.head_dim);
+  if (!(spec.rope_theta > 0) || !(spec.norm_eps > 0) || spec.sliding_window < 0)
+    user_error("{}: rope.freq_base, layer_norm_rms_epsilon or sliding_window is out of range", file.name());
+  for (const char* key : {".attention.value_length", ".rope.dimension_count"})
+    if (file.integer_or(arch + key, spec.head_dim) != spec.head_dim)
+      user_error("{}: {}{} is {}; only the head's {} is supported", file.name(), arch, key,
+                 file.integer(arch + key), spec.head_dim);
+  spec.rope_scaling = read_rope_scaling(file, arch, spec.rope_theta, spec.head_dim);
+  const GgufTensor* embedding = file.find("token_embd.weight");
+  if (!embedding) user_error("{}: tensor token_embd.weight is missing", file.name());
+  spec.vocab = embedding->shape[0];
+  spec.tied_head = file.find("output.weight") == nullptr;
+  spec.qkv_bias = file.find("blk.0.attn_q.bias") != nullptr;
+  spec.o_bias = file.find("blk.0.attn_output.bias") != nullptr;
+  spec.mlp_bias = file.find("blk.0.ffn_down.bias") != nullptr;
+  spec.qk_norm = file.find("blk.0.attn_q_norm.weight") != nullptr;
+  return spec;
+}
+
+class GgufModel : public ModelCheckpoint {
+ public:
+  GgufModel(const std::filesystem::path& path, const std::string& name, const std::string& commit)
+      : file_(path) {
+    path_ = path;
+    commit_ = commit;
+    spec_ = read_spec(file_);
+    spec_.name = name;
+    if (spec_.layers > static_cast<int64_t>(file_.tensors().size()))
+      user_error("{}: {} layers, but only {} tensors", file_.name(), spec_.layers, file_.tensors().size());
+    weights_ = expected_weights(spec_);
+    std::set<std::string> used{"rope_freqs.weight"};
+    for (const WeightInfo& weight : weights_) used.insert(find(weight.name, weight.shape).name);
+    std::vector<std::string> unused;
+    for (const GgufTensor& tensor : file_.tensors())
+      if (!used.contains(tensor.name)) unused.push_back(tensor.name);
+    if (!unused.empty())
+      log::warning("{}: {} tensors belong to no part of {} and are left out, {} first", file_.name(),
+                   unused.size(), spec_.model_type, unused[0]);
+  }
+
+  std::vector<WeightInfo> weights() const override { return weights_; }
+
+  void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
+    const GgufTensor& tensor = find(name, shape);
+    GAGGLE_CHECK(static_cast<int64_t>(values.size()) == tensor.count(), "{}: {} values", name, values.size());
+    const bool q = name.find(".q_proj.") != std::string::npos, k = name.find(".k_proj.") != std::string::npos;
+    if (spec_.model_type != "llama" || !(q || k)) return dequantize(tensor.type, tensor.bytes, values);
+
+    // llama.cpp turns neighbouring pairs of rows, Hugging Face the two halves of a head: its converter writes
+    // row p·half + j of a head as row 2j + p (p = 0, 1), for weights and biases alike.
+    std::vector<float> permuted(values.size());
+    dequantize(tensor.type, tensor.bytes, permuted);
+    const auto heads = static_cast<size_t>(q ? spec_.heads : spec_.kv_heads);
+    const auto half = static_cast<size_t>(spec_.head_dim / 2), width = values.size() / (heads * 2 * half);
+    for (size_t row = 0; row < heads * 2 * half; ++row) {
+      const size_t head = row / (2 * half), p = row / half % 2, j = row % half;
+      const size_t from = head * 2 * half + 2 * j + p;
+      std::copy_n(permuted.begin() + static_cast<std::ptrdiff_t>(from * width), width,
+                  values.begin() + static_cast<std::ptrdiff_t>(row * width));
+    }
+  }
+
+ private:
+  const GgufTensor& find(const std::string& name, std::span<const int64_t> shape) const {
+    const std::string stored = gguf_name(name);
+    const GgufTensor* tensor = file_.find(stored);
+    if (!tensor) user_error("{}: tensor {} ({}) is missing", file_.name(), stored, name);
+    if (!std::ranges::equal(tensor->shape, shape))
+      user_error("{}: tensor {} has shape {}; the metadata ask for {}", file_.name(), stored,
+                 shape_text(tensor->shape), shape_text(shape));
+    return *tensor;
+  }
+
+  GgufFile file_;
+  std::vector<WeightInfo> weights_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelCheckpoint> open_gguf_model(const std::filesystem::path& file, const std::string& name,
+                                                 const std::string& commit) {
+  return std::make_unique<GgufModel>(file, name, commit);
+}
+
+}  // namespace gaggle

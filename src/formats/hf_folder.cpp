@@ -1,0 +1,130 @@
+// A Hugging Face folder: config.json, and model.safetensors or the files of model.safetensors.index.json.
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "formats/model_files.h"
+#include "formats/safetensors.h"
+
+namespace gaggle {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* single_file = "model.safetensors";
+constexpr const char* index_file = "model.safetensors.index.json";
+
+// The index's files, each once.
+std::set<std::string> indexed_files(const fs::path& index) {
+  std::set<std::string> files;
+  try {
+    const json parsed = json::parse(read_file(index));
+    for (const auto& [tensor, file] : parsed.at("weight_map").items()) {
+      const auto name = file.get<std::string>();
+      if (name.empty() || name.find('/') != std::string::npos || name[0] == '.')
+        user_error("{}: tensor {} lies in \"{}\"; expected a file of this folder", index.string(), tensor,
+                   name);
+      files.insert(name);
+    }
+  } catch (const json::exception& error) {
+    user_error("{}: {}", index.string(), error.what());
+  }
+  return files;
+}
+
+std::vector<std::unique_ptr<SafetensorsFile>> open_files(const fs::path& folder) {
+  std::set<std::string> names;
+  if (fs::exists(folder / index_file))
+    names = indexed_files(folder / index_file);
+  else if (fs::exists(folder / single_file))
+    names = {single_file};
+  else
+    user_error("{}: neither {} nor {} is there{}", folder.string(), single_file, index_file,
+               fs::exists(folder / "pytorch_model.bin")
+                   ? " (pytorch_model.bin is a pickle, which is never read: save the model as safetensors)"
+                   : "");
+  std::vector<std::unique_ptr<SafetensorsFile>> files;
+  for (const std::string& name : names) {
+    if (!fs::exists(folder / name))
+      user_error("{}: {} is not there, but {} names it", folder.string(), name, index_file);
+    files.push_back(std::make_unique<SafetensorsFile>(folder / name));
+  }
+  return files;
+}
+
+class HfFolder : public ModelCheckpoint {
+ public:
+  HfFolder(const fs::path& folder, const std::string& name, const std::string& commit) {
+    path_ = folder;
+    commit_ = commit;
+    const fs::path config = folder / "config.json";
+    if (!fs::exists(config)) user_error("{}: there is no config.json", folder.string());
+    spec_ = parse_hf_config(read_file(config), config.string());
+    spec_.name = name;
+    files_ = open_files(folder);
+    for (const auto& file : files_)
+      for (const TensorView& tensor : file->tensors())
+        if (!tensors_.emplace(tensor.name, &tensor).second)
+          user_error("{}: tensor {} is in two files", folder.string(), tensor.name);
+    weights_ = expected_weights(spec_);
+    for (const WeightInfo& weight : weights_) find(weight.name, weight.shape);
+    name_unused();
+  }
+
+  std::vector<WeightInfo> weights() const override { return weights_; }
+
+  void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
+    to_float(find(name, shape), values);
+  }
+
+ private:
+  const TensorView& find(const std::string& name, std::span<const int64_t> shape) const {
+    const auto found = tensors_.find(name);
+    if (found == tensors_.end())
+      user_error("{}: tensor {} is missing (config.json says {}, {} layers)", path_.string(), name,
+                 spec_.model_type, spec_.layers);
+    const TensorView& tensor = *found->second;
+    if (!std::ranges::equal(tensor.shape, shape))
+      user_error("{}: tensor {} has shape {}; config.json asks for {}", path_.string(), name,
+                 shape_text(tensor.shape), shape_text(shape));
+    if (tensor.dtype != DType::f32 && tensor.dtype != DType::f16 && tensor.dtype != DType::bf16 &&
+        tensor.dtype != DType::f64)
+      user_error("{}: tensor {} has type {}; expected F32, F16, BF16 or F64", path_.string(), name,
+                 name_of(tensor.dtype));
+    return tensor;
+  }
+
+  // Old files carry buffers that are computed today, and tied heads a second copy; the rest is worth a word.
+  void name_unused() const {
+    std::vector<std::string> unused;
+    for (const auto& [name, tensor] : tensors_) {
+      const bool expected = std::ranges::binary_search(weights_, name, {}, &WeightInfo::name);
+      const bool known = name.ends_with("rotary_emb.inv_freq") || (spec_.tied_head && name == "lm_head.weight");
+      if (!expected && !known) unused.push_back(name);
+    }
+    if (unused.empty()) return;
+    const size_t shown = std::min<size_t>(unused.size(), 3);
+    log::warning("{}: {} tensors belong to no part of {} and are left out: {}{}", path_.string(), unused.size(),
+                 spec_.model_type,
+                 join({unused.begin(), unused.begin() + static_cast<std::ptrdiff_t>(shown)}, ", "),
+                 unused.size() > shown ? ", …" : "");
+  }
+
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, const TensorView*> tensors_;
+  std::vector<WeightInfo> weights_;
+};
+
+}  // namespace
+
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const fs::path& folder, const std::string& name,
+                                                const std::string& commit) {
+  return std::make_unique<HfFolder>(folder, name, commit);
+}
+
+}  // namespace gaggle

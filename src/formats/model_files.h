@@ -1,0 +1,40 @@
+// The containers behind open_model, and the weights that a ModelSpec asks for.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/checkpoint.h"
+
+namespace gaggle {
+
+// config.json → ModelSpec. Throws UserError naming `file` and the key for what is missing or not supported.
+ModelSpec parse_hf_config(const std::string& text, const std::string& file);
+
+// The factors by which llama3 scaling divides each rotary frequency (GGUF's rope_freqs.weight), as a
+// RopeScaling: the standard low/high factors and context where they fit, else fitted to the smooth band; throws
+// UserError where the factors are no llama3 scaling.
+RopeScaling rope_scaling_of_factors(std::span<const float> factors, double rope_theta, const std::string& file);
+
+// One factor per pair of dimensions, as transformers computes them.
+std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta, int64_t head_dim);
+
+// Every tensor of the architecture under its Hugging Face name, sorted by name.
+std::vector<WeightInfo> expected_weights(const ModelSpec& spec);
+
+// `name` is for people; `commit` of a hub snapshot, else "".
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const std::filesystem::path& folder, const std::string& name,
+                                                const std::string& commit);
+std::unique_ptr<ModelCheckpoint> open_gguf_model(const std::filesystem::path& file, const std::string& name,
+                                                 const std::string& commit);
+
+// A hub name's snapshot in the local cache.
+struct HubSnapshot {
+  std::filesystem::path folder;
+  std::string commit;
+};
+HubSnapshot find_in_hub_cache(const std::string& name, const std::string& revision);
+
+}  // namespace gaggle
