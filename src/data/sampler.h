@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/rows.h"
@@ -31,9 +33,9 @@ struct Sample {
 // The samples of lane l of `lanes`: [l*n/lanes, (l+1)*n/lanes) of the batch's n.
 std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane, int64_t lanes);
 
-// A lane cut into micro-batches: by (length, global index), cut at `token_budget` rows (at least one sample each);
-// inside one, samples lie by (task, length, global index). A sequence feeds input+target without the last token;
-// every target token is scored. weight(sample) is d loss / d nll of each of its target tokens.
+// A lane cut into micro-batches: by (length, global index), cut at `token_budget` rows (at least one sample
+// each); inside one, samples lie by (task, length, global index). A sequence feeds input+target without the
+// last token; every target token is scored. weight(sample) is d loss / d nll of each of its target tokens.
 std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
                                     const std::vector<float>& weight_by_position_in_lane);
 

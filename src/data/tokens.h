@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/prompt.h"
 #include "data/task.h"
 #include "text/tokenizer.h"
 
@@ -14,7 +15,7 @@ namespace gaggle {
 
 struct TokenRow {
   std::string id;
-  std::vector<int32_t> input;                 // prompt with the tokenizer's prefix
+  std::vector<int32_t> input;                 // prompt with the tokenizer's prefix; never empty
   std::vector<int32_t> target;                // output, then the end token
   std::vector<std::vector<int32_t>> choices;  // each with the end token; empty: none
   int32_t answer = -1;                        // index of the output among the choices
@@ -26,19 +27,35 @@ struct TokenTask {
   std::array<std::vector<TokenRow>, 3> splits;
   int64_t rows_cut = 0;
   int32_t end_id = -1;
-  std::string digest;  // of names, ids of every row of every split: part of an expert's key
+  std::string digest;  // of the name and the ids of every row of every split: part of an expert's key
   const std::vector<TokenRow>& rows(Split split) const { return splits[static_cast<size_t>(split)]; }
 };
 
 struct TokenizeOptions {
-  std::string prompt;     // the run's template or chat format
-  std::string end;        // data.end
-  std::string truncate;   // left | right
-  int64_t max_input_tokens = 0, max_target_tokens = 0;
-  std::filesystem::path cache;  // "": none
+  std::string prompt;                                   // the run's template or chat format
+  std::string end;                                      // data.end
+  std::string truncate;                                 // left | right
+  int64_t max_input_tokens = 0, max_target_tokens = 0;  // 0: no limit
+  std::filesystem::path cache;                          // "": none
 };
 
-// Order of rows is that of the file. Throws UserError: unknown placeholder or format, no end token, empty output.
+// Order of rows is that of the file. Throws UserError: unknown placeholder or format, no end token, a prompt
+// without tokens, choices that the limit makes equal.
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options);
+
+// A prompt as the model is fed: a template with the tokenizer's prefix before it (not twice where the template
+// writes it itself); a chat format as apply_chat_template gives it, which writes BOS where its family does.
+struct PromptIds {
+  std::vector<int32_t> ids;
+  int64_t kept = 0;  // so many at the front stay when the prompt is cut from the left
+};
+PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages, const std::string& definition,
+                     const Tokenizer& tokenizer, const std::string& where);
+
+// Cuts to `limit` ids (0: none): "left" drops the first that are not kept, "right" the last. True if it cut.
+bool cut_prompt(PromptIds& prompt, int64_t limit, const std::string& truncate);
+
+// data.end: "" (the tokenizer's EOS), the text of a token, or "id:N". Throws UserError.
+int32_t end_token(const Tokenizer& tokenizer, const std::string& end);
 
 }  // namespace gaggle

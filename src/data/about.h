@@ -1,0 +1,26 @@
+// NAME.toml beside a task's rows: what the task is, and which files it is made of.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+struct WeightedFile {
+  std::filesystem::path path;
+  double weight = 1;  // times each of its training rows is taken
+};
+
+struct About {
+  std::string definition, prompt, metric, category;
+  std::vector<WeightedFile> files;  // empty: the .jsonl of the same name
+};
+
+// Throws UserError with file:line:column for TOML errors, unknown keys and values of the wrong type.
+About read_about(const std::filesystem::path& file);
+
+// How often row i of a file of this weight is taken for training: ⌊(i+1)·w⌋ - ⌊i·w⌋.
+int64_t times_taken(int64_t i, double weight);
+
+}  // namespace gaggle

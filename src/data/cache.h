@@ -1,0 +1,19 @@
+// The token cache: one file per (rows, prompt, tokenizer, limits), named by their digest. Losing it costs time
+// only.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "data/tokens.h"
+
+namespace gaggle {
+
+// The task stored under `key`; nothing where there is none or the file is damaged.
+std::optional<TokenTask> read_cached(const std::filesystem::path& folder, const std::string& key);
+
+// Warns, once per process, where the folder cannot be written to.
+void write_cached(const std::filesystem::path& folder, const std::string& key, const TokenTask& task);
+
+}  // namespace gaggle

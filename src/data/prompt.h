@@ -1,0 +1,46 @@
+// From a row to the text the model reads: a template, or the chat format of a model family.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/task.h"
+#include "text/tokenizer.h"
+
+namespace gaggle {
+
+enum class PromptForm { from_template, chatml, llama3, qwen3, qwen3_nothink, mistral };
+
+struct Prompt {
+  // A stretch of a template: literal text, or what stands in the row's or task's place.
+  struct Part {
+    enum class Kind { literal, input, definition } kind = Kind::literal;
+    std::string text;
+  };
+  PromptForm form = PromptForm::from_template;
+  std::vector<Part> parts;  // of a template
+  bool writes_bos() const { return form == PromptForm::llama3 || form == PromptForm::mistral; }
+};
+
+// Texts of the tokens that chat formats call bos_token and eos_token.
+struct ChatTokens {
+  std::string bos, eos;
+};
+
+// The name of a chat format, or a template: {input}, {definition}, and {{ }} for braces. `where` names the
+// option or file in errors. Throws UserError: unknown placeholder or format, a template without {input}.
+Prompt parse_prompt(const std::string& text, const std::string& where);
+
+// What the model is shown before it answers; literals of the prompt are markup, what rows say is plain text.
+// Chat formats give what transformers' apply_chat_template(add_generation_prompt=True) gives for the family's
+// published template (docs/tasks.md says which).Throws UserError naming `where` for messages that the format
+// cannot show, and for {definition} where there is none.
+std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& messages,
+                                     const std::string& definition, const ChatTokens& tokens,
+                                     const std::string& where);
+
+// Without white space at both ends, as Python's str.strip (Llama 3's template trims every message).
+std::string_view trimmed(std::string_view text);
+
+}  // namespace gaggle

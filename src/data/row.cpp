@@ -1,0 +1,200 @@
+#include "data/row.h"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/names.h"
+#include "base/sha256.h"
+
+namespace gaggle {
+namespace {
+
+using Json = nlohmann::json;
+
+const std::vector<std::string> row_keys = {"input", "output", "messages", "choices", "split", "id"};
+const std::vector<std::string> message_keys = {"role", "content"};
+const std::vector<std::string> roles = {"system", "user", "assistant"};
+
+std::string did_you_mean(std::string_view typed, const std::vector<std::string>& candidates) {
+  const std::string near = nearest_name(typed, candidates);
+  return near.empty() ? fmt::format("known: {}", join(candidates, ", "))
+                      : fmt::format("did you mean {}?", near);
+}
+
+// What nlohmann says after its own prefix: "syntax error while parsing value - unexpected end of input; …".
+std::string plain_reason(const std::string& what) {
+  const size_t colon = what.find(": ");
+  return colon == std::string::npos ? what : what.substr(colon + 2);
+}
+
+Json parse_line(std::string_view line, const std::string& where) {
+  // A key given twice would silently lose one of its values. Keys of inner objects have depth 2 and more.
+  std::set<std::string> seen;
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::key && depth == 1 && !seen.insert(value.get<std::string>()).second)
+      user_error("{}: the key \"{}\" stands twice in the row", where, value.get<std::string>());
+    return true;
+  };
+  try {
+    return Json::parse(line, watch);
+  } catch (const Json::parse_error& error) {
+    user_error("{}:{}: not JSON ({})", where, std::max<size_t>(error.byte, 1), plain_reason(error.what()));
+  }
+}
+
+std::string text_of(const Json& object, const char* key, const std::string& where) {
+  const Json& value = object.at(key);
+  if (!value.is_string()) user_error("{}: \"{}\" is {}, expected text", where, key, value.type_name());
+  return value.get<std::string>();
+}
+
+void check_keys(const Json& object, const std::vector<std::string>& known, const std::string& where) {
+  for (const auto& [key, value] : object.items())
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      user_error("{}: unknown key \"{}\" ({})", where, key, did_you_mean(key, known));
+}
+
+std::vector<Message> messages_of(const Json& list, const std::string& where) {
+  if (!list.is_array() || list.empty()) user_error("{}: \"messages\" is not a list of messages", where);
+  std::vector<Message> messages;
+  for (const Json& entry : list) {
+    if (!entry.is_object() || !entry.contains("role") || !entry.contains("content"))
+      user_error("{}: message {} is not {{\"role\": …, \"content\": …}}", where, messages.size() + 1);
+    check_keys(entry, message_keys, where);
+    messages.push_back({text_of(entry, "role", where), text_of(entry, "content", where)});
+    const std::string& role = messages.back().role;
+    if (std::find(roles.begin(), roles.end(), role) == roles.end())
+      user_error("{}: unknown role \"{}\" ({})", where, role, did_you_mean(role, roles));
+  }
+  return messages;
+}
+
+// Sets messages and output.
+void read_text(const Json& object, Row& row, const std::string& where) {
+  if (object.contains("messages")) {
+    for (const char* other : {"input", "output"})
+      if (object.contains(other))
+        user_error("{}: has \"messages\" and \"{}\"; one of the two forms is enough", where, other);
+    row.messages = messages_of(object["messages"], where);
+    if (row.messages.back().role != "assistant")
+      user_error("{}: no output: the last message must be the assistant's (it is the {}'s)", where,
+                 row.messages.back().role);
+    row.output = std::move(row.messages.back().content);
+    row.messages.pop_back();
+    if (row.messages.empty())
+      user_error("{}: the assistant's message is the only one; what does it answer?", where);
+  } else {
+    if (!object.contains("input")) user_error("{}: no \"input\" (and no \"messages\")", where);
+    if (!object.contains("output")) user_error("{}: no \"output\"", where);
+    row.messages = {{"user", text_of(object, "input", where)}};
+    row.output = text_of(object, "output", where);
+  }
+  if (row.output.empty()) user_error("{}: the output is empty", where);
+}
+
+void read_choices(const Json& list, Row& row, const std::string& where) {
+  if (!list.is_array() || list.empty()) user_error("{}: \"choices\" is not a list of texts", where);
+  for (const Json& entry : list) {
+    if (!entry.is_string() || entry.get<std::string>().empty())
+      user_error("{}: choice {} is not a text, or empty", where, row.choices.size() + 1);
+    const std::string choice = entry.get<std::string>();
+    if (std::find(row.choices.begin(), row.choices.end(), choice) != row.choices.end())
+      user_error("{}: the choice \"{}\" is there twice", where, choice);
+    row.choices.push_back(choice);
+  }
+  if (std::find(row.choices.begin(), row.choices.end(), row.output) == row.choices.end())
+    user_error("{}: the output \"{}\" is none of the choices ({})", where, row.output, join(row.choices, ", "));
+}
+
+Split split_of(const std::string& name, const std::string& where) {
+  for (size_t i = 0; i < split_names.size(); ++i)
+    if (name == split_names[i]) return static_cast<Split>(i);
+  user_error("{}: unknown split \"{}\" ({})", where, name, did_you_mean(name, {"train", "validation", "test"}));
+}
+
+FileRow read_row(std::string_view line, const std::filesystem::path& file, int64_t number) {
+  FileRow result{.row = {}, .split = {}, .file = file, .line = number};
+  const std::string where = result.where();
+  if (!is_utf8(line)) user_error("{}: not UTF-8 text; convert the file (iconv -t UTF-8)", where);
+  const Json object = parse_line(line, where);
+  if (!object.is_object())
+    user_error("{}: a row is an object {{\"input\": …, \"output\": …}}, not {}", where, object.type_name());
+  check_keys(object, row_keys, where);
+  read_text(object, result.row, where);
+  if (object.contains("choices")) read_choices(object["choices"], result.row, where);
+  if (object.contains("split")) result.split = split_of(text_of(object, "split", where), where);
+  if (object.contains("id")) {
+    const Json& id = object["id"];
+    if (!id.is_string() && !id.is_number_integer())
+      user_error("{}: \"id\" is neither text nor a whole number", where);
+    result.row.id = id.is_string() ? id.get<std::string>() : id.dump();
+    if (result.row.id.empty()) user_error("{}: \"id\" is empty; leave it out to get the line's number", where);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string FileRow::where() const {
+  return fmt::format("{}:{}", file.string(), line);
+}
+
+std::vector<FileRow> read_rows(const std::filesystem::path& file) {
+  const std::string bytes = read_file(file);
+  std::string_view rest = bytes;
+  if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
+  std::vector<FileRow> rows;
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) rows.push_back(read_row(line, file, number));
+  }
+  return rows;
+}
+
+Split dealt_split(const Row& row) {
+  // Lengths before texts: no two rows are fed the same way.
+  Sha256 digest;
+  const auto feed = [&](std::string_view text) { digest.update(fmt::format("{}:", text.size())).update(text); };
+  for (const Message& message : row.messages) {
+    feed(message.role);
+    feed(message.content);
+  }
+  feed(row.output);
+  for (const std::string& choice : row.choices) feed(choice);
+  const std::string hex = digest.hex().substr(0, 15);
+  uint64_t number = 0;
+  std::from_chars(hex.data(), hex.data() + hex.size(), number, 16);
+  const uint64_t place = number % 10;
+  return place < 8 ? Split::train : place == 8 ? Split::validation : Split::test;
+}
+
+bool is_utf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const size_t length = lead < 0x80   ? 1
+                          : lead < 0xC2 ? 0
+                          : lead < 0xE0 ? 2
+                          : lead < 0xF0 ? 3
+                          : lead < 0xF5 ? 4
+                                        : 0;
+    if (length == 0 || i + length > text.size()) return false;
+    uint32_t code = length == 1 ? lead : lead & (0x7Fu >> length);
+    for (size_t j = 1; j < length; ++j) {
+      const auto next = static_cast<unsigned char>(text[i + j]);
+      if ((next & 0xC0) != 0x80) return false;
+      code = code << 6 | (next & 0x3F);
+    }
+    if ((length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) ||
+        (length == 4 && (code < 0x10000 || code > 0x10FFFF)))
+      return false;
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace gaggle

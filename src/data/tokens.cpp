@@ -1,0 +1,190 @@
+#include "data/tokens.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "base/sha256.h"
+#include "data/cache.h"
+#include "data/prompt.h"
+
+namespace gaggle {
+namespace {
+
+constexpr std::string_view cache_version = "gaggle tokens 1";
+
+// Feeds texts and ids so that no two sequences of them are fed alike.
+struct Digest {
+  Sha256 sha;
+  void text(std::string_view value) { sha.update(fmt::format("{}:", value.size())).update(value); }
+  void number(int64_t value) { sha.update(fmt::format("{};", value)); }
+  void ids(const std::vector<int32_t>& values) {
+    number(static_cast<int64_t>(values.size()));
+    sha.update(std::as_bytes(std::span(values)));
+  }
+};
+
+std::string cache_key(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options,
+                      const std::string& prompt, int32_t end_id) {
+  Digest digest;
+  for (const std::string_view text :
+       {cache_version, std::string_view(tokenizer.digest), std::string_view(prompt),
+        std::string_view(options.truncate), std::string_view(task.name), std::string_view(task.metric),
+        std::string_view(task.definition)})
+    digest.text(text);
+  digest.number(options.max_input_tokens);
+  digest.number(options.max_target_tokens);
+  digest.number(end_id);
+  for (const auto& split : task.splits) {
+    digest.number(static_cast<int64_t>(split.size()));
+    for (const Row& row : split) {
+      digest.text(row.id);
+      digest.number(static_cast<int64_t>(row.messages.size()));
+      for (const Message& message : row.messages) {
+        digest.text(message.role);
+        digest.text(message.content);
+      }
+      digest.text(row.output);
+      digest.number(static_cast<int64_t>(row.choices.size()));
+      for (const std::string& choice : row.choices) digest.text(choice);
+    }
+  }
+  return digest.sha.hex();
+}
+
+// What an expert learns from: the task's name (it keys the order of rows) and every id of every row.
+std::string content_digest(const TokenTask& task) {
+  Digest digest;
+  digest.text(task.name);
+  for (const auto& split : task.splits) {
+    digest.number(static_cast<int64_t>(split.size()));
+    for (const TokenRow& row : split) {
+      digest.ids(row.input);
+      digest.ids(row.target);
+      digest.number(static_cast<int64_t>(row.choices.size()));
+      for (const auto& choice : row.choices) digest.ids(choice);
+      digest.number(row.answer);
+    }
+  }
+  return digest.sha.hex();
+}
+
+// Shortens targets to the limit, the end token kept.
+std::vector<int32_t> target_ids(const std::string& text, const Tokenizer& tokenizer, int64_t limit, int32_t end,
+                                bool& cut) {
+  std::vector<int32_t> ids = tokenizer.encode_plain(text);
+  if (limit > 0 && static_cast<int64_t>(ids.size()) >= limit) {
+    ids.resize(static_cast<size_t>(limit - 1));
+    cut = true;
+  }
+  ids.push_back(end);
+  return ids;
+}
+
+}  // namespace
+
+int32_t end_token(const Tokenizer& tokenizer, const std::string& end) {
+  if (end.empty()) {
+    if (!tokenizer.eos)
+      user_error("data.end: the tokenizer names no end-of-sequence token; give one by its text or as \"id:N\"");
+    return *tokenizer.eos;
+  }
+  if (end.starts_with("id:")) {
+    int32_t id = -1;
+    const auto [stop, error] = std::from_chars(end.data() + 3, end.data() + end.size(), id);
+    if (error != std::errc() || stop != end.data() + end.size() || id < 0 || id >= tokenizer.size())
+      user_error("data.end: \"{}\" is not id:N with N from 0 to {}", end, tokenizer.size() - 1);
+    return id;
+  }
+  const auto id = tokenizer.id_of(end);
+  if (!id)
+    user_error("data.end: the tokenizer has no token \"{}\"; give the text of one token, or \"id:N\"", end);
+  return *id;
+}
+
+PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages, const std::string& definition,
+                     const Tokenizer& tokenizer, const std::string& where) {
+  ChatTokens tokens;
+  if (prompt.form == PromptForm::mistral || prompt.form == PromptForm::llama3) {
+    if (!tokenizer.bos || !tokenizer.eos)
+      user_error("{}: this chat format begins with the BOS token, and the tokenizer names no BOS and EOS",
+                 where);
+    tokens = {tokenizer.token_of(*tokenizer.bos), tokenizer.token_of(*tokenizer.eos)};
+  }
+  const auto pieces = render_prompt(prompt, messages, definition, tokens, where);
+  PromptIds result{tokenizer.encode(pieces), 0};
+  const auto& prefix = tokenizer.prefix;
+  const auto begins_with = [&](const std::vector<int32_t>& ids) {
+    return result.ids.size() >= ids.size() && std::equal(ids.begin(), ids.end(), result.ids.begin());
+  };
+  if (prompt.form == PromptForm::from_template) {
+    // A template that writes BOS itself is not given a second one.
+    if (!begins_with(prefix)) result.ids.insert(result.ids.begin(), prefix.begin(), prefix.end());
+    result.kept = static_cast<int64_t>(prefix.size());
+  } else if (!tokens.bos.empty() && begins_with({*tokenizer.bos})) {
+    result.kept = 1;
+  }
+  return result;
+}
+
+bool cut_prompt(PromptIds& prompt, int64_t limit, const std::string& truncate) {
+  const auto size = static_cast<int64_t>(prompt.ids.size());
+  if (limit <= 0 || size <= limit) return false;
+  if (limit <= prompt.kept)
+    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts in front",
+               limit, prompt.kept);
+  const auto begin = prompt.ids.begin() + prompt.kept;
+  if (truncate == "left")
+    prompt.ids.erase(begin, begin + (size - limit));
+  else
+    prompt.ids.resize(static_cast<size_t>(limit));
+  return true;
+}
+
+TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options) {
+  const std::string& text = task.prompt.empty() ? options.prompt : task.prompt;
+  const Prompt prompt =
+      parse_prompt(text, task.prompt.empty() ? "data.prompt" : fmt::format("prompt of task {}", task.name));
+  if (options.truncate != "left" && options.truncate != "right")
+    user_error("data.truncate = \"{}\": expected left or right", options.truncate);
+  const int32_t end = end_token(tokenizer, options.end);
+  const std::string key = cache_key(task, tokenizer, options, text, end);
+  if (!options.cache.empty())
+    if (auto cached = read_cached(options.cache, key)) return std::move(*cached);
+
+  TokenTask result;
+  result.name = task.name;
+  result.metric = task.metric;
+  result.end_id = end;
+  for (size_t s = 0; s < task.splits.size(); ++s) {
+    for (const Row& row : task.splits[s]) {
+      const std::string where = fmt::format("task {}, row {}", task.name, row.id);
+      TokenRow ids{.id = row.id, .input = {}, .target = {}, .choices = {}, .answer = -1, .cut = false};
+      PromptIds shown = prompt_ids(prompt, row.messages, task.definition, tokenizer, where);
+      if (shown.ids.empty())
+        user_error(
+            "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
+            where);
+      ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
+      ids.input = std::move(shown.ids);
+      ids.target = target_ids(row.output, tokenizer, options.max_target_tokens, end, ids.cut);
+      for (const std::string& choice : row.choices) {
+        if (choice == row.output) ids.answer = static_cast<int32_t>(ids.choices.size());
+        auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
+        if (std::find(ids.choices.begin(), ids.choices.end(), tokens) != ids.choices.end())
+          user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens",
+                     where, choice);
+        ids.choices.push_back(std::move(tokens));
+      }
+      result.rows_cut += ids.cut;
+      result.splits[s].push_back(std::move(ids));
+    }
+  }
+  result.digest = content_digest(result);
+  if (!options.cache.empty()) write_cached(options.cache, key, result);
+  return result;
+}
+
+}  // namespace gaggle
