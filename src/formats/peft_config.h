@@ -1,0 +1,42 @@
+// adapter_config.json of a PEFT LoRA: which modules it targets, and each one's rank and scale, as PEFT resolves
+// them.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "formats/python_regex.h"
+
+namespace gaggle {
+
+struct PeftLoraConfig {
+  std::string base_name;
+  int64_t rank = 8;
+  double alpha = 8;
+  bool rslora = false;
+  // In the file's order: the first pattern that matches a module counts.
+  std::vector<std::pair<PythonRegex, int64_t>> rank_pattern;
+  std::vector<std::pair<PythonRegex, double>> alpha_pattern;
+
+  // A list of module paths or their endings, or one regex, or everything ("all-linear").
+  struct Modules {
+    std::vector<std::string> endings;
+    std::optional<PythonRegex> regex;
+    bool all = false;
+    bool matches(const std::string& module) const;
+  };
+  Modules target_modules, exclude_modules;
+  std::vector<int64_t> layers_to_transform;  // with a list of target_modules only; empty: all
+  std::vector<PythonRegex> layers_pattern;
+};
+
+// Throws UserError that names `file` and the key: what PEFT knows but a plain LoRA cannot express (DoRA,
+// modules_to_save, …) and what is malformed. Keys that are not known are warned of.
+PeftLoraConfig parse_peft_config(const std::string& text, const std::string& file);
+
+bool targets(const PeftLoraConfig& config, const std::string& module);
+int64_t rank_of(const PeftLoraConfig& config, const std::string& module);
+double scale_of(const PeftLoraConfig& config, const std::string& module);
+
+}  // namespace gaggle
