@@ -12,8 +12,8 @@
 
 namespace gaggle {
 
-// A stretch of text. In `markup`, added and special tokens ("<|im_start|>") become their ids; in plain text (rows
-// that people wrote) special tokens stay text.
+// A stretch of text. In `markup`, added and special tokens ("<|im_start|>") become their ids; in plain text
+// (rows that people wrote) special tokens stay text.
 struct TextPiece {
   std::string text;
   bool markup = false;
@@ -39,8 +39,8 @@ class Tokenizer {
   std::string digest;  // SHA-256 of what decides its ids: part of the token cache's key
 };
 
-// From a model folder (tokenizer.json, else tokenizer.model / spiece.model, with tokenizer_config.json's rules) or
-// a .gguf file. Throws UserError that names the file and what in it is not supported.
+// From a model folder (tokenizer.json, else tokenizer.model / spiece.model, with tokenizer_config.json's rules)
+// or a .gguf file. Throws UserError that names the file and what in it is not supported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& path);
 
 }  // namespace gaggle

@@ -1,0 +1,174 @@
+#include "text/bpe_tokenizer.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "text/byte_level.h"
+
+namespace gaggle {
+namespace {
+
+// Words come again and again: their tokens are kept, up to a bound, so that a long run does not grow.
+class WordCache {
+ public:
+  bool append(std::string_view word, std::vector<int32_t>& tokens) {
+    const std::lock_guard lock(mutex_);
+    const auto found = words_.find(word);
+    if (found == words_.end()) return false;
+    tokens.insert(tokens.end(), found->second.begin(), found->second.end());
+    return true;
+  }
+  void keep(std::string_view word, std::vector<int32_t> tokens) {
+    if (word.size() > kLongestWord) return;
+    const std::lock_guard lock(mutex_);
+    if (words_.size() < kMostWords) words_.emplace(word, std::move(tokens));
+  }
+
+ private:
+  static constexpr size_t kLongestWord = 64;
+  static constexpr size_t kMostWords = 1 << 16;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::vector<int32_t>, TextHash, std::equal_to<>> words_;
+};
+
+struct MarkedText {
+  std::string text;
+  std::vector<TextRange> markup;
+};
+
+MarkedText joined(std::span<const TextPiece> pieces) {
+  MarkedText all;
+  for (const TextPiece& piece : pieces) {
+    const size_t begin = all.text.size();
+    all.text += valid_utf8(piece.text);
+    if (!piece.markup || all.text.size() == begin) continue;
+    if (!all.markup.empty() && all.markup.back().end == begin)
+      all.markup.back().end = all.text.size();
+    else
+      all.markup.push_back({begin, all.text.size()});
+  }
+  return all;
+}
+
+// Part of a marked text.
+MarkedText cut(const MarkedText& all, size_t begin, size_t end) {
+  MarkedText part{all.text.substr(begin, end - begin), {}};
+  for (const TextRange& range : all.markup) {
+    const TextRange inside{std::max(range.begin, begin), std::min(range.end, end)};
+    if (inside.begin < inside.end) part.markup.push_back({inside.begin - begin, inside.end - begin});
+  }
+  return part;
+}
+
+class BpeTokenizer final : public Tokenizer {
+ public:
+  explicit BpeTokenizer(BpeParts parts) : parts_(std::move(parts)) {
+    for (const auto& [token, id] : parts_.bpe.ids) name_token(token, id);
+    std::vector<AddedToken> raw, normalized;
+    std::vector<std::string> raw_spellings, normalized_spellings;
+    for (const AddedToken& token : parts_.added) {
+      name_token(token.content, token.id);
+      added_ids_.emplace(token.content, token.id);
+      if (token.special) special_.insert(token.id);
+      (token.normalized ? normalized : raw).push_back(token);
+      (token.normalized ? normalized_spellings : raw_spellings)
+          .push_back(token.normalized ? normalize(parts_.normalizer, token.content) : token.content);
+    }
+    raw_ = AddedTokenFinder(std::move(raw), raw_spellings);
+    normalized_ = AddedTokenFinder(std::move(normalized), normalized_spellings);
+  }
+
+  std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
+    std::vector<int32_t> tokens;
+    const MarkedText all = joined(pieces);
+    for (const TextPart& part : raw_.split(all.text, all.markup)) {
+      if (part.id >= 0)
+        tokens.push_back(part.id);
+      else
+        encode_between(cut(all, part.begin, part.end), part.begin == 0, tokens);
+    }
+    return tokens;
+  }
+
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::vector<std::string> tokens;
+    for (const int32_t id : ids)
+      if (!special_.contains(id) && id >= 0 && id < size()) tokens.push_back(tokens_[static_cast<size_t>(id)]);
+    if (!parts_.decoder.empty()) return decode_tokens(parts_.decoder, std::move(tokens));
+    std::string text;
+    for (const std::string& token : tokens) text += (text.empty() ? "" : " ") + token;
+    return text;
+  }
+
+  std::optional<int32_t> id_of(std::string_view token) const override {
+    if (const auto found = added_ids_.find(token); found != added_ids_.end()) return found->second;
+    const auto found = parts_.bpe.ids.find(token);
+    return found == parts_.bpe.ids.end() ? std::nullopt : std::optional(found->second);
+  }
+  std::string token_of(int32_t id) const override {
+    return id >= 0 && id < size() ? tokens_[static_cast<size_t>(id)] : "";
+  }
+  int32_t size() const override { return static_cast<int32_t>(tokens_.size()); }
+
+ private:
+  void name_token(const std::string& token, int32_t id) {
+    if (id >= size()) tokens_.resize(static_cast<size_t>(id) + 1);
+    tokens_[static_cast<size_t>(id)] = token;
+  }
+
+  // Text between tokens that are looked for before normalisation.
+  void encode_between(const MarkedText& raw, bool first, std::vector<int32_t>& tokens) const {
+    if (parts_.normalizer.empty()) return encode_normalized(raw, first, tokens);
+    MarkedText normal{normalize(parts_.normalizer, raw.text), {}};
+    if (!normalized_.empty()) {
+      for (const TextRange& range : raw.markup) {
+        const auto place = [&](size_t at) {
+          return std::min(normalize(parts_.normalizer, std::string_view(raw.text).substr(0, at)).size(),
+                          normal.text.size());
+        };
+        normal.markup.push_back({place(range.begin), place(range.end)});
+      }
+    }
+    encode_normalized(normal, first, tokens);
+  }
+
+  void encode_normalized(const MarkedText& normal, bool first, std::vector<int32_t>& tokens) const {
+    for (const TextPart& part : normalized_.split(normal.text, normal.markup)) {
+      if (part.id >= 0) {
+        tokens.push_back(part.id);
+        continue;
+      }
+      const std::string_view text = std::string_view(normal.text).substr(part.begin, part.end - part.begin);
+      const Words words = pre_tokenize(parts_.pre_tokenizer, text, first && part.begin == 0);
+      for (const std::string_view word : words.words) encode_word(word, tokens);
+    }
+  }
+
+  void encode_word(std::string_view word, std::vector<int32_t>& tokens) const {
+    if (cache_.append(word, tokens)) return;
+    std::vector<int32_t> own;
+    if (parts_.byte_level)
+      append_tokens(parts_.bpe, spell_bytes(word), own);
+    else
+      append_tokens(parts_.bpe, word, own);
+    tokens.insert(tokens.end(), own.begin(), own.end());
+    cache_.keep(word, std::move(own));
+  }
+
+  BpeParts parts_;
+  std::vector<std::string> tokens_;  // [size] spelling by id, "" where there is none
+  TokenIds added_ids_;
+  std::unordered_set<int32_t> special_;
+  AddedTokenFinder raw_, normalized_;
+  mutable WordCache cache_;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_bpe_tokenizer(BpeParts parts) {
+  return std::make_unique<BpeTokenizer>(std::move(parts));
+}
+
+}  // namespace gaggle

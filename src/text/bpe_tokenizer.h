@@ -1,0 +1,30 @@
+// A tokenizer put together from its parts, as tokenizer.json and GGUF metadata describe them:
+// added tokens → normalizer → pre-tokenizer → BPE, and the decoders back.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/decoder.h"
+#include "text/normalizer.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace gaggle {
+
+struct BpeParts {
+  Bpe bpe;
+  std::vector<AddedToken> added;
+  std::vector<NormalizerStep> normalizer;
+  std::vector<PreTokenizerStep> pre_tokenizer;
+  bool byte_level = false;           // words are spelled in bytes before the BPE sees them
+  std::vector<DecoderStep> decoder;  // empty: tokens are joined by spaces
+};
+
+// Prefix, suffix, bos, eos and digest are left to the caller.
+std::unique_ptr<Tokenizer> make_bpe_tokenizer(BpeParts parts);
+
+}  // namespace gaggle

@@ -1,0 +1,162 @@
+#include "text/sentencepiece_tokenizer.h"
+
+#include <fmt/format.h>
+#include <sentencepiece_processor.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "text/added_tokens.h"
+#include "text/token_digest.h"
+#include "text/unicode.h"
+
+namespace gaggle {
+namespace {
+
+constexpr int kT5Sentinels = 100;  // <extra_id_99> … <extra_id_0> behind the pieces
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  SentencePieceTokenizer(const std::filesystem::path& path, const std::string& bytes) {
+    const auto status = processor_.LoadFromSerializedProto(bytes);
+    if (!status.ok())
+      user_error("{}: this is no SentencePiece model, or it is damaged ({})", path.string(), status.ToString());
+    pieces_ = processor_.GetPieceSize();
+    for (int id = 0; id < pieces_; ++id)
+      if (processor_.IsControl(id) || processor_.IsUnknown(id))
+        added_.push_back({.id = id, .content = processor_.IdToPiece(id), .special = true});
+    if (processor_.bos_id() >= 0) bos = processor_.bos_id();
+    if (processor_.eos_id() >= 0) eos = processor_.eos_id();
+  }
+
+  const sentencepiece::SentencePieceProcessor& processor() const { return processor_; }
+  const std::vector<AddedToken>& added() const { return added_; }
+
+  // Replaces what is known of a token of the same spelling.
+  void add(AddedToken token) {
+    std::erase_if(added_, [&](const AddedToken& old) { return old.content == token.content; });
+    added_.push_back(std::move(token));
+  }
+
+  void finish() {
+    std::vector<std::string> spellings;
+    for (const AddedToken& token : added_) {
+      by_id_.emplace(token.id, token);
+      spellings.push_back(token.content);
+      size_ = std::max(size_, token.id + 1);
+    }
+    size_ = std::max(size_, pieces_);
+    finder_ = AddedTokenFinder(added_, spellings);
+  }
+
+  std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
+    std::string text;
+    std::vector<TextRange> markup;
+    for (const TextPiece& piece : pieces) {
+      const size_t begin = text.size();
+      text += valid_utf8(piece.text);
+      if (!piece.markup || begin == text.size()) continue;
+      if (!markup.empty() && markup.back().end == begin)
+        markup.back().end = text.size();
+      else
+        markup.push_back({begin, text.size()});
+    }
+    std::vector<int32_t> tokens;
+    for (const TextPart& part : finder_.split(text, markup)) {
+      if (part.id >= 0) {
+        tokens.push_back(part.id);
+        continue;
+      }
+      std::vector<int> ids;
+      const auto status =
+          processor_.Encode(std::string_view(text).substr(part.begin, part.end - part.begin), &ids);
+      GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
+      tokens.insert(tokens.end(), ids.begin(), ids.end());
+    }
+    return tokens;
+  }
+
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::string text;
+    std::vector<int> run;
+    const auto flush = [&] {
+      std::string part;
+      const auto status = processor_.Decode(run, &part);
+      GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
+      text += part;
+      run.clear();
+    };
+    for (const int32_t id : ids) {
+      if (id < 0 || id >= size_) continue;
+      const auto added = by_id_.find(id);
+      if (added != by_id_.end() && added->second.special) continue;
+      if (added == by_id_.end() && id < pieces_) {
+        run.push_back(id);
+      } else if (added != by_id_.end()) {
+        flush();
+        text += added->second.content;
+      }
+    }
+    flush();
+    return text;
+  }
+
+  std::optional<int32_t> id_of(std::string_view token) const override {
+    const auto same = std::ranges::find(added_, token, &AddedToken::content);
+    if (same != added_.end()) return same->id;
+    const int id = processor_.PieceToId(token);
+    return id == processor_.unk_id() && processor_.IdToPiece(id) != token ? std::nullopt : std::optional(id);
+  }
+  std::string token_of(int32_t id) const override {
+    const auto added = by_id_.find(id);
+    if (added != by_id_.end()) return added->second.content;
+    return id >= 0 && id < pieces_ ? processor_.IdToPiece(id) : "";
+  }
+  int32_t size() const override { return size_; }
+
+ private:
+  sentencepiece::SentencePieceProcessor processor_;
+  std::vector<AddedToken> added_;
+  std::unordered_map<int32_t, AddedToken> by_id_;
+  AddedTokenFinder finder_;
+  int32_t pieces_ = 0, size_ = 0;
+};
+
+// T5's own files have <pad>, </s>, <unk> first and no <s>.
+bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const TokenizerConfig& config) {
+  if (!config.tokenizer_class.empty()) return config.tokenizer_class.starts_with("T5Tokenizer");
+  return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 &&
+         processor.bos_id() < 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const std::filesystem::path& path,
+                                                        const TokenizerConfig& config) {
+  const std::string bytes = read_file(path);
+  auto tokenizer = std::make_unique<SentencePieceTokenizer>(path, bytes);
+  const bool t5 = is_t5(tokenizer->processor(), config);
+  const int sentinels = config.extra_ids.value_or(t5 ? kT5Sentinels : 0);
+  // mT5 and the like hold their sentinels among the pieces.
+  if (sentinels > 0 && !tokenizer->id_of("<extra_id_0>"))
+    for (int i = 0; i < sentinels; ++i)
+      tokenizer->add({.id = tokenizer->processor().GetPieceSize() + i,
+                      .content = fmt::format("<extra_id_{}>", sentinels - 1 - i),
+                      .special = true});
+  for (const AddedToken& token : config.added) tokenizer->add(token);
+  tokenizer->finish();
+  if (t5) {
+    if (tokenizer->eos) tokenizer->suffix = {*tokenizer->eos};
+  } else {
+    if (tokenizer->bos && config.add_bos_token.value_or(true)) tokenizer->prefix = {*tokenizer->bos};
+    if (tokenizer->eos && config.add_eos_token.value_or(false)) tokenizer->suffix = {*tokenizer->eos};
+  }
+  apply(config, *tokenizer);
+  tokenizer->digest = token_digest(sha256_hex(bytes), tokenizer->added(), *tokenizer);
+  return tokenizer;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,84 @@
+#include "text/tokenizer_config.h"
+
+#include <algorithm>
+
+#include "text/json_file.h"
+
+namespace gaggle {
+namespace {
+
+// A token is written as a string or as {"content": …}.
+std::optional<std::string> token_text(const Json& root, const char* key) {
+  const auto found = root.find(key);
+  if (found == root.end() || found->is_null()) return std::nullopt;
+  return found->is_object() ? found->at("content").get<std::string>() : found->get<std::string>();
+}
+
+template <class T>
+std::optional<T> optional_value(const Json& root, const char* key) {
+  const auto found = root.find(key);
+  return found == root.end() || found->is_null() ? std::nullopt : std::optional(found->get<T>());
+}
+
+// Classes whose post-processor transformers makes anew from add_bos_token (default true) and add_eos_token.
+bool makes_own_rule(const std::string& tokenizer_class) {
+  static constexpr std::string_view kClasses[] = {"Llama", "CodeLlama", "Gemma", "Cohere"};
+  return std::ranges::any_of(kClasses, [&](std::string_view name) {
+    return tokenizer_class == std::string(name) + "Tokenizer" ||
+           tokenizer_class == std::string(name) + "TokenizerFast";
+  });
+}
+
+int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const char* key,
+              const std::string& token) {
+  const auto id = tokenizer.id_of(token);
+  if (!id) user_error("{}: {} is '{}', which the tokenizer does not have", config.path.string(), key, token);
+  return *id;
+}
+
+}  // namespace
+
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
+  TokenizerConfig config;
+  config.path = folder / "tokenizer_config.json";
+  if (!std::filesystem::exists(config.path)) return config;
+  const Json root = read_json_file(config.path);
+  with_file_name(config.path, [&] {
+    config.tokenizer_class = value_or<std::string>(root, "tokenizer_class", "");
+    config.bos_token = token_text(root, "bos_token");
+    config.eos_token = token_text(root, "eos_token");
+    config.add_bos_token = optional_value<bool>(root, "add_bos_token");
+    config.add_eos_token = optional_value<bool>(root, "add_eos_token");
+    config.extra_ids = optional_value<int>(root, "extra_ids");
+    const Json added = root.value("added_tokens_decoder", Json::object());
+    for (const auto& [id, token] : added.items()) {
+      if (id.empty() || id.size() > 8 || id.find_first_not_of("0123456789") != std::string::npos)
+        user_error("{}: added_tokens_decoder has the key '{}', which is no token id", config.path.string(), id);
+      config.added.push_back({.id = std::stoi(id),
+                              .content = token.at("content").get<std::string>(),
+                              .special = value_or(token, "special", false),
+                              .single_word = value_or(token, "single_word", false),
+                              .lstrip = value_or(token, "lstrip", false),
+                              .rstrip = value_or(token, "rstrip", false),
+                              .normalized = value_or(token, "normalized", true)});
+    }
+  });
+  return config;
+}
+
+void apply(const TokenizerConfig& config, Tokenizer& tokenizer) {
+  if (config.bos_token) tokenizer.bos = id_of(config, tokenizer, "bos_token", *config.bos_token);
+  if (config.eos_token) tokenizer.eos = id_of(config, tokenizer, "eos_token", *config.eos_token);
+  if (!makes_own_rule(config.tokenizer_class)) return;
+  tokenizer.prefix.clear();
+  tokenizer.suffix.clear();
+  const auto add = [&](bool wanted, const char* key, std::optional<int32_t> id, std::vector<int32_t>& place) {
+    if (!wanted) return;
+    if (!id) user_error("{}: {} is true, but the token is not named", config.path.string(), key);
+    place.push_back(*id);
+  };
+  add(config.add_bos_token.value_or(true), "add_bos_token", tokenizer.bos, tokenizer.prefix);
+  add(config.add_eos_token.value_or(false), "add_eos_token", tokenizer.eos, tokenizer.suffix);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,32 @@
+// tokenizer_config.json beside a tokenizer: which tokens begin and end a text, and added tokens of its own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/tokenizer.h"
+
+namespace gaggle {
+
+struct TokenizerConfig {
+  std::filesystem::path path;   // for messages
+  std::string tokenizer_class;  // "LlamaTokenizerFast", "" where there is no file
+  std::optional<std::string> bos_token, eos_token;
+  std::optional<bool> add_bos_token, add_eos_token;
+  std::optional<int> extra_ids;   // T5
+  std::vector<AddedToken> added;  // added_tokens_decoder
+};
+
+// Everything empty where `folder` has no tokenizer_config.json. Throws UserError.
+TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
+
+// Sets bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
+// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody
+// knows.
+void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
+
+}  // namespace gaggle

@@ -1,0 +1,20 @@
+// tokenizer.json, the file of the Hugging Face tokenizers library, for BPE models.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "text/json_file.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_config.h"
+
+namespace gaggle {
+
+// "BPE", "Unigram", …
+std::string model_type(const Json& root);
+
+// Throws UserError that names the file and the component that is not supported or not well-formed.
+std::unique_ptr<Tokenizer> tokenizer_from_json(const std::filesystem::path& path, const Json& root,
+                                               const TokenizerConfig& config);
+
+}  // namespace gaggle

@@ -1,0 +1,24 @@
+// UTF-8 and the Unicode properties that tokenisers ask for.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace gaggle {
+
+// Every maximal ill-formed part becomes U+FFFD, as Rust's from_utf8_lossy and Python's errors="replace" do.
+std::string valid_utf8(std::string_view bytes);
+bool is_valid_utf8(std::string_view bytes);
+
+// Of valid UTF-8: the character that starts at `at`; `at` moves behind it.
+char32_t next_char(std::string_view text, size_t& at);
+void append_char(std::string& text, char32_t c);
+
+bool is_white_space(char32_t c);  // Unicode White_Space
+bool is_word_char(char32_t c);    // Alphabetic, marks, decimal digits, connectors: \w of UTS #18
+
+enum class NormalForm { nfc, nfd, nfkc, nfkd };
+std::string normal_form(std::string_view text, NormalForm form);
+
+}  // namespace gaggle
