@@ -1,0 +1,45 @@
+#include "train/batch.h"
+
+#include "base/error.h"
+
+namespace gaggle {
+
+std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>& rows, int64_t step,
+                               int64_t batch_size) {
+  std::vector<Sample> batch;
+  batch.reserve(static_cast<size_t>(batch_size));
+  for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i)
+    batch.push_back({i, 0, &rows[static_cast<size_t>(sampler.row(i))]});
+  return batch;
+}
+
+std::vector<float> loss_weights(std::span<const Sample> batch, const std::string& loss_average) {
+  double tokens = 0;
+  for (const Sample& sample : batch) tokens += static_cast<double>(sample.row->target.size());
+  const auto samples = static_cast<double>(batch.size());
+  std::vector<float> weights;
+  for (const Sample& sample : batch) {
+    const auto own = static_cast<double>(sample.row->target.size());
+    const double weight = loss_average == "token"     ? 1 / tokens
+                          : loss_average == "example" ? 1 / (samples * own)
+                                                      : 1 / samples;
+    weights.push_back(static_cast<float>(weight));
+  }
+  return weights;
+}
+
+std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
+                                    int64_t lanes, int64_t token_budget) {
+  const std::span<const Sample> mine = lane_samples(batch, lane, lanes);
+  if (mine.empty()) return {};
+  const auto first = static_cast<size_t>(mine.data() - batch.data());
+  return make_microbatches(mine, token_budget,
+                           {weights.begin() + static_cast<int64_t>(first),
+                            weights.begin() + static_cast<int64_t>(first + mine.size())});
+}
+
+int64_t fed_rows(const TokenRow& row) {
+  return static_cast<int64_t>(row.input.size() + row.target.size()) - 1;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,128 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "formats/safetensors.h"
+
+namespace gaggle {
+namespace {
+
+constexpr const char* tensors_file = "state.safetensors";
+constexpr const char* marker_file = "COMPLETE";
+
+struct Place {
+  int phase = 0;
+  int64_t step = 0;
+  fs::path folder;
+  auto order() const { return std::pair(phase, step); }
+};
+
+// "1-00000100": phase, step.
+std::string folder_name(int phase, int64_t step) {
+  return fmt::format("{}-{:08}", phase, step);
+}
+
+std::vector<Place> complete_places(const fs::path& folder) {
+  std::vector<Place> places;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename().string();
+    long long step = 0;
+    int phase = 0, used = 0;
+    if (std::sscanf(name.c_str(), "%d-%lld%n", &phase, &step, &used) != 2 ||
+        static_cast<size_t>(used) != name.size() || !fs::exists(entry.path() / marker_file))
+      continue;
+    places.push_back({phase, step, entry.path()});
+  }
+  std::sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.order() > b.order(); });
+  return places;
+}
+
+Snapshot read_snapshot(const Place& place, const SafetensorsFile& file) {
+  Snapshot snapshot{place.phase, place.step, nlohmann::json::parse(file.metadata().at("state")), {}};
+  for (const TensorView& view : file.tensors()) {
+    at::Tensor tensor = at::empty(view.shape, at::kFloat);
+    to_float(view, {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())});
+    snapshot.tensors[view.name] = tensor;
+  }
+  return snapshot;
+}
+
+void write_snapshot(const fs::path& folder, const std::string& key, const Snapshot& snapshot, int64_t keep) {
+  std::vector<TensorView> views;
+  std::vector<at::Tensor> alive;
+  for (const auto& [name, tensor] : snapshot.tensors) {
+    alive.push_back(tensor.contiguous());
+    const at::Tensor& t = alive.back();
+    GAGGLE_CHECK(t.is_cpu() && t.scalar_type() == at::kFloat, "{}", name);
+    views.push_back(
+        {name, DType::f32, t.sizes().vec(), {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
+  }
+  const std::string bytes =
+      safetensors_bytes(views, {{"format", "pt"}, {"key", key}, {"state", snapshot.state.dump()}});
+  const std::string name = folder_name(snapshot.phase, snapshot.step);
+  const fs::path staged = folder / ("." + name + ".part"), final = folder / name;
+  fs::remove_all(staged);
+  fs::create_directories(staged);
+  write_file_durable(staged / tensors_file, bytes);
+  fsync_folder(staged);
+  fs::remove_all(final);  // an unmarked one of a killed attempt
+  fs::rename(staged, final);
+  fsync_folder(folder);
+  write_file_durable(final / marker_file, "");
+  fsync_folder(final);
+  const std::vector<Place> places = complete_places(folder);
+  for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < places.size(); ++i) {
+    fs::remove(places[i].folder / marker_file);  // first the marker: no half-removed snapshot looks complete
+    fs::remove_all(places[i].folder);
+  }
+}
+
+}  // namespace
+
+std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, const std::string& key) {
+  std::vector<Place> places;
+  for (const fs::path& folder : folders)
+    for (Place& place : complete_places(folder)) places.push_back(std::move(place));
+  std::stable_sort(places.begin(), places.end(),
+                   [](const auto& a, const auto& b) { return a.order() > b.order(); });
+  for (const Place& place : places) {
+    const SafetensorsFile file(place.folder / tensors_file);
+    const auto written_for = file.metadata().find("key");
+    if (written_for == file.metadata().end() || written_for->second != key) {
+      log::warning("{}: a checkpoint of another key is left alone", place.folder.string());
+      continue;
+    }
+    return read_snapshot(place, file);
+  }
+  return std::nullopt;
+}
+
+SnapshotWriter::SnapshotWriter(fs::path folder, std::string key, int64_t keep)
+    : folder_(std::move(folder)), key_(std::move(key)), keep_(keep) {}
+
+SnapshotWriter::~SnapshotWriter() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void SnapshotWriter::wait() {
+  if (thread_.joinable()) thread_.join();
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void SnapshotWriter::write(Snapshot snapshot) {
+  wait();
+  thread_ = std::thread([this, snapshot = std::move(snapshot)] {
+    try {
+      write_snapshot(folder_, key_, snapshot, keep_);
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  });
+}
+
+}  // namespace gaggle

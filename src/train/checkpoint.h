@@ -1,0 +1,47 @@
+// Checkpoints of an item under training: named fp32 tensors in safetensors, independent of the number of ranks.
+// Written beside, fsynced, renamed, a marker last; the newest complete one wins.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <exception>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace gaggle {
+
+struct Snapshot {
+  int phase = 0;                              // place among the item's phases
+  int64_t step = 0;                           // steps done in it
+  nlohmann::json state;                       // numbers: updates, best so far, results of finished phases
+  std::map<std::string, at::Tensor> tensors;  // fp32 on the CPU, of any shape
+};
+
+// The newest complete snapshot in the folders (an item's attempts), by phase and step. A snapshot of another
+// key is never returned. Throws UserError for one that is marked complete but cannot be read.
+std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders,
+                                        const std::string& key);
+
+// Writes snapshots in a thread, one at a time; errors come out of the next call.
+class SnapshotWriter {
+ public:
+  // keep: how many stay in the folder.
+  SnapshotWriter(std::filesystem::path folder, std::string key, int64_t keep);
+  ~SnapshotWriter();
+  void write(Snapshot snapshot);  // its tensors must not change any more
+  void wait();
+
+ private:
+  std::filesystem::path folder_;
+  std::string key_;
+  int64_t keep_;
+  std::thread thread_;
+  std::exception_ptr failure_;
+};
+
+}  // namespace gaggle

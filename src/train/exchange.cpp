@@ -1,0 +1,178 @@
+#include "train/exchange.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "train/optimizer.h"
+
+namespace gaggle {
+namespace {
+
+std::span<const std::byte> bytes_of(const at::Tensor& cpu) {
+  return {static_cast<const std::byte*>(cpu.const_data_ptr()), cpu.nbytes()};
+}
+std::span<std::byte> writable_bytes_of(at::Tensor& cpu) {
+  return {static_cast<std::byte*>(cpu.mutable_data_ptr()), cpu.nbytes()};
+}
+
+}  // namespace
+
+Owners assign_owners(const ParameterLayout& layout, int ranks) {
+  Owners owners;
+  owners.ranges.resize(static_cast<size_t>(ranks));
+  owners.counts.assign(static_cast<size_t>(ranks), 0);
+  for (const ParameterInfo& tensor : layout.tensors()) {
+    const auto lightest = std::min_element(owners.counts.begin(), owners.counts.end());
+    const auto rank = static_cast<size_t>(lightest - owners.counts.begin());
+    owners.of_tensor.push_back(static_cast<int>(rank));
+    owners.counts[rank] += tensor.count;
+    auto& ranges = owners.ranges[rank];
+    if (!ranges.empty() && ranges.back().offset + ranges.back().count == tensor.offset)
+      ranges.back().count += tensor.count;
+    else
+      ranges.push_back({tensor.offset, tensor.count});
+  }
+  return owners;
+}
+
+at::Tensor gather_ranges(const at::Tensor& flat, std::span<const FlatRange> ranges) {
+  if (ranges.size() == 1 && ranges[0].count == flat.numel()) return flat;
+  std::vector<at::Tensor> parts;
+  for (const FlatRange& range : ranges) parts.push_back(flat.narrow(0, range.offset, range.count));
+  return parts.empty() ? at::empty({0}, flat.options()) : at::cat(parts);
+}
+
+void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges, at::Tensor flat) {
+  int64_t at = 0;
+  for (const FlatRange& range : ranges) {
+    flat.narrow(0, range.offset, range.count).copy_(compact.narrow(0, at, range.count));
+    at += range.count;
+  }
+}
+
+Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes)
+    : group_(group), layout_(layout), lanes_(lanes), owners_(assign_owners(layout, group.size())) {}
+
+at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& status) {
+  if (group_.size() == 1 && status != Status::failed) {
+    std::map<TreeNode, at::Tensor> all;
+    for (const Piece& piece : pieces) all[piece.node] = piece.sum;
+    return finish_tree(all, lanes_);
+  }
+  const auto ranks = static_cast<size_t>(group_.size());
+  const auto me = static_cast<size_t>(group_.rank());
+  const size_t head = sizeof(Status);
+  const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
+  const auto nodes_of = [&](size_t rank) {
+    return complete_subtrees(lanes_of_rank(static_cast<int>(rank), group_.size(), lanes_), lanes_);
+  };
+  const std::vector<TreeNode> my_nodes = nodes_of(me);
+  GAGGLE_CHECK(status == Status::failed || pieces.size() == my_nodes.size());
+
+  std::vector<std::vector<std::byte>> out(ranks), in(ranks);
+  for (size_t r = 0; r < ranks; ++r) {
+    out[r].resize(head + my_nodes.size() * floats(owners_.counts[r]));
+    in[r].resize(head + nodes_of(r).size() * floats(owners_.counts[me]));
+    std::memcpy(out[r].data(), &status, head);
+    if (status == Status::failed) continue;
+    std::byte* to = out[r].data() + head;
+    for (const Piece& piece : pieces) {
+      const at::Tensor part = gather_ranges(piece.sum, owners_.ranges[r]).cpu();
+      std::memcpy(to, part.const_data_ptr(), part.nbytes());
+      to += part.nbytes();
+    }
+  }
+  std::vector<std::span<const std::byte>> send(out.begin(), out.end());
+  std::vector<std::span<std::byte>> receive(in.begin(), in.end());
+  group_.all_to_all(send, receive);
+
+  std::map<TreeNode, at::Tensor> all;
+  for (size_t r = 0; r < ranks; ++r) {
+    Status theirs;
+    std::memcpy(&theirs, in[r].data(), head);
+    if (theirs == Status::failed && r != me)
+      system_error("rank {} of the group failed in this step; its own message says why", r);
+    status = std::max(status, theirs);
+    std::byte* from = in[r].data() + head;
+    for (const TreeNode& node : nodes_of(r)) {
+      at::Tensor part = at::empty({owners_.counts[me]}, at::kFloat);
+      std::memcpy(part.mutable_data_ptr(), from, part.nbytes());
+      from += part.nbytes();
+      all[node] = part;
+    }
+  }
+  if (status == Status::failed) return {};  // ours: the caller rethrows
+  return finish_tree(all, lanes_);
+}
+
+Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_losses) {
+  const auto ranks = static_cast<size_t>(group_.size());
+  const auto& tensors = layout_.tensors();
+  const auto lanes = static_cast<size_t>(lanes_);
+  const size_t width = tensors.size() + lanes;
+  std::vector<double> mine(width, 0.0);
+  int64_t at = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (owners_.of_tensor[i] != group_.rank()) continue;
+    mine[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
+    at += tensors[i].count;
+  }
+  const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), lanes_);
+  std::copy(my_lane_losses.begin(), my_lane_losses.end(),
+            mine.begin() + static_cast<int64_t>(tensors.size()) + run.begin);
+
+  std::vector<double> all(width * ranks);
+  if (ranks == 1)
+    all = mine;
+  else
+    group_.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  Totals totals;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * width + i];
+  std::vector<double> losses(lanes);
+  for (size_t r = 0; r < ranks; ++r) {
+    const LaneRange lanes_there = lanes_of_rank(static_cast<int>(r), group_.size(), lanes_);
+    for (int64_t lane = lanes_there.begin; lane < lanes_there.end; ++lane)
+      losses[static_cast<size_t>(lane)] = all[r * width + tensors.size() + static_cast<size_t>(lane)];
+  }
+  totals.loss = finish_tree(losses);
+  return totals;
+}
+
+double Exchange::sum_lanes(std::span<const double> my_lane_values) {
+  std::vector<double> all(static_cast<size_t>(lanes_) * static_cast<size_t>(group_.size()));
+  std::vector<double> mine(static_cast<size_t>(lanes_), 0.0);
+  const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), lanes_);
+  std::copy(my_lane_values.begin(), my_lane_values.end(), mine.begin() + run.begin);
+  if (group_.size() == 1) return finish_tree(mine);
+  group_.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  for (int r = 0; r < group_.size(); ++r) {
+    const LaneRange there = lanes_of_rank(r, group_.size(), lanes_);
+    for (int64_t lane = there.begin; lane < there.end; ++lane)
+      mine[static_cast<size_t>(lane)] = all[static_cast<size_t>(r * lanes_ + lane)];
+  }
+  return finish_tree(mine);
+}
+
+at::Tensor Exchange::whole(const at::Tensor& owned) {
+  if (group_.size() == 1) return owned;
+  const int64_t widest = *std::max_element(owners_.counts.begin(), owners_.counts.end());
+  at::Tensor mine = at::zeros({widest}, at::kFloat);
+  mine.narrow(0, 0, owned.numel()).copy_(owned);
+  at::Tensor all = at::empty({group_.size(), widest}, at::kFloat);
+  group_.all_gather(bytes_of(mine), writable_bytes_of(all));
+  at::Tensor flat = at::empty({layout_.size()}, at::kFloat);
+  for (int r = 0; r < group_.size(); ++r) {
+    const auto rank = static_cast<size_t>(r);
+    scatter_ranges(all[r].narrow(0, 0, owners_.counts[rank]), owners_.ranges[rank], flat);
+  }
+  return flat;
+}
+
+void Exchange::spread(at::Tensor& flat) {
+  if (group_.size() > 1) flat.copy_(whole(gather_ranges(flat, mine())));
+}
+
+}  // namespace gaggle

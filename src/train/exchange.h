@@ -1,0 +1,68 @@
+// What the ranks of a group say to each other in a step: pieces of lane sums to each tensor's owner, norms, new
+// values; and with the first message how each rank fares, so that all go on or leave together.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <span>
+#include <vector>
+
+#include "adapter/parameters.h"
+#include "comm/communicator.h"
+#include "train/lanes.h"
+
+namespace gaggle {
+
+// Rides in every step's exchange; the worst counts. resumable, stopped: leave after this step with that exit
+// code.
+enum class Status : int32_t { ok = 0, resumable = 1, stopped = 2, failed = 3 };
+
+// A run of neighbouring values in the flat tensor.
+struct FlatRange {
+  int64_t offset = 0, count = 0;
+};
+
+// Which rank holds the optimiser state of which tensors.
+struct Owners {
+  std::vector<int> of_tensor;                  // by place in the layout
+  std::vector<std::vector<FlatRange>> ranges;  // by rank: its tensors, neighbours joined
+  std::vector<int64_t> counts;                 // by rank: values owned
+};
+
+// Tensors in name order, each to the rank with the fewest values so far (ties: the lower rank).
+Owners assign_owners(const ParameterLayout& layout, int ranks);
+
+// The ranges of a flat tensor one after the other; the tensor itself, uncopied, where they are all of it.
+at::Tensor gather_ranges(const at::Tensor& flat, std::span<const FlatRange> ranges);
+void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges, at::Tensor flat);
+
+class Exchange {
+ public:
+  Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes);
+  const Owners& owners() const { return owners_; }
+  std::span<const FlatRange> mine() const { return owners_.ranges[static_cast<size_t>(group_.rank())]; }
+  int64_t my_count() const { return owners_.counts[static_cast<size_t>(group_.rank())]; }
+
+  // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact. A rank that
+  // failed passes no pieces. Throws SystemError on every other rank if one failed.
+  at::Tensor sum_to_owners(const std::vector<Piece>& pieces, Status& status);
+  // Squared norm per tensor (in layout order) and loss per lane, from whoever has them.
+  struct Totals {
+    double squared_norm = 0, loss = 0;
+  };
+  Totals totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_losses);
+  // New values of what this rank owns are in `flat` already; after it, everybody's are.
+  void spread(at::Tensor& flat);
+  // What the owners hold (moments), as one flat tensor on every rank.
+  at::Tensor whole(const at::Tensor& owned);
+  // Sums one number per lane in tree order, on every rank.
+  double sum_lanes(std::span<const double> my_lane_values);
+
+ private:
+  Communicator& group_;
+  const ParameterLayout& layout_;
+  int64_t lanes_;
+  Owners owners_;
+};
+
+}  // namespace gaggle

@@ -1,0 +1,53 @@
+// The loop that LoRA and gate training share: steps, validation, keeping the best, stopping, checkpoints.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "base/error.h"
+#include "train/checkpoint.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
+
+namespace gaggle {
+
+struct PhaseSettings {
+  int phase = 0;      // orders checkpoints of one item
+  std::string name;   // "lora", "gate"
+  Schedule schedule;  // with the number of steps
+  int64_t batch_size = 32;
+  StepSettings step;
+  uint64_t seed = 0;
+  int64_t validate_every = 0;
+  bool keep_best = false;  // else the last
+};
+
+// What a step looked like, for reports.
+struct StepReport {
+  std::string phase;
+  int64_t step = 0, steps = 0;  // step: done so far
+  double loss = 0, grad_norm = 0, lr = 0, seconds = 0;
+  int64_t rows = 0;                       // fed in this step
+  std::optional<double> validation_loss;  // measured after this step
+};
+
+// How the loop talks to its surroundings; anything may be empty.
+struct LoopHooks {
+  std::function<void(const StepReport&)> on_step;
+  std::function<std::optional<Exit>()> stop;  // asked on the group's first rank before each step
+  SnapshotWriter* snapshots = nullptr;        // on the group's first rank
+  int64_t checkpoint_every = 0;               // steps; 0: only when stopped
+};
+
+struct PhaseResult {
+  std::optional<Exit> stopped;  // resumable | stopped: a checkpoint was written
+  std::vector<double> losses;   // of the steps done here
+  std::optional<int64_t> best_step;
+};
+
+// Trains adapter.values() on the task's training rows. `from`: a snapshot of this phase. `extra` goes into
+// every snapshot besides the phase's own tensors and state.
+PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter, const TokenTask& task,
+                      Communicator& group, const LoopHooks& hooks, const Snapshot* from, const Snapshot& extra);
+
+}  // namespace gaggle
