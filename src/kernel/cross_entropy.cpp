@@ -1,0 +1,153 @@
+#include "kernel/cross_entropy.h"
+
+#include <ATen/Parallel.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "kernel/dispatch.h"
+
+namespace gaggle {
+namespace {
+
+using simd::Bf16;
+using simd::Floats;
+using simd::lanes;
+
+template <class X>
+GAGGLE_SHARED float log_sum_exp(const X* x, int64_t n) {
+  Floats v, best = Floats{} - 3.0e38f, total{};
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    simd::load(x + i, lanes, v);
+    best = v > best ? v : best;
+  }
+  if (i < n) {
+    simd::load(x + i, n - i, v);
+    for (int64_t j = 0; j < n - i; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
+  }
+  const float top = simd::largest(best);
+  for (i = 0; i < n; i += lanes) {
+    simd::load(x + i, n - i, v);
+    simd::exp(v - top, v);
+    for (int64_t j = n - i; j < lanes; ++j) v[j] = 0;
+    total += v;
+  }
+  return top + std::log(simd::sum(total));
+}
+
+template <class X>
+GAGGLE_SHARED void softmax_times(X* x, int64_t n, float lse, float weight) {
+  Floats v;
+  for (int64_t i = 0; i < n; i += lanes) {
+    simd::load(x + i, n - i, v);
+    simd::exp(v - lse, v);
+    v *= weight;
+    simd::store(x + i, n - i, v);
+  }
+}
+
+GAGGLE_CLONES float lse_f32(const float* x, int64_t n) {
+  return log_sum_exp(x, n);
+}
+GAGGLE_CLONES float lse_bf16(const Bf16* x, int64_t n) {
+  return log_sum_exp(x, n);
+}
+GAGGLE_CLONES void softmax_f32(float* x, int64_t n, float lse, float weight) {
+  softmax_times(x, n, lse, weight);
+}
+GAGGLE_CLONES void softmax_bf16(Bf16* x, int64_t n, float lse, float weight) {
+  softmax_times(x, n, lse, weight);
+}
+
+float read(const float* x) {
+  return *x;
+}
+float read(const Bf16* x) {
+  Floats v;
+  simd::load(x, 1, v);
+  return v[0];
+}
+void write(float* x, float value) {
+  *x = value;
+}
+void write(Bf16* x, float value) {
+  Floats v{};
+  v[0] = value;
+  simd::store(x, 1, v);
+}
+
+float lse_of(const float* x, int64_t n) {
+  return lse_f32(x, n);
+}
+float lse_of(const Bf16* x, int64_t n) {
+  return lse_bf16(x, n);
+}
+void softmax_of(float* x, int64_t n, float lse, float weight) {
+  softmax_f32(x, n, lse, weight);
+}
+void softmax_of(Bf16* x, int64_t n, float lse, float weight) {
+  softmax_bf16(x, n, lse, weight);
+}
+
+// One row of logits with its targets.
+template <class X>
+void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const float> weights,
+             std::span<float> nll) {
+  const float lse = lse_of(x, n);
+  for (size_t t = 0; t < ids.size(); ++t) nll[t] = lse - read(x + ids[t]);
+  if (weights.empty()) return;
+  float weight = 0;
+  for (float w : weights) weight += w;
+  softmax_of(x, n, lse, weight);
+  for (size_t t = 0; t < ids.size(); ++t) {
+    float own = 0;  // of all targets of this id: each writes the same value
+    for (size_t u = 0; u < ids.size(); ++u) own += ids[u] == ids[t] ? weights[u] : 0.0f;
+    write(x + ids[t], weight * std::exp(-nll[t]) - own);
+  }
+}
+
+void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
+           std::span<const float> weights, std::span<float> nll) {
+  const at::ScalarType type = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const auto on = at::TensorOptions().device(logits.device());
+  std::vector<int64_t> row, id(ids.begin(), ids.end());
+  for (size_t r = 0; r + 1 < starts.size(); ++r)
+    row.insert(row.end(), static_cast<size_t>(starts[r + 1] - starts[r]), static_cast<int64_t>(r));
+  const at::Tensor rows = at::tensor(row, at::kLong).to(on), columns = at::tensor(id, at::kLong).to(on);
+  const at::Tensor logp = at::log_softmax(logits.to(type), -1);
+  const at::Tensor own = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
+  const at::Tensor host = own.to(at::kCPU, at::kFloat).contiguous();
+  std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
+  if (weights.empty()) return;
+  const at::Tensor w =
+      at::tensor(std::vector<float>(weights.begin(), weights.end()), at::kFloat).to(on).to(type);
+  const at::Tensor total = at::zeros({logits.size(0)}, w.options()).index_add_(0, rows, w);
+  at::Tensor grad = logp.exp().mul_(total.unsqueeze(1));
+  grad.index_put_({rows, columns}, -w, true);
+  logits.copy_(grad);
+}
+
+}  // namespace
+
+void cross_entropy_(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
+                    std::span<const float> weights, std::span<float> nll) {
+  const int64_t n = logits.size(1);
+  GAGGLE_CHECK(static_cast<int64_t>(starts.size()) == logits.size(0) + 1 && nll.size() == ids.size());
+  GAGGLE_CHECK(weights.empty() || weights.size() == ids.size());
+  for (int32_t id : ids) GAGGLE_CHECK(id >= 0 && id < n, "token id {} of {}", id, n);
+  if (!on_cpu(logits)) return plain(logits, starts, ids, weights, nll);
+  at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const auto i = static_cast<size_t>(r), first = static_cast<size_t>(starts[i] - starts[0]);
+      const auto count = static_cast<size_t>(starts[i + 1] - starts[i]);
+      const auto w = weights.empty() ? weights : weights.subspan(first, count);
+      if (is_bf16(logits))
+        one_row(bf16_of(logits) + r * n, n, ids.subspan(first, count), w, nll.subspan(first, count));
+      else
+        one_row(float_of(logits) + r * n, n, ids.subspan(first, count), w, nll.subspan(first, count));
+    }
+  });
+}
+
+}  // namespace gaggle

@@ -1,0 +1,33 @@
+// The CUDA kernels as a table of plain functions: no Torch here, so that nvcc reads none of it.
+// Pointers are device memory of fp32 (bf16 = false) or bf16 elements; stream is a cudaStream_t.
+#pragma once
+
+#include <cstdint>
+
+namespace gaggle {
+
+struct CudaKernels {
+  // y = norm(x [+ delta → sum]); delta and sum may be null. x, sum fp32 or (heads) y's type.
+  void (*rms_norm)(const void* x, bool x_bf16, const void* delta, float* sum, const float* weight, void* y,
+                   bool y_bf16, int64_t rows, int64_t width, float eps, void* stream);
+  // accumulate: dx fp32 += …, copy (may be null) gets dx in dy's type; else dx (dy's type) = ….
+  void (*rms_norm_backward)(const void* x, bool x_bf16, const void* dy, bool dy_bf16, const float* weight,
+                            void* dx, void* copy, bool accumulate, int64_t rows, int64_t width, float eps,
+                            void* stream);
+  void (*swiglu)(const void* gate, const void* up, void* y, bool bf16, int64_t count, void* stream);
+  void (*swiglu_backward)(void* gate, void* up, const void* dy, bool bf16, int64_t count, void* stream);
+  void (*rotary)(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin,
+                 float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
+};
+
+// Defined by the .cu files.
+void rms_norm_cuda(const void*, bool, const void*, float*, const float*, void*, bool, int64_t, int64_t, float,
+                   void*);
+void rms_norm_backward_cuda(const void*, bool, const void*, bool, const float*, void*, void*, bool, int64_t,
+                            int64_t, float, void*);
+void swiglu_cuda(const void*, const void*, void*, bool, int64_t, void*);
+void swiglu_backward_cuda(void*, void*, const void*, bool, int64_t, void*);
+void rotary_cuda(void*, bool, const int32_t*, const float*, const float*, float, int64_t, int64_t, int64_t,
+                 void*);
+
+}  // namespace gaggle

@@ -1,0 +1,36 @@
+#include "kernel/dispatch.h"
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include "kernel/cuda_kernels.h"
+
+namespace gaggle {
+namespace {
+
+bool plain(const at::Tensor& x) {
+  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.is_contiguous();
+}
+
+#ifdef GAGGLE_WITH_CUDA
+constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, swiglu_cuda, swiglu_backward_cuda,
+                               rotary_cuda};
+constexpr const CudaKernels* built = &table;
+#else
+constexpr const CudaKernels* built = nullptr;
+#endif
+
+}  // namespace
+
+bool on_cpu(const at::Tensor& x) {
+  return x.is_cpu() && plain(x);
+}
+
+const CudaKernels* cuda_kernels(const at::Tensor& x) {
+  return x.is_cuda() && plain(x) ? built : nullptr;
+}
+
+void* current_stream(const at::Tensor& x) {
+  return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(x.device()).native_handle();
+}
+
+}  // namespace gaggle

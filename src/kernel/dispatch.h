@@ -1,0 +1,35 @@
+// Which implementation a tensor takes: our CPU loops, our CUDA kernels, or plain ATen.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "kernel/simd.h"
+
+namespace gaggle {
+
+struct CudaKernels;
+
+// fp32 or bf16 in the CPU's memory, contiguous: our loops read it.
+bool on_cpu(const at::Tensor& x);
+// The CUDA kernels for a contiguous fp32/bf16 CUDA tensor; nullptr: elsewhere, or built without CUDA.
+const CudaKernels* cuda_kernels(const at::Tensor& x);
+// The native handle of the current CUDA stream of x's device.
+void* current_stream(const at::Tensor& x);
+
+// Raw elements; bf16 as bits.
+inline simd::Bf16* bf16_of(const at::Tensor& x) {
+  return static_cast<simd::Bf16*>(x.data_ptr());
+}
+inline float* float_of(const at::Tensor& x) {
+  return static_cast<float*>(x.data_ptr());
+}
+inline bool is_bf16(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16;
+}
+
+// Rows per piece of at::parallel_for, for rows of n elements.
+inline int64_t grain(int64_t n) {
+  return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, n));
+}
+
+}  // namespace gaggle

@@ -1,0 +1,140 @@
+#include "kernel/softmax.h"
+
+#include <ATen/Parallel.h>
+
+#include <vector>
+
+#include "base/error.h"
+#include "kernel/dispatch.h"
+
+namespace gaggle {
+namespace {
+
+using simd::Bf16;
+using simd::Floats;
+using simd::lanes;
+
+// One row of n scores; scratch holds n floats.
+template <class X>
+GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, float scale, float* scratch) {
+  Floats v, best = Floats{} - 3.0e38f, total{};
+  for (int64_t i = first; i < last; i += lanes) {
+    const int64_t left = last - i;
+    simd::load(x + i, left, v);
+    v *= scale;
+    simd::store(scratch + i, left, v);
+    if (left >= lanes) {
+      best = v > best ? v : best;
+    } else {
+      for (int64_t j = 0; j < left; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
+    }
+  }
+  const float top = simd::largest(best);
+  for (int64_t i = first; i < last; i += lanes) {
+    const int64_t left = last - i;
+    simd::load(scratch + i, left, v);
+    simd::exp(v - top, v);
+    for (int64_t j = left; j < lanes; ++j) v[j] = 0;
+    total += v;
+    simd::store(scratch + i, left, v);
+  }
+  const float r = last > first ? 1.0f / simd::sum(total) : 0.0f;
+  const Floats zero{};
+  for (int64_t i = 0; i < first; i += lanes) simd::store(x + i, first - i, zero);
+  for (int64_t i = first; i < last; i += lanes) {
+    simd::load(scratch + i, last - i, v);
+    v *= r;
+    simd::store(x + i, last - i, v);
+  }
+  for (int64_t i = last; i < n; i += lanes) simd::store(x + i, n - i, zero);
+}
+
+template <class X>
+GAGGLE_SHARED void softmax_rows(X* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
+                                int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t query = row / (heads * queries) * queries + row % queries;
+    softmax_row(x + row * keys, first[query], last[query], keys, scale, scratch);
+  }
+}
+
+template <class X>
+GAGGLE_SHARED void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, int64_t keys, float scale) {
+  for (int64_t row = begin; row < end; ++row) {
+    Floats total{}, a, b;
+    for (int64_t i = 0; i < keys; i += lanes) {
+      simd::load(p + row * keys + i, keys - i, a);
+      simd::load(dp + row * keys + i, keys - i, b);
+      total += a * b;
+    }
+    const float dot = simd::sum(total);
+    for (int64_t i = 0; i < keys; i += lanes) {
+      simd::load(p + row * keys + i, keys - i, a);
+      simd::load(dp + row * keys + i, keys - i, b);
+      b = a * (b - dot) * scale;
+      simd::store(dp + row * keys + i, keys - i, b);
+    }
+  }
+}
+
+GAGGLE_CLONES void softmax_f32(float* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
+                               int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
+  softmax_rows(x, first, last, begin, end, heads, queries, keys, scale, scratch);
+}
+GAGGLE_CLONES void softmax_bf16(Bf16* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
+                                int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
+  softmax_rows(x, first, last, begin, end, heads, queries, keys, scale, scratch);
+}
+GAGGLE_CLONES void backward_f32(const float* p, float* dp, int64_t begin, int64_t end, int64_t keys,
+                                float scale) {
+  backward_rows(p, dp, begin, end, keys, scale);
+}
+GAGGLE_CLONES void backward_bf16(const Bf16* p, Bf16* dp, int64_t begin, int64_t end, int64_t keys,
+                                 float scale) {
+  backward_rows(p, dp, begin, end, keys, scale);
+}
+
+}  // namespace
+
+void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, double scale) {
+  const int64_t s = scores.size(0), heads = scores.size(1), queries = scores.size(2), keys = scores.size(3);
+  GAGGLE_CHECK(first.numel() == s * queries && last.numel() == s * queries);
+  const float factor = static_cast<float>(scale);
+  if (on_cpu(scores)) {
+    at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
+      std::vector<float> scratch(static_cast<size_t>(keys));
+      const auto *f = first.data_ptr<int64_t>(), *l = last.data_ptr<int64_t>();
+      if (is_bf16(scores))
+        softmax_bf16(bf16_of(scores), f, l, begin, end, heads, queries, keys, factor, scratch.data());
+      else
+        softmax_f32(float_of(scores), f, l, begin, end, heads, queries, keys, factor, scratch.data());
+    });
+    return;
+  }
+  const at::Tensor key = at::arange(keys, first.options());
+  const at::Tensor hidden =
+      (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
+  const at::ScalarType wide = scores.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor masked =
+      scores.to(wide).mul(scale).masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  scores.copy_(at::softmax(masked, -1).masked_fill(hidden, 0));
+}
+
+void softmax_backward_(const at::Tensor& p, at::Tensor& dp, double scale) {
+  GAGGLE_CHECK(p.sizes() == dp.sizes() && p.scalar_type() == dp.scalar_type());
+  const int64_t keys = p.size(-1);
+  if (on_cpu(p) && on_cpu(dp)) {
+    at::parallel_for(0, p.numel() / keys, grain(4 * keys), [&](int64_t begin, int64_t end) {
+      if (is_bf16(p))
+        backward_bf16(bf16_of(p), bf16_of(dp), begin, end, keys, static_cast<float>(scale));
+      else
+        backward_f32(float_of(p), float_of(dp), begin, end, keys, static_cast<float>(scale));
+    });
+    return;
+  }
+  const at::ScalarType wide = p.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor a = p.to(wide), b = dp.to(wide);
+  dp.copy_(a * (b - (a * b).sum(-1, true)) * scale);
+}
+
+}  // namespace gaggle

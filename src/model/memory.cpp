@@ -1,0 +1,75 @@
+#include "model/memory.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "base/error.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+int64_t available_host_memory() {
+  int64_t available = -1;
+  std::ifstream meminfo("/proc/meminfo");
+  for (std::string key, rest; meminfo >> key;) {
+    if (key == "MemAvailable:" && meminfo >> available) available *= 1024;
+    std::getline(meminfo, rest);
+  }
+  // Inside a container or a batch job the control group's limit (version 2) may be lower.
+  int64_t limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+    available = available < 0 ? limit - used : std::min(available, limit - used);
+  return available;
+}
+
+}  // namespace
+
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device) {
+  MemoryNeed need;
+  const auto size = static_cast<int64_t>(c10::elementSize(dtype));
+  for (const WeightInfo& weight : weights) {
+    int64_t count = 1;
+    for (int64_t n : weight.shape) count *= n;
+    if (weight.name == "model.embed_tokens.weight")
+      need.embedding += count * size;
+    else if (weight.name == "lm_head.weight")
+      need.head += count * size;
+    else if (weight.shape.size() == 1 && weight.name.ends_with("norm.weight"))
+      need.norms += count * std::max<int64_t>(size, 4);
+    else
+      need.linears += count * size;
+    need.reading = std::max(need.reading, count * (device.is_cpu() ? 4 : 4 + size));
+  }
+  return need;
+}
+
+int64_t free_memory(at::Device device) {
+  if (device.is_cpu()) return available_host_memory();
+  return static_cast<int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
+}
+
+void refuse_if_too_large(const MemoryNeed& need, int64_t available, at::ScalarType dtype, at::Device device,
+                         const std::string& model) {
+  const int64_t held = need.linears + need.embedding + need.head + need.norms;
+  const int64_t total = held + (device.is_cpu() ? need.reading : 0);
+  if (available < 0 || total <= available) return;
+  const auto text = [](int64_t bytes) {
+    return bytes_text(static_cast<uint64_t>(std::max<int64_t>(0, bytes)));
+  };
+  user_error(
+      "model.path: {} does not fit in memory as {}: it needs {} (linears {}, embedding {}, head {}, norms {}, "
+      "while "
+      "reading {}), and {} is free on {}. {}",
+      model, dtype == at::kBFloat16 ? "bf16" : "fp32", text(total), text(need.linears), text(need.embedding),
+      text(need.head), text(need.norms), text(device.is_cpu() ? need.reading : 0), text(available),
+      device.str(),
+      dtype == at::kBFloat16 ? "Choose a smaller model or a machine with more memory"
+                             : "Set model.dtype = \"bf16\" (half of it), or choose a smaller model");
+}
+
+}  // namespace gaggle

@@ -1,0 +1,24 @@
+// What a base needs in memory, and the refusal when it is not there.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "formats/checkpoint.h"
+
+namespace gaggle {
+
+struct MemoryNeed {
+  int64_t linears = 0, embedding = 0, head = 0, norms = 0;  // bytes held
+  int64_t reading = 0;  // bytes of host memory on top while loading: the largest tensors as fp32
+};
+
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device);
+
+// Bytes free on the device (CPU: MemAvailable and the control group's limit); -1: not known.
+int64_t free_memory(at::Device device);
+
+// Throws UserError with the bytes by kind and the key to change when `need` is more than `available`.
+void refuse_if_too_large(const MemoryNeed& need, int64_t available, at::ScalarType dtype, at::Device device,
+                         const std::string& model);
+
+}  // namespace gaggle

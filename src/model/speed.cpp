@@ -1,0 +1,70 @@
+#include "model/speed.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "model/frozen_linear.h"
+#include "model/loss.h"
+
+namespace gaggle {
+namespace {
+
+void wait_for(const at::Tensor& x) {
+  if (!x.is_cpu()) x.flatten()[0].item();
+}
+
+}  // namespace
+
+double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) {
+  const c10::InferenceMode no_autograd;
+  const int before = at::get_num_threads();
+  if (threads > 0 && threads != before) at::set_num_threads(threads);
+  const int64_t rows = device.is_cpu() ? 800 : 8192;
+  const std::array<std::pair<int64_t, int64_t>, 4> shapes = {
+      {{576, 576}, {576, 192}, {576, 1536}, {1536, 576}}};
+  std::vector<FrozenLinear> linears;
+  std::vector<at::Tensor> inputs;
+  double flops = 0;
+  const auto options = at::TensorOptions().device(device);
+  for (const auto& [d_in, d_out] : shapes) {
+    linears.emplace_back(at::ones({d_out, d_in}, options.dtype(dtype)));
+    inputs.push_back(at::ones({rows, d_in}, options.dtype(dtype)));
+    flops += 2.0 * static_cast<double>(rows * d_in * d_out);
+  }
+  const auto pass = [&] {
+    at::Tensor y;
+    for (size_t i = 0; i < linears.size(); ++i) y = linears[i].forward(inputs[i]);
+    wait_for(y);
+  };
+  pass();
+  // The best of short passes: what the hardware can do, not what else ran beside it.
+  double best = 0;
+  const double start = monotonic_seconds();
+  do {
+    const double begin = monotonic_seconds();
+    pass();
+    best = std::max(best, flops / std::max(1e-9, monotonic_seconds() - begin));
+  } while (monotonic_seconds() - start < 0.2);
+  if (threads > 0 && threads != before) at::set_num_threads(before);
+  return best;
+}
+
+double useful_flops(const BaseModel& base, const Rows& rows) {
+  const ModelSpec& spec = base.spec();
+  double seen = 0;
+  for (int64_t s = 0; s < rows.sequences(); ++s) {
+    const auto i = static_cast<size_t>(s);
+    for (int64_t n = 1; n <= rows.starts[i + 1] - rows.starts[i]; ++n)
+      seen += static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
+  }
+  const auto heads = static_cast<double>(spec.heads * spec.head_dim * spec.layers);
+  const auto targets = static_cast<double>(join_targets(rows).rows.size());
+  return 4.0 * static_cast<double>(base.linear_weights()) * static_cast<double>(rows.count()) +
+         4.0 * static_cast<double>(spec.vocab * spec.hidden) * targets + 12.0 * heads * seen;
+}
+
+}  // namespace gaggle

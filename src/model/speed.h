@@ -1,0 +1,18 @@
+// What the hardware does and what a step needs: the two numbers behind "55% of its GEMM rate".
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "model/base_model.h"
+
+namespace gaggle {
+
+// FLOP per second of y = x Wᵀ at SmolLM2's shapes, measured for about 0.2 s with the given number of Torch
+// threads.
+double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads);
+
+// Useful FLOP of forward and backward over the rows: 4 · linear weights · T + 4 · vocab · hidden · target rows
+// + attention (two products forward, four backward, over the keys each row sees).
+double useful_flops(const BaseModel& base, const Rows& rows);
+
+}  // namespace gaggle
