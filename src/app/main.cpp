@@ -1,4 +1,68 @@
-// gaggle: the command line.
+// gaggle: command line → config → command → exit code (docs/architecture.md says what each code promises).
 #include <cstdio>
+#include <thread>
 
-int main() { std::puts("gaggle"); }
+#include "app/command_line.h"
+#include "base/log.h"
+#include "cluster/identity.h"
+#include "comm/communicator.h"
+#include "config/read.h"
+
+namespace gaggle {
+namespace {
+
+Exit run(const CommandLine& line) {
+  if (line.command.empty()) {
+    std::fputs(line.text.c_str(), stdout);
+    return Exit::done;
+  }
+  if (line.command == "registry") return command_registry(line.registry);
+  const Config config = read_config(line.config, line.overrides);
+  if (line.print_config) {
+    std::fputs(print_config(config).c_str(), stdout);
+    return Exit::done;
+  }
+  if (line.command == "experts") return command_experts(config, line.options);
+  if (line.command == "gates") return command_gates(config, line.options);
+  if (line.command == "eval") return command_eval(config, line.options);
+  if (line.command == "generate") return command_generate(config, line.prompt);
+  return command_data_show(config, line.data);
+}
+
+// Every rank sees the same mistake of the user: the first says it. Another rank leaves its own to its goodbye,
+// from which the first learns what it has not seen itself; without MPI it waits a little: where the first has
+// said it, the launcher ends this process meanwhile. Returns whether it was said.
+bool say(const UserError& error) {
+  if (launched_rank() > 0) {
+    if (mpi_is_running()) return false;
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
+  log::error("{}", error.what());
+  return true;
+}
+
+int run_and_report(int argc, char** argv) {
+  Exit code = Exit::done;
+  std::string message;
+  bool said = true;
+  try {
+    code = run(parse_command_line({argv + 1, argv + argc}));
+  } catch (const UserError& error) {
+    code = Exit::bad_input;
+    message = error.what();
+    said = say(error);
+  } catch (const std::exception& error) {
+    code = Exit::failed;
+    message = error.what();
+    log::error("{}", message);
+  }
+  std::fflush(stdout);
+  return static_cast<int>(finish_mpi(code, message, said));
+}
+
+}  // namespace
+}  // namespace gaggle
+
+int main(int argc, char** argv) {
+  return gaggle::run_and_report(argc, argv);
+}

@@ -103,6 +103,12 @@ Identity identify(bool independent) {
   return me;
 }
 
+int launched_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"})
+    if (const char* text = std::getenv(name)) return std::atoi(text);
+  return 0;
+}
+
 int affinity_cores() {
   for (int cores = 1024; cores <= 1 << 20; cores *= 2) {
     std::vector<cpu_set_t> mask(CPU_ALLOC_SIZE(static_cast<size_t>(cores)) / sizeof(cpu_set_t) + 1);

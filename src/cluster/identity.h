@@ -19,6 +19,9 @@ struct Identity {
 // rank under SLURM_NTASKS > 1 without PMIx, with the two ways out.
 Identity identify(bool independent);
 
+// This process' number as its launcher gave it, also where identify() would refuse; 0 without a launcher.
+int launched_rank();
+
 // Cores in this process' affinity mask.
 int affinity_cores();
 

@@ -48,9 +48,10 @@ std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 // Every rank's goodbye, with what became of it: to be called once, as the last thing, also after an error
 // (others that wait for this rank then throw SystemError). Rank 0 waits for all, leaves last, and returns the
 // worst code of any rank; the others return Exit::done, because mpirun kills the rest of a job when one rank
-// exits otherwise. Rank 0 writes the messages of the others that are not its own. Does nothing where MPI was
-// never started.
-Exit finish_mpi(Exit code = Exit::done, const std::string& message = "");
+// exits otherwise. Messages that their ranks have not said, and that are not its own, are written by rank 0.
+// Does nothing where MPI never started.
+Exit finish_mpi(Exit code = Exit::done, const std::string& message = "", bool said = true);
+bool mpi_is_running();
 
 // Longer messages travel in pieces; MPI counts in int.
 void set_mpi_chunk_bytes_for_test(size_t bytes);

@@ -44,8 +44,11 @@ std::string mpi_library_version() {
   if (const size_t v = version.find(" v"); v != std::string::npos) version.erase(v + 1, 1);
   return version + (survives_deaths() ? " (ULFM)" : "");
 }
-Exit finish_mpi(Exit code, const std::string& message) {
-  return mpi::finish(code, message);
+Exit finish_mpi(Exit code, const std::string& message, bool said) {
+  return mpi::finish(code, message, said);
+}
+bool mpi_is_running() {
+  return mpi::is_running();
 }
 void set_mpi_chunk_bytes_for_test(size_t bytes) {
   mpi::set_chunk_bytes(bytes);
@@ -64,8 +67,11 @@ std::unique_ptr<Communicator> make_mpi_world(double) {
 std::string mpi_library_version() {
   return "no MPI";
 }
-Exit finish_mpi(Exit code, const std::string&) {
+Exit finish_mpi(Exit code, const std::string&, bool) {
   return code;
+}
+bool mpi_is_running() {
+  return false;
 }
 void set_mpi_chunk_bytes_for_test(size_t) {}
 

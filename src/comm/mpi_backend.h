@@ -9,7 +9,8 @@
 namespace gaggle::mpi {
 
 std::unique_ptr<Communicator> make_world(double timeout_s);
-Exit finish(Exit code, const std::string& message);
+Exit finish(Exit code, const std::string& message, bool said);
+bool is_running();
 void set_chunk_bytes(size_t bytes);
 
 }  // namespace gaggle::mpi

@@ -32,7 +32,7 @@ World& world() {
   return instance;
 }
 
-// Takes the goodbyes that have arrived. A goodbye is "CODE message".
+// Takes the goodbyes that have arrived. A goodbye is "CODE SAID message".
 void take_goodbyes(World& state) {
   while (true) {
     int there = 0;
@@ -46,8 +46,11 @@ void take_goodbyes(World& state) {
     check(MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
                    MPI_STATUS_IGNORE),
           "MPI_Recv");
-    const size_t space = text.find(' ');
-    state.goodbyes[status.MPI_SOURCE] = {static_cast<Exit>(std::atoi(text.c_str())), text.substr(space + 1)};
+    Goodbye& goodbye = state.goodbyes[status.MPI_SOURCE];
+    char* end = nullptr;
+    goodbye.code = static_cast<Exit>(std::strtol(text.c_str(), &end, 10));
+    goodbye.said = std::strtol(end, &end, 10) != 0;
+    goodbye.message = end + 1;
   }
 }
 
@@ -106,11 +109,17 @@ void end_job(const std::string& message) {
   std::abort();
 }
 
-Exit finish(Exit code, const std::string& message) {
+bool is_running() {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  return state.started && !state.finished;
+}
+
+Exit finish(Exit code, const std::string& message, bool said) {
   World& state = world();
   const std::lock_guard lock(state.mutex);
   if (!state.started || state.finished) return code;
-  const std::string text = fmt::format("{} {}", static_cast<int>(code), message);
+  const std::string text = fmt::format("{} {} {}", static_cast<int>(code), said ? 1 : 0, message);
   Transfer mine(state.control, goodbye_tag);
   for (int rank = 0; rank < state.size; ++rank)
     if (rank != state.rank) mine.send(std::as_bytes(std::span(text)), rank);
@@ -140,12 +149,12 @@ Exit finish(Exit code, const std::string& message) {
   }).detach();
   check(MPI_Finalize(), "MPI_Finalize");
   if (state.rank != 0) return Exit::done;
-  std::string said = message;
+  std::string written = message;
   for (const auto& [rank, goodbye] : state.goodbyes) {
     if (severity(goodbye.code) > severity(code)) code = goodbye.code;
-    if (goodbye.message.empty() || said.find(goodbye.message) != std::string::npos) continue;
+    if (goodbye.said || written.find(goodbye.message) != std::string::npos) continue;
     log::error("rank {}: {}", rank, goodbye.message);
-    said += "\n" + goodbye.message;
+    written += "\n" + goodbye.message;
   }
   // mpirun ends what still writes when its first process is gone.
   std::this_thread::sleep_for(std::chrono::milliseconds(300));

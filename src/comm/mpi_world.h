@@ -14,6 +14,7 @@ namespace gaggle::mpi {
 struct Goodbye {
   Exit code = Exit::done;
   std::string message;
+  bool said = true;  // its rank has written the message itself
 };
 
 // MPI_COMM_WORLD's duplicate for the collectives; starts MPI at the first call.

@@ -1,0 +1,132 @@
+#include "app/session.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "cluster/stop.h"
+
+namespace gaggle {
+namespace {
+
+bool speaks_mpi(const Config& config, const Identity& identity) {
+  if (config.comm.backend == "self" && identity.size > 1)
+    user_error("comm.backend = \"self\", but {} started {} ranks: use \"auto\", or cluster.independent = true",
+               identity.launcher, identity.size);
+  return config.comm.backend == "mpi" || identity.launcher == "mpirun" || identity.launcher == "srun";
+}
+
+// The cores of the affinity mask as "0 1 5".
+std::string mask_text() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  std::string text;
+  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return text;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &mask)) text += fmt::format("{} ", core);
+  return text;
+}
+
+std::set<int> cores_of(const std::string& text) {
+  std::istringstream words(text);
+  return {std::istream_iterator<int>(words), {}};
+}
+
+// Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them
+// already.
+int fair_share(const Session& session) {
+  const auto hosts = session.world->all_gather_text(session.identity.host);
+  const auto masks = session.world->all_gather_text(mask_text());
+  const auto me = static_cast<size_t>(session.world->rank());
+  const std::set<int> mine = cores_of(masks[me]);
+  int sharers = 0;
+  for (size_t rank = 0; rank < masks.size(); ++rank) {
+    if (hosts[rank] != hosts[me]) continue;
+    const auto theirs = cores_of(masks[rank]);
+    sharers += std::any_of(theirs.begin(), theirs.end(), [&](int core) { return mine.contains(core); });
+  }
+  // Independent neighbours cannot be asked; they share unless the launcher left this process only a part.
+  if (session.world->size() == 1 && affinity_cores() >= ::sysconf(_SC_NPROCESSORS_ONLN))
+    sharers = std::max(sharers, session.identity.local_size);
+  return std::max(1, affinity_cores() / std::max(1, sharers));
+}
+
+// The same number everywhere: results are equal bits only then.
+int agreed_threads(const Config& config, const Session& session) {
+  const int wanted = config.run.threads > 0 ? config.run.threads : fair_share(session);
+  if (wanted > affinity_cores())
+    log::warning("run.threads = {}, but this rank may use {} cores only: it will be slow", wanted,
+                 affinity_cores());
+  std::vector<int> all(static_cast<size_t>(session.world->size()));
+  session.world->all_gather(std::as_bytes(std::span(&wanted, 1)), std::as_writable_bytes(std::span(all)));
+  const auto [least, most] = std::minmax_element(all.begin(), all.end());
+  if (*least != *most)
+    log::info("threads: ranks could use {} to {}, all use {} so that results do not depend on the rank", *least,
+              *most, *least);
+  return *least;
+}
+
+at::Device choose_device(const Config& config, const Identity& identity) {
+  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
+  if (config.run.device == "cpu" || (config.run.device == "auto" && !has_cuda)) return at::kCPU;
+  if (!has_cuda)
+    user_error(
+        "run.device = \"cuda\": this machine shows no GPU to this build of gaggle; use \"auto\" or \"cpu\"");
+  const int devices = at::detail::getCUDAHooks().getNumGPUs();
+  if (identity.local_size > devices && !config.cluster.share_device)
+    user_error("{} ranks on {} have {} GPUs: start fewer ranks, or set cluster.share_device = true",
+               identity.local_size, identity.host, devices);
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(identity.local_rank % devices));
+}
+
+// Before the first use of a GPU: cuBLAS reads its workspace setting once.
+void demand_determinism(at::Device device) {
+  if (device.is_cuda()) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+}
+
+}  // namespace
+
+Session start_session(const Config& config, bool dry_run) {
+  Session session;
+  session.identity = identify(config.cluster.independent);
+  const Identity& me = session.identity;
+  session.world = speaks_mpi(config, me) ? make_mpi_world(config.comm.timeout_s) : make_self();
+  if (session.world->size() != me.size)
+    user_error(
+        "{} says there are {} ranks, MPI says {}: the mpirun that started gaggle is not of the MPI it was "
+        "built "
+        "with ({})",
+        me.launcher, me.size, session.world->size(), mpi_library_version());
+  session.identity.rank = session.world->rank();
+  log::set_rank(me.rank, me.size);
+  session.device = choose_device(config, me);
+  demand_determinism(session.device);
+  session.threads = agreed_threads(config, session);
+  at::set_num_threads(session.threads);
+  session.run_dir = fs::path(config.run.dir) /
+                    (config.run.name + (config.run.variant.empty() ? "" : "-" + config.run.variant));
+  if (dry_run) return session;
+  if (me.rank == 0) require_writable(session.run_dir, "run.dir");
+  session.world->barrier();
+  watch_for_stop(session.run_dir, config.run.max_minutes);
+  return session;
+}
+
+void end_session(Session& session) {
+  session.world.reset();
+}
+
+}  // namespace gaggle
