@@ -1,0 +1,55 @@
+"""Text and JSON files, and the mistakes in them."""
+
+import json
+from pathlib import Path
+
+
+class Mistake(Exception):
+    """The user's mistake: its text is the whole message."""
+
+
+def read_text(path):
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise Mistake(f"{path}: not UTF-8 text") from None
+    except OSError as error:
+        raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(path):
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise Mistake(f"{path}:{error.lineno}:{error.colno}: not JSON ({error.msg})") from None
+
+
+def json_lines(text, where):
+    """(line number, object) of every line that is not blank."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError as error:
+                raise Mistake(f"{where}:{number}: not JSON ({error.msg})") from None
+
+
+def as_text(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def first_of(value):
+    return (value[0] if value else "") if isinstance(value, list) else (value or "")
+
+
+def field(record, name, where):
+    if not isinstance(record, dict):
+        raise Mistake(f"{where}: not an object with fields")
+    value = record
+    for part in name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise Mistake(f"{where}: has no field \"{name}\" (it has {', '.join(map(str, record))})")
+        value = value[part]
+    return value

@@ -1,0 +1,83 @@
+"""NAME.jsonl and NAME.toml from rows: {"id", "input" or "messages", "output", "choices", "split"}."""
+
+import hashlib
+import json
+import re
+
+from task_text import Mistake
+
+SPLITS = ("train", "validation", "test")
+
+
+def toml_text(text):
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def prompt_text(row):
+    if "messages" in row:
+        return "\n".join(m["content"] for m in row["messages"][:-1])
+    return row["input"]
+
+
+def output_text(row):
+    return row["messages"][-1]["content"] if "messages" in row else row["output"]
+
+
+def bucket(text, seed):
+    """A number below 2**64 that depends on the text and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{text}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def deal(row, percents, seed):
+    """The split of a row without one: by the digest of its prompt, so that equal prompts stay together."""
+    place = bucket(prompt_text(row), seed) % 100
+    return SPLITS[0 if place < percents[0] else 1 if place < percents[0] + percents[1] else 2]
+
+
+def fits(row, max_chars):
+    return not max_chars or len(prompt_text(row)) + len(output_text(row)) <= max_chars
+
+
+def sample(rows, limit, seed):
+    """`limit` rows spread over the whole file (the smallest digests), in file order."""
+    if not limit or len(rows) <= limit:
+        return rows
+    by_digest = sorted(range(len(rows)), key=lambda i: (bucket(prompt_text(rows[i]), f"limit {seed}"), i))
+    return [rows[i] for i in sorted(by_digest[:limit])]
+
+
+def write_task(args, name, rows, **about):
+    """NAME.jsonl, and NAME.toml where there is something to say about the task."""
+    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,127}", name):
+        raise Mistake(f'"{name}" cannot be a task\'s name (letters, digits, . _ - + only, no dot in front): give --name')
+    whole = [row for row in rows if output_text(row).strip()]
+    short = [row for row in whole if fits(row, args.max_chars)]
+    kept = sample(short, args.limit, args.split_seed)
+    if not kept:
+        raise Mistake(f"{name}: no row is left ({len(rows)} read, {len(rows) - len(whole)} without an output, "
+                      f"{len(whole) - len(short)} longer than --max-chars)")
+    give_distinct_ids(kept)
+    counts = dict.fromkeys(SPLITS, 0)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with open(args.out / f"{name}.jsonl", "w", encoding="utf-8", newline="\n") as file:
+        for row in kept:
+            row.setdefault("split", deal(row, args.percents, args.split_seed))
+            counts[row["split"]] += 1
+            keys = ("id", "split", "input", "messages", "output", "choices")
+            file.write(json.dumps({k: row[k] for k in keys if k in row}, ensure_ascii=False) + "\n")
+    about = {key: value for key, value in about.items() if value}
+    if about:
+        lines = [f"{key} = {toml_text(value)}\n" for key, value in about.items()]
+        (args.out / f"{name}.toml").write_text("".join(lines), encoding="utf-8")
+    left_out = f", {len(rows) - len(whole)} without an output left out" if len(whole) < len(rows) else ""
+    left_out += f", {len(whole) - len(short)} longer than --max-chars left out" if len(short) < len(whole) else ""
+    left_out += f", {len(short) - len(kept)} beyond --limit left out" if len(kept) < len(short) else ""
+    print(f"{args.out / name}.jsonl: " + ", ".join(f"{n} {split}" for split, n in counts.items()) + left_out)
+
+
+def give_distinct_ids(rows):
+    seen = {}
+    for row in rows:
+        count = seen[row["id"]] = seen.get(row["id"], 0) + 1
+        if count > 1:
+            row["id"] = f"{row['id']}#{count}"
