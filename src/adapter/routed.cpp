@@ -32,7 +32,8 @@ class TokenAdapter : public RoutedAdapter {
     if (routed_site.candidates.empty() || x.size(0) == 0) return;
     const Routed routed = route(x, routed_site, scoring_, k_);
     add_routed(x, y, routed_site, routed);
-    const auto sums = at::bincount(routed.experts.flatten(), routed.weights.flatten().to(at::kDouble), experts_);
+    const auto sums =
+        at::bincount(routed.experts.flatten(), routed.weights.flatten().to(at::kDouble), experts_);
     weight_ = weight_.defined() ? weight_ + sums : sums;
   }
 

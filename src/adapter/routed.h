@@ -16,7 +16,7 @@ struct RoutedCollection {
   std::vector<RoutedSite> sites;               // [sites of the base], without candidates
   std::vector<std::vector<at::Tensor>> gates;  // [sites][N] fp32 [d_in]; undefined: none there
 
-  bool gated(int expert) const;   // at one site at least
+  bool gated(int expert) const;                  // at one site at least
   int number_of(const std::string& name) const;  // -1: not there
 };
 

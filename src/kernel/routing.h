@@ -21,17 +21,17 @@ struct RoutedSite {
   at::Tensor column_expert;      // [R] int64, whose column of h it is
   at::Tensor scales;             // [N] fp32, 0 for absent ones
 
-  std::vector<int> candidates;   // [C] expert numbers, ascending
-  at::Tensor candidate_ids;      // [C] int64, the same
-  at::Tensor directions;         // [U, d_in] fp32: standardised gates, or arrow vectors
-  at::Tensor direction_of;       // [C] int64, rows of `directions`; undefined: the i-th
+  std::vector<int> candidates;  // [C] expert numbers, ascending
+  at::Tensor candidate_ids;     // [C] int64, the same
+  at::Tensor directions;        // [U, d_in] fp32: standardised gates, or arrow vectors
+  at::Tensor direction_of;      // [C] int64, rows of `directions`; undefined: the i-th
 };
 
 // The experts of one site, on one device and in one dtype.
 RoutedSite stack_experts(std::vector<LowRank> experts);
 
-// Who takes part, and by which direction [C, d_in] fp32. Equal directions are merged, so that equal gates tie exactly
-// however a matrix product rounds its columns. Every candidate must be there at the site.
+// Who takes part, and by which direction [C, d_in] fp32. Equal directions are merged, so that equal gates tie
+// exactly however a matrix product rounds its columns. Every candidate must be there at the site.
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions);
 
 struct Routed {
@@ -46,12 +46,12 @@ at::Tensor standardise(const at::Tensor& v);
 // arXiv 2405.11157). Zero where B A = 0.
 at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 
-// phatgoose: s = x̂·v̂/√d; arrow_mttl: |x·v|; arrow_phatgoose: |x·v|/(10√d). k = 0: all candidates. Scores in fp32.
-// No candidates: k' = 0.
+// phatgoose: s = x̂·v̂/√d; arrow_mttl: |x·v|; arrow_phatgoose: |x·v|/(10√d). k = 0: all candidates. Scores in
+// fp32. No candidates: k' = 0.
 Routed route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
-// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. Few columns in all: one product over the
-// stack with zero weights; else rows sorted by expert, one product a segment. Nothing depends on threads.
+// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. Few columns in all: one product over
+// the stack with zero weights; else rows sorted by expert, one product a segment. Nothing depends on threads.
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const Routed& routed);
 
 }  // namespace gaggle

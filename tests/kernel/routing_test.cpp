@@ -25,7 +25,9 @@ Vector row(const at::Tensor& matrix, int64_t i) {
   return {line.data_ptr<double>(), line.data_ptr<double>() + line.numel()};
 }
 
-double dot(const Vector& a, const Vector& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
+double dot(const Vector& a, const Vector& b) {
+  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+}
 
 Vector standard(const Vector& v) {
   const double n = static_cast<double>(v.size());
@@ -49,7 +51,8 @@ Example example(const std::vector<int64_t>& ranks, const std::vector<bool>& gate
   for (size_t z = 0; z < ranks.size(); ++z) {
     LowRank pair;
     if (ranks[z] > 0)
-      pair = {normal({ranks[z], e.d_in}, 10 + z), normal({e.d_out, ranks[z]}, 100 + z), 0.3 + 0.1 * double(z), {}};
+      pair = {
+          normal({ranks[z], e.d_in}, 10 + z), normal({e.d_out, ranks[z]}, 100 + z), 0.3 + 0.1 * double(z), {}};
     e.experts.push_back(pair);
     e.directions.push_back(gated[z] && ranks[z] > 0 ? normal({e.d_in}, 200 + z) : at::Tensor());
   }
@@ -127,7 +130,9 @@ TEST(Routing, equals_brute_force_for_every_scoring_and_k) {
     for (const int64_t k : {1, 2, 3, 5, 9, 0}) expect_same(e, scoring, k);
 }
 
-TEST(Routing, one_expert) { expect_same(example({8}, {true}), Scoring::phatgoose, 2); }
+TEST(Routing, one_expert) {
+  expect_same(example({8}, {true}), Scoring::phatgoose, 2);
+}
 
 TEST(Routing, absent_and_ungated_experts_take_no_part) {
   expect_same(example({4, 0, 8, 64, 0}, {true, true, false, true, false}), Scoring::phatgoose, 2);
@@ -190,7 +195,8 @@ TEST(Routing, bf16_scores_are_taken_in_fp32) {
   const Example e = example({4, 8, 16}, {true, true, true});
   const auto x = normal({9, e.d_in}, 5).to(at::kBFloat16);
   const RoutedSite site = site_of(e, Scoring::phatgoose);
-  const Routed half = route(x, site, Scoring::phatgoose, 2), full = route(x.to(at::kFloat), site, Scoring::phatgoose, 2);
+  const Routed half = route(x, site, Scoring::phatgoose, 2),
+               full = route(x.to(at::kFloat), site, Scoring::phatgoose, 2);
   EXPECT_TRUE(at::equal(half.experts, full.experts));
   EXPECT_TRUE(at::equal(half.weights, full.weights));
 }

@@ -1,0 +1,195 @@
+// gaggle eval: method × task items taken from the run folder by lease, then one table.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "app/commands.h"
+#include "app/inputs.h"
+#include "app/session.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "cluster/stop.h"
+#include "coordinator/queue.h"
+#include "eval/collection.h"
+#include "eval/summary.h"
+
+namespace gaggle {
+namespace {
+
+// Unwinds an item between two batches when a stop was asked for.
+struct Stopped {
+  Exit code;
+};
+
+std::string collection_name(const Config& config) {
+  const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
+  if (name.empty() && needs_collection(config.eval))
+    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
+               config.registry.path);
+  return name;
+}
+
+std::vector<Expert> load_experts(const Config& config, const BaseModel& base) {
+  if (!needs_collection(config.eval)) return {};
+  const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
+  return registry.load_collection(collection_name(config));
+}
+
+void print_plan(const EvalContext& context, const Session& session, const std::vector<Method>& methods,
+                const std::vector<EvalItem>& items, const fs::path& folder) {
+  const Config& config = context.config;
+  std::vector<std::string> method_names;
+  for (const Method& method : methods) method_names.push_back(method.name);
+  std::vector<std::string> held_in, held_out;
+  size_t rows = 0, cut = 0;
+  for (const TokenTask& task : context.tasks) {
+    (context.collection.number_of(task.name) >= 0 ? held_in : held_out).push_back(task.name);
+    rows += task.rows(context.split).size();
+    cut += static_cast<size_t>(task.rows_cut);
+  }
+  const auto done = std::count_if(items.begin(), items.end(), [&](const EvalItem& item) {
+    return fs::exists(result_path(folder, item.key));
+  });
+  const auto size = [](const std::vector<std::string>& names) { return static_cast<int64_t>(names.size()); };
+  log::info("model       {}   {} parameters · {} · {} rank{}", context.base.spec().name,
+            count_text(static_cast<double>(context.base.parameters())),
+            hardware_text(context.base.device(), context.base.dtype()), session.identity.size,
+            session.identity.size == 1 ? "" : "s");
+  if (needs_collection(config.eval))
+    log::info("collection  {} of {}   {} experts: {}", collection_name(config), config.registry.path,
+              context.collection.names.size(), join(context.collection.names, ", "));
+  log::info("tasks       {} rows of split {} ({} cut by data.truncate in all splits)",
+            with_commas(int64_t(rows)), config.eval.split, cut);
+  if (!held_in.empty()) log::info("  held-in   {}: {}", size(held_in), join(held_in, ", "));
+  if (!held_out.empty()) log::info("  held-out  {}: {}", size(held_out), join(held_out, ", "));
+  log::info("methods     {} (top_k {})", join(method_names, ", "),
+            config.eval.top_k == 0 ? "0: dense" : std::to_string(config.eval.top_k));
+  for (const std::string& note : notes_on(methods, context.collection)) log::info("  note      {}", note);
+  log::info("work        {} items, {} of them done already, results in {}", items.size(), done,
+            folder.string());
+}
+
+void check_rows(const EvalContext& context) {
+  for (const TokenTask& task : context.tasks)
+    if (task.rows(context.split).empty())
+      user_error("task {}: no rows in split {}: give it some, or set eval.split", task.name,
+                 context.config.eval.split);
+}
+
+// Takes items until none is left to take. Adapters are kept: making one costs more than a small item.
+class Worker {
+ public:
+  Worker(const EvalContext& context, const Session& session, const std::vector<EvalItem>& items,
+         fs::path folder, bool retry)
+      : context_(context), folder_(std::move(folder)) {
+    std::vector<WorkItem> work;
+    for (const EvalItem& item : items) {
+      by_key_[item.key] = &item;
+      work.push_back({item.key, item.method.name + " · " + context.tasks[item.task].name, item.cost});
+    }
+    QueueOptions options;
+    options.folder = folder_;
+    options.worker = session.identity.worker_name();
+    options.lease_s = context.config.cluster.lease_s;
+    options.wait = session.identity.rank == 0;  // the first rank merges what all made
+    options.retry = retry;
+    options.done = [this](const WorkItem& item) { return fs::exists(result_path(folder_, item.key)); };
+    options.stop = [] { return stop_requested().has_value(); };
+    queue_ = std::make_unique<WorkQueue>(std::move(options), std::move(work));
+  }
+
+  // Exit::done when there is nothing left to take.
+  Exit run() {
+    while (auto taken = queue_->next()) {
+      try {
+        do_item(*taken);
+        queue_->finish(std::move(*taken));
+      } catch (const Stopped& stopped) {
+        queue_->give_back(std::move(*taken));
+        return stopped.code;
+      } catch (const std::exception& error) {
+        const std::string name = taken->item.name;
+        if (queue_->fail(std::move(*taken), error.what()))
+          log::error("{} is set aside: {}", name, error.what());
+        else
+          log::warning("{} failed and is tried once more: {}", name, error.what());
+      }
+    }
+    return stop_requested().value_or(Exit::done);
+  }
+
+ private:
+  void do_item(const Taken& taken) {
+    const EvalItem& item = *by_key_.at(taken.item.key);
+    auto adapter = adapters_.find(item.method.name);
+    if (adapter == adapters_.end())
+      adapter =
+          adapters_
+              .emplace(item.method.name, make_adapter(item.method, context_.collection, context_.config.eval))
+              .first;
+    if (monotonic_seconds() - said_ > 5) {
+      said_ = monotonic_seconds();
+      log::info("{} of {} items done · now {}", queue_->plan().count(ItemState::done), by_key_.size(),
+                taken.item.name);
+    }
+    const auto result = run_item(context_, item, adapter->second.get(), [] {
+      if (const auto stop = stop_requested()) throw Stopped{*stop};
+    });
+    write_file_atomic(result_path(folder_, item.key), result_text(context_, item, result));
+  }
+
+  const EvalContext& context_;
+  fs::path folder_;
+  std::map<std::string, const EvalItem*> by_key_;
+  std::map<std::string, std::unique_ptr<RoutedAdapter>> adapters_;
+  std::unique_ptr<WorkQueue> queue_;
+  double said_ = -1e9;
+};
+
+Exit merge(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
+           const fs::path& folder) {
+  const Summary summary = summarise(context, methods, items, folder);
+  write_file_atomic(folder / "results.json", summary_json(summary));
+  std::printf("\n%s\n", summary_text(summary).c_str());
+  log::info("{}  every row: nll and tokens per choice, prediction, target",
+            (folder / "predictions.jsonl").string());
+  log::info("{}       this table, and the share of routing weight per expert",
+            (folder / "results.json").string());
+  if (!summary.missing.empty()) return Exit::some_set_aside;
+  if (needs_collection(context.config.eval))
+    log::info("next: gaggle generate {} \"your prompt\"", context.config.file);
+  return Exit::done;
+}
+
+}  // namespace
+
+Exit command_eval(const Config& config, const CommandOptions& options) {
+  Session session = start_session(config, options.dry_run);
+  const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
+  const Split split = split_named(config.eval.split);
+  const Inputs inputs = load_inputs(config, paths, config.eval.limit_rows);
+  const auto base = load_base(config, inputs, session.device);
+  const auto experts = load_experts(config, *base);
+  const RoutedCollection collection = routed_collection(experts, *base);
+  std::string pins;
+  for (const Expert& expert : experts) pins += pinned(expert) + "\n";
+  const EvalContext context{config, *base, collection, *inputs.tokenizer, inputs.tasks, split, pins};
+  check_rows(context);
+  const auto methods = read_methods(config, collection);
+  const auto items = make_items(context, methods);
+  const fs::path folder = session.run_dir / "eval";
+  if (session.identity.rank == 0) print_plan(context, session, methods, items, folder);
+  Exit code = Exit::done;
+  if (!options.dry_run) {
+    require_writable(folder / "items", "run.dir");
+    code = Worker(context, session, items, folder, options.retry).run();
+    if (code == Exit::done && session.identity.rank == 0) code = merge(context, methods, items, folder);
+  }
+  end_session(session);
+  return code;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,107 @@
+// gaggle generate: one prompt through the routed collection, streamed, then which experts answered.
+#include <algorithm>
+#include <cstdio>
+
+#include "app/commands.h"
+#include "app/inputs.h"
+#include "app/session.h"
+#include "base/log.h"
+#include "base/table.h"
+#include "eval/collection.h"
+#include "eval/greedy.h"
+#include "eval/method.h"
+
+namespace gaggle {
+namespace {
+
+// The first method of eval.methods that routes by token, else phatgoose.
+std::string routed_method(const EvalConfig& eval) {
+  for (const std::string& name : eval.methods)
+    if (name == "phatgoose" || name == "arrow") return name;
+  return "phatgoose";
+}
+
+// The prompt as a row of a task, so that it is formatted as in training.
+TokenTask tokens_of(const Config& config, const Tokenizer& tokenizer, const std::string& prompt) {
+  Task task;
+  task.name = "prompt";
+  task.splits[static_cast<size_t>(Split::test)].push_back({"1", {{"user", prompt}}, "-", {}});
+  return tokenize_task(task, tokenizer,
+                       {config.data.prompt, config.data.end, config.data.truncate, config.data.max_input_tokens,
+                        config.data.max_target_tokens, ""});
+}
+
+// Prints text as tokens come, holding back a character whose bytes are not all there yet.
+class Stream {
+ public:
+  explicit Stream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  void add(int32_t token) {
+    ids_.push_back(token);
+    const std::string text = tokenizer_.decode(ids_);
+    if (text.ends_with("\xEF\xBF\xBD") || !text.starts_with(printed_)) return;
+    print(text);
+  }
+  void finish() { print(tokenizer_.decode(ids_) + "\n"); }
+
+ private:
+  void print(const std::string& text) {
+    if (text.size() > printed_.size()) std::fputs(text.c_str() + printed_.size(), stdout);
+    std::fflush(stdout);
+    printed_ = text;
+  }
+  const Tokenizer& tokenizer_;
+  std::vector<int32_t> ids_;
+  std::string printed_;
+};
+
+void print_shares(const RoutedCollection& collection, const std::vector<double>& weight) {
+  double sum = 0;
+  for (const double w : weight) sum += w;
+  std::vector<size_t> order(weight.size());
+  for (size_t z = 0; z < order.size(); ++z) order[z] = z;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight[a] > weight[b]; });
+  Table table({"expert", "share of routing weight"});
+  for (const size_t z : order)
+    table.add({collection.names[z], fmt::format("{:.1f} %", sum > 0 ? 100 * weight[z] / sum : 0)});
+  std::fprintf(stderr, "\n%smean over prompt and answer tokens and all sites\n", table.text().c_str());
+}
+
+}  // namespace
+
+Exit command_generate(const Config& given, const std::string& prompt) {
+  Config config = given;
+  config.eval.methods = {routed_method(given.eval)};
+  Session session = start_session(config, /*dry_run=*/true);  // it writes no run folder
+  Inputs inputs;
+  if (config.model.path.empty())
+    user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
+  inputs.checkpoint = open_model(config.model.path, config.model.revision);
+  inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
+  const auto base = load_base(config, inputs, session.device);
+  const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
+  if (name.empty())
+    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
+               config.registry.path);
+  const auto registry = Registry::open(config.registry.path, fingerprint_of(*base), /*create=*/false);
+  const RoutedCollection collection = routed_collection(registry.load_collection(name), *base);
+  const auto methods = read_methods(config, collection);
+  for (const std::string& note : notes_on(methods, collection)) log::info("{}", note);
+  const auto adapter = make_adapter(methods[0], collection, config.eval);
+
+  const TokenTask task = tokens_of(config, *inputs.tokenizer, prompt);
+  const std::span<const int32_t> ids = task.rows(Split::test)[0].input;
+  Stream stream(*inputs.tokenizer);
+  GreedyOptions options;
+  options.max_new_tokens = config.eval.max_new_tokens;
+  options.end = task.end_id;
+  options.on_token = [&](size_t, int32_t token) { stream.add(token); };
+  if (session.identity.rank == 0) {
+    generate_greedy(*base, adapter.get(), {&ids, 1}, options);
+    stream.finish();
+    print_shares(collection, adapter->weight_by_expert());
+  }
+  end_session(session);
+  return Exit::done;
+}
+
+}  // namespace gaggle

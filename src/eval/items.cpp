@@ -1,0 +1,96 @@
+// Which items there are and their keys.
+#include "eval/items.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "base/sha256.h"
+
+namespace gaggle {
+namespace {
+
+// A long task is cut into items of this many rows, so that ranks share it and little is lost by a stop.
+constexpr size_t rows_per_item = 1000;
+
+void add_ids(Sha256& digest, const std::vector<int32_t>& ids) {
+  digest.update(fmt::format("{}:", ids.size())).update(std::as_bytes(std::span(ids)));
+}
+
+std::string digest_of_rows(const TokenTask& task, Split split, size_t first, size_t last) {
+  Sha256 digest;
+  digest.update(fmt::format("{} {} {}\n", task.name, task.metric, task.end_id));
+  for (size_t i = first; i < last; ++i) {
+    const TokenRow& row = task.rows(split)[i];
+    digest.update(row.id).update("\n");
+    add_ids(digest, row.input);
+    add_ids(digest, row.target);
+    for (const auto& choice : row.choices) add_ids(digest, choice);
+    digest.update(fmt::format("answer {}\n", row.answer));
+  }
+  return digest.hex();
+}
+
+double cost_of(const EvalContext& context, const EvalItem& item) {
+  const TokenTask& task = context.tasks[item.task];
+  double cost = 0;
+  for (size_t i = item.first; i < item.last; ++i) {
+    const TokenRow& row = task.rows(context.split)[i];
+    cost += static_cast<double>(row.input.size() + row.target.size());
+    if (task.metric == "accuracy")
+      for (const auto& choice : row.choices) cost += static_cast<double>(choice.size());
+    // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.
+    if (task.metric == "exact_match") cost += 10 * static_cast<double>(context.config.eval.max_new_tokens);
+  }
+  return cost;
+}
+
+}  // namespace
+
+Split split_named(const std::string& name) {
+  for (size_t i = 0; i < split_names.size(); ++i)
+    if (name == split_names[i]) return static_cast<Split>(i);
+  user_error("eval.split: expected train, validation or test, not {}", name);
+}
+
+std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods) {
+  std::vector<EvalItem> items;
+  const auto add = [&](const Method& method, size_t task) {
+    if (!items_of(items, method.name, task).empty()) return;
+    const size_t rows = context.tasks[task].rows(context.split).size();
+    for (size_t first = 0; first < rows; first += rows_per_item) {
+      EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item), 1};
+      const auto settings = settings_of(method, context.config.eval);
+      item.key = sha256_hex(fmt::format(
+          "eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, method.kind == MethodKind::none ? "" : context.pins,
+          context.base.content_digest(), at::toString(context.base.dtype()),
+          context.tasks[task].metric == "exact_match" ? context.config.eval.max_new_tokens : 0,
+          digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
+      item.cost = cost_of(context, item);
+      items.push_back(std::move(item));
+    }
+  };
+  const auto& names = context.collection.names;
+  for (const Method& method : methods)
+    for (size_t task = 0; task < context.tasks.size(); ++task) {
+      if (method.kind != MethodKind::oracle) {
+        add(method, task);
+        continue;
+      }
+      const int own = context.collection.number_of(context.tasks[task].name);
+      for (size_t z = 0; z < names.size(); ++z)
+        if (own < 0 || own == static_cast<int>(z))
+          add({MethodKind::single, "expert:" + names[z], static_cast<int>(z)}, task);
+    }
+  return items;
+}
+
+std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,
+                                      size_t task) {
+  std::vector<const EvalItem*> found;
+  for (const EvalItem& item : items)
+    if (item.method.name == method && item.task == task) found.push_back(&item);
+  return found;
+}
+
+}  // namespace gaggle

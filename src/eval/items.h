@@ -1,0 +1,69 @@
+// Evaluation as work items: method × rows of a task, each with a result file that is there whole or not at all.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "data/tokens.h"
+#include "eval/method.h"
+#include "eval/score.h"
+#include "text/tokenizer.h"
+
+namespace gaggle {
+
+struct EvalItem {
+  std::string key;  // of everything that changes the result
+  Method method;
+  size_t task = 0;             // in the list of tasks
+  size_t first = 0, last = 0;  // rows [first, last) of the split
+  double cost = 1;             // rows fed, about
+};
+
+// What one row came to.
+struct RowResult {
+  std::string id;
+  std::vector<ContinuationScore> scores;  // of the choices, or of the target alone
+  std::vector<std::string> choices;       // their texts; empty: the target alone
+  size_t target = 0;                      // which of `scores` is the target's
+  std::string target_text;
+  std::string prediction;  // text of the best choice or what was generated; see `predicted`
+  bool predicted = false, correct = false;
+};
+
+struct ItemResult {
+  std::vector<RowResult> rows;
+  std::vector<double> weight_by_expert;  // Σ of routing weight over rows and sites; empty: not routed by token
+};
+
+struct EvalContext {
+  const Config& config;
+  BaseModel& base;
+  const RoutedCollection& collection;
+  const Tokenizer& tokenizer;
+  const std::vector<TokenTask>& tasks;
+  Split split = Split::test;
+  std::string pins;  // the experts' pinned names
+};
+
+Split split_named(const std::string& name);  // throws UserError
+
+// Items of the methods on every task; oracle stands for single experts: its own on held-in tasks, all of them
+// on held-out ones. No item twice.
+std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods);
+// The items of one method and task, in row order.
+std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,
+                                      size_t task);
+
+// Rank classification where the metric is accuracy and the row has choices, generation where it is exact_match,
+// and the target's NLL in every case. `adapter` may be null.
+ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
+                    const std::function<void()>& between);
+
+std::string result_text(const EvalContext& context, const EvalItem& item, const ItemResult& result);  // JSON
+ItemResult read_result(const std::filesystem::path& path);
+std::filesystem::path result_path(const std::filesystem::path& folder, const std::string& key);
+
+}  // namespace gaggle

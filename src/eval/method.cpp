@@ -1,0 +1,131 @@
+#include "eval/method.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/names.h"
+
+namespace gaggle {
+namespace {
+
+const std::vector<std::string> plain_methods = {"none", "uniform", "phatgoose", "arrow", "oracle", "experts"};
+
+std::string origin_of(const Config& config) {
+  const auto found = config.origin.find("eval.methods");
+  return found == config.origin.end() ? "eval.methods" : found->second + ": eval.methods";
+}
+
+MethodKind kind_of(const std::string& name) {
+  if (name == "uniform") return MethodKind::uniform;
+  if (name == "phatgoose") return MethodKind::phatgoose;
+  if (name == "arrow") return MethodKind::arrow;
+  if (name == "oracle") return MethodKind::oracle;
+  return MethodKind::none;
+}
+
+std::vector<std::string> ungated(const RoutedCollection& collection) {
+  std::vector<std::string> names;
+  for (size_t z = 0; z < collection.names.size(); ++z)
+    if (!collection.gated(static_cast<int>(z))) names.push_back(collection.names[z]);
+  return names;
+}
+
+// Experts that sit on some sites of the base only.
+std::vector<std::string> partial(const RoutedCollection& collection) {
+  std::vector<std::string> names;
+  for (size_t z = 0; z < collection.names.size(); ++z)
+    if (std::any_of(collection.sites.begin(), collection.sites.end(),
+                    [&](const RoutedSite& site) { return !site.experts[z].a.defined(); }))
+      names.push_back(collection.names[z]);
+  return names;
+}
+
+}  // namespace
+
+bool needs_collection(const EvalConfig& eval) {
+  return std::any_of(eval.methods.begin(), eval.methods.end(), [](const auto& name) { return name != "none"; });
+}
+
+std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection) {
+  std::vector<Method> methods;
+  const auto add = [&](Method method) {
+    if (std::none_of(methods.begin(), methods.end(), [&](const Method& m) { return m.name == method.name; }))
+      methods.push_back(std::move(method));
+  };
+  for (const std::string& name : config.eval.methods) {
+    if (name == "experts") {
+      for (size_t z = 0; z < collection.names.size(); ++z)
+        add({MethodKind::single, "expert:" + collection.names[z], static_cast<int>(z)});
+    } else if (name.starts_with("expert:")) {
+      const std::string expert = name.substr(7);
+      const int number = collection.number_of(expert);
+      if (number < 0) {
+        const std::string near = nearest_name(expert, collection.names);
+        user_error("{}: no expert {} in the collection{}; it has {}", origin_of(config), expert,
+                   near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(collection.names, ", "));
+      }
+      add({MethodKind::single, name, number});
+    } else if (std::find(plain_methods.begin(), plain_methods.end(), name) != plain_methods.end()) {
+      add({kind_of(name), name, -1});
+    } else {
+      const std::string near = nearest_name(name, plain_methods);
+      user_error("{}: no method {}{}; there are {} and expert:NAME", origin_of(config), name,
+                 near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(plain_methods, ", "));
+    }
+    if (name == "phatgoose" && ungated(collection).size() == collection.names.size())
+      user_error(
+          "{}: phatgoose needs gates, and none of the experts has any: train them with `gaggle gates {}`",
+          origin_of(config), config.file);
+  }
+  if (methods.empty()) user_error("{}: no method to evaluate", origin_of(config));
+  return methods;
+}
+
+std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection) {
+  std::vector<std::string> notes;
+  for (const Method& method : methods) {
+    if (method.kind == MethodKind::phatgoose)
+      if (const auto names = ungated(collection); !names.empty())
+        notes.push_back(fmt::format("phatgoose routes without {}: no gates", join(names, ", ")));
+    if (method.kind == MethodKind::uniform)
+      if (const auto names = partial(collection); !names.empty())
+        notes.push_back(
+            fmt::format("uniform is the mean over all {} experts; {} count as zero where they have no LoRA",
+                        collection.names.size(), join(names, ", ")));
+  }
+  return notes;
+}
+
+std::string settings_of(const Method& method, const EvalConfig& eval) {
+  switch (method.kind) {
+    case MethodKind::phatgoose:
+      return fmt::format("phatgoose k={}", eval.top_k);
+    case MethodKind::arrow:
+      return fmt::format("arrow {} k={}", eval.arrow, eval.top_k);
+    default:
+      return method.name;
+  }
+}
+
+std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
+                                            const EvalConfig& eval) {
+  switch (method.kind) {
+    case MethodKind::none:
+      return nullptr;
+    case MethodKind::uniform:
+      return make_uniform(collection);
+    case MethodKind::phatgoose:
+      return make_phatgoose(collection, eval.top_k);
+    case MethodKind::arrow:
+      return make_arrow(collection, eval.arrow == "phatgoose" ? Scoring::arrow_phatgoose : Scoring::arrow_mttl,
+                        eval.top_k);
+    case MethodKind::single:
+      return make_single(collection, method.expert);
+    case MethodKind::oracle:
+      break;
+  }
+  GAGGLE_CHECK(false, "oracle has no adapter of its own");
+  return nullptr;
+}
+
+}  // namespace gaggle

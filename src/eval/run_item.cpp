@@ -1,0 +1,86 @@
+// One item: its rows scored, generated, and compared with their targets.
+#include <algorithm>
+
+#include "base/error.h"
+#include "eval/greedy.h"
+#include "eval/items.h"
+
+namespace gaggle {
+namespace {
+
+// The ids without the end token, as text.
+std::string text_of(const Tokenizer& tokenizer, std::span<const int32_t> ids, int32_t end) {
+  if (!ids.empty() && ids.back() == end) ids = ids.first(ids.size() - 1);
+  return tokenizer.decode(ids);
+}
+
+std::string stripped(const std::string& text) {
+  const char* space = " \t\r\n\f\v";
+  const auto begin = text.find_first_not_of(space);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(space) - begin + 1);
+}
+
+void generate_rows(const EvalContext& context, std::span<const TokenRow> rows, int32_t end,
+                   RoutedAdapter* adapter, const std::function<void()>& between,
+                   std::vector<RowResult>& results) {
+  std::vector<std::span<const int32_t>> prompts(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) prompts[i] = rows[i].input;
+  GreedyOptions options;
+  options.max_new_tokens = context.config.eval.max_new_tokens;
+  options.end = end;
+  options.token_budget = context.config.train.tokens_per_microbatch;
+  options.between = between;
+  const auto outputs = generate_greedy(context.base, adapter, prompts, options);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    results[i].prediction = context.tokenizer.decode(outputs[i]);
+    results[i].predicted = true;
+    results[i].correct = stripped(results[i].prediction) == stripped(results[i].target_text);
+  }
+}
+
+}  // namespace
+
+ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
+                    const std::function<void()>& between) {
+  const TokenTask& task = context.tasks[item.task];
+  const auto rows = std::span(task.rows(context.split)).subspan(item.first, item.last - item.first);
+  const std::vector<double> before = adapter ? adapter->weight_by_expert() : std::vector<double>{};
+  ItemResult result;
+  std::vector<Question> questions;
+  for (const TokenRow& row : rows) {
+    RowResult& out = result.rows.emplace_back();
+    Question& question = questions.emplace_back();
+    out.id = row.id;
+    out.target_text = text_of(context.tokenizer, row.target, task.end_id);
+    question.prompt = row.input;
+    if (task.metric != "accuracy" || row.choices.empty()) {
+      question.continuations = {row.target};
+      continue;
+    }
+    GAGGLE_CHECK(row.answer >= 0, "task {} row {}: the output is none of the choices", task.name, row.id);
+    for (const auto& choice : row.choices) {
+      question.continuations.push_back(choice);
+      out.choices.push_back(text_of(context.tokenizer, choice, task.end_id));
+    }
+    out.target = static_cast<size_t>(row.answer);
+  }
+  const auto scores = score_continuations(context.base, adapter, questions,
+                                          context.config.train.tokens_per_microbatch, between);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    RowResult& out = result.rows[i];
+    out.scores = scores[i];
+    if (out.choices.empty()) continue;
+    const auto best = static_cast<size_t>(best_choice(out.scores));
+    out.prediction = out.choices[best];
+    out.predicted = true;
+    out.correct = best == out.target;
+  }
+  if (task.metric == "exact_match") generate_rows(context, rows, task.end_id, adapter, between, result.rows);
+  if (adapter) {
+    result.weight_by_expert = adapter->weight_by_expert();
+    for (size_t z = 0; z < before.size(); ++z) result.weight_by_expert[z] -= before[z];
+  }
+  return result;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,40 @@
+// NLL of continuations of prompts: several continuations of one prompt share one pass over it.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "model/base_model.h"
+
+namespace gaggle {
+
+struct Question {
+  std::span<const int32_t> prompt;                      // not empty
+  std::vector<std::span<const int32_t>> continuations;  // none of them empty
+};
+
+struct ContinuationScore {
+  double nll = 0;  // Σ over its tokens, nats
+  int64_t tokens = 0;
+  double mean() const { return nll / static_cast<double>(tokens); }
+};
+
+// [questions][continuations], in the order given. Batches are cut by length under `token_budget` rows (one
+// question at least); results do not depend on the cut but by rounding. `between` is called between batches and
+// may throw.
+std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base, SiteAdapter* adapter,
+                                                                std::span<const Question> questions,
+                                                                int64_t token_budget,
+                                                                const std::function<void()>& between);
+
+// Index of the smallest length-normalised NLL; ties: the first.
+int best_choice(std::span<const ContinuationScore> choices);
+
+// Indices 0 … lengths.size()-1 by (length, index), cut into batches of at most `budget` in all.
+std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> lengths, int64_t budget);
+
+// Appends a sequence of `ids` at positions from `first_position` on.
+void append_sequence(Rows& rows, std::span<const int32_t> ids, int64_t first_position);
+
+}  // namespace gaggle

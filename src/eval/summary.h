@@ -1,0 +1,43 @@
+// What all items came to: scores by method and task, tables for people, files for machines.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eval/items.h"
+
+namespace gaggle {
+
+// One method on one task (or on a mix of tasks).
+struct Score {
+  double nll = 0;  // Σ over target tokens
+  int64_t tokens = 0, rows = 0;
+  int64_t predicted = 0, correct = 0;
+  double nll_per_token() const;  // NaN without rows
+  double accuracy() const;       // share of `predicted`; NaN where nothing was predicted
+};
+
+struct Summary {
+  std::vector<std::string> methods, tasks;
+  std::vector<std::string> metrics;                     // [tasks]
+  std::vector<bool> held_in;                            // [tasks] an expert of that name is in the collection
+  std::vector<std::vector<Score>> scores;               // [methods][tasks]
+  std::vector<std::vector<std::string>> oracle_expert;  // as scores; "": not oracle
+  std::vector<std::vector<double>> expert_share;  // [methods][experts] of routing weight; empty: not routed
+  std::vector<std::string> experts;
+  std::vector<std::string> missing;  // items without a result, for people
+};
+
+// Reads the result files and writes `folder`/predictions.jsonl on the way. The oracle of a held-out task is the
+// expert with the best score on these very rows.
+Summary summarise(const EvalContext& context, const std::vector<Method>& methods,
+                  const std::vector<EvalItem>& items, const std::filesystem::path& folder);
+
+Score mixed(const Summary& summary, size_t method, bool held_in);  // all rows of the group together
+
+std::string summary_text(const Summary& summary);  // for the terminal
+std::string summary_json(const Summary& summary);  // results.json
+
+}  // namespace gaggle

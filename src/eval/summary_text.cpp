@@ -1,0 +1,151 @@
+// The summary as tables for the terminal and as results.json.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "eval/summary.h"
+
+namespace gaggle {
+namespace {
+
+using Value = double (*)(const Score&);
+
+std::string cell(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
+
+std::string column_name(const std::string& task) {
+  return task.size() <= 16 ? task : task.substr(0, 15) + "…";
+}
+
+// One number per method and task of a group, then its mean over the tasks that have it.
+std::string group_table(const Summary& summary, bool held_in, const std::string& corner, double factor,
+                        int digits, Value value) {
+  std::vector<size_t> tasks;
+  for (size_t t = 0; t < summary.tasks.size(); ++t) {
+    bool any = false;
+    for (const auto& scores : summary.scores) any = any || !std::isnan(value(scores[t]));
+    if (summary.held_in[t] == held_in && any) tasks.push_back(t);
+  }
+  if (tasks.empty()) return "";
+  std::vector<std::string> header = {corner};
+  for (const size_t t : tasks) header.push_back(column_name(summary.tasks[t]));
+  header.push_back("mean");
+  Table table(header);
+  for (size_t m = 0; m < summary.methods.size(); ++m) {
+    // The oracle of a held-out task has looked at the test.
+    const bool looked = summary.methods[m] == "oracle" && !held_in;
+    std::vector<std::string> row = {summary.methods[m] + (looked ? "*" : "")};
+    double sum = 0;
+    for (const size_t t : tasks) {
+      const double number = factor * value(summary.scores[m][t]);
+      sum += number;  // NaN stays NaN: no mean over fewer tasks than the other methods'
+      row.push_back(cell(number, digits));
+    }
+    row.push_back(cell(sum / static_cast<double>(tasks.size()), digits));
+    table.add(std::move(row));
+  }
+  return table.text();
+}
+
+size_t index_of(const Summary& summary, const std::string& method) {
+  for (size_t m = 0; m < summary.methods.size(); ++m)
+    if (summary.methods[m] == method) return m;
+  return summary.methods.size();
+}
+
+std::string mixed_text(const Summary& summary) {
+  Table table({"held-in rows mixed, no task names", "NLL/token", "right"});
+  for (size_t m = 0; m < summary.methods.size(); ++m) {
+    const Score score = mixed(summary, m, true);
+    const double right = 100 * score.accuracy();
+    table.add({summary.methods[m], cell(score.nll_per_token(), 3),
+               std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
+  }
+  std::string text = table.text();
+  const size_t routed = index_of(summary, "phatgoose");
+  if (routed == summary.methods.size()) return text;
+  const double nll = mixed(summary, routed, true).nll_per_token();
+  for (const auto* other : {"oracle", "uniform"}) {
+    const size_t m = index_of(summary, other);
+    if (m == summary.methods.size()) continue;
+    const double ratio = nll / mixed(summary, m, true).nll_per_token();
+    if (!std::isnan(ratio))
+      text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
+  }
+  return text;
+}
+
+nlohmann::ordered_json score_json(const Score& score) {
+  nlohmann::ordered_json json = {{"rows", score.rows}, {"target_tokens", score.tokens}};
+  json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
+  if (score.predicted > 0) {
+    json["predicted"] = score.predicted;
+    json["correct"] = score.correct;
+    json["accuracy"] = score.accuracy();
+  }
+  return json;
+}
+
+}  // namespace
+
+std::string summary_text(const Summary& summary) {
+  std::string text;
+  const auto nll = [](const Score& score) { return score.nll_per_token(); };
+  const auto accuracy = [](const Score& score) { return score.accuracy(); };
+  bool any_held_in = false, looked = false;
+  for (const bool held_in : {true, false}) {
+    const std::string group = held_in ? "held-in" : "held-out";
+    for (const std::string& table : {group_table(summary, held_in, group + " NLL/token", 1, 3, nll),
+                                     group_table(summary, held_in, group + " right %", 100, 1, accuracy)})
+      if (!table.empty()) {
+        text += table + "\n";
+        any_held_in = any_held_in || held_in;
+        looked = looked || (!held_in && index_of(summary, "oracle") < summary.methods.size());
+      }
+  }
+  if (looked) {
+    std::vector<std::string> chosen;
+    const size_t m = index_of(summary, "oracle");
+    for (size_t t = 0; t < summary.tasks.size(); ++t)
+      if (!summary.held_in[t] && !summary.oracle_expert[m][t].empty())
+        chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
+    text += "* looks at the test: the expert with the best score on these very rows (" + join(chosen, ", ") +
+            ")\n\n";
+  }
+  if (any_held_in) text += mixed_text(summary);
+  if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
+  return text;
+}
+
+std::string summary_json(const Summary& summary) {
+  nlohmann::ordered_json methods;
+  for (size_t m = 0; m < summary.methods.size(); ++m) {
+    nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
+    for (size_t t = 0; t < summary.tasks.size(); ++t) {
+      auto json = score_json(summary.scores[m][t]);
+      if (!summary.oracle_expert[m][t].empty()) json["expert"] = summary.oracle_expert[m][t];
+      tasks[summary.tasks[t]] = json;
+    }
+    nlohmann::ordered_json method = {{"tasks", tasks}};
+    for (const bool held_in : {true, false})
+      if (const Score score = mixed(summary, m, held_in); score.rows > 0)
+        method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score);
+    for (size_t z = 0; z < summary.expert_share[m].size(); ++z)
+      method["share_of_routing_weight"][summary.experts[z]] = summary.expert_share[m][z];
+    methods[summary.methods[m]] = method;
+  }
+  nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
+  for (size_t t = 0; t < summary.tasks.size(); ++t)
+    tasks[summary.tasks[t]] = {{"metric", summary.metrics[t]}, {"held_in", bool(summary.held_in[t])}};
+  const nlohmann::ordered_json json = {{"format", 1},
+                                       {"experts", summary.experts},
+                                       {"tasks", tasks},
+                                       {"methods", methods},
+                                       {"missing", summary.missing}};
+  return json.dump(2) + "\n";
+}
+
+}  // namespace gaggle

@@ -1,0 +1,175 @@
+"""The routed model in C++ against tools/gaggle_torch.py on a tiny base, with experts as PEFT itself writes them."""
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+from make_models import make_model
+from safetensors.torch import load as load_bytes
+from safetensors.torch import load_file, save_file
+
+# Ranks 4, 8 and 64, all linears beside q/v only, √r and patterns; the last has no gates.
+EXPERTS = {
+    "all-linear": dict(r=4, lora_alpha=1, target_modules="all-linear"),
+    "attention": dict(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]),
+    "wide": dict(r=64, lora_alpha=8, target_modules="all-linear", use_rslora=True),
+    "patterns": dict(r=4, lora_alpha=2, target_modules=["q_proj", "o_proj", "down_proj"],
+                     rank_pattern={"o_proj": 8}, alpha_pattern={"layers.1.self_attn.o_proj": 5, "down_proj": 3}),
+    "ungated": dict(r=8, lora_alpha=4, target_modules=["q_proj", "up_proj"]),
+}
+
+
+def write_expert(base, folder, name, settings, gated, seed):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM", **settings))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_" in key:
+                parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+    version = folder / "experts" / name / "v0001"
+    model.save_pretrained(version)
+    if gated:
+        tensors = load_file(version / "adapter_model.safetensors")
+        gates = {}
+        for key, value in tensors.items():
+            if ".lora_A." in key:
+                site = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+                gates[site + ".gate"] = torch.randn(value.shape[1], generator=generator)
+        save_file(gates, version / "gate.safetensors")
+    (folder / "experts" / name / "CURRENT").write_text("v0001\n")
+
+
+def write_collection(folder, name, experts):
+    version = folder / "collections" / name / "v0001"
+    version.mkdir(parents=True)
+    pins = [{"name": e, "version": "v0001", "lora_sha256": "", "gate_sha256": ""} for e in experts]
+    (version / "collection.json").write_text(json.dumps({"format": 1, "name": name, "experts": pins}))
+    (folder / "collections" / name / "CURRENT").write_text("v0001\n")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, root):
+    sys.path.insert(0, str(root / "tools"))
+    folder = tmp_path_factory.mktemp("routed")
+    make_model(folder / "base", "llama", seed=5)
+    registry = folder / "registry"
+    for seed, (name, settings) in enumerate(EXPERTS.items()):
+        write_expert(folder / "base", registry, name, settings, name != "ungated", seed)
+    for twin in ("twin-a", "twin-b", "twin-c"):  # other LoRAs, equal gates
+        write_expert(folder / "base", registry, twin, EXPERTS["all-linear"], True, len(twin) + ord(twin[-1]))
+        shutil.copy(registry / "experts/all-linear/v0001/gate.safetensors", registry / "experts" / twin / "v0001")
+    write_collection(registry, "mixed", list(EXPERTS))
+    write_collection(registry, "one", ["wide"])
+    write_collection(registry, "twins", ["twin-c", "twin-a", "twin-b"])
+    write_collection(registry, "bare", ["ungated"])
+    (registry / "registry.json").write_text(json.dumps(
+        {"format": 1, "base": {"name": "tiny", "shapes": "", "content": ""}}))
+    return folder
+
+
+def sequences(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(0, 300, (n,), generator=generator).tolist() for n in (17, 5, 1, 30)]
+
+
+def model_of(world):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(world / "base", dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def reference(world, collection, method, k):
+    from gaggle_torch import route
+
+    model = model_of(world)
+    handle = route(model, world / "registry/collections" / collection, method=method, k=k)
+    logits = torch.cat([model(torch.tensor([ids])).logits[0] for ids in sequences()])
+    handle.remove()
+    return logits
+
+
+def ours(probe, world, collection, method, k):
+    request = json.dumps({"sequences": sequences()}).encode()
+    done = probe.run("routed-logits", world / "base", world / "registry", collection, method, k, stdin=request)
+    return load_bytes(done.stdout)["logits"]
+
+
+CASES = [("mixed", "phatgoose", k) for k in (1, 2, 4, 9, 0)]
+CASES += [("mixed", "arrow", 2), ("mixed", "arrow:phatgoose", 2), ("mixed", "arrow", 0), ("mixed", "uniform", 2)]
+CASES += [("mixed", f"expert:{name}", 2) for name in EXPERTS]
+CASES += [("one", "phatgoose", 2), ("one", "uniform", 2), ("twins", "phatgoose", 2), ("twins", "phatgoose", 1)]
+
+
+@pytest.mark.parametrize("collection,method,k", CASES)
+def test_logits_as_gaggle_torch(probe, world, collection, method, k):
+    mine, theirs = ours(probe, world, collection, method, k), reference(world, collection, method, k)
+    assert (mine.double() - theirs.double()).norm() <= 1e-4 * theirs.double().norm()
+
+
+@torch.no_grad()
+def test_single_expert_in_gaggle_torch_is_peft(world):
+    from peft import PeftModel
+
+    for name in EXPERTS:
+        theirs = PeftModel.from_pretrained(model_of(world), world / "registry/experts" / name / "v0001").eval()
+        logits = torch.cat([theirs(torch.tensor([ids])).logits[0] for ids in sequences()])
+        mine = reference(world, "mixed", f"expert:{name}", 2)
+        assert (mine - logits).norm() <= 1e-5 * logits.norm()
+
+
+def test_the_experts_make_a_difference(world):
+    """Else every comparison above would hold for a router that does nothing."""
+    base = reference(world, "one", "expert:wide", 1)
+    logits = [reference(world, "mixed", method, 2) for method in ("phatgoose", "arrow", "uniform")] + [base]
+    for i, one in enumerate(logits):
+        for other in logits[:i]:
+            assert (one - other).norm() > 1e-2 * one.norm()
+
+
+@torch.no_grad()
+def test_equal_gates_are_uniform_over_the_first_k(world):
+    """By the formula: half of each of the first two, whatever the token."""
+    from gaggle_torch import load_collection
+
+    first = load_collection(world / "registry/collections/twins")[:2]
+    model = model_of(world)
+    for site in first[0].sites:
+        module = model.get_submodule(site)
+        for expert in first:
+            a, b, scale = expert.sites[site]
+            module.weight += 0.5 * scale * b @ a
+    logits = torch.cat([model(torch.tensor([ids])).logits[0] for ids in sequences()])
+    theirs = reference(world, "twins", "phatgoose", 2)
+    assert (logits - theirs).norm() <= 1e-4 * theirs.norm()
+
+
+def test_removing_gives_the_base_back(world):
+    from gaggle_torch import route
+
+    model, ids = model_of(world), torch.tensor([sequences()[0]])
+    before = model(ids).logits
+    handle = route(model, world / "registry/collections/mixed")
+    assert not torch.equal(model(ids).logits, before)
+    assert handle.ungated == ["ungated"]
+    handle.remove()
+    assert torch.equal(model(ids).logits, before)
+
+
+def test_mistakes_are_named(probe, world):
+    from gaggle_torch import route
+
+    with pytest.raises(ValueError, match="expert:NAME"):
+        route(model_of(world), world / "registry/collections/mixed", method="phatgose")
+    with pytest.raises(ValueError, match="gates"):
+        route(model_of(world), world / "registry/collections/bare")
+    request = json.dumps({"sequences": [[1]]}).encode()
+    for collection, method, word in [("bare", "phatgoose", "gates"), ("mixed", "phatgose", "phatgoose"),
+                                     ("mixed", "expert:wid", "wide")]:
+        done = probe.run("routed-logits", world / "base", world / "registry", collection, method, 2, stdin=request,
+                         check=False)
+        assert done.returncode == 2 and word in done.stderr.decode()

@@ -1,0 +1,48 @@
+// probe routed-logits MODEL REGISTRY COLLECTION METHOD K < {"sequences": [[ids]]} > logits [T, vocab] as
+// safetensors, all sequences one after the other, through the routed collection in fp32.
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "eval/collection.h"
+#include "eval/method.h"
+#include "eval/score.h"
+#include "formats/safetensors.h"
+#include "probe/probe.h"
+
+namespace gaggle::probe {
+namespace {
+
+int run_routed_logits(const std::vector<std::string>& arguments) {
+  const auto base = load_base_model(*open_model(arguments.at(0), ""), "fp32", at::kCPU);
+  const auto registry = Registry::open(arguments.at(1), std::nullopt, false);
+  const auto collection = routed_collection(registry.load_collection(arguments.at(2)), *base);
+  Config config;
+  config.eval.methods = {arguments.at(3)};
+  if (arguments.at(3) == "arrow:phatgoose") {
+    config.eval.methods = {"arrow"};
+    config.eval.arrow = "phatgoose";
+  }
+  config.eval.top_k = std::stoll(arguments.at(4));
+  const auto methods = read_methods(config, collection);
+  const auto adapter = make_adapter(methods.at(0), collection, config.eval);
+  Rows rows;
+  for (const auto& sequence : nlohmann::json::parse(std::cin).at("sequences"))
+    append_sequence(rows, sequence.get<std::vector<int32_t>>(), 0);
+  rows.segments = {{0, 0, rows.count()}};
+  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+  std::iota(all.begin(), all.end(), 0);
+  const auto logits =
+      base->logits(base->forward(rows, adapter.get(), nullptr), all).to(at::kFloat).contiguous();
+  const TensorView view{"logits",
+                        DType::f32,
+                        logits.sizes().vec(),
+                        {static_cast<const std::byte*>(logits.data_ptr()), logits.nbytes()}};
+  std::cout << safetensors_bytes({view});
+  return 0;
+}
+
+const Register logits("routed-logits", run_routed_logits);
+
+}  // namespace
+}  // namespace gaggle::probe
