@@ -1,0 +1,89 @@
+// gaggle data show: a task's rows as training sees them. Loads the tokenizer, never the weights.
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "app/inputs.h"
+#include "base/names.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& task : inputs.tasks) {
+    if (task.name == name) return task;
+    names.push_back(task.name);
+  }
+  const std::string near = nearest_name(name, names);
+  user_error("--task {}: data.tasks has no such task{}; there are: {}", name,
+             near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(names, ", "));
+}
+
+Split split_of(const std::string& name) {
+  const auto found = std::find(split_names.begin(), split_names.end(), name);
+  if (found == split_names.end())
+    user_error("--split {}: expected one of {}", name, fmt::join(split_names, ", "));
+  return static_cast<Split>(found - split_names.begin());
+}
+
+// Tokens one by one, so that a reader sees where they part.
+std::string tokens_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
+  std::string text;
+  for (const int32_t id : ids) text += fmt::format("{}{}", text.empty() ? "" : "|", tokenizer.token_of(id));
+  return text;
+}
+
+void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t shown,
+                const std::string& split, const Tokenizer& tokenizer) {
+  size_t cut = 0, longest = 0, tokens = 0;
+  for (const auto& row : rows) {
+    const size_t length = row.input.size() + row.target.size();
+    cut += row.cut;
+    tokens += length;
+    longest = std::max(longest, length);
+  }
+  fmt::print("{} · {} · {} rows · {} tokens, longest {} · {} rows cut · end token {} ({})\n", task.name, split,
+             with_commas(static_cast<int64_t>(rows.size())), with_commas(static_cast<int64_t>(tokens)), longest,
+             cut, task.end_id, tokenizer.token_of(task.end_id));
+  for (size_t i = 0; i < shown; ++i) {
+    const TokenRow& row = rows[i];
+    fmt::print("\n{} · {} + {} tokens{}\n", row.id, row.input.size(), row.target.size(),
+               row.cut ? " · cut" : "");
+    fmt::print("  input   {}\n", tokens_text(tokenizer, row.input));
+    fmt::print("          {}\n", fmt::join(row.input, " "));
+    fmt::print("  target  {}\n", tokens_text(tokenizer, row.target));
+    fmt::print("          {}\n", fmt::join(row.target, " "));
+    if (row.choices.empty()) continue;
+    fmt::print("  choices {}, the {}. is right\n", row.choices.size(), row.answer + 1);
+    for (const auto& choice : row.choices) fmt::print("          {}\n", tokens_text(tokenizer, choice));
+  }
+  if (shown < rows.size()) fmt::print("\n… {} rows more\n", rows.size() - shown);
+}
+
+}  // namespace
+
+Exit command_data_show(const Config& config, const DataShowOptions& options) {
+  const Split split = split_of(options.split);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const TokenTask& task = find_task(inputs, options.task);
+  const auto& rows = task.rows(split);
+  const size_t shown =
+      options.rows > 0 ? std::min(rows.size(), static_cast<size_t>(options.rows)) : rows.size();
+  if (!options.jsonl) {
+    print_page(task, rows, shown, options.split, *inputs.tokenizer);
+    return Exit::done;
+  }
+  for (size_t i = 0; i < shown; ++i) {
+    nlohmann::ordered_json line;
+    line["id"] = rows[i].id;
+    line["input_ids"] = rows[i].input;
+    line["target_ids"] = rows[i].target;
+    std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  }
+  return Exit::done;
+}
+
+}  // namespace gaggle
