@@ -28,6 +28,11 @@ endfunction()
 
 # One precompiled header for everything that sees Torch: the first target makes it, the others use it.
 function(gaggle_torch_pch target)
+  # A program is compiled with -fPIE, which the header made for libraries (-fPIC) does not fit.
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
+  endif()
   get_property(owner GLOBAL PROPERTY gaggle_pch_owner)
   if(owner)
     target_precompile_headers(${target} REUSE_FROM ${owner})
