@@ -13,7 +13,7 @@
 namespace gaggle {
 
 // Where a worker stands.
-struct Progress {
+struct WorkerProgress {
   std::string item;   // name for people
   std::string phase;  // "lora", "gate", "validate", …
   int64_t step = 0, steps = 0;
@@ -33,7 +33,7 @@ struct JournalEvent {
 struct WorkerStatus {
   std::string worker;
   int rank = 0;
-  Progress progress;
+  WorkerProgress progress;
   bool finished = false;  // it said goodbye
   double silent_s = 0;    // since its last new line, on the reader's monotonic clock
 };
@@ -43,7 +43,7 @@ class Journal {
   // `folder`: registry or run folder. `job` is the same for all workers of one job and differs between jobs.
   Journal(const std::filesystem::path& folder, const std::string& worker, const std::string& job, int rank);
   ~Journal();
-  void progress(const Progress& progress);
+  void progress(const WorkerProgress& progress);
   void event(const std::string& kind, const std::string& item, const std::string& key = "",
              const std::string& detail = "");
 

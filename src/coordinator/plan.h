@@ -2,7 +2,7 @@
 // decisions out; no files, no clock, no threads, so that thousands of workers can be simulated.
 #pragma once
 
-#include <optional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -48,7 +48,8 @@ class Plan {
 
  private:
   PlannedItem& find(const std::string& key);
-  std::vector<PlannedItem> items_;  // in order of cost, then key
+  std::vector<PlannedItem> items_;       // in order of cost, then key
+  std::map<std::string, size_t> index_;  // key → place in items_
 };
 
 }  // namespace gaggle

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/attempts.h"
 #include "coordinator/lease.h"
 #include "coordinator/plan.h"
 
@@ -63,17 +64,13 @@ class WorkQueue {
   bool all_done();                             // a fresh look: every item done
 
  private:
-  bool try_take(const std::string& key, std::optional<Taken>& taken);
-  void look_at(const std::string& key);
+  std::optional<Taken> try_take(const WorkItem& item);
+  bool look_at(const WorkItem& item);  // true: it may be taken, if nobody holds it
+  void set_aside(const WorkItem& item, const std::string& reason);
+  std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;
   Plan plan_;
   LeaseTable leases_;
 };
-
-// work/items/KEY/GEN under a registry or run folder.
-std::filesystem::path item_folder(const std::filesystem::path& folder, const std::string& key, int generation);
-// Folders of generations below `generation`, newest first.
-std::vector<std::filesystem::path> earlier_folders(const std::filesystem::path& folder, const std::string& key,
-                                                   int generation);
 
 }  // namespace gaggle

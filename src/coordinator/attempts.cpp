@@ -1,0 +1,79 @@
+#include "coordinator/attempts.h"
+
+#include <algorithm>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace gaggle {
+namespace {
+
+constexpr const char* failed_file = "failed.json";
+
+int generation_of(const fs::path& folder) {
+  const std::string name = folder.filename();
+  const bool number =
+      !name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == std::string::npos;
+  return number ? std::stoi(name) : 0;
+}
+
+std::vector<fs::path> failed_attempts(const fs::path& folder, const std::string& key) {
+  std::vector<fs::path> files;
+  for (const fs::path& attempt : earlier_folders(folder, key, std::numeric_limits<int>::max()))
+    if (fs::exists(attempt / failed_file)) files.push_back(attempt / failed_file);
+  std::reverse(files.begin(), files.end());
+  return files;
+}
+
+}  // namespace
+
+fs::path attempts_folder(const fs::path& folder, const std::string& key) {
+  return folder / "work" / "items" / key;
+}
+
+fs::path item_folder(const fs::path& folder, const std::string& key, int generation) {
+  return attempts_folder(folder, key) / std::to_string(generation);
+}
+
+std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string& key, int generation) {
+  std::vector<fs::path> earlier;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(attempts_folder(folder, key), missing)) {
+    const int number = generation_of(entry.path());
+    if (number > 0 && number < generation && !entry.is_symlink()) earlier.push_back(entry.path());
+  }
+  std::sort(earlier.begin(), earlier.end(),
+            [](const auto& left, const auto& right) { return generation_of(left) > generation_of(right); });
+  return earlier;
+}
+
+void note_failure(const fs::path& folder, const std::string& key, int generation, const std::string& worker,
+                  const std::string& reason) {
+  const fs::path attempt = item_folder(folder, key, generation);
+  std::error_code failed;
+  fs::create_directories(attempt, failed);
+  const nlohmann::ordered_json json = {{"generation", generation}, {"worker", worker}, {"reason", reason}};
+  write_file_atomic(attempt / failed_file, json.dump() + "\n");
+}
+
+int count_failures(const fs::path& folder, const std::string& key) {
+  return static_cast<int>(failed_attempts(folder, key).size());
+}
+
+void forget_failures(const fs::path& folder, const std::string& key) {
+  std::error_code ignored;
+  for (const fs::path& file : failed_attempts(folder, key)) fs::remove(file, ignored);
+}
+
+nlohmann::ordered_json failures_json(const fs::path& folder, const std::string& key) {
+  auto failures = nlohmann::ordered_json::array();
+  for (const fs::path& file : failed_attempts(folder, key)) {
+    auto failure = nlohmann::ordered_json::parse(read_file(file), nullptr, false);
+    if (!failure.is_discarded()) failures.push_back(std::move(failure));
+  }
+  return failures;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,181 @@
+#include "coordinator/queue.h"
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "coordinator/attempts.h"
+#include "coordinator/lease_file.h"
+
+namespace gaggle {
+namespace {
+
+fs::path aside_file(const fs::path& folder, const std::string& key) {
+  return folder / "aside" / (key + ".json");
+}
+
+std::string aside_reason(const fs::path& file) {
+  try {
+    return nlohmann::json::parse(read_file(file)).value("reason", "");
+  } catch (const std::exception&) {
+    return "see " + file.string();
+  }
+}
+
+void check_key(const std::string& key) {
+  GAGGLE_CHECK(
+      !key.empty() && key.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz-_") == std::string::npos,
+      "key \"{}\" cannot be a file's name", key);
+}
+
+}  // namespace
+
+WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
+    : options_(std::move(options)),
+      plan_(std::move(items)),
+      leases_(options_.folder, options_.worker, options_.lease_s, options_.files) {
+  GAGGLE_CHECK(options_.done != nullptr);
+  for (const PlannedItem& planned : plan_.items()) {
+    check_key(planned.item.key);
+    std::error_code missing;
+    if (options_.retry && fs::remove(aside_file(options_.folder, planned.item.key), missing))
+      forget_failures(options_.folder, planned.item.key);
+  }
+}
+
+bool WorkQueue::look_at(const WorkItem& item) {
+  if (plan_.at(item.key).state == ItemState::done) return false;
+  if (options_.done(item)) {
+    plan_.observe(item.key, ItemState::done);
+    // Its worker may have died between the commit and the cleaning.
+    const fs::path attempts = attempts_folder(options_.folder, item.key);
+    std::error_code ignored;
+    if (fs::exists(attempts, ignored) && !leases_.holder(item.key)) fs::remove_all(attempts, ignored);
+    return false;
+  }
+  const fs::path aside = aside_file(options_.folder, item.key);
+  if (fs::exists(aside)) {
+    plan_.observe(item.key, ItemState::aside, aside_reason(aside));
+    return false;
+  }
+  return true;
+}
+
+std::optional<Taken> WorkQueue::try_take(const WorkItem& item) {
+  if (!look_at(item)) return std::nullopt;
+  Taken taken{item, 0, {}, {}, leases_.try_take(item.key)};
+  if (!taken.lease) {
+    const auto holder = leases_.holder(item.key);
+    plan_.observe(item.key, holder ? ItemState::held : ItemState::open, holder.value_or(""));
+    return std::nullopt;
+  }
+  taken.generation = taken.lease->generation();
+  // What was seen before the lease may be old by now.
+  if (!look_at(item)) return std::nullopt;
+  if (const auto lost = taken.lease->lost_predecessor();
+      lost && !lost->job.empty() && lost->job == own_record().job) {
+    const std::string reason = "its worker was lost: " + lost->text();
+    note_failure(options_.folder, item.key, taken.generation - 1, lost->worker, reason);
+    if (plan_.failed(item.key, count_failures(options_.folder, item.key), false, false)) {
+      set_aside(item, reason);
+      return std::nullopt;
+    }
+  }
+  taken.folder = item_folder(options_.folder, item.key, taken.generation);
+  taken.earlier = earlier_folders(options_.folder, item.key, taken.generation);
+  std::error_code failed;
+  fs::create_directories(taken.folder, failed);
+  if (failed) system_error("{}: cannot be made ({})", taken.folder.string(), failed.message());
+  plan_.observe(item.key, ItemState::held, options_.worker);
+  return taken;
+}
+
+std::optional<Taken> WorkQueue::next() {
+  using clock = std::chrono::steady_clock;
+  const double pause_s = std::clamp(options_.lease_s / 24, 0.01, 2.0);
+  for (;;) {
+    if (options_.stop && options_.stop()) return std::nullopt;
+    for (const std::string& key : plan_.candidates())
+      if (auto taken = try_take(WorkItem(plan_.at(key).item))) return taken;
+    const auto left = plan_.candidates();
+    if (left.empty()) return std::nullopt;
+    const bool all_alive = std::all_of(left.begin(), left.end(), [&](const std::string& key) {
+      return plan_.at(key).state == ItemState::held && leases_.seen_alive(key);
+    });
+    if (all_alive && !options_.wait) return std::nullopt;
+    const auto until = clock::now() + std::chrono::duration<double>(pause_s);
+    while (clock::now() < until && !(options_.stop && options_.stop()))
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+void WorkQueue::finish(Taken taken) {
+  plan_.observe(taken.item.key, ItemState::done);
+  // Who took it over meanwhile works in a folder beside ours, and cleans when it sees that all is done.
+  std::error_code ignored;
+  if (taken.lease->still_mine()) fs::remove_all(attempts_folder(options_.folder, taken.item.key), ignored);
+  taken.lease->release();
+}
+
+bool WorkQueue::fail(Taken taken, const std::string& reason, bool final) {
+  const std::string key = taken.item.key;
+  if (!taken.lease->still_mine() || !look_at(taken.item)) {
+    taken.lease->release();
+    return false;
+  }
+  note_failure(options_.folder, key, taken.generation, options_.worker, reason);
+  const bool aside = plan_.failed(key, count_failures(options_.folder, key), true, final);
+  if (aside)
+    set_aside(taken.item, reason);
+  else
+    plan_.observe(key, ItemState::open);
+  taken.lease->release();
+  return aside;
+}
+
+void WorkQueue::set_aside(const WorkItem& item, const std::string& reason) {
+  const nlohmann::ordered_json json = {{"key", item.key},
+                                       {"name", item.name},
+                                       {"reason", reason},
+                                       {"worker", options_.worker},
+                                       {"failures", failures_json(options_.folder, item.key)}};
+  std::error_code failed;
+  fs::create_directories(options_.folder / "aside", failed);
+  write_file_atomic(aside_file(options_.folder, item.key), json.dump(2) + "\n");
+  plan_.observe(item.key, ItemState::aside, reason);
+}
+
+void WorkQueue::refresh() {
+  for (const PlannedItem& planned : std::vector<PlannedItem>(plan_.items())) {
+    if (!look_at(planned.item)) continue;
+    const auto holder = leases_.holder(planned.item.key);
+    plan_.observe(planned.item.key, holder ? ItemState::held : ItemState::open, holder.value_or(""));
+  }
+}
+
+std::vector<PlannedItem> WorkQueue::in_state(ItemState state) const {
+  std::vector<PlannedItem> found;
+  for (const PlannedItem& planned : plan_.items())
+    if (planned.state == state) found.push_back(planned);
+  return found;
+}
+
+std::vector<PlannedItem> WorkQueue::held_by_others() {
+  refresh();
+  return in_state(ItemState::held);
+}
+
+std::vector<PlannedItem> WorkQueue::set_aside() const {
+  return in_state(ItemState::aside);
+}
+
+bool WorkQueue::all_done() {
+  refresh();
+  return plan_.count(ItemState::done) == plan_.items().size();
+}
+
+}  // namespace gaggle
