@@ -29,42 +29,37 @@ Source source_of(const fs::path& path) {
           fs::exists(toml) ? toml : fs::path()};
 }
 
-// Task files of one folder. A file that another task of the folder lists among its `files` is no task of its
-// own.
-std::vector<Source> sources_in(const fs::path& folder) {
-  std::set<fs::path> names, listed;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed)) {
-    const fs::path extension = entry.path().extension();
-    if (extension == ".jsonl" || extension == ".toml") names.insert(fs::path(entry.path()).replace_extension());
+// Other TOML files, a run's config say, may lie among the tasks: without rows beside it, only one that names files is
+// a task.
+bool names_files(const fs::path& about) {
+  try {
+    if (!read_about(about).files.empty()) return true;
+  } catch (const UserError&) {
   }
+  log::warning("{}: not read: no .jsonl of its name lies beside it, and it is no task that names its files",
+               about.string());
+  return false;
+}
+
+// Tasks of one folder. A file that another of them lists among its `files` is no task of its own.
+std::vector<Source> sources_in(const fs::path& folder) {
+  std::set<fs::path> stems, listed;
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed))
+    if (entry.path().extension() == ".jsonl" || entry.path().extension() == ".toml")
+      stems.insert(fs::path(entry.path()).replace_extension());
   if (failed) user_error("{}: the folder cannot be read ({})", folder.string(), failed.message());
   std::vector<Source> sources;
-  for (const fs::path& name : names) {
-    Source source = source_of(fs::path(name) += fs::exists(fs::path(name) += ".jsonl") ? ".jsonl" : ".toml");
-    if (source.about.empty()) {
-      sources.push_back(source);
-      continue;
-    }
-    const bool ours = !source.rows.empty() || fs::exists(source.about);
-    if (!ours) continue;
-    if (source.rows.empty()) {
-      // Some other TOML file, a run's config say, may lie here: only one that names files is a task.
-      try {
-        if (read_about(source.about).files.empty()) throw UserError("no files");
-      } catch (const UserError&) {
-        log::warning("{}: not read: no {}.jsonl lies beside it, and it is no task that names its files",
-                     source.about.string(), source.name());
-        continue;
-      }
-    }
+  for (const fs::path& stem : stems) {
+    const Source source = source_of(fs::path(stem) += ".toml");
+    if (source.rows.empty() && !names_files(source.about)) continue;
+    sources.push_back(source);
+    if (source.about.empty()) continue;
     for (const WeightedFile& file : read_about(source.about).files)
       if (file.path.stem() != source.name()) listed.insert(fs::weakly_canonical(file.path));
-    sources.push_back(source);
   }
-  std::erase_if(sources, [&](const Source& s) {
-    return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows));
-  });
+  std::erase_if(sources,
+                [&](const Source& s) { return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows)); });
   if (sources.empty()) user_error("{}: the folder holds no task (*.jsonl)", folder.string());
   return sources;
 }

@@ -41,14 +41,9 @@ struct Task {
 std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_rows);
 
 // Throws UserError that names the task if it has no rows to train on: for whoever is about to train on it.
-template <class AnyTask>
-void require_train(const AnyTask& task);
-
-// As above, from its parts.
 void require_train_rows(const std::string& task, size_t train, size_t validation, size_t test);
-
-template <class AnyTask>
-void require_train(const AnyTask& task) {
+template <class TaskOrTokenTask>
+void require_train(const TaskOrTokenTask& task) {
   require_train_rows(task.name, task.splits[0].size(), task.splits[1].size(), task.splits[2].size());
 }
 
