@@ -1,0 +1,252 @@
+// Methods, items and their keys, result files, and what the summary makes of them; the base is a stand-in.
+#include "eval/items.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "eval/summary.h"
+
+namespace gaggle {
+namespace {
+
+struct FakeBase : BaseModel {
+  FakeBase() {
+    sites_ = {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}};
+    content_digest_ = "base";
+  }
+  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&) override { return {}; }
+  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
+};
+
+struct FakeTokenizer : Tokenizer {
+  std::vector<int32_t> encode(std::span<const TextPiece>) const override { return {}; }
+  std::string decode(std::span<const int32_t>) const override { return ""; }
+  std::optional<int32_t> id_of(std::string_view) const override { return {}; }
+  std::string token_of(int32_t) const override { return ""; }
+  int32_t size() const override { return 0; }
+};
+
+class Items : public ::testing::Test {
+ protected:
+  Items() {
+    collection_.names = {"tomi", "sarcasm", "bare"};
+    for (int s = 0; s < 2; ++s) {
+      std::vector<LowRank> pairs(3);
+      for (size_t z = 0; z < 3; ++z)
+        if (s == 0 || z != 1) pairs[z] = {at::ones({2, 4}), at::ones({4, 2}), 1, {}};
+      collection_.sites.push_back(stack_experts(std::move(pairs)));
+      collection_.gates.push_back({at::ones({4}), at::ones({4}), at::Tensor()});
+    }
+    for (const char* name : {"sarcasm", "tomi", "unseen"}) {
+      TokenTask task;
+      task.name = name;
+      task.metric = "accuracy";
+      task.end_id = 0;
+      task.splits[2] = {{"1", {5, 6}, {7, 0}, {{7, 0}, {8, 0}}, 0, false},
+                        {"2", {5}, {8, 0}, {{7, 0}, {8, 0}}, 1, false}};
+      tasks_.push_back(task);
+    }
+    folder_ = fs::path(testing::TempDir()) / "gaggle_items_test";
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ / "items");
+  }
+
+  EvalContext context() { return {config_, base_, collection_, tokenizer_, tasks_, Split::test, pins_}; }
+  std::vector<Method> methods(std::vector<std::string> names) {
+    config_.eval.methods = std::move(names);
+    return read_methods(config_, collection_);
+  }
+  std::vector<EvalItem> items(std::vector<std::string> names) {
+    return make_items(context(), methods(std::move(names)));
+  }
+  std::set<std::string> keys(std::vector<std::string> names) {
+    std::set<std::string> all;
+    for (const EvalItem& item : items(std::move(names))) all.insert(item.key);
+    return all;
+  }
+  // A result with these target NLLs (2 tokens each) and verdicts.
+  void finish(const std::vector<EvalItem>& items, const std::string& method, size_t task,
+              std::vector<double> nll, std::vector<bool> correct) {
+    ItemResult result;
+    for (size_t i = 0; i < nll.size(); ++i) {
+      RowResult& row = result.rows.emplace_back();
+      row.id = std::to_string(i + 1);
+      row.scores = {{9, 2}, {nll[i], 2}};
+      row.choices = {"no", "yes"};
+      row.target = 1;
+      row.target_text = "yes";
+      row.prediction = correct[i] ? "yes" : "no";
+      row.predicted = true;
+      row.correct = correct[i];
+    }
+    if (method == "phatgoose") result.weight_by_expert = {3, 1, 0};
+    const auto found = items_of(items, method, task);
+    ASSERT_EQ(found.size(), 1u) << method;
+    write_file_atomic(result_path(folder_, found[0]->key), result_text(context(), *found[0], result));
+  }
+
+  Config config_;
+  FakeBase base_;
+  FakeTokenizer tokenizer_;
+  RoutedCollection collection_;
+  std::vector<TokenTask> tasks_;
+  std::string pins_ = "tomi@v0001";
+  fs::path folder_;
+};
+
+TEST_F(Items, experts_is_every_expert_once) {
+  std::vector<std::string> names;
+  for (const Method& method : methods({"none", "expert:bare", "experts", "oracle"}))
+    names.push_back(method.name);
+  const std::vector<std::string> expected = {"none", "expert:bare", "expert:tomi", "expert:sarcasm", "oracle"};
+  EXPECT_EQ(names, expected);
+}
+
+TEST_F(Items, unknown_methods_and_experts_are_named_with_the_nearest) {
+  const auto message = [&](const std::string& name) -> std::string {
+    try {
+      methods({name});
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(message("phatgose").find("did you mean phatgoose?"), std::string::npos);
+  EXPECT_NE(message("expert:tomy").find("did you mean tomi?"), std::string::npos);
+}
+
+TEST_F(Items, phatgoose_names_ungated_experts_and_refuses_when_none_has_gates) {
+  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_);
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_NE(notes[0].find("without bare"), std::string::npos);
+  EXPECT_NE(notes[1].find("sarcasm"), std::string::npos);
+  collection_.gates.assign(2, std::vector<at::Tensor>(3));
+  EXPECT_THROW(methods({"phatgoose"}), UserError);
+}
+
+TEST_F(Items, oracle_needs_its_own_expert_or_all_of_them) {
+  std::multiset<std::string> needed;
+  for (const EvalItem& item : items({"oracle", "expert:tomi"}))
+    needed.insert(item.method.name + " on " + tasks_[item.task].name);
+  const std::multiset<std::string> expected = {"expert:sarcasm on sarcasm", "expert:tomi on sarcasm",
+                                               "expert:tomi on tomi",       "expert:tomi on unseen",
+                                               "expert:sarcasm on unseen",  "expert:bare on unseen"};
+  EXPECT_EQ(needed, expected);
+}
+
+TEST_F(Items, keys_change_with_what_changes_results_and_with_nothing_else) {
+  const auto before = keys({"phatgoose", "none"});
+  EXPECT_EQ(before.size(), 6u);
+  config_.run.name = "other";
+  config_.train.tokens_per_microbatch = 17;
+  EXPECT_EQ(keys({"phatgoose", "none"}), before);
+  const auto none = keys({"none"});
+  pins_ = "tomi@v0002";
+  EXPECT_EQ(keys({"none"}), none);  // the base alone does not depend on the collection
+  EXPECT_NE(keys({"phatgoose", "none"}), before);
+  pins_ = "tomi@v0001";
+  config_.eval.top_k = 1;
+  EXPECT_NE(keys({"phatgoose"}), keys({"none"}));
+  EXPECT_NE(keys({"phatgoose", "none"}), before);
+  config_.eval.top_k = 2;
+  tasks_[0].splits[2][0].choices[1][0] = 9;
+  EXPECT_NE(keys({"phatgoose", "none"}), before);
+}
+
+TEST_F(Items, long_tasks_are_cut_into_items_that_cover_every_row_once) {
+  tasks_.resize(1);
+  tasks_[0].splits[2].assign(2345, tasks_[0].splits[2][0]);
+  size_t next = 0;
+  for (const EvalItem& item : items({"none"})) {
+    EXPECT_EQ(item.first, next);
+    next = item.last;
+  }
+  EXPECT_EQ(next, 2345u);
+  EXPECT_EQ(items({"none"}).size(), 3u);
+}
+
+TEST_F(Items, result_files_come_back_as_they_went) {
+  const auto all = items({"none"});
+  ItemResult result;
+  RowResult& row = result.rows.emplace_back();
+  row.id = "a";
+  row.scores = {{0.1 + 0.2, 3}, {std::nan(""), 1}};
+  row.choices = {"x", "y\n"};
+  row.target = 1;
+  row.target_text = "y\n";
+  row.prediction = "\xE2\x82";  // half a character
+  row.predicted = true;
+  write_file_atomic(result_path(folder_, all[0].key), result_text(context(), all[0], result));
+  const ItemResult back = read_result(result_path(folder_, all[0].key));
+  ASSERT_EQ(back.rows.size(), 1u);
+  EXPECT_EQ(back.rows[0].scores[0].nll, 0.1 + 0.2);
+  EXPECT_TRUE(std::isnan(back.rows[0].scores[1].nll));
+  EXPECT_EQ(back.rows[0].choices, row.choices);
+  EXPECT_EQ(back.rows[0].target, 1u);
+  EXPECT_TRUE(back.rows[0].predicted);
+  EXPECT_FALSE(back.rows[0].correct);
+}
+
+TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_row) {
+  const auto chosen = methods({"phatgoose", "oracle"});
+  const auto all = make_items(context(), chosen);
+  finish(all, "phatgoose", 0, {1, 3}, {true, false});
+  finish(all, "phatgoose", 1, {2, 2}, {true, true});
+  finish(all, "phatgoose", 2, {8, 8}, {false, false});
+  finish(all, "expert:sarcasm", 0, {1, 1}, {true, true});
+  finish(all, "expert:tomi", 1, {2, 2}, {true, false});
+  finish(all, "expert:tomi", 2, {6, 6}, {false, true});
+  finish(all, "expert:sarcasm", 2, {9, 9}, {true, true});  // more right, though a worse NLL
+  finish(all, "expert:bare", 2, {1, 1}, {false, false});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_TRUE(summary.missing.empty());
+  const std::vector<bool> held_in = {true, true, false};
+  EXPECT_EQ(summary.held_in, held_in);
+  EXPECT_DOUBLE_EQ(summary.scores[0][0].nll_per_token(), 1.0);
+  EXPECT_DOUBLE_EQ(summary.scores[0][0].accuracy(), 0.5);
+  EXPECT_DOUBLE_EQ(mixed(summary, 0, true).nll_per_token(), 1.0);
+  EXPECT_DOUBLE_EQ(mixed(summary, 1, true).nll_per_token(), 0.75);
+  EXPECT_EQ(summary.oracle_expert[1][0], "sarcasm");
+  EXPECT_EQ(summary.oracle_expert[1][2], "sarcasm");
+  EXPECT_EQ(summary.expert_share[0], (std::vector<double>{0.75, 0.25, 0}));
+
+  const std::string text = summary_text(summary);
+  EXPECT_NE(text.find("phatgoose / oracle = 1.333"), std::string::npos) << text;
+  EXPECT_NE(text.find("oracle*"), std::string::npos) << text;
+  EXPECT_NE(text.find("unseen: sarcasm"), std::string::npos) << text;
+  const auto json = nlohmann::json::parse(summary_json(summary));
+  EXPECT_DOUBLE_EQ(json["methods"]["phatgoose"]["held_in_mixed"]["nll_per_token"], 1.0);
+
+  std::istringstream lines(read_file(folder_ / "predictions.jsonl"));
+  size_t count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    const auto row = nlohmann::json::parse(line);
+    for (const char* field : {"task", "id", "method", "choice_nll", "choice_tokens", "target_nll",
+                              "target_tokens", "prediction", "target", "correct"})
+      EXPECT_TRUE(row.contains(field)) << field;
+  }
+  EXPECT_EQ(count, 12u);
+}
+
+TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_rows) {
+  const auto chosen = methods({"phatgoose", "oracle"});
+  const auto all = make_items(context(), chosen);
+  finish(all, "phatgoose", 0, {1, 3}, {true, false});
+  finish(all, "expert:tomi", 2, {6, 6}, {false, true});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_FALSE(summary.missing.empty());
+  EXPECT_TRUE(std::isnan(mixed(summary, 0, true).nll_per_token()));
+  EXPECT_EQ(summary.oracle_expert[1][2], "");
+  EXPECT_EQ(summary.scores[1][2].rows, 0);
+}
+
+}  // namespace
+}  // namespace gaggle
