@@ -1,5 +1,6 @@
 // formats: a base model's hyperparameters and weights, a PEFT folder's sites, event files, as Python can hold
 // them against transformers, gguf, peft and tensorboard.
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -90,7 +91,7 @@ int spec(const Arguments& arguments) {
 // probe gguf-tensors FILE OUT.safetensors: every tensor as the file has it, dequantised.
 int gguf_tensors(const Arguments& arguments) {
   require(arguments, 2, "gguf-tensors FILE OUT.safetensors");
-  const GgufFile file(fs::path(arguments[0]));
+  const GgufFile file{fs::path(arguments[0])};
   std::vector<NamedTensor> tensors;
   for (const GgufTensor& tensor : file.tensors()) {
     std::vector<float> values(static_cast<size_t>(tensor.count()));
@@ -104,7 +105,7 @@ int gguf_tensors(const Arguments& arguments) {
 // probe gguf-metadata FILE
 int gguf_metadata(const Arguments& arguments) {
   require(arguments, 1, "gguf-metadata FILE");
-  const GgufFile file(fs::path(arguments[0]));
+  const GgufFile file{fs::path(arguments[0])};
   ordered_json all;
   for (const auto& [key, value] : file.metadata())
     std::visit([&](const auto& held) { all[key] = held; }, value);
