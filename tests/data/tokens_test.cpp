@@ -1,0 +1,204 @@
+// Rows as ids: the prefix, the end token, cutting, choices, and a cache that never changes an id.
+#include "data/tokens.h"
+
+#include "base/file.h"
+#include "fixtures.h"
+
+namespace gaggle {
+namespace {
+
+Row row(const std::string& input, const std::string& output, std::vector<std::string> choices = {}) {
+  return {.id = "r", .messages = {{"user", input}}, .output = output, .choices = std::move(choices)};
+}
+
+Task task_of(std::vector<Row> rows) {
+  Task task;
+  task.name = "t";
+  task.metric = "exact_match";
+  task.splits[0] = std::move(rows);
+  return task;
+}
+
+TokenizeOptions options() {
+  TokenizeOptions result;
+  result.prompt = "{input}\n";
+  result.truncate = "left";
+  return result;
+}
+
+TokenRow one(const Row& r, const Tokenizer& tokenizer, const TokenizeOptions& opts) {
+  return tokenize_task(task_of({r}), tokenizer, opts).splits[0].at(0);
+}
+
+std::vector<int32_t> joined(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+TEST(Tokens, PrefixPromptOutputEnd) {
+  ByteTokenizer tokenizer;
+  tokenizer.prefix = {258};
+  TokenRow ids = one(row("ab", "cd"), tokenizer, options());
+  EXPECT_EQ(ids.input, joined({258}, bytes_of("ab\n")));
+  EXPECT_EQ(ids.target, joined(bytes_of("cd"), {257}));
+  EXPECT_FALSE(ids.cut);
+  // A template that writes BOS itself is not given a second one; BOS in the row's text is text.
+  auto opts = options();
+  opts.prompt = "<s>{input}";
+  EXPECT_EQ(one(row("<s>", "x"), tokenizer, opts).input, joined({258}, bytes_of("<s>")));
+}
+
+TEST(Tokens, EndToken) {
+  ByteTokenizer tokenizer;
+  const auto error = [&](const std::string& end) { return user_error_of([&] { end_token(tokenizer, end); }); };
+  EXPECT_EQ(end_token(tokenizer, ""), 257);
+  EXPECT_EQ(end_token(tokenizer, "id:1"), 1);
+  EXPECT_EQ(end_token(tokenizer, "<s>"), 258);
+  EXPECT_NE(error("id:259").find("N from 0 to 258"), std::string::npos);
+  EXPECT_NE(error("id:x"), "");
+  EXPECT_NE(error("<nope>").find("no token \"<nope>\""), std::string::npos);
+  tokenizer.eos.reset();
+  EXPECT_NE(error("").find("data.end"), std::string::npos);
+}
+
+TEST(Tokens, CutsByTheStatedRuleAndCounts) {
+  ByteTokenizer tokenizer;
+  tokenizer.prefix = {258};
+  auto opts = options();
+  opts.max_input_tokens = 4;
+  opts.max_target_tokens = 3;
+  TokenRow left = one(row("abcdef", "uvwx"), tokenizer, opts);
+  EXPECT_EQ(left.input, joined({258}, bytes_of("ef\n")));
+  EXPECT_EQ(left.target, joined(bytes_of("uv"), {257}));
+  EXPECT_TRUE(left.cut);
+  opts.truncate = "right";
+  EXPECT_EQ(one(row("abcdef", "u"), tokenizer, opts).input, joined({258}, bytes_of("abc")));
+  EXPECT_FALSE(one(row("ab", "uv"), tokenizer, opts).cut) << "exactly at both limits";
+  EXPECT_EQ(
+      tokenize_task(task_of({row("abcdef", "u"), row("a", "uvwx"), row("a", "u")}), tokenizer, opts).rows_cut,
+      2);
+  opts.max_input_tokens = 1;
+  EXPECT_NE(user_error_of([&] { one(row("ab", "c"), tokenizer, opts); }).find("max_input_tokens = 1"),
+            std::string::npos);
+}
+
+TEST(Tokens, ChoicesAndAnswer) {
+  ByteTokenizer tokenizer;
+  auto opts = options();
+  const TokenRow ids = one(row("q", "no", {"yes", "no"}), tokenizer, opts);
+  EXPECT_EQ(ids.answer, 1);
+  ASSERT_EQ(ids.choices.size(), 2u);
+  EXPECT_EQ(ids.choices[0], joined(bytes_of("yes"), {257}));
+  EXPECT_EQ(ids.choices[1], ids.target);
+  opts.max_target_tokens = 3;
+  const auto same = user_error_of([&] { one(row("q", "aab", {"aab", "aac"}), tokenizer, opts); });
+  EXPECT_NE(same.find("has the same tokens"), std::string::npos);
+}
+
+TEST(Tokens, ChatFormatsWriteTheirOwnBos) {
+  ByteTokenizer tokenizer;
+  tokenizer.prefix = {258};
+  auto opts = options();
+  opts.prompt = "mistral";
+  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [INST] hi [/INST]")));
+  opts.max_input_tokens = 9;
+  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [/INST]"))) << "BOS stays";
+  opts = options();
+  opts.prompt = "chatml";
+  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input[0], 256) << "ChatML has no BOS";
+}
+
+TEST(Tokens, AnEmptyPromptIsRefused) {
+  auto opts = options();
+  opts.prompt = "{input}";
+  EXPECT_NE(user_error_of([&] { one(row("", "x"), ByteTokenizer(), opts); }).find("the prompt has no token"),
+            std::string::npos);
+}
+
+bool equal(const TokenTask& a, const TokenTask& b) {
+  if (a.name != b.name || a.metric != b.metric || a.rows_cut != b.rows_cut || a.end_id != b.end_id ||
+      a.digest != b.digest)
+    return false;
+  for (size_t s = 0; s < 3; ++s) {
+    if (a.splits[s].size() != b.splits[s].size()) return false;
+    for (size_t i = 0; i < a.splits[s].size(); ++i) {
+      const TokenRow &x = a.splits[s][i], &y = b.splits[s][i];
+      if (std::tie(x.id, x.input, x.target, x.choices, x.answer, x.cut) !=
+          std::tie(y.id, y.input, y.target, y.choices, y.answer, y.cut))
+        return false;
+    }
+  }
+  return true;
+}
+
+TEST(Tokens, CacheGivesTheSameIdsAndSurvivesDamage) {
+  const TestFolder folder;
+  const ByteTokenizer tokenizer;
+  Task task = task_of({row("a long question", "yes", {"yes", "no"}), row("b", "c")});
+  task.splits[2] = {row("d", "e")};
+  auto opts = options();
+  opts.max_input_tokens = 5;
+  const TokenTask fresh = tokenize_task(task, tokenizer, opts);
+  opts.cache = folder.path;
+  EXPECT_TRUE(equal(tokenize_task(task, tokenizer, opts), fresh));
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  ASSERT_EQ(files.size(), 1u);
+  const std::string good = read_file(files[0]);
+  EXPECT_TRUE(equal(tokenize_task(task, tokenizer, opts), fresh)) << "read back";
+  std::string flipped = good, longer = good + "x";
+  flipped[flipped.size() / 2] = static_cast<char>(flipped[flipped.size() / 2] ^ 1);
+  for (const std::string& bad : {std::string(), good.substr(0, good.size() / 2), flipped, longer}) {
+    std::ofstream(files[0], std::ios::binary | std::ios::trunc) << bad;
+    EXPECT_TRUE(equal(tokenize_task(task, tokenizer, opts), fresh));
+    EXPECT_EQ(read_file(files[0]), good) << "written anew";
+  }
+  // Whatever decides the ids must lead to another file.
+  const auto file_count = [&] {
+    size_t n = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path))
+      n += entry.is_regular_file();
+    return n;
+  };
+  ByteTokenizer other;
+  other.digest = "other";
+  tokenize_task(task, other, opts);
+  EXPECT_EQ(file_count(), 2u);
+  opts.end = "id:1";
+  tokenize_task(task, tokenizer, opts);
+  EXPECT_EQ(file_count(), 3u);
+  opts.truncate = "right";
+  tokenize_task(task, tokenizer, opts);
+  EXPECT_EQ(file_count(), 4u);
+  task.splits[2][0].output = "f";
+  tokenize_task(task, tokenizer, opts);
+  EXPECT_EQ(file_count(), 5u);
+}
+
+TEST(Tokens, AnUnwritableCacheIsAWarningOnly) {
+  const TestFolder folder;
+  auto opts = options();
+  opts.cache = folder.write("file", "not a folder");
+  EXPECT_NO_THROW(one(row("a", "b"), ByteTokenizer(), opts));
+}
+
+TEST(Tokens, DigestFollowsWhatIsLearnt) {
+  const ByteTokenizer tokenizer;
+  const auto digest = [&](std::vector<Row> rows, const TokenizeOptions& opts) {
+    return tokenize_task(task_of(std::move(rows)), tokenizer, opts).digest;
+  };
+  const std::string first = digest({row("a", "b"), row("c", "d")}, options());
+  EXPECT_EQ(digest({row("a", "b"), row("c", "d")}, options()), first);
+  EXPECT_NE(digest({row("c", "d"), row("a", "b")}, options()), first) << "order of rows";
+  EXPECT_NE(digest({row("a", "bc"), row("", "d")}, options()), first);
+  auto opts = options();
+  opts.prompt = "{input}:";
+  EXPECT_NE(digest({row("a", "b"), row("c", "d")}, opts), first);
+  opts = options();
+  opts.max_input_tokens = 100;
+  EXPECT_EQ(digest({row("a", "b"), row("c", "d")}, opts), first) << "a limit that cuts nothing changes nothing";
+}
+
+}  // namespace
+}  // namespace gaggle

@@ -1,0 +1,43 @@
+// probe tasks PATH…: name, metric, category, definition and number of rows of each task.
+// probe prompt MODEL PROMPT [DEFINITION] < rows of messages, one JSON list a line: ids of each prompt, a JSON
+// list a line.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "data/tokens.h"
+#include "probe/probe.h"
+
+namespace gaggle::probe {
+namespace {
+
+int run_prompt(const std::vector<std::string>& arguments) {
+  const auto tokenizer = load_tokenizer(arguments.at(0));
+  const Prompt prompt = parse_prompt(arguments.at(1), "PROMPT");
+  const std::string definition = arguments.size() > 2 ? arguments[2] : "";
+  for (std::string line; std::getline(std::cin, line);) {
+    std::vector<Message> messages;
+    for (const auto& message : nlohmann::json::parse(line))
+      messages.push_back({message["role"], message["content"]});
+    std::cout << nlohmann::json(prompt_ids(prompt, messages, definition, *tokenizer, "stdin").ids).dump()
+              << "\n";
+  }
+  return 0;
+}
+
+int run_tasks(const std::vector<std::string>& arguments) {
+  nlohmann::json result = nlohmann::json::array();
+  for (const Task& task : load_tasks(arguments, 0))
+    result.push_back({{"name", task.name},
+                      {"metric", task.metric},
+                      {"category", task.category},
+                      {"definition", task.definition},
+                      {"rows", task.splits[0].size() + task.splits[1].size() + task.splits[2].size()}});
+  std::cout << result.dump() << "\n";
+  return 0;
+}
+
+const Register prompt("prompt", run_prompt);
+const Register tasks("tasks", run_tasks);
+
+}  // namespace
+}  // namespace gaggle::probe
