@@ -1,0 +1,93 @@
+// Who am I, from made environments of Open MPI, PMIx and Slurm.
+#include "cluster/identity.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <map>
+#include <string>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+// Exactly these launcher variables, whatever started the test.
+void set_environment(const std::map<std::string, std::string>& variables) {
+  for (const char* name :
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
+        "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_RANK", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID",
+        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
+    ::unsetenv(name);
+  for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
+}
+
+void expect(const Identity& me, int rank, int size, int local_rank, int local_size,
+            const std::string& launcher) {
+  EXPECT_EQ(me.rank, rank);
+  EXPECT_EQ(me.size, size);
+  EXPECT_EQ(me.local_rank, local_rank);
+  EXPECT_EQ(me.local_size, local_size);
+  EXPECT_EQ(me.launcher, launcher);
+  EXPECT_FALSE(me.host.empty());
+}
+
+TEST(Identity, Alone) {
+  set_environment({});
+  expect(identify(false), 0, 1, 0, 1, "none");
+  EXPECT_EQ(launched_rank(), 0);
+}
+
+TEST(Identity, OpenMpi) {
+  set_environment({{"OMPI_COMM_WORLD_RANK", "3"},
+                   {"OMPI_COMM_WORLD_SIZE", "4"},
+                   {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
+                   {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}});
+  expect(identify(false), 3, 4, 1, 2, "mpirun");
+  expect(identify(true), 0, 1, 1, 2, "none");
+  EXPECT_EQ(launched_rank(), 3);
+}
+
+TEST(Identity, SlurmWithPmix) {
+  set_environment({{"PMIX_RANK", "5"},
+                   {"SLURM_NTASKS", "7"},
+                   {"SLURM_STEP_NUM_TASKS", "7"},
+                   {"SLURM_LOCALID", "1"},
+                   {"SLURM_NODEID", "2"},
+                   {"SLURM_STEP_TASKS_PER_NODE", "2(x3),1"}});
+  expect(identify(false), 5, 7, 1, 2, "srun");
+  ::setenv("SLURM_NODEID", "3", 1);
+  EXPECT_EQ(identify(false).local_size, 1);
+}
+
+TEST(Identity, SlurmWithoutPmixIsRefusedWithTwoWaysOut) {
+  set_environment(
+      {{"SLURM_NTASKS", "4"}, {"SLURM_PROCID", "2"}, {"SLURM_LOCALID", "2"}, {"SLURM_TASKS_PER_NODE", "4"}});
+  try {
+    identify(false);
+    FAIL();
+  } catch (const UserError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("--mpi=pmix"), std::string::npos);
+    EXPECT_NE(message.find("--cluster.independent=true"), std::string::npos);
+  }
+  expect(identify(true), 0, 1, 2, 4, "none");
+  EXPECT_EQ(launched_rank(), 2);
+  set_environment({{"SLURM_NTASKS", "1"}});
+  expect(identify(false), 0, 1, 0, 1, "none");
+}
+
+TEST(Identity, NonsenseIsNamed) {
+  set_environment({{"OMPI_COMM_WORLD_RANK", "two"}});
+  EXPECT_THROW(identify(false), UserError);
+  set_environment({{"OMPI_COMM_WORLD_RANK", "4"}, {"OMPI_COMM_WORLD_SIZE", "4"}});
+  EXPECT_THROW(identify(false), UserError);
+  set_environment({});
+}
+
+TEST(Identity, CoresOfTheMask) {
+  EXPECT_GE(affinity_cores(), 1);
+}
+
+}  // namespace
+}  // namespace gaggle

@@ -1,0 +1,67 @@
+// Signals, the STOP file and the deadline, each with its exit code.
+#include "cluster/stop.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+namespace gaggle {
+namespace {
+
+class Stop : public testing::Test {
+ protected:
+  void SetUp() override {
+    clear_stop_for_test();
+    folder_ = std::filesystem::temp_directory_path() / "gaggle_stop_test";
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override {
+    clear_stop_for_test();
+    std::filesystem::remove_all(folder_);
+  }
+  std::filesystem::path folder_;
+};
+
+TEST_F(Stop, NothingAsked) {
+  watch_for_stop(folder_, 0);
+  EXPECT_EQ(stop_requested(), std::nullopt);
+}
+
+TEST_F(Stop, SignalsMeanResumable) {
+  for (const int signal : {SIGUSR1, SIGUSR2}) {
+    clear_stop_for_test();
+    watch_for_stop(folder_, 0);
+    std::raise(signal);
+    EXPECT_EQ(stop_requested(), Exit::resumable);
+  }
+}
+
+TEST_F(Stop, FileThatIsThereAtTheStartCountsAtOnce) {
+  std::ofstream(folder_ / "STOP") << "";
+  watch_for_stop(folder_, 0);
+  EXPECT_EQ(stop_requested(), Exit::stopped);
+  std::filesystem::remove(folder_ / "STOP");
+  EXPECT_EQ(stop_requested(), Exit::stopped) << "an answer stays the answer";
+}
+
+TEST_F(Stop, FileThatComesLaterIsSeenWithinSeconds) {
+  watch_for_stop(folder_, 0);
+  EXPECT_EQ(stop_requested(), std::nullopt);
+  std::ofstream(folder_ / "STOP") << "";
+  std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+  EXPECT_EQ(stop_requested(), Exit::stopped);
+}
+
+TEST_F(Stop, DeadlineMeansResumable) {
+  watch_for_stop(folder_, 0.05 / 60);
+  EXPECT_EQ(stop_requested(), std::nullopt);
+  std::this_thread::sleep_for(std::chrono::milliseconds(80));
+  EXPECT_EQ(stop_requested(), Exit::resumable);
+}
+
+}  // namespace
+}  // namespace gaggle

@@ -1,0 +1,73 @@
+// What one rank does in the MPI tests: `mpirun -np N mpi_ranks SCENARIO`. Exit code 0 and no output: as it
+// should be.
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "../verbs.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+namespace gaggle {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The same verbs in one piece, then in pieces of 1000 bytes.
+int verbs() {
+  auto world = make_mpi_world(60);
+  test::expect_all_verbs(*world);
+  set_mpi_chunk_bytes_for_test(1000);
+  test::expect_all_verbs(*world);
+  return static_cast<int>(finish_mpi(testing::Test::HasFailure() ? Exit::failed : Exit::done, "", true));
+}
+
+// Rank 1 sleeps through a collective; the others' deadline is to name it.
+int silent() {
+  auto world = make_mpi_world(1);
+  world->barrier();
+  if (world->rank() == 1) std::this_thread::sleep_for(60s);
+  world->all_gather_text("here");
+  return 0;
+}
+
+// Rank 1 fails while the others wait for it; rank 0 returns its code and says what it had not said.
+int fails() {
+  auto world = make_mpi_world(60);
+  if (world->rank() == 1)
+    return static_cast<int>(finish_mpi(Exit::bad_input, "tasks.jsonl:3: not JSON", false));
+  try {
+    world->barrier();
+    std::puts("the barrier was passed without rank 1");
+  } catch (const SystemError& error) {
+    if (std::string(error.what()).find("rank 1 has left: tasks.jsonl:3: not JSON") == std::string::npos)
+      std::printf("%s\n", error.what());
+  }
+  return static_cast<int>(finish_mpi());
+}
+
+// Rank 0 hears of everybody, leaves last, and has the worst code of all.
+int leaves_last() {
+  auto world = make_mpi_world(60);
+  const double start = monotonic_seconds();
+  if (world->rank() != 0) std::this_thread::sleep_for(1s);
+  const Exit code = finish_mpi(world->rank() == 2 ? Exit::some_set_aside : Exit::done);
+  if (world->rank() != 0) return static_cast<int>(code);
+  const bool waited = monotonic_seconds() - start > 1.2;
+  std::printf("rank 0 %s, code %d\n", waited ? "left last" : "did not wait", static_cast<int>(code));
+  return 0;
+}
+
+}  // namespace
+}  // namespace gaggle
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  gaggle::log::set_rank(gaggle::make_mpi_world(60)->rank(), 2);
+  const std::string scenario = argc > 1 ? argv[1] : "";
+  if (scenario == "verbs") return gaggle::verbs();
+  if (scenario == "silent") return gaggle::silent();
+  if (scenario == "fails") return gaggle::fails();
+  if (scenario == "leaves_last") return gaggle::leaves_last();
+  return 99;
+}

@@ -1,0 +1,239 @@
+// Reading a config: types, places of mistakes, includes, overrides, and that what is printed reads back the
+// same.
+#include "config/read.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "config/schema.h"
+
+namespace gaggle {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ReadConfig : public testing::Test {
+ protected:
+  void SetUp() override {
+    before_ = fs::current_path();
+    folder_ = fs::temp_directory_path() /
+              ("gaggle_config_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_ / "configs");
+    fs::current_path(folder_);
+  }
+  void TearDown() override {
+    fs::current_path(before_);
+    fs::remove_all(folder_);
+  }
+  static std::string write(const std::string& path, const std::string& text) {
+    fs::create_directories(fs::path(path).parent_path());
+    std::ofstream(path) << text;
+    return path;
+  }
+  static std::string complaints(const std::string& file, const std::vector<std::string>& overrides = {}) {
+    try {
+      read_config(file, overrides);
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "nothing";
+  }
+
+  fs::path before_, folder_;
+};
+
+TEST_F(ReadConfig, EveryTypeOfKey) {
+  const Config config = read_config(write("configs/a.toml", R"(
+[run]
+name = "demo"
+seed = 7
+threads = 2
+max_minutes = 1.5
+strict = true
+[train]
+lr = 1
+steps = 60
+[eval]
+methods = ["none", "expert:tomi"]
+[gate.tasks]
+imported = "tomi.jsonl"
+)"),
+                                    {});
+  EXPECT_EQ(config.run.name, "demo");
+  EXPECT_EQ(config.run.seed, 7u);
+  EXPECT_EQ(config.run.threads, 2);
+  EXPECT_EQ(config.run.max_minutes, 1.5);
+  EXPECT_TRUE(config.run.strict);
+  EXPECT_EQ(config.train.lr, 1.0);
+  EXPECT_EQ(config.train.steps, 60);
+  EXPECT_EQ(config.eval.methods, (std::vector<std::string>{"none", "expert:tomi"}));
+  EXPECT_EQ(config.gate.tasks.at("imported"), "configs/tomi.jsonl");
+  EXPECT_EQ(config.origin.at("run.name"), "configs/a.toml:3:1");
+}
+
+TEST_F(ReadConfig, AllMistakesAtOnceWithTheirPlaces) {
+  const std::string message = complaints(write("a.toml", R"(steps = 3
+[train]
+stesp = 60
+batch_size = "many"
+warmup = 1.5
+rank = 8
+[trian]
+[run]
+device = "gpu"
+)"),
+                                         {"train.epochs=-1", "eval.mehods=none", "nonsense=1"});
+  for (const char* expected :
+       {"a.toml:1:1: unknown key steps (did you mean steps = … in section [train]?)",
+        "a.toml:3:1: unknown key train.stesp (did you mean train.steps?)",
+        "a.toml:4:1: train.batch_size: expected an integer >= 1, got \"many\"",
+        "a.toml:5:1: train.warmup: expected a number >= 0 and <= 1, got 1.5",
+        "a.toml:6:1: unknown key train.rank (did you mean lora.rank?)",
+        "a.toml:7:2: unknown section [trian] (did you mean [train]?)",
+        "a.toml:9:1: run.device: expected one of auto, cpu, cuda, got \"gpu\"",
+        "--train.epochs: train.epochs: expected a number > 0, got -1",
+        "--eval.mehods: unknown key eval.mehods (did you mean eval.methods?)", "--nonsense: unknown section"})
+    EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
+}
+
+TEST_F(ReadConfig, NotToml) {
+  EXPECT_NE(complaints(write("a.toml", "[run]\nname = \"x\n")).find("a.toml:2:"), std::string::npos);
+  EXPECT_NE(complaints("nowhere.toml").find("nowhere.toml: there is no such config file"), std::string::npos);
+}
+
+TEST_F(ReadConfig, IncluderWinsAndPathsAreThoseOfTheirFile) {
+  write("configs/base.toml",
+        "[data]\ntasks = [\"tasks/a.jsonl\"]\n[train]\nsteps = 5\nepochs = 2\n[registry]\npath = \"../r\"\n");
+  const Config config = read_config(
+      write("configs/sub/mine.toml", "include = \"../base.toml\"\n[train]\nsteps = 9\n[run]\ndir = \"runs\"\n"),
+      {"lora.init_from=folder/lora"});
+  EXPECT_EQ(config.train.steps, 9);
+  EXPECT_EQ(config.train.epochs, 2);
+  EXPECT_EQ(config.data.tasks, std::vector<std::string>{"configs/tasks/a.jsonl"});
+  EXPECT_EQ(config.registry.path, "r");
+  EXPECT_EQ(config.run.dir, "configs/sub/runs");
+  EXPECT_EQ(config.lora.init_from, "folder/lora");
+  EXPECT_EQ(config.origin.at("train.epochs"), "configs/base.toml:5:1");
+  EXPECT_EQ(config.origin.at("lora.init_from"), "--lora.init_from");
+}
+
+TEST_F(ReadConfig, IncludeCyclesAndMissingFilesAreRefused) {
+  write("b.toml", "include = \"a.toml\"\n");
+  EXPECT_NE(complaints(write("a.toml", "include = \"b.toml\"\n"))
+                .find("b.toml:1:11: include: a.toml includes itself"),
+            std::string::npos);
+  EXPECT_NE(
+      complaints(write("c.toml", "include = \"none.toml\"\n")).find("c.toml:1:11: include: there is no file"),
+      std::string::npos);
+}
+
+TEST_F(ReadConfig, OverridesTakeTomlOrBareText) {
+  const Config config =
+      read_config(write("a.toml", ""),
+                  {"run.name=5", "train.lr=1e-3", "eval.methods=none,arrow", "data.tasks=[\"x,y.jsonl\"]",
+                   "data.prompt=\"{input}\\n\\n\"", "cluster.wait=true", "gate.tasks.tomi=t.jsonl"});
+  EXPECT_EQ(config.run.name, "5");
+  EXPECT_EQ(config.train.lr, 1e-3);
+  EXPECT_EQ(config.eval.methods, (std::vector<std::string>{"none", "arrow"}));
+  EXPECT_EQ(config.data.tasks, std::vector<std::string>{"x,y.jsonl"});
+  EXPECT_EQ(config.data.prompt, "{input}\n\n");
+  EXPECT_TRUE(config.cluster.wait);
+  EXPECT_EQ(config.gate.tasks.at("tomi"), "t.jsonl");
+}
+
+TEST_F(ReadConfig, ModelPathMayBeAHubName) {
+  write("a.toml", "[model]\npath = \"org/name\"\n");
+  EXPECT_EQ(read_config("a.toml", {}).model.path, "org/name");
+  fs::create_directories("configs/org/name");
+  write("configs/b.toml", "[model]\npath = \"org/name\"\n");
+  EXPECT_EQ(read_config("configs/b.toml", {}).model.path, "configs/org/name");
+  write("configs/c.toml", "[model]\npath = \"../gone/model.gguf\"\n");
+  EXPECT_EQ(read_config("configs/c.toml", {}).model.path, "gone/model.gguf");
+}
+
+TEST_F(ReadConfig, AnotherScaleNeedsItsOwnLearningRate) {
+  const std::string file = write("a.toml", "[lora]\nrank = 8\n");
+  EXPECT_NE(complaints(file).find("a.toml:2:1: lora.alpha / lora.rank = 0.125"), std::string::npos)
+      << complaints(file);
+  EXPECT_EQ(complaints(file, {"train.lr=1e-3"}), "nothing");
+  EXPECT_EQ(complaints(file, {"lora.alpha=0.5"}), "nothing");
+}
+
+TEST_F(ReadConfig, RulesBetweenKeys) {
+  const std::string file = write("a.toml", "");
+  for (const auto& [override_text, expected] : std::vector<std::pair<std::string, std::string>>{
+           {"eval.methods=phatgose", "unknown method \"phatgose\" (did you mean phatgoose?)"},
+           {"eval.methods=expert:../x", "a name has letters"},
+           {"eval.methods=none,none", "names \"none\" twice"},
+           {"eval.methods=[]", "is empty"},
+           {"run.name=a/b", "a name has letters"},
+           {"registry.collection=.x", "a name has letters"},
+           {"train.keep=best", "needs train.validate_every"},
+           {"train.lr=nan", "train.lr: expected a number > 0"},
+           {"train.steps=1e3", "train.steps: expected an integer >= 0, got 1000"}})
+    EXPECT_NE(complaints(file, {override_text}).find(expected), std::string::npos)
+        << override_text << ": " << complaints(file, {override_text});
+}
+
+// Every key moved off its default, printed, and read from another folder: the same Config.
+TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
+  Config moved = read_config(write("a.toml", ""), {});
+  for (const Key& key : config_keys()) {
+    const Field field = key.field(moved);
+    const bool choice = !key.check.choices.empty();
+    if (auto* text = std::get_if<std::string*>(&field)) **text = choice ? key.check.choices.back() : "odd-name";
+    if (auto* list = std::get_if<std::vector<std::string>*>(&field)) **list = {"one \"1\"", "two\\\t\n"};
+    if (auto* table = std::get_if<std::map<std::string, std::string>*>(&field)) **table = {{"tomi", "t.jsonl"}};
+    if (auto* flag = std::get_if<bool*>(&field)) **flag = !**flag;
+    if (auto* number = std::get_if<int*>(&field)) **number += 1;
+    if (auto* number = std::get_if<int64_t*>(&field)) **number += 1;
+    if (auto* number = std::get_if<uint64_t*>(&field)) **number += 1;
+    if (auto* number = std::get_if<double*>(&field)) **number = **number / 3 + 1e-7;
+    if (auto* number = std::get_if<std::optional<double>*>(&field)) **number = 1.0 / 3;
+  }
+  moved.eval.methods = {"arrow"};
+  moved.lora.targets = {"q_proj"};
+  moved.cluster.independent = false;
+  moved.cluster.ranks_per_expert = 1;
+  moved.data.prompt = "a \"quoted\" {input}\nwith \\ and \x01 and ü";
+  moved.cluster.lease_s = 33.25;
+  Config back = read_config(write("elsewhere/b.toml", print_config(moved)), {});
+  for (const Key& key : config_keys())
+    EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(moved))) << key.full();
+  EXPECT_EQ(back.origin.size(), config_keys().size());
+}
+
+TEST_F(ReadConfig, DefaultsPrintedReadBackTheSame) {
+  Config defaults = read_config(write("a.toml", ""), {});
+  Config back = read_config(write("elsewhere/b.toml", print_config(defaults)), {});
+  for (const Key& key : config_keys())
+    EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(defaults))) << key.full();
+}
+
+TEST(Schema, EveryKeyIsNamedOnceInAKnownSectionAndHasHelp) {
+  std::vector<std::string> names = config_key_names(), sections;
+  for (const auto& section : config_sections()) sections.push_back(section.name);
+  for (const Key& key : config_keys()) {
+    EXPECT_EQ(std::count(names.begin(), names.end(), key.full()), 1) << key.full();
+    EXPECT_EQ(std::count(sections.begin(), sections.end(), key.section), 1) << key.full();
+    EXPECT_GT(key.help.size(), 10u) << key.full();
+  }
+}
+
+TEST(Configs, ThePapersRecipeReads) {
+  const Config config = read_config(fs::path(GAGGLE_SOURCE_DIR) / "configs/paper/phatgoose.toml", {});
+  EXPECT_EQ(config.train.steps, 1000);
+  EXPECT_EQ(config.train.batch_size, 1024);
+  EXPECT_EQ(config.lora.rank, 16);
+  EXPECT_EQ(config.lora.alpha, 1);
+  EXPECT_EQ(config.train.keep, "best");
+  read_config(fs::path(GAGGLE_SOURCE_DIR) / "configs/base.toml", {});
+}
+
+}  // namespace
+}  // namespace gaggle
