@@ -83,7 +83,7 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
                       [&](const fs::path& theirs) { return read_sums(stage.folder()) == read_sums(theirs); });
 }
 
-std::vector<Expert> Registry::load_collection(const std::string& name) const {
+std::vector<std::string> Registry::pins(const std::string& name) const {
   const Pin pin = parse_pin(name, "collection");
   const fs::path parent = without_links(folder_, folder_ / "collections" / pin.name);
   const auto version = pin.version.empty() ? current_version(parent) : std::optional(pin.version);
@@ -93,8 +93,14 @@ std::vector<Expert> Registry::load_collection(const std::string& name) const {
         "{}: no collection {}{}", folder_.string(), pin.text(),
         near.empty() ? " (gaggle registry collect makes one)" : fmt::format(" (did you mean {}?)", near));
   }
+  std::vector<std::string> texts;
+  for (const PinnedExpert& pinned : read_pins(parent / *version)) texts.push_back(pinned.pin.text());
+  return texts;
+}
+
+std::vector<Expert> Registry::load_collection(const std::string& name) const {
   std::vector<Expert> experts;
-  for (const PinnedExpert& pinned : read_pins(parent / *version)) experts.push_back(load(pinned.pin.text()));
+  for (const std::string& pin : pins(name)) experts.push_back(load(pin));
   return experts;
 }
 

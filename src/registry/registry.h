@@ -92,7 +92,8 @@ class Registry {
   // version, the one that is there if it pins the same.
   std::string collect(const std::string& name, const std::vector<std::string>& experts);
   std::vector<Expert> load_collection(
-      const std::string& name) const;  // name or name@version, in the pinned order
+      const std::string& name) const;                            // name or name@version, in the pinned order
+  std::vector<std::string> pins(const std::string& name) const;  // its experts as name@version
   std::vector<std::string> collections() const;
 
   // Reads everything: sums, CURRENT, tensors against their config, pins. Returns the complaints, empty when

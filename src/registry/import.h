@@ -1,0 +1,29 @@
+// PEFT folders in and out of a registry.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/checkpoint.h"
+#include "registry/registry.h"
+
+namespace gaggle {
+
+// The shapes of the base that imported experts are held against.
+struct BaseShapes {
+  BaseFingerprint fingerprint;  // content "": no weights were read
+  std::vector<WeightInfo> weights;
+};
+BaseShapes base_shapes(const ModelCheckpoint& model);
+
+// A PEFT LoRA folder as it would be committed: config and tensors as they are, with the gates of a folder that
+// gaggle exported. Throws UserError that says why it cannot be one of our experts; writes nothing.
+NewExpert read_import(const std::filesystem::path& folder, const std::string& name,
+                      const std::optional<BaseShapes>& base);
+
+// A copy of a version as a folder that loads in PEFT. Throws UserError if `to` is there already.
+void export_expert(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+
+}  // namespace gaggle
