@@ -1,0 +1,147 @@
+// Leases: one holder at a time, whatever the file system says too late or not at all.
+#include "coordinator/lease.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "coordinator/lease_file.h"
+
+namespace gaggle {
+namespace {
+
+struct LeaseTest : testing::Test {
+  fs::path folder = fs::temp_directory_path() / ("gaggle_lease_" + std::to_string(::getpid()));
+  void SetUp() override { fs::remove_all(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+};
+
+// Replies that come too late or get lost.
+struct BadFiles : LeaseFiles {
+  bool stale_list = false, stale_read = false, lose_reply = false, throw_after = false;
+  std::map<std::string, std::string> old;
+  bool create_exclusive(const fs::path& path, const std::string& content) override {
+    const bool made = LeaseFiles::create_exclusive(path, content);
+    if (made && throw_after) throw SystemError("no answer");
+    return made && !lose_reply;
+  }
+  std::optional<std::string> read(const fs::path& path) override {
+    auto content = LeaseFiles::read(path);
+    if (!stale_read || !content) return content;
+    return old.emplace(path.string(), *content).first->second;  // what the first read said, for ever
+  }
+  std::vector<std::string> list(const fs::path& where) override {
+    return stale_list ? std::vector<std::string>{} : LeaseFiles::list(where);
+  }
+};
+
+TEST_F(LeaseTest, OneHolderAndGenerationsRise) {
+  LeaseTable a(folder, "a", 60), b(folder, "b", 60);
+  auto first = a.try_take("k");
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->generation(), 1);
+  EXPECT_FALSE(b.try_take("k"));
+  EXPECT_NE(b.holder("k")->find("a on "), std::string::npos);
+  EXPECT_TRUE(b.seen_alive("k"));
+  first->release();
+  EXPECT_FALSE(b.holder("k"));
+  auto second = b.try_take("k");
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->generation(), 2);
+  EXPECT_FALSE(second->lost_predecessor());
+  EXPECT_FALSE(first->still_mine());
+}
+
+TEST_F(LeaseTest, LostRepliesAreRecognised) {
+  for (bool with_error : {false, true}) {
+    auto files = std::make_shared<BadFiles>();
+    files->lose_reply = true;
+    files->throw_after = with_error;
+    LeaseTable a(folder, "a", 60, files);
+    auto lease = a.try_take(with_error ? "k1" : "k2");
+    ASSERT_TRUE(lease);
+    EXPECT_TRUE(lease->still_mine());
+  }
+}
+
+// A reader whose reads never change takes the lease of a live holder for dead: the holder must notice, and no
+// two may hold one generation.
+TEST_F(LeaseTest, StaleReaderTakesOverAndTheHolderKnows) {
+  auto files = std::make_shared<BadFiles>();
+  files->stale_read = true;
+  LeaseTable a(folder, "a", 0.4), b(folder, "b", 0.4, files);
+  auto first = a.try_take("k");
+  EXPECT_FALSE(b.try_take("k"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  auto second = b.try_take("k");
+  ASSERT_TRUE(second);
+  EXPECT_TRUE(second->lost_predecessor());
+  EXPECT_FALSE(first->still_mine());
+  EXPECT_TRUE(second->still_mine());
+}
+
+TEST_F(LeaseTest, StaleListingFindsTheHolderByName) {
+  auto files = std::make_shared<BadFiles>();
+  LeaseTable a(folder, "a", 60), b(folder, "b", 60, files);
+  auto first = a.try_take("k");
+  files->stale_list = true;
+  EXPECT_FALSE(b.try_take("k"));
+}
+
+TEST_F(LeaseTest, AManyWayRaceHasOneWinner) {
+  std::vector<std::unique_ptr<Lease>> won(8);
+  std::vector<std::thread> threads;
+  for (size_t i = 0; i < won.size(); ++i)
+    threads.emplace_back([&, i] { won[i] = LeaseTable(folder, "w" + std::to_string(i), 60).try_take("k"); });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(std::count_if(won.begin(), won.end(), [](const auto& lease) { return lease != nullptr; }), 1);
+}
+
+TEST_F(LeaseTest, DeadProcessOfThisHostIsSeenAtOnce) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    LeaseTable table(folder, "child", 60);
+    const auto lease = table.try_take("k");
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  LeaseTable table(folder, "parent", 60);
+  const auto lease = table.try_take("k");
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(lease->generation(), 2);
+  EXPECT_EQ(lease->lost_predecessor()->worker, "child");
+}
+
+// A holder of another host: only its counter can tell.
+TEST_F(LeaseTest, StandingCounterExpiresAMovingOneDoesNot) {
+  LeaseRecord record = own_record();
+  record.process.kernel = "another host";
+  record.worker = "far";
+  fs::create_directories(folder / "work" / "leases");
+  const fs::path file = folder / "work" / "leases" / "k.1";
+  LeaseFiles files;
+  files.create_exclusive(file, lease_bytes(record));
+  LeaseTable table(folder, "near", 0.3);
+  const double start = monotonic_seconds();
+  uint64_t counter = 0;
+  while (monotonic_seconds() - start < 0.6) {
+    EXPECT_FALSE(table.try_take("k"));
+    files.write_at_start(file, first_line(++counter, false));
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_FALSE(table.try_take("k"));
+  EXPECT_TRUE(table.seen_alive("k"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  EXPECT_TRUE(table.try_take("k"));
+}
+
+}  // namespace
+}  // namespace gaggle

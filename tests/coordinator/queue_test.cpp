@@ -1,0 +1,168 @@
+// The work queue: every item done once, failures retried once, the dead replaced; the plan and the journals.
+#include "coordinator/queue.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <mutex>
+#include <queue>
+#include <thread>
+
+#include "base/file.h"
+#include "coordinator/journal.h"
+
+namespace gaggle {
+namespace {
+
+struct QueueTest : testing::Test {
+  fs::path folder = fs::temp_directory_path() / ("gaggle_queue_" + std::to_string(::getpid()));
+  void SetUp() override {
+    fs::remove_all(folder);
+    fs::create_directories(folder / "done");
+  }
+  void TearDown() override { fs::remove_all(folder); }
+
+  QueueOptions options(const std::string& worker) {
+    QueueOptions options;
+    options.folder = folder;
+    options.worker = worker;
+    options.lease_s = 5;
+    options.done = [this](const WorkItem& item) { return fs::exists(folder / "done" / item.key); };
+    return options;
+  }
+  void commit(const WorkItem& item) { std::ofstream(folder / "done" / item.key) << "x"; }
+};
+
+std::vector<WorkItem> made_items(int count) {
+  std::vector<WorkItem> items;
+  for (int i = 0; i < count; ++i)
+    items.push_back({"key" + std::to_string(i), "item" + std::to_string(i), double(i)});
+  return items;
+}
+
+TEST_F(QueueTest, FourWorkersDoEveryItemOnce) {
+  std::mutex mutex;
+  std::map<std::string, int> times;
+  std::vector<std::thread> workers;
+  for (int w = 0; w < 4; ++w)
+    workers.emplace_back([&, w] {
+      WorkQueue queue(options("w" + std::to_string(w)), made_items(40));
+      while (auto taken = queue.next()) {
+        {
+          const std::lock_guard lock(mutex);
+          ++times[taken->item.key];
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        commit(taken->item);
+        queue.finish(std::move(*taken));
+      }
+    });
+  for (auto& worker : workers) worker.join();
+  EXPECT_EQ(times.size(), 40u);
+  for (const auto& [key, count] : times) EXPECT_EQ(count, 1) << key;
+  EXPECT_TRUE(WorkQueue(options("last"), made_items(40)).all_done());
+  EXPECT_TRUE(fs::is_empty(folder / "work" / "items"));
+}
+
+TEST_F(QueueTest, LongestFirstAndHeldItemsAreNamed) {
+  WorkQueue a(options("a"), made_items(3)), b(options("b"), made_items(3));
+  auto longest = a.next();
+  EXPECT_EQ(longest->item.name, "item2");
+  auto next = b.next();
+  EXPECT_EQ(next->item.name, "item1");
+  commit(next->item);
+  b.finish(std::move(*next));
+  auto last = b.next();
+  commit(last->item);
+  b.finish(std::move(*last));
+  EXPECT_FALSE(b.next());  // at once: the holder is a live process of this host
+  const auto held = b.held_by_others();
+  ASSERT_EQ(held.size(), 1u);
+  EXPECT_NE(held[0].note.find("a on "), std::string::npos);
+}
+
+TEST_F(QueueTest, FailsOnceIsRetriedTwiceIsSetAsideUntilRetry) {
+  WorkQueue queue(options("a"), made_items(1));
+  EXPECT_FALSE(queue.fail(*queue.next(), "disk full"));
+  EXPECT_TRUE(queue.fail(*queue.next(), "disk full again"));
+  EXPECT_FALSE(queue.next());
+  ASSERT_EQ(queue.set_aside().size(), 1u);
+  EXPECT_EQ(queue.set_aside()[0].note, "disk full again");
+  EXPECT_FALSE(WorkQueue(options("b"), made_items(1)).next());
+  QueueOptions retry = options("c");
+  retry.retry = true;
+  WorkQueue again(retry, made_items(1));
+  EXPECT_FALSE(again.fail(*again.next(), "once more"));
+  EXPECT_TRUE(again.fail(*again.next(), "loss is not finite", true));
+}
+
+TEST_F(QueueTest, KilledWorkersItemIsTakenWithItsCheckpoints) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    WorkQueue queue(options("child"), made_items(1));
+    const auto taken = queue.next();
+    std::ofstream(taken->folder / "checkpoint") << "1";
+    ::kill(::getpid(), SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  WorkQueue queue(options("parent"), made_items(1));
+  auto taken = queue.next();
+  ASSERT_TRUE(taken);
+  ASSERT_EQ(taken->earlier.size(), 1u);
+  EXPECT_TRUE(fs::exists(taken->earlier[0] / "checkpoint"));
+  queue.give_back(std::move(*taken));
+  auto again = queue.next();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->generation, 3);
+}
+
+// Thousands of workers on the plan alone: the makespan against the lower bound of the tail.
+TEST(Plan, LongestFirstIsNearTheBound) {
+  std::vector<WorkItem> items;
+  double total = 0, longest = 0;
+  for (int i = 0; i < 8000; ++i) {
+    const double cost = 1 + 30 * std::pow(std::fmod(i * 0.6180339887, 1.0), 4);
+    items.push_back({"k" + std::to_string(i), "", cost});
+    total += cost;
+    longest = std::max(longest, cost);
+  }
+  const Plan plan(items);
+  std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
+  const int workers = 2000;
+  for (int w = 0; w < workers; ++w) free_at.push(0);
+  double end = 0;
+  for (const std::string& key : plan.candidates()) {
+    const double done = free_at.top() + plan.at(key).item.cost;
+    free_at.pop();
+    free_at.push(done);
+    end = std::max(end, done);
+  }
+  EXPECT_LE(end, 1.15 * std::max(longest, total / workers));
+}
+
+TEST_F(QueueTest, JournalsOfThisJobOnly) {
+  { Journal other(folder, "w1", "old", 0); }
+  Journal a(folder, "w0", "job", 0);
+  a.event("committed", "tomi", "key", "v0001");
+  Progress progress;
+  progress.item = "tomi";
+  progress.step = 7;
+  progress.loss = std::nan("");
+  a.progress(progress);
+  std::ofstream(folder / "work" / "journal" / "w0.jsonl", std::ios::app) << R"({"kind":"progr)";
+  JournalReader reader(folder, "job");
+  reader.poll();
+  ASSERT_EQ(reader.workers().size(), 1u);
+  EXPECT_EQ(reader.workers()[0].progress.step, 7);
+  EXPECT_TRUE(std::isnan(reader.workers()[0].progress.loss));
+  ASSERT_EQ(reader.events("committed").size(), 1u);
+  reader.poll();
+  EXPECT_EQ(reader.events("committed").size(), 1u);
+}
+
+}  // namespace
+}  // namespace gaggle

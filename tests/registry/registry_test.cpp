@@ -1,0 +1,139 @@
+// What a registry promises: round trips, versions, names, links, another base, collections, verify.
+#include "registry/registry.h"
+
+#include <cstdlib>
+#include <fstream>
+
+#include "base/error.h"
+#include "made.h"
+#include "registry/import.h"
+
+namespace gaggle {
+namespace {
+
+Registry open_new(const fs::path& folder) {
+  return Registry::open(folder, made::base, true);
+}
+
+TEST(Registry, CommitLoadsBack) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 0.5f)), "v0001");
+  const Expert expert = registry.load("tomi");
+  ASSERT_EQ(expert.sites.size(), 1u);
+  EXPECT_EQ(expert.sites[0].site, made::site);
+  EXPECT_EQ(expert.sites[0].a, std::vector<float>(8, 0.5f));
+  EXPECT_EQ(expert.sites[0].gate, std::vector<float>(4, 0.5f));
+  EXPECT_EQ(expert.sites[0].scale, 0.5);
+  EXPECT_EQ(expert.key, "k1");
+  EXPECT_TRUE(expert.gated());
+  EXPECT_TRUE(registry.verify().empty());
+  const std::string check = "cd " + expert.folder.string() + " && sha256sum --quiet -c SHA256SUMS";
+  EXPECT_EQ(std::system(check.c_str()), 0);
+}
+
+TEST(Registry, SameKeyIsCommittedOnceAnotherKeyIsANewVersion) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 1)), "v0001");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 1)), "v0001");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "k2", 2)), "v0002");
+  EXPECT_EQ(registry.find("tomi")->version, "v0002");
+  EXPECT_EQ(registry.find_key("tomi", "k1")->version, "v0001");
+  EXPECT_EQ(registry.load("tomi@v0001").sites[0].a[0], 1);
+  registry.make_current("tomi", "v0001");
+  EXPECT_EQ(registry.find("tomi")->version, "v0001");
+  EXPECT_TRUE(fs::is_empty(folder.path / "r" / ".staging"));
+}
+
+TEST(Registry, GatesHardLinkTheLora) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  registry.commit(made::expert("tomi", "k1", 1, false));
+  EXPECT_FALSE(registry.load("tomi").gated());
+  EXPECT_EQ(registry.commit_gates("tomi", made::gates(3), "{}", "k2"), "v0002");
+  EXPECT_TRUE(registry.load("tomi").gated());
+  EXPECT_EQ(fs::hard_link_count(registry.folder_of("tomi") / "adapter_model.safetensors"), 2u);
+  EXPECT_TRUE(registry.verify().empty());
+}
+
+TEST(Registry, AnotherBaseIsRefused) {
+  made::Folder folder;
+  open_new(folder.path / "r");
+  BaseFingerprint other = made::base;
+  other.shapes = "others";
+  EXPECT_THROW(Registry::open(folder.path / "r", other, false), UserError);
+  other = made::base;
+  other.content = "tuned";
+  EXPECT_THROW(Registry::open(folder.path / "r", other, true), UserError);
+  EXPECT_NO_THROW(Registry::open(folder.path / "r", other, true, true));
+  EXPECT_NO_THROW(Registry::open(folder.path / "r", other, false));
+  EXPECT_THROW(Registry::open(folder.path / "none", std::nullopt, true), UserError);
+}
+
+TEST(Registry, NamesAndLinksAreRefused) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  for (const char* name : {"..", "a/b", ".hidden", "", "a@v0001"})
+    EXPECT_THROW(registry.commit(made::expert(name, "k", 1)), UserError) << name;
+  registry.commit(made::expert("real", "k", 1));
+  fs::create_directory_symlink(folder.path / "r" / "experts" / "real", folder.path / "r" / "experts" / "link");
+  EXPECT_THROW(registry.load("link"), UserError);
+  EXPECT_THROW(registry.commit(made::expert("link", "k", 1)), UserError);
+  EXPECT_EQ(registry.list().size(), 1u);
+  EXPECT_FALSE(registry.verify().empty());
+}
+
+TEST(Registry, VerifyFindsOneFlippedByte) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  registry.commit(made::expert("tomi", "k1", 1));
+  const fs::path file = registry.folder_of("tomi") / "adapter_model.safetensors";
+  std::string bytes = read_file(file);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  std::ofstream(file, std::ios::binary) << bytes;
+  const auto complaints = registry.verify();
+  ASSERT_EQ(complaints.size(), 1u);
+  EXPECT_NE(complaints[0].find("adapter_model.safetensors"), std::string::npos);
+}
+
+TEST(Registry, CollectionPinsVersions) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  registry.commit(made::expert("a", "k1", 1));
+  registry.commit(made::expert("b", "k2", 2, false));
+  EXPECT_EQ(registry.collect("demo", {}), "v0001");
+  EXPECT_EQ(registry.collect("demo", {}), "v0001");
+  registry.commit(made::expert("a", "k3", 3));
+  const auto experts = registry.load_collection("demo");
+  ASSERT_EQ(experts.size(), 2u);
+  EXPECT_EQ(experts[0].version, "v0001");
+  EXPECT_EQ(experts[0].sites[0].a[0], 1);
+  EXPECT_THROW(registry.remove("a"), UserError);
+  EXPECT_EQ(registry.collect("demo", {"a"}), "v0002");
+  EXPECT_EQ(registry.pins("demo"), std::vector<std::string>{"a@v0002"});
+  EXPECT_TRUE(registry.verify().empty());
+  registry.remove("demo");
+  registry.remove("a");
+  EXPECT_FALSE(registry.find("a"));
+}
+
+TEST(Registry, ImportsOnceAndExportsTheSameTensors) {
+  made::Folder folder;
+  made::write_peft_folder(folder.path / "peft", 4);
+  Registry registry = open_new(folder.path / "r");
+  EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
+  EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
+  EXPECT_EQ(registry.find("in")->origin, "imported");
+  EXPECT_FALSE(registry.find("in")->verified);
+  export_expert(registry, "in", folder.path / "out");
+  EXPECT_EQ(read_file(folder.path / "out" / "adapter_config.json"), made::config);
+  EXPECT_THROW(export_expert(registry, "in", folder.path / "out"), UserError);
+  const BaseShapes narrow{made::base, {{std::string(made::site) + ".weight", {4, 8}}}};
+  EXPECT_THROW(read_import(folder.path / "peft", "in", narrow), UserError);
+  const BaseShapes fits{made::base, {{std::string(made::site) + ".weight", {4, 4}}}};
+  EXPECT_NO_THROW(read_import(folder.path / "peft", "in", fits));
+}
+
+}  // namespace
+}  // namespace gaggle
