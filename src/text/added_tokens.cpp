@@ -114,8 +114,8 @@ std::vector<TextPart> AddedTokenFinder::split(std::string_view text,
     if (token->rstrip) end += space_at_start(text.substr(end));
     if (done < begin) parts.push_back({-1, done, begin});
     parts.push_back({token->id, begin, end});
-    done = end;
-    at = std::max(at, end);
+    done =
+        std::max(done, end);  // the search goes on at match_end: a token may begin in space that is swallowed
   }
   if (done < text.size()) parts.push_back({-1, done, text.size()});
   return parts;
