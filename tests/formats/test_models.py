@@ -1,0 +1,221 @@
+"""Base models as gaggle reads them, against transformers and the gguf package."""
+import numpy as np
+import pytest
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter, quants
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from make_models import KINDS, make_model
+
+CASES = [(kind, rope, tied) for kind in KINDS for rope, tied in [(None, False), ("llama3", True), ("linear", False)]]
+
+
+def weights(probe, model, tmp_path):
+    probe.run("weights", model, tmp_path / "out.safetensors")
+    return load_file(tmp_path / "out.safetensors")
+
+
+def assert_same(found, model):
+    expected = {name: value for name, value in model.state_dict().items()
+                if not (name == "lm_head.weight" and model.config.tie_word_embeddings)}
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value.float()), name
+
+
+@pytest.mark.parametrize("kind,rope,tied", CASES)
+def test_hugging_face_folder(probe, tmp_path, kind, rope, tied):
+    dtype = {None: "float32", "llama3": "bfloat16", "linear": "float16"}[rope]
+    model = make_model(tmp_path / "m", kind, rope=rope, tied=tied, dtype=dtype, shards=3 if tied else 1)
+    assert_same(weights(probe, tmp_path / "m", tmp_path), model)
+    spec, config = probe.json("spec", tmp_path / "m"), model.config
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    assert (spec["model_type"], spec["head_dim"], spec["kv_heads"]) == (kind, head_dim, config.num_key_value_heads)
+    assert (spec["tied_head"], spec["norm_eps"], spec["rope_theta"]) == (tied, config.rms_norm_eps, config.rope_theta)
+    assert (spec["qkv_bias"], spec["qk_norm"], spec["o_bias"]) == (kind == "qwen2", kind == "qwen3", False)
+    assert spec["rope_scaling"]["type"] == (rope or "")
+    if rope:
+        assert spec["rope_scaling"]["factor"] == config.rope_scaling["factor"]
+
+
+@pytest.mark.parametrize("overrides,expected", [
+    ({"kind": "llama", "attention_bias": True, "mlp_bias": True}, {"qkv_bias": True, "o_bias": True, "mlp_bias": True}),
+    ({"kind": "qwen3", "attention_bias": True}, {"qkv_bias": True, "o_bias": True, "qk_norm": True}),
+    ({"kind": "mistral", "sliding_window": 7}, {"sliding_window": 7}),
+    ({"kind": "mistral"}, {"sliding_window": 0}),
+    ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 0}, {"sliding_window": 9}),
+    ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 3}, {"sliding_window": 0}),
+])
+def test_settings(probe, tmp_path, overrides, expected):
+    model = make_model(tmp_path / "m", **overrides)
+    assert_same(weights(probe, tmp_path / "m", tmp_path), model)
+    spec = probe.json("spec", tmp_path / "m")
+    assert {key: spec[key] for key in expected} == expected
+
+
+def edited(folder, **keys):
+    import json
+    config = json.loads((folder / "config.json").read_text())
+    config.update(keys)
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("keys,words", [
+    ({"model_type": "gpt2"}, "gpt2"),
+    ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
+    ({"hidden_act": "gelu"}, "gelu"),
+    ({"quantization_config": {"bits": 4}}, "quantization_config"),
+    ({"num_hidden_layers": 4}, "model.layers.3."),
+    ({"num_hidden_layers": -4}, "num_hidden_layers"),
+    ({"hidden_size": 64}, "shape"),
+    ({"hidden_size": "64"}, "hidden_size"),
+])
+def test_refused_configs(probe, tmp_path, keys, words):
+    make_model(tmp_path / "m")
+    edited(tmp_path / "m", **keys)
+    done = probe.run("spec", tmp_path / "m", check=False)
+    assert done.returncode == 2 and words in done.stderr.decode() and str(tmp_path) in done.stderr.decode()
+
+
+def test_missing_files(probe, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "nowhere"))
+    for path in ["/no/such/folder", "no/such", "./x", str(tmp_path)]:
+        done = probe.run("spec", path, check=False)
+        assert done.returncode == 2 and path in done.stderr.decode()
+    make_model(tmp_path / "m", shards=3)
+    next((tmp_path / "m").glob("model-00002*")).unlink()
+    done = probe.run("spec", tmp_path / "m", check=False)
+    assert done.returncode == 2 and "model-00002" in done.stderr.decode()
+
+
+def test_hub_cache_follows_links(probe, tmp_path, monkeypatch):
+    make_model(tmp_path / "m", "qwen2")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    home = tmp_path / "cache" / "models--some--model"
+    (home / "blobs").mkdir(parents=True)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    snapshot = home / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    for file in (tmp_path / "m").iterdir():
+        file.rename(home / "blobs" / file.name.replace("model", "blob"))
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name.replace('model', 'blob')}")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    for revision in ["", "main", commit]:
+        spec = probe.json("spec", "some/model", revision)
+        assert (spec["commit"], spec["name"], spec["model_type"]) == (commit, "some/model", "qwen2")
+    done = probe.run("spec", "some/model", "v2", check=False)
+    assert done.returncode == 2 and "v2" in done.stderr.decode() and commit in done.stderr.decode()
+
+
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_gguf_types(probe, tmp_path, name):
+    """Bit for bit the gguf package's values, from its own quantisation where it has one and from random bytes."""
+    kind, random = GGMLQuantizationType[name], np.random.default_rng(TYPES.index(name))
+    block, size = quants.GGML_QUANT_SIZES[kind]
+    raw = random.integers(0, 256, (64, 512 // block * size), dtype=np.uint8)
+    halves = {"Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q4_1": [0, 2], "Q5_1": [0, 2],
+              "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
+    blocks = raw.reshape(-1, size)
+    for at in halves:  # scales: finite ones
+        blocks[:, at:at + 2] = random.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
+    if not halves:
+        raw = quants.quantize(random.normal(size=(64, 512)).astype(np.float32), kind).view(np.uint8).reshape(64, -1)
+    tensors = {"random": raw}
+    if name not in ("Q4_K", "Q5_K", "Q6_K"):
+        tensors["made"] = quants.quantize(random.normal(size=(8, 512)).astype(np.float32), kind)
+    writer = GGUFWriter(tmp_path / "m.gguf", "llama")
+    for key, value in tensors.items():
+        writer.add_tensor(key, value.view(np.uint8).reshape(len(value), -1), raw_dtype=kind)
+    writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
+    probe.run("gguf-tensors", tmp_path / "m.gguf", tmp_path / "out.safetensors")
+    found = load_file(tmp_path / "out.safetensors")
+    for key, value in tensors.items():
+        expected = quants.dequantize(value.view(np.uint8).reshape(len(value), -1), kind)
+        assert found[key].shape == expected.shape
+        np.testing.assert_array_equal(found[key].numpy(), expected)
+
+
+def permute(rows, heads):
+    """llama.cpp's converter: the two halves of a head become neighbouring pairs."""
+    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def write_gguf(path, model, rope_freqs=None):
+    config = model.config
+    arch = "llama" if config.model_type == "mistral" else config.model_type
+    writer = GGUFWriter(path, arch)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_theta)
+    if getattr(config, "head_dim", None):
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+    names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+             "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
+             "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
+             "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down",
+             "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+    for name, value in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        stem, ending = name.rsplit(".", 1)
+        layer = ""
+        if stem.startswith("model.layers."):
+            layer, stem = stem.removeprefix("model.layers.").split(".", 1)
+            layer = f"blk.{layer}."
+        value = value.float().numpy()
+        if arch == "llama" and stem.endswith("q_proj"):
+            value = permute(value, config.num_attention_heads)
+        if arch == "llama" and stem.endswith("k_proj"):
+            value = permute(value, config.num_key_value_heads)
+        writer.add_tensor(f"{layer}{names[stem]}.{ending}", value)
+    if rope_freqs is not None:
+        writer.add_tensor("rope_freqs.weight", rope_freqs)
+    writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
+
+
+@pytest.mark.parametrize("kind,tied,extra", [("llama", True, {}), ("llama", False, {"attention_bias": True}),
+                                             ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {})])
+def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra):
+    model = make_model(tmp_path / "m", kind, tied=tied, **extra)
+    write_gguf(tmp_path / "m.gguf", model)
+    assert_same(weights(probe, tmp_path / "m.gguf", tmp_path), model)
+    folder, file = probe.json("spec", tmp_path / "m"), probe.json("spec", tmp_path / "m.gguf")
+    for key in set(folder) - {"model_type", "name", "path", "norm_eps"}:
+        assert folder[key] == file[key], key
+    assert file["norm_eps"] == pytest.approx(folder["norm_eps"], rel=1e-6)
+
+
+def test_gguf_rope_freqs(probe, tmp_path):
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    model = make_model(tmp_path / "m", "llama", rope="llama3", head_dim=64)
+    plain = 1 / model.config.rope_theta ** (torch.arange(0, 64, 2).float() / 64)
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](model.config, "cpu")
+    write_gguf(tmp_path / "m.gguf", model, (plain / scaled).numpy())
+    scaling = probe.json("spec", tmp_path / "m.gguf")["rope_scaling"]
+    asked = model.config.rope_scaling
+    assert (scaling["type"], scaling["original_max_position"]) == ("llama3", 256)
+    for key in ["factor", "low_freq_factor", "high_freq_factor"]:
+        assert scaling[key] == pytest.approx(asked[key], rel=1e-4), key
+
+
+def test_smollm2_is_what_transformers_reads(probe, smollm2, tmp_path):
+    found = weights(probe, smollm2, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(smollm2.parent, gguf_file=smollm2.name, dtype=torch.float32)
+    expected = {k: v for k, v in model.state_dict().items() if k != "lm_head.weight"}
+    assert sorted(found) == sorted(expected)
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    spec = probe.json("spec", smollm2)
+    assert (spec["heads"], spec["kv_heads"], spec["head_dim"], spec["vocab"]) == (9, 3, 64, 49152)
+    assert spec["tied_head"] and spec["rope_theta"] == 100000.0
