@@ -48,12 +48,6 @@ std::string expand_home(const std::string& path) {
   return path.starts_with("~/") && home ? home + path.substr(1) : path;
 }
 
-// "org/name": what a hub calls a model, unless such a file is there.
-bool looks_like_hub_name(const std::string& text) {
-  return std::count(text.begin(), text.end(), '/') == 1 && text[0] != '/' && text[0] != '.' &&
-         text.back() != '/' && !text.ends_with(".gguf");
-}
-
 // Paths inside the working folder are kept relative to it: shorter to read, and the same whatever file named
 // them.
 std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
@@ -138,6 +132,11 @@ std::string got_text(const Key& key, const toml::node& node) {
 }
 
 }  // namespace
+
+bool looks_like_hub_name(const std::string& text) {
+  return std::count(text.begin(), text.end(), '/') == 1 && text[0] != '/' && text[0] != '.' &&
+         text.back() != '/' && !text.ends_with(".gguf");
+}
 
 std::string expected_text(const Key& key) {
   struct Expected {

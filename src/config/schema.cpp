@@ -97,7 +97,7 @@ std::vector<Key> training_keys() {
       {KEY(train, schedule), "", "after warm-up: constant, or linear decay to 0",
        one_of({"constant", "linear"})},
       {KEY(train, optimizer), "", "AdamW with betas 0.9 and 0.999, eps 1e-8", one_of({"adamw"})},
-      {KEY(train, weight_decay), "", "decoupled", at_least(0)},
+      {KEY(train, weight_decay), "", "AdamW's decay of the weights, apart from the gradient", at_least(0)},
       {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
       {KEY(train, tokens_per_microbatch), "tokens",
        "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},

@@ -51,6 +51,8 @@ const Key* find_key(const std::string& full);   // null: no such key
 std::string expected_text(const Key& key);
 // The field as a TOML value; "" where an optional number is not set.
 std::string toml_text(const Field& field);
+// "org/name": what a hub calls a model.
+bool looks_like_hub_name(const std::string& text);
 // A TOML basic string with its quotes.
 std::string toml_quoted(const std::string& text);
 

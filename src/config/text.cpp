@@ -26,7 +26,8 @@ struct PrintedField {
   const Key& key;
 
   std::string operator()(std::string* value) const {
-    const bool hub = key.path == PathKind::path_or_hub && !std::filesystem::exists(*value);
+    const bool hub =
+        key.path == PathKind::path_or_hub && looks_like_hub_name(*value) && !std::filesystem::exists(*value);
     return toml_quoted(key.path == PathKind::none || hub ? *value : absolute(*value));
   }
   std::string operator()(std::vector<std::string>* value) const {

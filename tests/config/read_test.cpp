@@ -31,7 +31,7 @@ class ReadConfig : public testing::Test {
     fs::remove_all(folder_);
   }
   static std::string write(const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(path).parent_path());
+    fs::create_directories(fs::absolute(path).parent_path());
     std::ofstream(path) << text;
     return path;
   }
