@@ -1,0 +1,98 @@
+#include "train/expert.h"
+
+#include <cmath>
+
+#include "adapter/gate.h"
+
+namespace gaggle {
+namespace {
+
+void keep_lora(Snapshot& extra, std::span<const LoraSite> sites, const at::Tensor& lora) {
+  const ParameterLayout layout = lora_layout(sites);
+  for (const ParameterInfo& tensor : layout.tensors())
+    extra.tensors["lora/" + tensor.name] = layout.view(lora, tensor);
+}
+
+at::Tensor kept_lora(const Snapshot& from, std::span<const LoraSite> sites) {
+  const ParameterLayout layout = lora_layout(sites);
+  at::Tensor lora = at::empty({layout.size()}, at::kFloat);
+  for (const ParameterInfo& tensor : layout.tensors())
+    layout.view(lora, tensor).copy_(from.tensors.at("lora/" + tensor.name));
+  return lora;
+}
+
+// Every rank of the group goes on from the snapshot that its first rank sees.
+std::optional<Snapshot> agreed_snapshot(const std::vector<std::filesystem::path>& folders,
+                                        const std::string& key, Communicator& group) {
+  std::optional<Snapshot> snapshot = newest_snapshot(folders, key);
+  if (group.size() == 1) return snapshot;
+  int64_t place[2] = {snapshot ? snapshot->phase : -1, snapshot ? snapshot->step : -1};
+  const int64_t mine[2] = {place[0], place[1]};
+  group.broadcast(std::as_writable_bytes(std::span(place)), 0);
+  if (place[0] != mine[0] || place[1] != mine[1])
+    system_error(
+        "rank {} of the group sees the checkpoint {}-{}, its first rank {}-{}: the folder is not shared, or a "
+        "listing came late",
+        group.rank(), mine[0], mine[1], place[0], place[1]);
+  return snapshot;
+}
+
+}  // namespace
+
+double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
+  const ParameterLayout layout = gate_layout(sites);
+  double sum = 0;
+  for (const ParameterInfo& tensor : layout.tensors())
+    sum += std::sqrt(squared_norm(layout.view(gate, tensor)));
+  return sum / static_cast<double>(layout.tensors().size());
+}
+
+ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
+                          const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders) {
+  const at::Device device = base.device();
+  const std::optional<Snapshot> from = agreed_snapshot(folders, recipe.key, group);
+  ExpertResult result;
+  const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {
+    const auto& rows = task.rows(Split::validation);
+    const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
+    if (rows.empty()) return nullptr;
+    return mean_loss(base, adapter, rows, phase.step.lanes, phase.step.tokens_per_microbatch, group);
+  };
+
+  at::Tensor lora =
+      recipe.start.defined() ? recipe.start : initial_lora(recipe.sites, recipe.seed, recipe.init_std);
+  Snapshot extra;
+  if (from && from->phase >= recipe.gate.phase) {
+    if (recipe.train_lora) lora = kept_lora(*from, recipe.sites);
+    extra.state["metrics"] = from->state.at("metrics");
+  } else {
+    LoraAdapter adapter(recipe.sites, {lora}, base.dtype(), device);
+    nlohmann::json metrics = nlohmann::json::object();
+    if (recipe.train_lora) {
+      const PhaseResult done =
+          run_phase(recipe.lora, base, adapter, task, group, hooks, from ? &*from : nullptr, {});
+      if (done.stopped) return {done.stopped, {}, {}, {}};
+      lora = adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
+      if (done.best_step) metrics["best_step"] = *done.best_step;
+    }
+    metrics["base_loss"] = validation(nullptr);
+    metrics["validation_loss"] = validation(&adapter);
+    extra.state["metrics"] = metrics;
+  }
+  result.lora = lora;
+  result.metrics = extra.state["metrics"];
+  if (recipe.gate.schedule.steps == 0) return result;
+
+  if (recipe.train_lora) keep_lora(extra, recipe.sites, lora);
+  GateAdapter gates(recipe.sites, lora, base.dtype(), device);
+  const bool resumed = from && from->phase == recipe.gate.phase;
+  const PhaseResult done =
+      run_phase(recipe.gate, base, gates, task, group, hooks, resumed ? &*from : nullptr, extra);
+  if (done.stopped) return {done.stopped, {}, {}, {}};
+  result.gate = gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
+  result.metrics["gated_loss"] = validation(&gates);
+  result.metrics["gate_norm"] = gate_norm(recipe.sites, result.gate);
+  return result;
+}
+
+}  // namespace gaggle

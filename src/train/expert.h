@@ -1,0 +1,23 @@
+// One expert from start to finish: LoRA, then gate, then its metrics; goes on from a checkpoint of its key.
+#pragma once
+
+#include "train/recipe.h"
+
+namespace gaggle {
+
+struct ExpertResult {
+  std::optional<Exit> stopped;  // then nothing else is set
+  at::Tensor lora;              // flat, in lora_layout's order, fp32 on the CPU
+  at::Tensor gate;              // flat, in gate_layout's order; undefined: no gates
+  nlohmann::json
+      metrics;  // validation_loss, base_loss, lora_loss, gate_norm, …: equal in every run of a recipe
+};
+
+// `folders`: where checkpoints of the item may lie. Collective over the group.
+ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
+                          const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders);
+
+// Mean over sites of |v|, the table's "gate |v|".
+double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate);
+
+}  // namespace gaggle

@@ -1,0 +1,50 @@
+// What an expert is made by: the config resolved for one task, its canonical JSON, and the key of its work
+// item.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "adapter/lora.h"
+#include "config/config.h"
+#include "data/tokens.h"
+#include "train/loop.h"
+
+namespace gaggle {
+
+struct Recipe {
+  std::vector<LoraSite> sites;
+  uint64_t seed = 0;
+  double init_std = 0.01;
+  at::Tensor start;        // given initial LoRA (lora.init_from, or the LoRA under new gates); undefined: drawn
+  bool train_lora = true;  // false: `start` is frozen and only its gates are trained
+  PhaseSettings lora, gate;  // gate.schedule.steps = 0: no gates
+  nlohmann::json json;       // every setting that changes the result, with the digests of base and data
+  std::string key;           // SHA-256 of json's canonical text
+};
+
+// What a run's recipes have in common.
+struct RecipeBase {
+  const Config& config;
+  const std::vector<Site>& sites;
+  std::string content_digest;  // of the base
+  at::ScalarType dtype;
+};
+
+// Throws UserError: no training rows, a learning rate that the scale does not explain, keep = best without
+// validation rows, unknown targets.
+Recipe expert_recipe(const RecipeBase& base, const TokenTask& task);
+// Gates for a LoRA that is there. `lora_digest` names its tensors in the key.
+Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
+                    const std::string& lora_digest);
+
+// Where two recipes differ, for people: "train.lr 0.005 → 0.001"; at most three differences, then their number.
+std::string recipe_difference(const nlohmann::json& before, const nlohmann::json& now);
+
+// Digest of named fp32 values (an imported LoRA's tensors).
+std::string values_digest(const ParameterLayout& layout, const at::Tensor& values);
+
+double epochs_of(const PhaseSettings& phase, const TokenTask& task);
+
+}  // namespace gaggle
