@@ -4,6 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "data/sampler.h"
 #include "data/tokens.h"
 #include "probe/probe.h"
 
@@ -36,6 +37,16 @@ int run_tasks(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+// order SEED TASK ROWS COUNT: which rows training takes first.
+int run_order(const std::vector<std::string>& arguments) {
+  RowSampler sampler(std::stoull(arguments.at(0)), arguments.at(1), std::stoll(arguments.at(2)));
+  nlohmann::json order = nlohmann::json::array();
+  for (int64_t i = 0; i < std::stoll(arguments.at(3)); ++i) order.push_back(sampler.row(i));
+  std::cout << order.dump() << "\n";
+  return 0;
+}
+
+const Register order("order", run_order);
 const Register prompt("prompt", run_prompt);
 const Register tasks("tasks", run_tasks);
 
