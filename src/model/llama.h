@@ -85,6 +85,5 @@ std::vector<Site> llama_sites(const ModelSpec& spec);
 // Names and shapes of all tensors a checkpoint of this spec must have, sorted by name; a tied head is not among
 // them.
 std::vector<WeightInfo> llama_weights(const ModelSpec& spec);
-std::string digest_of_shapes(const std::vector<WeightInfo>& weights);
 
 }  // namespace gaggle

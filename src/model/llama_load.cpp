@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "formats/checkpoint_digest.h"
 #include "model/llama.h"
 #include "model/memory.h"
 
@@ -167,13 +168,6 @@ std::vector<WeightInfo> llama_weights(const ModelSpec& spec) {
   return weights;
 }
 
-std::string digest_of_shapes(const std::vector<WeightInfo>& weights) {
-  Sha256 digest;
-  for (const WeightInfo& weight : weights)
-    digest.update(fmt::format("{}[{}]\n", weight.name, fmt::join(weight.shape, ",")));
-  return digest.hex();
-}
-
 LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device) {
   const c10::InferenceMode no_autograd;
   spec_ = checkpoint.spec();
@@ -186,7 +180,7 @@ LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   Loaded loaded = read_all(checkpoint, weights, dtype, device);
   weights_ = assemble(spec_, loaded.tensors);
   content_digest_ = std::move(loaded.digest);
-  shape_digest_ = digest_of_shapes(weights);
+  shape_digest_ = shapes_digest(weights);
   sites_ = llama_sites(spec_);
   for (const WeightInfo& weight : weights) {
     int64_t count = 1;
