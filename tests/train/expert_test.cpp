@@ -1,0 +1,199 @@
+// An expert's bits do not depend on the ranks that made it, nor on where it was interrupted.
+#include "train/expert.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <mutex>
+
+#include "fake_base.h"
+
+namespace gaggle {
+namespace {
+
+Config small_config() {
+  Config config;
+  config.lora.rank = 3;
+  config.lora.alpha = 3;
+  config.lora.init_std = 0.3;
+  config.train.steps = 7;
+  config.train.batch_size = 9;
+  config.train.lr = 0.02;
+  config.train.lanes = 8;
+  config.train.weight_decay = 0.1;
+  config.train.tokens_per_microbatch = 6;
+  config.train.validate_every = 2;
+  config.train.keep = "best";
+  config.gate.steps = 5;
+  return config;
+}
+
+Recipe small_recipe(const FakeBase& base, const TokenTask& task, const Config& config) {
+  return expert_recipe({config, base.sites(), base.content_digest(), at::kFloat}, task);
+}
+
+ExpertResult train_alone(const Config& config, const LoopHooks& hooks = {},
+                         const std::vector<std::filesystem::path>& folders = {}) {
+  FakeBase base;
+  const TokenTask task = fake_task();
+  const auto self = make_self();
+  return train_expert(base, task, small_recipe(base, task, config), *self, hooks, folders);
+}
+
+void expect_equal(const ExpertResult& a, const ExpertResult& b) {
+  EXPECT_TRUE(at::equal(a.lora, b.lora));
+  EXPECT_TRUE(at::equal(a.gate, b.gate));
+  EXPECT_EQ(a.metrics, b.metrics);
+}
+
+struct Folder {
+  std::filesystem::path path =
+      std::filesystem::temp_directory_path() /
+      ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+  Folder() { std::filesystem::remove_all(path), std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+TEST(Expert, LearnsAndItsGatesMove) {
+  const ExpertResult done = train_alone(small_config());
+  EXPECT_LT(done.metrics["validation_loss"].get<double>(), done.metrics["base_loss"].get<double>());
+  EXPECT_GT(done.metrics["gate_norm"].get<double>(), 0);
+}
+
+TEST(Expert, RanksMakeEqualBits) {
+  const ExpertResult alone = train_alone(small_config());
+  for (const int ranks : {2, 3, 4, 8}) {
+    std::mutex mutex;
+    run_as_threads(ranks, 60, [&](Communicator& group) {
+      std::unique_ptr<FakeBase> base;
+      {
+        const std::lock_guard lock(mutex);  // its weights come from the global generator
+        base = std::make_unique<FakeBase>();
+      }
+      const TokenTask task = fake_task();
+      const ExpertResult done =
+          train_expert(*base, task, small_recipe(*base, task, small_config()), group, {}, {});
+      const std::lock_guard lock(mutex);
+      expect_equal(done, alone);
+    });
+  }
+}
+
+TEST(Expert, MoreRanksThanLanesAreRefused) {
+  Config config = small_config();
+  config.train.lanes = 1;
+  std::mutex mutex;
+  EXPECT_THROW(run_as_threads(2, 60,
+                              [&](Communicator& group) {
+                                const std::lock_guard lock(mutex);
+                                FakeBase base;
+                                const TokenTask task = fake_task();
+                                train_expert(base, task, small_recipe(base, task, config), group, {}, {});
+                              }),
+               UserError);
+}
+
+TEST(Expert, StoppedAnywhereItGoesOnToTheSameBits) {
+  const ExpertResult whole = train_alone(small_config());
+  for (int stop_at = 1; stop_at < 12; ++stop_at) {
+    const Folder folder;
+    SnapshotWriter writer(folder.path, small_recipe(FakeBase(), fake_task(), small_config()).key, 1);
+    LoopHooks hooks;
+    hooks.snapshots = &writer;
+    int asked = 0;
+    hooks.stop = [&]() -> std::optional<Exit> {
+      return ++asked == stop_at ? std::optional(Exit::resumable) : std::nullopt;
+    };
+    const ExpertResult first = train_alone(small_config(), hooks, {folder.path});
+    // The last step of a phase finishes it: then the request comes too late to matter here.
+    if (!first.stopped) {
+      expect_equal(first, whole);
+      continue;
+    }
+    EXPECT_EQ(*first.stopped, Exit::resumable);
+    expect_equal(train_alone(small_config(), {}, {folder.path}), whole);
+  }
+}
+
+TEST(Expert, ACheckpointOfAnotherKeyIsNotResumed) {
+  const Folder folder;
+  SnapshotWriter writer(folder.path, "another key", 1);
+  LoopHooks hooks;
+  hooks.snapshots = &writer;
+  hooks.stop = []() -> std::optional<Exit> { return Exit::stopped; };
+  EXPECT_EQ(train_alone(small_config(), hooks).stopped, Exit::stopped);
+  expect_equal(train_alone(small_config(), {}, {folder.path}), train_alone(small_config()));
+}
+
+TEST(Expert, AnUnmarkedCheckpointDoesNotCount) {
+  const Folder folder;
+  SnapshotWriter writer(folder.path, "k", 2);
+  writer.write({0, 3, {{"a", 1}}, {{"t", at::ones({2})}}});
+  writer.write({0, 4, {{"a", 2}}, {{"t", at::zeros({2})}}});
+  writer.wait();
+  EXPECT_EQ(newest_snapshot({folder.path}, "k")->step, 4);
+  std::filesystem::remove(folder.path / "0-00000004" / "COMPLETE");
+  const auto newest = newest_snapshot({folder.path}, "k");
+  EXPECT_EQ(newest->step, 3);
+  EXPECT_TRUE(at::equal(newest->tensors.at("t"), at::ones({2})));
+}
+
+TEST(Expert, ANonFiniteLossSkipsTheUpdateAndFiveInARowEnd) {
+  FakeBase base;
+  const TokenTask task = fake_task();
+  const auto self = make_self();
+  const auto sites = lora_sites(base.sites(), {}, 2, 1);
+  LoraAdapter adapter(sites, {initial_lora(sites, 0, 0.1)}, at::kFloat, at::kCPU);
+  Trainer trainer(base, adapter, *self, {});
+  RowSampler sampler(0, task.name, static_cast<int64_t>(task.rows(Split::train).size()));
+  const auto batch = task_batch(sampler, task.rows(Split::train), 0, 4);
+  const at::Tensor before = adapter.values().clone();
+  for (int i = 0; i < 4; ++i) {
+    base.fail_after = 0;
+    trainer.step(batch, 0.1);
+  }
+  EXPECT_TRUE(at::equal(before, adapter.values()));
+  base.fail_after = 0;
+  EXPECT_THROW(trainer.step(batch, 0.1), NotFinite);
+}
+
+TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
+  const FakeBase base;
+  const TokenTask task = fake_task();
+  const Config config = small_config();
+  const std::string key = small_recipe(base, task, config).key;
+  Config other = config;
+  other.checkpoint.every = 1, other.run.dir = "elsewhere", other.report.tensorboard = false,
+  other.run.threads = 3;
+  EXPECT_EQ(small_recipe(base, task, other).key, key);
+  for (const auto& change : std::vector<std::function<void(Config&)>>{
+           [](Config& c) { c.train.lr = 0.021; }, [](Config& c) { c.run.seed = 1; },
+           [](Config& c) { c.train.lanes = 4; }, [](Config& c) { c.gate.steps = 6; },
+           [](Config& c) { c.lora.targets = {"up"}; }, [](Config& c) { c.lora.alpha = 2; }}) {
+    Config changed = config;
+    change(changed);
+    EXPECT_NE(small_recipe(base, task, changed).key, key);
+  }
+  other.train.lr = 0.001;
+  EXPECT_EQ(recipe_difference(small_recipe(base, task, config).json, small_recipe(base, task, other).json),
+            "train.lr 0.02 → 0.001");
+}
+
+TEST(Recipe, RefusesWhatItCannotExplain) {
+  const FakeBase base;
+  const TokenTask task = fake_task();
+  Config config = small_config();
+  config.train.lr.reset();
+  EXPECT_THROW(small_recipe(base, task, config), UserError);  // scale 1, and 5e-3 belongs to 1/16
+  config = small_config();
+  config.lora.targets = {"dwon"};
+  try {
+    small_recipe(base, task, config);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("down"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace gaggle

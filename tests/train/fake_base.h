@@ -1,0 +1,80 @@
+// A base of two sites, small enough to follow by hand: tokens → E → site 0 → tanh → site 1 → head.
+#pragma once
+
+#include <limits>
+
+#include "data/tokens.h"
+#include "model/base_model.h"
+
+namespace gaggle {
+
+class FakeBase : public BaseModel {
+ public:
+  FakeBase() {
+    at::manual_seed(3);
+    embedding_ = at::randn({vocab, 6});
+    first_ = at::randn({5, 6}) * 0.4;
+    second_ = at::randn({7, 5}) * 0.4;
+    head_ = at::randn({vocab, 7});
+    sites_ = {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}};
+    content_digest_ = "fake";
+  }
+  at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache*) override {
+    if (adapter) adapter->begin(rows);
+    x_ = embedding_.index_select(0, ids(rows.ids));
+    at::Tensor y = at::mm(x_, first_.t());
+    if (adapter) adapter->forward(sites_[0], x_, y);
+    z_ = y.tanh();
+    at::Tensor out = at::mm(z_, second_.t());
+    if (adapter) adapter->forward(sites_[1], z_, out);
+    return out;
+  }
+  at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) override {
+    return at::mm(hidden.index_select(0, at::tensor(at::IntArrayRef(rows.data(), rows.size()))), head_.t());
+  }
+  at::Tensor nll(const at::Tensor& hidden, const Rows& rows) override {
+    return -logits(hidden, rows.target_rows)
+                .log_softmax(1)
+                .gather(1, ids(rows.target_ids).unsqueeze(1))
+                .squeeze(1);
+  }
+  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter) override {
+    const at::Tensor out = forward(rows, &adapter, nullptr);
+    const at::Tensor loss = nll(out, rows);
+    const at::Tensor weights = at::tensor(at::ArrayRef<float>(rows.target_weights)).unsqueeze(1);
+    at::Tensor d = logits(out, rows.target_rows).softmax(1);
+    d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, -1));
+    const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(rows.target_rows)),
+                                                          at::mm(d.mul(weights), head_));
+    at::Tensor dz = at::mm(dout, second_);
+    adapter.backward(sites_[1], z_, dout, dz);
+    const at::Tensor dy = dz.mul(1 - z_.square());
+    at::Tensor dx = at::mm(dy, first_);
+    adapter.backward(sites_[0], x_, dy, dx);
+    return fail_after-- == 0 ? loss.fill_(std::numeric_limits<float>::quiet_NaN()) : loss;
+  }
+  static constexpr int64_t vocab = 11;
+  int64_t fail_after = -1;  // passes until one answers NaN
+
+ private:
+  static at::Tensor ids(const std::vector<int32_t>& values) {
+    return at::tensor(at::ArrayRef<int32_t>(values)).to(at::kLong);
+  }
+  at::Tensor embedding_, first_, second_, head_, x_, z_;
+};
+
+// 23 rows of 2 to 7 tokens.
+inline TokenTask fake_task() {
+  TokenTask task;
+  task.name = "fake";
+  task.digest = "rows";
+  for (int i = 0; i < 23; ++i) {
+    TokenRow row;
+    for (int j = 0; j <= i % 4; ++j) row.input.push_back((3 * i + j) % 11);
+    for (int j = 0; j <= i % 3; ++j) row.target.push_back((5 * i + 2 * j) % 11);
+    task.splits[i % 5 == 4 ? 1 : 0].push_back(row);
+  }
+  return task;
+}
+
+}  // namespace gaggle
