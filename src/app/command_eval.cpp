@@ -167,10 +167,10 @@ Exit merge(const EvalContext& context, const std::vector<Method>& methods, const
 }  // namespace
 
 Exit command_eval(const Config& config, const CommandOptions& options) {
-  Session session = start_session(config, options.dry_run);
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
   const Split split = split_named(config.eval.split);
   const Inputs inputs = load_inputs(config, paths, config.eval.limit_rows);
+  Session session = start_session(config, /*dry_run=*/true);  // nothing is written before all is checked
   const auto base = load_base(config, inputs, session.device);
   const auto experts = load_experts(config, *base);
   const RoutedCollection collection = routed_collection(experts, *base);
@@ -181,12 +181,17 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   const auto methods = read_methods(config, collection);
   const auto items = make_items(context, methods);
   const fs::path folder = session.run_dir / "eval";
-  if (session.identity.rank == 0) print_plan(context, session, methods, items, folder);
+  const bool first = session.identity.rank == 0;
+  if (first) print_plan(context, session, methods, items, folder);
   Exit code = Exit::done;
   if (!options.dry_run) {
-    require_writable(folder / "items", "run.dir");
+    if (first) require_writable(folder / "items", "run.dir");
+    session.world->barrier();
+    watch_for_stop(session.run_dir, config.run.max_minutes);
     code = Worker(context, session, items, folder, options.retry).run();
-    if (code == Exit::done && session.identity.rank == 0) code = merge(context, methods, items, folder);
+    if (code == Exit::stopped && first)
+      log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
+    if (code == Exit::done && first) code = merge(context, methods, items, folder);
   }
   end_session(session);
   return code;

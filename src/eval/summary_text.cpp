@@ -17,7 +17,7 @@ std::string cell(double value, int digits) {
 }
 
 std::string column_name(const std::string& task) {
-  return task.size() <= 16 ? task : task.substr(0, 15) + "…";
+  return task.size() <= 16 ? task : fmt::format("{:.15}…", task);
 }
 
 // One number per method and task of a group, then its mean over the tasks that have it.
