@@ -1,0 +1,138 @@
+// A hidden state depends on its own sequence alone: not on its neighbours in the batch, nor on whether the
+// tokens before it came from a key/value cache.
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "fake_checkpoint.h"
+#include "model/memory.h"
+
+namespace gaggle {
+namespace {
+
+Rows rows_of(const std::vector<std::vector<int32_t>>& sequences, int32_t position = 0) {
+  Rows rows;
+  rows.starts.push_back(0);
+  for (const auto& sequence : sequences) {
+    for (size_t i = 0; i < sequence.size(); ++i) {
+      rows.ids.push_back(sequence[i]);
+      rows.positions.push_back(position + static_cast<int32_t>(i));
+    }
+    rows.starts.push_back(rows.count());
+  }
+  return rows;
+}
+
+std::vector<int32_t> tokens(int n, int seed) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < n; ++i)
+    ids.push_back(
+        static_cast<int32_t>(random_bits(static_cast<uint64_t>(seed), static_cast<uint64_t>(i)) % 100));
+  return ids;
+}
+
+double apart(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
+}
+
+struct Case {
+  int64_t window;
+  bool qk_norm;
+};
+
+class Base : public testing::TestWithParam<Case> {
+ protected:
+  FakeCheckpoint checkpoint{GetParam().window, GetParam().qk_norm};
+  LlamaModel base{checkpoint, at::kFloat, at::kCPU};
+};
+
+TEST_P(Base, RaggedBatchEqualsOneAtATime) {
+  std::vector<std::vector<int32_t>> sequences;
+  for (int n : {3, 70, 1, 12, 13, 11, 40}) sequences.push_back(tokens(n, n));
+  const Rows rows = rows_of(sequences);
+  const at::Tensor all = base.forward(rows, nullptr, nullptr);
+  for (size_t s = 0; s < sequences.size(); ++s) {
+    const at::Tensor one = base.forward(rows_of({sequences[s]}), nullptr, nullptr);
+    EXPECT_LT(apart(all.narrow(0, rows.starts[s], one.size(0)), one), 2e-5);
+  }
+}
+
+TEST_P(Base, ChoicesShareTheirPromptsCache) {
+  const auto prompt = tokens(17, 1), other = tokens(9, 2);
+  const std::vector<std::vector<int32_t>> choices = {tokens(4, 3), tokens(1, 4), tokens(6, 5)};
+  KeyValueCache cache;
+  base.forward(rows_of({other, prompt}), nullptr, &cache);
+  Rows rows = rows_of(choices, 17);
+  rows.past.resize(3);
+  for (auto& past : rows.past)
+    for (int64_t i = 0; i < 17; ++i) past.push_back(9 + i);
+  const at::Tensor shared = base.forward(rows, nullptr, &cache);
+  EXPECT_EQ(cache.length, 9 + 17 + 11);
+  for (size_t c = 0; c < choices.size(); ++c) {
+    auto whole = prompt;
+    whole.insert(whole.end(), choices[c].begin(), choices[c].end());
+    const at::Tensor alone = base.forward(rows_of({whole}), nullptr, nullptr);
+    const auto n = static_cast<int64_t>(choices[c].size());
+    EXPECT_LT(apart(shared.narrow(0, rows.starts[c], n), alone.narrow(0, 17, n)), 2e-5);
+  }
+}
+
+TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
+  std::vector<std::vector<int32_t>> sequences = {tokens(5, 1), tokens(8, 2)};
+  KeyValueCache cache;
+  Rows rows = rows_of(sequences);
+  base.forward(rows, nullptr, &cache);
+  std::vector<std::vector<int64_t>> past(2);
+  for (size_t s = 0; s < 2; ++s)
+    for (int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row) past[s].push_back(row);
+  for (int step = 0; step < 10; ++step) {
+    Rows next;
+    next.starts = {0, 1, 2};
+    next.past = past;
+    for (size_t s = 0; s < 2; ++s) {
+      const auto id = static_cast<int32_t>((step * 7 + static_cast<int>(s) * 31) % 100);
+      next.ids.push_back(id);
+      next.positions.push_back(static_cast<int32_t>(sequences[s].size()));
+      sequences[s].push_back(id);
+      past[s].push_back(cache.length + static_cast<int64_t>(s));
+    }
+    const at::Tensor hidden = base.forward(next, nullptr, &cache);
+    for (size_t s = 0; s < 2; ++s) {
+      const at::Tensor whole = base.forward(rows_of({sequences[s]}), nullptr, nullptr);
+      EXPECT_LT(apart(hidden[static_cast<int64_t>(s)], whole[whole.size(0) - 1]), 2e-5) << step;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, Base, testing::Values(Case{0, false}, Case{6, true}));
+
+TEST(Load, NamesMissingAndSurplusTensors) {
+  const auto message = [](const FakeCheckpoint& checkpoint) -> std::string {
+    try {
+      LlamaModel(checkpoint, at::kFloat, at::kCPU);
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  FakeCheckpoint missing, surplus;
+  missing.dropped = "model.layers.1.mlp.up_proj.weight";
+  surplus.added = "model.layers.2.mlp.up_proj.weight";
+  EXPECT_NE(message(missing).find(missing.dropped), std::string::npos);
+  EXPECT_NE(message(surplus).find(surplus.added), std::string::npos);
+}
+
+TEST(Load, RefusesWhatDoesNotFit) {
+  const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}},
+                                at::kFloat, at::kCPU);
+  EXPECT_EQ(need.embedding, 400000);
+  EXPECT_NO_THROW(refuse_if_too_large(need, 900000, at::kFloat, at::kCPU, "m"));
+  try {
+    refuse_if_too_large(need, 500000, at::kFloat, at::kCPU, "m");
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("model.dtype"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace gaggle
