@@ -27,6 +27,9 @@ PhaseSettings common_phase(const Config& config) {
   phase.seed = config.run.seed;
   phase.step.lanes =
       config.train.lanes > 0 ? config.train.lanes : default_lanes(config.cluster.ranks_per_expert);
+  if (config.cluster.ranks_per_expert > phase.step.lanes)
+    user_error("cluster.ranks_per_expert = {} ranks cannot share {} lanes: set train.lanes to {} or more",
+               config.cluster.ranks_per_expert, phase.step.lanes, config.cluster.ranks_per_expert);
   phase.step.tokens_per_microbatch = config.train.tokens_per_microbatch;
   phase.step.loss_average = config.train.loss_average;
   phase.step.clip = config.train.clip;

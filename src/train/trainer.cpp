@@ -30,10 +30,7 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       exchange_(group, adapter.layout(), settings_.lanes),
       sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes,
             adapter.layout().size(), adapter.values().device()) {
-  if (group.size() > settings_.lanes)
-    user_error(
-        "train.lanes: {} ranks share {} lanes; a rank needs at least one (set train.lanes to {} or more)",
-        group.size(), settings_.lanes, group.size());
+  GAGGLE_CHECK(group.size() <= settings_.lanes, "{} ranks for {} lanes", group.size(), settings_.lanes);
   m_ = at::zeros({exchange_.my_count()}, adapter.values().options());
   v_ = at::zeros_like(m_);
 }
