@@ -27,7 +27,8 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   const auto methods = read_methods(config, collection);
   const auto adapter = make_adapter(methods.at(0), collection, config.eval);
   Rows rows;
-  for (const auto& sequence : nlohmann::json::parse(std::cin).at("sequences"))
+  const auto request = nlohmann::json::parse(std::cin);
+  for (const auto& sequence : request.at("sequences"))
     append_sequence(rows, sequence.get<std::vector<int32_t>>(), 0);
   rows.segments = {{0, 0, rows.count()}};
   std::vector<int64_t> all(static_cast<size_t>(rows.count()));
