@@ -1,0 +1,138 @@
+// The vectorised fp32 and bf16 kernels against the plain fp64 formulas, for widths that leave a tail; and the
+// fp64 formulas' gradients against finite differences.
+#include <gtest/gtest.h>
+
+#include "kernel/attention.h"
+#include "kernel/cross_entropy.h"
+#include "kernel/norm.h"
+#include "kernel/rotary.h"
+#include "kernel/swiglu.h"
+
+namespace gaggle {
+namespace {
+
+double apart(const at::Tensor& ours, const at::Tensor& exact) {
+  return ((ours.to(at::kDouble) - exact.to(at::kDouble)).norm() / exact.to(at::kDouble).norm()).item<double>();
+}
+
+// Random values that bf16 holds exactly, so that types differ in arithmetic only.
+at::Tensor values(at::IntArrayRef shape) {
+  return at::randn(shape).to(at::kBFloat16).to(at::kDouble);
+}
+
+struct Kernels : testing::TestWithParam<std::tuple<at::ScalarType, int64_t>> {
+  at::ScalarType type = std::get<0>(GetParam());
+  int64_t d = std::get<1>(GetParam());
+  double limit = type == at::kFloat ? 2e-6 : 6e-3;
+  void SetUp() override { at::manual_seed(d); }
+};
+
+TEST_P(Kernels, Norm) {
+  const at::Tensor x = values({5, d}), delta = values({5, d}), w = values({d}), dy = values({5, d});
+  const at::Tensor xs = x.to(at::kFloat), ws = w.to(at::kFloat);
+  at::Tensor sum = at::empty_like(x), sums = at::empty_like(xs);
+  EXPECT_LT(apart(add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type),
+                  add_rms_norm(x, delta, sum, w, 1e-5, at::kDouble)),
+            limit);
+  EXPECT_LT(apart(sums, sum), 2e-6);
+  EXPECT_TRUE(
+      at::equal(rms_norm(sums, ws, 1e-5, type), add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type)));
+  at::Tensor dx = values({5, d}), dxs = dx.to(at::kFloat);
+  rms_norm_backward(x, dy, w, 1e-5, dx);
+  const at::Tensor copy = rms_norm_backward(xs, dy.to(type), ws, 1e-5, dxs);
+  EXPECT_LT(apart(dxs, dx), 2e-6);
+  EXPECT_EQ(copy.scalar_type(), type);
+  EXPECT_LT(apart(copy, dx), limit);
+  at::Tensor g = dy.clone(), gs = dy.to(type);
+  rms_norm_backward_(x, g, w, 1e-5);
+  rms_norm_backward_(x.to(type), gs, ws, 1e-5);
+  EXPECT_LT(apart(gs, g), limit);
+}
+
+TEST_P(Kernels, GatedActivation) {
+  at::Tensor gate = values({3, d}) * 3, up = values({3, d});
+  const at::Tensor dy = values({3, d});
+  at::Tensor gates = gate.to(type), ups = up.to(type);
+  gate = gates.to(at::kDouble);
+  EXPECT_LT(apart(swiglu(gates, ups), swiglu(gate, up)), limit);
+  swiglu_backward_(gates, ups, dy.to(type));
+  swiglu_backward_(gate, up, dy);
+  EXPECT_LT(apart(gates, gate), limit);
+  EXPECT_LT(apart(ups, up), limit);
+}
+
+TEST_P(Kernels, RotaryTurnsThereAndBack) {
+  const at::Tensor x = values({4, 3 * 2 * d});
+  const at::Tensor positions = at::tensor({0, 7, 3, 90}, at::kInt);
+  const std::vector<double> frequencies(static_cast<size_t>(d), 0.3);
+  at::Tensor exact = x.clone(), ours = x.to(type);
+  rotary_(exact, positions, rotary_table(frequencies, 91, at::kDouble, at::kCPU), false);
+  const RotaryTable table = rotary_table(frequencies, 91, type, at::kCPU);
+  rotary_(ours, positions, table, false);
+  EXPECT_LT(apart(ours, exact), limit);
+  rotary_(ours, positions, table, true);
+  EXPECT_LT(apart(ours, x), limit);
+}
+
+TEST_P(Kernels, CrossEntropy) {
+  const int64_t v = 3 * d + 2;
+  const std::vector<int64_t> starts = {0, 1, 4};  // the second row has three targets, two of them equal
+  const std::vector<int32_t> ids = {0, 1, static_cast<int32_t>(v - 1), 1};
+  const std::vector<float> weights = {0.5f, 1.0f, 2.0f, 0.25f};
+  std::vector<float> nll(4), exact_nll(4);
+  at::Tensor exact = (values({2, v}) * 4).to(type).to(at::kDouble), ours = exact.to(type);
+  cross_entropy_(ours, starts, ids, weights, nll);
+  cross_entropy_(exact, starts, ids, weights, exact_nll);
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(nll[i], exact_nll[i], 2e-5);
+  EXPECT_LT(apart(ours, exact), limit);
+  EXPECT_LT(exact.sum().abs().item<double>(), 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
+                         testing::Combine(testing::Values(at::kFloat, at::kBFloat16),
+                                          testing::Values(3, 16, 23, 576)));
+
+Rows ragged(const std::vector<int64_t>& lengths) {
+  Rows rows;
+  rows.starts.push_back(0);
+  for (int64_t n : lengths) {
+    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
+    rows.starts.push_back(rows.count());
+  }
+  return rows;
+}
+
+TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
+  at::manual_seed(1);
+  const HeadShape shape{4, 2, 6};
+  const Rows rows = ragged({3, 40, 1, 9});
+  const AttentionPlan plan = plan_attention(rows, 0, 5, shape, at::kCPU);
+  EXPECT_GT(plan.chunks.size(), 1u);
+  const int64_t t = rows.count();
+  at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12});
+  const at::Tensor dy = values({t, 24});
+  const AttentionGrad grad = attention_backward(q, k, v, dy, plan, shape);
+  for (auto [x, dx] : {std::pair(q, grad.q), std::pair(k, grad.k), std::pair(v, grad.v)}) {
+    const at::Tensor direction = at::randn_like(x);
+    const double h = 1e-5;
+    x.add_(direction, h);
+    const double above = (attention(q, k, v, plan, shape) * dy).sum().item<double>();
+    x.add_(direction, -2 * h);
+    const double below = (attention(q, k, v, plan, shape) * dy).sum().item<double>();
+    x.add_(direction, h);
+    const double expected = (dx * direction).sum().item<double>();
+    EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected)));
+  }
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const double limit = type == at::kFloat ? 1e-5 : 2e-2;
+    const at::Tensor qs = q.to(type), ks = k.to(type), vs = v.to(type);
+    EXPECT_LT(apart(attention(qs, ks, vs, plan, shape), attention(q, k, v, plan, shape)), limit);
+    const AttentionGrad ours = attention_backward(qs, ks, vs, dy.to(type), plan, shape);
+    EXPECT_LT(apart(ours.q, grad.q), limit);
+    EXPECT_LT(apart(ours.k, grad.k), limit);
+    EXPECT_LT(apart(ours.v, grad.v), limit);
+  }
+}
+
+}  // namespace
+}  // namespace gaggle
