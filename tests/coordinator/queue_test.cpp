@@ -148,7 +148,7 @@ TEST_F(QueueTest, JournalsOfThisJobOnly) {
   { Journal other(folder, "w1", "old", 0); }
   Journal a(folder, "w0", "job", 0);
   a.event("committed", "tomi", "key", "v0001");
-  Progress progress;
+  WorkerProgress progress;
   progress.item = "tomi";
   progress.step = 7;
   progress.loss = std::nan("");
