@@ -141,7 +141,7 @@ struct Worker {
         journal->progress({item.name, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr, rate,
                            r.seconds * static_cast<double>(r.steps - r.step)});
         std::vector<std::pair<std::string, double>> values = {
-            {"loss", r.loss}, {"grad_norm", r.grad_norm}, {"lr", r.lr}, {"tokens_per_s", rate}};
+            {"loss", r.loss}, {"grad_norm", r.grad_norm}, {"lr", r.lr}, {"seconds", r.seconds}, {"tokens_per_s", rate}};
         if (r.validation_loss) values.emplace_back("validation_loss", *r.validation_loss);
         metrics->write(r.phase, r.step, values);
         if (r.step == 1 || r.step == r.steps) metrics->flush();

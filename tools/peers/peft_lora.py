@@ -60,7 +60,7 @@ def resolved(gaggle, config, overrides):
 
 def time_gaggle(gaggle, arguments, config, overrides, folder):
     _, peak = run([gaggle, "experts", config, *overrides, f"--run.dir={folder}/runs",
-                   f"--registry.path={folder}/registry", "--run.seed=0"], stderr=subprocess.DEVNULL)
+                   f"--registry.path={folder}/registry", "--run.seed=0"])
     (metrics,) = pathlib.Path(folder, "runs").rglob("metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     seconds = [line["seconds"] for line in lines if line["phase"] == "lora" and "seconds" in line]
