@@ -4,11 +4,23 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 
 #include "base/clock.h"
 
 namespace gaggle {
 namespace {
+
+// mpirun gives its ranks a pseudo terminal even where its own output is a file: then its own output decides.
+bool is_terminal(std::FILE* out) {
+  if (::isatty(::fileno(out)) != 1) return false;
+  if (!std::getenv("PMIX_RANK") && !std::getenv("OMPI_COMM_WORLD_RANK")) return true;
+  std::error_code failed;
+  const auto launcher = std::filesystem::read_symlink("/proc/" + std::to_string(::getppid()) + "/fd/1", failed);
+  const std::string name = launcher.string();
+  return !failed && (name.starts_with("/dev/pts/") || name.starts_with("/dev/tty"));
+}
 
 size_t terminal_width(std::FILE* out) {
   winsize size{};
@@ -26,7 +38,7 @@ std::string cut(const std::string& line, size_t width) {
 }  // namespace
 
 LiveView::LiveView(std::FILE* out, double plain_every)
-    : out_(out), terminal_(::isatty(::fileno(out)) == 1), plain_every_(plain_every) {}
+    : out_(out), terminal_(is_terminal(out)), plain_every_(plain_every) {}
 
 LiveView::~LiveView() {
   std::fflush(out_);
