@@ -52,6 +52,7 @@ if(NOT GAGGLE_CUDA STREQUAL "OFF")
   endif()
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)  # the one that LibTorch loads: streams cross between us
     enable_language(CUDA)
     set(CMAKE_CUDA_STANDARD 20)
     set(CMAKE_CUDA_STANDARD_REQUIRED ON)
@@ -84,7 +85,7 @@ target_compile_options(gaggle_torch INTERFACE
 target_link_libraries(gaggle_torch INTERFACE ${TORCH_ROOT}/lib/libtorch_cpu.so ${TORCH_ROOT}/lib/libc10.so)
 target_compile_definitions(gaggle_torch INTERFACE GAGGLE_TORCH_VERSION="${torch_version}")
 if(GAGGLE_WITH_CUDA)
-  target_compile_definitions(gaggle_torch INTERFACE GAGGLE_WITH_CUDA)
-  target_link_libraries(gaggle_torch INTERFACE CUDA::cudart -Wl,--no-as-needed
+  # Linked only: no header or definition of CUDA reaches a .cpp file, so ccache serves both builds with one object.
+  target_link_libraries(gaggle_torch INTERFACE $<LINK_ONLY:CUDA::cudart> -Wl,--no-as-needed
     ${TORCH_ROOT}/lib/libtorch_cuda.so ${TORCH_ROOT}/lib/libc10_cuda.so -Wl,--as-needed)
 endif()

@@ -32,9 +32,10 @@ class TokenAdapter : public RoutedAdapter {
     if (routed_site.candidates.empty() || x.size(0) == 0) return;
     const Routed routed = route(x, routed_site, scoring_, k_);
     add_routed(x, y, routed_site, routed);
-    const auto sums =
-        at::bincount(routed.experts.flatten(), routed.weights.flatten().to(at::kDouble), experts_);
-    weight_ = weight_.defined() ? weight_ + sums : sums;
+    // Not bincount: with weights it has no deterministic form on CUDA.
+    if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
+    const auto weights = routed.weights.flatten().to(at::kDouble);
+    weight_ += at::zeros_like(weight_).index_add_(0, routed.experts.flatten(), weights);
   }
 
   std::vector<double> weight_by_expert() const override {

@@ -29,8 +29,8 @@ const CudaKernels* cuda_kernels(const at::Tensor& x) {
   return x.is_cuda() && plain(x) ? built : nullptr;
 }
 
-void* current_stream(const at::Tensor& x) {
-  return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(x.device()).native_handle();
-}
+LaunchStream::LaunchStream(const at::Tensor& x)
+    : device_(x.device()),
+      handle_(c10::impl::VirtualGuardImpl(at::kCUDA).getStream(x.device()).native_handle()) {}
 
 }  // namespace gaggle

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
 
 #include "kernel/simd.h"
 
@@ -13,8 +14,17 @@ struct CudaKernels;
 bool on_cpu(const at::Tensor& x);
 // The CUDA kernels for a contiguous fp32/bf16 CUDA tensor; nullptr: elsewhere, or built without CUDA.
 const CudaKernels* cuda_kernels(const at::Tensor& x);
-// The native handle of the current CUDA stream of x's device.
-void* current_stream(const at::Tensor& x);
+// The current CUDA stream of x's device as its native handle; while this lives, that device is the current one,
+// which a launch asks for: `kernel(…, LaunchStream(x))`.
+class LaunchStream {
+ public:
+  explicit LaunchStream(const at::Tensor& x);
+  operator void*() const { return handle_; }
+
+ private:
+  c10::DeviceGuard device_;
+  void* handle_;
+};
 
 // Raw elements; bf16 as bits.
 inline simd::Bf16* bf16_of(const at::Tensor& x) {

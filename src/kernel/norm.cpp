@@ -130,7 +130,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, a
   if (const CudaKernels* cuda = cuda_kernels(x)) {
     at::Tensor y = at::empty(x.sizes(), x.options().dtype(out));
     cuda->rms_norm(x.data_ptr(), is_bf16(x), nullptr, nullptr, float_of(weight), y.data_ptr(), is_bf16(y), rows,
-                   d, e, current_stream(x));
+                   d, e, LaunchStream(x));
     return y;
   }
   const at::Tensor v = x.to(weight.scalar_type());
@@ -156,7 +156,7 @@ at::Tensor add_rms_norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor
   if (const CudaKernels* cuda = cuda_kernels(x); cuda && delta.is_contiguous()) {
     at::Tensor y = at::empty(x.sizes(), x.options().dtype(out));
     cuda->rms_norm(x.data_ptr(), false, delta.data_ptr(), float_of(sum), float_of(weight), y.data_ptr(),
-                   is_bf16(y), rows, d, e, current_stream(x));
+                   is_bf16(y), rows, d, e, LaunchStream(x));
     return y;
   }
   at::add_out(sum, x, delta.to(x.scalar_type()));
@@ -182,7 +182,7 @@ at::Tensor rms_norm_backward(const at::Tensor& x, const at::Tensor& dy, const at
   if (const CudaKernels* cuda = cuda_kernels(x); cuda && dy.is_contiguous()) {
     at::Tensor copy = is_bf16(dy) ? at::empty_like(dy) : dx;
     cuda->rms_norm_backward(x.data_ptr(), false, dy.data_ptr(), is_bf16(dy), float_of(weight), dx.data_ptr(),
-                            is_bf16(dy) ? copy.data_ptr() : nullptr, true, rows, d, e, current_stream(x));
+                            is_bf16(dy) ? copy.data_ptr() : nullptr, true, rows, d, e, LaunchStream(x));
     return copy;
   }
   dx.add_(backward_plain(x, dy, weight, eps));
@@ -204,7 +204,7 @@ void rms_norm_backward_(const at::Tensor& x, at::Tensor& dy, const at::Tensor& w
   }
   if (const CudaKernels* cuda = cuda_kernels(x); cuda && dy.is_contiguous()) {
     cuda->rms_norm_backward(x.data_ptr(), is_bf16(x), dy.data_ptr(), is_bf16(dy), float_of(weight),
-                            dy.data_ptr(), nullptr, false, rows, d, e, current_stream(x));
+                            dy.data_ptr(), nullptr, false, rows, d, e, LaunchStream(x));
     return;
   }
   dy.copy_(backward_plain(x, dy, weight, eps));

@@ -82,7 +82,7 @@ void rotary_(at::Tensor& x, const at::Tensor& positions, const RotaryTable& tabl
   }
   if (const CudaKernels* cuda = cuda_kernels(x)) {
     cuda->rotary(x.data_ptr(), is_bf16(x), positions.data_ptr<int32_t>(), float_of(table.cos),
-                 float_of(table.sin), direction, rows, heads, half, current_stream(x));
+                 float_of(table.sin), direction, rows, heads, half, LaunchStream(x));
     return;
   }
   const at::Tensor c = table.cos.index_select(0, positions).unsqueeze(1);

@@ -83,7 +83,7 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
   }
   if (const CudaKernels* cuda = cuda_kernels(gate); cuda && up.is_contiguous()) {
     at::Tensor y = at::empty_like(gate);
-    cuda->swiglu(gate.data_ptr(), up.data_ptr(), y.data_ptr(), is_bf16(gate), n, current_stream(gate));
+    cuda->swiglu(gate.data_ptr(), up.data_ptr(), y.data_ptr(), is_bf16(gate), n, LaunchStream(gate));
     return y;
   }
   return (at::silu(wide(gate)) * wide(up)).to(gate.scalar_type());
@@ -104,8 +104,7 @@ void swiglu_backward_(at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
     return;
   }
   if (const CudaKernels* cuda = cuda_kernels(gate); cuda && up.is_contiguous() && dy.is_contiguous()) {
-    cuda->swiglu_backward(gate.data_ptr(), up.data_ptr(), dy.data_ptr(), is_bf16(gate), n,
-                          current_stream(gate));
+    cuda->swiglu_backward(gate.data_ptr(), up.data_ptr(), dy.data_ptr(), is_bf16(gate), n, LaunchStream(gate));
     return;
   }
   const at::Tensor g = wide(gate), u = wide(up), d = wide(dy), s = at::sigmoid(g);

@@ -104,7 +104,7 @@ at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& sta
     }
   }
   if (status == Status::failed) return {};  // ours: the caller rethrows
-  return finish_tree(all, lanes_);
+  return finish_tree(all, lanes_).to(pieces.front().sum.device());
 }
 
 Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_losses) {

@@ -7,13 +7,15 @@
 namespace gaggle {
 
 struct FakeCheckpoint final : ModelCheckpoint {
-  explicit FakeCheckpoint(int64_t window = 0, bool qk_norm = false) {
+  explicit FakeCheckpoint(int64_t window = 0, bool qk_norm = false, bool tied = false) {
     spec_.model_type = "llama";
     spec_.name = "fake";
     spec_.hidden = 48, spec_.intermediate = 80, spec_.layers = 2, spec_.vocab = 100;
     spec_.heads = 6, spec_.kv_heads = 2, spec_.head_dim = 8;
     spec_.sliding_window = window;
     spec_.qk_norm = qk_norm;
+    spec_.tied_head = tied;
+    spec_.qkv_bias = tied;
     path_ = "fake";
   }
   std::vector<WeightInfo> weights() const override {

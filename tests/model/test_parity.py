@@ -105,7 +105,8 @@ def test_every_gradient_equals_autograd(probe, tiny, tmp_path):
                                             reduction="none")
     (nll * torch.tensor(weights)).sum().backward()
     path = tmp_path / "matrices.safetensors"
-    save_file({name: module.matrix.detach().contiguous() for name, module in placed.items()}, path)
+    save_file({
+name: module.matrix.detach().contiguous() for name, module in placed.items()}, path)
     ours = model_pass(probe, tiny, "fp64", sequences=rows, matrices=str(path), target_rows=target_rows,
                       target_ids=target_ids, target_weights=weights)
     assert apart(ours["training_nll"], nll.detach()) < 1e-6
