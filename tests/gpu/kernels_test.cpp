@@ -1,0 +1,199 @@
+// Every kernel on the GPU, fp32 and bf16, against the plain fp64 formulas on the CPU (which tests/kernel holds
+// against finite differences); and twice the same bits.
+#include "gpu.h"
+#include "kernel/attention.h"
+#include "kernel/cross_entropy.h"
+#include "kernel/norm.h"
+#include "kernel/rotary.h"
+#include "kernel/routing.h"
+#include "kernel/segmented_lowrank.h"
+#include "kernel/swiglu.h"
+
+namespace gaggle {
+namespace {
+
+class Kernels : public Gpu, public testing::WithParamInterface<std::tuple<at::ScalarType, int64_t>> {
+ protected:
+  at::ScalarType type = std::get<0>(GetParam());
+  int64_t d = std::get<1>(GetParam());
+  double limit = type == at::kFloat ? 5e-6 : 8e-3;
+  at::Tensor there(const at::Tensor& x) const { return x.to(gpu, type); }
+  at::Tensor there32(const at::Tensor& x) const { return x.to(gpu, at::kFloat); }
+};
+
+TEST_P(Kernels, Norm) {
+  const at::Tensor x = values({5, d}), delta = values({5, d}), w = values({d}), dy = values({5, d});
+  const at::Tensor xs = there32(x), ws = there32(w);
+  at::Tensor sum = at::empty_like(x), sums = at::empty_like(xs);
+  const at::Tensor y = add_rms_norm(x, delta, sum, w, 1e-5, at::kDouble);
+  EXPECT_LT(apart(add_rms_norm(xs, there(delta), sums, ws, 1e-5, type), y), limit);
+  EXPECT_LT(apart(sums, sum), 2e-6);
+  EXPECT_TRUE(at::equal(rms_norm(sums, ws, 1e-5, type), rms_norm(sums, ws, 1e-5, type)));
+  EXPECT_LT(apart(rms_norm(there(x), ws, 1e-5, type), rms_norm(x, w, 1e-5, at::kDouble)), limit);
+  at::Tensor dx = values({5, d}), dxs = there32(dx);
+  rms_norm_backward(x, dy, w, 1e-5, dx);
+  const at::Tensor copy = rms_norm_backward(xs, there(dy), ws, 1e-5, dxs);
+  EXPECT_LT(apart(dxs, dx), 5e-6);
+  EXPECT_LT(apart(copy, dx), limit);
+  at::Tensor g = dy.clone(), gs = there(dy);
+  rms_norm_backward_(x, g, w, 1e-5);
+  rms_norm_backward_(there(x), gs, ws, 1e-5);
+  EXPECT_LT(apart(gs, g), limit);
+}
+
+TEST_P(Kernels, GatedActivation) {
+  at::Tensor gate = values({3, d}) * 3, up = values({3, d});
+  const at::Tensor dy = values({3, d});
+  at::Tensor gates = there(gate), ups = there(up);
+  gate = gates.to(at::kCPU, at::kDouble);
+  EXPECT_LT(apart(swiglu(gates, ups), swiglu(gate, up)), limit);
+  swiglu_backward_(gates, ups, there(dy));
+  swiglu_backward_(gate, up, dy);
+  EXPECT_LT(apart(gates, gate), limit);
+  EXPECT_LT(apart(ups, up), limit);
+}
+
+TEST_P(Kernels, RotaryTurnsThereAndBack) {
+  const at::Tensor x = values({4, 3 * 2 * d});
+  const at::Tensor positions = at::tensor({0, 7, 3, 90}, at::kInt);
+  const std::vector<double> frequencies(static_cast<size_t>(d), 0.3);
+  at::Tensor exact = x.clone(), ours = there(x);
+  rotary_(exact, positions, rotary_table(frequencies, 91, at::kDouble, at::kCPU), false);
+  const RotaryTable table = rotary_table(frequencies, 91, type, gpu);
+  rotary_(ours, positions.to(gpu), table, false);
+  EXPECT_LT(apart(ours, exact), limit);
+  rotary_(ours, positions.to(gpu), table, true);
+  EXPECT_LT(apart(ours, x), 2 * limit);
+}
+
+TEST_P(Kernels, CrossEntropy) {
+  const int64_t v = 3 * d + 2;
+  const std::vector<int64_t> starts = {0, 1, 4};  // the second row has three targets, two of them equal
+  const std::vector<int32_t> ids = {0, 1, static_cast<int32_t>(v - 1), 1};
+  const std::vector<float> weights = {0.5f, 1.0f, 2.0f, 0.25f};
+  std::vector<float> nll(4), exact_nll(4);
+  at::Tensor ours = there(values({2, v}) * 4), exact = ours.to(at::kCPU, at::kDouble);
+  cross_entropy_(ours, starts, ids, weights, nll);
+  cross_entropy_(exact, starts, ids, weights, exact_nll);
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(nll[i], exact_nll[i], 5e-5);
+  EXPECT_LT(apart(ours, exact), limit);
+}
+
+INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
+                         testing::Combine(testing::Values(at::kFloat, at::kBFloat16),
+                                          testing::Values(3, 16, 23, 576, 1500)));
+
+class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
+ protected:
+  at::ScalarType type = GetParam();
+  double limit = type == at::kFloat ? 2e-5 : 3e-2;
+  at::Tensor there(const at::Tensor& x) const { return x.defined() ? x.to(gpu, type) : x; }
+};
+
+Rows ragged(const std::vector<int64_t>& lengths) {
+  Rows rows;
+  rows.starts.push_back(0);
+  for (const int64_t n : lengths) {
+    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
+    rows.starts.push_back(rows.count());
+  }
+  return rows;
+}
+
+TEST_P(Types, AttentionAndItsGradient) {
+  const HeadShape shape{4, 2, 6};
+  const Rows rows = ragged({3, 40, 1, 9});
+  const AttentionPlan here = plan_attention(rows, 0, 5, shape, at::kCPU);
+  const AttentionPlan plan = plan_attention(rows, 0, 5, shape, gpu);
+  const int64_t t = rows.count();
+  const at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12}), dy = values({t, 24});
+  EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), attention(q, k, v, here, shape)),
+            limit);
+  const AttentionGrad exact = attention_backward(q, k, v, dy, here, shape);
+  const AttentionGrad ours = attention_backward(there(q), there(k), there(v), there(dy), plan, shape);
+  EXPECT_LT(apart(ours.q, exact.q), limit);
+  EXPECT_LT(apart(ours.k, exact.k), limit);
+  EXPECT_LT(apart(ours.v, exact.v), limit);
+}
+
+TEST_P(Types, AttentionBehindACache) {
+  const HeadShape shape{4, 2, 6};
+  Rows rows = ragged({2, 5});
+  rows.past = {{0, 1, 2, 3}, {4, 5, 6}};
+  const at::Tensor q = values({7, 24}), k = values({15, 12}), v = values({15, 12});
+  const at::Tensor exact = attention(q, k, v, plan_attention(rows, 7, 0, shape, at::kCPU), shape);
+  const AttentionPlan plan = plan_attention(rows, 7, 0, shape, gpu);
+  EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), exact), limit);
+}
+
+TEST_P(Types, SegmentedLowRank) {
+  const std::vector<Segment> segments = {{1, 0, 5}, {0, 5, 5}, {0, 5, 6}, {2, 6, 9}, {1, 9, 13}};
+  for (const bool gated : {false, true}) {
+    const at::Tensor x = values({13, 10}), dy = values({13, 6});
+    at::Tensor y = values({13, 6}), dx = values({13, 10});
+    at::Tensor ys = there(y), dxs = there(dx);
+    std::vector<LowRank> members, members_there;
+    std::vector<LowRankGrad> grads, grads_there;
+    for (const int64_t r : {1, 64, 7}) {
+      LowRank m{values({r, 10}), values({6, r}), 1.0 / static_cast<double>(r + 1), {}};
+      LowRank n{there(m.a), there(m.b), m.scale, {}};
+      if (gated) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat);
+      const auto zeros = [](const LowRank& like, at::TensorOptions on) {
+        LowRankGrad grad{at::zeros(like.a.sizes(), on), at::zeros(like.b.sizes(), on), {}};
+        if (like.gate.defined()) grad.gate = at::zeros(like.gate.sizes(), on);
+        return grad;
+      };
+      grads.push_back(zeros(m, at::kDouble));
+      grads_there.push_back(zeros(m, at::TensorOptions(gpu).dtype(at::kFloat)));
+      members.push_back(m);
+      members_there.push_back(n);
+    }
+    segmented_lowrank_forward(x, y, segments, members);
+    segmented_lowrank_forward(there(x), ys, segments, members_there);
+    EXPECT_LT(apart(ys, y), limit);
+    segmented_lowrank_backward(x, dy, dx, segments, members, grads);
+    segmented_lowrank_backward(there(x), there(dy), dxs, segments, members_there, grads_there);
+    EXPECT_LT(apart(dxs, dx), limit);
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_LT(apart(grads_there[i].a, grads[i].a), limit);
+      EXPECT_LT(apart(grads_there[i].b, grads[i].b), limit);
+      if (gated) {
+        EXPECT_LT(apart(grads_there[i].gate, grads[i].gate), limit);
+      }
+    }
+  }
+}
+
+// Few columns (one product over the stack) and many (rows sorted by expert).
+TEST_P(Types, Routing) {
+  for (const int64_t rank : {4, 64}) {
+    std::vector<LowRank> experts(12), experts_there(12);
+    std::vector<int> candidates;
+    std::vector<at::Tensor> directions;
+    for (size_t z = 0; z < experts.size(); ++z) {
+      if (z == 3) continue;  // absent
+      experts[z] = {values({rank, 24}), values({20, rank}), 0.3 + 0.01 * static_cast<double>(z), {}};
+      experts_there[z] = {there(experts[z].a), there(experts[z].b), experts[z].scale, {}};
+      candidates.push_back(static_cast<int>(z));
+      directions.push_back(z == 7 ? directions[1] : at::randn({24}));  // one tie
+    }
+    for (const Scoring scoring : {Scoring::phatgoose, Scoring::arrow_mttl, Scoring::arrow_phatgoose}) {
+      const at::Tensor x = values({9, 24});
+      at::Tensor y = values({9, 20}), ys = there(y);
+      RoutedSite here = stack_experts(experts), site = stack_experts(experts_there);
+      set_candidates(here, candidates, directions);
+      set_candidates(site, candidates, directions);
+      const Routed expected = route(x, here, scoring, 2), routed = route(there(x), site, scoring, 2);
+      EXPECT_TRUE(at::equal(routed.experts.cpu(), expected.experts));
+      EXPECT_LT(apart(routed.weights, expected.weights), 1e-5);
+      add_routed(x, y, here, expected);
+      add_routed(there(x), ys, site, routed);
+      EXPECT_LT(apart(ys, y), limit);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Gpu, Types, testing::Values(at::kFloat, at::kBFloat16));
+
+}  // namespace
+}  // namespace gaggle
