@@ -170,7 +170,9 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
   const Split split = split_named(config.eval.split);
   const Inputs inputs = load_inputs(config, paths, config.eval.limit_rows);
-  Session session = start_session(config, /*dry_run=*/true);  // nothing is written before all is checked
+  Session session = start_session(config);  // nothing is written before all is checked
+  check_writable(session.run_dir, "run.dir");
+  if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
   const auto base = load_base(config, inputs, session.device);
   const auto experts = load_experts(config, *base);
   const RoutedCollection collection = routed_collection(experts, *base);
@@ -187,7 +189,6 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   if (!options.dry_run) {
     if (first) require_writable(folder / "items", "run.dir");
     session.world->barrier();
-    watch_for_stop(session.run_dir, config.run.max_minutes);
     code = Worker(context, session, items, folder, options.retry).run();
     if (code == Exit::stopped && first)
       log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());

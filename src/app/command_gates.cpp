@@ -3,9 +3,6 @@
 #include <map>
 
 #include "app/expert_job.h"
-#include "base/log.h"
-#include "cluster/stop.h"
-#include "model/speed.h"
 
 namespace gaggle {
 namespace {
@@ -30,11 +27,9 @@ Exit command_gates(const Config& config, const CommandOptions& options) {
   for (const auto& [expert, path] : config.gate.tasks)
     tasks[expert] = load_one_task(config, *inputs.tokenizer, path);
 
-  Session session = start_session(config, options.dry_run);
-  if (const auto stop = options.dry_run ? std::nullopt : stop_requested()) {
-    log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
-    return *stop;
-  }
+  Session session = start_session(config);
+  check_job(config, session);
+  if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
   const auto base = load_base(config, inputs, session.device);
   const RecipeBase common{config, base->sites(), base->content_digest(), base->dtype()};
   const Registry registry =
@@ -56,16 +51,7 @@ Exit command_gates(const Config& config, const CommandOptions& options) {
     items.push_back({info.name, &task->second, gates_recipe(common, task->second, std::move(start), digest),
                      info.name + "@" + info.version, "", ""});
   }
-  look_up(items, config.registry.path, fingerprint_of(*base), options.accept_base);
-  const double gemm = measure_gemm_flops(base->dtype(), session.device, session.threads);
-  if (session.world->rank() == 0) {
-    std::fputs(plan_text({config, session, *base, items, ungated, gemm}).c_str(), stdout);
-    std::fflush(stdout);
-  }
-  if (options.dry_run) return Exit::done;
-  const Exit code = run_job({config, options, session, *base, items, gemm});
-  end_session(session);
-  return code;
+  return plan_and_run({config, options, session, *base, std::move(items), std::move(ungated), 0});
 }
 
 }  // namespace gaggle

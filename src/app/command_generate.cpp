@@ -71,7 +71,7 @@ void print_shares(const RoutedCollection& collection, const std::vector<double>&
 Exit command_generate(const Config& given, const std::string& prompt) {
   Config config = given;
   config.eval.methods = {routed_method(given.eval)};
-  Session session = start_session(config, /*dry_run=*/true);  // it writes no run folder
+  Session session = start_session(config);
   Inputs inputs;
   if (config.model.path.empty())
     user_error("model.path is not set: name a model folder, a .gguf file or a hub name");

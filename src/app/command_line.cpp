@@ -122,11 +122,10 @@ const CLI::App* chosen(const CLI::App* app) {
       known.push_back(inner->get_name());
   }
   const std::string near = nearest_name(word.substr(0, word.find('=')), known);
-  user_error("{} {}{}; gaggle --help lists what there is",
-             word.starts_with("-")                                   ? "unknown option"
-             : command->get_subcommands({}).empty() && known.empty() ? "one argument too many:"
-                                                                     : "unknown command",
-             word, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+  const std::string meant = near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
+  if (word.starts_with("-")) user_error("unknown option {}{}; gaggle --help lists what there is", word, meant);
+  if (known.empty()) user_error("one argument too many: {}; gaggle --help lists what there is", word);
+  user_error("unknown command {}{}; there are: {}", word, meant, join(known, ", "));
 }
 
 }  // namespace
@@ -156,6 +155,8 @@ CommandLine parse_command_line(const std::vector<std::string>& words) {
     throw;
   } catch (const CLI::ParseError& error) {
     const auto* command = chosen(&app);
+    if (command == &app)
+      for (const auto& word : app.remaining(true)) unknown_word(word, command);
     user_error("{} ({} --help says more)", error.what(),
                command == &app ? "gaggle" : "gaggle " + command->get_name());
   }

@@ -24,18 +24,18 @@ Exit command_generate(const Config& config, const std::string& prompt);
 
 struct DataShowOptions {
   std::string task, split = "train";
-  bool jsonl = false;        // {"id","input_ids","target_ids"} per row, else a readable page
-  int64_t rows = 0;          // 0: all
+  bool jsonl = false;  // {"id","input_ids","target_ids"} per row, else a readable page
+  int64_t rows = 0;    // 0: all
 };
 Exit command_data_show(const Config& config, const DataShowOptions& options);
 
 struct RegistryOptions {
-  std::string action;                    // ls | show | verify | import | export | collect | rm
-  std::filesystem::path registry;        // --registry, default "registry"
-  std::vector<std::string> arguments;    // names or folders
-  std::string base;                      // --base: model path; imported experts are checked against it
-  std::string to;                        // --to: where export writes
-  std::string name;                      // --name: of an import of one folder
+  std::string action;                  // ls | show | verify | import | export | collect | rm
+  std::filesystem::path registry;      // --registry, default "registry"
+  std::vector<std::string> arguments;  // names or folders
+  std::string base;                    // --base: model path; imported experts are checked against it
+  std::string to;                      // --to: where export writes
+  std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };
 Exit command_registry(const RegistryOptions& options);

@@ -1,28 +1,47 @@
-// What `gaggle experts` and `gaggle gates` share: workers take items by lease, train, commit, and report.
+// What `gaggle experts` and `gaggle gates` share: the plan, then workers that take items by lease, then the
+// end.
 #pragma once
 
-#include <functional>
+#include <string>
+#include <vector>
 
 #include "app/commands.h"
-#include "app/plan_text.h"
+#include "app/inputs.h"
+#include "app/session.h"
+#include "train/recipe.h"
 
 namespace gaggle {
+
+// One expert to make, or to give gates to.
+struct ExpertItem {
+  std::string name;
+  const TokenTask* task = nullptr;
+  Recipe recipe;
+  std::string parent;   // gates: "name@version" whose LoRA stays
+  std::string version;  // already there with this key; "": to train
+  std::string why;      // "v0002, train.lr 0.005 → 0.001": a newer version of something that is there
+};
 
 struct ExpertJob {
   const Config& config;
   const CommandOptions& options;
   Session& session;
   BaseModel& base;
-  std::vector<ExpertItem>& items;
-  double gemm_flops = 0;
+  std::vector<ExpertItem> items;
+  std::vector<std::string> ungated;  // experts without data
+  double gemm_flops = 0;             // per second, of this rank while all ranks are busy
 };
 
-// Which items are there already, and why the others are not: fills version and why.
-// A registry that is not there yet is left so.
-void look_up(std::vector<ExpertItem>& items, const std::filesystem::path& registry, const BaseFingerprint& base,
-             bool accept_base);
+// Groups of ranks that take items.
+inline size_t worker_count(const ExpertJob& job) {
+  return static_cast<size_t>(job.session.world->size() / job.config.cluster.ranks_per_expert);
+}
 
-// The worker's loop, the collection, the closing table.
-Exit run_job(const ExpertJob& job);
+// What can be known before the base is read: folders that cannot be written to, ranks that do not fit.
+void check_job(const Config& config, const Session& session);
+
+// Looks up what is there, prints the plan, and unless it is a dry run: the workers' loop, the collection, the
+// closing table.
+Exit plan_and_run(ExpertJob job);
 
 }  // namespace gaggle

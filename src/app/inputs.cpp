@@ -14,15 +14,20 @@ TokenizeOptions tokenize_options(const Config& config) {
     const char* home = std::getenv("HOME");
     cache = home ? std::string(home) + cache.substr(1) : "";
   }
-  return {config.data.prompt,           config.data.end, config.data.truncate, config.data.max_input_tokens,
-          config.data.max_target_tokens, cache};
+  return {config.data.prompt,
+          config.data.end,
+          config.data.truncate,
+          config.data.max_input_tokens,
+          config.data.max_target_tokens,
+          cache};
 }
 
 }  // namespace
 
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows) {
   Inputs inputs;
-  if (config.model.path.empty()) user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
+  if (config.model.path.empty())
+    user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
   inputs.checkpoint = open_model(config.model.path, config.model.revision);
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");

@@ -17,7 +17,7 @@ namespace gaggle {
 struct Inputs {
   std::unique_ptr<ModelCheckpoint> checkpoint;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::vector<TokenTask> tasks;       // in name order
+  std::vector<TokenTask> tasks;  // in name order
 };
 
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.

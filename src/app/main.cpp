@@ -5,6 +5,7 @@
 #include "app/command_line.h"
 #include "base/log.h"
 #include "cluster/identity.h"
+#include "cluster/stop.h"
 #include "comm/communicator.h"
 #include "config/read.h"
 
@@ -41,6 +42,12 @@ bool say(const UserError& error) {
   return true;
 }
 
+// A stop request may come while the model is still being read: from the first moment on it must not kill a job.
+void heed_signals_early(int argc, char** argv) {
+  const std::string command = argc > 1 ? argv[1] : "";
+  if (command == "experts" || command == "gates" || command == "eval") watch_for_stop({}, 0);
+}
+
 int run_and_report(int argc, char** argv) {
   Exit code = Exit::done;
   std::string message;
@@ -64,5 +71,6 @@ int run_and_report(int argc, char** argv) {
 }  // namespace gaggle
 
 int main(int argc, char** argv) {
+  gaggle::heed_signals_early(argc, argv);
   return gaggle::run_and_report(argc, argv);
 }

@@ -99,7 +99,7 @@ void demand_determinism(at::Device device) {
 
 }  // namespace
 
-Session start_session(const Config& config, bool dry_run) {
+Session start_session(const Config& config) {
   Session session;
   session.identity = identify(config.cluster.independent);
   const Identity& me = session.identity;
@@ -118,11 +118,20 @@ Session start_session(const Config& config, bool dry_run) {
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) /
                     (config.run.name + (config.run.variant.empty() ? "" : "-" + config.run.variant));
-  if (dry_run) return session;
-  if (me.rank == 0) require_writable(session.run_dir, "run.dir");
-  session.world->barrier();
-  watch_for_stop(session.run_dir, config.run.max_minutes);
   return session;
+}
+
+std::optional<Exit> stopped_before_start(const Session& session, const Config& config) {
+  watch_for_stop(session.run_dir, config.run.max_minutes);
+  const auto stop = stop_requested();
+  if (stop == Exit::stopped)
+    log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
+  return stop;
+}
+
+void make_run_folder(const Session& session) {
+  if (session.identity.rank == 0) require_writable(session.run_dir, "run.dir");
+  session.world->barrier();
 }
 
 void end_session(Session& session) {

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cluster/identity.h"
@@ -17,12 +18,16 @@ struct Session {
   Identity identity;
   std::unique_ptr<Communicator> world;
   at::Device device = at::kCPU;
-  int threads = 1;                 // per rank, set in Torch
-  std::filesystem::path run_dir;   // <run.dir>/<run.name>[-variant]; made by rank 0 unless dry
+  int threads = 1;                // per rank, set in Torch
+  std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 
-// Sets threads and determinism once, joins MPI where the launcher is one, installs the stop handlers.
-Session start_session(const Config& config, bool dry_run);
+// Sets threads and determinism once, joins MPI where the launcher is one. Writes nothing.
+Session start_session(const Config& config);
+// From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
+std::optional<Exit> stopped_before_start(const Session& session, const Config& config);
+// To be called when everything was checked. Collective.
+void make_run_folder(const Session& session);
 // Says goodbye to the other ranks.
 void end_session(Session& session);
 

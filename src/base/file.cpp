@@ -76,12 +76,25 @@ void fsync_tree(const fs::path& folder) {
   fsync_folder(folder);
 }
 
+void check_writable(const fs::path& folder, std::string_view option) {
+  fs::path there = fs::absolute(folder).lexically_normal();
+  std::error_code unreadable;
+  while (!fs::exists(there, unreadable) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there, unreadable))
+    user_error("{}: the folder {} cannot be made ({} is not a folder); name another one", option,
+               folder.string(), there.string());
+  if (::access(there.c_str(), W_OK | X_OK) != 0)
+    user_error("{}: the folder {} cannot be written to ({}: {}); name another one", option, folder.string(),
+               there.string(), reason());
+}
+
 void require_writable(const fs::path& folder, std::string_view option) {
+  check_writable(folder, option);
   std::error_code failed;
   fs::create_directories(folder, failed);
-  if (failed || ::access(folder.c_str(), W_OK | X_OK) != 0)
-    user_error("{}: the folder {} cannot be written to ({}); name another one", option, folder.string(),
-               failed ? failed.message() : reason());
+  if (failed)
+    user_error("{}: the folder {} cannot be made ({}); name another one", option, folder.string(),
+               failed.message());
 }
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {

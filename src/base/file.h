@@ -24,7 +24,10 @@ void write_file_durable(const fs::path& path, std::string_view bytes);
 void fsync_folder(const fs::path& folder);
 void fsync_tree(const fs::path& folder);
 
-// Creates `folder` and checks that files can be made in it. Throws UserError naming `option` if not.
+// Checks that files could be made in `folder`, which need not be there yet; makes nothing. Throws UserError
+// naming `option`.
+void check_writable(const fs::path& folder, std::string_view option);
+// Checks, then makes `folder`.
 void require_writable(const fs::path& folder, std::string_view option);
 
 // A read-only mapping of a whole file; on network file systems the file is read into memory instead.

@@ -29,11 +29,15 @@ extern "C" void remember_signal(int signal) {
   signalled = signal;
 }
 
+const char* signal_name(int signal) {
+  return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : "SIGTERM";
+}
+
 constexpr double seconds_between_looks = 2;
 
 std::optional<Exit> look(Watch& state) {
   if (signalled) {
-    log::info("stop: signal {} came, saving and leaving", signalled == SIGUSR1 ? "SIGUSR1" : "SIGUSR2");
+    log::info("stop: signal {} came, saving and leaving", signal_name(signalled));
     return Exit::resumable;
   }
   const double now = monotonic_seconds();
@@ -59,8 +63,7 @@ void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes) {
   action.sa_handler = remember_signal;
   action.sa_flags = SA_RESTART;
   ::sigemptyset(&action.sa_mask);
-  ::sigaction(SIGUSR1, &action, nullptr);
-  ::sigaction(SIGUSR2, &action, nullptr);
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) ::sigaction(signal, &action, nullptr);
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);
   state.file = run_dir.empty() ? "" : run_dir / "STOP";

@@ -1,4 +1,5 @@
-// Requests to stop: SIGUSR1/2 (checkpoint, exit 75), the STOP file (exit 4), run.max_minutes (exit 75).
+// Requests to stop: SIGUSR1, SIGUSR2, SIGTERM (checkpoint, exit 75), the STOP file (exit 4), run.max_minutes
+// (exit 75). A launcher may give a rank only a second after SIGTERM: then the last periodic checkpoint stays.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +9,8 @@
 
 namespace gaggle {
 
-// Installs the handlers (they only set a flag) and remembers the STOP file and the deadline.
+// Installs the handlers (they only set a flag) and remembers the STOP file and the deadline. May be called
+// again when these are known: a signal that came before stays remembered.
 void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes);
 
 // Exit::resumable or Exit::stopped once a stop was asked for. Cheap: the file is looked at every 2 s at most.

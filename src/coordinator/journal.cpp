@@ -79,7 +79,8 @@ void Journal::progress(const WorkerProgress& p) {
                 {"grad_norm", p.grad_norm},
                 {"lr", p.lr},
                 {"tokens_per_s", p.tokens_per_s},
-                {"seconds_left", p.seconds_left}});
+                {"seconds_left", p.seconds_left},
+                {"gemm_share", p.gemm_share}});
 }
 
 void Journal::event(const std::string& kind, const std::string& item, const std::string& key,
@@ -117,7 +118,8 @@ struct JournalReader::Impl {
                          number(line, "grad_norm"),
                          number(line, "lr"),
                          number(line, "tokens_per_s"),
-                         number(line, "seconds_left")};
+                         number(line, "seconds_left"),
+                         line.value("gemm_share", 0.0)};
       return;
     }
     events.push_back({status.worker, kind, status.rank, line.value("item", ""), line.value("key", ""),

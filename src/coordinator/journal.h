@@ -19,7 +19,8 @@ struct WorkerProgress {
   int64_t step = 0, steps = 0;
   double loss = 0, grad_norm = 0, lr = 0;
   double tokens_per_s = 0;
-  double seconds_left = 0;  // of the item
+  double seconds_left = 0;  // of the phase
+  double gemm_share = 0;    // useful FLOP/s as a share of the GEMM rate measured at the start; 0: not measured
 };
 
 struct JournalEvent {

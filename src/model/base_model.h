@@ -47,7 +47,7 @@ class BaseModel {
   const std::string& shape_digest() const { return shape_digest_; }      // of names and shapes
   const std::string& content_digest() const { return content_digest_; }  // of the tensors' contents
   int64_t parameters() const { return parameters_; }
-  int64_t linear_weights() const { return linear_weights_; }             // for useful FLOP (SPEC of speed)
+  int64_t linear_weights() const { return linear_weights_; }             // for useful FLOP (speed.h)
 
   // The rows' last hidden state after the final norm, [T, d]. adapter may be null (the base alone). With a cache the
   // rows' keys and values are appended to it and Rows::past is honoured.

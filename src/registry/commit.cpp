@@ -69,7 +69,7 @@ std::string commit_stage(Stage& stage, const fs::path& registry, const std::stri
     if (key_of(theirs) != key) return false;
     if (!same_tensors(ours, theirs))
       log::warning(
-          "{}: {} carries the same key ({}) but other bits; the committed one stays (SPEC: equal bits need "
+          "{}: {} carries the same key ({}) but other bits; the committed one stays (equal bits need "
           "the same build, processor, dtype and threads)",
           name, theirs.filename().string(), key.substr(0, 12));
     return true;

@@ -57,6 +57,7 @@ void LiveView::draw(const std::vector<Progress>& workers, double share, const st
   if (terminal_) {
     lines.push_back(progress_bar(share, words));
     for (auto& line : lines) line = cut(line, terminal_width(out_));
+    if (lines == drawn_) return;
     erase();
     drawn_ = lines;
   } else {

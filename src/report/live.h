@@ -19,6 +19,7 @@ class LiveView {
   void draw(const std::vector<Progress>& workers, double share, const std::string& words);
   // A line that stays ("tomi v0001 committed"), above the redrawn ones.
   void say(const std::string& line);
+  bool terminal() const { return terminal_; }
 
  private:
   void erase();

@@ -13,7 +13,7 @@ namespace gaggle {
 std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>& rows, int64_t step,
                                int64_t batch_size);
 
-// d loss / d nll of every target token of each sample of the batch (SPEC, loss): token: 1 / target tokens of
+// d loss / d nll of every target token of each sample of the batch: token: 1 / target tokens of
 // the batch; example: 1 / (samples · its own target tokens); sum: 1 / samples.
 std::vector<float> loss_weights(std::span<const Sample> batch, const std::string& loss_average);
 

@@ -98,7 +98,9 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     ++step;
     result.losses.push_back(done.loss);
 
-    StepReport report{settings.name, step, steps, done.loss, done.grad_norm, lr, 0.0, done.rows, {}};
+    const double seconds = monotonic_seconds() - started;
+    StepReport report{settings.name, step,      steps,      done.loss, done.grad_norm, lr,
+                      seconds,       done.rows, done.flops, {}};
     if (settings.validate_every > 0 &&
         (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) &&
         !task.rows(Split::validation).empty()) {
@@ -107,7 +109,6 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
       report.validation_loss = loss;
       if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};
     }
-    report.seconds = monotonic_seconds() - started;
     if (hooks.on_step) hooks.on_step(report);
 
     if (done.status != Status::ok && step < steps) {

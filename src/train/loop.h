@@ -26,8 +26,10 @@ struct PhaseSettings {
 struct StepReport {
   std::string phase;
   int64_t step = 0, steps = 0;  // step: done so far
-  double loss = 0, grad_norm = 0, lr = 0, seconds = 0;
+  double loss = 0, grad_norm = 0, lr = 0;
+  double seconds = 0;                     // of the step, without validation
   int64_t rows = 0;                       // fed in this step
+  double flops = 0;                       // useful FLOP of this rank's share of it
   std::optional<double> validation_loss;  // measured after this step
 };
 

@@ -1,4 +1,4 @@
-// The learning rate of every update (SPEC: warm-up, then constant or linear decay).
+// The learning rate of every update: warm-up, then constant or linear decay.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "model/speed.h"
 
 namespace gaggle {
 namespace {
@@ -35,7 +36,7 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
   v_ = at::zeros_like(m_);
 }
 
-std::vector<double> Trainer::sum_lanes(std::span<const Sample> batch) {
+std::vector<double> Trainer::sum_lanes(std::span<const Sample> batch, double& flops) {
   const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
   const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), settings_.lanes);
   std::vector<double> losses;
@@ -44,8 +45,10 @@ std::vector<double> Trainer::sum_lanes(std::span<const Sample> batch) {
     adapter_.set_gradients(sums_.begin_lane());
     double loss = 0;
     for (const Rows& rows :
-         lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch))
+         lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch)) {
       loss += weighted_sum(base_.forward_backward(rows, adapter_), rows);
+      flops += useful_flops(base_, rows);
+    }
     losses.push_back(loss);
     sums_.end_lane();
   }
@@ -57,7 +60,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
   std::vector<double> losses;
   std::exception_ptr failure;
   try {
-    losses = sum_lanes(batch);
+    losses = sum_lanes(batch, result.flops);
   } catch (...) {
     if (group_.size() == 1) throw;
     failure = std::current_exception();  // the others wait in the exchange: tell them there

@@ -28,6 +28,7 @@ struct StepResult {
   double loss = 0;             // of the whole batch, as loss_average has it
   double grad_norm = 0;        // before clipping
   int64_t rows = 0;            // fed by all ranks
+  double flops = 0;            // useful FLOP of this rank's share
   Status status = Status::ok;  // the worst of the group
 };
 
@@ -47,7 +48,7 @@ class Trainer {
   void restore(const Moments& moments);
 
  private:
-  std::vector<double> sum_lanes(std::span<const Sample> batch);
+  std::vector<double> sum_lanes(std::span<const Sample> batch, double& flops);
   BaseModel& base_;
   Trainable& adapter_;
   Communicator& group_;

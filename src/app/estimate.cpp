@@ -1,0 +1,87 @@
+#include "app/estimate.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "adapter/gate.h"
+
+namespace gaggle {
+namespace {
+
+// Of the GEMM rate, by the steps of training on CPUs.
+constexpr double expected_share = 0.5;
+
+// Forward and backward of one pass over the rows, without attention, which is small at these lengths.
+double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows) {
+  const auto head = static_cast<double>(base.spec().vocab * base.spec().hidden);
+  double flops = 0;
+  for (const TokenRow& row : rows)
+    flops += 4 * static_cast<double>(base.linear_weights()) * static_cast<double>(fed_rows(row)) +
+             4 * head * static_cast<double>(row.target.size());
+  return flops;
+}
+
+uint64_t resident_bytes() {
+  uint64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+double item_seconds(const ExpertItem& item, const ExpertJob& job) {
+  const Recipe& recipe = item.recipe;
+  const double epochs = (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) +
+                        (recipe.gate.schedule.steps > 0 ? epochs_of(recipe.gate, *item.task) : 0);
+  // Validation is half the work of a training pass: the base, the LoRA, the gated LoRA.
+  const double passes = 0.5 * (recipe.gate.schedule.steps > 0 ? 3 : 2);
+  const double flops = epochs * pass_flops(job.base, item.task->rows(Split::train)) +
+                       passes * pass_flops(job.base, item.task->rows(Split::validation));
+  return flops / (expected_share * std::max(1.0, job.gemm_flops)) /
+         static_cast<double>(job.config.cluster.ranks_per_expert);
+}
+
+double job_seconds(const ExpertJob& job) {
+  double all = 0, longest = 0;
+  for (const ExpertItem& item : job.items) {
+    if (!item.version.empty()) continue;
+    all += item_seconds(item, job);
+    longest = std::max(longest, item_seconds(item, job));
+  }
+  return std::max(longest, all / static_cast<double>(worker_count(job)));
+}
+
+MemoryEstimate memory_estimate(const ExpertJob& job) {
+  const ModelSpec& spec = job.base.spec();
+  const auto width = static_cast<uint64_t>(c10::elementSize(job.base.dtype()));
+  MemoryEstimate need;
+  need.base = static_cast<uint64_t>(job.base.parameters()) * width;
+  const uint64_t now = resident_bytes();
+  need.program = job.base.device().is_cpu() && now > need.base ? now - need.base : now;
+  int64_t trained = 0, longest = 0, targets = 0;
+  for (const ExpertItem& item : job.items) {
+    const Recipe& recipe = item.recipe;
+    trained = std::max(trained,
+                       recipe.train_lora ? lora_layout(recipe.sites).size() : gate_layout(recipe.sites).size());
+    for (const TokenRow& row : item.task->rows(Split::train)) longest = std::max(longest, fed_rows(row));
+    for (const TokenRow& row : item.task->rows(Split::train))
+      targets = std::max(targets, static_cast<int64_t>(row.target.size()));
+  }
+  // fp32: value, gradient, two moments, the start; copy for the base's type; values and moments once more in a
+  // checkpoint, and the bytes of its file.
+  need.adapter = static_cast<uint64_t>(trained) * (20 + width + 24);
+  // The tape of a pass: two residual streams in fp32, q, k, v, context, gate and up of every layer; then one
+  // chunk of logits with its gradient.
+  const auto rows = std::max(job.config.train.tokens_per_microbatch, longest);
+  const auto heads = 2 * (spec.heads + spec.kv_heads) * spec.head_dim;
+  const auto tape =
+      static_cast<uint64_t>(rows * spec.layers) *
+      (8 * static_cast<uint64_t>(spec.hidden) + width * static_cast<uint64_t>(heads + 2 * spec.intermediate));
+  const auto logits = std::min<int64_t>(targets * job.config.train.batch_size * spec.vocab, int64_t{1} << 24);
+  need.activations = tape + static_cast<uint64_t>(logits) * (8 + width);
+  return need;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,21 @@
+// What a run will cost: time from the measured GEMM rate, memory by kind.
+#pragma once
+
+#include "app/expert_job.h"
+
+namespace gaggle {
+
+// Seconds this item should take one worker.
+double item_seconds(const ExpertItem& item, const ExpertJob& job);
+// Until the last worker is through.
+double job_seconds(const ExpertJob& job);
+
+struct MemoryEstimate {  // bytes of one rank
+  uint64_t program = 0;  // libraries and what the process holds besides the base
+  uint64_t base = 0;
+  uint64_t adapter = 0;      // values, gradients, moments, a checkpoint on its way to the disk
+  uint64_t activations = 0;  // of the largest micro-batch
+};
+MemoryEstimate memory_estimate(const ExpertJob& job);
+
+}  // namespace gaggle
