@@ -38,7 +38,7 @@ def test_two_plain_processes_on_one_registry_share_the_work(workshop, trained):
         output = job.communicate(timeout=300)
         assert job.returncode == 0, output
     assert workshop.bits() == trained.bits()
-    committed = [line["name"] for line in workshop.journal() if line.get("event") == "committed"]
+    committed = [line["item"] for line in workshop.journal() if line["kind"] == "committed"]
     assert sorted(committed) == ["copy", "first", "reverse", "vowel"]
 
 
@@ -49,9 +49,9 @@ def test_kill_9_and_start_again_gives_the_undisturbed_bits(workshop, trained, mo
     time.sleep(moment)
     job.send_signal(signal.SIGKILL)
     job.communicate()
-    before = [line["name"] for line in workshop.journal() if line.get("event") == "committed"]
+    before = [line["item"] for line in workshop.journal() if line["kind"] == "committed"]
     workshop.experts("--train.steps=60", "--checkpoint.every=5")
-    committed = [line["name"] for line in workshop.journal() if line.get("event") == "committed"]
+    committed = [line["item"] for line in workshop.journal() if line["kind"] == "committed"]
     assert sorted(committed) == ["copy", "first", "reverse", "vowel"]
     assert committed[: len(before)] == before
     workshop.run("registry", "verify", "--registry", "registry")
@@ -114,3 +114,124 @@ def test_training_lowers_the_loss(workshop):
     workshop.experts("--train.steps=60", "--data.tasks=['tasks/vowel.jsonl']")
     meta = json.loads((workshop.folder / "registry/experts/vowel/v0001/expert.json").read_text())
     assert meta["metrics"]["validation_loss"] < 0.5 * meta["metrics"]["base_loss"]
+
+
+@pytest.fixture(scope="module")
+def eight_lanes(tmp_path_factory, tiny_world, gaggle):
+    from conftest import Workshop
+
+    folder = tmp_path_factory.mktemp("lanes")
+    shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
+    shop = Workshop(folder, gaggle)
+    shop.experts("--train.lanes=8")
+    return shop
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_two_ranks_per_expert_make_the_bits_of_one(workshop, eight_lanes, ranks):
+    workshop.experts("--train.lanes=8", "--cluster.ranks_per_expert=2", ranks=ranks)
+    assert workshop.bits() == eight_lanes.bits()
+
+
+def test_lanes_are_part_of_the_key(trained, eight_lanes):
+    keys = [json.loads((shop.folder / "registry/experts/copy/v0001/expert.json").read_text())["key"]
+            for shop in (trained, eight_lanes)]
+    assert keys[0] != keys[1]
+
+
+def test_ranks_that_do_not_divide_are_refused_before_anything_is_written(workshop):
+    done = workshop.experts("--cluster.ranks_per_expert=2", expect=2)
+    assert "cluster.ranks_per_expert" in done.stderr
+    assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
+
+
+def test_a_loss_that_is_not_finite_sets_the_item_aside_and_retry_takes_it_up(workshop):
+    wild = ["--data.tasks=['tasks/copy.jsonl']", "--train.lr=1e30", "--train.clip=0"]
+    done = workshop.experts(*wild, expect=3)
+    assert "not finite" in done.stderr and "copy" in done.stderr and "set aside" in done.stdout
+    asides = list((workshop.folder / "registry" / "aside").glob("*.json"))
+    assert len(asides) == 1 and "not finite" in asides[0].read_text()
+    taken = len([line for line in workshop.journal() if line["kind"] == "taken"])
+    assert taken == 1  # a retry would repeat it
+    workshop.experts(*wild, expect=3)
+    assert len([line for line in workshop.journal() if line["kind"] == "taken"]) == 1
+    workshop.experts(*wild, "--retry", expect=3)
+    assert len([line for line in workshop.journal() if line["kind"] == "taken"]) == 2
+
+
+def test_what_fails_is_set_aside_after_one_retry_and_the_others_finish(workshop):
+    workshop.experts("--data.tasks=['tasks/vowel.jsonl']")
+    (workshop.folder / "registry/experts/copy").write_text("in the way")
+    done = workshop.experts(expect=3)
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert "set aside" in lines["copy"] and "v0001" in lines["reverse"]
+    assert not (workshop.folder / "registry/collections").exists() or "all: 4" not in done.stdout
+    assert len([line for line in workshop.journal() if line["kind"] == "taken" and line["item"] == "copy"]) == 2
+    (workshop.folder / "registry/experts/copy").unlink()
+    done = workshop.experts("--retry")
+    assert "collection all: 4 experts" in done.stdout and "next: gaggle eval tiny.toml" in done.stdout
+
+
+def test_current_is_mended_after_a_kill_between_rename_and_its_writing(workshop):
+    only = "--data.tasks=['tasks/copy.jsonl']"
+    workshop.experts(only)
+    workshop.experts(only, "--train.lr=1e-3")
+    current = workshop.folder / "registry/experts/copy/CURRENT"
+    current.write_text("v0001\n")
+    workshop.experts(only, "--train.lr=1e-3")
+    assert current.read_text().strip() == "v0002"
+    current.unlink()
+    workshop.experts(only, "--train.lr=1e-3")
+    assert current.read_text().strip() == "v0002"
+
+
+def test_max_minutes_saves_and_says_75(workshop):
+    workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", expect=75)
+    assert list((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_a_signal_while_the_model_is_read_is_heeded_too(workshop, number):
+    job = workshop.start("experts", "tiny.toml", "--train.steps=100000")
+    mask = 1 << (number - 1)
+
+    def caught():
+        status = open(f"/proc/{job.pid}/status").read()
+        return int(status.split("SigCgt:")[1].split()[0], 16) & mask
+
+    wait_for(caught)
+    job.send_signal(number)
+    job.communicate(timeout=60)
+    assert job.returncode == 75
+
+
+def test_the_best_step_is_kept(workshop):
+    workshop.experts("--data.tasks=['tasks/copy.jsonl']", "--train.keep=best", "--train.validate_every=2",
+                     "--train.steps=30", "--train.lr=0.3")
+    lines = [json.loads(line) for line in
+             (workshop.folder / "runs/tiny/items/copy/metrics.jsonl").read_text().splitlines()]
+    losses = {line["step"]: line["validation_loss"] for line in lines if "validation_loss" in line}
+    assert sorted(losses) == list(range(2, 31, 2))
+    metrics = json.loads((workshop.folder / "registry/experts/copy/v0001/expert.json").read_text())["metrics"]
+    assert metrics["best_step"] == min(losses, key=losses.get) < 30  # at this rate the last step is not the best
+    assert metrics["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-6)
+
+
+def test_training_starts_from_a_peft_lora_when_asked(workshop, trained):
+    start = trained.folder / "registry/experts/copy/v0001"
+    workshop.experts("--data.tasks=['tasks/first.jsonl']", f"--lora.init_from={start}", "--train.steps=1")
+    made = workshop.folder / "registry/experts/first/v0001"  # the first step of a warm-up has learning rate 0
+    from safetensors.torch import load_file
+
+    ours, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (made, start))
+    assert ours.keys() == theirs.keys() and all((ours[name] == theirs[name]).all() for name in ours)
+    before = json.loads((made / "expert.json").read_text())["key"]
+    workshop.experts("--data.tasks=['tasks/first.jsonl']", "--train.steps=1")
+    assert json.loads((workshop.folder / "registry/experts/first/v0002/expert.json").read_text())["key"] != before
+
+
+def test_plain_lines_tell_the_progress_where_there_is_no_terminal(workshop):
+    done = workshop.experts("--data.tasks=['tasks/copy.jsonl']", "--train.steps=20")
+    assert "rank 0 · copy" in done.stdout and "of its GEMM rate" in done.stdout and "left" in done.stdout
+    assert "copy committed as v0001, validation loss" in done.stdout
+    assert "1 task," in done.stdout and "1 expert," in done.stdout
