@@ -12,7 +12,7 @@ failed=0
 say "C++ tests"
 ctest --test-dir build -j2 --output-on-failure || failed=1
 say "Python tests"
-OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -x --durations=8 tests || failed=1
+OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=8 tests || failed=1
 say "rooms without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset sanitize >/dev/null && cmake --build --preset sanitize && ctest --test-dir build-sanitize -j2 --output-on-failure || failed=1
 if command -v nvcc >/dev/null; then
