@@ -85,7 +85,8 @@ target_compile_options(gaggle_torch INTERFACE
 target_link_libraries(gaggle_torch INTERFACE ${TORCH_ROOT}/lib/libtorch_cpu.so ${TORCH_ROOT}/lib/libc10.so)
 target_compile_definitions(gaggle_torch INTERFACE GAGGLE_TORCH_VERSION="${torch_version}")
 if(GAGGLE_WITH_CUDA)
-  # Linked only: no header or definition of CUDA reaches a .cpp file, so ccache serves both builds with one object.
-  target_link_libraries(gaggle_torch INTERFACE $<LINK_ONLY:CUDA::cudart> -Wl,--no-as-needed
+  # Linked only: no header or definition of CUDA reaches other files.
+  add_library(gaggle_torch_cuda INTERFACE)
+  target_link_libraries(gaggle_torch_cuda INTERFACE $<LINK_ONLY:CUDA::cudart> -Wl,--no-as-needed
     ${TORCH_ROOT}/lib/libtorch_cuda.so ${TORCH_ROOT}/lib/libc10_cuda.so -Wl,--as-needed)
 endif()

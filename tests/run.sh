@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set-up, build, and every test: C++ (ctest), Python references (pytest), the sanitizer build, the CUDA build where
-# there is an nvcc, and the end-to-end runs. Ends with one line: N passed, N failed, N skipped.
+# Set-up, build, and every test: C++ (ctest; test_gpu is among them where there is an nvcc), Python references and
+# end-to-end runs (pytest), and the rooms without LibTorch under sanitizers.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s s)\n' "$*" $SECONDS; }
@@ -15,9 +15,5 @@ say "Python tests"
 OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --durations=8 tests || failed=1
 say "rooms without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset sanitize >/dev/null && cmake --build --preset sanitize && ctest --test-dir build-sanitize -j2 --output-on-failure || failed=1
-if command -v nvcc >/dev/null; then
-  say "the CUDA build compiles"
-  cmake --preset cuda >/dev/null && cmake --build --preset cuda && build-cuda/test_gpu || failed=1
-fi
 say "$([ $failed = 0 ] && echo all passed || echo FAILED)"
 exit $failed

