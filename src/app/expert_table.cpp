@@ -74,7 +74,7 @@ Exit conclude(const ExpertJob& job, Registry& registry, WorkQueue& queue,
     registry.collect(job.config.registry.collection, names);
   }
   if (job.session.world->rank() != 0) return code;
-  std::fputs(("\n" + table_text(job, registry, queue, events)).c_str(), stdout);
+  std::fputs(fmt::format("\n{}", table_text(job, registry, queue, events)).c_str(), stdout);
   for (const PlannedItem& held : queue.held_by_others())
     log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
               held.note);
