@@ -5,7 +5,7 @@
 
 Each side runs as a process of its own with all cores. Tokens are those of the rows (input and target, no padding);
 the first two steps of each run are left out of the time. Memory is the peak resident size of the process.
-PEFT runs in the way that is fastest here (bf16 autocast; --peft-dtype fp32 or bf16 for the others).
+PEFT runs in bf16 autocast (--peft-dtype fp32 or bf16 for the others).
 """
 import argparse
 import json
