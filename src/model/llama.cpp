@@ -58,25 +58,31 @@ const RotaryTable& LlamaModel::rotary(const Rows& rows) {
   return rotary_;
 }
 
+LlamaPass LlamaModel::begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
+  if (adapter) adapter->begin(rows);
+  const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim};
+  return {spec_,
+          sites_,
+          weights_,
+          dtype_,
+          ids_on(rows.positions, device_),
+          rotary(rows),
+          plan_attention(rows, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
+          adapter,
+          cache};
+}
+
+at::Tensor LlamaModel::embed(const Rows& rows) const {
+  return weights_.embedding.index_select(0, ids_on(rows.ids, device_)).to(residual_dtype(dtype_));
+}
+
 at::Tensor LlamaModel::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
   check_rows(rows, spec_);
   GAGGLE_CHECK(cache || rows.past.empty(), "past rows without a cache");
-  if (adapter) adapter->begin(rows);
   if (cache) reserve(*cache, spec_, rows.count(), dtype_, device_);
-  const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim};
-  LlamaPass pass{spec_,
-                 sites_,
-                 weights_,
-                 dtype_,
-                 ids_on(rows.positions, device_),
-                 rotary(rows),
-                 plan_attention(rows, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
-                 adapter,
-                 cache};
-  const at::Tensor embedded = weights_.embedding.index_select(0, ids_on(rows.ids, device_));
-  at::Tensor residual = embedded.to(residual_dtype(dtype_));
-  residual = llama_layers(pass, residual, nullptr);
+  LlamaPass pass = begin(rows, adapter, cache);
+  const at::Tensor residual = llama_layers(pass, embed(rows), nullptr);
   if (cache) cache->length += rows.count();
   return rms_norm(residual, weights_.norm, spec_.norm_eps, dtype_);
 }
@@ -97,20 +103,9 @@ at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter) 
   const c10::InferenceMode no_autograd;
   check_rows(rows, spec_);
   GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
-  adapter.begin(rows);
-  const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim};
-  LlamaPass pass{spec_,
-                 sites_,
-                 weights_,
-                 dtype_,
-                 ids_on(rows.positions, device_),
-                 rotary(rows),
-                 plan_attention(rows, 0, spec_.sliding_window, heads, device_),
-                 &adapter,
-                 nullptr};
+  LlamaPass pass = begin(rows, &adapter, nullptr);
   std::vector<LayerTape> tape(weights_.layers.size());
-  const at::Tensor embedded = weights_.embedding.index_select(0, ids_on(rows.ids, device_));
-  const at::Tensor last = llama_layers(pass, embedded.to(residual_dtype(dtype_)), &tape);
+  const at::Tensor last = llama_layers(pass, embed(rows), &tape);
 
   const TargetRows targets = join_targets(rows);
   const at::Tensor index = index_on(targets.rows, device_);

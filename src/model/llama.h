@@ -38,6 +38,8 @@ struct LayerTape {
   at::Tensor gate, up;      // [T, intermediate]
 };
 
+struct LlamaPass;
+
 class LlamaModel final : public BaseModel {
  public:
   // dtype bf16 or fp32 (fp64: for gradient checks).
@@ -50,6 +52,8 @@ class LlamaModel final : public BaseModel {
 
  private:
   const RotaryTable& rotary(const Rows& rows);
+  LlamaPass begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache);
+  at::Tensor embed(const Rows& rows) const;  // [T, hidden] in the residual stream's type
 
   LlamaWeights weights_;
   RotaryTable rotary_;  // grows with the positions seen
