@@ -17,6 +17,14 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece>=0.1.97)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.40)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc>=2.6)
 
+# Optional: batches of varying length leave glibc's heap in pieces (half as much memory again after some steps).
+set(GAGGLE_JEMALLOC AUTO CACHE STRING "Link gaggle with jemalloc: OFF, or AUTO (where it is found)")
+find_library(JEMALLOC jemalloc NO_CACHE)
+if(GAGGLE_JEMALLOC STREQUAL "OFF" OR GAGGLE_SANITIZE OR NOT JEMALLOC)
+  set(JEMALLOC "")
+endif()
+message(STATUS "jemalloc: ${JEMALLOC}")
+
 # MPI
 set(GAGGLE_WITH_MPI OFF)
 add_library(gaggle_mpi INTERFACE)

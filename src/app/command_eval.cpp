@@ -173,7 +173,7 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   Session session = start_session(config);  // nothing is written before all is checked
   check_writable(session.run_dir, "run.dir");
   if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
-  const auto base = load_base(config, inputs, session.device);
+  const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const auto experts = load_experts(config, *base);
   const RoutedCollection collection = routed_collection(experts, *base);
   std::string pins;

@@ -30,7 +30,7 @@ Exit command_gates(const Config& config, const CommandOptions& options) {
   Session session = start_session(config);
   check_job(config, session);
   if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
-  const auto base = load_base(config, inputs, session.device);
+  const auto base = load_base(config, inputs, session.device, BaseUse::training);
   const RecipeBase common{config, base->sites(), base->content_digest(), base->dtype()};
   const Registry registry =
       Registry::open(config.registry.path, fingerprint_of(*base), false, options.accept_base);

@@ -77,7 +77,7 @@ Exit command_generate(const Config& given, const std::string& prompt) {
     user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
   inputs.checkpoint = open_model(config.model.path, config.model.revision);
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
-  const auto base = load_base(config, inputs, session.device);
+  const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
   if (name.empty())
     user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,

@@ -57,7 +57,7 @@ MemoryEstimate memory_estimate(const ExpertJob& job) {
   const ModelSpec& spec = job.base.spec();
   const auto width = static_cast<uint64_t>(c10::elementSize(job.base.dtype()));
   MemoryEstimate need;
-  need.base = static_cast<uint64_t>(job.base.parameters()) * width;
+  need.base = static_cast<uint64_t>(job.base.weight_bytes());
   const uint64_t now = resident_bytes();
   need.program = job.base.device().is_cpu() && now > need.base ? now - need.base : now;
   int64_t trained = 0, longest = 0, targets = 0;

@@ -7,6 +7,7 @@
 #include "app/expert_display.h"
 #include "app/expert_table.h"
 #include "app/expert_worker.h"
+#include "app/machine.h"
 #include "app/plan_text.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -33,7 +34,7 @@ void look_up(ExpertJob& job) {
     if (!current) continue;
     const auto about = nlohmann::json::parse(registry.expert_json(item.name));
     item.why = fmt::format("v{:04}, {}", std::stoi(current->version.substr(1)) + 1,
-                           about.contains("recipe") ? recipe_difference(about.at("recipe"), item.recipe.json)
+                           about.contains("recipe") ? difference_text(about.at("recipe"), item.recipe.json)
                                                     : "the one there was imported");
   }
 }
@@ -108,6 +109,7 @@ void check_job(const Config& config, const Session& session) {
 
 Exit plan_and_run(ExpertJob job) {
   look_up(job);
+  check_machines_alike(job.session, job.config.run.strict);
   job.session.world->barrier();  // all ranks measure at once: they share the machine later, too
   job.gemm_flops = measure_gemm_flops(job.base.dtype(), job.session.device, job.session.threads);
   if (job.session.world->rank() == 0) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/expert_commit.h"
+#include "app/machine.h"
 #include "base/log.h"
 #include "cluster/stop.h"
 #include "report/metrics.h"
@@ -99,6 +100,8 @@ ExpertResult ExpertWorker::train(const ExpertItem& item, int generation) {
     hooks.stop = [] { return stop_requested(); };
   }
   hooks.checkpoint_every = job.config.checkpoint.every;
+  hooks.machine = machine_of(job.session);
+  hooks.strict = job.config.run.strict;
   ExpertResult result = train_expert(job.base, *item.task, item.recipe, group, hooks,
                                      earlier_folders(registry.folder(), key, generation));
   if (writer) writer->wait();
@@ -122,6 +125,9 @@ std::optional<Exit> ExpertWorker::one(const ExpertItem& item, int generation, st
     const std::string version = commit_expert(job, registry, item, result);
     journal->event("committed", item.name, key, committed_text(version, result.metrics));
     queue->finish(std::move(*taken));
+  } catch (const UserError&) {  // nothing is wrong with the item
+    if (taken) queue->give_back(std::move(*taken));
+    throw;
   } catch (const NotFinite& error) {
     failed(item, std::move(taken), error.what(), true);
   } catch (const std::exception& error) {

@@ -42,8 +42,9 @@ TokenTask load_one_task(const Config& config, const Tokenizer& tokenizer, const 
   return tokenize_task(tasks[0], tokenizer, tokenize_options(config));
 }
 
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device) {
-  return load_base_model(*inputs.checkpoint, config.model.dtype, device);
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
+                                     BaseUse use) {
+  return load_base_model(*inputs.checkpoint, config.model.dtype, device, use);
 }
 
 BaseFingerprint fingerprint_of(const BaseModel& base) {

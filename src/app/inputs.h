@@ -23,7 +23,8 @@ struct Inputs {
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows);
 TokenTask load_one_task(const Config& config, const Tokenizer& tokenizer, const std::string& path);
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device);
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
+                                     BaseUse use);
 BaseFingerprint fingerprint_of(const BaseModel& base);
 
 }  // namespace gaggle

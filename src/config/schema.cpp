@@ -42,7 +42,8 @@ std::vector<Key> run_keys() {
        "for the same number",
        at_least(0)},
       {KEY(run, strict), "",
-       "warnings about reproducibility (other threads, other hardware on resume) become errors"},
+       "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
+       "another processor or LibTorch) become errors"},
       {KEY(run, max_minutes), "minutes",
        "stop after this long with everything saved, exit code 75; 0: no limit", at_least(0)},
   };

@@ -18,6 +18,8 @@ struct CudaKernels {
   void (*swiglu_backward)(void* gate, void* up, const void* dy, bool bf16, int64_t count, void* stream);
   void (*rotary)(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin,
                  float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
+  // The model's name into name[size], ended by 0.
+  void (*device_name)(int device, char* name, int size);
 };
 
 // Defined by the .cu files.
@@ -29,5 +31,6 @@ void swiglu_cuda(const void*, const void*, void*, bool, int64_t, void*);
 void swiglu_backward_cuda(void*, void*, const void*, bool, int64_t, void*);
 void rotary_cuda(void*, bool, const int32_t*, const float*, const float*, float, int64_t, int64_t, int64_t,
                  void*);
+void device_name_cuda(int, char*, int);
 
 }  // namespace gaggle

@@ -13,7 +13,7 @@ bool plain(const at::Tensor& x) {
 
 #ifdef GAGGLE_WITH_CUDA
 constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, swiglu_cuda, swiglu_backward_cuda,
-                               rotary_cuda};
+                               rotary_cuda,   device_name_cuda};
 constexpr const CudaKernels* built = &table;
 #else
 constexpr const CudaKernels* built = nullptr;
@@ -27,6 +27,12 @@ bool on_cpu(const at::Tensor& x) {
 
 const CudaKernels* cuda_kernels(const at::Tensor& x) {
   return x.is_cuda() && plain(x) ? built : nullptr;
+}
+
+std::string gpu_name(at::Device device) {
+  char name[256] = "gpu";
+  if (const CudaKernels* kernels = built) kernels->device_name(device.index(), name, sizeof name);
+  return name;
 }
 
 LaunchStream::LaunchStream(const at::Tensor& x)

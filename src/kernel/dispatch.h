@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <c10/core/DeviceGuard.h>
 
+#include <string>
+
 #include "kernel/simd.h"
 
 namespace gaggle {
@@ -14,6 +16,8 @@ struct CudaKernels;
 bool on_cpu(const at::Tensor& x);
 // The CUDA kernels for a contiguous fp32/bf16 CUDA tensor; nullptr: elsewhere, or built without CUDA.
 const CudaKernels* cuda_kernels(const at::Tensor& x);
+// "NVIDIA H100"; "gpu" where gaggle was built without CUDA.
+std::string gpu_name(at::Device device);
 // The current CUDA stream of x's device as its native handle; while this lives, that device is the current one,
 // which a launch asks for: `kernel(…, LaunchStream(x))`.
 class LaunchStream {

@@ -41,8 +41,8 @@ std::string hardware_text(at::Device device, at::ScalarType dtype) {
 }
 
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, const std::string& dtype,
-                                           at::Device device) {
-  return std::make_unique<LlamaModel>(checkpoint, resolve_dtype(dtype, device), device);
+                                           at::Device device, BaseUse use) {
+  return std::make_unique<LlamaModel>(checkpoint, resolve_dtype(dtype, device), device, use);
 }
 
 }  // namespace gaggle

@@ -4,26 +4,24 @@
 
 namespace gaggle {
 
-FrozenLinear::FrozenLinear(at::Tensor weight, at::Tensor bias)
-    : weight_(std::move(weight)), bias_(std::move(bias)) {
-  GAGGLE_CHECK(weight_.dim() == 2 && weight_.is_contiguous());
-  GAGGLE_CHECK(!bias_.defined() || bias_.numel() == weight_.size(0));
+FrozenLinear::FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use)
+    : d_in_(weight.size(1)), d_out_(weight.size(0)), weight_(weight), bias_(std::move(bias)) {
+  GAGGLE_CHECK(!bias_.defined() || bias_.numel() == d_out_);
+  if (use == BaseUse::training) transposed_ = PackedWeight(weight.t());
 }
 
 at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
-  return bias_.defined() ? at::addmm(bias_, x, weight_.t()) : at::mm(x, weight_.t());
+  return weight_.multiply(x, bias_);
 }
 
 at::Tensor FrozenLinear::dx(const at::Tensor& dy) const {
-  return at::mm(dy, weight_);
+  GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
+  return transposed_.multiply(dy);
 }
 
-void FrozenLinear::add_dx(const at::Tensor& dy, at::Tensor& dx) const {
-  dx.addmm_(dy, weight_);
-}
-
-at::Tensor FrozenLinear::rows(const at::Tensor& ids) const {
-  return weight_.index_select(0, ids);
+at::Tensor FrozenLinear::add_dx(const at::Tensor& dy, at::Tensor dx) const {
+  GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
+  return transposed_.multiply_add(dy, std::move(dx));
 }
 
 }  // namespace gaggle

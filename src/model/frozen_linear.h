@@ -1,28 +1,32 @@
-// A linear of the base, y = x Wᵀ + b. It owns its weight; nothing else touches it, so that the storage (bf16
-// today) can change without touching a model. Frozen: the backward pass gives dx only.
+// A linear of the base, y = x Wᵀ + b. It owns its weight; nothing else touches it, so that the storage can
+// change without touching a model. Frozen: the backward pass gives dx only.
 #pragma once
 
-#include <ATen/ATen.h>
+#include "kernel/packed_weight.h"
 
 namespace gaggle {
+
+// What a base is loaded for. Training keeps Wᵀ beside W where the hardware wants each in a layout of its own.
+enum class BaseUse { inference, training };
 
 class FrozenLinear {
  public:
   FrozenLinear() = default;
   // weight [d_out, d_in]; bias [d_out] or undefined; both of the activations' type already.
-  explicit FrozenLinear(at::Tensor weight, at::Tensor bias = {});
+  FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use);
 
-  int64_t d_in() const { return weight_.size(1); }
-  int64_t d_out() const { return weight_.size(0); }
-  bool has_bias() const { return bias_.defined(); }
+  int64_t d_in() const { return d_in_; }
+  int64_t d_out() const { return d_out_; }
 
-  at::Tensor forward(const at::Tensor& x) const;            // [T, d_in] → [T, d_out]
-  at::Tensor dx(const at::Tensor& dy) const;                // [T, d_out] → [T, d_in]
-  void add_dx(const at::Tensor& dy, at::Tensor& dx) const;  // dx += …
-  at::Tensor rows(const at::Tensor& ids) const;             // rows of the weight (tied embedding), [n, d_in]
+  at::Tensor forward(const at::Tensor& x) const;  // [T, d_in] → [T, d_out]
+  // Of a base loaded for training:
+  at::Tensor dx(const at::Tensor& dy) const;                     // [T, d_out] → [T, d_in]
+  at::Tensor add_dx(const at::Tensor& dy, at::Tensor dx) const;  // dx + …; dx itself may be overwritten
 
  private:
-  at::Tensor weight_, bias_;
+  int64_t d_in_ = 0, d_out_ = 0;
+  PackedWeight weight_, transposed_;  // [d_out, d_in] and [d_in, d_out]
+  at::Tensor bias_;
 };
 
 }  // namespace gaggle

@@ -42,8 +42,8 @@ struct LlamaPass;
 
 class LlamaModel final : public BaseModel {
  public:
-  // dtype bf16 or fp32 (fp64: for gradient checks).
-  LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
+  // dtype bf16 or fp32 (fp64: for gradient checks). forward_backward wants a base loaded for training.
+  LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use);
 
   at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) override;
   at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) override;
@@ -84,7 +84,6 @@ at::Tensor llama_layers(LlamaPass& pass, at::Tensor residual, std::vector<LayerT
 // d [T, hidden] (residual type): gradient after the last layer; consumed. The tape is released on the way.
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape);
 
-LlamaWeights load_llama(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
 std::vector<Site> llama_sites(const ModelSpec& spec);
 // Names and shapes of all tensors a checkpoint of this spec must have, sorted by name; a tied head is not among
 // them.

@@ -16,7 +16,7 @@ at::Tensor input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index
 
 void add_input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x,
                         const at::Tensor& dy, at::Tensor& dx) {
-  pass.weights.layers[layer].linears[index].add_dx(dy, dx);
+  dx = pass.weights.layers[layer].linears[index].add_dx(dy, dx);
   pass.adapter->backward(pass.site(layer, index), x, dy, dx);
 }
 

@@ -103,10 +103,11 @@ Loaded read_all(const ModelCheckpoint& checkpoint, const std::vector<WeightInfo>
   return loaded;
 }
 
-LlamaWeights assemble(const ModelSpec& spec, std::map<std::string, at::Tensor>& tensors) {
+// Takes the tensors out one by one: a packed linear's own tensor is freed before the next is packed.
+LlamaWeights assemble(const ModelSpec& spec, std::map<std::string, at::Tensor> tensors, BaseUse use) {
   const auto take = [&](const std::string& name) {
-    const auto found = tensors.find(name);
-    return found == tensors.end() ? at::Tensor() : found->second;
+    const auto found = tensors.extract(name);
+    return found ? found.mapped() : at::Tensor();
   };
   LlamaWeights weights;
   for (int64_t l = 0; l < spec.layers; ++l) {
@@ -114,7 +115,7 @@ LlamaWeights assemble(const ModelSpec& spec, std::map<std::string, at::Tensor>& 
     LlamaLayer layer;
     for (size_t i = 0; i < linears_per_layer; ++i) {
       const std::string path = fmt::format("{}{}.{}", prefix, linear_names[i].module, linear_names[i].kind);
-      layer.linears[i] = FrozenLinear(take(path + ".weight"), take(path + ".bias"));
+      layer.linears[i] = FrozenLinear(take(path + ".weight"), take(path + ".bias"), use);
     }
     layer.input_norm = take(prefix + "input_layernorm.weight");
     layer.mlp_norm = take(prefix + "post_attention_layernorm.weight");
@@ -124,7 +125,7 @@ LlamaWeights assemble(const ModelSpec& spec, std::map<std::string, at::Tensor>& 
   }
   weights.embedding = take("model.embed_tokens.weight");
   weights.norm = take("model.norm.weight");
-  weights.head = FrozenLinear(spec.tied_head ? weights.embedding : take("lm_head.weight"));
+  weights.head = FrozenLinear(spec.tied_head ? weights.embedding : take("lm_head.weight"), {}, use);
   return weights;
 }
 
@@ -168,7 +169,8 @@ std::vector<WeightInfo> llama_weights(const ModelSpec& spec) {
   return weights;
 }
 
-LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device) {
+LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                       BaseUse use) {
   const c10::InferenceMode no_autograd;
   spec_ = checkpoint.spec();
   dtype_ = dtype;
@@ -176,9 +178,11 @@ LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   GAGGLE_CHECK(spec_.kv_heads > 0 && spec_.heads % spec_.kv_heads == 0 && spec_.head_dim % 2 == 0);
   const auto weights = llama_weights(spec_);
   check_names(checkpoint, weights);
-  refuse_if_too_large(memory_need(weights, dtype, device), free_memory(device), dtype, device, spec_.name);
+  const MemoryNeed need = memory_need(weights, dtype, device, use);
+  refuse_if_too_large(need, free_memory(device), dtype, device, spec_.name);
+  weight_bytes_ = need.held();
   Loaded loaded = read_all(checkpoint, weights, dtype, device);
-  weights_ = assemble(spec_, loaded.tensors);
+  weights_ = assemble(spec_, std::move(loaded.tensors), use);
   content_digest_ = std::move(loaded.digest);
   shape_digest_ = shapes_digest(weights);
   sites_ = llama_sites(spec_);

@@ -29,8 +29,12 @@ int64_t available_host_memory() {
 
 }  // namespace
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device) {
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device,
+                       BaseUse use) {
   MemoryNeed need;
+  const bool packed = packs(dtype, device);
+  const int64_t copies = packed && use == BaseUse::training ? 2 : 1;
+  bool tied = true;
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
   for (const WeightInfo& weight : weights) {
     int64_t count = 1;
@@ -38,13 +42,14 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
     if (weight.name == "model.embed_tokens.weight")
       need.embedding += count * size;
     else if (weight.name == "lm_head.weight")
-      need.head += count * size;
+      need.head += copies * count * size, tied = false;
     else if (weight.shape.size() == 1 && weight.name.ends_with("norm.weight"))
       need.norms += count * std::max<int64_t>(size, 4);
     else
-      need.linears += count * size;
+      need.linears += (weight.shape.size() == 2 ? copies : 1) * count * size;
     need.reading = std::max(need.reading, count * (device.is_cpu() ? 4 : 4 + size));
   }
+  if (tied && packed) need.head = copies * need.embedding;  // beside the rows that embed
   return need;
 }
 
@@ -55,8 +60,7 @@ int64_t free_memory(at::Device device) {
 
 void refuse_if_too_large(const MemoryNeed& need, int64_t available, at::ScalarType dtype, at::Device device,
                          const std::string& model) {
-  const int64_t held = need.linears + need.embedding + need.head + need.norms;
-  const int64_t total = held + (device.is_cpu() ? need.reading : 0);
+  const int64_t total = need.held() + (device.is_cpu() ? need.reading : 0);
   if (available < 0 || total <= available) return;
   const auto text = [](int64_t bytes) {
     return bytes_text(static_cast<uint64_t>(std::max<int64_t>(0, bytes)));

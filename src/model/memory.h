@@ -4,15 +4,18 @@
 #include <ATen/ATen.h>
 
 #include "formats/checkpoint.h"
+#include "model/frozen_linear.h"
 
 namespace gaggle {
 
 struct MemoryNeed {
   int64_t linears = 0, embedding = 0, head = 0, norms = 0;  // bytes held
   int64_t reading = 0;  // bytes of host memory on top while loading: the largest tensors as fp32
+  int64_t held() const { return linears + embedding + head + norms; }
 };
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device);
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device,
+                       BaseUse use);
 
 // Bytes free on the device (CPU: MemAvailable and the control group's limit); -1: not known.
 int64_t free_memory(at::Device device);

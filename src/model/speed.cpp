@@ -31,7 +31,7 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
   double flops = 0;
   const auto options = at::TensorOptions().device(device);
   for (const auto& [d_in, d_out] : shapes) {
-    linears.emplace_back(at::ones({d_out, d_in}, options.dtype(dtype)));
+    linears.emplace_back(at::ones({d_out, d_in}, options.dtype(dtype)), at::Tensor(), BaseUse::inference);
     inputs.push_back(at::ones({rows, d_in}, options.dtype(dtype)));
     flops += 2.0 * static_cast<double>(rows * d_in * d_out);
   }

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "adapter/gate.h"
+#include "base/log.h"
 
 namespace gaggle {
 namespace {
@@ -37,6 +38,17 @@ std::optional<Snapshot> agreed_snapshot(const std::vector<std::filesystem::path>
   return snapshot;
 }
 
+// A snapshot of another kind of machine leads to other bits.
+void check_machine(const Snapshot& from, const LoopHooks& hooks, const std::string& task, bool first) {
+  const std::string difference = difference_text(from.state.value("machine", nlohmann::json()), hooks.machine);
+  if (difference.empty()) return;
+  const std::string text = fmt::format(
+      "{}: its checkpoint was written on another machine ({}): the expert will not be the same bits", task,
+      difference);
+  if (hooks.strict) user_error("{}. Resume where it began, or leave out run.strict", text);
+  if (first) log::warning("{}", text);
+}
+
 }  // namespace
 
 double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
@@ -51,6 +63,7 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders) {
   const at::Device device = base.device();
   const std::optional<Snapshot> from = agreed_snapshot(folders, recipe.key, group);
+  if (from) check_machine(*from, hooks, task.name, group.rank() == 0);
   ExpertResult result;
   const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {
     const auto& rows = task.rows(Split::validation);

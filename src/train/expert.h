@@ -13,7 +13,8 @@ struct ExpertResult {
       metrics;  // validation_loss, base_loss, lora_loss, gate_norm, …: equal in every run of a recipe
 };
 
-// `folders`: where checkpoints of the item may lie. Collective over the group.
+// `folders`: where checkpoints of the item may lie. Collective over the group. UserError: hooks.strict, and the
+// checkpoint is of another machine.
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders);
 

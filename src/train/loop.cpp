@@ -35,10 +35,11 @@ Status status_of(const std::optional<Exit>& stop) {
 }
 
 Snapshot make_snapshot(const PhaseSettings& settings, Trainer& trainer, Trainable& adapter, const Best& best,
-                       int64_t step, const Snapshot& extra) {
+                       int64_t step, const nlohmann::json& machine, const Snapshot& extra) {
   Snapshot snapshot = extra;
   snapshot.phase = settings.phase;
   snapshot.step = step;
+  snapshot.state["machine"] = machine;
   const Trainer::Moments moments = trainer.moments();
   const ParameterLayout& layout = adapter.layout();
   // Copies: training goes on while they are written.
@@ -87,7 +88,8 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
   }
   PhaseResult result;
   const auto checkpoint = [&] {
-    Snapshot snapshot = make_snapshot(settings, trainer, adapter, best, step, extra);  // collective
+    Snapshot snapshot =
+        make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
     if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));
   };
   while (step < steps) {

@@ -39,6 +39,10 @@ struct LoopHooks {
   std::function<std::optional<Exit>()> stop;  // asked on the group's first rank before each step
   SnapshotWriter* snapshots = nullptr;        // on the group's first rank
   int64_t checkpoint_every = 0;               // steps; 0: only when stopped
+  // What equal bits need besides the recipe; kept in snapshots. One made on another machine is gone on from
+  // with a warning; `strict`: refused (UserError).
+  nlohmann::json machine;
+  bool strict = false;
 };
 
 struct PhaseResult {

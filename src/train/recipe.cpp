@@ -165,7 +165,7 @@ Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lor
   return recipe;
 }
 
-std::string recipe_difference(const nlohmann::json& before, const nlohmann::json& now) {
+std::string difference_text(const nlohmann::json& before, const nlohmann::json& now) {
   std::map<std::string, std::string> old_leaves, new_leaves;
   flatten(before, "", old_leaves);
   flatten(now, "", new_leaves);

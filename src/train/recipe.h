@@ -39,8 +39,9 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task);
 Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
                     const std::string& lora_digest);
 
-// Where two recipes differ, for people: "train.lr 0.005 → 0.001"; at most three differences, then their number.
-std::string recipe_difference(const nlohmann::json& before, const nlohmann::json& now);
+// Where two JSON objects (recipes, machines) differ, for people: "train.lr 0.005 → 0.001"; at most three
+// differences, then their number.
+std::string difference_text(const nlohmann::json& before, const nlohmann::json& now);
 
 // Digest of named fp32 values (an imported LoRA's tensors).
 std::string values_digest(const ParameterLayout& layout, const at::Tensor& values);

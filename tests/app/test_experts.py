@@ -73,6 +73,15 @@ def test_a_stop_request_saves_and_says_75_and_the_next_start_goes_on(workshop):
     assert workshop.bits() == stopped
 
 
+def test_resuming_with_other_threads_warns_and_is_refused_when_strict(workshop):
+    workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", expect=75)
+    strict = workshop.experts("--train.steps=100000", "--run.strict=true", "--run.threads=2", expect=2)
+    assert "threads 1 → 2" in strict.stderr and "run.strict" in strict.stderr
+    assert not list((workshop.folder / "registry").glob("aside/*"))
+    warned = workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", "--run.threads=2", expect=75)
+    assert "threads 1 → 2" in warned.stderr
+
+
 def test_the_stop_file_ends_the_run_with_4(workshop):
     job = workshop.start("experts", "tiny.toml", "--train.steps=4000")
     wait_for(lambda: list((workshop.folder / "runs").rglob("metrics.jsonl")))

@@ -57,7 +57,7 @@ struct Pass {
 
 // Forward and backward with a LoRA whose B is not zero, or with gates on it.
 Pass pass_on(at::Device device, at::ScalarType type, const ModelCheckpoint& checkpoint, bool gates) {
-  LlamaModel base(checkpoint, type, device);
+  LlamaModel base(checkpoint, type, device, BaseUse::training);
   const auto sites = lora_sites(base.sites(), {}, 3, 1);
   const ParameterLayout layout = lora_layout(sites);
   at::Tensor lora = at::empty({layout.size()});
@@ -86,7 +86,7 @@ TEST_P(Model, LossAndEveryGradientEqualTheCpus) {
 
 TEST_P(Model, ChoicesBehindACachedPromptEqualTheCpus) {
   const auto hidden_on = [&](at::Device device, at::ScalarType type) {
-    LlamaModel base(checkpoint, type, device);
+    LlamaModel base(checkpoint, type, device, BaseUse::training);
     KeyValueCache cache;
     base.forward(ragged({9, 17}), nullptr, &cache);
     Rows rows = ragged({4, 1, 6});
@@ -105,7 +105,7 @@ TEST_P(Model, ChoicesBehindACachedPromptEqualTheCpus) {
 
 TEST_P(Model, RoutedExpertsEqualTheCpus) {
   const auto logits_on = [&](at::Device device, at::ScalarType type, std::vector<double>& weight) {
-    LlamaModel base(checkpoint, type, device);
+    LlamaModel base(checkpoint, type, device, BaseUse::training);
     RoutedCollection collection;
     collection.names = {"a", "b", "c"};
     for (const Site& site : base.sites()) {
@@ -152,7 +152,7 @@ class Training : public Gpu {
 
 ExpertResult train_on(Communicator& group, at::ScalarType type) {
   const FakeCheckpoint checkpoint;
-  LlamaModel base(checkpoint, type, gpu);
+  LlamaModel base(checkpoint, type, gpu, BaseUse::training);
   Config config;
   config.lora.rank = 3;
   config.lora.alpha = 3;

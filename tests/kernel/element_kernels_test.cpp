@@ -5,6 +5,7 @@
 #include "kernel/attention.h"
 #include "kernel/cross_entropy.h"
 #include "kernel/norm.h"
+#include "kernel/packed_weight.h"
 #include "kernel/rotary.h"
 #include "kernel/swiglu.h"
 
@@ -47,6 +48,17 @@ TEST_P(Kernels, Norm) {
   rms_norm_backward_(x, g, w, 1e-5);
   rms_norm_backward_(x.to(type), gs, ws, 1e-5);
   EXPECT_LT(apart(gs, g), limit);
+}
+
+TEST_P(Kernels, PackedWeight) {
+  for (const int64_t rows : {1, 7, 130}) {
+    const at::Tensor w = values({d, 48}), x = values({rows, 48}), bias = values({d}), y = values({rows, d});
+    const PackedWeight packed(w.to(type)), transposed(w.t().contiguous().to(type).t());
+    EXPECT_LT(apart(packed.multiply(x.to(type)), x.mm(w.t())), limit);
+    EXPECT_LT(apart(packed.multiply(x.to(type), bias.to(type)), x.mm(w.t()) + bias), limit);
+    EXPECT_LT(apart(packed.multiply_add(x.to(type), y.to(type)), x.mm(w.t()) + y), limit);
+    EXPECT_LT(apart(transposed.multiply(x.to(type)), x.mm(w.t())), limit);
+  }
 }
 
 TEST_P(Kernels, GatedActivation) {

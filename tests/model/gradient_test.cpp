@@ -52,7 +52,7 @@ struct Case {
 class Gradient : public testing::TestWithParam<Case> {
  protected:
   FakeCheckpoint checkpoint{GetParam().window, GetParam().qk_norm, GetParam().tied};
-  LlamaModel exact{checkpoint, at::kDouble, at::kCPU};
+  LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
   const Rows rows = batch();
   probe::MatrixAdapter adapter = made();
 
@@ -84,7 +84,7 @@ TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
 TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
   const at::Tensor nll = exact.forward_backward(rows, adapter);
   for (const auto& [type, limit] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 0.06}}) {
-    LlamaModel base(checkpoint, type, at::kCPU);
+    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
     probe::MatrixAdapter ours = made();
     const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
       return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();

@@ -42,7 +42,7 @@ struct Case {
 class Base : public testing::TestWithParam<Case> {
  protected:
   FakeCheckpoint checkpoint{GetParam().window, GetParam().qk_norm};
-  LlamaModel base{checkpoint, at::kFloat, at::kCPU};
+  LlamaModel base{checkpoint, at::kFloat, at::kCPU, BaseUse::training};
 };
 
 TEST_P(Base, RaggedBatchEqualsOneAtATime) {
@@ -108,7 +108,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Base, testing::Values(Case{0, false}, Case{6, t
 TEST(Load, NamesMissingAndSurplusTensors) {
   const auto message = [](const FakeCheckpoint& checkpoint) -> std::string {
     try {
-      LlamaModel(checkpoint, at::kFloat, at::kCPU);
+      LlamaModel(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
     } catch (const UserError& error) {
       return error.what();
     }
@@ -123,7 +123,7 @@ TEST(Load, NamesMissingAndSurplusTensors) {
 
 TEST(Load, RefusesWhatDoesNotFit) {
   const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}},
-                                at::kFloat, at::kCPU);
+                                at::kFloat, at::kCPU, BaseUse::training);
   EXPECT_EQ(need.embedding, 400000);
   EXPECT_NO_THROW(refuse_if_too_large(need, 900000, at::kFloat, at::kCPU, "m"));
   try {

@@ -20,7 +20,7 @@ at::ScalarType dtype_of(const std::string& name) {
 
 std::unique_ptr<BaseModel> load(const std::vector<std::string>& arguments) {
   const auto checkpoint = open_model(arguments.at(0), "");
-  return std::make_unique<LlamaModel>(*checkpoint, dtype_of(arguments.at(1)), at::kCPU);
+  return std::make_unique<LlamaModel>(*checkpoint, dtype_of(arguments.at(1)), at::kCPU, BaseUse::training);
 }
 
 NamedTensor named(const std::string& name, const at::Tensor& values) {

@@ -168,7 +168,7 @@ TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
     EXPECT_NE(small_recipe(base, task, changed).key, key);
   }
   other.train.lr = 0.001;
-  EXPECT_EQ(recipe_difference(small_recipe(base, task, config).json, small_recipe(base, task, other).json),
+  EXPECT_EQ(difference_text(small_recipe(base, task, config).json, small_recipe(base, task, other).json),
             "train.lr 0.02 → 0.001");
 }
 

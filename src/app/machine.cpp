@@ -1,0 +1,46 @@
+#include "app/machine.h"
+
+#include <sys/utsname.h>
+
+#include <fstream>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "kernel/dispatch.h"
+#include "train/recipe.h"
+
+namespace gaggle {
+namespace {
+
+// /proc/cpuinfo names the model on x86; elsewhere the architecture has to do.
+std::string processor_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);)
+    if (line.starts_with("model name"))
+      if (const size_t colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
+  utsname machine{};
+  return ::uname(&machine) == 0 ? machine.machine : "unknown";
+}
+
+}  // namespace
+
+nlohmann::json machine_of(const Session& session) {
+  return {{"libtorch", GAGGLE_TORCH_VERSION},
+          {"processor", session.device.is_cpu() ? processor_name() : gpu_name(session.device)},
+          {"threads", session.threads}};
+}
+
+void check_machines_alike(const Session& session, bool strict) {
+  const auto all = session.world->all_gather_text(machine_of(session).dump());
+  for (size_t rank = 1; rank < all.size(); ++rank) {
+    if (all[rank] == all[0]) continue;
+    const std::string text = fmt::format(
+        "rank {} computes on another machine than rank 0 ({}): an expert's bits depend on who trains it", rank,
+        difference_text(nlohmann::json::parse(all[0]), nlohmann::json::parse(all[rank])));
+    if (strict) user_error("{} (run.strict)", text);
+    if (session.world->rank() == 0) log::warning("{}", text);
+    return;
+  }
+}
+
+}  // namespace gaggle
