@@ -9,11 +9,11 @@
 #include "comm/communicator.h"
 #include "config/read.h"
 
-// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: giving it
-// back to the system between them cost a quarter of the time, in page faults.
+// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: keeping it,
+// in huge pages, spares the page faults that cost a third of the speed.
 extern "C" {
 extern const char* malloc_conf;
-const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0";
+const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always";
 }
 
 namespace gaggle {
