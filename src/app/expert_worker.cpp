@@ -125,7 +125,7 @@ std::optional<Exit> ExpertWorker::one(const ExpertItem& item, int generation, st
     const std::string version = commit_expert(job, registry, item, result);
     journal->event("committed", item.name, key, committed_text(version, result.metrics));
     queue->finish(std::move(*taken));
-  } catch (const UserError&) {  // nothing is wrong with the item
+  } catch (const OtherMachine&) {
     if (taken) queue->give_back(std::move(*taken));
     throw;
   } catch (const NotFinite& error) {

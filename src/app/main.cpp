@@ -9,10 +9,9 @@
 #include "comm/communicator.h"
 #include "config/read.h"
 
-// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: keeping it,
-// in huge pages, spares the page faults that cost a third of the speed.
+// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed:
+// keeping it, in huge pages, spares page faults that cost a fifth of the speed and more.
 extern "C" {
-extern const char* malloc_conf;
 const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always";
 }
 

@@ -34,7 +34,6 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
   MemoryNeed need;
   const bool packed = packs(dtype, device);
   const int64_t copies = packed && use == BaseUse::training ? 2 : 1;
-  bool tied = true;
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
   for (const WeightInfo& weight : weights) {
     int64_t count = 1;
@@ -42,14 +41,14 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
     if (weight.name == "model.embed_tokens.weight")
       need.embedding += count * size;
     else if (weight.name == "lm_head.weight")
-      need.head += copies * count * size, tied = false;
+      need.head += copies * count * size;
     else if (weight.shape.size() == 1 && weight.name.ends_with("norm.weight"))
       need.norms += count * std::max<int64_t>(size, 4);
     else
       need.linears += (weight.shape.size() == 2 ? copies : 1) * count * size;
     need.reading = std::max(need.reading, count * (device.is_cpu() ? 4 : 4 + size));
   }
-  if (tied && packed) need.head = copies * need.embedding;  // beside the rows that embed
+  if (need.head == 0 && packed) need.head = copies * need.embedding;  // tied: beside the rows that embed
   return need;
 }
 

@@ -45,7 +45,7 @@ void check_machine(const Snapshot& from, const LoopHooks& hooks, const std::stri
   const std::string text = fmt::format(
       "{}: its checkpoint was written on another machine ({}): the expert will not be the same bits", task,
       difference);
-  if (hooks.strict) user_error("{}. Resume where it began, or leave out run.strict", text);
+  if (hooks.strict) throw OtherMachine(text + ". Resume where it began, or leave out run.strict");
   if (first) log::warning("{}", text);
 }
 

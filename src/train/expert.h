@@ -5,6 +5,11 @@
 
 namespace gaggle {
 
+// With LoopHooks::strict: the checkpoint was written on another machine. Nothing is wrong with the item itself.
+struct OtherMachine : UserError {
+  using UserError::UserError;
+};
+
 struct ExpertResult {
   std::optional<Exit> stopped;  // then nothing else is set
   at::Tensor lora;              // flat, in lora_layout's order, fp32 on the CPU
@@ -13,8 +18,7 @@ struct ExpertResult {
       metrics;  // validation_loss, base_loss, lora_loss, gate_norm, …: equal in every run of a recipe
 };
 
-// `folders`: where checkpoints of the item may lie. Collective over the group. UserError: hooks.strict, and the
-// checkpoint is of another machine.
+// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine.
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders);
 

@@ -40,7 +40,7 @@ struct LoopHooks {
   SnapshotWriter* snapshots = nullptr;        // on the group's first rank
   int64_t checkpoint_every = 0;               // steps; 0: only when stopped
   // What equal bits need besides the recipe; kept in snapshots. One made on another machine is gone on from
-  // with a warning; `strict`: refused (UserError).
+  // with a warning; `strict`: refused (OtherMachine).
   nlohmann::json machine;
   bool strict = false;
 };
