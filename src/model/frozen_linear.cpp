@@ -5,7 +5,7 @@
 namespace gaggle {
 
 FrozenLinear::FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use)
-    : d_in_(weight.size(1)), d_out_(weight.size(0)), weight_(weight), bias_(std::move(bias)) {
+    : d_out_(weight.size(0)), weight_(weight), bias_(std::move(bias)) {
   GAGGLE_CHECK(!bias_.defined() || bias_.numel() == d_out_);
   if (use == BaseUse::training) transposed_ = PackedWeight(weight.t());
 }
@@ -14,14 +14,17 @@ at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
   return weight_.multiply(x, bias_);
 }
 
-at::Tensor FrozenLinear::dx(const at::Tensor& dy) const {
+const PackedWeight& FrozenLinear::transposed() const {
   GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
-  return transposed_.multiply(dy);
+  return transposed_;
+}
+
+at::Tensor FrozenLinear::dx(const at::Tensor& dy) const {
+  return transposed().multiply(dy);
 }
 
 at::Tensor FrozenLinear::add_dx(const at::Tensor& dy, at::Tensor dx) const {
-  GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
-  return transposed_.multiply_add(dy, std::move(dx));
+  return transposed().multiply_add(dy, std::move(dx));
 }
 
 }  // namespace gaggle

@@ -15,7 +15,6 @@ class FrozenLinear {
   // weight [d_out, d_in]; bias [d_out] or undefined; both of the activations' type already.
   FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use);
 
-  int64_t d_in() const { return d_in_; }
   int64_t d_out() const { return d_out_; }
 
   at::Tensor forward(const at::Tensor& x) const;  // [T, d_in] → [T, d_out]
@@ -24,7 +23,9 @@ class FrozenLinear {
   at::Tensor add_dx(const at::Tensor& dy, at::Tensor dx) const;  // dx + …; dx itself may be overwritten
 
  private:
-  int64_t d_in_ = 0, d_out_ = 0;
+  const PackedWeight& transposed() const;
+
+  int64_t d_out_ = 0;
   PackedWeight weight_, transposed_;  // [d_out, d_in] and [d_in, d_out]
   at::Tensor bias_;
 };

@@ -21,7 +21,7 @@ int fallback_byte(const std::string& token) {
   return std::stoi(token.substr(3, 2), nullptr, 16);
 }
 
-struct Apply {
+struct ApplyDecoder {
   Tokens tokens;
 
   Tokens operator()(const ByteLevelDecoder&) const {
@@ -85,7 +85,7 @@ struct Apply {
 }  // namespace
 
 std::string decode_tokens(const std::vector<DecoderStep>& steps, Tokens tokens) {
-  for (const DecoderStep& step : steps) tokens = std::visit(Apply{std::move(tokens)}, step);
+  for (const DecoderStep& step : steps) tokens = std::visit(ApplyDecoder{std::move(tokens)}, step);
   return joined(tokens);
 }
 

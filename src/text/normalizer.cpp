@@ -3,7 +3,7 @@
 namespace gaggle {
 namespace {
 
-struct Apply {
+struct ApplyNormalizer {
   std::string_view text;
   std::string operator()(NormalForm form) const { return normal_form(text, form); }
   std::string operator()(const PrependText& step) const {
@@ -16,7 +16,7 @@ struct Apply {
 
 std::string normalize(const std::vector<NormalizerStep>& steps, std::string_view text) {
   std::string result(text);
-  for (const NormalizerStep& step : steps) result = std::visit(Apply{result}, step);
+  for (const NormalizerStep& step : steps) result = std::visit(ApplyNormalizer{result}, step);
   return result;
 }
 

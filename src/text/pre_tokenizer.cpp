@@ -77,7 +77,7 @@ std::string replace_spaces(std::string_view word, std::string_view with) {
   return result;
 }
 
-struct Apply {
+struct ApplyPreTokenizer {
   std::string_view word;
   bool first;  // nothing stands before this word
   Words& out;
@@ -118,7 +118,7 @@ Words pre_tokenize(const std::vector<PreTokenizerStep>& steps, std::string_view 
   for (const PreTokenizerStep& step : steps) {
     std::vector<std::string_view> before;
     before.swap(result.words);
-    for (size_t i = 0; i < before.size(); ++i) std::visit(Apply{before[i], first && i == 0, result}, step);
+    for (size_t i = 0; i < before.size(); ++i) std::visit(ApplyPreTokenizer{before[i], first && i == 0, result}, step);
   }
   return result;
 }

@@ -91,13 +91,15 @@ std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, co
   std::stable_sort(places.begin(), places.end(),
                    [](const auto& a, const auto& b) { return a.order() > b.order(); });
   for (const Place& place : places) {
-    const SafetensorsFile file(place.folder / tensors_file);
-    const auto written_for = file.metadata().find("key");
-    if (written_for == file.metadata().end() || written_for->second != key) {
+    try {
+      const SafetensorsFile file(place.folder / tensors_file);
+      const auto written_for = file.metadata().find("key");
+      if (written_for != file.metadata().end() && written_for->second == key) return read_snapshot(place, file);
       log::warning("{}: a checkpoint of another key is left alone", place.folder.string());
-      continue;
+    } catch (const std::exception& damaged) {
+      // Training repeats its steps bit for bit: going back costs time alone.
+      log::warning("{} · this checkpoint is passed over for an older one, or for the start", damaged.what());
     }
-    return read_snapshot(place, file);
   }
   return std::nullopt;
 }

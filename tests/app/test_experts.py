@@ -82,6 +82,23 @@ def test_resuming_with_other_threads_warns_and_is_refused_when_strict(workshop):
     assert "threads 1 → 2" in warned.stderr
 
 
+def test_a_torn_checkpoint_is_passed_over_for_an_older_one(workshop):
+    long = ["--train.steps=400", "--data.tasks=['tasks/copy.jsonl']", "--checkpoint.every=5"]
+    job = workshop.start("experts", "tiny.toml", *long)
+    complete = lambda: sorted((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))
+    wait_for(lambda: len(complete()) >= 2)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    newest = complete()[-1].parent / "state.safetensors"
+    os.truncate(newest, newest.stat().st_size // 2)
+    done = workshop.experts(*long)
+    assert f"{newest.parent.name}/{newest.name}" in done.stderr and "passed over" in done.stderr
+    went_on = workshop.bits()
+    shutil.rmtree(workshop.folder / "registry")
+    workshop.experts(*long)
+    assert workshop.bits() == went_on
+
+
 def test_the_stop_file_ends_the_run_with_4(workshop):
     job = workshop.start("experts", "tiny.toml", "--train.steps=4000")
     wait_for(lambda: list((workshop.folder / "runs").rglob("metrics.jsonl")))
