@@ -17,14 +17,6 @@ namespace gaggle {
 namespace fs = std::filesystem;
 namespace {
 
-// What was last read of a key's highest generation, and since when it has said the same.
-struct Observation {
-  int generation = 0;
-  std::string content;
-  double since = 0;
-  bool moved = false;  // it said something else before
-};
-
 struct Found {
   int generation = 0;  // 0: no lease yet
   std::string content;
@@ -51,6 +43,14 @@ std::string LeaseHolder::text() const {
 }
 
 struct LeaseTable::Impl {
+  // What was last read of a key's highest generation, and since when it has said the same.
+  struct Observation {
+    int generation = 0;
+    std::string content;
+    double since = 0;
+    bool moved = false;  // it said something else before
+  };
+
   fs::path folder;
   std::string worker;
   double lease_s;

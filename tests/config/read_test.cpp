@@ -178,6 +178,11 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {"train.steps=1e3", "train.steps: expected an integer >= 0, got 1000"}})
     EXPECT_NE(complaints(file, {override_text}).find(expected), std::string::npos)
         << override_text << ": " << complaints(file, {override_text});
+  const auto lanes = [&](int n) {
+    return complaints(file, {"train.lanes=" + std::to_string(n), "cluster.ranks_per_expert=2"});
+  };
+  EXPECT_NE(lanes(1).find("train.lanes = 1 is fewer than"), std::string::npos);
+  EXPECT_EQ(lanes(2), "nothing");
 }
 
 // Every key moved off its default, printed, and read from another folder: the same Config.

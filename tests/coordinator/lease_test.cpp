@@ -94,6 +94,8 @@ TEST_F(LeaseTest, StaleListingFindsTheHolderByName) {
   auto first = a.try_take("k");
   files->stale_list = true;
   EXPECT_FALSE(b.try_take("k"));
+  first->release();
+  EXPECT_EQ(b.try_take("k")->generation(), 2);
 }
 
 TEST_F(LeaseTest, AManyWayRaceHasOneWinner) {
@@ -120,6 +122,19 @@ TEST_F(LeaseTest, DeadProcessOfThisHostIsSeenAtOnce) {
   EXPECT_EQ(lease->lost_predecessor()->worker, "child");
 }
 
+// Slurm requeued the job: its earlier start is over, wherever that ran.
+TEST_F(LeaseTest, AnEarlierStartOfTheSameJobIsDead) {
+  LeaseRecord self = own_record(), holder = own_record();
+  holder.process.kernel = "another host";
+  self.job = holder.job = "17";
+  self.restarts = 1;
+  EXPECT_TRUE(certainly_dead(holder, self));
+  holder.restarts = 1;
+  EXPECT_FALSE(certainly_dead(holder, self));
+  holder.restarts = 0, holder.job = "18";
+  EXPECT_FALSE(certainly_dead(holder, self));
+}
+
 // A holder of another host: only its counter can tell.
 TEST_F(LeaseTest, StandingCounterExpiresAMovingOneDoesNot) {
   LeaseRecord record = own_record();
@@ -129,17 +144,19 @@ TEST_F(LeaseTest, StandingCounterExpiresAMovingOneDoesNot) {
   const fs::path file = folder / "work" / "leases" / "k.1";
   LeaseFiles files;
   files.create_exclusive(file, lease_bytes(record));
-  LeaseTable table(folder, "near", 0.3);
+  LeaseTable table(folder, "near", 1.0);
   const double start = monotonic_seconds();
   uint64_t counter = 0;
-  while (monotonic_seconds() - start < 0.6) {
+  while (monotonic_seconds() - start < 1.2) {
     EXPECT_FALSE(table.try_take("k"));
     files.write_at_start(file, first_line(++counter, false));
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   EXPECT_FALSE(table.try_take("k"));
   EXPECT_TRUE(table.seen_alive("k"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(400));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_FALSE(table.try_take("k"));  // standing still, but not yet for so long
+  std::this_thread::sleep_for(std::chrono::milliseconds(900));
   EXPECT_TRUE(table.try_take("k"));
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <mutex>
@@ -83,6 +84,31 @@ TEST_F(QueueTest, LongestFirstAndHeldItemsAreNamed) {
   const auto held = b.held_by_others();
   ASSERT_EQ(held.size(), 1u);
   EXPECT_NE(held[0].note.find("a on "), std::string::npos);
+}
+
+TEST_F(QueueTest, WhatWasCommittedWhileItsLeaseWasTakenIsNotDoneAgain) {
+  QueueOptions late = options("late");
+  int looks = 0;
+  late.done = [&](const WorkItem&) { return ++looks > 1; };
+  EXPECT_FALSE(WorkQueue(late, made_items(1)).next());
+  EXPECT_EQ(looks, 2);
+}
+
+TEST_F(QueueTest, WhoIsToldToWaitWaitsForTheOthers) {
+  QueueOptions patient = options("b");
+  patient.wait = true;
+  WorkQueue a(options("a"), made_items(1)), b(patient, made_items(1));
+  auto held = a.next();
+  std::atomic<bool> finished = false;
+  std::thread holder([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    commit(held->item);
+    finished = true;
+    a.finish(std::move(*held));
+  });
+  EXPECT_FALSE(b.next());
+  EXPECT_TRUE(finished);
+  holder.join();
 }
 
 TEST_F(QueueTest, FailsOnceIsRetriedTwiceIsSetAsideUntilRetry) {

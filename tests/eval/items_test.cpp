@@ -236,6 +236,15 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_row) {
   EXPECT_EQ(count, 12u);
 }
 
+TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_better) {
+  const auto chosen = methods({"experts", "oracle"});
+  const auto all = make_items(context(), chosen);
+  finish(all, "expert:sarcasm", 0, {2, 2}, {false, false});
+  finish(all, "expert:tomi", 0, {1, 1}, {true, true});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_EQ(summary.oracle_expert.back()[0], "sarcasm");
+}
+
 TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_rows) {
   const auto chosen = methods({"phatgoose", "oracle"});
   const auto all = make_items(context(), chosen);

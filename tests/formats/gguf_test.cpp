@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "formats/model_files.h"
+#include "refusal.h"
 
 namespace gaggle {
 namespace {
@@ -59,15 +60,6 @@ std::string file_of(const std::vector<Tensor>& tensors, size_t data_bytes) {
   return w.bytes;
 }
 
-std::string refusal(const std::string& bytes) {
-  try {
-    const GgufFile file(std::as_bytes(std::span(bytes)), "some.gguf");
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
-}
-
 TEST(Gguf, ReadsMetadataByType) {
   const std::string bytes = file_of({Tensor{}}, 24);
   const GgufFile file(std::as_bytes(std::span(bytes)), "some.gguf");
@@ -89,14 +81,14 @@ TEST(Gguf, ReadsMetadataByType) {
 
 TEST(Gguf, EveryTruncationIsRefused) {
   const std::string bytes = file_of({Tensor{}, Tensor{"u", {256}, 14, 32}}, 32 + 210);
-  EXPECT_EQ(refusal(bytes), "");
+  EXPECT_EQ(refusal<GgufFile>(bytes), "");
   for (size_t length = 0; length < bytes.size(); ++length)
-    EXPECT_THAT(refusal(bytes.substr(0, length)), testing::HasSubstr("some.gguf")) << length;
+    EXPECT_THAT(refusal<GgufFile>(bytes.substr(0, length)), testing::HasSubstr("some.file")) << length;
 }
 
 TEST(Gguf, RefusesDamage) {
   using testing::HasSubstr;
-  const auto tensor = [](Tensor t) { return refusal(file_of({t}, 64)); };
+  const auto tensor = [](Tensor t) { return refusal<GgufFile>(file_of({t}, 64)); };
   EXPECT_THAT(tensor({"t", {}, 0, 0}), HasSubstr("0 dimensions"));
   EXPECT_THAT(tensor({"t", {1ull << 33, 1ull << 33}, 0, 0}), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor({"t", {1ull << 50}, 0, 0}), HasSubstr("truncated"));
@@ -105,17 +97,18 @@ TEST(Gguf, RefusesDamage) {
   EXPECT_THAT(tensor({"t", {33}, 2, 0}), HasSubstr("multiple of 32"));
   EXPECT_THAT(tensor({"t", {2}, 0, 8}), HasSubstr("alignment"));
   EXPECT_THAT(tensor({"t", {2}, 0, ~0ull}), HasSubstr("truncated"));
-  EXPECT_THAT(refusal(file_of({Tensor{"a", {16}, 0, 0}, Tensor{"b", {2}, 0, 32}}, 64)), HasSubstr("overlap"));
-  EXPECT_THAT(refusal(file_of({Tensor{}, Tensor{}}, 64)), HasSubstr("twice"));
+  EXPECT_THAT(refusal<GgufFile>(file_of({Tensor{"a", {16}, 0, 0}, Tensor{"b", {2}, 0, 32}}, 64)),
+              HasSubstr("overlap"));
+  EXPECT_THAT(refusal<GgufFile>(file_of({Tensor{}, Tensor{}}, 64)), HasSubstr("twice"));
   std::string bytes = file_of({Tensor{}}, 24);
   bytes[4] = 1;
-  EXPECT_THAT(refusal(bytes), HasSubstr("version 1"));
+  EXPECT_THAT(refusal<GgufFile>(bytes), HasSubstr("version 1"));
   bytes.replace(4, 4, std::string("\0\0\0\3", 4));
-  EXPECT_THAT(refusal(bytes), HasSubstr("big-endian"));
+  EXPECT_THAT(refusal<GgufFile>(bytes), HasSubstr("big-endian"));
   bytes = file_of({Tensor{}}, 24);
   bytes.replace(8, 8, std::string(8, '\x7f'));
-  EXPECT_THAT(refusal(bytes), HasSubstr("number of tensors"));
-  EXPECT_THAT(refusal("PK\3\4 and so on"), HasSubstr("no GGUF file"));
+  EXPECT_THAT(refusal<GgufFile>(bytes), HasSubstr("number of tensors"));
+  EXPECT_THAT(refusal<GgufFile>("PK\3\4 and so on"), HasSubstr("no GGUF file"));
 }
 
 TEST(RopeFactors, ScalingComesBackFromItsFactors) {

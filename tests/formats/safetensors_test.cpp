@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "formats/half.h"
+#include "refusal.h"
 
 namespace gaggle {
 namespace {
@@ -20,15 +21,6 @@ std::string file_of(const std::string& header, size_t data_bytes) {
   std::string bytes(sizeof(length), '\0');
   std::memcpy(bytes.data(), &length, sizeof(length));
   return bytes + header + std::string(data_bytes, 'x');
-}
-
-std::string refusal(const std::string& bytes) {
-  try {
-    const SafetensorsFile file(std::as_bytes(std::span(bytes)), "some.safetensors");
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(Safetensors, ReadsBackWhatWasWritten) {
@@ -57,15 +49,15 @@ TEST(Safetensors, ReadsBackWhatWasWritten) {
 
 TEST(Safetensors, RefusesDamage) {
   const std::string good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
-  EXPECT_EQ(refusal(file_of(good, 8)), "");
+  EXPECT_EQ(refusal<SafetensorsFile>(file_of(good, 8)), "");
   using testing::HasSubstr;
-  EXPECT_THAT(refusal(""), HasSubstr("some.safetensors"));
-  EXPECT_THAT(refusal("GGUF"), HasSubstr("truncated"));
-  EXPECT_THAT(refusal(file_of(good, 7)), HasSubstr("tensor a ends at byte 8"));
-  EXPECT_THAT(refusal(file_of(good, 9)), HasSubstr("1 bytes after the last tensor"));
-  EXPECT_THAT(refusal(file_of(good, 8).substr(0, 30)), HasSubstr("truncated"));
-  EXPECT_THAT(refusal(std::string(16, '\xff')), HasSubstr("header of"));
-  const auto header = [](const std::string& text) { return refusal(file_of(text, 8)); };
+  EXPECT_THAT(refusal<SafetensorsFile>(""), HasSubstr("some.file"));
+  EXPECT_THAT(refusal<SafetensorsFile>("GGUF"), HasSubstr("truncated"));
+  EXPECT_THAT(refusal<SafetensorsFile>(file_of(good, 7)), HasSubstr("tensor a ends at byte 8"));
+  EXPECT_THAT(refusal<SafetensorsFile>(file_of(good, 9)), HasSubstr("1 bytes after the last tensor"));
+  EXPECT_THAT(refusal<SafetensorsFile>(file_of(good, 8).substr(0, 30)), HasSubstr("truncated"));
+  EXPECT_THAT(refusal<SafetensorsFile>(std::string(16, '\xff')), HasSubstr("header of"));
+  const auto header = [](const std::string& text) { return refusal<SafetensorsFile>(file_of(text, 8)); };
   EXPECT_THAT(header("[]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(header("{"), HasSubstr("not JSON"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})"),

@@ -7,6 +7,8 @@
 #include "base/error.h"
 #include "made.h"
 #include "registry/import.h"
+#include "registry/stage.h"
+#include "registry/sums.h"
 
 namespace gaggle {
 namespace {
@@ -44,6 +46,51 @@ TEST(Registry, SameKeyIsCommittedOnceAnotherKeyIsANewVersion) {
   registry.make_current("tomi", "v0001");
   EXPECT_EQ(registry.find("tomi")->version, "v0001");
   EXPECT_TRUE(fs::is_empty(folder.path / "r" / ".staging"));
+}
+
+TEST(Registry, WithoutAKeyEveryTensorDecides) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "", 1)), "v0001");
+  EXPECT_EQ(registry.commit(made::expert("tomi", "", 1)), "v0001");
+  NewExpert other_gates = made::expert("tomi", "", 1);
+  other_gates.gates = made::gates(2);
+  EXPECT_EQ(registry.commit(other_gates), "v0002");
+  NewExpert other_lora = made::expert("tomi", "", 1);
+  other_lora.lora = made::lora(2);
+  EXPECT_EQ(registry.commit(other_lora), "v0003");
+}
+
+// A version that is sound in itself, but is not what the collection was made of.
+TEST(Registry, VerifyComparesPinsWithWhatIsThere) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  for (const char* file : {"adapter_model.safetensors", "gate.safetensors"}) {
+    registry.commit(made::expert("a", "k1", 1));
+    registry.collect("demo", {});
+    const fs::path version = registry.folder_of("a");
+    const auto others = std::string(file) == "gate.safetensors" ? made::gates(2) : made::lora(2);
+    std::vector<TensorView> views;
+    for (const NamedTensor& tensor : others) views.push_back(tensor.view());
+    write_file_durable(version / file, safetensors_bytes(views));
+    fs::remove(version / "SHA256SUMS");
+    write_file_durable(version / "SHA256SUMS", sums_text(version));
+    const auto complaints = registry.verify();
+    ASSERT_EQ(complaints.size(), 1u) << file;
+    EXPECT_NE(complaints[0].find("a@v0001 is not the one that was pinned"), std::string::npos) << complaints[0];
+    fs::remove_all(folder.path / "r" / "experts");
+    fs::remove_all(folder.path / "r" / "collections");
+  }
+}
+
+TEST(Registry, ARenameNeverReplacesAndOneThatWasDoneIsDone) {
+  made::Folder folder;
+  for (const char* name : {"ours", "theirs"}) fs::create_directory(folder.path / name);
+  EXPECT_FALSE(rename_to_new(folder.path / "ours", folder.path / "theirs"));  // though it is empty
+  EXPECT_TRUE(fs::exists(folder.path / "ours"));
+  EXPECT_TRUE(rename_to_new(folder.path / "ours", folder.path / "ours"));  // as where NFS repeats a request
+  EXPECT_TRUE(rename_to_new(folder.path / "ours", folder.path / "new"));
+  EXPECT_TRUE(fs::exists(folder.path / "new"));
 }
 
 TEST(Registry, GatesHardLinkTheLora) {

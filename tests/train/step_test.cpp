@@ -71,6 +71,7 @@ TEST(Schedule, WarmsUpFromZeroThenStaysOrFalls) {
   EXPECT_EQ(learning_rate(linear, 2), 2.0);
   EXPECT_DOUBLE_EQ(learning_rate(linear, 11), 1.0);
   EXPECT_EQ(learning_rate({2.0, 0, false, 5}, 0), 2.0);
+  EXPECT_EQ(learning_rate({2.0, 0.07, false, 100}, 7), 2.0);  // 0.07 · 100 lies a hair above 7
 }
 
 TEST(AdamW, FollowsTheFormulaInDoubles) {
