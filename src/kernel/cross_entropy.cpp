@@ -109,7 +109,7 @@ void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const floa
 
 void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
            std::span<const float> weights, std::span<float> nll) {
-  const at::ScalarType type = logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = sum_type(logits.scalar_type());
   const auto on = at::TensorOptions().device(logits.device());
   std::vector<int64_t> row, id(ids.begin(), ids.end());
   for (size_t r = 0; r + 1 < starts.size(); ++r)

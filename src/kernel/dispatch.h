@@ -41,6 +41,11 @@ inline bool is_bf16(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16;
 }
 
+// What sums and parameters' gradients are kept in: fp64 of fp64, else fp32.
+inline at::ScalarType sum_type(at::ScalarType values) {
+  return values == at::kDouble ? at::kDouble : at::kFloat;
+}
+
 // Rows per piece of at::parallel_for, for rows of n elements.
 inline int64_t grain(int64_t n) {
   return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, n));

@@ -61,7 +61,7 @@ RotaryTable rotary_table(const std::vector<double>& frequencies, int64_t positio
       sin.data_ptr<double>()[p * half + i] = std::sin(angle);
     }
   }
-  const at::ScalarType type = dtype == at::kDouble ? at::kDouble : at::kFloat;
+  const at::ScalarType type = sum_type(dtype);
   return {cos.to(type).to(device), sin.to(type).to(device)};
 }
 

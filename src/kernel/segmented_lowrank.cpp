@@ -5,6 +5,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include "base/error.h"
+#include "kernel/dispatch.h"
 
 namespace gaggle {
 namespace {
@@ -17,11 +18,6 @@ const LowRank& member_of(const Segment& segment, std::span<const LowRank> member
   GAGGLE_CHECK(segment.member >= 0 && static_cast<size_t>(segment.member) < members.size(),
                "segment of member {} among {}", segment.member, members.size());
   return members[static_cast<size_t>(segment.member)];
-}
-
-// Parameters' gradients and per-row factors are kept at least this exact.
-at::ScalarType wide(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
 // [A; v], [r + 1, d_in] in the rows' dtype; A alone without a gate.
@@ -42,8 +38,8 @@ Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& 
   const int64_t r = member.a.size(0);
   Hidden out;
   out.h = all.narrow(1, 0, r);
-  out.g = all.narrow(1, r, 1).to(wide(x)).sigmoid_();
-  out.gh = out.h.to(wide(x)).mul(out.g).to(x.scalar_type());
+  out.g = all.narrow(1, r, 1).to(sum_type(x.scalar_type())).sigmoid_();
+  out.gh = out.h.to(sum_type(x.scalar_type())).mul(out.g).to(x.scalar_type());
   return out;
 }
 
@@ -82,7 +78,7 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     if (grad.b.defined()) grad.b.add_(at::mm(dys.t(), inner.gh), member.scale);
     if (gated) {
       // [n, r + 1]: scale·(g∘e), and dg·g(1-g), which is the gradient of the gate's logit.
-      const at::Tensor wide_e = e.to(wide(x)).mul_(member.scale);
+      const at::Tensor wide_e = e.to(sum_type(x.scalar_type())).mul_(member.scale);
       const at::Tensor dg = wide_e.mul(inner.h).sum(1, /*keepdim=*/true);
       e = at::cat({wide_e.mul(inner.g), dg.mul_(inner.g).mul_(1 - inner.g)}, 1).to(x.scalar_type());
     }

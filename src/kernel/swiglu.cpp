@@ -60,9 +60,8 @@ GAGGLE_CLONES void backward_bf16(Bf16* gate, Bf16* up, const Bf16* dy, int64_t b
 
 constexpr int64_t piece = 16384;  // elements, a multiple of the lanes
 
-// fp32 of bf16, everything else as it is.
-at::Tensor wide(const at::Tensor& x) {
-  return is_bf16(x) ? x.to(at::kFloat) : x;
+at::Tensor widened(const at::Tensor& x) {
+  return x.to(sum_type(x.scalar_type()));
 }
 
 }  // namespace
@@ -86,7 +85,7 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
     cuda->swiglu(gate.data_ptr(), up.data_ptr(), y.data_ptr(), is_bf16(gate), n, LaunchStream(gate));
     return y;
   }
-  return (at::silu(wide(gate)) * wide(up)).to(gate.scalar_type());
+  return (at::silu(widened(gate)) * widened(up)).to(gate.scalar_type());
 }
 
 void swiglu_backward_(at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
@@ -107,7 +106,7 @@ void swiglu_backward_(at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
     cuda->swiglu_backward(gate.data_ptr(), up.data_ptr(), dy.data_ptr(), is_bf16(gate), n, LaunchStream(gate));
     return;
   }
-  const at::Tensor g = wide(gate), u = wide(up), d = wide(dy), s = at::sigmoid(g);
+  const at::Tensor g = widened(gate), u = widened(up), d = widened(dy), s = at::sigmoid(g);
   at::Tensor dg, du;
   dg = d * u * (s * (1 + g * (1 - s)));
   du = d * (g * s);

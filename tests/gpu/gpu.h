@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "../kernel/made.h"
+
 namespace gaggle {
 
 inline const at::Device gpu(at::kCUDA, 0);
@@ -16,16 +18,5 @@ class Gpu : public testing::Test {
     at::manual_seed(5);
   }
 };
-
-// |ours - exact| / |exact|, in fp64 on the CPU.
-inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
-  const at::Tensor e = exact.to(at::kCPU, at::kDouble);
-  return ((ours.to(at::kCPU, at::kDouble) - e).norm() / (e.norm() + 1e-30)).item<double>();
-}
-
-// Random values that bf16 holds exactly, so that types differ in arithmetic only.
-inline at::Tensor values(at::IntArrayRef shape) {
-  return at::randn(shape).to(at::kBFloat16).to(at::kDouble);
-}
 
 }  // namespace gaggle

@@ -90,16 +90,6 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
   at::Tensor there(const at::Tensor& x) const { return x.defined() ? x.to(gpu, type) : x; }
 };
 
-Rows ragged(const std::vector<int64_t>& lengths) {
-  Rows rows;
-  rows.starts.push_back(0);
-  for (const int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
-    rows.starts.push_back(rows.count());
-  }
-  return rows;
-}
-
 TEST_P(Types, AttentionAndItsGradient) {
   const HeadShape shape{4, 2, 6};
   const Rows rows = ragged({3, 40, 1, 9});

@@ -17,7 +17,7 @@ void demand_determinism() {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
 }
 
-Rows ragged(const std::vector<int64_t>& lengths) {
+Rows sequences(const std::vector<int64_t>& lengths) {
   Rows rows;
   rows.starts.push_back(0);
   for (const int64_t n : lengths) {
@@ -70,7 +70,7 @@ Pass pass_on(at::Device device, at::ScalarType type, const ModelCheckpoint& chec
   Pass pass;
   pass.grad = at::zeros_like(adapter->values());
   adapter->set_gradients(pass.grad);
-  pass.nll = base.forward_backward(ragged({3, 40, 4, 12}), *adapter);
+  pass.nll = base.forward_backward(sequences({3, 40, 4, 12}), *adapter);
   return pass;
 }
 
@@ -88,8 +88,8 @@ TEST_P(Model, ChoicesBehindACachedPromptEqualTheCpus) {
   const auto hidden_on = [&](at::Device device, at::ScalarType type) {
     LlamaModel base(checkpoint, type, device, BaseUse::training);
     KeyValueCache cache;
-    base.forward(ragged({9, 17}), nullptr, &cache);
-    Rows rows = ragged({4, 1, 6});
+    base.forward(sequences({9, 17}), nullptr, &cache);
+    Rows rows = sequences({4, 1, 6});
     for (int32_t& position : rows.positions) position += 17;
     rows.past.resize(3);
     for (auto& past : rows.past)
@@ -125,7 +125,7 @@ TEST_P(Model, RoutedExpertsEqualTheCpus) {
       collection.sites.push_back(stack_experts(std::move(experts)));
     }
     const auto adapter = make_phatgoose(collection, 2);
-    const Rows rows = ragged({3, 20, 4});
+    const Rows rows = sequences({3, 20, 4});
     const at::Tensor logits = base.logits(base.forward(rows, adapter.get(), nullptr), rows.target_rows);
     weight = adapter->weight_by_expert();
     return logits;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "made.h"
+
 namespace gaggle {
 namespace {
 
@@ -38,16 +40,6 @@ at::Tensor by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
     }
   }
   return out;
-}
-
-Rows ragged(const std::vector<int64_t>& lengths) {
-  Rows rows;
-  rows.starts.push_back(0);
-  for (const int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
-    rows.starts.push_back(rows.count());
-  }
-  return rows;
 }
 
 void expect_formula(const Rows& rows, int64_t own_begin, int64_t window) {

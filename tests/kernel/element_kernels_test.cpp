@@ -8,18 +8,10 @@
 #include "kernel/packed_weight.h"
 #include "kernel/rotary.h"
 #include "kernel/swiglu.h"
+#include "made.h"
 
 namespace gaggle {
 namespace {
-
-double apart(const at::Tensor& ours, const at::Tensor& exact) {
-  return ((ours.to(at::kDouble) - exact.to(at::kDouble)).norm() / exact.to(at::kDouble).norm()).item<double>();
-}
-
-// Random values that bf16 holds exactly, so that types differ in arithmetic only.
-at::Tensor values(at::IntArrayRef shape) {
-  return at::randn(shape).to(at::kBFloat16).to(at::kDouble);
-}
 
 struct Kernels : testing::TestWithParam<std::tuple<at::ScalarType, int64_t>> {
   at::ScalarType type = std::get<0>(GetParam());
@@ -103,16 +95,6 @@ TEST_P(Kernels, CrossEntropy) {
 INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
                          testing::Combine(testing::Values(at::kFloat, at::kBFloat16),
                                           testing::Values(3, 16, 23, 576)));
-
-Rows ragged(const std::vector<int64_t>& lengths) {
-  Rows rows;
-  rows.starts.push_back(0);
-  for (int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
-    rows.starts.push_back(rows.count());
-  }
-  return rows;
-}
 
 TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   at::manual_seed(1);

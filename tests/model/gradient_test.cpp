@@ -44,12 +44,12 @@ double loss(LlamaModel& base, probe::MatrixAdapter& adapter, const Rows& rows) {
   return sum;
 }
 
-struct Case {
+struct GradientCase {
   int64_t window;
   bool qk_norm, tied;
 };
 
-class Gradient : public testing::TestWithParam<Case> {
+class Gradient : public testing::TestWithParam<GradientCase> {
  protected:
   FakeCheckpoint checkpoint{GetParam().window, GetParam().qk_norm, GetParam().tied};
   LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
@@ -96,7 +96,8 @@ TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Gradient,
-                         testing::Values(Case{0, false, false}, Case{4, true, false}, Case{0, false, true}));
+                         testing::Values(GradientCase{0, false, false}, GradientCase{4, true, false},
+                                         GradientCase{0, false, true}));
 
 }  // namespace
 }  // namespace gaggle

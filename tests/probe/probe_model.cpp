@@ -14,13 +14,13 @@
 namespace gaggle::probe {
 namespace {
 
-at::ScalarType dtype_of(const std::string& name) {
+at::ScalarType compute_dtype(const std::string& name) {
   return name == "fp64" ? at::kDouble : resolve_dtype(name, at::kCPU);
 }
 
 std::unique_ptr<BaseModel> load(const std::vector<std::string>& arguments) {
   const auto checkpoint = open_model(arguments.at(0), "");
-  return std::make_unique<LlamaModel>(*checkpoint, dtype_of(arguments.at(1)), at::kCPU, BaseUse::training);
+  return std::make_unique<LlamaModel>(*checkpoint, compute_dtype(arguments.at(1)), at::kCPU, BaseUse::training);
 }
 
 NamedTensor named(const std::string& name, const at::Tensor& values) {

@@ -1,0 +1,32 @@
+// Values, rows and the distance from the exact result, for the tests of kernels here and on the GPU.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include "base/rows.h"
+
+namespace gaggle {
+
+// |ours - exact| / |exact|, in fp64 on the CPU.
+inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
+  const at::Tensor e = exact.to(at::kCPU, at::kDouble);
+  return ((ours.to(at::kCPU, at::kDouble) - e).norm() / (e.norm() + 1e-30)).item<double>();
+}
+
+// Random values that bf16 holds exactly, so that types differ in arithmetic only.
+inline at::Tensor values(at::IntArrayRef shape) {
+  return at::randn(shape).to(at::kBFloat16).to(at::kDouble);
+}
+
+// Sequences of these lengths, without ids that mean anything.
+inline Rows ragged(const std::vector<int64_t>& lengths) {
+  Rows rows;
+  rows.starts.push_back(0);
+  for (const int64_t n : lengths) {
+    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
+    rows.starts.push_back(rows.count());
+  }
+  return rows;
+}
+
+}  // namespace gaggle
