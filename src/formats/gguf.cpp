@@ -178,7 +178,7 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader, const std::string& f
   uint64_t count = 1;
   for (uint32_t i = 0; i < dimensions; ++i) {
     const auto extent = reader.take<uint64_t>("a tensor's shape");
-    if (extent > uint64_t{INT64_MAX} || __builtin_mul_overflow(count, extent, &count) ||
+    if (extent == 0 || extent > uint64_t{INT64_MAX} || __builtin_mul_overflow(count, extent, &count) ||
         count > uint64_t{INT64_MAX} / 8)
       user_error("{}: tensor {} has an impossible shape: the file is damaged", file, tensor.name);
     tensor.shape.push_back(static_cast<int64_t>(extent));

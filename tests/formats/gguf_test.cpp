@@ -91,6 +91,7 @@ TEST(Gguf, RefusesDamage) {
   const auto tensor = [](Tensor t) { return refusal<GgufFile>(file_of({t}, 64)); };
   EXPECT_THAT(tensor({"t", {}, 0, 0}), HasSubstr("0 dimensions"));
   EXPECT_THAT(tensor({"t", {1ull << 33, 1ull << 33}, 0, 0}), HasSubstr("impossible shape"));
+  EXPECT_THAT(tensor({"t", {0, 1ull << 40, 1ull << 40}, 0, 0}), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor({"t", {1ull << 50}, 0, 0}), HasSubstr("truncated"));
   EXPECT_THAT(tensor({"t", {2}, 10, 0}), HasSubstr("type Q2_K"));
   EXPECT_THAT(tensor({"t", {2}, 999, 0}), HasSubstr("number 999"));
