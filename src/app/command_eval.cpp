@@ -153,15 +153,14 @@ Exit merge(const EvalContext& context, const std::vector<Method>& methods, const
            const fs::path& folder) {
   const Summary summary = summarise(context, methods, items, folder);
   write_file_atomic(folder / "results.json", summary_json(summary));
-  std::printf("\n%s\n", summary_text(summary).c_str());
-  log::info("{}  every row: nll and tokens per choice, prediction, target",
-            (folder / "predictions.jsonl").string());
-  log::info("{}       this table, and the share of routing weight per expert",
-            (folder / "results.json").string());
-  if (!summary.missing.empty()) return Exit::some_set_aside;
-  if (needs_collection(context.config.eval))
-    log::info("next: gaggle generate {} \"your prompt\"", context.config.file);
-  return Exit::done;
+  std::string text = fmt::format(
+      "\n{}\n{}  every row: nll and tokens per choice, prediction, target\n"
+      "{}       this table, and the share of routing weight per expert\n",
+      summary_text(summary), (folder / "predictions.jsonl").string(), (folder / "results.json").string());
+  if (summary.missing.empty() && needs_collection(context.config.eval))
+    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", context.config.file);
+  std::fputs(text.c_str(), stdout);
+  return summary.missing.empty() ? Exit::done : Exit::some_set_aside;
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 #include "app/estimate.h"
 #include "base/file.h"
 #include "base/names.h"
-#include "base/names.h"
 #include "base/table.h"
 
 namespace gaggle {
@@ -89,9 +88,11 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
     return low == high ? low : low + " to " + high;
   };
   const PhaseSettings& phase = gate ? items[0].recipe.gate : items[0].recipe.lora;
-  std::string text = fmt::format(
-      "{} steps of {} rows, {} epochs, lr {:g}", range(std::to_string(least_steps), std::to_string(most_steps)),
-      phase.batch_size, range(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr);
+  std::string text =
+      fmt::format("{} steps of {} rows, {} epochs, lr {:g}{}",
+                  range(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
+                  range(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
+                  phase.schedule.linear ? " falling to 0" : "");
   if (most > many_epochs) text += fmt::format("  (warning: {} sees its rows {:.0f} times)", worst, most);
   return text;
 }

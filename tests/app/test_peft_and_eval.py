@@ -109,6 +109,22 @@ def test_ranks_share_the_evaluation_and_agree(trained, scored):
         assert line["target_nll"] == scored[line["method"], line["task"], line["id"]]["target_nll"]
 
 
+def test_an_evaluation_that_was_cut_off_repeats_only_what_is_missing(trained, scored):
+    settings = ["--run.name=resumed", "--eval.methods=['none','phatgoose']"]
+    trained.run("eval", "tiny.toml", *settings)
+    folder = trained.folder / "runs/resumed/eval"
+    results = sorted((folder / "items").glob("*"))
+    assert len(results) > 2
+    for lost in results[::2]:
+        lost.unlink()
+    (folder / "predictions.jsonl").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in results[1::2]}
+    found = predictions(trained, *settings, name="resumed")
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert sorted((folder / "items").glob("*")) == results
+    assert found == {key: line for key, line in scored.items() if key[0] in ("none", "phatgoose")}
+
+
 def test_an_imported_peft_lora_scores_as_in_peft_and_can_be_gated(workshop, tmp_path):
     from peft import LoraConfig, get_peft_model
 
