@@ -119,6 +119,9 @@ def main():
     parser.add_argument("--build", default="build")
     arguments = parser.parse_args()
     gaggle, probe = ROOT / arguments.build / "gaggle", ROOT / arguments.build / "probe"
+    for program in (gaggle, probe):
+        if not program.exists():
+            sys.exit(f"{program} is missing: tools/setup.sh --tests builds it")
     python = arguments.python or peer_python()
 
     base = resolved(gaggle, arguments.config, [])
