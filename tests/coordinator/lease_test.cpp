@@ -95,7 +95,9 @@ TEST_F(LeaseTest, StaleListingFindsTheHolderByName) {
   files->stale_list = true;
   EXPECT_FALSE(b.try_take("k"));
   first->release();
-  EXPECT_EQ(b.try_take("k")->generation(), 2);
+  const auto second = b.try_take("k");
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->generation(), 2);
 }
 
 TEST_F(LeaseTest, AManyWayRaceHasOneWinner) {
