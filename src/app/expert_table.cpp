@@ -33,19 +33,20 @@ std::pair<std::string, std::string> trained_by(const std::string& key,
 
 std::string table_text(const ExpertJob& job, const Registry& registry, const WorkQueue& queue,
                        const std::vector<JournalEvent>& events) {
-  Table table({"expert", "version", "task loss", "base", "gate |v|", "trained on", "time"});
+  Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
   for (const ExpertItem& item : job.items) {
     const auto info = registry.find_key(item.name, item.recipe.key);
     if (!info) {
       const ItemState state = queue.plan().at(item.recipe.key).state;
-      table.add({item.name, "-", "-", "-", "-", state == ItemState::aside ? "set aside" : "not finished", "-"});
+      table.add(
+          {item.name, "-", "-", "-", "-", "-", state == ItemState::aside ? "set aside" : "not finished", "-"});
       continue;
     }
     const json about = json::parse(registry.expert_json(item.name, info->version));
     const json metrics = about.value("metrics", json::object());
     const auto [where, time] = trained_by(item.recipe.key, events);
-    table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "base_loss"),
-               number(metrics, "gate_norm"), where, time});
+    table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
+               number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
   }
   return table.text();
 }

@@ -99,10 +99,13 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   if (recipe.train_lora) keep_lora(extra, recipe.sites, lora);
   GateAdapter gates(recipe.sites, lora, base.dtype(), device);
   const bool resumed = from && from->phase == recipe.gate.phase;
+  // Gates start half open: what this lies above validation_loss is all that they can learn from.
+  if (!resumed) extra.state["metrics"]["half_open_loss"] = validation(&gates);
   const PhaseResult done =
       run_phase(recipe.gate, base, gates, task, group, hooks, resumed ? &*from : nullptr, extra);
   if (done.stopped) return {done.stopped, {}, {}, {}};
   result.gate = gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
+  result.metrics = extra.state["metrics"];
   result.metrics["gated_loss"] = validation(&gates);
   result.metrics["gate_norm"] = gate_norm(recipe.sites, result.gate);
   return result;

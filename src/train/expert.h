@@ -14,8 +14,8 @@ struct ExpertResult {
   std::optional<Exit> stopped;  // then nothing else is set
   at::Tensor lora;              // flat, in lora_layout's order, fp32 on the CPU
   at::Tensor gate;              // flat, in gate_layout's order; undefined: no gates
-  nlohmann::json
-      metrics;  // validation_loss, base_loss, lora_loss, gate_norm, …: equal in every run of a recipe
+  nlohmann::json metrics;  // base_loss, validation_loss, half_open_loss, gated_loss, gate_norm, …: equal in
+                           // every run of a recipe
 };
 
 // `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine.

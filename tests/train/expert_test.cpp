@@ -58,6 +58,9 @@ TEST(Expert, LearnsAndItsGatesMove) {
   const ExpertResult done = train_alone(small_config());
   EXPECT_LT(done.metrics["validation_loss"].get<double>(), done.metrics["base_loss"].get<double>());
   EXPECT_GT(done.metrics["gate_norm"].get<double>(), 0);
+  const double half_open = done.metrics["half_open_loss"].get<double>();
+  EXPECT_GT(half_open, done.metrics["validation_loss"].get<double>());
+  EXPECT_LT(half_open, done.metrics["base_loss"].get<double>());
 }
 
 TEST(Expert, RanksMakeEqualBits) {
