@@ -83,7 +83,8 @@ def test_resuming_with_other_threads_warns_and_is_refused_when_strict(workshop):
 
 
 def test_a_torn_checkpoint_is_passed_over_for_an_older_one(workshop):
-    long = ["--train.steps=400", "--data.tasks=['tasks/copy.jsonl']", "--checkpoint.every=5"]
+    long = ["--train.steps=400", "--data.tasks=['tasks/copy.jsonl']", "--checkpoint.every=5",
+            "--checkpoint.keep=3"]
     job = workshop.start("experts", "tiny.toml", *long)
     complete = lambda: sorted((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))
     wait_for(lambda: len(complete()) >= 2)
