@@ -45,6 +45,10 @@ inline bool is_bf16(const at::Tensor& x) {
 inline at::ScalarType sum_type(at::ScalarType values) {
   return values == at::kDouble ? at::kDouble : at::kFloat;
 }
+// x in that type; x itself where it has it already.
+inline at::Tensor widened(const at::Tensor& x) {
+  return x.to(sum_type(x.scalar_type()));
+}
 
 // Rows per piece of at::parallel_for, for rows of n elements.
 inline int64_t grain(int64_t n) {

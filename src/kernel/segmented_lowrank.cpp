@@ -38,8 +38,8 @@ Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& 
   const int64_t r = member.a.size(0);
   Hidden out;
   out.h = all.narrow(1, 0, r);
-  out.g = all.narrow(1, r, 1).to(sum_type(x.scalar_type())).sigmoid_();
-  out.gh = out.h.to(sum_type(x.scalar_type())).mul(out.g).to(x.scalar_type());
+  out.g = widened(all.narrow(1, r, 1)).sigmoid_();
+  out.gh = widened(out.h).mul(out.g).to(x.scalar_type());
   return out;
 }
 
@@ -78,7 +78,7 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     if (grad.b.defined()) grad.b.add_(at::mm(dys.t(), inner.gh), member.scale);
     if (gated) {
       // [n, r + 1]: scale·(g∘e), and dg·g(1-g), which is the gradient of the gate's logit.
-      const at::Tensor wide_e = e.to(sum_type(x.scalar_type())).mul_(member.scale);
+      const at::Tensor wide_e = widened(e).mul_(member.scale);
       const at::Tensor dg = wide_e.mul(inner.h).sum(1, /*keepdim=*/true);
       e = at::cat({wide_e.mul(inner.g), dg.mul_(inner.g).mul_(1 - inner.g)}, 1).to(x.scalar_type());
     }

@@ -114,9 +114,8 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
   const at::Tensor key = at::arange(keys, first.options());
   const at::Tensor hidden =
       (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
-  const at::ScalarType wide = sum_type(scores.scalar_type());
   const at::Tensor masked =
-      scores.to(wide).mul(scale).masked_fill(hidden, -std::numeric_limits<double>::infinity());
+      widened(scores).mul(scale).masked_fill(hidden, -std::numeric_limits<double>::infinity());
   scores.copy_(at::softmax(masked, -1).masked_fill(hidden, 0));
 }
 
@@ -132,8 +131,7 @@ void softmax_backward_(const at::Tensor& p, at::Tensor& dp, double scale) {
     });
     return;
   }
-  const at::ScalarType wide = sum_type(p.scalar_type());
-  const at::Tensor a = p.to(wide), b = dp.to(wide);
+  const at::Tensor a = widened(p), b = widened(dp);
   dp.copy_(a * (b - (a * b).sum(-1, true)) * scale);
 }
 

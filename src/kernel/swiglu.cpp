@@ -60,10 +60,6 @@ GAGGLE_CLONES void backward_bf16(Bf16* gate, Bf16* up, const Bf16* dy, int64_t b
 
 constexpr int64_t piece = 16384;  // elements, a multiple of the lanes
 
-at::Tensor widened(const at::Tensor& x) {
-  return x.to(sum_type(x.scalar_type()));
-}
-
 }  // namespace
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {

@@ -118,7 +118,8 @@ Words pre_tokenize(const std::vector<PreTokenizerStep>& steps, std::string_view 
   for (const PreTokenizerStep& step : steps) {
     std::vector<std::string_view> before;
     before.swap(result.words);
-    for (size_t i = 0; i < before.size(); ++i) std::visit(ApplyPreTokenizer{before[i], first && i == 0, result}, step);
+    for (size_t i = 0; i < before.size(); ++i)
+      std::visit(ApplyPreTokenizer{before[i], first && i == 0, result}, step);
   }
   return result;
 }

@@ -22,8 +22,8 @@ struct Snapshot {
   std::map<std::string, at::Tensor> tensors;  // fp32 on the CPU, of any shape
 };
 
-// The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or one
-// that cannot be read although it is marked complete, is passed over with a warning.
+// The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
+// one that cannot be read although it is marked complete, is passed over with a warning.
 std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders,
                                         const std::string& key);
 

@@ -64,7 +64,7 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   const at::Device device = base.device();
   const std::optional<Snapshot> from = agreed_snapshot(folders, recipe.key, group);
   if (from) check_machine(*from, hooks, task.name, group.rank() == 0);
-  ExpertResult result;
+  const bool resumed_in_gates = from && from->phase == recipe.gate.phase;
   const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {
     const auto& rows = task.rows(Split::validation);
     const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
@@ -75,7 +75,7 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   at::Tensor lora =
       recipe.start.defined() ? recipe.start : initial_lora(recipe.sites, recipe.seed, recipe.init_std);
   Snapshot extra;
-  if (from && from->phase >= recipe.gate.phase) {
+  if (resumed_in_gates) {
     if (recipe.train_lora) lora = kept_lora(*from, recipe.sites);
     extra.state["metrics"] = from->state.at("metrics");
   } else {
@@ -92,20 +92,17 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
     metrics["validation_loss"] = validation(&adapter);
     extra.state["metrics"] = metrics;
   }
-  result.lora = lora;
-  result.metrics = extra.state["metrics"];
-  if (recipe.gate.schedule.steps == 0) return result;
+  if (recipe.gate.schedule.steps == 0) return {{}, lora, {}, extra.state["metrics"]};
 
   if (recipe.train_lora) keep_lora(extra, recipe.sites, lora);
   GateAdapter gates(recipe.sites, lora, base.dtype(), device);
-  const bool resumed = from && from->phase == recipe.gate.phase;
   // Gates start half open: what this lies above validation_loss is all that they can learn from.
-  if (!resumed) extra.state["metrics"]["half_open_loss"] = validation(&gates);
+  if (!resumed_in_gates) extra.state["metrics"]["half_open_loss"] = validation(&gates);
   const PhaseResult done =
-      run_phase(recipe.gate, base, gates, task, group, hooks, resumed ? &*from : nullptr, extra);
+      run_phase(recipe.gate, base, gates, task, group, hooks, resumed_in_gates ? &*from : nullptr, extra);
   if (done.stopped) return {done.stopped, {}, {}, {}};
-  result.gate = gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
-  result.metrics = extra.state["metrics"];
+  ExpertResult result{
+      {}, lora, gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true), extra.state["metrics"]};
   result.metrics["gated_loss"] = validation(&gates);
   result.metrics["gate_norm"] = gate_norm(recipe.sites, result.gate);
   return result;

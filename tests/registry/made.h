@@ -46,12 +46,16 @@ inline NewExpert expert(const std::string& name, const std::string& key, float v
           key};
 }
 
+inline std::string file_of(const std::vector<NamedTensor>& tensors) {
+  std::vector<TensorView> views;
+  for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
+  return safetensors_bytes(views);
+}
+
 inline void write_peft_folder(const fs::path& folder, float value, const std::string& text = config) {
   fs::create_directories(folder);
   write_file_durable(folder / "adapter_config.json", text);
-  const auto tensors = lora(value);
-  write_file_durable(folder / "adapter_model.safetensors",
-                     safetensors_bytes({tensors[0].view(), tensors[1].view()}));
+  write_file_durable(folder / "adapter_model.safetensors", file_of(lora(value)));
 }
 
 }  // namespace gaggle::made

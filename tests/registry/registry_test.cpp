@@ -65,15 +65,12 @@ TEST(Registry, WithoutAKeyEveryTensorDecides) {
 TEST(Registry, VerifyComparesPinsWithWhatIsThere) {
   made::Folder folder;
   Registry registry = open_new(folder.path / "r");
-  for (const char* file : {"adapter_model.safetensors", "gate.safetensors"}) {
+  for (const auto& [file, others] :
+       {std::pair("adapter_model.safetensors", made::lora(2)), std::pair("gate.safetensors", made::gates(2))}) {
     registry.commit(made::expert("a", "k1", 1));
     registry.collect("demo", {});
     const fs::path version = registry.folder_of("a");
-    const auto others = std::string(file) == "gate.safetensors" ? made::gates(2) : made::lora(2);
-    std::vector<TensorView> views;
-    for (const NamedTensor& tensor : others) views.push_back(tensor.view());
-    write_file_durable(version / file, safetensors_bytes(views));
-    fs::remove(version / "SHA256SUMS");
+    write_file_durable(version / file, made::file_of(others));
     write_file_durable(version / "SHA256SUMS", sums_text(version));
     const auto complaints = registry.verify();
     ASSERT_EQ(complaints.size(), 1u) << file;
