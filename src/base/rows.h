@@ -15,10 +15,15 @@ struct Segment {
 
 // The decoder rows of one micro-batch. T rows, S sequences, N targets.
 struct Rows {
-  std::vector<int32_t> ids;           // [T] token fed at each row
-  std::vector<int32_t> positions;     // [T] its position in its sequence (counts cached rows too)
-  std::vector<int64_t> starts;        // [S + 1] sequence s has the rows starts[s] … starts[s + 1]
-  std::vector<Segment> segments;      // cover [0, T) in order
+  std::vector<int32_t> ids;        // [T] token fed at each row
+  std::vector<int32_t> positions;  // [T] its position in its sequence (counts cached rows too)
+  std::vector<int64_t> starts;     // [S + 1] sequence s has the rows starts[s] … starts[s + 1]
+  std::vector<Segment> segments;   // cover [0, T) in order
+  // The rows of samples of even occurrence in the batch: a part of the segment of their task (alignment's
+  // halves).
+  std::vector<Segment> even;
+  std::vector<int64_t> samples;  // [S] global index of the sample a sequence belongs to; only training fills it
+  std::vector<int32_t> choices;  // [S] 0: the sample's output, n: its n-th wrong choice; empty: outputs alone
   std::vector<int64_t> target_rows;   // [N] rows whose next token is scored; may repeat (several choices)
   std::vector<int32_t> target_ids;    // [N] the token to come
   std::vector<float> target_weights;  // [N] d loss / d nll; only training reads it

@@ -35,6 +35,10 @@ struct DataConfig {
   int64_t max_input_tokens = 512;
   int64_t max_target_tokens = 512;
   int64_t limit_rows = 0;  // of each split; 0: all
+  // Of several tasks in one run: how often each is drawn.
+  std::string sampling = "size";    // size | capped | uniform | temperature
+  int64_t sampling_cap = 0;         // capped: a task counts as at most so many rows
+  double sampling_temperature = 1;  // temperature: weights n^(1/T)
 };
 
 struct LoraConfig {
@@ -52,9 +56,11 @@ struct TrainConfig {
   std::optional<double> lr;           // 5e-3 belongs to scale 1/16; another scale needs its own
   double warmup = 0.06;               // share of the steps
   std::string schedule = "constant";  // constant | linear
-  std::string optimizer = "adamw";
+  std::string optimizer = "adamw";    // adamw | adafactor
+  bool scale_parameter = false;       // adafactor: the rate is relative to each tensor's RMS
   double weight_decay = 0;
-  double clip = 1;  // joint gradient norm; 0: none
+  double label_smoothing = 0;  // share of the target spread over the whole vocabulary
+  double clip = 1;             // joint gradient norm; 0: none
   int64_t tokens_per_microbatch = 2048;
   int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
   std::string loss_average = "token";  // token | example | sum
@@ -69,6 +75,50 @@ struct GateConfig {
   double warmup = 0.06;
   std::map<std::string, std::string>
       tasks;  // expert name → task file, where the task is not of the expert's name
+};
+
+// Poly / MHR: skills shared by all tasks, mixed by a routing table.
+struct PolyConfig {
+  std::string method = "mhr";    // poly | mhr | shared | private
+  std::string adapter = "lora";  // lora | ia3
+  int64_t skills = 8;            // K
+  int64_t heads = 8;             // h, of mhr
+  int64_t rank = 1;
+  std::string init_from;                    // a PEFT Poly folder to start from
+  std::string sample = "none";              // none | example | task: RelaxedBernoulli samples in training
+  double temperature = 1;                   // of the samples
+  double router_lr = 0.1;                   // of the routing table
+  std::string router_granularity = "site";  // site | layer | stack | model: what shares a routing row
+  int64_t average_last_steps = 0;           // routing goes over to uniform in these (cosine)
+  int64_t average_from = 0;                 // from this step on routing is uniform (zero-shot μ); 0: never
+};
+
+// Few-shot adaptation of a pretrained Poly / MHR artefact to new tasks.
+struct AdaptConfig {
+  std::string from;                            // routed artefact of the registry, NAME or NAME@version
+  std::string shared_from;                     // of method shared: an artefact of poly.method = "shared"
+  std::vector<std::string> method = {"full"};  // full | z | mu | random | shared | lora, one or several
+  std::vector<std::string> tasks;              // files or folders; empty: data.tasks
+  std::vector<int64_t> shots = {32};           // training rows, one or several counts; 0: all
+  int64_t seeds = 3;                           // run.seed, run.seed + 1, …
+  std::string mu = "collapsed";                // collapsed | kept
+  std::string loss = "lm";                     // lm | tfew: + unlikelihood and rank classification
+  int64_t steps = 100;
+  int64_t batch_size = 16;
+  std::optional<double> lr;         // of skills and adapters; default train.lr, else 1e-3
+  std::optional<double> router_lr;  // default poly.router_lr
+};
+
+// Gradient alignment between tasks.
+struct AlignmentConfig {
+  int64_t every = 0;               // steps between measurements; 0: none
+  std::vector<std::string> tasks;  // empty: all
+  std::vector<std::string> sites;  // module name endings; empty: all
+  std::string space = "skill";     // skill | mixed | both
+  int64_t sketch = 0;              // dimensions of a count sketch; 0: exact while memory_mb lasts
+  int64_t memory_mb = 2048;        // of per-task gradients; beyond it a sketch is kept instead
+  int64_t window = 20;             // measurements that the noise-free estimate is accumulated over
+  int64_t rows = 16;               // rows per task of the experts' sketches; 0: none
 };
 
 struct RegistryConfig {
@@ -99,6 +149,7 @@ struct EvalConfig {
   int64_t limit_rows = 0;
   std::string split = "test";   // test | validation | train
   std::string arrow = "mttl";   // mttl | phatgoose: how arrow scores become weights
+  std::string routed;           // artefact of methods poly, mu, shared; empty: the run's own
   int64_t max_new_tokens = 32;  // greedy generation
 };
 
@@ -118,6 +169,9 @@ struct Config {
   LoraConfig lora;
   TrainConfig train;
   GateConfig gate;
+  PolyConfig poly;
+  AdaptConfig adapt;
+  AlignmentConfig alignment;
   RegistryConfig registry;
   ClusterConfig cluster;
   CommConfig comm;

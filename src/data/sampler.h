@@ -28,6 +28,7 @@ struct Sample {
   int64_t global_index = 0;
   int task = 0;
   const TokenRow* row = nullptr;
+  int64_t occurrence = 0;  // how many samples of its task come before it in the batch
 };
 
 // The samples of lane l of `lanes`: [l*n/lanes, (l+1)*n/lanes) of the batch's n.
