@@ -15,6 +15,12 @@ class Trainable : public SiteAdapter {
   virtual void refresh() = 0;
   // Where backward adds gradients, [layout().size()] fp32; undefined: none are wanted.
   virtual void set_gradients(const at::Tensor& flat) = 0;
+  // A lane's last backward pass is done: what was held back is added to the gradients.
+  virtual void finish_gradients() {}
+  // Optimiser step `step` (0, 1, …) begins: what is drawn or scheduled by step. Evaluation, until the next
+  // step: nothing is drawn.
+  virtual void begin_step(int64_t) {}
+  virtual void begin_evaluation() {}
 
  protected:
   ParameterLayout layout_;

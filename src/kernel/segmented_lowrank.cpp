@@ -43,6 +43,14 @@ Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& 
   return out;
 }
 
+// to [n, m] += scale · left · right, in the layout that `to` has.
+void add_product(at::Tensor to, const at::Tensor& left, const at::Tensor& right, double scale) {
+  if (to.is_contiguous())
+    to.add_(at::mm(left, right), scale);
+  else
+    to.t().add_(at::mm(right.t(), left.t()), scale);
+}
+
 }  // namespace
 
 void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<const Segment> segments,
@@ -57,7 +65,7 @@ void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<con
   }
 }
 
-void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx,
+void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
                                 std::span<const Segment> segments, std::span<const LowRank> members,
                                 std::span<const LowRankGrad> grads) {
   const at::AutoDispatchBelowADInplaceOrView no_autograd;
@@ -75,7 +83,7 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     at::Tensor e = at::mm(dys, member.b);  // [n, r]
     Hidden inner;
     if (gated || grad.b.defined()) inner = hidden(xs, a_and_gate, member);
-    if (grad.b.defined()) grad.b.add_(at::mm(dys.t(), inner.gh), member.scale);
+    if (grad.b.defined()) add_product(grad.b, dys.t(), inner.gh, member.scale);
     if (gated) {
       // [n, r + 1]: scale·(g∘e), and dg·g(1-g), which is the gradient of the gate's logit.
       const at::Tensor wide_e = widened(e).mul_(member.scale);
@@ -83,12 +91,14 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
       e = at::cat({wide_e.mul(inner.g), dg.mul_(inner.g).mul_(1 - inner.g)}, 1).to(x.scalar_type());
     }
     const double left = gated ? 1 : member.scale;
-    if (grad.a.defined() || grad.gate.defined()) {
+    if (grad.gate.defined()) {
       const at::Tensor rows = at::mm(e.t(), xs);  // dA, and dv below it
       if (grad.a.defined()) grad.a.add_(rows.narrow(0, 0, r), left);
-      if (grad.gate.defined()) grad.gate.add_(rows[r]);
+      grad.gate.add_(rows[r]);
+    } else if (grad.a.defined()) {
+      add_product(grad.a, e.narrow(1, 0, r).t(), xs, left);
     }
-    dx.narrow(0, segment.begin, n).addmm_(e, a_and_gate, 1, left);
+    if (dx.defined()) dx.narrow(0, segment.begin, n).addmm_(e, a_and_gate, 1, left);
   }
 }
 

@@ -9,7 +9,19 @@ std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>&
   std::vector<Sample> batch;
   batch.reserve(static_cast<size_t>(batch_size));
   for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i)
-    batch.push_back({i, 0, &rows[static_cast<size_t>(sampler.row(i))]});
+    batch.push_back({i, 0, &rows[static_cast<size_t>(sampler.row(i))], i - step * batch_size});
+  return batch;
+}
+
+std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*>& tasks, int64_t step,
+                                int64_t batch_size) {
+  std::vector<Sample> batch;
+  std::vector<int64_t> seen(tasks.size(), 0);
+  for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i) {
+    const Draw draw = mix.draw(i);
+    const auto task = static_cast<size_t>(draw.task);
+    batch.push_back({i, draw.task, &tasks[task]->rows(Split::train)[static_cast<size_t>(draw.row)], seen[task]++});
+  }
   return batch;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/sampler.h"
+#include "data/task_mix.h"
 #include "data/tokens.h"
 
 namespace gaggle {
@@ -12,6 +13,10 @@ namespace gaggle {
 // Global samples [step·batch_size, (step+1)·batch_size) of one task.
 std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>& rows, int64_t step,
                                int64_t batch_size);
+
+// The same of several tasks; a sample's task is its number among `tasks`.
+std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*>& tasks, int64_t step,
+                                int64_t batch_size);
 
 // d loss / d nll of every target token of each sample of the batch: token: 1 / target tokens of
 // the batch; example: 1 / (samples · its own target tokens); sum: 1 / samples.

@@ -84,13 +84,15 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
 
 }  // namespace
 
-std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, const std::string& key) {
+std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, const std::string& key,
+                                        int64_t last_step) {
   std::vector<Place> places;
   for (const fs::path& folder : folders)
     for (Place& place : complete_places(folder)) places.push_back(std::move(place));
   std::stable_sort(places.begin(), places.end(),
                    [](const auto& a, const auto& b) { return a.order() > b.order(); });
   for (const Place& place : places) {
+    if (place.step > last_step) continue;
     try {
       const SafetensorsFile file(place.folder / tensors_file);
       const auto written_for = file.metadata().find("key");

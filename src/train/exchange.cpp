@@ -20,13 +20,23 @@ std::span<std::byte> writable_bytes_of(at::Tensor& cpu) {
 }  // namespace
 
 Owners assign_owners(const ParameterLayout& layout, int ranks) {
+  std::vector<int64_t> counts(static_cast<size_t>(ranks), 0);
+  std::vector<int> of_tensor;
+  for (const ParameterInfo& tensor : layout.tensors()) {
+    const auto lightest = std::min_element(counts.begin(), counts.end());
+    of_tensor.push_back(static_cast<int>(lightest - counts.begin()));
+    *lightest += tensor.count;
+  }
+  return owners_of(layout, std::move(of_tensor), ranks);
+}
+
+Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int ranks) {
   Owners owners;
   owners.ranges.resize(static_cast<size_t>(ranks));
   owners.counts.assign(static_cast<size_t>(ranks), 0);
-  for (const ParameterInfo& tensor : layout.tensors()) {
-    const auto lightest = std::min_element(owners.counts.begin(), owners.counts.end());
-    const auto rank = static_cast<size_t>(lightest - owners.counts.begin());
-    owners.of_tensor.push_back(static_cast<int>(rank));
+  for (size_t i = 0; i < of_tensor.size(); ++i) {
+    const ParameterInfo& tensor = layout.tensors()[i];
+    const auto rank = static_cast<size_t>(of_tensor[i]);
     owners.counts[rank] += tensor.count;
     auto& ranges = owners.ranges[rank];
     if (!ranges.empty() && ranges.back().offset + ranges.back().count == tensor.offset)
@@ -34,6 +44,7 @@ Owners assign_owners(const ParameterLayout& layout, int ranks) {
     else
       ranges.push_back({tensor.offset, tensor.count});
   }
+  owners.of_tensor = std::move(of_tensor);
   return owners;
 }
 
@@ -107,72 +118,73 @@ at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& sta
   return finish_tree(all, lanes_).to(pieces.front().sum.device());
 }
 
-Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_losses) {
-  const auto ranks = static_cast<size_t>(group_.size());
+std::vector<ParameterInfo> Exchange::my_tensors() const {
+  std::vector<ParameterInfo> mine;
+  for (size_t i = 0; i < layout_.tensors().size(); ++i)
+    if (owners_.of_tensor[i] == group_.rank()) mine.push_back(layout_.tensors()[i]);
+  return mine;
+}
+
+Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_values,
+                                  int64_t width) {
   const auto& tensors = layout_.tensors();
-  const auto lanes = static_cast<size_t>(lanes_);
-  const size_t width = tensors.size() + lanes;
-  std::vector<double> mine(width, 0.0);
+  std::vector<double> norms(tensors.size(), 0.0), all(tensors.size() * static_cast<size_t>(group_.size()));
   int64_t at = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (owners_.of_tensor[i] != group_.rank()) continue;
-    mine[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
+    norms[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
     at += tensors[i].count;
   }
-  const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), lanes_);
-  std::copy(my_lane_losses.begin(), my_lane_losses.end(),
-            mine.begin() + static_cast<int64_t>(tensors.size()) + run.begin);
-
-  std::vector<double> all(width * ranks);
-  if (ranks == 1)
-    all = mine;
+  if (group_.size() == 1)
+    all = norms;
   else
-    group_.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+    group_.all_gather(std::as_bytes(std::span(norms)), std::as_writable_bytes(std::span(all)));
   Totals totals;
   for (size_t i = 0; i < tensors.size(); ++i)
-    totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * width + i];
-  std::vector<double> losses(lanes);
-  for (size_t r = 0; r < ranks; ++r) {
-    const LaneRange lanes_there = lanes_of_rank(static_cast<int>(r), group_.size(), lanes_);
-    for (int64_t lane = lanes_there.begin; lane < lanes_there.end; ++lane)
-      losses[static_cast<size_t>(lane)] = all[r * width + tensors.size() + static_cast<size_t>(lane)];
-  }
-  totals.loss = finish_tree(losses);
+    totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * tensors.size() + i];
+  totals.sums = sum_lanes(group_, lanes_, my_lane_values, width);
   return totals;
 }
 
-double Exchange::sum_lanes(std::span<const double> my_lane_values) {
-  std::vector<double> all(static_cast<size_t>(lanes_) * static_cast<size_t>(group_.size()));
-  std::vector<double> mine(static_cast<size_t>(lanes_), 0.0);
-  const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), lanes_);
-  std::copy(my_lane_values.begin(), my_lane_values.end(), mine.begin() + run.begin);
-  if (group_.size() == 1) return finish_tree(mine);
-  group_.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
-  for (int r = 0; r < group_.size(); ++r) {
-    const LaneRange there = lanes_of_rank(r, group_.size(), lanes_);
-    for (int64_t lane = there.begin; lane < there.end; ++lane)
-      mine[static_cast<size_t>(lane)] = all[static_cast<size_t>(r * lanes_ + lane)];
+std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<const double> my_lane_values,
+                              int64_t width) {
+  const auto one = static_cast<size_t>(lanes * width);
+  std::vector<double> mine(one, 0.0), all(one * static_cast<size_t>(group.size()));
+  const LaneRange run = lanes_of_rank(group.rank(), group.size(), lanes);
+  std::copy(my_lane_values.begin(), my_lane_values.end(), mine.begin() + run.begin * width);
+  if (group.size() == 1)
+    all = mine;
+  else
+    group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  std::vector<double> sums, by_lane(static_cast<size_t>(lanes));
+  for (int64_t i = 0; i < width; ++i) {
+    for (int r = 0; r < group.size(); ++r) {
+      const LaneRange there = lanes_of_rank(r, group.size(), lanes);
+      for (int64_t lane = there.begin; lane < there.end; ++lane)
+        by_lane[static_cast<size_t>(lane)] = all[static_cast<size_t>(r) * one + static_cast<size_t>(lane * width + i)];
+    }
+    sums.push_back(finish_tree(by_lane));
   }
-  return finish_tree(mine);
+  return sums;
 }
 
-at::Tensor Exchange::whole(const at::Tensor& owned) {
+at::Tensor Exchange::whole(const at::Tensor& owned, const Owners& owners, int64_t size) {
   if (group_.size() == 1) return owned;
-  const int64_t widest = *std::max_element(owners_.counts.begin(), owners_.counts.end());
+  const int64_t widest = *std::max_element(owners.counts.begin(), owners.counts.end());
   at::Tensor mine = at::zeros({widest}, at::kFloat);
   mine.narrow(0, 0, owned.numel()).copy_(owned);
   at::Tensor all = at::empty({group_.size(), widest}, at::kFloat);
   group_.all_gather(bytes_of(mine), writable_bytes_of(all));
-  at::Tensor flat = at::empty({layout_.size()}, at::kFloat);
+  at::Tensor flat = at::empty({size}, at::kFloat);
   for (int r = 0; r < group_.size(); ++r) {
     const auto rank = static_cast<size_t>(r);
-    scatter_ranges(all[r].narrow(0, 0, owners_.counts[rank]), owners_.ranges[rank], flat);
+    scatter_ranges(all[r].narrow(0, 0, owners.counts[rank]), owners.ranges[rank], flat);
   }
   return flat;
 }
 
 void Exchange::spread(at::Tensor& flat) {
-  if (group_.size() > 1) flat.copy_(whole(gather_ranges(flat, mine())));
+  if (group_.size() > 1) flat.copy_(whole(gather_ranges(flat, mine()), owners_, layout_.size()));
 }
 
 }  // namespace gaggle

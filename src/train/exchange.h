@@ -31,6 +31,8 @@ struct Owners {
 
 // Tensors in name order, each to the rank with the fewest values so far (ties: the lower rank).
 Owners assign_owners(const ParameterLayout& layout, int ranks);
+// The same for tensors whose owners are given.
+Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int ranks);
 
 // The ranges of a flat tensor one after the other; the tensor itself, uncopied, where they are all of it.
 at::Tensor gather_ranges(const at::Tensor& flat, std::span<const FlatRange> ranges);
@@ -41,22 +43,22 @@ class Exchange {
   Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes);
   const Owners& owners() const { return owners_; }
   std::span<const FlatRange> mine() const { return owners_.ranges[static_cast<size_t>(group_.rank())]; }
-  int64_t my_count() const { return owners_.counts[static_cast<size_t>(group_.rank())]; }
+  std::vector<ParameterInfo> my_tensors() const;
 
   // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact. A rank that
   // failed passes no pieces. Throws SystemError on every other rank if one failed.
   at::Tensor sum_to_owners(const std::vector<Piece>& pieces, Status& status);
-  // Squared norm per tensor (in layout order) and loss per lane, from whoever has them.
+  // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes, lane by
+  // lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {
-    double squared_norm = 0, loss = 0;
+    double squared_norm = 0;
+    std::vector<double> sums;  // [width]
   };
-  Totals totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_losses);
+  Totals totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_values, int64_t width);
   // New values of what this rank owns are in `flat` already; after it, everybody's are.
   void spread(at::Tensor& flat);
-  // What the owners hold (moments), as one flat tensor on every rank.
-  at::Tensor whole(const at::Tensor& owned);
-  // Sums one number per lane in tree order, on every rank.
-  double sum_lanes(std::span<const double> my_lane_values);
+  // What the owners hold of some layout, as one flat tensor on every rank.
+  at::Tensor whole(const at::Tensor& owned, const Owners& owners, int64_t size);
 
  private:
   Communicator& group_;
@@ -64,5 +66,9 @@ class Exchange {
   int64_t lanes_;
   Owners owners_;
 };
+
+// Sums `width` numbers per lane in tree order, on every rank.
+std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<const double> my_lane_values,
+                              int64_t width);
 
 }  // namespace gaggle

@@ -66,10 +66,10 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   if (from) check_machine(*from, hooks, task.name, group.rank() == 0);
   const bool resumed_in_gates = from && from->phase == recipe.gate.phase;
   const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {
-    const auto& rows = task.rows(Split::validation);
     const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
-    if (rows.empty()) return nullptr;
-    return mean_loss(base, adapter, rows, phase.step.lanes, phase.step.tokens_per_microbatch, group);
+    if (task.rows(Split::validation).empty()) return nullptr;
+    return mean_losses(base, adapter, {&task}, Split::validation, phase.step.lanes,
+                       phase.step.tokens_per_microbatch, group)[0];
   };
 
   at::Tensor lora =
@@ -83,7 +83,8 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
     nlohmann::json metrics = nlohmann::json::object();
     if (recipe.train_lora) {
       const PhaseResult done =
-          run_phase(recipe.lora, base, adapter, task, group, hooks, from ? &*from : nullptr, {});
+          run_phase(recipe.lora, base, adapter, single_task(task, recipe.lora), group, hooks,
+                    from ? &*from : nullptr, {});
       if (done.stopped) return {done.stopped, {}, {}, {}};
       lora = adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
       if (done.best_step) metrics["best_step"] = *done.best_step;
@@ -99,7 +100,8 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   // Gates start half open: what this lies above validation_loss is all that they can learn from.
   if (!resumed_in_gates) extra.state["metrics"]["half_open_loss"] = validation(&gates);
   const PhaseResult done =
-      run_phase(recipe.gate, base, gates, task, group, hooks, resumed_in_gates ? &*from : nullptr, extra);
+      run_phase(recipe.gate, base, gates, single_task(task, recipe.gate), group, hooks,
+                resumed_in_gates ? &*from : nullptr, extra);
   if (done.stopped) return {done.stopped, {}, {}, {}};
   ExpertResult result{
       {}, lora, gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true), extra.state["metrics"]};

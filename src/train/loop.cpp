@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace gaggle {
 namespace {
@@ -16,14 +17,16 @@ struct Best {
 
 void put(Snapshot& snapshot, const ParameterLayout& layout, const std::string& kind, const at::Tensor& flat) {
   for (const ParameterInfo& tensor : layout.tensors())
-    snapshot.tensors[kind + "/" + tensor.name] = layout.view(flat, tensor);
+    snapshot.tensors[kind + tensor.name] = layout.view(flat, tensor);
 }
 
 at::Tensor take(const Snapshot& snapshot, const ParameterLayout& layout, const std::string& kind) {
   at::Tensor flat = at::empty({layout.size()}, at::kFloat);
   for (const ParameterInfo& tensor : layout.tensors()) {
-    const auto found = snapshot.tensors.find(kind + "/" + tensor.name);
-    GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}/{}", kind, tensor.name);
+    const auto found = snapshot.tensors.find(kind + tensor.name);
+    GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", kind, tensor.name);
+    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape), "{}{} has other sizes in the checkpoint", kind,
+                 tensor.name);
     layout.view(flat, tensor).copy_(found->second);
   }
   return flat;
@@ -40,46 +43,74 @@ Snapshot make_snapshot(const PhaseSettings& settings, Trainer& trainer, Trainabl
   snapshot.phase = settings.phase;
   snapshot.step = step;
   snapshot.state["machine"] = machine;
-  const Trainer::Moments moments = trainer.moments();
+  const Trainer::State state = trainer.state();
   const ParameterLayout& layout = adapter.layout();
   // Copies: training goes on while they are written.
-  put(snapshot, layout, "values", adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true));
-  put(snapshot, layout, "m", moments.m.clone());
-  put(snapshot, layout, "v", moments.v.clone());
-  snapshot.state["updates"] = moments.updates;
-  snapshot.state["not_finite"] = moments.not_finite;
+  put(snapshot, layout, "values/", adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true));
+  put(snapshot, trainer.state_layout(), "", state.flat.clone());
+  snapshot.state["updates"] = state.updates;
+  snapshot.state["not_finite"] = state.not_finite;
   snapshot.state["best_step"] = best.step;
   if (best.step >= 0) {
     snapshot.state["best_loss"] = best.loss;
-    put(snapshot, layout, "best", best.values);
+    put(snapshot, layout, "best/", best.values);
   }
   return snapshot;
 }
 
 Best restore(const Snapshot& from, Trainer& trainer, Trainable& adapter) {
   const ParameterLayout& layout = adapter.layout();
-  adapter.values().copy_(take(from, layout, "values"));
+  adapter.values().copy_(snapshot_values(from, layout));
   adapter.refresh();
-  trainer.restore({take(from, layout, "m"), take(from, layout, "v"), from.state.at("updates").get<int64_t>(),
+  trainer.restore({take(from, trainer.state_layout(), ""), from.state.at("updates").get<int64_t>(),
                    from.state.at("not_finite").get<int64_t>()});
   Best best;
   best.step = from.state.at("best_step").get<int64_t>();
   if (best.step >= 0) {
     best.loss = from.state.at("best_loss").get<double>();
-    best.values = take(from, layout, "best");
+    best.values = take(from, layout, "best/");
   }
   return best;
 }
 
 }  // namespace
 
-PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter, const TokenTask& task,
+TrainingData single_task(const TokenTask& task, const PhaseSettings& settings) {
+  const auto rows = static_cast<int64_t>(task.rows(Split::train).size());
+  const auto sampler = std::make_shared<RowSampler>(settings.seed, task.name, rows);
+  return {{&task}, [sampler, &task, batch_size = settings.batch_size](int64_t step) {
+            return task_batch(*sampler, task.rows(Split::train), step, batch_size);
+          }};
+}
+
+TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings, const MixSettings& mix) {
+  TrainingData data;
+  std::vector<std::string> names;
+  std::vector<int64_t> rows;
+  for (const TokenTask& task : tasks) {
+    data.tasks.push_back(&task);
+    names.push_back(task.name);
+    rows.push_back(static_cast<int64_t>(task.rows(Split::train).size()));
+  }
+  const auto order = std::make_shared<TaskMix>(settings.seed, names, rows, mix);
+  data.batch = [order, list = data.tasks, batch_size = settings.batch_size](int64_t step) {
+    return mixed_batch(*order, list, step, batch_size);
+  };
+  return data;
+}
+
+at::Tensor snapshot_values(const Snapshot& snapshot, const ParameterLayout& layout) {
+  return take(snapshot, layout, "values/");
+}
+
+PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter, const TrainingData& data,
                       Communicator& group, const LoopHooks& hooks, const Snapshot* from,
                       const Snapshot& extra) {
-  const std::vector<TokenRow>& rows = task.rows(Split::train);
   const int64_t steps = settings.schedule.steps;
-  RowSampler sampler(settings.seed, task.name, static_cast<int64_t>(rows.size()));
-  Trainer trainer(base, adapter, group, settings.step);
+  Trainer trainer(base, adapter, group, settings.step, static_cast<int64_t>(data.tasks.size()));
+  const bool validates = std::any_of(data.tasks.begin(), data.tasks.end(), [](const TokenTask* task) {
+    return !task->rows(Split::validation).empty();
+  });
   Best best;
   int64_t step = 0;
   if (from) {
@@ -96,18 +127,27 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     const double started = monotonic_seconds();
     const double lr = learning_rate(settings.schedule, step);
     const Status mine = group.rank() == 0 && hooks.stop ? status_of(hooks.stop()) : Status::ok;
-    const StepResult done = trainer.step(task_batch(sampler, rows, step, settings.batch_size), lr, mine);
+    const std::vector<Sample> batch = data.batch(step);
+    adapter.begin_step(step);
+    if (hooks.before_step) hooks.before_step(step, batch);
+    const StepResult done = trainer.step(batch, lr, mine);
     ++step;
+    if (done.skipped && group.rank() == 0)
+      log::warning("{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
+                   settings.name, step, done.loss, done.grad_norm);
     result.losses.push_back(done.loss);
 
     const double seconds = monotonic_seconds() - started;
-    StepReport report{settings.name, step,      steps,      done.loss, done.grad_norm, lr,
-                      seconds,       done.rows, done.flops, {}};
+    StepReport report{settings.name, step,      steps,      done.loss,    done.grad_norm, lr,
+                      seconds,       done.rows, done.flops, done.by_task, {},             {}};
+    if (hooks.after_step) hooks.after_step(report);
     if (settings.validate_every > 0 &&
         (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) &&
-        !task.rows(Split::validation).empty()) {
-      const double loss = mean_loss(base, &adapter, task.rows(Split::validation), settings.step.lanes,
-                                    settings.step.tokens_per_microbatch, group);
+        validates) {
+      adapter.begin_evaluation();
+      report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation, settings.step.lanes,
+                                              settings.step.tokens_per_microbatch, group);
+      const double loss = mean_of_tasks(report.validation_by_task);
       report.validation_loss = loss;
       if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};
     }
@@ -119,7 +159,9 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
       result.stopped = done.status == Status::stopped ? Exit::stopped : Exit::resumable;
       return result;
     }
-    if (hooks.checkpoint_every > 0 && step % hooks.checkpoint_every == 0 && step < steps) checkpoint();
+    const bool at_end = step == steps;
+    if (at_end ? hooks.checkpoint_at_end : hooks.checkpoint_every > 0 && step % hooks.checkpoint_every == 0)
+      checkpoint();
   }
   if (settings.keep_best && best.step >= 0) {
     adapter.values().copy_(best.values);

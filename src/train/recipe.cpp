@@ -54,7 +54,7 @@ PhaseSettings lora_phase(const Config& config, const TokenTask& task) {
   phase.schedule = {lora_lr(config), config.train.warmup, config.train.schedule == "linear",
                     lora_steps(config.train, task.rows(Split::train).size())};
   phase.batch_size = config.train.batch_size;
-  phase.step.adamw.weight_decay = config.train.weight_decay;
+  phase.step.optimizer.weight_decay = config.train.weight_decay;
   phase.validate_every = config.train.validate_every;
   phase.keep_best = config.train.keep == "best";
   return phase;
@@ -86,7 +86,7 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
                          {"warmup", phase.schedule.warmup},
                          {"schedule", phase.schedule.linear ? "linear" : "constant"},
                          {"clip", phase.step.clip},
-                         {"weight_decay", phase.step.adamw.weight_decay},
+                         {"weight_decay", phase.step.optimizer.weight_decay},
                          {"tokens_per_microbatch", phase.step.tokens_per_microbatch},
                          {"lanes", phase.step.lanes},
                          {"loss_average", phase.step.loss_average},

@@ -12,46 +12,74 @@ namespace {
 
 constexpr int64_t max_not_finite = 5;
 
-double weighted_sum(const at::Tensor& nll, const Rows& rows) {
+// Σ weight · nll of each task's targets, added to `sums`. Targets lie in row order, as segments do.
+void add_weighted(const at::Tensor& nll, const Rows& rows, std::span<double> sums) {
   const at::Tensor cpu = nll.to(at::kCPU, at::kFloat).contiguous();
   const float* values = cpu.const_data_ptr<float>();
-  double sum = 0;
-  for (size_t i = 0; i < rows.target_weights.size(); ++i)
-    sum += static_cast<double>(values[i]) * static_cast<double>(rows.target_weights[i]);
-  return sum;
+  std::vector<double> own(sums.size(), 0);
+  size_t segment = 0;
+  for (size_t i = 0; i < rows.target_weights.size(); ++i) {
+    while (rows.segments[segment].end <= rows.target_rows[i]) ++segment;
+    own[static_cast<size_t>(rows.segments[segment].member)] +=
+        static_cast<double>(values[i]) * static_cast<double>(rows.target_weights[i]);
+  }
+  for (size_t t = 0; t < sums.size(); ++t) sums[t] += own[t];
+}
+
+std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout, const Owners& owners) {
+  std::vector<int> of_tensor;
+  for (const ParameterInfo& tensor : state.tensors()) {
+    const ParameterInfo& parameter = layout.at(state_owner(tensor.name));
+    of_tensor.push_back(owners.of_tensor[static_cast<size_t>(&parameter - layout.tensors().data())]);
+  }
+  return of_tensor;
 }
 
 }  // namespace
 
-Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings)
+Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks)
     : base_(base),
       adapter_(adapter),
       group_(group),
       settings_(std::move(settings)),
       exchange_(group, adapter.layout(), settings_.lanes),
       sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes,
-            adapter.layout().size(), adapter.values().device()) {
+            adapter.layout().size(), adapter.values().device()),
+      tasks_(tasks),
+      optimizer_(settings_.optimizer, exchange_.my_tensors(), adapter.values().options()),
+      state_layout_(gaggle::state_layout(settings_.optimizer, adapter.layout().tensors())),
+      state_owners_(owners_of(state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()),
+                              group.size())) {
   GAGGLE_CHECK(group.size() <= settings_.lanes, "{} ranks for {} lanes", group.size(), settings_.lanes);
-  m_ = at::zeros({exchange_.my_count()}, adapter.values().options());
-  v_ = at::zeros_like(m_);
 }
 
-std::vector<double> Trainer::sum_lanes(std::span<const Sample> batch, double& flops) {
+std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& flops) {
   const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
   const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), settings_.lanes);
+  const auto tasks = static_cast<size_t>(tasks_);
   std::vector<double> losses;
   sums_.begin();
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
     adapter_.set_gradients(sums_.begin_lane());
-    double loss = 0;
+    losses.resize(losses.size() + tasks, 0);
     for (const Rows& rows :
          lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch)) {
-      loss += weighted_sum(base_.forward_backward(rows, adapter_), rows);
+      add_weighted(base_.forward_backward(rows, adapter_), rows, std::span(losses).last(tasks));
       flops += useful_flops(base_, rows);
     }
-    losses.push_back(loss);
+    adapter_.finish_gradients();
     sums_.end_lane();
   }
+  return losses;
+}
+
+std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const {
+  const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
+  std::vector<double> shares(sums.size(), 0), losses;
+  for (size_t i = 0; i < batch.size(); ++i)
+    shares[static_cast<size_t>(batch[i].task)] +=
+        static_cast<double>(weights[i]) * static_cast<double>(batch[i].row->target.size());
+  for (size_t t = 0; t < sums.size(); ++t) losses.push_back(shares[t] > 0 ? sums[t] / shares[t] : std::nan(""));
   return losses;
 }
 
@@ -60,7 +88,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
   std::vector<double> losses;
   std::exception_ptr failure;
   try {
-    losses = sum_lanes(batch, result.flops);
+    losses = run_lanes(batch, result.flops);
   } catch (...) {
     if (group_.size() == 1) throw;
     failure = std::current_exception();  // the others wait in the exchange: tell them there
@@ -74,12 +102,14 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
   }
   if (failure) std::rethrow_exception(failure);
 
-  const Exchange::Totals totals = exchange_.totals(gradient, losses);
-  result.loss = totals.loss;
+  const Exchange::Totals totals = exchange_.totals(gradient, losses, tasks_);
+  for (const double sum : totals.sums) result.loss += sum;
+  result.by_task = losses_per_token(batch, totals.sums);
   result.grad_norm = std::sqrt(totals.squared_norm);
   result.status = status;
   for (const Sample& sample : batch) result.rows += fed_rows(*sample.row);
   if (!std::isfinite(result.grad_norm) || !std::isfinite(result.loss)) {
+    result.skipped = true;
     if (++not_finite_ == max_not_finite)
       throw NotFinite(
           fmt::format("the loss or its gradient was not finite in {} steps running (loss {}, |g| {}): "
@@ -93,39 +123,54 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
   if (factor < 1) gradient.mul_(factor);
   at::Tensor& values = adapter_.values();
   const at::Tensor owned = gather_ranges(values, exchange_.mine());
-  adamw_update(owned, gradient, m_, v_, updates_, lr, settings_.adamw);
+  optimizer_.update(owned, gradient, updates_, lr);
   if (group_.size() > 1) scatter_ranges(owned, exchange_.mine(), values);
   exchange_.spread(values);
   adapter_.refresh();
   return result;
 }
 
-Trainer::Moments Trainer::moments() {
-  return {exchange_.whole(m_.cpu()), exchange_.whole(v_.cpu()), updates_, not_finite_};
+Trainer::State Trainer::state() {
+  return {exchange_.whole(optimizer_.state().cpu(), state_owners_, state_layout_.size()), updates_, not_finite_};
 }
 
-void Trainer::restore(const Moments& moments) {
-  m_.copy_(gather_ranges(moments.m, exchange_.mine()));
-  v_.copy_(gather_ranges(moments.v, exchange_.mine()));
-  updates_ = moments.updates;
-  not_finite_ = moments.not_finite;
+void Trainer::restore(const State& state) {
+  optimizer_.state().copy_(gather_ranges(state.flat, state_owners_.ranges[static_cast<size_t>(group_.rank())]));
+  updates_ = state.updates;
+  not_finite_ = state.not_finite;
 }
 
-double mean_loss(BaseModel& base, SiteAdapter* adapter, const std::vector<TokenRow>& rows, int64_t lanes,
-                 int64_t tokens_per_microbatch, Communicator& group) {
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
+                                Split split, int64_t lanes, int64_t tokens_per_microbatch, Communicator& group) {
   std::vector<Sample> all;
-  for (size_t i = 0; i < rows.size(); ++i) all.push_back({static_cast<int64_t>(i), 0, &rows[i]});
-  const std::vector<float> weights = loss_weights(all, "token");
+  std::vector<float> weights;
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    std::vector<Sample> own;
+    for (const TokenRow& row : tasks[t]->rows(split))
+      own.push_back({static_cast<int64_t>(all.size() + own.size()), static_cast<int>(t), &row, 0});
+    const std::vector<float> its = loss_weights(own, "token");
+    all.insert(all.end(), own.begin(), own.end());
+    weights.insert(weights.end(), its.begin(), its.end());
+  }
   const LaneRange run = lanes_of_rank(group.rank(), group.size(), lanes);
   std::vector<double> losses;
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    double loss = 0;
+    losses.resize(losses.size() + tasks.size(), 0);
     for (const Rows& part : lane_microbatches(all, weights, lane, lanes, tokens_per_microbatch))
-      loss += weighted_sum(base.nll(base.forward(part, adapter, nullptr), part), part);
-    losses.push_back(loss);
+      add_weighted(base.nll(base.forward(part, adapter, nullptr), part), part,
+                   std::span(losses).last(tasks.size()));
   }
-  const ParameterLayout nothing;
-  return Exchange(group, nothing, lanes).sum_lanes(losses);
+  std::vector<double> sums = sum_lanes(group, lanes, losses, static_cast<int64_t>(tasks.size()));
+  for (size_t t = 0; t < tasks.size(); ++t)
+    if (tasks[t]->rows(split).empty()) sums[t] = std::nan("");
+  return sums;
+}
+
+double mean_of_tasks(const std::vector<double>& losses) {
+  double sum = 0, count = 0;
+  for (const double loss : losses)
+    if (!std::isnan(loss)) sum += loss, ++count;
+  return sum / count;
 }
 
 }  // namespace gaggle

@@ -16,7 +16,7 @@ struct StepSettings {
   int64_t tokens_per_microbatch = 2048;
   std::string loss_average = "token";  // token | example | sum
   double clip = 1;
-  AdamWSettings adamw;
+  OptimizerSettings optimizer;
 };
 
 // Five updates in a row were not finite: a retry would repeat it.
@@ -26,6 +26,8 @@ struct NotFinite : std::runtime_error {
 
 struct StepResult {
   double loss = 0;             // of the whole batch, as loss_average has it
+  std::vector<double> by_task;  // per target token of each task; NaN: none of its samples is in the batch
+  bool skipped = false;        // not finite somewhere: nothing was changed
   double grad_norm = 0;        // before clipping
   int64_t rows = 0;            // fed by all ranks
   double flops = 0;            // useful FLOP of this rank's share
@@ -34,34 +36,42 @@ struct StepResult {
 
 class Trainer {
  public:
-  Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings);
+  // `tasks`: how many the samples' tasks count.
+  Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks = 1);
   // `status` is what this rank has to say. Throws NotFinite; SystemError if another rank failed.
   StepResult step(std::span<const Sample> batch, double lr, Status status = Status::ok);
 
-  // Optimiser state as flat tensors over the whole layout (collective), and back.
-  struct Moments {
-    at::Tensor m, v;  // fp32
+  // The optimiser's state of all tensors, in state_layout()'s order (collective), and back.
+  struct State {
+    at::Tensor flat;  // fp32 on the CPU
     int64_t updates = 0;
     int64_t not_finite = 0;  // skipped updates in a row
   };
-  Moments moments();
-  void restore(const Moments& moments);
+  const ParameterLayout& state_layout() const { return state_layout_; }
+  State state();
+  void restore(const State& state);
 
  private:
-  std::vector<double> sum_lanes(std::span<const Sample> batch, double& flops);
+  std::vector<double> run_lanes(std::span<const Sample> batch, double& flops);
+  std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
   BaseModel& base_;
   Trainable& adapter_;
   Communicator& group_;
   StepSettings settings_;
   Exchange exchange_;
   LaneSums sums_;
-  at::Tensor m_, v_;  // of what this rank owns
+  int64_t tasks_;
+  Optimizer optimizer_;  // of what this rank owns
+  ParameterLayout state_layout_;
+  Owners state_owners_;
   int64_t updates_ = 0, not_finite_ = 0;
 };
 
-// Σ nll / target tokens of rows with an adapter (null: the base alone); forward only, spread over the group's
-// lanes.
-double mean_loss(BaseModel& base, SiteAdapter* adapter, const std::vector<TokenRow>& rows, int64_t lanes,
-                 int64_t tokens_per_microbatch, Communicator& group);
+// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: it has none.
+// Forward only, spread over the group's lanes.
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
+                                Split split, int64_t lanes, int64_t tokens_per_microbatch, Communicator& group);
+// The mean of those that are there.
+double mean_of_tasks(const std::vector<double>& losses);
 
 }  // namespace gaggle

@@ -82,7 +82,7 @@ TEST(AdamW, FollowsTheFormulaInDoubles) {
   for (int t = 1; t <= 20; ++t) {
     const at::Tensor gradient = at::randn({n});
     const double lr = 0.01 * t, decay = 0.1;
-    adamw_update(values, gradient, m, v, t, lr, {0.9, 0.999, 1e-8, decay});
+    adamw_update(values, gradient, m, v, t, lr, decay, {0.9, 0.999, 1e-8});
     const at::Tensor g = gradient.to(at::kDouble);
     m64 = 0.9 * m64 + 0.1 * g;
     v64 = 0.999 * v64 + 0.001 * g * g;

@@ -1,0 +1,133 @@
+#include "adapter/poly.h"
+
+#include <cmath>
+#include <set>
+
+#include "adapter/router.h"
+#include "base/error.h"
+#include "base/names.h"
+#include "base/philox.h"
+#include "kernel/skill_mixing.h"
+
+namespace gaggle {
+namespace {
+
+std::vector<ParameterInfo> skill_tensors(const PolySpec& spec) {
+  std::vector<ParameterInfo> tensors;
+  const int64_t h = spec.heads, k = spec.skills;
+  for (const LoraSite& s : spec.sites) {
+    tensors.push_back({s.site.name + ".poly_lora_A", {h, k, s.site.d_in / h, s.rank}});
+    tensors.push_back({s.site.name + ".poly_lora_B", {h, k, s.rank, s.site.d_out / h}});
+  }
+  return tensors;
+}
+
+std::vector<ParameterInfo> router_tensors(const PolySpec& spec) {
+  std::set<std::string> names;
+  if (spec.routing == Routing::learned)
+    for (const LoraSite& s : spec.sites) names.insert(spec.router_prefix(s.site) + "poly_router.module_logits");
+  std::vector<ParameterInfo> tensors;
+  for (const std::string& name : names) tensors.push_back({name, {spec.tasks, spec.heads * spec.skills}});
+  return tensors;
+}
+
+std::vector<ParameterInfo> joined(std::vector<ParameterInfo> left, const std::vector<ParameterInfo>& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+// w [1, h, K] at every site → a mixed LoRA.
+template <class WeightsOf>
+at::Tensor mixed_with(const PolySpec& spec, const at::Tensor& values, const WeightsOf& weights_of) {
+  const ParameterLayout layout = poly_layout(spec), lora = lora_layout(spec.sites);
+  at::Tensor flat = at::empty({lora.size()}, values.options());
+  for (const LoraSite& s : spec.sites) {
+    const at::Tensor w = weights_of(s);
+    const auto mix = [&](const char* name) {
+      const at::Tensor skills = layout.view(values, s.site.name + name);
+      return mix_skills(skills.reshape({spec.heads, spec.skills, -1}), w, values.scalar_type())[0];
+    };
+    // [d_in, r] → [r, d_in]; [h, r, d_out/h] → [h, d_out/h, r] = [d_out, r]
+    lora.view(flat, s.site.name + ".lora_A").copy_(mix(".poly_lora_A").view({s.site.d_in, s.rank}).t());
+    lora.view(flat, s.site.name + ".lora_B")
+        .copy_(mix(".poly_lora_B")
+                   .view({spec.heads, s.rank, s.site.d_out / spec.heads})
+                   .transpose(1, 2)
+                   .reshape({s.site.d_out, s.rank}));
+  }
+  return flat;
+}
+
+}  // namespace
+
+std::string PolySpec::router_prefix(const Site& site) const {
+  if (granularity == "model") return "";
+  if (granularity == "stack") return site.name.substr(0, site.name.find('.') + 1);
+  if (granularity == "layer") {
+    const std::string number = "." + std::to_string(site.layer) + ".";
+    return site.name.substr(0, site.name.find(number) + number.size());
+  }
+  return site.name + ".";
+}
+
+void check_heads(std::span<const LoraSite> sites, int64_t heads) {
+  std::set<std::string> odd;
+  for (const LoraSite& s : sites)
+    if (s.site.d_in % heads != 0 || s.site.d_out % heads != 0)
+      odd.insert(fmt::format("{} is {} wide in and {} out", s.site.kind, s.site.d_in, s.site.d_out));
+  if (odd.empty()) return;
+  user_error(
+      "poly.heads = {} does not divide the widths of every site: {}. Choose a number that does, or leave these "
+      "out of lora.targets",
+      heads, join({odd.begin(), odd.end()}, ", "));
+}
+
+ParameterLayout poly_layout(const PolySpec& spec) {
+  return ParameterLayout(joined(skill_tensors(spec), router_tensors(spec)));
+}
+
+ParameterLayout trained_layout(const PolySpec& spec) {
+  return ParameterLayout(spec.train_skills ? joined(skill_tensors(spec), router_tensors(spec))
+                                           : router_tensors(spec));
+}
+
+bool is_router(const ParameterInfo& tensor) {
+  return tensor.name.ends_with("poly_router.module_logits");
+}
+
+at::Tensor initial_poly(const PolySpec& spec, uint64_t seed) {
+  const ParameterLayout layout = poly_layout(spec);
+  at::Tensor values = at::zeros({layout.size()}, at::kFloat);
+  const auto fill = [&](const ParameterInfo& tensor, double bound) {
+    fill_uniform(random_key("poly", {seed, name_number(tensor.name)}), -bound, bound,
+                 {values.data_ptr<float>() + tensor.offset, static_cast<size_t>(tensor.count)});
+  };
+  for (const LoraSite& s : spec.sites)
+    fill(layout.at(s.site.name + ".poly_lora_A"), 1 / std::sqrt(3 * static_cast<double>(s.site.d_in)));
+  for (const ParameterInfo& tensor : layout.tensors())
+    if (is_router(tensor)) fill(tensor, 1e-3);
+  return values;
+}
+
+at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values) {
+  const at::Tensor even =
+      at::full({1, spec.heads, spec.skills}, 1 / static_cast<double>(spec.skills), values.options());
+  return mixed_with(spec, values, [&](const LoraSite&) { return even; });
+}
+
+at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int task) {
+  GAGGLE_CHECK(task >= 0 && task < spec.tasks, "task {} of {}", task, spec.tasks);
+  if (spec.routing == Routing::uniform) return averaged_skills(spec, values);
+  const ParameterLayout layout = poly_layout(spec);
+  return mixed_with(spec, values, [&](const LoraSite& s) {
+    if (spec.routing == Routing::own) {
+      at::Tensor w = at::zeros({1, spec.heads, spec.skills}, values.options());
+      w.select(2, task).fill_(1);
+      return w;
+    }
+    const std::string name = spec.router_prefix(s.site) + "poly_router.module_logits";
+    return mixing_weights(layout.view(values, name).narrow(0, task, 1), spec.heads, 1).w.contiguous();
+  });
+}
+
+}  // namespace gaggle

@@ -1,0 +1,49 @@
+// Poly (Ponti et al., arXiv 2202.13914) and MHR (Caccia et al., arXiv 2211.03831): K low-rank skills per site,
+// cut into h heads, mixed by a task's row of the routing table. h = 1 is Poly, K = 1 one LoRA that all tasks
+// share. Tensors are as PEFT stores them: "<site>.poly_lora_A" [h, K, d_in/h, r], "<site>.poly_lora_B" [h, K,
+// r, d_out/h],
+// "<group>.poly_router.module_logits" [tasks, h·K].
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "adapter/lora.h"
+
+namespace gaggle {
+
+// Where a task's mixture comes from: its row of the table; all skills alike; its own skill (task t has skill
+// t).
+enum class Routing { learned, uniform, own };
+
+struct PolySpec {
+  std::vector<LoraSite> sites;  // rank r and scale (1/r) of each
+  int64_t skills = 1, heads = 1, tasks = 1;
+  Routing routing = Routing::learned;
+  std::string granularity = "site";  // site | layer | stack | model: what shares a routing row
+  bool train_skills = true;          // false: only the routing table (MHR-z)
+
+  // What `site` shares its routing with, as the prefix of a tensor name: "model.layers.0.self_attn.q_proj.",
+  // "model.layers.0.", "model.", "".
+  std::string router_prefix(const Site& site) const;
+};
+
+// Throws UserError that names each site whose widths the heads do not divide, with the sizes.
+void check_heads(std::span<const LoraSite> sites, int64_t heads);
+
+// All tensors; those that train, those that do not.
+ParameterLayout poly_layout(const PolySpec& spec);
+ParameterLayout trained_layout(const PolySpec& spec);
+bool is_router(const ParameterInfo& tensor);
+
+// A ~ U(±1/√(3 d_in)), B = 0, Z ~ U(±1e-3), keyed by (seed, tensor name); [poly_layout(spec).size()] fp32.
+at::Tensor initial_poly(const PolySpec& spec, uint64_t seed);
+
+// MHR-μ: the skills averaged into one adapter, mean A and mean B; flat, in lora_layout(spec.sites)'s order.
+at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values);
+
+// A task's mixed adapter with its evaluation routing (no samples), in the same order.
+at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int task);
+
+}  // namespace gaggle
