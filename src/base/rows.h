@@ -19,8 +19,8 @@ struct Rows {
   std::vector<int32_t> positions;  // [T] its position in its sequence (counts cached rows too)
   std::vector<int64_t> starts;     // [S + 1] sequence s has the rows starts[s] … starts[s + 1]
   std::vector<Segment> segments;   // cover [0, T) in order
-  // The rows of samples of even occurrence in the batch: a part of the segment of their task (alignment's
-  // halves).
+  // The rows of samples of even occurrence in the batch: the front of the segment of their task (alignment's
+  // halves). A task that has none here is not named.
   std::vector<Segment> even;
   std::vector<int64_t> samples;  // [S] global index of the sample a sequence belongs to; only training fills it
   std::vector<int32_t> choices;  // [S] 0: the sample's output, n: its n-th wrong choice; empty: outputs alone

@@ -9,32 +9,60 @@
 namespace gaggle {
 namespace {
 
-int64_t rows_fed(const TokenRow& row) {
-  return static_cast<int64_t>(row.input.size() + row.target.size()) - 1;
+int64_t rows_fed(const TokenRow& row, const std::vector<int32_t>& target) {
+  return static_cast<int64_t>(row.input.size() + target.size()) - 1;
 }
 
 struct Member {
   const Sample* sample = nullptr;
-  int64_t length = 0;
+  std::vector<const std::vector<int32_t>*> targets;  // one sequence each: the output, then the wrong choices
+  int64_t length = 0;                                // rows of all of them
   float weight = 0;
+  int64_t odd() const { return sample->occurrence % 2; }
 };
 
-void append(Rows& rows, const Member& member) {
-  const TokenRow& row = *member.sample->row;
+Member make_member(const Sample& sample, float weight, bool with_choices) {
+  const TokenRow& row = *sample.row;
+  Member member{&sample, {&row.target}, 0, weight};
+  for (size_t i = 0; with_choices && i < row.choices.size(); ++i)
+    if (static_cast<int64_t>(i) != row.answer) member.targets.push_back(&row.choices[i]);
+  for (const auto* target : member.targets) {
+    GAGGLE_CHECK(!row.input.empty() && !target->empty(), "row {}", row.id);
+    member.length += rows_fed(row, *target);
+  }
+  return member;
+}
+
+void append_sequence(Rows& rows, const Member& member, const std::vector<int32_t>& target) {
+  const std::vector<int32_t>& input = member.sample->row->input;
   const int64_t begin = rows.count();
-  rows.ids.insert(rows.ids.end(), row.input.begin(), row.input.end());
-  rows.ids.insert(rows.ids.end(), row.target.begin(), row.target.end() - 1);
-  for (int64_t i = 0; i < member.length; ++i) rows.positions.push_back(static_cast<int32_t>(i));
+  rows.ids.insert(rows.ids.end(), input.begin(), input.end());
+  rows.ids.insert(rows.ids.end(), target.begin(), target.end() - 1);
+  for (int64_t i = begin; i < rows.count(); ++i) rows.positions.push_back(static_cast<int32_t>(i - begin));
   rows.starts.push_back(rows.count());
-  if (rows.segments.empty() || rows.segments.back().member != member.sample->task)
-    rows.segments.push_back({member.sample->task, begin, begin});
-  rows.segments.back().end = rows.count();
-  const int64_t first = begin + static_cast<int64_t>(row.input.size()) - 1;
-  for (size_t i = 0; i < row.target.size(); ++i) {
+  rows.samples.push_back(member.sample->global_index);
+  const int64_t first = begin + static_cast<int64_t>(input.size()) - 1;
+  for (size_t i = 0; i < target.size(); ++i) {
     rows.target_rows.push_back(first + static_cast<int64_t>(i));
-    rows.target_ids.push_back(row.target[i]);
+    rows.target_ids.push_back(target[i]);
     rows.target_weights.push_back(member.weight);
   }
+}
+
+// The last segment goes on, or one of this task begins.
+void extend(std::vector<Segment>& segments, int task, int64_t begin, int64_t end) {
+  if (segments.empty() || segments.back().member != task) segments.push_back({task, begin, begin});
+  segments.back().end = end;
+}
+
+void append(Rows& rows, const Member& member, bool with_choices) {
+  const int64_t begin = rows.count();
+  for (size_t choice = 0; choice < member.targets.size(); ++choice) {
+    append_sequence(rows, member, *member.targets[choice]);
+    if (with_choices) rows.choices.push_back(static_cast<int32_t>(choice));
+  }
+  extend(rows.segments, member.sample->task, begin, rows.count());
+  if (!member.odd()) extend(rows.even, member.sample->task, begin, rows.count());
 }
 
 }  // namespace
@@ -61,20 +89,18 @@ std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane
 }
 
 std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
-                                    const std::vector<float>& weight_by_position_in_lane) {
+                                    const std::vector<float>& weight_by_position_in_lane, bool with_choices) {
   GAGGLE_CHECK(weight_by_position_in_lane.size() == lane.size(), "one weight per sample");
   std::vector<Member> members;
-  for (size_t i = 0; i < lane.size(); ++i) {
-    GAGGLE_CHECK(!lane[i].row->input.empty() && !lane[i].row->target.empty(), "row {}", lane[i].row->id);
-    members.push_back({&lane[i], rows_fed(*lane[i].row), weight_by_position_in_lane[i]});
-  }
+  for (size_t i = 0; i < lane.size(); ++i)
+    members.push_back(make_member(lane[i], weight_by_position_in_lane[i], with_choices));
   const auto by_length = [](const Member& a, const Member& b) {
     return std::tuple(a.length, a.sample->global_index, a.sample->task) <
            std::tuple(b.length, b.sample->global_index, b.sample->task);
   };
   const auto by_task = [](const Member& a, const Member& b) {
-    return std::tuple(a.sample->task, a.length, a.sample->global_index) <
-           std::tuple(b.sample->task, b.length, b.sample->global_index);
+    return std::tuple(a.sample->task, a.odd(), a.length, a.sample->global_index) <
+           std::tuple(b.sample->task, b.odd(), b.length, b.sample->global_index);
   };
   std::sort(members.begin(), members.end(), by_length);
   std::vector<Rows> batches;
@@ -88,7 +114,7 @@ std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_
               members.begin() + static_cast<std::ptrdiff_t>(end), by_task);
     Rows& rows = batches.emplace_back();
     rows.starts = {0};
-    for (; begin < end; ++begin) append(rows, members[begin]);
+    for (; begin < end; ++begin) append(rows, members[begin], with_choices);
   }
   return batches;
 }

@@ -141,6 +141,131 @@ TEST(Microbatches, OrderOfArrivalDoesNotMatter) {
   }
 }
 
+// occurrence counts within the batch, as a run over several tasks fills it.
+void count_occurrences(Batch& batch) {
+  std::map<int, int64_t> seen;
+  for (Sample& sample : batch.samples) sample.occurrence = seen[sample.task]++;
+}
+
+TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Batch batch = random_batch(seed, 40, 3);
+    count_occurrences(batch);
+    std::map<int64_t, const Sample*> sample_of;
+    for (const Sample& sample : batch.samples) sample_of[sample.global_index] = &sample;
+    const auto plain = make_microbatches(random_batch(seed, 40, 3).samples, 30, batch.weights);
+    const auto microbatches = make_microbatches(batch.samples, 30, batch.weights);
+    ASSERT_EQ(microbatches.size(), plain.size());
+    for (size_t m = 0; m < microbatches.size(); ++m) {
+      const Rows& rows = microbatches[m];
+      EXPECT_TRUE(rows.choices.empty());
+      ASSERT_EQ(static_cast<int64_t>(rows.samples.size()), rows.sequences());
+      // The same samples as without occurrences: halves change the order, not the cut.
+      auto samples = rows.samples, before = plain[m].samples;
+      std::sort(samples.begin(), samples.end());
+      std::sort(before.begin(), before.end());
+      EXPECT_EQ(samples, before);
+      std::vector<bool> even(static_cast<size_t>(rows.count()), false);
+      for (const Segment& half : rows.even) {
+        const auto whole = std::find_if(rows.segments.begin(), rows.segments.end(),
+                                        [&](const Segment& g) { return g.member == half.member; });
+        ASSERT_NE(whole, rows.segments.end());
+        EXPECT_EQ(half.begin, whole->begin);
+        EXPECT_LE(half.end, whole->end);
+        EXPECT_LT(half.begin, half.end) << "none that is empty";
+        for (int64_t t = half.begin; t < half.end; ++t) even[static_cast<size_t>(t)] = true;
+      }
+      std::vector<std::tuple<int, int64_t, int64_t, int64_t>> inside;
+      for (size_t s = 0; s < rows.samples.size(); ++s) {
+        const Sample& sample = *sample_of.at(rows.samples[s]);
+        const int64_t begin = rows.starts[s], end = rows.starts[s + 1];
+        EXPECT_EQ(rows.ids[static_cast<size_t>(begin)], sample.row->input[0]);
+        for (int64_t t = begin; t < end; ++t)
+          EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
+        inside.emplace_back(sample.task, sample.occurrence % 2, end - begin, sample.global_index);
+      }
+      EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end())) << "(task, parity, length, global index)";
+      // Without occurrences every sample is an even one.
+      ASSERT_EQ(plain[m].even.size(), plain[m].segments.size());
+      for (size_t g = 0; g < plain[m].even.size(); ++g)
+        EXPECT_EQ(std::pair(plain[m].even[g].begin, plain[m].even[g].end),
+                  std::pair(plain[m].segments[g].begin, plain[m].segments[g].end));
+    }
+  }
+}
+
+// Every third row has no choices; the others 1 to 3 wrong ones, their ids from 500 on.
+void give_choices(Batch& batch) {
+  for (size_t i = 0; i < batch.rows.size(); ++i) {
+    TokenRow& row = batch.rows[i];
+    if (i % 3 == 2) continue;
+    const size_t n = 2 + i % 3 + i % 2;
+    row.answer = static_cast<int32_t>(i % n);
+    for (size_t c = 0; c < n; ++c)
+      row.choices.push_back(static_cast<int32_t>(c) == row.answer
+                                ? row.target
+                                : std::vector<int32_t>(1 + c, static_cast<int32_t>(i * 1000 + 500 + c)));
+  }
+}
+
+TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Batch batch = random_batch(seed, 40, 3);
+    count_occurrences(batch);
+    give_choices(batch);
+    const int64_t budget = 60;
+    int64_t longest_before = 0;
+    std::map<int64_t, int> seen;
+    for (const Rows& rows : make_microbatches(batch.samples, budget, batch.weights, true)) {
+      ASSERT_EQ(static_cast<int64_t>(rows.choices.size()), rows.sequences());
+      ASSERT_EQ(static_cast<int64_t>(rows.samples.size()), rows.sequences());
+      std::vector<std::tuple<int, int64_t, int64_t, int64_t>> inside;
+      size_t target = 0;
+      for (size_t s = 0; s < rows.choices.size();) {
+        const auto number = static_cast<size_t>(rows.samples[s] - 100);
+        const TokenRow& row = batch.rows[number];
+        ++seen[rows.samples[s]];
+        std::vector<std::vector<int32_t>> wanted = {row.target};
+        for (size_t c = 0; c < row.choices.size(); ++c)
+          if (static_cast<int32_t>(c) != row.answer) wanted.push_back(row.choices[c]);
+        const int64_t begin = rows.starts[s];
+        for (size_t c = 0; c < wanted.size(); ++c, ++s) {
+          ASSERT_LT(s, rows.choices.size());
+          EXPECT_EQ(rows.choices[s], static_cast<int32_t>(c));
+          EXPECT_EQ(rows.samples[s], static_cast<int64_t>(100 + number));
+          std::vector<int32_t> fed = row.input;
+          fed.insert(fed.end(), wanted[c].begin(), wanted[c].end() - 1);
+          EXPECT_TRUE(std::equal(rows.ids.begin() + rows.starts[s], rows.ids.begin() + rows.starts[s + 1],
+                                 fed.begin(), fed.end()));
+          EXPECT_EQ(rows.positions[static_cast<size_t>(rows.starts[s])], 0);
+          for (size_t i = 0; i < wanted[c].size(); ++i, ++target) {
+            ASSERT_LT(target, rows.target_ids.size());
+            EXPECT_EQ(rows.target_ids[target], wanted[c][i]);
+            EXPECT_EQ(rows.target_rows[target],
+                      rows.starts[s] + static_cast<int64_t>(row.input.size() + i) - 1);
+            EXPECT_EQ(rows.target_weights[target], batch.weights[number]);
+          }
+        }
+        const Sample& sample = batch.samples[number];
+        inside.emplace_back(sample.task, sample.occurrence % 2, rows.starts[s] - begin, sample.global_index);
+      }
+      EXPECT_EQ(target, rows.target_ids.size());
+      EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end()));
+      EXPECT_TRUE(rows.count() <= budget || inside.size() == 1) << "the budget counts every choice";
+      int64_t longest = 0;
+      for (const auto& [task, odd, length, index] : inside) {
+        EXPECT_LE(longest_before, length) << "cut from the order of lengths";
+        longest = std::max(longest, length);
+      }
+      longest_before = longest;
+      std::set<int> members;
+      for (const Segment& segment : rows.segments) EXPECT_TRUE(members.insert(segment.member).second);
+    }
+    EXPECT_EQ(seen.size(), 40u);
+    for (const auto& [index, times] : seen) EXPECT_EQ(times, 1);
+  }
+}
+
 TEST(Lanes, AreDealtInOrderAndWhole) {
   for (const int n : {0, 1, 7, 32})
     for (const int64_t lanes : {1, 2, 8, 40}) {
