@@ -29,8 +29,8 @@ double routing_kept(const RoutingSchedule& schedule, int64_t step);
 // its mixed adapter, site by site A [h, d_in/h, r] then B [h, r, d_out/h]; with samples per example with
 // respect to the skills, A [h, K, d_in/h, r] then B [h, K, r, d_out/h]. fp32, flat.
 struct TaskGradients {
-  std::map<int, at::Tensor> all;   // by task
-  std::map<int, at::Tensor> even;  // of its samples of even occurrence in the batch
+  std::map<int, at::Tensor> all;      // by task
+  std::map<int, at::Tensor> even;     // of its samples of even occurrence in the batch
   std::map<int, at::Tensor> weights;  // its mixing weights in this step, [routers, h, K]; none per example
 };
 
@@ -65,8 +65,6 @@ class PolyAdapter : public Trainable {
   // Values of a flat tensor in TaskGradients.
   std::vector<WatchedSite> watched_sites() const;
   int64_t watched_size() const { return mixed_size_ * (per_example() ? spec_.skills : 1); }
-
-
 
  private:
   struct Place {  // what sits on a site

@@ -131,7 +131,8 @@ void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
 std::vector<WatchedSite> PolyAdapter::watched_sites() const {
   std::vector<WatchedSite> sites;
   for (const Place& place : places_)
-    sites.push_back({place.lora.site, place.lora.rank, place.at_a * (per_example() ? spec_.skills : 1), place.router});
+    sites.push_back(
+        {place.lora.site, place.lora.rank, place.at_a * (per_example() ? spec_.skills : 1), place.router});
   return sites;
 }
 

@@ -20,7 +20,8 @@ std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*
   for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i) {
     const Draw draw = mix.draw(i);
     const auto task = static_cast<size_t>(draw.task);
-    batch.push_back({i, draw.task, &tasks[task]->rows(Split::train)[static_cast<size_t>(draw.row)], seen[task]++});
+    batch.push_back(
+        {i, draw.task, &tasks[task]->rows(Split::train)[static_cast<size_t>(draw.row)], seen[task]++});
   }
   return batch;
 }

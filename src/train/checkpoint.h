@@ -24,9 +24,10 @@ struct Snapshot {
 };
 
 // The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
-// one that cannot be read although it is marked complete, is passed over with a warning; one of a later step than
-// `last_step`, without.
-std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders, const std::string& key,
+// one that cannot be read although it is marked complete, is passed over with a warning; one of a later step
+// than `last_step`, without.
+std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders,
+                                        const std::string& key,
                                         int64_t last_step = std::numeric_limits<int64_t>::max());
 
 // Writes snapshots in a thread, one at a time; errors come out of the next call.

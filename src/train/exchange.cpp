@@ -161,7 +161,8 @@ std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<cons
     for (int r = 0; r < group.size(); ++r) {
       const LaneRange there = lanes_of_rank(r, group.size(), lanes);
       for (int64_t lane = there.begin; lane < there.end; ++lane)
-        by_lane[static_cast<size_t>(lane)] = all[static_cast<size_t>(r) * one + static_cast<size_t>(lane * width + i)];
+        by_lane[static_cast<size_t>(lane)] =
+            all[static_cast<size_t>(r) * one + static_cast<size_t>(lane * width + i)];
     }
     sums.push_back(finish_tree(by_lane));
   }

@@ -48,8 +48,8 @@ class Exchange {
   // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact. A rank that
   // failed passes no pieces. Throws SystemError on every other rank if one failed.
   at::Tensor sum_to_owners(const std::vector<Piece>& pieces, Status& status);
-  // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes, lane by
-  // lane. From whoever has them, added in tensor order and in tree order.
+  // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
+  // lane by lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {
     double squared_norm = 0;
     std::vector<double> sums;  // [width]

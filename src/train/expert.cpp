@@ -82,9 +82,8 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
     LoraAdapter adapter(recipe.sites, {lora}, base.dtype(), device);
     nlohmann::json metrics = nlohmann::json::object();
     if (recipe.train_lora) {
-      const PhaseResult done =
-          run_phase(recipe.lora, base, adapter, single_task(task, recipe.lora), group, hooks,
-                    from ? &*from : nullptr, {});
+      const PhaseResult done = run_phase(recipe.lora, base, adapter, single_task(task, recipe.lora), group,
+                                         hooks, from ? &*from : nullptr, {});
       if (done.stopped) return {done.stopped, {}, {}, {}};
       lora = adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
       if (done.best_step) metrics["best_step"] = *done.best_step;
@@ -99,9 +98,8 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
   GateAdapter gates(recipe.sites, lora, base.dtype(), device);
   // Gates start half open: what this lies above validation_loss is all that they can learn from.
   if (!resumed_in_gates) extra.state["metrics"]["half_open_loss"] = validation(&gates);
-  const PhaseResult done =
-      run_phase(recipe.gate, base, gates, single_task(task, recipe.gate), group, hooks,
-                resumed_in_gates ? &*from : nullptr, extra);
+  const PhaseResult done = run_phase(recipe.gate, base, gates, single_task(task, recipe.gate), group, hooks,
+                                     resumed_in_gates ? &*from : nullptr, extra);
   if (done.stopped) return {done.stopped, {}, {}, {}};
   ExpertResult result{
       {}, lora, gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true), extra.state["metrics"]};

@@ -25,8 +25,8 @@ at::Tensor take(const Snapshot& snapshot, const ParameterLayout& layout, const s
   for (const ParameterInfo& tensor : layout.tensors()) {
     const auto found = snapshot.tensors.find(kind + tensor.name);
     GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", kind, tensor.name);
-    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape), "{}{} has other sizes in the checkpoint", kind,
-                 tensor.name);
+    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape),
+                 "{}{} has other sizes in the checkpoint", kind, tensor.name);
     layout.view(flat, tensor).copy_(found->second);
   }
   return flat;
@@ -83,7 +83,8 @@ TrainingData single_task(const TokenTask& task, const PhaseSettings& settings) {
           }};
 }
 
-TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings, const MixSettings& mix) {
+TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings,
+                         const MixSettings& mix) {
   TrainingData data;
   std::vector<std::string> names;
   std::vector<int64_t> rows;
@@ -103,9 +104,9 @@ at::Tensor snapshot_values(const Snapshot& snapshot, const ParameterLayout& layo
   return take(snapshot, layout, "values/");
 }
 
-PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter, const TrainingData& data,
-                      Communicator& group, const LoopHooks& hooks, const Snapshot* from,
-                      const Snapshot& extra) {
+PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter,
+                      const TrainingData& data, Communicator& group, const LoopHooks& hooks,
+                      const Snapshot* from, const Snapshot& extra) {
   const int64_t steps = settings.schedule.steps;
   Trainer trainer(base, adapter, group, settings.step, static_cast<int64_t>(data.tasks.size()));
   const bool validates = std::any_of(data.tasks.begin(), data.tasks.end(), [](const TokenTask* task) {
@@ -133,20 +134,20 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     const StepResult done = trainer.step(batch, lr, mine);
     ++step;
     if (done.skipped && group.rank() == 0)
-      log::warning("{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
-                   settings.name, step, done.loss, done.grad_norm);
+      log::warning(
+          "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
+          settings.name, step, done.loss, done.grad_norm);
     result.losses.push_back(done.loss);
 
     const double seconds = monotonic_seconds() - started;
-    StepReport report{settings.name, step,      steps,      done.loss,    done.grad_norm, lr,
-                      seconds,       done.rows, done.flops, done.by_task, {},             {}};
+    StepReport report{settings.name, step,         steps, done.loss, done.grad_norm, lr, seconds, done.rows,
+                      done.flops,    done.by_task, {},    {}};
     if (hooks.after_step) hooks.after_step(report);
     if (settings.validate_every > 0 &&
-        (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) &&
-        validates) {
+        (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) && validates) {
       adapter.begin_evaluation();
-      report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation, settings.step.lanes,
-                                              settings.step.tokens_per_microbatch, group);
+      report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation,
+                                              settings.step.lanes, settings.step.tokens_per_microbatch, group);
       const double loss = mean_of_tasks(report.validation_by_task);
       report.validation_loss = loss;
       if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};

@@ -29,7 +29,8 @@ struct TrainingData {
 };
 TrainingData single_task(const TokenTask& task, const PhaseSettings& settings);
 // Rows of all tasks in every batch, as `mix` has them.
-TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings, const MixSettings& mix);
+TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings,
+                         const MixSettings& mix);
 
 // What a step looked like, for reports.
 struct StepReport {
@@ -66,10 +67,11 @@ struct PhaseResult {
   std::optional<int64_t> best_step;
 };
 
-// Trains adapter.values(). `from`: a snapshot of this phase. `extra` goes into every snapshot besides the phase's own
-// tensors and state.
-PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter, const TrainingData& data,
-                      Communicator& group, const LoopHooks& hooks, const Snapshot* from, const Snapshot& extra);
+// Trains adapter.values(). `from`: a snapshot of this phase. `extra` goes into every snapshot besides the
+// phase's own tensors and state.
+PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter,
+                      const TrainingData& data, Communicator& group, const LoopHooks& hooks,
+                      const Snapshot* from, const Snapshot& extra);
 
 // The trained values in a snapshot, in `layout`'s order.
 at::Tensor snapshot_values(const Snapshot& snapshot, const ParameterLayout& layout);

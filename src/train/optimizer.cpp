@@ -56,7 +56,8 @@ void Optimizer::update(const at::Tensor& values, const at::Tensor& gradient, int
     }
     return;
   }
-  const at::Tensor m = state_.narrow(0, 0, values.numel()), v = state_.narrow(0, values.numel(), values.numel());
+  const at::Tensor m = state_.narrow(0, 0, values.numel()),
+                   v = state_.narrow(0, values.numel(), values.numel());
   for (const Run& run : runs_) {
     const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, run.offset, run.count); };
     adamw_update(part(values), part(gradient), part(m), part(v), update, lr * run.rule.rate,

@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) and Adafactor over the tensors that a rank owns, and the norms
-// that clipping needs.
+// AdamW (Loshchilov and Hutter, arXiv 1711.05101) and Adafactor over the tensors that a rank owns, and the
+// norms that clipping needs.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -57,8 +57,8 @@ class Optimizer {
   at::Tensor state_;
 };
 
-// The `update`-th update of `values`, with decoupled decay. All flat fp32 of one size, changed in place: values,
-// m, v.
+// The `update`-th update of `values`, with decoupled decay. All flat fp32 of one size, changed in place:
+// values, m, v.
 void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update,
                   double lr, double weight_decay, const AdamWSettings& settings);
 

@@ -26,7 +26,8 @@ void add_weighted(const at::Tensor& nll, const Rows& rows, std::span<double> sum
   for (size_t t = 0; t < sums.size(); ++t) sums[t] += own[t];
 }
 
-std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout, const Owners& owners) {
+std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout,
+                                 const Owners& owners) {
   std::vector<int> of_tensor;
   for (const ParameterInfo& tensor : state.tensors()) {
     const ParameterInfo& parameter = layout.at(state_owner(tensor.name));
@@ -48,8 +49,8 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       tasks_(tasks),
       optimizer_(settings_.optimizer, exchange_.my_tensors(), adapter.values().options()),
       state_layout_(gaggle::state_layout(settings_.optimizer, adapter.layout().tensors())),
-      state_owners_(owners_of(state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()),
-                              group.size())) {
+      state_owners_(owners_of(
+          state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()), group.size())) {
   GAGGLE_CHECK(group.size() <= settings_.lanes, "{} ranks for {} lanes", group.size(), settings_.lanes);
 }
 
@@ -73,7 +74,8 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
   return losses;
 }
 
-std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const {
+std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,
+                                              const std::vector<double>& sums) const {
   const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
   std::vector<double> shares(sums.size(), 0), losses;
   for (size_t i = 0; i < batch.size(); ++i)
@@ -131,7 +133,8 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
 }
 
 Trainer::State Trainer::state() {
-  return {exchange_.whole(optimizer_.state().cpu(), state_owners_, state_layout_.size()), updates_, not_finite_};
+  return {exchange_.whole(optimizer_.state().cpu(), state_owners_, state_layout_.size()), updates_,
+          not_finite_};
 }
 
 void Trainer::restore(const State& state) {
@@ -140,8 +143,9 @@ void Trainer::restore(const State& state) {
   not_finite_ = state.not_finite;
 }
 
-std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
-                                Split split, int64_t lanes, int64_t tokens_per_microbatch, Communicator& group) {
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
+                                const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
+                                int64_t tokens_per_microbatch, Communicator& group) {
   std::vector<Sample> all;
   std::vector<float> weights;
   for (size_t t = 0; t < tasks.size(); ++t) {

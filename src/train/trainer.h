@@ -25,13 +25,13 @@ struct NotFinite : std::runtime_error {
 };
 
 struct StepResult {
-  double loss = 0;             // of the whole batch, as loss_average has it
+  double loss = 0;              // of the whole batch, as loss_average has it
   std::vector<double> by_task;  // per target token of each task; NaN: none of its samples is in the batch
-  bool skipped = false;        // not finite somewhere: nothing was changed
-  double grad_norm = 0;        // before clipping
-  int64_t rows = 0;            // fed by all ranks
-  double flops = 0;            // useful FLOP of this rank's share
-  Status status = Status::ok;  // the worst of the group
+  bool skipped = false;         // not finite somewhere: nothing was changed
+  double grad_norm = 0;         // before clipping
+  int64_t rows = 0;             // fed by all ranks
+  double flops = 0;             // useful FLOP of this rank's share
+  Status status = Status::ok;   // the worst of the group
 };
 
 class Trainer {
@@ -67,10 +67,11 @@ class Trainer {
   int64_t updates_ = 0, not_finite_ = 0;
 };
 
-// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: it has none.
-// Forward only, spread over the group's lanes.
-std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
-                                Split split, int64_t lanes, int64_t tokens_per_microbatch, Communicator& group);
+// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: it has
+// none. Forward only, spread over the group's lanes.
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
+                                const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
+                                int64_t tokens_per_microbatch, Communicator& group);
 // The mean of those that are there.
 double mean_of_tasks(const std::vector<double>& losses);
 
