@@ -24,6 +24,10 @@ struct PeftLora {
   std::vector<PeftLoraSite> sites;  // in name order
 };
 
+// peft_type of a folder's adapter_config.json ("LORA", "POLY"; "": none). Throws UserError: no such file, no
+// JSON.
+std::string peft_type(const std::filesystem::path& folder);
+
 // Throws UserError naming the folder and the reason: DoRA, modules_to_save, bias, another peft_type, tensors
 // that the config does not explain, shapes that do not fit each other.
 PeftLora read_peft_lora(const std::filesystem::path& folder);

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "formats/python_regex.h"
+#include "formats/peft_parts.h"
 
 namespace gaggle {
 
@@ -19,21 +19,14 @@ struct PeftLoraConfig {
   std::vector<std::pair<PythonRegex, int64_t>> rank_pattern;
   std::vector<std::pair<PythonRegex, double>> alpha_pattern;
 
-  // A list of module paths or their endings, or one regex, or everything ("all-linear").
-  struct Modules {
-    std::vector<std::string> endings;
-    std::optional<PythonRegex> regex;
-    bool all = false;
-    bool matches(const std::string& module) const;
-  };
-  Modules target_modules, exclude_modules;
+  PeftModules target_modules, exclude_modules;
   std::vector<int64_t> layers_to_transform;  // with a list of target_modules only; empty: all
   std::vector<PythonRegex> layers_pattern;
 };
 
 // Throws UserError that names `file` and the key: what PEFT knows but a plain LoRA cannot express (DoRA,
 // modules_to_save, …) and what is malformed. Keys that are not known are warned of.
-PeftLoraConfig parse_peft_config(const std::string& text, const std::string& file);
+PeftLoraConfig parse_peft_config(const nlohmann::ordered_json& config, const std::string& file);
 
 bool targets(const PeftLoraConfig& config, const std::string& module);
 int64_t rank_of(const PeftLoraConfig& config, const std::string& module);

@@ -2,20 +2,16 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "formats/peft.h"
+#include "formats/peft_parts.h"
 
 namespace gaggle {
 namespace {
 
-using nlohmann::ordered_json;
-
-std::string ending_of(const std::string& module) {
-  return module.substr(module.rfind('.') + 1);
-}
+using namespace peft_parts;
 
 // alpha with alpha / rank == scale in PEFT's double arithmetic; whole numbers where they do it.
 double alpha_for(double scale, int64_t rank) {
@@ -31,17 +27,6 @@ double alpha_for(double scale, int64_t rank) {
 ordered_json number(double value) {
   if (value == std::floor(value) && std::abs(value) < 1e15) return static_cast<int64_t>(value);
   return value;
-}
-
-// Endings whose every site of the base is adapted, and whole paths for the others.
-std::vector<std::string> target_names(const PeftLora& lora, const std::vector<std::string>& all_sites) {
-  std::set<std::string> adapted, incomplete, names;
-  for (const PeftLoraSite& site : lora.sites) adapted.insert(site.site);
-  for (const std::string& site : all_sites)
-    if (!adapted.contains(site)) incomplete.insert(ending_of(site));
-  for (const std::string& site : adapted)
-    names.insert(incomplete.contains(ending_of(site)) ? site : ending_of(site));
-  return {names.begin(), names.end()};
 }
 
 template <class T>
@@ -78,7 +63,9 @@ std::string peft_config_json(const PeftLora& lora, const std::vector<std::string
   GAGGLE_CHECK(!lora.sites.empty());
   std::vector<std::pair<std::string, int64_t>> ranks;
   std::vector<std::pair<std::string, double>> alphas;
+  std::set<std::string> adapted;
   for (const PeftLoraSite& site : lora.sites) {
+    adapted.insert(site.site);
     ranks.emplace_back(site.site, site.rank);
     alphas.emplace_back(site.site, alpha_for(site.scale, site.rank));
   }
@@ -94,7 +81,7 @@ std::string peft_config_json(const PeftLora& lora, const std::vector<std::string
   config["peft_type"] = "LORA";
   config["r"] = rank;
   config["rank_pattern"] = pattern_of(ranks, rank);
-  config["target_modules"] = target_names(lora, all_sites);
+  config["target_modules"] = target_names(adapted, all_sites);
   config["task_type"] = "CAUSAL_LM";
   return config.dump(2) + "\n";
 }
@@ -102,9 +89,10 @@ std::string peft_config_json(const PeftLora& lora, const std::vector<std::string
 std::vector<NamedTensor> peft_tensors(const PeftLora& lora, DType dtype) {
   std::vector<NamedTensor> tensors;
   for (const PeftLoraSite& site : lora.sites) {
-    const std::string stem = "base_model.model." + site.site;
-    tensors.push_back(from_float(stem + ".lora_A.weight", {site.rank, site.d_in}, site.a, dtype));
-    tensors.push_back(from_float(stem + ".lora_B.weight", {site.d_out, site.rank}, site.b, dtype));
+    tensors.push_back(
+        from_float(tensor_name(site.site, ".lora_A.weight"), {site.rank, site.d_in}, site.a, dtype));
+    tensors.push_back(
+        from_float(tensor_name(site.site, ".lora_B.weight"), {site.d_out, site.rank}, site.b, dtype));
   }
   std::ranges::sort(tensors, {}, &NamedTensor::name);
   return tensors;

@@ -8,6 +8,7 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf.h"
 #include "formats/peft.h"
+#include "formats/peft_poly.h"
 #include "formats/safetensors.h"
 #include "formats/tfevents.h"
 #include "probe/probe.h"
@@ -125,20 +126,58 @@ int peft_show(const Arguments& arguments) {
   return 0;
 }
 
-// probe peft-copy FOLDER OUT DTYPE < all sites of the base, one a line: read and written again.
+// All sites of the base, one a line of stdin.
+std::vector<std::string> sites_from_stdin() {
+  std::vector<std::string> sites;
+  char line[4096];
+  while (std::fgets(line, sizeof(line), stdin)) {
+    sites.emplace_back(line);
+    sites.back().erase(sites.back().find_last_not_of("\n") + 1);
+  }
+  return sites;
+}
+
+void save_peft(const fs::path& out, const std::string& config, std::vector<NamedTensor> tensors) {
+  fs::create_directories(out);
+  write_file_atomic(out / "adapter_config.json", config);
+  save((out / "adapter_model.safetensors").string(), std::move(tensors));
+}
+
+// probe peft-copy FOLDER OUT DTYPE < sites: read and written again.
 int peft_copy(const Arguments& arguments) {
   require(arguments, 3, "peft-copy FOLDER OUT DTYPE");
   const PeftLora lora = read_peft_lora(arguments[0]);
-  std::vector<std::string> all_sites;
-  char line[4096];
-  while (std::fgets(line, sizeof(line), stdin)) {
-    all_sites.emplace_back(line);
-    all_sites.back().erase(all_sites.back().find_last_not_of("\n") + 1);
-  }
-  const fs::path out = arguments[1];
-  fs::create_directories(out);
-  write_file_atomic(out / "adapter_config.json", peft_config_json(lora, all_sites));
-  save((out / "adapter_model.safetensors").string(), peft_tensors(lora, dtype_of(arguments[2])));
+  save_peft(arguments[1], peft_config_json(lora, sites_from_stdin()),
+            peft_tensors(lora, dtype_of(arguments[2])));
+  return 0;
+}
+
+// probe poly-show FOLDER
+int poly_show(const Arguments& arguments) {
+  require(arguments, 1, "poly-show FOLDER");
+  const PeftPoly poly = read_peft_poly(arguments[0]);
+  ordered_json sites = ordered_json::object();
+  for (const PeftPolySite& site : poly.sites)
+    sites[site.site] = {{"rank", site.rank}, {"d_in", site.d_in}, {"d_out", site.d_out}};
+  const ordered_json all{{"base", poly.base_name}, {"dtype", name_of(poly.dtype)}, {"tasks", poly.tasks},
+                         {"skills", poly.skills},  {"heads", poly.heads},          {"sites", sites}};
+  std::printf("%s\n", all.dump().c_str());
+  return 0;
+}
+
+// probe poly-copy FOLDER OUT < sites: read and written again in its own type.
+int poly_copy(const Arguments& arguments) {
+  require(arguments, 2, "poly-copy FOLDER OUT");
+  const PeftPoly poly = read_peft_poly(arguments[0]);
+  save_peft(arguments[1], peft_poly_config_json(poly, sites_from_stdin()), peft_poly_tensors(poly, poly.dtype));
+  return 0;
+}
+
+// probe poly-mean FOLDER OUT < sites: the skills averaged into a plain LoRA.
+int poly_mean(const Arguments& arguments) {
+  require(arguments, 2, "poly-mean FOLDER OUT");
+  const PeftLora mean = mean_of_skills(read_peft_poly(arguments[0]));
+  save_peft(arguments[1], peft_config_json(mean, sites_from_stdin()), peft_tensors(mean, DType::f32));
   return 0;
 }
 
@@ -156,7 +195,8 @@ int tfevents(const Arguments& arguments) {
 const Register registered[] = {{"weights", weights},           {"spec", spec},
                                {"gguf-tensors", gguf_tensors}, {"gguf-metadata", gguf_metadata},
                                {"peft-show", peft_show},       {"peft-copy", peft_copy},
-                               {"tfevents", tfevents}};
+                               {"poly-show", poly_show},       {"poly-copy", poly_copy},
+                               {"poly-mean", poly_mean},       {"tfevents", tfevents}};
 
 }  // namespace
 }  // namespace gaggle::probe

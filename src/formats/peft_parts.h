@@ -1,0 +1,72 @@
+// What PEFT folders of every method share: their two files, the keys of adapter_config.json, the modules these
+// target, and tensors sorted by module.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "formats/python_regex.h"
+#include "formats/safetensors.h"
+
+namespace gaggle {
+
+// A list of module paths or their endings, or one regex, or everything ("all-linear").
+struct PeftModules {
+  std::vector<std::string> endings;
+  std::optional<PythonRegex> regex;
+  bool all = false;
+  bool matches(const std::string& module) const;
+};
+
+namespace peft_parts {
+
+using nlohmann::ordered_json;  // the order of rank_pattern's keys decides
+
+inline constexpr const char* config_file = "adapter_config.json";
+inline constexpr const char* tensor_file = "adapter_model.safetensors";
+
+// adapter_config.json as an object. Throws UserError: not there, no JSON object.
+ordered_json read_config(const std::filesystem::path& folder);
+// The folder's adapter_model.safetensors. Throws UserError: not there, no safetensors, no tensor in it.
+SafetensorsFile open_tensors(const std::filesystem::path& folder);
+
+const ordered_json& value_of(const ordered_json& config, const char* key);  // null: not there
+bool is_set(const ordered_json& value);          // null, false, "", [] and {} all mean: not used
+std::string text_of(const ordered_json& value);  // "": no text
+[[noreturn]] void mistyped(const std::string& file, const char* key, const ordered_json& value,
+                           const char* expected);
+std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key);
+int64_t whole_number(const ordered_json& value, const std::string& file, const char* key);  // 1 … 65536
+
+void refuse_other_type(const ordered_json& config, const std::string& file, const char* expected);
+void refuse_saved_modules(const ordered_json& config, const std::string& file);
+void warn_of_unknown_keys(const ordered_json& config, const std::string& file,
+                          const std::set<std::string>& known);
+
+PeftModules modules(const ordered_json& config, const std::string& file, const char* key);
+PeftModules target_modules(const ordered_json& config, const std::string& file);  // one must be there
+[[noreturn]] void not_targeted(const std::string& module, const std::string& file);
+std::string ending_of(const std::string& module);  // "model.layers.0.self_attn.q_proj" → "q_proj"
+// For a config that is written: endings whose every site of the base is adapted, whole paths for the others.
+std::vector<std::string> target_names(const std::set<std::string>& adapted,
+                                      const std::vector<std::string>& all_sites);
+
+// Tensors "base_model.model.<module><suffix>" by module, one for each suffix and in their order. Throws
+// UserError: other tensors (they are "no part of `what`"), a module that has one suffix but not another.
+using Parts = std::vector<const TensorView*>;
+std::map<std::string, Parts> by_module(const SafetensorsFile& file, const std::vector<std::string>& suffixes,
+                                       const std::string& what);
+std::string tensor_name(const std::string& module, const std::string& suffix);
+
+// fp32 values of an F32, F16 or BF16 tensor; another type throws UserError.
+std::vector<float> values_of(const TensorView& tensor, const std::string& file);
+// The type that all tensors have; F32 where they differ.
+DType common_dtype(const std::vector<TensorView>& tensors);
+
+}  // namespace peft_parts
+}  // namespace gaggle
