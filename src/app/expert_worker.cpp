@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cluster/stop.h"
 #include "report/metrics.h"
+#include "train/resume.h"
 
 namespace gaggle {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "adapter/gate.h"
-#include "base/log.h"
+#include "train/resume.h"
 
 namespace gaggle {
 namespace {
@@ -22,33 +22,6 @@ at::Tensor kept_lora(const Snapshot& from, std::span<const LoraSite> sites) {
   return lora;
 }
 
-// Every rank of the group goes on from the snapshot that its first rank sees.
-std::optional<Snapshot> agreed_snapshot(const std::vector<std::filesystem::path>& folders,
-                                        const std::string& key, Communicator& group) {
-  std::optional<Snapshot> snapshot = newest_snapshot(folders, key);
-  if (group.size() == 1) return snapshot;
-  int64_t place[2] = {snapshot ? snapshot->phase : -1, snapshot ? snapshot->step : -1};
-  const int64_t mine[2] = {place[0], place[1]};
-  group.broadcast(std::as_writable_bytes(std::span(place)), 0);
-  if (place[0] != mine[0] || place[1] != mine[1])
-    system_error(
-        "rank {} of the group sees the checkpoint {}-{}, its first rank {}-{}: the folder is not shared, or a "
-        "listing came late",
-        group.rank(), mine[0], mine[1], place[0], place[1]);
-  return snapshot;
-}
-
-// A snapshot of another kind of machine leads to other bits.
-void check_machine(const Snapshot& from, const LoopHooks& hooks, const std::string& task, bool first) {
-  const std::string difference = difference_text(from.state.value("machine", nlohmann::json()), hooks.machine);
-  if (difference.empty()) return;
-  const std::string text = fmt::format(
-      "{}: its checkpoint was written on another machine ({}): the expert will not be the same bits", task,
-      difference);
-  if (hooks.strict) throw OtherMachine(text + ". Resume where it began, or leave out run.strict");
-  if (first) log::warning("{}", text);
-}
-
 }  // namespace
 
 double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
@@ -62,7 +35,8 @@ double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders) {
   const at::Device device = base.device();
-  const std::optional<Snapshot> from = agreed_snapshot(folders, recipe.key, group);
+  const std::optional<Snapshot> from = newest_snapshot(folders, recipe.key);
+  agree_on_snapshot(from, group);
   if (from) check_machine(*from, hooks, task.name, group.rank() == 0);
   const bool resumed_in_gates = from && from->phase == recipe.gate.phase;
   const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {

@@ -5,11 +5,6 @@
 
 namespace gaggle {
 
-// With LoopHooks::strict: the checkpoint was written on another machine. Nothing is wrong with the item itself.
-struct OtherMachine : UserError {
-  using UserError::UserError;
-};
-
 struct ExpertResult {
   std::optional<Exit> stopped;  // then nothing else is set
   at::Tensor lora;              // flat, in lora_layout's order, fp32 on the CPU

@@ -11,28 +11,13 @@ namespace {
 
 constexpr double default_lr = 5e-3;  // belongs to scale 1/16 (PHATGOOSE's recipe)
 
-int64_t lora_steps(const TrainConfig& train, size_t rows) {
-  if (train.steps > 0) return train.steps;
-  return std::max<int64_t>(
-      1, static_cast<int64_t>(std::ceil(
-             train.epochs * static_cast<double>(rows) / static_cast<double>(train.batch_size) - 1e-9)));
-}
-
-std::string text_of(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? "bf16" : "fp32";
-}
-
-PhaseSettings common_phase(const Config& config) {
-  PhaseSettings phase;
-  phase.seed = config.run.seed;
+// Of experts, which one group of ranks trains.
+PhaseSettings with_lanes(PhaseSettings phase, const Config& config) {
   phase.step.lanes =
       config.train.lanes > 0 ? config.train.lanes : default_lanes(config.cluster.ranks_per_expert);
   if (config.cluster.ranks_per_expert > phase.step.lanes)
     user_error("cluster.ranks_per_expert = {} ranks cannot share {} lanes: set train.lanes to {} or more",
                config.cluster.ranks_per_expert, phase.step.lanes, config.cluster.ranks_per_expert);
-  phase.step.tokens_per_microbatch = config.train.tokens_per_microbatch;
-  phase.step.loss_average = config.train.loss_average;
-  phase.step.clip = config.train.clip;
   return phase;
 }
 
@@ -48,25 +33,23 @@ double lora_lr(const Config& config) {
 }
 
 PhaseSettings lora_phase(const Config& config, const TokenTask& task) {
-  PhaseSettings phase = common_phase(config);
+  PhaseSettings phase = with_lanes(
+      training_phase(config, lora_lr(config), static_cast<int64_t>(task.rows(Split::train).size())), config);
   phase.phase = 0;
   phase.name = "lora";
-  phase.schedule = {lora_lr(config), config.train.warmup, config.train.schedule == "linear",
-                    lora_steps(config.train, task.rows(Split::train).size())};
-  phase.batch_size = config.train.batch_size;
-  phase.step.optimizer.weight_decay = config.train.weight_decay;
-  phase.validate_every = config.train.validate_every;
-  phase.keep_best = config.train.keep == "best";
   return phase;
 }
 
 PhaseSettings gate_phase(const Config& config) {
-  PhaseSettings phase = common_phase(config);
+  PhaseSettings phase = with_lanes(training_phase(config, config.gate.lr.value_or(default_lr), 1), config);
   phase.phase = 1;
   phase.name = "gate";
-  phase.schedule = {config.gate.lr.value_or(default_lr), config.gate.warmup, config.train.schedule == "linear",
-                    config.gate.steps};
-  phase.batch_size = config.gate.batch_size > 0 ? config.gate.batch_size : config.train.batch_size;
+  phase.schedule.warmup = config.gate.warmup;
+  phase.schedule.steps = config.gate.steps;
+  if (config.gate.batch_size > 0) phase.batch_size = config.gate.batch_size;
+  phase.step.optimizer = {};
+  phase.validate_every = 0;
+  phase.keep_best = false;
   return phase;
 }
 
@@ -79,29 +62,11 @@ void check_task(const Config& config, const TokenTask& task) {
     user_error("train.keep = \"best\" needs train.validate_every: how many steps lie between two looks");
 }
 
-nlohmann::json phase_json(const PhaseSettings& phase) {
-  nlohmann::json json = {{"steps", phase.schedule.steps},
-                         {"batch_size", phase.batch_size},
-                         {"lr", phase.schedule.lr},
-                         {"warmup", phase.schedule.warmup},
-                         {"schedule", phase.schedule.linear ? "linear" : "constant"},
-                         {"clip", phase.step.clip},
-                         {"weight_decay", phase.step.optimizer.weight_decay},
-                         {"tokens_per_microbatch", phase.step.tokens_per_microbatch},
-                         {"lanes", phase.step.lanes},
-                         {"loss_average", phase.step.loss_average},
-                         {"keep", phase.keep_best ? "best" : "last"}};
-  if (phase.keep_best) json["validate_every"] = phase.validate_every;
-  return json;
-}
-
 nlohmann::json common_json(const RecipeBase& base, const TokenTask& task, std::span<const LoraSite> sites) {
-  nlohmann::json site_list = nlohmann::json::object();
-  for (const LoraSite& s : sites) site_list[s.site.name] = {s.rank, s.scale};
   return {{"run", {{"seed", base.config.run.seed}}},
-          {"model", {{"content", base.content_digest}, {"dtype", text_of(base.dtype)}}},
+          {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
           {"data", {{"task", task.name}, {"rows", task.digest}}},
-          {"lora", {{"sites", sha256_hex(site_list.dump())}}}};
+          {"lora", {{"sites", sites_digest(sites)}}}};
 }
 
 void flatten(const nlohmann::json& json, const std::string& prefix,
@@ -121,6 +86,59 @@ std::string shown(const std::string& value) {
 }
 
 }  // namespace
+
+PhaseSettings training_phase(const Config& config, double lr, int64_t rows) {
+  const TrainConfig& train = config.train;
+  PhaseSettings phase;
+  phase.seed = config.run.seed;
+  phase.schedule = {lr, train.warmup, train.schedule == "linear", train.steps};
+  if (train.steps == 0)
+    phase.schedule.steps = std::max<int64_t>(
+        1, static_cast<int64_t>(std::ceil(
+               train.epochs * static_cast<double>(rows) / static_cast<double>(train.batch_size) - 1e-9)));
+  phase.batch_size = train.batch_size;
+  phase.step.tokens_per_microbatch = train.tokens_per_microbatch;
+  phase.step.loss_average = train.loss_average;
+  phase.step.clip = train.clip;
+  phase.step.optimizer.kind = train.optimizer;
+  phase.step.optimizer.adafactor.scale_parameter = train.scale_parameter;
+  phase.step.optimizer.weight_decay = train.weight_decay;
+  phase.validate_every = train.validate_every;
+  phase.keep_best = train.keep == "best";
+  return phase;
+}
+
+nlohmann::json phase_json(const PhaseSettings& phase) {
+  nlohmann::json json = {{"steps", phase.schedule.steps},
+                         {"batch_size", phase.batch_size},
+                         {"lr", phase.schedule.lr},
+                         {"warmup", phase.schedule.warmup},
+                         {"schedule", phase.schedule.linear ? "linear" : "constant"},
+                         {"clip", phase.step.clip},
+                         {"weight_decay", phase.step.optimizer.weight_decay},
+                         {"tokens_per_microbatch", phase.step.tokens_per_microbatch},
+                         {"lanes", phase.step.lanes},
+                         {"loss_average", phase.step.loss_average},
+                         {"keep", phase.keep_best ? "best" : "last"}};
+  if (phase.keep_best) json["validate_every"] = phase.validate_every;
+  // Settings that came later stand here only where they are used: they change no older key.
+  const OptimizerSettings& optimizer = phase.step.optimizer;
+  if (optimizer.kind != "adamw") {
+    json["optimizer"] = optimizer.kind;
+    json["scale_parameter"] = optimizer.adafactor.scale_parameter;
+  }
+  return json;
+}
+
+std::string dtype_text(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? "bf16" : "fp32";
+}
+
+std::string sites_digest(std::span<const LoraSite> sites) {
+  nlohmann::json list = nlohmann::json::object();
+  for (const LoraSite& s : sites) list[s.site.name] = {s.rank, s.scale};
+  return sha256_hex(list.dump());
+}
 
 Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   const Config& config = base.config;

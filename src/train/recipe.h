@@ -46,6 +46,13 @@ std::string difference_text(const nlohmann::json& before, const nlohmann::json& 
 // Digest of named fp32 values (an imported LoRA's tensors).
 std::string values_digest(const ParameterLayout& layout, const at::Tensor& values);
 
+// Parts that recipes of experts and of routed inventories share.
+// Optimiser, schedule, loss and batch of [train] at a rate, for so many training rows; lanes are left at 1.
+PhaseSettings training_phase(const Config& config, double lr, int64_t rows);
+nlohmann::json phase_json(const PhaseSettings& phase);
+std::string dtype_text(at::ScalarType dtype);
+std::string sites_digest(std::span<const LoraSite> sites);
+
 double epochs_of(const PhaseSettings& phase, const TokenTask& task);
 
 }  // namespace gaggle

@@ -1,0 +1,77 @@
+#include "adapter/poly_peft.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+constexpr double certain = 40;  // σ(-40) = 4e-18
+
+std::vector<float> floats_of(const at::Tensor& x) {
+  const at::Tensor flat = x.to(at::kCPU, at::kFloat).contiguous();
+  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
+}
+
+at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values,
+                     const Site& site) {
+  if (spec.routing == Routing::learned)
+    return layout.view(values, spec.router_prefix(site) + "poly_router.module_logits");
+  at::Tensor z = at::zeros({spec.tasks, spec.heads * spec.skills});
+  if (spec.routing == Routing::own) z.fill_(-certain).fill_diagonal_(certain);
+  return z;
+}
+
+void copy_values(const std::vector<float>& from, at::Tensor to) {
+  to.copy_(at::tensor(at::ArrayRef<float>(from)).view(to.sizes()));
+}
+
+}  // namespace
+
+PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name) {
+  const ParameterLayout layout = poly_layout(spec);
+  PeftPoly poly;
+  poly.base_name = base_name;
+  poly.tasks = spec.tasks;
+  poly.skills = spec.skills;
+  poly.heads = spec.heads;
+  for (const LoraSite& s : spec.sites)
+    poly.sites.push_back({s.site.name, s.rank, s.site.d_in, s.site.d_out,
+                          floats_of(layout.view(values, s.site.name + ".poly_lora_A")),
+                          floats_of(layout.view(values, s.site.name + ".poly_lora_B")),
+                          floats_of(logits_of(spec, layout, values, s.site))});
+  std::ranges::sort(poly.sites, {}, &PeftPolySite::site);
+  return poly;
+}
+
+at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std::string& where) {
+  if (poly.skills != spec.skills || poly.heads != spec.heads || poly.tasks != spec.tasks)
+    user_error("{}: it has {} skills, {} heads and {} tasks, and the run {}, {} and {}", where, poly.skills,
+               poly.heads, poly.tasks, spec.skills, spec.heads, spec.tasks);
+  std::map<std::string, const PeftPolySite*> by_name;
+  for (const PeftPolySite& site : poly.sites) by_name[site.site] = &site;
+  if (by_name.size() != spec.sites.size())
+    user_error("{}: it adapts {} linears, the run {}: set lora.targets to the same", where, by_name.size(),
+               spec.sites.size());
+  const ParameterLayout layout = poly_layout(spec);
+  at::Tensor values = at::zeros({layout.size()}, at::kFloat);
+  std::map<std::string, bool> routed;
+  for (const LoraSite& s : spec.sites) {
+    const auto found = by_name.find(s.site.name);
+    if (found == by_name.end()) user_error("{}: it has no skills for {}", where, s.site.name);
+    const PeftPolySite& site = *found->second;
+    if (site.rank != s.rank || site.d_in != s.site.d_in || site.d_out != s.site.d_out)
+      user_error("{}: {} is {} x {} of rank {} there, here {} x {} of rank {}", where, site.site, site.d_out,
+                 site.d_in, site.rank, s.site.d_out, s.site.d_in, s.rank);
+    copy_values(site.a, layout.view(values, site.site + ".poly_lora_A"));
+    copy_values(site.b, layout.view(values, site.site + ".poly_lora_B"));
+    const std::string router = spec.router_prefix(s.site) + "poly_router.module_logits";
+    if (spec.routing == Routing::learned && routed.emplace(router, true).second)
+      copy_values(site.logits, layout.view(values, router));
+  }
+  return values;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,17 @@
+// Poly / MHR inventories as PEFT Poly folders hold them, and back.
+#pragma once
+
+#include "adapter/poly.h"
+#include "formats/peft_poly.h"
+
+namespace gaggle {
+
+// Every site gets its own logits, also where several share a row of the table. Fixed routing becomes logits
+// that give it: 0 for uniform, ±40 for a task's own skill.
+PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name);
+
+// [poly_layout(spec).size()] fp32. Throws UserError (naming `where`) if skills, heads, ranks, tasks or sites
+// are not those of `spec`. A row of the table that several sites share is the first site's.
+at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std::string& where);
+
+}  // namespace gaggle

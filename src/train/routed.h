@@ -1,0 +1,47 @@
+// Multi-task pretraining of a Poly / MHR inventory from start to finish: the recipe, its key, the run over
+// lanes.
+#pragma once
+
+#include "adapter/poly_adapter.h"
+#include "train/recipe.h"
+
+namespace gaggle {
+
+struct RoutedRecipe {
+  PolySpec spec;
+  RoutingSchedule schedule;
+  PhaseSettings phase;
+  MixSettings mix;
+  at::Tensor start;  // all of poly_layout(spec); from poly.init_from, else drawn
+  nlohmann::json json;
+  std::string key;
+  // The same run without poly.average_from: its checkpoints up to that step are this run's too. "": no such
+  // run.
+  std::string plain_key;
+};
+
+// The sites and sizes of poly.method for this many tasks. Throws UserError: heads that do not divide, unknown
+// targets.
+PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks);
+
+// `lanes`: train.lanes resolved. Throws UserError: a task without training rows, poly.init_from that does not
+// fit.
+RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);
+
+struct RoutedResult {
+  std::optional<Exit> stopped;  // then nothing else is set
+  at::Tensor values;            // of poly_layout(spec), fp32 on the CPU
+  nlohmann::json metrics;       // base_loss and validation_loss, by task and their means; best_step
+};
+
+// `folder`: of all its checkpoints, one folder per key inside. `adapter`: made by the caller from recipe.start,
+// so that it can be watched. Collective over the group.
+RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, const RoutedRecipe& recipe,
+                          PolyAdapter& adapter, Communicator& group, const LoopHooks& hooks,
+                          const std::filesystem::path& folder);
+
+// The newest checkpoint that the recipe can go on from, the same on every rank; its machine was compared.
+std::optional<Snapshot> routed_snapshot(const RoutedRecipe& recipe, Communicator& group, const LoopHooks& hooks,
+                                        const std::filesystem::path& folder);
+
+}  // namespace gaggle
