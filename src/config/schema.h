@@ -22,13 +22,13 @@ using Field =
 // How relative paths are read: not a path; a path; a path, or a hub name where no such file exists.
 enum class PathKind { none, path, path_or_hub };
 
+// Of a list, every entry is checked.
 struct Check {
   double low = -std::numeric_limits<double>::infinity();  // numbers: low <= value <= high
   double high = std::numeric_limits<double>::infinity();
   bool above_low = false;            // low < value instead
   bool below_high = false;           // value < high instead
   std::vector<std::string> choices;  // text: one of these, if any are named
-  // Of a list, every entry is checked.
 };
 
 struct Key {
