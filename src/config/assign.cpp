@@ -34,13 +34,14 @@ std::string type_name(const toml::node& node) {
 std::string range_text(const Check& check) {
   std::string text;
   if (std::isfinite(check.low)) text += fmt::format(" {} {:g}", check.above_low ? ">" : ">=", check.low);
-  if (std::isfinite(check.high)) text += fmt::format("{} <= {:g}", text.empty() ? "" : " and", check.high);
+  if (std::isfinite(check.high))
+    text += fmt::format("{} {} {:g}", text.empty() ? "" : " and", check.below_high ? "<" : "<=", check.high);
   return text;
 }
 
 bool in_range(double value, const Check& check) {
   return std::isfinite(value) && (check.above_low ? value > check.low : value >= check.low) &&
-         value <= check.high;
+         (check.below_high ? value < check.high : value <= check.high);
 }
 
 std::string expand_home(const std::string& path) {
@@ -68,10 +69,13 @@ struct Take {
   bool operator()(std::string* field) const {
     if (!node.is_string()) return false;
     const std::string value = *node.value<std::string>();
-    const auto& choices = key.check.choices;
-    if (!choices.empty() && std::find(choices.begin(), choices.end(), value) == choices.end()) return false;
+    if (!is_choice(value)) return false;
     *field = resolve(value, folder, key.path);
     return true;
+  }
+  bool is_choice(const std::string& value) const {
+    const auto& choices = key.check.choices;
+    return choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end();
   }
   bool operator()(bool* field) const {
     if (!node.is_boolean()) return false;
@@ -100,16 +104,25 @@ struct Take {
     *field = value;
     return true;
   }
-  bool operator()(std::vector<std::string>* field) const {
-    if (!node.is_array()) return false;
-    std::vector<std::string> list;
-    for (const toml::node& item : *node.as_array()) {
-      if (!item.is_string() || item.value<std::string>()->empty()) return false;
-      list.push_back(resolve(*item.value<std::string>(), folder, key.path));
+  // One value alone is a list of it.
+  template <class Value>
+  bool list(std::vector<Value>* field) const {
+    std::vector<Value> values;
+    const auto take = [&](const toml::node& item) {
+      const bool is_empty = item.is_string() && item.value<std::string>()->empty();
+      return !is_empty && Take{key, item, folder}(&values.emplace_back());
+    };
+    if (node.is_array()) {
+      for (const toml::node& item : *node.as_array())
+        if (!take(item)) return false;
+    } else if (!take(node)) {
+      return false;
     }
-    *field = std::move(list);
+    *field = std::move(values);
     return true;
   }
+  bool operator()(std::vector<std::string>* field) const { return list(field); }
+  bool operator()(std::vector<int64_t>* field) const { return list(field); }
   bool operator()(std::map<std::string, std::string>* field) const {
     if (!node.is_table()) return false;
     for (const auto& [name, item] : *node.as_table()) {
@@ -120,7 +133,14 @@ struct Take {
   }
 };
 
+// What was given instead; of a list, its first entry that cannot be taken.
 std::string got_text(const Key& key, const toml::node& node) {
+  Config scratch;
+  const Field field = key.field(scratch);
+  if (node.is_array() && (std::holds_alternative<std::vector<std::string>*>(field) ||
+                          std::holds_alternative<std::vector<int64_t>*>(field)))
+    for (const toml::node& item : *node.as_array())
+      if (!item.is_array() && !std::visit(Take{key, item, fs::path()}, field)) return got_text(key, item);
   if (node.is_string()) {
     const std::string value = *node.value<std::string>();
     const std::string near = nearest_name(value, key.check.choices);
@@ -150,7 +170,10 @@ std::string expected_text(const Key& key) {
     std::string operator()(uint64_t*) const { return "an integer" + range_text(check); }
     std::string operator()(double*) const { return "a number" + range_text(check); }
     std::string operator()(std::optional<double>*) const { return "a number" + range_text(check); }
-    std::string operator()(std::vector<std::string>*) const { return "a list of texts, [\"…\", …]"; }
+    std::string operator()(std::vector<std::string>*) const {
+      return check.choices.empty() ? "a list of texts, [\"…\", …]" : "a list of " + join(check.choices, ", ");
+    }
+    std::string operator()(std::vector<int64_t>*) const { return "a list of integers" + range_text(check); }
     std::string operator()(std::map<std::string, std::string>*) const { return "a table of NAME = \"file\""; }
   };
   Config scratch;
@@ -162,7 +185,8 @@ std::string assign_value(const Key& key, const toml::node& node, const fs::path&
   return fmt::format("{}: expected {}, got {}", key.full(), expected_text(key), got_text(key, node));
 }
 
-void expand_defaults(Config& config) {
+void resolve_defaults(Config& config) {
+  if (config.poly.method != "mhr" && !config.origin.contains("poly.heads")) config.poly.heads = 1;
   for (const Key& key : config_keys())
     if (key.path == PathKind::path && !config.origin.contains(key.full())) {
       const Field field = key.field(config);

@@ -32,9 +32,9 @@ std::string position(const fs::path& file, const toml::source_region& source) {
 // "unknown key train.stesp (did you mean train.steps?)"
 std::string unknown_key(const std::string& full) {
   const std::string name = full.substr(full.find('.') + 1);
-  std::string near;
+  std::string near;  // the same word elsewhere, wherever that is
   for (const Key& key : config_keys())
-    if (key.name == name) near = key.full();
+    if (key.name == name) near += (near.empty() ? "" : " or ") + key.full();
   if (near.empty()) near = nearest_name(full, config_key_names());
   return fmt::format("unknown key {}{}", full, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
 }
@@ -138,9 +138,10 @@ toml::table override_value(const Key& key, const std::string& text) {
   const Field field = key.field(scratch);
   const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
   const bool is_text = std::holds_alternative<std::string*>(field);
+  const bool is_bare_numbers = std::holds_alternative<std::vector<int64_t>*>(field) && !text.starts_with('[');
   toml::table table;
   try {
-    table = toml::parse("value = " + text);
+    table = toml::parse("value = " + (is_bare_numbers ? "[" + text + "]" : text));
   } catch (const toml::parse_error&) {
     table.clear();
   }
@@ -193,7 +194,7 @@ Config read_config(const std::filesystem::path& file, const std::vector<std::str
   reader.config.file = file.string();
   read_one_file(reader, file);
   for (const auto& text : overrides) read_override(reader, text);
-  expand_defaults(reader.config);
+  resolve_defaults(reader.config);
   for (const auto& [key, text] : cross_check(reader.config)) {
     const auto origin = reader.config.origin.find(key);
     reader.complain(origin == reader.config.origin.end() ? file.string() : origin->second, text);

@@ -1,31 +1,13 @@
-// The keys themselves. A default stands in config.h; what a key is for stands here and nowhere else.
+// The keys themselves, those of training in keys_train.cpp. A default stands in config.h; what a key is for
+// stands here and nowhere else.
 #include "config/schema.h"
 
 #include <algorithm>
 
+#include "config/keys.h"
+
 namespace gaggle {
 namespace {
-
-template <auto Group, auto Member>
-Field field_of(Config& config) {
-  return &(config.*Group.*Member);
-}
-
-// section, key and accessor from one spelling.
-#define KEY(group, key) #group, #key, &field_of < &Config::group, &decltype(Config::group)::key>
-
-Check at_least(double low) {
-  return {.low = low, .choices = {}};
-}
-Check above(double low) {
-  return {.low = low, .above_low = true, .choices = {}};
-}
-Check between(double low, double high) {
-  return {.low = low, .high = high, .choices = {}};
-}
-Check one_of(std::vector<std::string> choices) {
-  return {.choices = std::move(choices)};
-}
 
 std::vector<Key> run_keys() {
   return {
@@ -75,56 +57,13 @@ std::vector<Key> input_keys() {
       {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
       {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
       {KEY(data, limit_rows), "rows", "only the first rows of each split; 0: all", at_least(0)},
-  };
-}
-
-std::vector<Key> training_keys() {
-  return {
-      {KEY(lora, rank), "", "rank r of A and B", between(1, 4096)},
-      {KEY(lora, alpha), "", "the adapter's scale is alpha / rank; train.lr's default belongs to 1/16",
+      {KEY(data, sampling), "",
+       "how often a run over several tasks draws each: size: every row once an epoch; capped: by "
+       "min(rows, data.sampling_cap); uniform: equally; temperature: by rows^(1/T)",
+       one_of({"size", "capped", "uniform", "temperature"})},
+      {KEY(data, sampling_cap), "rows", "of capped sampling: a task counts as at most so many", at_least(0)},
+      {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even",
        above(0)},
-      {KEY(lora, targets), "",
-       "module name endings (q_proj, v_proj, …) or all-linear; empty: all linears but the head"},
-      {KEY(lora, init_std), "", "A starts as N(0, init_std²), B as 0", above(0)},
-      {KEY(lora, init_from), "", "a PEFT LoRA folder whose values to start from instead", {}, PathKind::path},
-      {KEY(train, epochs), "epochs", "passes over a task's training rows; train.steps wins when given",
-       above(0)},
-      {KEY(train, steps), "steps", "optimiser steps per expert; 0: as train.epochs says", at_least(0)},
-      {KEY(train, batch_size), "rows", "per optimiser step, whatever the number of ranks", at_least(1)},
-      {KEY(train, lr), "",
-       "learning rate; not set: 5e-3, which belongs to scale 1/16 (another scale needs its own)", above(0)},
-      {KEY(train, warmup), "share of the steps", "the learning rate grows linearly from 0 over these",
-       between(0, 1)},
-      {KEY(train, schedule), "", "after warm-up: constant, or linear decay to 0",
-       one_of({"constant", "linear"})},
-      {KEY(train, optimizer), "", "AdamW with betas 0.9 and 0.999, eps 1e-8", one_of({"adamw"})},
-      {KEY(train, weight_decay), "", "AdamW's decay of the weights, apart from the gradient", at_least(0)},
-      {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
-      {KEY(train, tokens_per_microbatch), "tokens",
-       "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
-      {KEY(train, lanes), "lanes",
-       "a batch is always summed as this many parts, so that results do not depend on the number of ranks; 0: "
-       "1 for "
-       "one rank per expert, else the smallest power of two >= max(8, ranks)",
-       at_least(0)},
-      {KEY(train, loss_average), "",
-       "token: mean over the batch's target tokens; example: mean of per-example means; sum: summed nll per "
-       "example",
-       one_of({"token", "example", "sum"})},
-      {KEY(train, validate_every), "steps", "validation loss every so often; 0: only at the end", at_least(0)},
-      {KEY(train, keep), "", "which step's weights are kept; best: by validation loss (needs validate_every)",
-       one_of({"last", "best"})},
-      {KEY(gate, steps), "steps", "optimiser steps for the gate vectors, after the LoRA; 0: no gates",
-       at_least(0)},
-      {KEY(gate, batch_size), "rows", "per gate step; 0: train.batch_size", at_least(0)},
-      {KEY(gate, lr), "", "learning rate of the gates; not set: 5e-3", above(0)},
-      {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
-      {KEY(gate, tasks),
-       "",
-       "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, where no task of data.tasks has the expert's "
-       "name",
-       {},
-       PathKind::path},
   };
 }
 
@@ -150,14 +89,17 @@ std::vector<Key> job_keys() {
       {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
-       "experts "
-       "(each one)"},
+       "experts (each one); of a routed artefact: poly (each task's own row), mu (the skills' average), "
+       "shared, "
+       "each alone (eval.routed) or as poly:NAME, and z:NAME (an adapted row)"},
       {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
       {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
       {KEY(eval, limit_rows), "rows", "per task; 0: all", at_least(0)},
       {KEY(eval, split), "", "which rows are scored", one_of({"test", "validation", "train"})},
       {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
        one_of({"mttl", "phatgoose"})},
+      {KEY(eval, routed), "",
+       "artefact of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
       {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
       {KEY(checkpoint, every), "steps", "between checkpoints of unfinished experts; 0: only when stopped",
        at_least(0)},
@@ -165,7 +107,6 @@ std::vector<Key> job_keys() {
       {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
   };
 }
-#undef KEY
 
 }  // namespace
 
@@ -175,8 +116,11 @@ const std::vector<Section>& config_sections() {
       {"model", "the frozen base model"},
       {"data", "tasks and how their rows become tokens"},
       {"lora", "the experts' adapters"},
-      {"train", "training of one expert"},
+      {"train", "training of one expert, or of what many tasks share"},
       {"gate", "training of its gate vectors"},
+      {"poly", "skills shared by many tasks, mixed by a routing table (gaggle pretrain)"},
+      {"adapt", "few-shot adaptation of a pretrained artefact to new tasks (gaggle adapt)"},
+      {"alignment", "whether the gradients of different tasks agree"},
       {"registry", "where experts are stored"},
       {"cluster", "how processes share the work"},
       {"comm", "how processes talk"},
@@ -190,7 +134,7 @@ const std::vector<Section>& config_sections() {
 const std::vector<Key>& config_keys() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> all;
-    for (auto part : {run_keys(), input_keys(), training_keys(), job_keys()})
+    for (auto part : {run_keys(), input_keys(), training_keys(), multitask_keys(), job_keys()})
       std::move(part.begin(), part.end(), std::back_inserter(all));
     return all;
   }();

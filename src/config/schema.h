@@ -15,16 +15,19 @@
 namespace gaggle {
 
 // Where a key's value lies in a Config; the pointer's type is the key's type.
-using Field = std::variant<std::string*, bool*, int*, int64_t*, uint64_t*, double*, std::optional<double>*,
-                           std::vector<std::string>*, std::map<std::string, std::string>*>;
+using Field =
+    std::variant<std::string*, bool*, int*, int64_t*, uint64_t*, double*, std::optional<double>*,
+                 std::vector<std::string>*, std::vector<int64_t>*, std::map<std::string, std::string>*>;
 
 // How relative paths are read: not a path; a path; a path, or a hub name where no such file exists.
 enum class PathKind { none, path, path_or_hub };
 
+// Of a list, every entry is checked.
 struct Check {
   double low = -std::numeric_limits<double>::infinity();  // numbers: low <= value <= high
   double high = std::numeric_limits<double>::infinity();
   bool above_low = false;            // low < value instead
+  bool below_high = false;           // value < high instead
   std::vector<std::string> choices;  // text: one of these, if any are named
 };
 

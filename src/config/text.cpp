@@ -103,6 +103,9 @@ std::string toml_text(const Field& field) {
       return *value ? fmt::format("{}", **value) : "";
     }
     std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
+    std::string operator()(std::vector<int64_t>* value) const {
+      return fmt::format("[{}]", fmt::join(*value, ", "));
+    }
     std::string operator()(std::map<std::string, std::string>* value) const {
       std::vector<std::string> pairs;
       for (const auto& [name, text] : *value) pairs.push_back(toml_quoted(name) + " = " + toml_quoted(text));

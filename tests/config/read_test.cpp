@@ -93,7 +93,7 @@ device = "gpu"
         "a.toml:3:1: unknown key train.stesp (did you mean train.steps?)",
         "a.toml:4:1: train.batch_size: expected an integer >= 1, got \"many\"",
         "a.toml:5:1: train.warmup: expected a number >= 0 and <= 1, got 1.5",
-        "a.toml:6:1: unknown key train.rank (did you mean lora.rank?)",
+        "a.toml:6:1: unknown key train.rank (did you mean lora.rank or poly.rank?)",
         "a.toml:7:2: unknown section [trian] (did you mean [train]?)",
         "a.toml:9:1: run.device: expected one of auto, cpu, cuda, got \"gpu\"",
         "--train.epochs: train.epochs: expected a number > 0, got -1",
@@ -178,11 +178,79 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {"train.steps=1e3", "train.steps: expected an integer >= 0, got 1000"}})
     EXPECT_NE(complaints(file, {override_text}).find(expected), std::string::npos)
         << override_text << ": " << complaints(file, {override_text});
+  for (const auto& [overrides, expected] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"poly.heads=0"}, "poly.heads: expected an integer >= 1, got 0"},
+           {{"poly.method=poly", "poly.heads=8"}, "--poly.heads: poly.heads = 8 belongs to"},
+           {{"poly.average_from=5", "poly.average_last_steps=5"}, "exclude each other"},
+           {{"poly.sample=example", "alignment.space=both"}, "no single mixture"},
+           {{"poly.sample=example", "alignment.space=mixed"}, "no single mixture"},
+           {{"train.scale_parameter=true"}, "belongs to train.optimizer = \"adafactor\""},
+           {{"train.label_smoothing=1"}, "train.label_smoothing: expected a number >= 0 and < 1, got 1"},
+           {{"data.sampling=capped"},
+            "--data.sampling: data.sampling = \"capped\" needs data.sampling_cap > 0"},
+           {{"data.sampling_cap=9"}, "belongs to data.sampling = \"capped\"; it is \"size\""},
+           {{"data.sampling_temperature=2"}, "belongs to data.sampling = \"temperature\"; it is \"size\""},
+           {{"data.sampling_temperature=0"}, "expected a number > 0"},
+           {{"adapt.method=full,zz"},
+            "adapt.method: expected a list of full, z, mu, random, shared, lora, got \"zz\""},
+           {{"adapt.method=z,z"}, "adapt.method names z twice"},
+           {{"adapt.method=[]"}, "adapt.method is empty"},
+           {{"adapt.shots=4,-1"}, "adapt.shots: expected a list of integers >= 0, got -1"},
+           {{"adapt.shots=4,many"}, "adapt.shots: expected a list of integers >= 0, got \"4,many\""},
+           {{"adapt.shots=8,8"}, "adapt.shots names 8 twice"},
+           {{"adapt.mu=gone"}, "adapt.mu: expected one of collapsed, kept"},
+           {{"adapt.loss=tfew", "train.label_smoothing=0.1"}, "has no label smoothing"},
+           {{"adapt.from=a/b"}, "a name has letters"},
+           {{"eval.routed=skills@2"}, "after the @ stands a version such as v0001"},
+           {{"eval.methods=poly:a/b"}, "a name has letters"},
+           {{"eval.methods=z:tomi@1"}, "after the @ stands a version such as v0001"},
+           {{"eval.methods=expert:tomi@v0001"}, "a name has letters"},
+           {{"eval.methods=q:tomi"}, "unknown method \"q:tomi\""}})
+    EXPECT_NE(complaints(file, overrides).find(expected), std::string::npos)
+        << overrides[0] << ": " << complaints(file, overrides);
+  for (const std::vector<std::string>& good : std::vector<std::vector<std::string>>{
+           {"poly.method=shared"},
+           {"poly.method=poly", "poly.heads=1"},
+           {"poly.method=mhr", "poly.heads=4"},
+           {"poly.sample=task", "alignment.space=both"},
+           {"train.scale_parameter=true", "train.optimizer=adafactor", "train.label_smoothing=0.1"},
+           {"data.sampling=capped", "data.sampling_cap=9"},
+           {"data.sampling=temperature", "data.sampling_temperature=2"},
+           {"adapt.method=lora,mu", "adapt.shots=0,32", "adapt.loss=tfew", "adapt.from=skills@v0012"},
+           {"eval.methods=poly,mu,shared,poly:skills,mu:skills@v0001,shared:s,z:tomi", "eval.routed=skills"}})
+    EXPECT_EQ(complaints(file, good), "nothing") << good[0];
   const auto lanes = [&](int n) {
     return complaints(file, {"train.lanes=" + std::to_string(n), "cluster.ranks_per_expert=2"});
   };
   EXPECT_NE(lanes(1).find("train.lanes = 1 is fewer than"), std::string::npos);
   EXPECT_EQ(lanes(2), "nothing");
+}
+
+TEST_F(ReadConfig, OneValueIsAListOfIt) {
+  const Config one =
+      read_config(write("a.toml", "[adapt]\nmethod = \"z\"\nshots = 16\ntasks = \"new.jsonl\"\n"), {});
+  EXPECT_EQ(one.adapt.method, std::vector<std::string>{"z"});
+  EXPECT_EQ(one.adapt.shots, std::vector<int64_t>{16});
+  EXPECT_EQ(one.adapt.tasks, std::vector<std::string>{"new.jsonl"});
+  write("b.toml", "[adapt]\nmethod = [\"z\", \"mu\"]\nshots = [4, 0]\n");
+  EXPECT_EQ(read_config("b.toml", {}).adapt.method, (std::vector<std::string>{"z", "mu"}));
+  EXPECT_EQ(read_config("b.toml", {}).adapt.shots, (std::vector<int64_t>{4, 0}));
+  for (const char* shots : {"adapt.shots=4,32", "adapt.shots=[4, 32]"})
+    EXPECT_EQ(read_config("b.toml", {shots}).adapt.shots, (std::vector<int64_t>{4, 32})) << shots;
+  EXPECT_EQ(read_config("b.toml", {"adapt.shots=8"}).adapt.shots, std::vector<int64_t>{8});
+  EXPECT_NE(complaints(write("c.toml", "[adapt]\nshots = [4, 1.5]\n")).find("got 1.5"), std::string::npos);
+  EXPECT_NE(complaints(write("d.toml", "[adapt]\nmethod = 3\n")).find("got 3"), std::string::npos);
+  EXPECT_NE(complaints(write("e.toml", "[data]\ntasks = \"\"\n")).find("expected a list"), std::string::npos);
+}
+
+TEST_F(ReadConfig, HeadsNobodySetAreOneWhereTheMethodHasNone) {
+  const std::string file = write("a.toml", "");
+  EXPECT_EQ(read_config(file, {}).poly.heads, 8);
+  for (const char* method : {"poly", "shared", "private"}) {
+    const Config config = read_config(file, {std::string("poly.method=") + method});
+    EXPECT_EQ(config.poly.heads, 1) << method;
+    EXPECT_EQ(read_config(write("printed.toml", print_config(config)), {}).poly.heads, 1) << method;
+  }
 }
 
 // Every key moved off its default, printed, and read from another folder: the same Config.
@@ -192,7 +260,11 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
     const Field field = key.field(moved);
     const bool choice = !key.check.choices.empty();
     if (auto* text = std::get_if<std::string*>(&field)) **text = choice ? key.check.choices.back() : "odd-name";
-    if (auto* list = std::get_if<std::vector<std::string>*>(&field)) **list = {"one \"1\"", "two\\\t\n"};
+    if (auto* list = std::get_if<std::vector<std::string>*>(&field)) {
+      **list = {"one \"1\"", "two\\\t\n"};
+      if (choice) **list = {key.check.choices.back(), key.check.choices.front()};
+    }
+    if (auto* list = std::get_if<std::vector<int64_t>*>(&field)) **list = {7, 0};
     if (auto* table = std::get_if<std::map<std::string, std::string>*>(&field)) **table = {{"tomi", "t.jsonl"}};
     if (auto* flag = std::get_if<bool*>(&field)) **flag = !**flag;
     if (auto* number = std::get_if<int*>(&field)) **number += 1;
@@ -207,6 +279,10 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
   moved.cluster.ranks_per_expert = 1;
   moved.data.prompt = "a \"quoted\" {input}\nwith \\ and \x01 and ü";
   moved.cluster.lease_s = 33.25;
+  moved.data.sampling_cap = 0;  // the last kind of sampling is temperature, the last method private, and so on
+  moved.poly.heads = 1;
+  moved.poly.average_from = 0;
+  moved.adapt.loss = "lm";
   Config back = read_config(write("elsewhere/b.toml", print_config(moved)), {});
   for (const Key& key : config_keys())
     EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(moved))) << key.full();

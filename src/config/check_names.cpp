@@ -1,0 +1,83 @@
+// Names in a config: runs, experts, collections, routed artefacts, and the methods of eval.
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "config/check.h"
+
+namespace gaggle {
+namespace {
+
+void check_as_name(Complaints& complaints, const std::string& key, const std::string& value,
+                   const std::string& what) {
+  try {
+    check_name(value, what);
+  } catch (const UserError& error) {
+    complaints.emplace_back(key, error.what());
+  }
+}
+
+// NAME or NAME@version; which versions there are the registry knows.
+void check_as_pin(Complaints& complaints, const std::string& key, const std::string& value,
+                  const std::string& what) {
+  const size_t at = value.find('@');
+  check_as_name(complaints, key, value.substr(0, at), what);
+  if (at == std::string::npos) return;
+  const std::string version = value.substr(at + 1);
+  if (version.size() < 5 || version[0] != 'v' ||
+      version.find_first_not_of("0123456789", 1) != std::string::npos)
+    complaints.emplace_back(key,
+                            fmt::format("{} \"{}\": after the @ stands a version such as v0001", what, value));
+}
+
+}  // namespace
+
+void check_names(Complaints& complaints, const Config& config) {
+  check_as_name(complaints, "run.name", config.run.name, "run.name");
+  if (!config.run.variant.empty()) check_as_name(complaints, "run.variant", config.run.variant, "run.variant");
+  if (!config.registry.collection.empty())
+    check_as_name(complaints, "registry.collection", config.registry.collection, "registry.collection");
+  if (!config.eval.collection.empty())
+    check_as_name(complaints, "eval.collection", config.eval.collection, "eval.collection");
+  for (const auto& [expert, file] : config.gate.tasks)
+    check_as_name(complaints, "gate.tasks", expert, "gate.tasks: the expert");
+  for (const auto& [key, pin] :
+       {std::pair("adapt.from", &config.adapt.from), std::pair("adapt.shared_from", &config.adapt.shared_from),
+        std::pair("eval.routed", &config.eval.routed)})
+    if (!pin->empty()) check_as_pin(complaints, key, *pin, key);
+}
+
+void check_eval_methods(Complaints& complaints, const Config& config) {
+  static const std::vector<std::string> plain = {"none",    "uniform", "arrow", "phatgoose", "oracle",
+                                                 "experts", "poly",    "mu",    "shared"};
+  static const std::vector<std::string> named = {"expert:NAME", "poly:NAME", "mu:NAME", "shared:NAME",
+                                                 "z:NAME"};
+  const std::string key = "eval.methods";
+  const std::vector<std::string>& methods = config.eval.methods;
+  if (methods.empty())
+    complaints.emplace_back(key, "eval.methods is empty: name at least one, e.g. [\"phatgoose\"]");
+  std::set<std::string> seen;
+  for (const auto& method : methods) {
+    if (!seen.insert(method).second)
+      complaints.emplace_back(key, fmt::format("eval.methods names \"{}\" twice", method));
+    const size_t colon = method.find(':');
+    const std::string form = method.substr(0, colon) + ":NAME";
+    if (colon != std::string::npos && std::find(named.begin(), named.end(), form) != named.end()) {
+      const std::string name = method.substr(colon + 1);
+      if (method.starts_with("expert:"))
+        check_as_name(complaints, key, name, "eval.methods: the expert in \"" + method + "\",");
+      else
+        check_as_pin(complaints, key, name, "eval.methods: the artefact in \"" + method + "\",");
+    } else if (std::find(plain.begin(), plain.end(), method) == plain.end()) {
+      std::vector<std::string> known = plain;
+      known.insert(known.end(), named.begin(), named.end());
+      const std::string near = nearest_name(method, known);
+      complaints.emplace_back(
+          key, fmt::format("eval.methods: unknown method \"{}\"{}; known: {}", method,
+                           near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(known, ", ")));
+    }
+  }
+}
+
+}  // namespace gaggle

@@ -1,0 +1,127 @@
+// The keys of training: one expert, its gate, and what is trained on many tasks.
+#include "config/keys.h"
+
+namespace gaggle {
+
+std::vector<Key> training_keys() {
+  return {
+      {KEY(lora, rank), "", "rank r of A and B", between(1, 4096)},
+      {KEY(lora, alpha), "", "the adapter's scale is alpha / rank; train.lr's default belongs to 1/16",
+       above(0)},
+      {KEY(lora, targets), "",
+       "module name endings (q_proj, v_proj, …) or all-linear; empty: all linears but the head"},
+      {KEY(lora, init_std), "", "A starts as N(0, init_std²), B as 0", above(0)},
+      {KEY(lora, init_from), "", "a PEFT LoRA folder whose values to start from instead", {}, PathKind::path},
+      {KEY(train, epochs), "epochs", "passes over a task's training rows; train.steps wins when given",
+       above(0)},
+      {KEY(train, steps), "steps", "optimiser steps per expert; 0: as train.epochs says", at_least(0)},
+      {KEY(train, batch_size), "rows", "per optimiser step, whatever the number of ranks", at_least(1)},
+      {KEY(train, lr), "",
+       "learning rate; not set: 5e-3, which belongs to scale 1/16 (another scale needs its own)", above(0)},
+      {KEY(train, warmup), "share of the steps", "the learning rate grows linearly from 0 over these",
+       between(0, 1)},
+      {KEY(train, schedule), "", "after warm-up: constant, or linear decay to 0",
+       one_of({"constant", "linear"})},
+      {KEY(train, optimizer), "",
+       "adamw: betas 0.9 and 0.999, eps 1e-8; adafactor: factored second moments, update clipped at RMS 1",
+       one_of({"adamw", "adafactor"})},
+      {KEY(train, scale_parameter), "", "adafactor: the learning rate is relative to each tensor's RMS"},
+      {KEY(train, weight_decay), "", "decay of the weights, apart from the gradient; never of routing tables",
+       at_least(0)},
+      {KEY(train, label_smoothing), "", "share of the target that is spread over the whole vocabulary",
+       from_below(0, 1)},
+      {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
+      {KEY(train, tokens_per_microbatch), "tokens",
+       "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
+      {KEY(train, lanes), "lanes",
+       "a batch is always summed as this many parts, so that results do not depend on the number of ranks; 0: "
+       "1 for "
+       "one rank per expert, else the smallest power of two >= max(8, ranks)",
+       at_least(0)},
+      {KEY(train, loss_average), "",
+       "token: mean over the batch's target tokens; example: mean of per-example means; sum: summed nll per "
+       "example",
+       one_of({"token", "example", "sum"})},
+      {KEY(train, validate_every), "steps", "validation loss every so often; 0: only at the end", at_least(0)},
+      {KEY(train, keep), "", "which step's weights are kept; best: by validation loss (needs validate_every)",
+       one_of({"last", "best"})},
+      {KEY(gate, steps), "steps", "optimiser steps for the gate vectors, after the LoRA; 0: no gates",
+       at_least(0)},
+      {KEY(gate, batch_size), "rows", "per gate step; 0: train.batch_size", at_least(0)},
+      {KEY(gate, lr), "", "learning rate of the gates; not set: 5e-3", above(0)},
+      {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
+      {KEY(gate, tasks),
+       "",
+       "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, where no task of data.tasks has the expert's "
+       "name",
+       {},
+       PathKind::path},
+  };
+}
+
+std::vector<Key> multitask_keys() {
+  return {
+      {KEY(poly, method), "",
+       "mhr: every task mixes K skills, each head by itself; poly: with one head; shared: one adapter for all "
+       "tasks; private: one for each",
+       one_of({"poly", "mhr", "shared", "private"})},
+      {KEY(poly, adapter), "", "what a skill is: low-rank pairs, or (IA)³'s rescaling vectors",
+       one_of({"lora", "ia3"})},
+      {KEY(poly, skills), "skills", "K of the inventory", at_least(1)},
+      {KEY(poly, heads), "heads",
+       "h of mhr: a skill is cut into this many blocks, each with its own routing; it divides the width of "
+       "every adapted module. Not set: 1 where the method is not mhr",
+       at_least(1)},
+      {KEY(poly, rank), "", "rank r of a skill's pair; the scale is 1 / rank", between(1, 4096)},
+      {KEY(poly, init_from), "", "a PEFT Poly folder whose values to start from instead", {}, PathKind::path},
+      {KEY(poly, sample), "",
+       "routing in training: none: the plain sigmoid; else RelaxedBernoulli samples, per example or per task "
+       "of a step",
+       one_of({"none", "example", "task"})},
+      {KEY(poly, temperature), "", "of the samples", above(0)},
+      {KEY(poly, router_lr), "", "learning rate of the routing table", above(0)},
+      {KEY(poly, router_granularity), "", "what shares a row of the routing table",
+       one_of({"site", "layer", "stack", "model"})},
+      {KEY(poly, average_last_steps), "steps", "routing goes over to uniform in these last steps; 0: never",
+       at_least(0)},
+      {KEY(poly, average_from), "steps",
+       "from this step on routing is uniform, so that the skills' mean serves unseen tasks; 0: never",
+       at_least(0)},
+      {KEY(adapt, from), "", "the routed artefact to start from: NAME or NAME@version"},
+      {KEY(adapt, shared_from), "", "for method shared: an artefact of poly.method = \"shared\""},
+      {KEY(adapt, method), "",
+       "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the row "
+       "alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared adapter; lora: "
+       "one from scratch",
+       one_of({"full", "z", "mu", "random", "shared", "lora"})},
+      {KEY(adapt, tasks), "", "task files or folders of the new tasks; empty: data.tasks", {}, PathKind::path},
+      {KEY(adapt, shots), "rows", "training rows per task, one or several counts; 0: all", at_least(0)},
+      {KEY(adapt, seeds), "", "how many: run.seed, run.seed + 1, …", at_least(1)},
+      {KEY(adapt, mu), "",
+       "of method mu: collapsed: one averaged adapter is trained; kept: the K skills are, under fixed uniform "
+       "weights, and averaged at the end (as the papers did)",
+       one_of({"collapsed", "kept"})},
+      {KEY(adapt, loss), "", "lm: nll of the output; tfew: also unlikelihood and ranking of the wrong choices",
+       one_of({"lm", "tfew"})},
+      {KEY(adapt, steps), "steps", "optimiser steps per task", at_least(1)},
+      {KEY(adapt, batch_size), "rows", "per optimiser step", at_least(1)},
+      {KEY(adapt, lr), "", "learning rate of skills and adapters; not set: train.lr, else 1e-3", above(0)},
+      {KEY(adapt, router_lr), "", "learning rate of the routing row; not set: poly.router_lr", above(0)},
+      {KEY(alignment, every), "steps", "between measurements; 0: none", at_least(0)},
+      {KEY(alignment, tasks), "", "names of the tasks that are compared; empty: all"},
+      {KEY(alignment, sites), "", "module name endings that count; empty: all adapted ones"},
+      {KEY(alignment, space), "",
+       "gradients of what: skill: the shared skills; mixed: each task's mixture of them",
+       one_of({"skill", "mixed", "both"})},
+      {KEY(alignment, sketch), "dimensions",
+       "of a count sketch of each task's gradient; 0: exact as long as alignment.memory_mb lasts", at_least(0)},
+      {KEY(alignment, memory_mb), "MiB", "for per-task gradients; beyond it sketches are kept instead",
+       at_least(1)},
+      {KEY(alignment, window), "measurements", "that the noise-free estimate is accumulated over", at_least(1)},
+      {KEY(alignment, rows), "rows",
+       "per task of `gaggle experts`, for the sketch of its gradient at the common start; 0: none",
+       at_least(0)},
+  };
+}
+
+}  // namespace gaggle
