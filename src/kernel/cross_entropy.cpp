@@ -174,12 +174,12 @@ void cross_entropy_(at::Tensor& logits, std::span<const int64_t> starts, std::sp
       const auto i = static_cast<size_t>(r), first = static_cast<size_t>(starts[i] - starts[0]);
       const auto count = static_cast<size_t>(starts[i + 1] - starts[i]);
       const auto w = weights.empty() ? weights : weights.subspan(first, count);
-      const auto own = ids.subspan(first, count);
+      const auto targets = ids.subspan(first, count);
       const auto losses = nll.subspan(first, count);
       if (is_bf16(logits))
-        one_row(bf16_of(logits) + r * n, n, own, w, share, losses);
+        one_row(bf16_of(logits) + r * n, n, targets, w, share, losses);
       else
-        one_row(float_of(logits) + r * n, n, own, w, share, losses);
+        one_row(float_of(logits) + r * n, n, targets, w, share, losses);
     }
   });
 }

@@ -24,8 +24,7 @@ using TokenWeights =
 
 // The loss that a training pass takes the gradient of: Σ weight · nll.
 struct LossOptions {
-  double label_smoothing =
-      0;  // ε: each nll is the smoothed loss of kernel/cross_entropy.h; never in evaluation
+  double label_smoothing = 0;  // ε of kernel/cross_entropy.h: each nll is the smoothed loss
   // Empty: the weights are Rows::target_weights. Else the head runs twice, once for the nll that they depend on
   // and once for the gradient: its logits are too many to keep. Goes without label smoothing only.
   TokenWeights weights = {};
