@@ -36,15 +36,26 @@ GAGGLE_SHARED float log_sum_exp(const X* x, int64_t n) {
   return top + std::log(simd::sum(total));
 }
 
+// x ← weight · softmax(x) - everywhere.
 template <class X>
-GAGGLE_SHARED void softmax_times(X* x, int64_t n, float lse, float weight) {
+GAGGLE_SHARED void softmax_times(X* x, int64_t n, float lse, float weight, float everywhere) {
   Floats v;
   for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
     simd::exp(v - lse, v);
-    v *= weight;
+    v = v * weight - everywhere;
     simd::store(x + i, n - i, v);
   }
+}
+
+template <class X>
+GAGGLE_SHARED float sum_all(const X* x, int64_t n) {
+  Floats v, total{};
+  for (int64_t i = 0; i < n; i += lanes) {
+    simd::load(x + i, n - i, v);
+    total += v;
+  }
+  return simd::sum(total);
 }
 
 GAGGLE_CLONES float lse_f32(const float* x, int64_t n) {
@@ -53,11 +64,17 @@ GAGGLE_CLONES float lse_f32(const float* x, int64_t n) {
 GAGGLE_CLONES float lse_bf16(const Bf16* x, int64_t n) {
   return log_sum_exp(x, n);
 }
-GAGGLE_CLONES void softmax_f32(float* x, int64_t n, float lse, float weight) {
-  softmax_times(x, n, lse, weight);
+GAGGLE_CLONES void softmax_f32(float* x, int64_t n, float lse, float weight, float everywhere) {
+  softmax_times(x, n, lse, weight, everywhere);
 }
-GAGGLE_CLONES void softmax_bf16(Bf16* x, int64_t n, float lse, float weight) {
-  softmax_times(x, n, lse, weight);
+GAGGLE_CLONES void softmax_bf16(Bf16* x, int64_t n, float lse, float weight, float everywhere) {
+  softmax_times(x, n, lse, weight, everywhere);
+}
+GAGGLE_CLONES float sum_f32(const float* x, int64_t n) {
+  return sum_all(x, n);
+}
+GAGGLE_CLONES float sum_bf16(const Bf16* x, int64_t n) {
+  return sum_all(x, n);
 }
 
 float read(const float* x) {
@@ -83,32 +100,43 @@ float lse_of(const float* x, int64_t n) {
 float lse_of(const Bf16* x, int64_t n) {
   return lse_bf16(x, n);
 }
-void softmax_of(float* x, int64_t n, float lse, float weight) {
-  softmax_f32(x, n, lse, weight);
+void softmax_of(float* x, int64_t n, float lse, float weight, float everywhere) {
+  softmax_f32(x, n, lse, weight, everywhere);
 }
-void softmax_of(Bf16* x, int64_t n, float lse, float weight) {
-  softmax_bf16(x, n, lse, weight);
+void softmax_of(Bf16* x, int64_t n, float lse, float weight, float everywhere) {
+  softmax_bf16(x, n, lse, weight, everywhere);
+}
+float sum_of(const float* x, int64_t n) {
+  return sum_f32(x, n);
+}
+float sum_of(const Bf16* x, int64_t n) {
+  return sum_bf16(x, n);
 }
 
 // One row of logits with its targets.
 template <class X>
-void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const float> weights,
+void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const float> weights, float smoothing,
              std::span<float> nll) {
   const float lse = lse_of(x, n);
+  const float mean = smoothing > 0 ? lse - sum_of(x, n) / static_cast<float>(n) : 0;  // of -log p
   for (size_t t = 0; t < ids.size(); ++t) nll[t] = lse - read(x + ids[t]);
-  if (weights.empty()) return;
-  float weight = 0;
-  for (float w : weights) weight += w;
-  softmax_of(x, n, lse, weight);
-  for (size_t t = 0; t < ids.size(); ++t) {
-    float own = 0;  // of all targets of this id: each writes the same value
-    for (size_t u = 0; u < ids.size(); ++u) own += ids[u] == ids[t] ? weights[u] : 0.0f;
-    write(x + ids[t], weight * std::exp(-nll[t]) - own);
+  if (!weights.empty()) {
+    float weight = 0;
+    for (float w : weights) weight += w;
+    const float everywhere = weight * smoothing / static_cast<float>(n);
+    softmax_of(x, n, lse, weight, everywhere);
+    for (size_t t = 0; t < ids.size(); ++t) {
+      float own = 0;  // of all targets of this id: each writes the same value
+      for (size_t u = 0; u < ids.size(); ++u) own += ids[u] == ids[t] ? (1 - smoothing) * weights[u] : 0.0f;
+      write(x + ids[t], weight * std::exp(-nll[t]) - own - everywhere);
+    }
   }
+  if (smoothing > 0)
+    for (float& loss : nll) loss = (1 - smoothing) * loss + smoothing * mean;
 }
 
 void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
-           std::span<const float> weights, std::span<float> nll) {
+           std::span<const float> weights, double smoothing, std::span<float> nll) {
   const at::ScalarType type = sum_type(logits.scalar_type());
   const auto on = at::TensorOptions().device(logits.device());
   std::vector<int64_t> row, id(ids.begin(), ids.end());
@@ -116,7 +144,8 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
     row.insert(row.end(), static_cast<size_t>(starts[r + 1] - starts[r]), static_cast<int64_t>(r));
   const at::Tensor rows = at::tensor(row, at::kLong).to(on), columns = at::tensor(id, at::kLong).to(on);
   const at::Tensor logp = at::log_softmax(logits.to(type), -1);
-  const at::Tensor own = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
+  at::Tensor own = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
+  if (smoothing > 0) own.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
   const at::Tensor host = own.to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
   if (weights.empty()) return;
@@ -124,28 +153,33 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
       at::tensor(std::vector<float>(weights.begin(), weights.end()), at::kFloat).to(on).to(type);
   const at::Tensor total = at::zeros({logits.size(0)}, w.options()).index_add_(0, rows, w);
   at::Tensor grad = logp.exp().mul_(total.unsqueeze(1));
-  grad.index_put_({rows, columns}, -w, true);
+  if (smoothing > 0) grad.sub_(total.unsqueeze(1), smoothing / static_cast<double>(logits.size(1)));
+  grad.index_put_({rows, columns}, smoothing > 0 ? w * (smoothing - 1) : -w, true);
   logits.copy_(grad);
 }
 
 }  // namespace
 
 void cross_entropy_(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
-                    std::span<const float> weights, std::span<float> nll) {
+                    std::span<const float> weights, std::span<float> nll, double smoothing) {
   const int64_t n = logits.size(1);
   GAGGLE_CHECK(static_cast<int64_t>(starts.size()) == logits.size(0) + 1 && nll.size() == ids.size());
   GAGGLE_CHECK(weights.empty() || weights.size() == ids.size());
+  GAGGLE_CHECK(smoothing >= 0 && smoothing < 1, "label smoothing {}", smoothing);
   for (int32_t id : ids) GAGGLE_CHECK(id >= 0 && id < n, "token id {} of {}", id, n);
-  if (!on_cpu(logits)) return plain(logits, starts, ids, weights, nll);
+  if (!on_cpu(logits)) return plain(logits, starts, ids, weights, smoothing, nll);
+  const auto share = static_cast<float>(smoothing);
   at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const auto i = static_cast<size_t>(r), first = static_cast<size_t>(starts[i] - starts[0]);
       const auto count = static_cast<size_t>(starts[i + 1] - starts[i]);
       const auto w = weights.empty() ? weights : weights.subspan(first, count);
+      const auto targets = ids.subspan(first, count);
+      const auto losses = nll.subspan(first, count);
       if (is_bf16(logits))
-        one_row(bf16_of(logits) + r * n, n, ids.subspan(first, count), w, nll.subspan(first, count));
+        one_row(bf16_of(logits) + r * n, n, targets, w, share, losses);
       else
-        one_row(float_of(logits) + r * n, n, ids.subspan(first, count), w, nll.subspan(first, count));
+        one_row(float_of(logits) + r * n, n, targets, w, share, losses);
     }
   });
 }

@@ -11,6 +11,7 @@
 #include "base/rows.h"
 #include "formats/checkpoint.h"
 #include "model/frozen_linear.h"
+#include "model/loss.h"
 
 namespace gaggle {
 
@@ -57,9 +58,9 @@ class BaseModel {
   virtual at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) = 0;
   // [N, vocab] fp32 of the given rows of a hidden state.
   virtual at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) = 0;
-  // Forward and backward: returns nll [N] fp32 of the targets; gradients of Σ target_weights · nll go to the
-  // adapter.
-  virtual at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter) = 0;
+  // Forward and backward: returns nll [N] fp32 of the targets (smoothed where the loss is); gradients of the
+  // loss, Σ target_weights · nll unless `loss` says otherwise, go to the adapter.
+  virtual at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {}) = 0;
   // nll [N] fp32 of the rows' targets from a hidden state, without building [N, vocab] fp32 at once.
   virtual at::Tensor nll(const at::Tensor& hidden, const Rows& rows) = 0;
 

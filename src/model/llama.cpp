@@ -95,11 +95,10 @@ at::Tensor LlamaModel::logits(const at::Tensor& hidden, std::span<const int64_t>
 at::Tensor LlamaModel::nll(const at::Tensor& hidden, const Rows& rows) {
   const c10::InferenceMode no_autograd;
   const TargetRows targets = join_targets(rows);
-  return head_loss(weights_.head, hidden.index_select(0, index_on(targets.rows, device_)), targets, rows,
-                   nullptr);
+  return head_nll(weights_.head, hidden.index_select(0, index_on(targets.rows, device_)), targets, rows);
 }
 
-at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter) {
+at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss) {
   const c10::InferenceMode no_autograd;
   check_rows(rows, spec_);
   GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
@@ -112,7 +111,7 @@ at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter) 
   const at::Tensor scored = last.index_select(0, index);
   const at::Tensor hidden = rms_norm(scored, weights_.norm, spec_.norm_eps, dtype_);
   at::Tensor d_hidden = at::empty_like(hidden), d_scored = at::zeros_like(scored);
-  const at::Tensor nll = head_loss(weights_.head, hidden, targets, rows, &d_hidden);
+  const at::Tensor nll = head_backward(weights_.head, hidden, targets, rows, loss, d_hidden);
   rms_norm_backward(scored, d_hidden, weights_.norm, spec_.norm_eps, d_scored);
   llama_layers_backward(pass, at::zeros_like(last).index_add_(0, index, d_scored), tape);
   return nll;

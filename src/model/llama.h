@@ -47,7 +47,7 @@ class LlamaModel final : public BaseModel {
 
   at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) override;
   at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) override;
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter) override;
+  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {}) override;
   at::Tensor nll(const at::Tensor& hidden, const Rows& rows) override;
 
  private:

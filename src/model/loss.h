@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
+#include <span>
+
 #include "base/rows.h"
 #include "model/frozen_linear.h"
 
@@ -15,9 +18,24 @@ struct TargetRows {
 };
 TargetRows join_targets(const Rows& rows);
 
-// hidden [R, d]: the joined target rows after the final norm → nll [N] fp32 on the CPU. With `d_hidden` (of
-// hidden's shape and type) it gets the gradient of Σ target_weights · nll.
-at::Tensor head_loss(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
-                     const Rows& rows, at::Tensor* d_hidden);
+// d loss / d nll of every target, from the nll of them all: weights [N] of nll [N].
+using TokenWeights =
+    std::function<void(const Rows& rows, std::span<const float> nll, std::span<float> weights)>;
+
+// The loss that a training pass takes the gradient of: Σ weight · nll.
+struct LossOptions {
+  double label_smoothing = 0;  // ε of kernel/cross_entropy.h: each nll is the smoothed loss
+  // Empty: the weights are Rows::target_weights. Else the head runs twice, once for the nll that they depend on
+  // and once for the gradient: its logits are too many to keep. Goes without label smoothing only.
+  TokenWeights weights = {};
+};
+
+// hidden [R, d]: the joined target rows after the final norm → nll [N] fp32 on the CPU.
+at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+                    const Rows& rows);
+// The same (with label smoothing: the smoothed losses), and to d_hidden (of hidden's shape and type) the
+// gradient of the loss.
+at::Tensor head_backward(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+                         const Rows& rows, const LossOptions& loss, at::Tensor& d_hidden);
 
 }  // namespace gaggle

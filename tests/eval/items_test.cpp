@@ -22,7 +22,7 @@ struct FakeBase : BaseModel {
   }
   at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
   at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
   at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
 };
 

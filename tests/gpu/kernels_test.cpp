@@ -72,11 +72,13 @@ TEST_P(Kernels, CrossEntropy) {
   const std::vector<int32_t> ids = {0, 1, static_cast<int32_t>(v - 1), 1};
   const std::vector<float> weights = {0.5f, 1.0f, 2.0f, 0.25f};
   std::vector<float> nll(4), exact_nll(4);
-  at::Tensor ours = there(values({2, v}) * 4), exact = ours.to(at::kCPU, at::kDouble);
-  cross_entropy_(ours, starts, ids, weights, nll);
-  cross_entropy_(exact, starts, ids, weights, exact_nll);
-  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(nll[i], exact_nll[i], 5e-5);
-  EXPECT_LT(apart(ours, exact), limit);
+  for (const double smoothing : {0.0, 0.1}) {
+    at::Tensor ours = there(values({2, v}) * 4), exact = ours.to(at::kCPU, at::kDouble);
+    cross_entropy_(ours, starts, ids, weights, nll, smoothing);
+    cross_entropy_(exact, starts, ids, weights, exact_nll, smoothing);
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(nll[i], exact_nll[i], 5e-5);
+    EXPECT_LT(apart(ours, exact), limit);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Widths, Kernels,

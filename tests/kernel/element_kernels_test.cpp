@@ -92,6 +92,37 @@ TEST_P(Kernels, CrossEntropy) {
   EXPECT_LT(exact.sum().abs().item<double>(), 1e-6);
 }
 
+// The loss and its gradient written out in fp64, against the plain path and the vectorised types.
+TEST_P(Kernels, CrossEntropyWithLabelSmoothing) {
+  const int64_t v = 3 * d + 2;
+  const double smoothing = 0.15;
+  const std::vector<int64_t> starts = {0, 1, 4};
+  const std::vector<int32_t> ids = {0, 1, static_cast<int32_t>(v - 1), 1};
+  const std::vector<float> weights = {0.5f, 1.0f, 2.0f, 0.25f};
+  const at::Tensor x = (values({2, v}) * 4).to(type).to(at::kDouble);
+  at::Tensor gradient = at::zeros_like(x);
+  std::vector<double> losses;
+  for (size_t t = 0; t < 4; ++t) {
+    const int64_t row = t == 0 ? 0 : 1;
+    const at::Tensor p = x[row].exp() / x[row].exp().sum();
+    at::Tensor target = at::full({v}, smoothing / static_cast<double>(v), at::kDouble);
+    target[ids[t]] += 1 - smoothing;
+    losses.push_back(-(target * p.log()).sum().item<double>());
+    gradient[row] += (p - target) * static_cast<double>(weights[t]);
+  }
+  for (const auto& [kind, near, far] : {std::tuple{at::kDouble, 1e-6, 1e-12}, std::tuple{type, 2e-5, limit}}) {
+    std::vector<float> loss(4), alone(4);
+    at::Tensor ours = x.to(kind, false, true), same = ours.clone();
+    cross_entropy_(same, starts, ids, {}, alone, smoothing);
+    EXPECT_TRUE(at::equal(same, x.to(kind)));
+    cross_entropy_(ours, starts, ids, weights, loss, smoothing);
+    EXPECT_EQ(loss, alone);
+    for (size_t t = 0; t < 4; ++t) EXPECT_NEAR(loss[t], losses[t], near);
+    EXPECT_LT(apart(ours, gradient), far);
+    EXPECT_LT(ours.sum(1).abs().max().item<double>(), far * 10);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
                          testing::Combine(testing::Values(at::kFloat, at::kBFloat16),
                                           testing::Values(3, 16, 23, 576)));

@@ -34,13 +34,15 @@ Rows batch() {
   return rows;
 }
 
-double loss(LlamaModel& base, probe::MatrixAdapter& adapter, const Rows& rows) {
+double loss(LlamaModel& base, probe::MatrixAdapter& adapter, const Rows& rows, double smoothing = 0) {
   const at::Tensor hidden = base.forward(rows, &adapter, nullptr);
   const at::Tensor logp = at::log_softmax(base.logits(hidden, rows.target_rows), 1);
   double sum = 0;
-  for (size_t i = 0; i < rows.target_ids.size(); ++i)
+  for (size_t i = 0; i < rows.target_ids.size(); ++i) {
+    const at::Tensor row = logp[static_cast<int64_t>(i)];
     sum -= static_cast<double>(rows.target_weights[i]) *
-           logp[static_cast<int64_t>(i)][rows.target_ids[i]].item<double>();
+           ((1 - smoothing) * row[rows.target_ids[i]] + smoothing * row.mean()).item<double>();
+  }
   return sum;
 }
 
@@ -65,19 +67,22 @@ class Gradient : public testing::TestWithParam<GradientCase> {
 };
 
 TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
-  exact.forward_backward(rows, adapter);
-  ASSERT_EQ(adapter.gradients.size(), exact.sites().size());
-  for (const Site& site : exact.sites()) {
-    at::Tensor& matrix = adapter.matrices[site.name];
-    const at::Tensor direction = normal(matrix.sizes(), name_number(site.name) + 1, 1);
-    const double h = 1e-5;
-    matrix.add_(direction, h);
-    const double above = loss(exact, adapter, rows);
-    matrix.add_(direction, -2 * h);
-    const double below = loss(exact, adapter, rows);
-    matrix.add_(direction, h);
-    const double expected = (adapter.gradients[site.name] * direction).sum().item<double>();
-    EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected))) << site.name;
+  for (const double smoothing : {0.0, 0.2}) {
+    adapter.gradients.clear();
+    exact.forward_backward(rows, adapter, {.label_smoothing = smoothing});
+    ASSERT_EQ(adapter.gradients.size(), exact.sites().size());
+    for (const Site& site : exact.sites()) {
+      at::Tensor& matrix = adapter.matrices[site.name];
+      const at::Tensor direction = normal(matrix.sizes(), name_number(site.name) + 1, 1);
+      const double h = 1e-5;
+      matrix.add_(direction, h);
+      const double above = loss(exact, adapter, rows, smoothing);
+      matrix.add_(direction, -2 * h);
+      const double below = loss(exact, adapter, rows, smoothing);
+      matrix.add_(direction, h);
+      const double expected = (adapter.gradients[site.name] * direction).sum().item<double>();
+      EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected))) << site.name;
+    }
   }
 }
 

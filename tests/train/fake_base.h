@@ -38,12 +38,19 @@ class FakeBase : public BaseModel {
                 .gather(1, ids(rows.target_ids).unsqueeze(1))
                 .squeeze(1);
   }
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter) override {
+  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& options) override {
     const at::Tensor out = forward(rows, &adapter, nullptr);
-    const at::Tensor loss = nll(out, rows);
-    const at::Tensor weights = at::tensor(at::ArrayRef<float>(rows.target_weights)).unsqueeze(1);
+    at::Tensor loss = nll(out, rows);
+    std::vector<float> w = rows.target_weights;
+    if (options.weights) options.weights(rows, {loss.const_data_ptr<float>(), w.size()}, w);
+    const at::Tensor weights = at::tensor(at::ArrayRef<float>(w)).unsqueeze(1);
     at::Tensor d = logits(out, rows.target_rows).softmax(1);
-    d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, -1));
+    const double smoothing = options.label_smoothing;
+    if (smoothing > 0) {
+      loss = loss * (1 - smoothing) - logits(out, rows.target_rows).log_softmax(1).mean(1) * smoothing;
+      d.sub_(smoothing / vocab);
+    }
+    d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, smoothing - 1));
     const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(rows.target_rows)),
                                                           at::mm(d.mul(weights), head_));
     at::Tensor dz = at::mm(dout, second_);
