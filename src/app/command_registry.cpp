@@ -1,14 +1,17 @@
-// gaggle registry: what is in a registry, whether it is sound, and experts in and out of it.
+// gaggle registry: what is in a registry, whether it is sound, and adapters in and out of it.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <variant>
 
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "registry/import.h"
+#include "registry/rows.h"
+#include "registry/sidecar.h"
 
 namespace gaggle {
 namespace {
@@ -29,26 +32,60 @@ std::string number(int64_t value) {
   return value > 0 ? with_commas(value) : "-";
 }
 
-Exit list_experts(const RegistryOptions& options) {
-  const Registry registry = open_existing(options);
+std::string version_text(const VersionInfo& info) {
+  return info.version + (info.current ? "" : " (old)");
+}
+
+std::string base_text(const VersionInfo& info) {
+  return info.verified ? "verified" : "unverified";
+}
+
+void print_experts(const Registry& registry) {
   Table table({"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"});
   for (const ExpertInfo& info : registry.list())
-    table.add({info.name, info.version + (info.current ? "" : " (old)"), number(info.rank), number(info.sites),
-               info.gated ? "yes" : "no", info.origin, info.verified ? "verified" : "unverified",
+    table.add({info.name, version_text(info), number(info.rank), number(info.sites), info.gated ? "yes" : "no",
+               info.origin, base_text(info), bytes_text(info.bytes), info.made_from});
+  print(table.text());
+}
+
+void print_routed(const Registry& registry) {
+  const auto infos = list_routed(registry);
+  if (infos.empty()) return;
+  Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base", "size",
+               "made from"});
+  for (const RoutedInfo& info : infos)
+    table.add({info.name, version_text(info), info.method, number(info.tasks), number(info.skills),
+               number(info.heads), number(info.rank), number(info.sites), info.origin, base_text(info),
                bytes_text(info.bytes), info.made_from});
   print(table.text());
+}
+
+void print_rows(const Registry& registry) {
+  const auto infos = list_rows(registry);
+  if (infos.empty()) return;
+  Table table({"row", "version", "task", "parent", "size"});
+  for (const RowInfo& info : infos)
+    table.add({info.name, version_text(info), info.task, info.parent, bytes_text(info.bytes)});
+  print(table.text());
+}
+
+Exit list_all(const RegistryOptions& options) {
+  const Registry registry = open_existing(options);
+  print_experts(registry);
+  print_routed(registry);
+  print_rows(registry);
   for (const std::string& name : registry.collections())
     print(fmt::format("collection {}: {} experts\n", name, registry.pins(name).size()));
   return Exit::done;
 }
 
 Exit show(const RegistryOptions& options) {
-  need_arguments(options, 1, "an expert's name");
+  need_arguments(options, 1, "a name");
   const Registry registry = open_existing(options);
   for (const std::string& name : options.arguments) {
-    const auto folder = registry.folder_of(name);
-    print(fmt::format("{}\n", folder.string()));
-    const auto sidecar = nlohmann::json::parse(registry.expert_json(name));
+    const Located located = registry.locate(name, {all_kinds.begin(), all_kinds.end()});
+    print(fmt::format("{}\n", located.folder.string()));
+    const auto sidecar = read_sidecar(located.folder, located.kind);
     Table table({"key", "value"});
     // Nested objects flattened ("metrics.loss"), so that one glance down the column finds a value.
     const auto flat = sidecar.flatten();
@@ -68,7 +105,8 @@ Exit verify(const RegistryOptions& options) {
   const auto complaints = registry.verify();
   for (const std::string& complaint : complaints) print(complaint + "\n");
   print(complaints.empty()
-            ? fmt::format("{}: sound, {} versions\n", options.registry.string(), registry.list().size())
+            ? fmt::format("{}: sound, {} versions\n", options.registry.string(),
+                          registry.list().size() + list_routed(registry).size() + list_rows(registry).size())
             : fmt::format("{}: {} complaints\n", options.registry.string(), complaints.size()));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
@@ -79,8 +117,38 @@ std::string import_name(const RegistryOptions& options, const fs::path& folder) 
   return whole.has_filename() ? whole.filename() : whole.parent_path().filename();
 }
 
+// A folder of an import: what it holds, or why it is refused.
+struct Judged {
+  std::string folder, name, refusal;
+  std::variant<std::monostate, NewExpert, NewRouted> adapter;
+  bool refused() const { return adapter.index() == 0; }
+};
+
+Judged judge(const std::string& folder, const std::string& name, const std::optional<BaseShapes>& base,
+             std::set<std::string>& names) {
+  Judged judged{folder, name, "", {}};
+  try {
+    if (fs::is_directory(folder) && peft_type(folder) == "POLY")
+      judged.adapter = read_routed_import(folder, name, base);
+    else
+      judged.adapter = read_import(folder, name, base);
+    if (!names.insert(name).second) user_error("another folder of this import is named {} too", name);
+  } catch (const UserError& error) {
+    judged.adapter = {};
+    judged.refusal = error.what();
+  }
+  return judged;
+}
+
+// The committed version's name, "tomi@v0001" or "routed/mhr@v0001".
+std::string commit(Registry& registry, const Judged& judged) {
+  if (const auto* routed = std::get_if<NewRouted>(&judged.adapter))
+    return fmt::format("{}/{}@{}", words_of(Kind::routed).folder, judged.name, commit_routed(registry, *routed));
+  return judged.name + "@" + registry.commit(std::get<NewExpert>(judged.adapter));
+}
+
 Exit import_folders(const RegistryOptions& options) {
-  need_arguments(options, 1, "PEFT LoRA folders to import");
+  need_arguments(options, 1, "PEFT LoRA or Poly folders to import");
   if (!options.name.empty() && options.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", options.name,
                options.arguments.size());
@@ -88,53 +156,32 @@ Exit import_folders(const RegistryOptions& options) {
   if (!options.base.empty()) base = base_shapes(*open_model(options.base, ""));
 
   // All are read and judged first, so that a registry is not made for nothing.
-  struct Judged {
-    std::string folder, name, refusal;
-    std::optional<NewExpert> expert;
-  };
   std::vector<Judged> all;
   std::set<std::string> names;
-  for (const std::string& folder : options.arguments) {
-    Judged judged{folder, import_name(options, folder), "", std::nullopt};
-    try {
-      judged.expert = read_import(folder, judged.name, base);
-      if (!names.insert(judged.name).second) {
-        judged.expert.reset();
-        judged.refusal = fmt::format("another folder of this import is named {} too", judged.name);
-      }
-    } catch (const UserError& error) {
-      judged.refusal = error.what();
-    }
-    all.push_back(std::move(judged));
-  }
-
-  const auto accepted = [](const Judged& judged) { return judged.expert.has_value(); };
-  const bool any = std::any_of(all.begin(), all.end(), accepted);
+  for (const std::string& folder : options.arguments)
+    all.push_back(judge(folder, import_name(options, folder), base, names));
   std::optional<Registry> registry;
-  if (any)
+  if (!std::ranges::all_of(all, &Judged::refused))
     registry = Registry::open(options.registry, base ? std::optional(base->fingerprint) : std::nullopt,
                               /*create=*/true, options.accept_base);
-  Table table({"folder", "", "expert", "why"});
-  size_t refused = 0;
-  for (Judged& judged : all) {
-    if (judged.expert) {
-      const std::string version = registry->commit(*judged.expert);
-      table.add({judged.folder, "accepted", judged.name + "@" + version,
-                 base ? "fits " + base->fingerprint.name : "base unverified (--base MODEL checks it)"});
-    } else {
+  Table table({"folder", "", "as", "why"});
+  for (const Judged& judged : all)
+    if (judged.refused())
       table.add({judged.folder, "refused", "", judged.refusal});
-      ++refused;
-    }
-  }
+    else
+      table.add({judged.folder, "accepted", commit(*registry, judged),
+                 base ? "fits " + base->fingerprint.name : "base unverified (--base MODEL checks it)"});
   print(table.text());
+  const auto refused = static_cast<size_t>(std::ranges::count_if(all, &Judged::refused));
   print(fmt::format("{} accepted, {} refused\n", all.size() - refused, refused));
   return refused == 0 ? Exit::done : Exit::some_set_aside;
 }
 
 Exit export_one(const RegistryOptions& options) {
-  if (options.arguments.size() != 1) user_error("gaggle registry export: expected one expert's name");
+  if (options.arguments.size() != 1) user_error("gaggle registry export: expected one name");
   if (options.to.empty()) user_error("gaggle registry export: --to DIR is missing");
-  export_expert(open_existing(options), options.arguments[0], options.to);
+  const Registry registry = open_existing(options);
+  (options.mu ? export_mean : export_version)(registry, options.arguments[0], options.to);
   print(fmt::format("{} → {}\n", options.arguments[0], options.to));
   return Exit::done;
 }
@@ -154,7 +201,7 @@ Exit collect(const RegistryOptions& options) {
 }
 
 Exit remove(const RegistryOptions& options) {
-  need_arguments(options, 1, "names of experts or collections");
+  need_arguments(options, 1, "names");
   Registry registry = open_existing(options);
   for (const std::string& name : options.arguments) {
     registry.remove(name);
@@ -166,7 +213,8 @@ Exit remove(const RegistryOptions& options) {
 }  // namespace
 
 Exit command_registry(const RegistryOptions& options) {
-  if (options.action == "ls") return list_experts(options);
+  if (options.mu && options.action != "export") user_error("--mu: belongs to gaggle registry export");
+  if (options.action == "ls") return list_all(options);
   if (options.action == "show") return show(options);
   if (options.action == "verify") return verify(options);
   if (options.action == "import") return import_folders(options);

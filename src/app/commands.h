@@ -33,8 +33,9 @@ struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm
   std::filesystem::path registry;      // --registry, default "registry"
   std::vector<std::string> arguments;  // names or folders
-  std::string base;                    // --base: model path; imported experts are checked against it
+  std::string base;                    // --base: model path; imported adapters are checked against it
   std::string to;                      // --to: where export writes
+  bool mu = false;                     // --mu: export the averaged skills of a routed adapter
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };

@@ -17,7 +17,6 @@
 namespace gaggle {
 namespace {
 
-constexpr const char* collection_file = "collection.json";
 constexpr const char* gates_file = "gates.safetensors";
 
 // "<expert>/<module path>.gate" of every gated expert, in order of name.
@@ -39,7 +38,7 @@ std::string gates_bytes(const std::vector<std::pair<std::string, fs::path>>& gat
 }  // namespace
 
 std::vector<PinnedExpert> read_pins(const fs::path& version_folder) {
-  const fs::path file = version_folder / collection_file;
+  const fs::path file = version_folder / words_of(Kind::collection).sidecar;
   try {
     std::vector<PinnedExpert> pins;
     const auto json = nlohmann::json::parse(read_file(without_links(version_folder, file)));
@@ -76,7 +75,7 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
   }
   const nlohmann::ordered_json json = {{"format", 1}, {"name", name}, {"experts", list}};
   Stage stage(folder_);
-  stage.write(collection_file, json.dump(2) + "\n");
+  stage.write(words_of(Kind::collection).sidecar, json.dump(2) + "\n");
   stage.write(gates_file, gates_bytes(gated));
   stage.write_sums();
   return stage.commit(folder_ / "collections" / name,
@@ -84,17 +83,9 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
 }
 
 std::vector<std::string> Registry::pins(const std::string& name) const {
-  const Pin pin = parse_pin(name, "collection");
-  const fs::path parent = without_links(folder_, folder_ / "collections" / pin.name);
-  const auto version = pin.version.empty() ? current_version(parent) : std::optional(pin.version);
-  if (!version || !fs::is_directory(without_links(folder_, parent / *version))) {
-    const std::string near = nearest_name(pin.name, collections());
-    user_error(
-        "{}: no collection {}{}", folder_.string(), pin.text(),
-        near.empty() ? " (gaggle registry collect makes one)" : fmt::format(" (did you mean {}?)", near));
-  }
   std::vector<std::string> texts;
-  for (const PinnedExpert& pinned : read_pins(parent / *version)) texts.push_back(pinned.pin.text());
+  for (const PinnedExpert& pinned : read_pins(folder_of(name, "", Kind::collection)))
+    texts.push_back(pinned.pin.text());
   return texts;
 }
 

@@ -1,7 +1,8 @@
-// Committing experts: a LoRA with or without gates, gates for a LoRA that is there, and removal.
+// Committing: what all kinds share; then experts: a LoRA with or without gates, gates for a LoRA that is there.
+#include "registry/commit.h"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -11,7 +12,6 @@
 #include "registry/layout.h"
 #include "registry/registry.h"
 #include "registry/sidecar.h"
-#include "registry/stage.h"
 #include "registry/sums.h"
 
 namespace gaggle {
@@ -19,14 +19,6 @@ namespace {
 
 constexpr std::string_view rank_suffix = ".lora_A.weight";
 constexpr std::string_view gate_suffix = ".gate";
-
-std::string file_bytes(const std::vector<NamedTensor>& tensors) {
-  std::vector<TensorView> views;
-  for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
-  std::sort(views.begin(), views.end(),
-            [](const auto& left, const auto& right) { return left.name < right.name; });
-  return safetensors_bytes(views);
-}
 
 // Largest rank and number of sites, from the tensors' shapes.
 template <class Tensors>
@@ -46,28 +38,51 @@ void check_gates(const std::vector<NamedTensor>& gates) {
                  "gate {} is no \"<module path>.gate\" [d_in] in fp32", gate.name);
 }
 
-// The file's digest in a version's sums; "" where it has no such file.
-std::string digest_in(const fs::path& version_folder, const char* file) {
-  const auto sums = read_sums(version_folder);
-  const auto found = sums.find(file);
-  return found == sums.end() ? "" : found->second;
+// Digests of a version's files, without its sidecar.
+std::map<std::string, std::string> files_in(const fs::path& version_folder, Kind kind) {
+  auto files = read_sums(version_folder);
+  files.erase(words_of(kind).sidecar);
+  return files;
 }
 
-bool same_tensors(const fs::path& left, const fs::path& right) {
-  return digest_in(left, lora_file) == digest_in(right, lora_file) &&
-         digest_in(left, gate_file) == digest_in(right, gate_file);
+std::map<std::string, std::string> tensor_files_in(const fs::path& version_folder) {
+  auto files = read_sums(version_folder);
+  std::erase_if(files, [](const auto& file) { return !file.first.ends_with(".safetensors"); });
+  return files;
 }
 
-std::string commit_stage(Stage& stage, const fs::path& registry, const std::string& name,
+// The routing rows' meaning, which stands in the sidecar alone; experts have none.
+nlohmann::json tasks_in(const fs::path& version_folder, Kind kind) {
+  return read_sidecar(version_folder, kind).value("tasks", nlohmann::json());
+}
+
+}  // namespace
+
+std::string file_bytes(const std::vector<NamedTensor>& tensors) {
+  std::vector<TensorView> views;
+  for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
+  std::sort(views.begin(), views.end(),
+            [](const auto& left, const auto& right) { return left.name < right.name; });
+  return safetensors_bytes(views);
+}
+
+std::vector<NamedTensor> tensors_of(const fs::path& file) {
+  const SafetensorsFile tensors(file);
+  std::vector<NamedTensor> all;
+  for (const TensorView& view : tensors.tensors())
+    all.push_back({view.name, view.dtype, view.shape, {view.bytes.begin(), view.bytes.end()}});
+  return all;
+}
+
+std::string commit_stage(Stage& stage, const fs::path& registry, Kind kind, const std::string& name,
                          const std::string& key) {
   stage.write_sums();
   const fs::path ours = stage.folder();
-  return stage.commit(registry / "experts" / name, [&](const fs::path& theirs) {
+  return stage.commit(registry / words_of(kind).folder / name, [&](const fs::path& theirs) {
     if (key.empty())
-      return same_tensors(ours, theirs) &&
-             digest_in(ours, lora_config_file) == digest_in(theirs, lora_config_file);
-    if (key_of(theirs) != key) return false;
-    if (!same_tensors(ours, theirs))
+      return files_in(ours, kind) == files_in(theirs, kind) && tasks_in(ours, kind) == tasks_in(theirs, kind);
+    if (key_of(theirs, kind) != key) return false;
+    if (tensor_files_in(ours) != tensor_files_in(theirs))
       log::warning(
           "{}: {} carries the same key ({}) but other bits; the committed one stays (equal bits need "
           "the same build, processor, dtype and threads)",
@@ -75,8 +90,6 @@ std::string commit_stage(Stage& stage, const fs::path& registry, const std::stri
     return true;
   });
 }
-
-}  // namespace
 
 std::string Registry::commit(const NewExpert& expert) {
   check_name(expert.name, "expert");
@@ -87,8 +100,10 @@ std::string Registry::commit(const NewExpert& expert) {
   stage.write(lora_config_file, expert.adapter_config);
   stage.write(lora_file, file_bytes(expert.lora));
   if (!expert.gates.empty()) stage.write(gate_file, file_bytes(expert.gates));
-  stage.write(sidecar_file, complete_sidecar(expert, rank, sites, !expert.gates.empty()));
-  return commit_stage(stage, folder_, expert.name, expert.key);
+  stage.write(words_of(Kind::expert).sidecar, complete_sidecar(expert.name, expert.key, expert.expert_json,
+                                                               {{"lora", {{"rank", rank}, {"sites", sites}}},
+                                                                {"gated", !expert.gates.empty()}}));
+  return commit_stage(stage, folder_, Kind::expert, expert.name, expert.key);
 }
 
 std::string Registry::commit_gates(const std::string& name, const std::vector<NamedTensor>& gates,
@@ -97,20 +112,19 @@ std::string Registry::commit_gates(const std::string& name, const std::vector<Na
   GAGGLE_CHECK(!gates.empty());
   const fs::path parent = folder_of(name);
   const auto [rank, sites] = rank_and_sites(SafetensorsFile(parent / lora_file).tensors());
-  NewExpert expert;
-  expert.name = parse_pin(name, "expert").name;
-  expert.key = key;
-  expert.expert_json = expert_json;
+  const std::string plain = parse_pin(name, "expert").name;
   Stage stage(folder_);
   stage.link(parent / lora_config_file);
   stage.link(parent / lora_file);
   stage.write(gate_file, file_bytes(gates));
-  stage.write(sidecar_file, complete_sidecar(expert, rank, sites, true));
-  return commit_stage(stage, folder_, expert.name, key);
+  stage.write(words_of(Kind::expert).sidecar,
+              complete_sidecar(plain, key, expert_json,
+                               {{"lora", {{"rank", rank}, {"sites", sites}}}, {"gated", true}}));
+  return commit_stage(stage, folder_, Kind::expert, plain, key);
 }
 
-void Registry::make_current(const std::string& name, const std::string& version) {
-  const fs::path folder = folder_of(name, version);
+void Registry::make_current(const std::string& name, const std::string& version, Kind kind) {
+  const fs::path folder = folder_of(name, version, kind);
   set_current(folder.parent_path(), folder.filename());
 }
 

@@ -1,6 +1,7 @@
 #include "registry/import.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -8,23 +9,19 @@
 #include "base/names.h"
 #include "formats/checkpoint_digest.h"
 #include "formats/peft.h"
-#include "formats/safetensors.h"
+#include "formats/peft_poly.h"
+#include "registry/commit.h"
+#include "registry/routed.h"
 #include "registry/sidecar.h"
 
 namespace gaggle {
 namespace {
 
-std::vector<NamedTensor> read_all(const fs::path& file) {
-  const SafetensorsFile tensors(file);
-  std::vector<NamedTensor> all;
-  for (const TensorView& view : tensors.tensors())
-    all.push_back({view.name, view.dtype, view.shape, {view.bytes.begin(), view.bytes.end()}});
-  return all;
-}
-
-// Every site must be a linear inside the base's layers, of the widths the LoRA has.
-void check_sites(const PeftLora& lora, const BaseShapes& base, const fs::path& folder) {
-  for (const PeftLoraSite& site : lora.sites) {
+// Every site must be a linear inside the base's layers, of the widths the adapter has.
+template <class Site>
+void check_sites(const std::vector<Site>& sites, int64_t heads, const BaseShapes& base,
+                 const fs::path& folder) {
+  for (const Site& site : sites) {
     const std::string name = site.site + ".weight";
     const auto found = std::find_if(base.weights.begin(), base.weights.end(),
                                     [&](const WeightInfo& weight) { return weight.name == name; });
@@ -34,10 +31,61 @@ void check_sites(const PeftLora& lora, const BaseShapes& base, const fs::path& f
     if (site.site.find(".layers.") == std::string::npos)
       user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding",
                  folder.string(), site.site, model);
+    if (found->shape[0] % heads != 0 || found->shape[1] % heads != 0)
+      user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(),
+                 site.site, found->shape[1], found->shape[0], model, heads);
     if (found->shape != std::vector<int64_t>{site.d_out, site.d_in})
       user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site,
                  site.d_in, site.d_out, model, found->shape[1], found->shape[0]);
   }
+}
+
+// The folder's own name, not its path: two imports of one folder are the same version.
+nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string& declared_base,
+                                      const std::optional<BaseShapes>& base) {
+  nlohmann::ordered_json sidecar = {{"origin", "imported"},
+                                    {"source", fs::absolute(folder).lexically_normal().filename().string()},
+                                    {"declared_base", declared_base}};
+  if (base) sidecar["base"] = {{"name", base->fingerprint.name}, {"shapes", base->fingerprint.shapes}};
+  return sidecar;
+}
+
+void require_folder(const fs::path& folder, const std::string& name, const char* what) {
+  check_name(name, what);
+  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
+}
+
+// Method and tasks of a Poly folder: from its routed.json where gaggle exported it.
+nlohmann::ordered_json routed_words(const fs::path& folder, const PeftPoly& poly) {
+  nlohmann::json words = nlohmann::json::object();
+  const fs::path file = folder / words_of(Kind::routed).sidecar;
+  if (fs::exists(file)) words = read_sidecar(folder, Kind::routed);
+  std::string method = text_at(words, "method");
+  if (method.empty()) method = poly.heads == 1 ? "poly" : "mhr";
+  nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
+  for (int64_t task = 0; task < poly.tasks; ++task) tasks.push_back(fmt::format("task {}", task));
+  if (const auto given = words.find("tasks"); given != words.end()) {
+    const bool named = given->is_array() && given->size() == tasks.size() &&
+                       std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
+    if (!named)
+      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
+                 given->dump(), poly.tasks);
+    tasks = *given;
+  }
+  return {{"method", method}, {"tasks", tasks}};
+}
+
+// Writes beside and renames: `to` is there whole or not at all.
+void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
+  if (fs::exists(fs::symlink_status(to)))
+    user_error("--to {}: is there already; name a new folder", to.string());
+  const fs::path parent = fs::absolute(to).parent_path();
+  require_writable(parent, "--to");
+  const fs::path beside = fs::absolute(to).string() + ".part";
+  fs::create_directory(beside);
+  for (const auto& [name, bytes] : files) write_file_durable(beside / name, bytes);
+  fs::rename(beside, to);
+  fsync_folder(parent);
 }
 
 }  // namespace
@@ -50,44 +98,53 @@ BaseShapes base_shapes(const ModelCheckpoint& model) {
 }
 
 NewExpert read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
-  check_name(name, "expert");
-  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
+  require_folder(folder, name, "expert");
   const PeftLora lora = read_peft_lora(folder);
-  if (lora.sites.empty()) user_error("{}: holds no LoRA tensors", folder.string());
-  if (base) check_sites(lora, *base, folder);
+  if (base) check_sites(lora.sites, 1, *base, folder);
   NewExpert expert;
   expert.name = name;
   expert.adapter_config = read_file(folder / lora_config_file);
-  expert.lora = read_all(folder / lora_file);
+  expert.lora = tensors_of(folder / lora_file);
   if (fs::exists(folder / gate_file)) {
-    expert.gates = read_all(folder / gate_file);
+    expert.gates = tensors_of(folder / gate_file);
     for (const NamedTensor& gate : expert.gates)
       if (!gate.name.ends_with(".gate") || gate.shape.size() != 1 || gate.dtype != DType::f32)
         user_error("{}: {} is no gate (\"<module path>.gate\", one fp32 vector)", (folder / gate_file).string(),
                    gate.name);
   }
-  // The folder's own name, not its path: two imports of one folder are the same expert.
-  nlohmann::ordered_json sidecar = {{"origin", "imported"},
-                                    {"source", fs::absolute(folder).lexically_normal().filename().string()},
-                                    {"declared_base", lora.base_name}};
-  if (base) sidecar["base"] = {{"name", base->fingerprint.name}, {"shapes", base->fingerprint.shapes}};
-  expert.expert_json = sidecar.dump();
+  expert.expert_json = import_sidecar(folder, lora.base_name, base).dump();
   return expert;
 }
 
-void export_expert(const Registry& registry, const std::string& name, const fs::path& to) {
-  const fs::path from = registry.folder_of(name);
-  if (fs::exists(fs::symlink_status(to)))
-    user_error("--to {}: is there already; name a new folder", to.string());
-  const fs::path parent = fs::absolute(to).parent_path();
-  require_writable(parent, "--to");
-  const fs::path beside = fs::absolute(to).string() + ".part";
-  fs::create_directory(beside);
+NewRouted read_routed_import(const fs::path& folder, const std::string& name,
+                             const std::optional<BaseShapes>& base) {
+  require_folder(folder, name, "routed adapter");
+  const PeftPoly poly = read_peft_poly(folder);
+  if (base) check_sites(poly.sites, poly.heads, *base, folder);
+  nlohmann::ordered_json sidecar = import_sidecar(folder, poly.base_name, base);
+  sidecar.update(routed_words(folder, poly));
+  return {name, read_file(folder / lora_config_file), tensors_of(folder / lora_file), sidecar.dump(), ""};
+}
+
+void export_version(const Registry& registry, const std::string& name, const fs::path& to) {
+  const fs::path from = registry.locate(name, {Kind::expert, Kind::routed}).folder;
+  std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(from))
     if (entry.is_regular_file() && !entry.is_symlink())
-      write_file_durable(beside / entry.path().filename(), read_file(entry.path()));
-  fs::rename(beside, to);
-  fsync_folder(parent);
+      files[entry.path().filename()] = read_file(entry.path());
+  write_folder(to, files);
+}
+
+void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
+  const fs::path from = registry.locate(name, {Kind::routed}).folder;
+  const PeftLora mean = mean_of_skills(read_peft_poly(from));
+  // The modules as the Poly folder names them: which endings are enough depends on a base that is not at hand.
+  auto config = nlohmann::ordered_json::parse(peft_config_json(mean, {}));
+  const auto poly_config = nlohmann::ordered_json::parse(read_file(from / lora_config_file));
+  for (const char* key : {"target_modules", "exclude_modules"})
+    if (poly_config.contains(key)) config[key] = poly_config[key];
+  write_folder(
+      to, {{lora_config_file, config.dump(2) + "\n"}, {lora_file, file_bytes(peft_tensors(mean, DType::f32))}});
 }
 
 }  // namespace gaggle

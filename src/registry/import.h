@@ -8,6 +8,7 @@
 
 #include "formats/checkpoint.h"
 #include "registry/registry.h"
+#include "registry/routed.h"
 
 namespace gaggle {
 
@@ -22,8 +23,15 @@ BaseShapes base_shapes(const ModelCheckpoint& model);
 // gaggle exported. Throws UserError that says why it cannot be one of our experts; writes nothing.
 NewExpert read_import(const std::filesystem::path& folder, const std::string& name,
                       const std::optional<BaseShapes>& base);
+// The same of a PEFT Poly folder. Method and task names are those of a routed.json beside; without one, "poly"
+// or "mhr" by the heads, and "task 0", "task 1", ….
+NewRouted read_routed_import(const std::filesystem::path& folder, const std::string& name,
+                             const std::optional<BaseShapes>& base);
 
-// A copy of a version as a folder that loads in PEFT. Throws UserError if `to` is there already.
-void export_expert(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// A copy of a version (of an expert or a routed adapter) as a folder that loads in PEFT. Throws UserError if
+// `to` is there already, or where several kinds have that name (Registry::locate).
+void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// The skills of a routed adapter averaged (MHR-μ), as a plain PEFT LoRA.
+void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 
 }  // namespace gaggle

@@ -18,9 +18,10 @@ Pin parse_pin(const std::string& text, const char* what);  // throws UserError
 std::string version_name(int number);                        // 1 → "v0001"
 std::optional<int> version_number(const std::string& name);  // nullopt: not a version's name
 
-// Committed versions under experts/NAME or collections/NAME, oldest first; empty where the folder is not there.
+// Committed versions under KIND/NAME (experts/tomi, collections/demo, …), oldest first; empty where the folder
+// is not there.
 std::vector<std::string> versions_in(const std::filesystem::path& parent);
-// Names of folders under experts/ or collections/ that hold a version, sorted.
+// Names of folders under experts/, collections/, … that hold a version, sorted.
 std::vector<std::string> names_in(const std::filesystem::path& parent);
 
 // What CURRENT says, if that version is there; else the newest version; nullopt: no version.

@@ -44,7 +44,7 @@ Expert Registry::load(const std::string& name, const std::string& version) const
   expert.folder = folder_of(name, version);
   expert.name = parse_pin(name, "expert").name;
   expert.version = expert.folder.filename();
-  expert.key = key_of(expert.folder);
+  expert.key = key_of(expert.folder, Kind::expert);
   for (const char* file : {lora_config_file, lora_file, gate_file})
     without_links(folder_, expert.folder / file);
   PeftLora lora = read_peft_lora(expert.folder);

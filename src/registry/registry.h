@@ -1,5 +1,6 @@
-// The registry: a folder of experts and collections that several jobs share. Layout: docs/registry.md.
-// Versions are staged, fsynced, renamed, never changed. No pickle, no links followed.
+// The registry: a folder of experts, routed adapters, rows and collections that several jobs share (routed.h
+// and rows.h have their own verbs). Layout: docs/registry.md. Versions are staged, fsynced, renamed, never
+// changed. No pickle, no links followed.
 #pragma once
 
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "formats/tensor.h"
+#include "registry/kind.h"
 
 namespace gaggle {
 
@@ -37,14 +39,26 @@ struct Expert {
   bool gated() const;
 };
 
-struct ExpertInfo {
+// What is known of a version of any kind.
+struct VersionInfo {
   std::string name, version, key, origin;  // origin: trained | imported
   std::string made_from;                   // parents, task or folder, for people
-  bool gated = false, current = false;
+  bool current = false;
   bool verified = false;  // made on, or checked against, the registry's base
-  int64_t rank = 0;       // the largest of its sites
-  int64_t sites = 0;
   uint64_t bytes = 0;
+};
+
+struct ExpertInfo : VersionInfo {
+  bool gated = false;
+  int64_t rank = 0;  // the largest of its sites
+  int64_t sites = 0;
+};
+
+// A version that was asked for by a name of any kind.
+struct Located {
+  Kind kind = Kind::expert;
+  std::string name;
+  std::filesystem::path folder;  // of the version
 };
 
 // What is committed as a new version.
@@ -76,9 +90,13 @@ class Registry {
   std::string expert_json(const std::string& name, const std::string& version = "") const;
 
   // A version's folder; throws UserError naming the nearest name if it is not there.
-  std::filesystem::path folder_of(const std::string& name, const std::string& version = "") const;
+  std::filesystem::path folder_of(const std::string& name, const std::string& version = "",
+                                  Kind kind = Kind::expert) const;
+  // "copy", "copy@v0001" or, where several kinds have that name, "experts/copy". Throws UserError: not there
+  // among these kinds, or ambiguous.
+  Located locate(const std::string& text, const std::vector<Kind>& among) const;
   // CURRENT := version, for an item whose result is there already (its recipe is the configured one once more).
-  void make_current(const std::string& name, const std::string& version);
+  void make_current(const std::string& name, const std::string& version, Kind kind = Kind::expert);
 
   // Stages, fsyncs, renames to the next version, moves CURRENT; returns the version. The same key committed by
   // somebody else in between: compares tensor digests, drops the copy, returns theirs. Without a key
@@ -99,7 +117,9 @@ class Registry {
   // Reads everything: sums, CURRENT, tensors against their config, pins. Returns the complaints, empty when
   // sound.
   std::vector<std::string> verify() const;
-  void remove(const std::string& name);  // expert or collection; refused while a collection pins it
+  // What locate() finds, all versions of it; refused while a collection pins the expert or a row names the
+  // routed adapter as its parent.
+  void remove(const std::string& name);
 
  private:
   std::filesystem::path folder_;

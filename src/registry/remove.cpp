@@ -1,4 +1,4 @@
-// Removing an expert or a collection: out of sight by one rename, then deleted.
+// Removing what a name stands for: out of sight by one rename, then deleted.
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
@@ -10,18 +10,20 @@
 namespace gaggle {
 
 void Registry::remove(const std::string& name) {
-  check_name(name, "expert or collection");
-  fs::path folder = without_links(folder_, folder_ / "experts" / name);
-  if (!fs::is_directory(folder)) {
-    folder = without_links(folder_, folder_ / "collections" / name);
-    if (!fs::is_directory(folder))
-      user_error("{}: neither an expert nor a collection is named {}", folder_.string(), name);
-  } else if (const auto holders = pinned_by(folder_, name); !holders.empty()) {
-    user_error("{}: expert {} is pinned by {}; remove that collection first", folder_.string(), name,
-               join(holders, ", "));
-  }
+  if (name.find('@') != std::string::npos)
+    user_error("{}: all versions are removed together; leave out the @", name);
+  const Located located = locate(name, {all_kinds.begin(), all_kinds.end()});
+  const auto refuse = [&](const std::vector<std::string>& holders, const char* what) {
+    if (!holders.empty())
+      user_error("{}: {} {} is {} {}; remove that first", folder_.string(), words_of(located.kind).one,
+                 located.name, what, join(holders, ", "));
+  };
+  if (located.kind == Kind::expert) refuse(pinned_by(folder_, located.name), "pinned by");
+  if (located.kind == Kind::routed) refuse(rows_of(*this, located.name), "the parent of");
+  const fs::path folder = located.folder.parent_path();
   const Stage stage(folder_);
-  if (!rename_to_new(folder, stage.folder() / name)) system_error("{}: cannot be removed", folder.string());
+  if (!rename_to_new(folder, stage.folder() / located.name))
+    system_error("{}: cannot be removed", folder.string());
   fsync_folder(folder.parent_path());
 }
 

@@ -4,49 +4,27 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/names.h"
 #include "registry/layout.h"
 
 namespace gaggle {
-namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
-std::string text_at(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::string made_from(const json& sidecar) {
-  const auto parents = sidecar.find("parents");
-  if (parents != sidecar.end() && parents->is_array() && !parents->empty()) {
-    std::vector<std::string> names;
-    for (const json& parent : *parents)
-      if (parent.is_string()) names.push_back(parent.get<std::string>());
-    return join(names, ", ");
-  }
-  const std::string source = text_at(sidecar, "source");
-  return source.empty() ? text_at(sidecar, "task") : source;
-}
-
-}  // namespace
-
-std::string complete_sidecar(const NewExpert& expert, int64_t rank, int64_t sites, bool gated) {
-  nlohmann::ordered_json given = expert.expert_json.empty() ? nlohmann::ordered_json::object()
-                                                            : nlohmann::ordered_json::parse(expert.expert_json);
-  GAGGLE_CHECK(given.is_object(), "expert.json of {} is no object", expert.name);
-  nlohmann::ordered_json sidecar = {
-      {"format", 1}, {"name", expert.name}, {"key", expert.key}, {"origin", "trained"}};
-  for (const auto& [key, value] : given.items()) sidecar[key] = value;
-  sidecar["name"] = expert.name;
-  sidecar["key"] = expert.key;
-  sidecar["lora"] = {{"rank", rank}, {"sites", sites}};
-  sidecar["gated"] = gated;
+std::string complete_sidecar(const std::string& name, const std::string& key, const std::string& given,
+                             const ordered_json& own) {
+  const ordered_json object = given.empty() ? ordered_json::object() : ordered_json::parse(given);
+  GAGGLE_CHECK(object.is_object(), "the description of {} is no object", name);
+  ordered_json sidecar = {{"format", 1}, {"name", name}, {"key", key}, {"origin", "trained"}};
+  for (const auto& [field, value] : object.items()) sidecar[field] = value;
+  sidecar["name"] = name;
+  sidecar["key"] = key;
+  for (const auto& [field, value] : own.items()) sidecar[field] = value;
   return sidecar.dump(2) + "\n";
 }
 
-json read_sidecar(const fs::path& version_folder) {
-  const fs::path file = version_folder / sidecar_file;
+json read_sidecar(const fs::path& version_folder, Kind kind) {
+  const fs::path file = version_folder / words_of(kind).sidecar;
   without_links(version_folder, file);
   try {
     json sidecar = json::parse(read_file(file));
@@ -57,37 +35,27 @@ json read_sidecar(const fs::path& version_folder) {
   }
 }
 
-std::string key_of(const fs::path& version_folder) {
+std::string key_of(const fs::path& version_folder, Kind kind) {
   try {
-    return text_at(read_sidecar(version_folder), "key");
+    return text_at(read_sidecar(version_folder, kind), "key");
   } catch (const UserError&) {
     return "";
   }
 }
 
-ExpertInfo describe(const std::string& name, const fs::path& version_folder, const BaseFingerprint& base) {
-  const json sidecar = read_sidecar(version_folder);
-  ExpertInfo info;
-  info.name = name;
-  info.version = version_folder.filename();
-  info.key = text_at(sidecar, "key");
-  info.origin = text_at(sidecar, "origin");
-  info.made_from = made_from(sidecar);
-  info.gated = fs::is_regular_file(version_folder / gate_file);
-  const json lora = sidecar.value("lora", json::object());
-  if (lora.is_object()) {
-    const auto number = [&](const char* key) {
-      const auto found = lora.find(key);
-      return found != lora.end() && found->is_number_integer() ? found->get<int64_t>() : int64_t{0};
-    };
-    info.rank = number("rank");
-    info.sites = number("sites");
-  }
-  const json of_base = sidecar.value("base", json());
-  info.verified = of_base.is_object() && text_at(of_base, "shapes") == base.shapes;
-  for (const auto& entry : fs::directory_iterator(version_folder))
-    if (entry.is_regular_file() && !entry.is_symlink()) info.bytes += entry.file_size();
-  return info;
+std::string text_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+int64_t number_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+json object_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_object() ? *found : json::object();
 }
 
 }  // namespace gaggle

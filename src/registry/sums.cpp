@@ -33,6 +33,10 @@ std::map<std::string, std::string> read_sums(const fs::path& folder) {
   return digests;
 }
 
+std::string sums_digest(const fs::path& folder) {
+  return sha256_hex(read_file(folder / sums_file));
+}
+
 std::vector<std::string> check_sums(const fs::path& folder) {
   std::vector<std::string> complaints;
   std::map<std::string, std::string> digests;

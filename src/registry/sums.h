@@ -14,6 +14,8 @@ inline constexpr const char* sums_file = "SHA256SUMS";
 std::string sums_text(const std::filesystem::path& folder);
 // file name → digest. Throws UserError: cannot be read, not of that form.
 std::map<std::string, std::string> read_sums(const std::filesystem::path& folder);
+// SHA-256 of SHA256SUMS itself: names a version with everything in it.
+std::string sums_digest(const std::filesystem::path& folder);
 // What is wrong with the folder: changed, missing, unlisted files, links. Empty: sound.
 std::vector<std::string> check_sums(const std::filesystem::path& folder);
 

@@ -1,11 +1,14 @@
 // Whether everything in a registry is what was committed.
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
 #include "registry/registry.h"
+#include "registry/routed.h"
+#include "registry/rows.h"
 #include "registry/sidecar.h"
 #include "registry/sums.h"
 
@@ -27,7 +30,7 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
     complaints.push_back(current.string() + ": names a version that is not there");
 }
 
-// Versions of every name under experts/ or collections/ whose sums are right: the others are complained of.
+// Versions of every name under experts/, routed/, … whose sums are right: the others are complained of.
 std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints) {
   std::vector<fs::path> sound;
   if (fs::is_symlink(fs::symlink_status(root))) complaints.push_back(root.string() + ": a link");
@@ -59,6 +62,16 @@ void check_pins(const Registry& registry, const fs::path& collection, std::vecto
   }
 }
 
+void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
+                    std::vector<std::string>& complaints) {
+  const std::string name = folder.parent_path().filename(), version = folder.filename();
+  read_sidecar(folder, kind);
+  if (kind == Kind::expert) registry.load(name, version);
+  if (kind == Kind::routed) load_routed(registry, name, version);
+  if (kind == Kind::row) load_row(registry, name, version);
+  if (kind == Kind::collection) check_pins(registry, folder, complaints);
+}
+
 }  // namespace
 
 std::vector<std::string> Registry::verify() const {
@@ -71,13 +84,9 @@ std::vector<std::string> Registry::verify() const {
     }
   };
   attempt([&] { base(); });
-  for (const fs::path& folder : sound_versions(folder_ / "experts", complaints))
-    attempt([&] {
-      describe(folder.parent_path().filename(), folder, {});
-      load(folder.parent_path().filename(), folder.filename());
-    });
-  for (const fs::path& folder : sound_versions(folder_ / "collections", complaints))
-    attempt([&] { check_pins(*this, folder, complaints); });
+  for (Kind kind : all_kinds)
+    for (const fs::path& folder : sound_versions(folder_ / words_of(kind).folder, complaints))
+      attempt([&] { check_contents(*this, kind, folder, complaints); });
   std::sort(complaints.begin(), complaints.end());
   return complaints;
 }

@@ -164,15 +164,15 @@ TEST(Registry, CollectionPinsVersions) {
 
 TEST(Registry, ImportsOnceAndExportsTheSameTensors) {
   made::Folder folder;
-  made::write_peft_folder(folder.path / "peft", 4);
+  made::write_peft_folder(folder.path / "peft", made::config, made::lora(4));
   Registry registry = open_new(folder.path / "r");
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
   EXPECT_EQ(registry.find("in")->origin, "imported");
   EXPECT_FALSE(registry.find("in")->verified);
-  export_expert(registry, "in", folder.path / "out");
+  export_version(registry, "in", folder.path / "out");
   EXPECT_EQ(read_file(folder.path / "out" / "adapter_config.json"), made::config);
-  EXPECT_THROW(export_expert(registry, "in", folder.path / "out"), UserError);
+  EXPECT_THROW(export_version(registry, "in", folder.path / "out"), UserError);
   const BaseShapes narrow{made::base, {{std::string(made::site) + ".weight", {4, 8}}}};
   EXPECT_THROW(read_import(folder.path / "peft", "in", narrow), UserError);
   const BaseShapes fits{made::base, {{std::string(made::site) + ".weight", {4, 4}}}};

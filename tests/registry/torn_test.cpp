@@ -46,6 +46,27 @@ TEST(Torn, KillAtAnyMomentLeavesNoHalfVersion) {
   EXPECT_TRUE(fs::is_empty(folder.path / "r" / ".staging"));  // what the dead left is swept
 }
 
+TEST(Torn, NoHalfRoutedAdapterOrRow) {
+  made::Folder folder;
+  Registry registry = Registry::open(folder.path / "r", made::base, true);
+  commit_routed(registry, made::routed("mhr", "first", 1));
+  for (int round = 0; round < 20; ++round) {
+    const pid_t child = in_child([&] {
+      for (int i = 0;; ++i) {
+        const std::string key = std::to_string(round) + "-" + std::to_string(i);
+        commit_routed(registry, made::routed("mhr", key, 1));
+        commit_row(registry, made::row("new", key, "mhr", 1));
+      }
+    });
+    ::usleep(static_cast<useconds_t>(1000 + 9001 * round));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+  }
+  EXPECT_GT(list_routed(registry).size(), 1u);
+  for (const RowInfo& row : list_rows(registry)) load_row(registry, row.name, row.version);
+  EXPECT_TRUE(registry.verify().empty());
+}
+
 TEST(Torn, TwoProcessesCommitAtOnce) {
   made::Folder folder;
   Registry registry = Registry::open(folder.path / "r", made::base, true);
