@@ -13,7 +13,6 @@ namespace {
 
 constexpr size_t windows_shown = 5;
 constexpr size_t layer_ranges = 6;
-constexpr size_t widest_matrix = 16;  // tasks that fit a terminal
 
 std::string cosine_cell(double value) {
   return std::isnan(value) ? "-" : fmt::format("{:+.3f}", value);
@@ -141,13 +140,13 @@ std::string alignment_text(const AlignmentRun& run, int64_t pairs) {
     const auto windows = windows_of(run, space);
     if (windows.empty()) continue;
     const WindowMatrices matrices = newest_matrices(run.windows, space);
-    text += fmt::format("{}{} · {} space\n\n{}\n{}\n{}\n", text.empty() ? "" : "\n", run.name, name_of(space),
-                        last_windows_text(windows), by_group_text(windows.back()), cost_text(windows.back()));
+    if (!text.empty()) text += '\n';
+    text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_text(windows),
+                        by_group_text(windows.back()), cost_text(windows.back()));
     text += fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements,
                         matrices.last_step);
     text += pairs_text(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
-    if (run.windows.tasks.size() <= widest_matrix)
-      text += "\n" + matrix_text(run.windows.tasks, matrices.cosine);
+    text += fmt::format("\n{}", matrix_text(run.windows.tasks, matrices.cosine));
   }
   return text;
 }

@@ -19,7 +19,7 @@ struct AlignmentRun {
 AlignmentRun read_alignment_run(const std::filesystem::path& run_folder);
 
 // Per space: the last windows, the newest window by kind of site and by ranges of layers, the closest and the
-// most conflicting pairs of tasks, and the matrix itself where it fits a terminal.
+// most conflicting pairs of tasks, and their matrix.
 std::string alignment_text(const AlignmentRun& run, int64_t pairs);
 
 // One row per run and space: its newest window.

@@ -39,7 +39,7 @@ std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites);
 // NaN for a task that routes as the mean does.
 at::Tensor routing_similarity(std::span<const RoutingSite> sites);
 
-// Numbers by kind and in all; then the tasks in linkage order with their similarities where they fit.
+// Numbers by kind and in all; then the tasks in linkage order with their similarities.
 std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
 
 }  // namespace gaggle

@@ -6,10 +6,13 @@
 #include "alignment/sketch.h"
 #include "alignment/statistics.h"
 #include "base/error.h"
+#include "base/names.h"
 #include "base/table.h"
 
 namespace gaggle {
 namespace {
+
+constexpr size_t widest_matrix = 16;
 
 struct Pair {
   int64_t a, b;
@@ -69,6 +72,11 @@ std::vector<int> linkage_order(const at::Tensor& similarity) {
 
 std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine) {
   const std::vector<int> order = linkage_order(cosine);
+  if (tasks.size() > widest_matrix) {
+    std::vector<std::string> names;
+    for (const int t : order) names.push_back(tasks[static_cast<size_t>(t)]);
+    return "tasks, alike ones side by side: " + join(names, ", ") + "\n";
+  }
   std::vector<std::string> header = {"#", "task"};
   for (size_t i = 0; i < order.size(); ++i) header.push_back(std::to_string(i + 1));
   Table table(header);
@@ -85,7 +93,8 @@ std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor&
 std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& cosine,
                        const at::Tensor& beside, const std::string& beside_name, int64_t count) {
   const std::vector<Pair> pairs = sorted_pairs(cosine);
-  const size_t shown = std::min(static_cast<size_t>(count), pairs.size());
+  const size_t closest = std::min(static_cast<size_t>(count), pairs.size());
+  const size_t farthest = std::min(static_cast<size_t>(count), pairs.size() - closest);  // no pair twice
   std::vector<std::string> header = {"", "tasks", "", "cosine"};
   if (beside.defined()) header.push_back(beside_name);
   Table table(header);
@@ -95,8 +104,8 @@ std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& 
     if (beside.defined()) row.push_back(signed_cell(beside[pair.a][pair.b].item<double>(), 3));
     table.add(std::move(row));
   };
-  for (size_t i = 0; i < shown; ++i) add(i == 0 ? "closest" : "", pairs[i]);
-  for (size_t i = 0; i < shown; ++i) add(i == 0 ? "most conflicting" : "", pairs[pairs.size() - 1 - i]);
+  for (size_t i = 0; i < closest; ++i) add(i == 0 ? "closest" : "", pairs[i]);
+  for (size_t i = 0; i < farthest; ++i) add(i == 0 ? "most conflicting" : "", pairs[pairs.size() - 1 - i]);
   return table.text();
 }
 

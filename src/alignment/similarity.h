@@ -23,8 +23,8 @@ TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor&
 // leaves: the lower number first, ties by number. O(T³).
 std::vector<int> linkage_order(const at::Tensor& similarity);
 
-// A table of the tasks in linkage order, cosines with two digits; the names stand in the first column, their
-// numbers in that order above.
+// The tasks in linkage order with their cosines in two digits: names in the first column, their numbers in that
+// order above. More than 16 tasks do not fit a terminal: their order alone, in one line.
 std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine);
 
 // The `count` pairs with the highest and with the lowest cosine, one table: pair, cosine, and `beside` (a
