@@ -81,6 +81,8 @@ TEST(LinkageOrder, JoinsByTheMeanOfAllPairs) {
   EXPECT_EQ(order({0.1, 0.9, 0.1, 0.1, 0.8, 0.1}), (std::vector<int>{0, 2, 1, 3}));
   // a-b join; c is near a (0.8) and far from b (0): mean 0.4. d is at 0.45 of both: d joins before c.
   EXPECT_EQ(order({0.9, 0.8, 0.45, 0.0, 0.45, 0.0}), (std::vector<int>{0, 1, 3, 2}));
+  // d is nearer to b (0.5) than to a and c together (mean 0.3, sum 0.6).
+  EXPECT_EQ(order({0.0, 0.9, 0.3, 0.0, 0.5, 0.3}), (std::vector<int>{0, 2, 1, 3}));
   EXPECT_EQ(order({std::nan(""), 0.2, 0.1, 0.1, 0.1, 0.1}), (std::vector<int>{0, 2, 3, 1}));  // a-b counts as 0
   EXPECT_EQ(linkage_order(at::empty({0, 0}, at::kDouble)).size(), 0u);
 }
