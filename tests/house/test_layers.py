@@ -18,7 +18,7 @@ MAY_INCLUDE = {
     "model": ["base", "formats", "kernel"],
     "adapter": ["base", "kernel", "model", "registry"],
     "train": ["config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter"],
-    "alignment": ["base", "comm", "kernel"],
+    "alignment": ["base", "comm", "formats", "kernel"],
     "registry": ["base", "formats"],
     "coordinator": ["base", "comm", "registry"],
     "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "registry", "coordinator"],

@@ -1,0 +1,136 @@
+// alignment.safetensors.
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "alignment/record.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "formats/safetensors.h"
+
+namespace gaggle {
+namespace {
+
+using nlohmann::json;
+
+fs::path windows_path(const fs::path& folder) {
+  return folder / "alignment.safetensors";
+}
+
+// The tensors of a window by name, the same for writing and reading.
+template <class Visit>
+void visit(const std::string& prefix, RunningWindow& window, const Visit& what) {
+  for (const auto& [name, sums] : {std::pair("full", &window.full), std::pair("halves", &window.halves)}) {
+    what(prefix + ".running." + name + ".count", sums->count);
+    what(prefix + ".running." + name + ".norm", sums->norm);
+    what(prefix + ".running." + name + ".product", sums->product);
+  }
+}
+template <class Visit>
+void visit(const std::string& prefix, WindowMatrices& window, const Visit& what) {
+  what(prefix + ".complete.cosine", window.cosine);
+  what(prefix + ".complete.cosine_count", window.cosine_count);
+  what(prefix + ".complete.noise_free", window.noise_free);
+  what(prefix + ".complete.noise_free_count", window.noise_free_count);
+}
+
+TensorView view_of(const std::string& name, const at::Tensor& tensor) {
+  GAGGLE_CHECK(tensor.is_contiguous() && tensor.is_cpu(), "{}", name);
+  return {name,
+          tensor.scalar_type() == at::kLong ? DType::i64 : DType::f64,
+          tensor.sizes().vec(),
+          {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
+}
+
+at::Tensor tensor_of(const TensorView& view, const std::string& where) {
+  if (view.dtype != DType::i64 && view.dtype != DType::f64)
+    user_error("{}: {} is {}, expected F64 or I64", where, view.name, name_of(view.dtype));
+  at::Tensor tensor = at::empty(view.shape, view.dtype == DType::i64 ? at::kLong : at::kDouble);
+  std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+  return tensor;
+}
+
+json groups_json(const std::vector<SiteGroup>& groups) {
+  json list = json::array();
+  for (const SiteGroup& group : groups)
+    list.push_back({{"by", group.by}, {"name", group.name}, {"sites", group.sites}});
+  return list;
+}
+
+template <class Window>
+json about(const Window& window) {
+  return {{"measurements", window.measurements}, {"last_step", window.last_step}};
+}
+
+template <class Window>
+void read_window(const std::string& prefix, const json& about, const SafetensorsFile& file, Window& window) {
+  window.measurements = about.at("measurements");
+  window.last_step = about.at("last_step");
+  visit(prefix, window,
+        [&](const std::string& name, at::Tensor& to) { to = tensor_of(file.at(name), file.name()); });
+}
+
+int64_t newest_step(const AlignmentWindows& windows) {
+  int64_t step = 0;
+  for (const auto& [space, window] : windows.running) step = std::max(step, window.last_step);
+  return step;
+}
+
+}  // namespace
+
+void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
+  AlignmentWindows held = windows;  // copies share their tensors
+  std::vector<TensorView> views;
+  const auto put = [&](const std::string& name, at::Tensor& tensor) { views.push_back(view_of(name, tensor)); };
+  json state = {{"tasks", windows.tasks}, {"groups", groups_json(windows.groups)}, {"window", windows.window}};
+  for (auto& [space, window] : held.running) {
+    state["running"][name_of(space)] = about(window);
+    visit(name_of(space), window, put);
+  }
+  for (auto& [space, window] : held.complete) {
+    state["complete"][name_of(space)] = about(window);
+    visit(name_of(space), window, put);
+  }
+  fs::create_directories(folder);
+  write_file_atomic(windows_path(folder),
+                    safetensors_bytes(views, {{"format", "pt"}, {"alignment", state.dump()}}));
+}
+
+AlignmentWindows read_windows(const fs::path& folder) {
+  const SafetensorsFile file(windows_path(folder));
+  const auto found = file.metadata().find("alignment");
+  if (found == file.metadata().end()) user_error("{}: not a file of gradient alignment", file.name());
+  try {
+    const json state = json::parse(found->second);
+    AlignmentWindows windows;
+    windows.tasks = state.at("tasks").get<std::vector<std::string>>();
+    windows.window = state.at("window");
+    for (const json& group : state.at("groups"))
+      windows.groups.push_back(
+          {group.at("by"), group.at("name"), group.at("sites").get<std::vector<size_t>>()});
+    for (const Space space : {Space::mixed, Space::skill}) {
+      const std::string prefix = name_of(space);
+      if (state.contains("running") && state["running"].contains(prefix))
+        read_window(prefix, state["running"][prefix], file, windows.running[space]);
+      if (state.contains("complete") && state["complete"].contains(prefix))
+        read_window(prefix, state["complete"][prefix], file, windows.complete[space]);
+    }
+    return windows;
+  } catch (const json::exception& error) {
+    user_error("{}: not a file of gradient alignment ({})", file.name(), error.what());
+  }
+}
+
+AlignmentWindows resume_windows(const fs::path& folder, int64_t step, AlignmentWindows fresh) {
+  truncate_steps(folder, step);
+  if (!fs::exists(windows_path(folder))) return fresh;
+  AlignmentWindows stored = read_windows(folder);
+  if (newest_step(stored) <= step && stored.tasks == fresh.tasks && stored.groups == fresh.groups &&
+      stored.window == fresh.window)
+    return stored;
+  log::warning("{}: of another point or setting of this run; the window of alignment begins anew",
+               windows_path(folder).string());
+  return fresh;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,170 @@
+#include "alignment/report.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "alignment/record.h"
+#include "alignment/similarity.h"
+#include "base/error.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+constexpr size_t windows_shown = 5;
+constexpr size_t layer_ranges = 6;
+
+std::string cosine_cell(double value) {
+  return std::isnan(value) ? "-" : fmt::format("{:+.3f}", value);
+}
+std::string percent_cell(double value) {
+  return std::isnan(value) ? "-" : fmt::format("{:.1f} %", 100 * value);
+}
+
+// The mean of what there is of it.
+struct Mean {
+  double sum = 0;
+  int64_t count = 0;
+  void add(double value) {
+    if (std::isnan(value)) return;
+    sum += value;
+    ++count;
+  }
+  double value() const { return count == 0 ? std::nan("") : sum / static_cast<double>(count); }
+};
+
+// The lines of one space, cut into windows: each begins where its first measurement stands.
+std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, Space space) {
+  std::vector<std::vector<const MeasuredStep*>> windows;
+  for (const MeasuredStep& step : run.steps) {
+    if (step.space != space) continue;
+    if (windows.empty() || step.window_measurements == 1) windows.emplace_back();
+    windows.back().push_back(&step);
+  }
+  return windows;
+}
+
+// A window's numbers of some groups: means over its measurements; the noise-free ones of its last, which hold
+// them all.
+struct Summary {
+  Mean cosine, conflicting, noise_free, pairs;
+};
+Summary summary_of(const std::vector<const MeasuredStep*>& window, std::span<const size_t> groups) {
+  Summary summary;
+  for (const size_t g : groups) {
+    for (const MeasuredStep* step : window) {
+      summary.cosine.add(step->groups[g].cosine.mean_cosine);
+      summary.conflicting.add(step->groups[g].cosine.conflicting);
+      summary.pairs.add(static_cast<double>(step->groups[g].cosine.pairs));
+    }
+    summary.noise_free.add(window.back()->groups[g].noise_free.mean_cosine);
+  }
+  return summary;
+}
+
+std::vector<std::string> cells(const Summary& summary) {
+  return {cosine_cell(summary.cosine.value()), percent_cell(summary.conflicting.value()),
+          cosine_cell(summary.noise_free.value())};
+}
+
+std::string last_windows_text(const std::vector<std::vector<const MeasuredStep*>>& windows) {
+  Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free", "pairs a step"});
+  const size_t all = 0;
+  for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
+    const Summary summary = summary_of(windows[w], {&all, 1});
+    std::vector<std::string> row = {fmt::format("{}–{}", windows[w].front()->step, windows[w].back()->step),
+                                    std::to_string(windows[w].size())};
+    for (std::string& cell : cells(summary)) row.push_back(std::move(cell));
+    row.push_back(fmt::format("{:.0f}", summary.pairs.value()));
+    table.add(std::move(row));
+  }
+  return table.text();
+}
+
+// Kinds one by one; layers in at most six ranges, each the mean of its layers.
+std::string by_group_text(const std::vector<const MeasuredStep*>& window) {
+  const std::vector<GroupNumbers>& groups = window.back()->groups;
+  Table table({"sites", "mean cosine", "conflicting", "noise-free"});
+  const auto add = [&](const std::string& name, std::span<const size_t> chosen) {
+    std::vector<std::string> row = {name};
+    for (std::string& cell : cells(summary_of(window, chosen))) row.push_back(std::move(cell));
+    table.add(std::move(row));
+  };
+  std::vector<size_t> layers;
+  for (size_t g = 0; g < groups.size(); ++g)
+    if (groups[g].by == "layer")
+      layers.push_back(g);
+    else
+      add(groups[g].name, {&g, 1});
+  const size_t ranges = std::min(layers.size(), layer_ranges);
+  for (size_t i = 0; i < ranges; ++i) {
+    const size_t begin = i * layers.size() / ranges, end = (i + 1) * layers.size() / ranges;
+    const std::string first = groups[layers[begin]].name, last = groups[layers[end - 1]].name;
+    add(first == last ? "layer " + first : fmt::format("layers {}–{}", first, last),
+        std::span(layers).subspan(begin, end - begin));
+  }
+  return table.text();
+}
+
+std::string cost_text(const std::vector<const MeasuredStep*>& window) {
+  Mean seconds, step_seconds;
+  for (const MeasuredStep* step : window) {
+    seconds.add(step->seconds);
+    step_seconds.add(step->step_seconds);
+  }
+  const MeasuredStep& last = *window.back();
+  return fmt::format("{}; a measurement takes {:.3f} s beside a step of {:.3f} s\n",
+                     last.sketch_dims == 0
+                         ? std::string("exact gradients")
+                         : fmt::format("sketches of {} dimensions, standard error of a cosine {:.3f}",
+                                       last.sketch_dims, last.sketch_error),
+                     seconds.value(), step_seconds.value());
+}
+
+}  // namespace
+
+AlignmentRun read_alignment_run(const std::filesystem::path& run_folder) {
+  const auto folder = run_folder / "alignment";
+  AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}};
+  if (run.steps.empty())
+    user_error(
+        "{}: no alignment was measured; train with alignment.every = N, or pass over a checkpoint with --rows",
+        folder.string());
+  run.windows = read_windows(folder);
+  return run;
+}
+
+std::string alignment_text(const AlignmentRun& run, int64_t pairs) {
+  std::string text;
+  for (const auto& [space, running] : run.windows.running) {
+    const auto windows = windows_of(run, space);
+    if (windows.empty()) continue;
+    const WindowMatrices matrices = newest_matrices(run.windows, space);
+    if (!text.empty()) text += '\n';
+    text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_text(windows),
+                        by_group_text(windows.back()), cost_text(windows.back()));
+    text += fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements,
+                        matrices.last_step);
+    text += pairs_text(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
+    text += fmt::format("\n{}", matrix_text(run.windows.tasks, matrices.cosine));
+  }
+  return text;
+}
+
+std::string comparison_text(std::span<const AlignmentRun> runs) {
+  Table table({"run", "space", "tasks", "steps", "mean cosine", "conflicting", "noise-free"});
+  const size_t all = 0;
+  for (const AlignmentRun& run : runs)
+    for (const auto& [space, running] : run.windows.running) {
+      const auto windows = windows_of(run, space);
+      if (windows.empty()) continue;
+      const auto& newest = windows.back();
+      std::vector<std::string> row = {run.name, name_of(space), std::to_string(run.windows.tasks.size()),
+                                      fmt::format("{}–{}", newest.front()->step, newest.back()->step)};
+      for (std::string& cell : cells(summary_of(newest, {&all, 1}))) row.push_back(std::move(cell));
+      table.add(std::move(row));
+    }
+  return table.text();
+}
+
+}  // namespace gaggle

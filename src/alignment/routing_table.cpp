@@ -1,0 +1,95 @@
+#include "alignment/routing_table.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "alignment/similarity.h"
+#include "alignment/statistics.h"
+#include "base/error.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+at::Tensor sigmoids(const RoutingSite& site) {
+  GAGGLE_CHECK(site.logits.dim() == 2 && site.logits.size(1) == site.heads * site.skills, "{}", site.name);
+  return at::sigmoid(site.logits.to(at::kCPU, at::kDouble)).view({-1, site.heads, site.skills});
+}
+
+// -p log p, 0 at p = 0.
+at::Tensor entropy_terms(const at::Tensor& p) {
+  return -at::xlogy(p, p);
+}
+
+double mean_of(const at::Tensor& values) {
+  return values.to(at::kDouble).mean().item<double>();
+}
+
+RoutingNumbers mean_over(std::string name, const std::vector<RoutingNumbers>& sites) {
+  RoutingNumbers mean{std::move(name)};
+  const auto count = static_cast<double>(sites.size());
+  for (const RoutingNumbers& site : sites)
+    for (const auto field : {&RoutingNumbers::discreteness, &RoutingNumbers::active, &RoutingNumbers::sparsity,
+                             &RoutingNumbers::largest, &RoutingNumbers::usage})
+      mean.*field += site.*field / count;
+  return mean;
+}
+
+}  // namespace
+
+at::Tensor routing_weights(const RoutingSite& site) {
+  const at::Tensor z = sigmoids(site);
+  return z / (z.sum(2, true) + 1e-12);
+}
+
+RoutingNumbers routing_numbers(const RoutingSite& site) {
+  const at::Tensor z = sigmoids(site), w = routing_weights(site);
+  RoutingNumbers numbers{site.name};
+  numbers.discreteness = 1 - mean_of(entropy_terms(z) + entropy_terms(1 - z)) / std::log(2.0);
+  numbers.active = mean_of(z >= 0.5);
+  numbers.sparsity = mean_of(w < 0.5 / static_cast<double>(site.skills));
+  numbers.largest = mean_of(w.amax(2));
+  const at::Tensor used = z.mean(0);  // [heads, skills]
+  numbers.usage = site.skills == 1 ? 1
+                                   : mean_of(entropy_terms(used / used.sum(1, true)).sum(1)) /
+                                         std::log(static_cast<double>(site.skills));
+  return numbers;
+}
+
+std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites) {
+  std::vector<std::string> kinds;
+  std::vector<std::vector<RoutingNumbers>> of_kind;
+  std::vector<RoutingNumbers> all;
+  for (const RoutingSite& site : sites) {
+    const auto kind = std::find(kinds.begin(), kinds.end(), site.kind) - kinds.begin();
+    if (kind == static_cast<int64_t>(kinds.size())) {
+      kinds.push_back(site.kind);
+      of_kind.emplace_back();
+    }
+    all.push_back(routing_numbers(site));
+    of_kind[static_cast<size_t>(kind)].push_back(all.back());
+  }
+  std::vector<RoutingNumbers> means;
+  for (size_t k = 0; k < kinds.size(); ++k) means.push_back(mean_over(kinds[k], of_kind[k]));
+  means.push_back(mean_over("all", all));
+  return means;
+}
+
+at::Tensor routing_similarity(std::span<const RoutingSite> sites) {
+  std::vector<at::Tensor> weights;
+  for (const RoutingSite& site : sites) weights.push_back(routing_weights(site).flatten(1));
+  const at::Tensor rows = at::cat(weights, 1);
+  const at::Tensor centred = rows - rows.mean(0, true);
+  return cosines(at::mm(centred, centred.t()));
+}
+
+std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks) {
+  Table table({"routing", "discreteness", "active", "sparsity", "largest", "usage"});
+  for (const RoutingNumbers& n : routing_by_kind(sites))
+    table.add({n.name, fmt::format("{:.3f}", n.discreteness), fmt::format("{:.1f} %", 100 * n.active),
+               fmt::format("{:.1f} %", 100 * n.sparsity), fmt::format("{:.3f}", n.largest),
+               fmt::format("{:.3f}", n.usage)});
+  return table.text() + "\n" + matrix_text(tasks, routing_similarity(sites));
+}
+
+}  // namespace gaggle

@@ -1,0 +1,45 @@
+// What a routing table looks like: how discrete, how sparse, how evenly it uses the skills, and which tasks it
+// routes alike. Discreteness and usage as in the Poly paper (arXiv 2202.13914) and mttl's log of them:
+// entropies of σ(Z), normalised to 0 … 1.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+// The logits of one site (or of what shares a routing row), [T, heads · skills], any float type.
+struct RoutingSite {
+  std::string name, kind;
+  int64_t heads = 1, skills = 1;
+  at::Tensor logits;
+};
+
+// Weights per head, [T, heads, skills] fp64: z_k / (Σ_k z_k + 1e-12) with z = σ(logits).
+at::Tensor routing_weights(const RoutingSite& site);
+
+struct RoutingNumbers {
+  std::string name;         // of the site or kind; "all"
+  double discreteness = 0;  // 1 - mean binary entropy of σ(Z) in bits: 0 all at ½, 1 all at 0 or 1
+                            // (mttl logs that entropy itself)
+  double active = 0;        // share of σ(Z) ≥ ½ (mttl's "sparsity")
+  double sparsity = 0;      // share of w below 1 / (2K): skills that a task hardly uses
+  double largest = 0;       // mean of max_k w_k: 1/K uniform, 1 one skill a head
+  double usage = 0;         // mean over heads of the entropy of mean_t σ(Z) over the skills, / log K: 1 all
+                            // skills used alike; 1 where K = 1
+};
+RoutingNumbers routing_numbers(const RoutingSite& site);
+// Means over the sites: kinds in order of appearance, then "all".
+std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites);
+
+// Cosine [T, T] fp64 of the tasks' weights at all sites, one long row a task, the mean over tasks taken off;
+// NaN for a task that routes as the mean does.
+at::Tensor routing_similarity(std::span<const RoutingSite> sites);
+
+// Numbers by kind and in all; then the tasks in linkage order with their similarities.
+std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
+
+}  // namespace gaggle

@@ -1,0 +1,123 @@
+#include "alignment/similarity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "alignment/sketch.h"
+#include "alignment/statistics.h"
+#include "base/error.h"
+#include "base/names.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+constexpr size_t widest_matrix = 16;
+
+struct Pair {
+  int64_t a, b;
+  double cosine;
+};
+
+std::string signed_cell(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:+.{}f}", value, digits);
+}
+
+// Highest cosine first; without NaN.
+std::vector<Pair> sorted_pairs(const at::Tensor& cosine) {
+  std::vector<Pair> pairs;
+  const auto value = cosine.accessor<double, 2>();
+  for (int64_t i = 0; i < cosine.size(0); ++i)
+    for (int64_t j = i + 1; j < cosine.size(0); ++j)
+      if (!std::isnan(value[i][j])) pairs.push_back({i, j, value[i][j]});
+  std::stable_sort(pairs.begin(), pairs.end(),
+                   [](const Pair& x, const Pair& y) { return x.cosine > y.cosine; });
+  return pairs;
+}
+
+}  // namespace
+
+TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor& sketches) {
+  GAGGLE_CHECK(static_cast<int64_t>(tasks.size()) == sketches.size(0));
+  const at::Tensor s = sketches.to(at::kCPU, at::kDouble);
+  const at::Tensor gram = at::mm(s, s.t()).unsqueeze(0);
+  const AlignedSite slot{"all sites", "", 0, 1, 1, sketches.size(1), 0, 0};
+  const size_t first = 0;
+  return {std::move(tasks), cosines(gram)[0], cosine_errors(gram, {&slot, 1}, {&first, 1}), sketches.size(1)};
+}
+
+std::vector<int> linkage_order(const at::Tensor& similarity) {
+  const at::Tensor known = at::nan_to_num(similarity.to(at::kDouble), 0.0).contiguous();
+  const auto tasks = static_cast<size_t>(known.size(0));
+  std::vector<double> sums(known.const_data_ptr<double>(), known.const_data_ptr<double>() + tasks * tasks);
+  const auto sum = [&](size_t a, size_t b) -> double& { return sums[a * tasks + b]; };
+  std::vector<std::vector<int>> clusters;  // at the place of their lowest task; empty: joined to another
+  for (size_t t = 0; t < tasks; ++t) clusters.push_back({static_cast<int>(t)});
+  for (size_t joins = 1; joins < tasks; ++joins) {
+    size_t best_a = 0, best_b = 0;
+    double best = -std::numeric_limits<double>::infinity();
+    for (size_t a = 0; a < tasks; ++a)
+      for (size_t b = a + 1; b < tasks && !clusters[a].empty(); ++b) {
+        if (clusters[b].empty()) continue;
+        const double mean = sum(a, b) / static_cast<double>(clusters[a].size() * clusters[b].size());
+        if (mean > best) best = mean, best_a = a, best_b = b;
+      }
+    clusters[best_a].insert(clusters[best_a].end(), clusters[best_b].begin(), clusters[best_b].end());
+    clusters[best_b].clear();
+    for (size_t other = 0; other < tasks; ++other)
+      sum(best_a, other) = sum(other, best_a) = sum(best_a, other) + sum(best_b, other);
+  }
+  return tasks == 0 ? std::vector<int>() : clusters[0];
+}
+
+std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine) {
+  const std::vector<int> order = linkage_order(cosine);
+  if (tasks.size() > widest_matrix) {
+    std::vector<std::string> names;
+    for (const int t : order) names.push_back(tasks[static_cast<size_t>(t)]);
+    return "tasks, alike ones side by side: " + join(names, ", ") + "\n";
+  }
+  std::vector<std::string> header = {"#", "task"};
+  for (size_t i = 0; i < order.size(); ++i) header.push_back(std::to_string(i + 1));
+  Table table(header);
+  const auto value = cosine.accessor<double, 2>();
+  for (size_t i = 0; i < order.size(); ++i) {
+    std::vector<std::string> row = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
+    for (size_t j = 0; j < order.size(); ++j)
+      row.push_back(i == j ? "" : signed_cell(value[order[i]][order[j]], 2));
+    table.add(std::move(row));
+  }
+  return table.text();
+}
+
+std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& cosine,
+                       const at::Tensor& beside, const std::string& beside_name, int64_t count) {
+  const std::vector<Pair> pairs = sorted_pairs(cosine);
+  const size_t closest = std::min(static_cast<size_t>(count), pairs.size());
+  const size_t farthest = std::min(static_cast<size_t>(count), pairs.size() - closest);  // no pair twice
+  std::vector<std::string> header = {"", "tasks", "", "cosine"};
+  if (beside.defined()) header.push_back(beside_name);
+  Table table(header);
+  const auto add = [&](const std::string& what, const Pair& pair) {
+    std::vector<std::string> row = {what, tasks[static_cast<size_t>(pair.a)],
+                                    tasks[static_cast<size_t>(pair.b)], signed_cell(pair.cosine, 3)};
+    if (beside.defined()) row.push_back(signed_cell(beside[pair.a][pair.b].item<double>(), 3));
+    table.add(std::move(row));
+  };
+  for (size_t i = 0; i < closest; ++i) add(i == 0 ? "closest" : "", pairs[i]);
+  for (size_t i = 0; i < farthest; ++i) add(i == 0 ? "most conflicting" : "", pairs[pairs.size() - 1 - i]);
+  return table.text();
+}
+
+std::string similarity_text(const TaskSimilarity& similarity, int64_t pairs) {
+  const PairStatistics statistics = pair_statistics(similarity.cosine);
+  std::string text =
+      fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n", similarity.tasks.size(),
+                  signed_cell(statistics.mean_cosine, 3), statistics.pairs,
+                  statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
+  text += fmt::format("from sketches of {} dimensions: standard error of a cosine {:.3f}\n\n", similarity.dims,
+                      typical_error(similarity.error));
+  return text + pairs_text(similarity.tasks, similarity.cosine, {}, "", pairs);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,37 @@
+// Tasks that never met: cosines of gradients at a common start from the sketches that independent experts send,
+// with their error; and the order in which a T×T matrix is shown.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <string>
+#include <vector>
+
+namespace gaggle {
+
+struct TaskSimilarity {
+  std::vector<std::string> tasks;
+  at::Tensor cosine;  // [T, T] fp64; NaN: a gradient of zero
+  at::Tensor error;   // [T, T] fp64, standard error of the cosine: sqrt((1 + cos²) / dims) at most
+  int64_t dims = 0;
+};
+// sketches [T, dims] of one plan (Slots::one). At the start B = 0, so dA is 0: sketches are of dB.
+TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor& sketches);
+
+// Average-linkage clustering (Sokal and Michener 1958) of similarities [T, T] fp64 (NaN counts as 0): the two
+// clusters of the highest mean similarity are joined until one is left. Returns the tasks in the order of its
+// leaves: the lower number first, ties by number. O(T³).
+std::vector<int> linkage_order(const at::Tensor& similarity);
+
+// The tasks in linkage order with their cosines in two digits: names in the first column, their numbers in that
+// order above. More than 16 tasks do not fit a terminal: their order alone, in one line.
+std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine);
+
+// The `count` pairs with the highest and with the lowest cosine, one table: pair, cosine, and `beside` (a
+// column of the given name) unless it is undefined.
+std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& cosine,
+                       const at::Tensor& beside, const std::string& beside_name, int64_t count);
+
+std::string similarity_text(const TaskSimilarity& similarity, int64_t pairs);
+
+}  // namespace gaggle

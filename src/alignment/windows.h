@@ -1,0 +1,60 @@
+// What a run keeps of alignment while it trains: the numbers of each measured step, and T×T sums over a window
+// of measurements.
+#pragma once
+
+#include <map>
+
+#include "alignment/gram.h"
+#include "alignment/statistics.h"
+
+namespace gaggle {
+
+struct GroupNumbers {
+  std::string by, name;       // of the SiteGroup
+  PairStatistics cosine;      // of this measurement
+  PairStatistics noise_free;  // of the running window, this measurement included
+};
+
+// One line of alignment.jsonl.
+struct MeasuredStep {
+  int64_t step = 0;
+  Space space = Space::skill;
+  int64_t tasks = 0;                                               // in the batch
+  int64_t window_measurements = 0;                                 // in the running window, this one included
+  std::vector<GroupNumbers> groups;                                // "all" first
+  std::vector<double> site_cosines;                                // mean cosine by site
+  int64_t sketch_dims = 0;                                         // 0: exact
+  double sketch_error = std::numeric_limits<double>::quiet_NaN();  // typical standard error of a cosine
+  double seconds = 0, step_seconds = 0;                            // of the measurement, of the step without it
+};
+
+// Cosines of a whole window, all sites, [T, T]; NaN: no such pair. count: measurements of each pair.
+struct WindowMatrices {
+  at::Tensor cosine, noise_free;              // fp64
+  at::Tensor cosine_count, noise_free_count;  // int64
+  int64_t measurements = 0, last_step = 0;
+};
+
+struct RunningWindow {
+  PairSums full;    // [1, T, T], all sites
+  PairSums halves;  // [groups, T, T]
+  int64_t measurements = 0, last_step = 0;
+};
+
+struct AlignmentWindows {
+  std::vector<std::string> tasks;  // names of the T tasks of the run
+  std::vector<SiteGroup> groups;
+  int64_t window = 20;  // measurements; then the sums begin anew
+  std::map<Space, RunningWindow> running;
+  std::map<Space, WindowMatrices> complete;  // the newest
+};
+
+// Adds a measurement (Grams [sites, t, t] of the batch's t tasks) and returns its numbers; sketch and times are
+// the caller's to fill in.
+MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, Space space, const Grams& grams,
+                             const BatchTasks& batch);
+
+// Of the newest complete window, or of the running one if there is none yet.
+WindowMatrices newest_matrices(const AlignmentWindows& windows, Space space);
+
+}  // namespace gaggle

@@ -1,0 +1,91 @@
+// Routing tables made by hand, and the order of tasks.
+#include "alignment/routing_table.h"
+
+#include <gtest/gtest.h>
+
+#include "alignment/similarity.h"
+
+namespace gaggle {
+namespace {
+
+RoutingSite site_of(std::string kind, int64_t heads, int64_t skills, std::vector<double> logits) {
+  const auto width = heads * skills;
+  return {"layers.0." + kind, kind, heads, skills, at::tensor(logits, at::kDouble).view({-1, width})};
+}
+
+constexpr double on = 40, off = -40;  // σ is 1 and 0 to 1e-17
+
+TEST(RoutingTable, UniformIsNeitherDiscreteNorSparse) {
+  const RoutingNumbers numbers = routing_numbers(site_of("q_proj", 2, 2, std::vector<double>(12, 0.0)));
+  EXPECT_NEAR(numbers.discreteness, 0, 1e-12);
+  EXPECT_DOUBLE_EQ(numbers.active, 1);
+  EXPECT_DOUBLE_EQ(numbers.sparsity, 0);
+  EXPECT_NEAR(numbers.largest, 0.5, 1e-9);
+  EXPECT_NEAR(numbers.usage, 1, 1e-12);
+}
+
+// Four skills, two tasks; each uses one: half of the inventory lies idle.
+TEST(RoutingTable, OneSkillATask) {
+  const RoutingNumbers numbers =
+      routing_numbers(site_of("q_proj", 1, 4, {on, off, off, off, off, on, off, off}));
+  EXPECT_NEAR(numbers.discreteness, 1, 1e-12);
+  EXPECT_DOUBLE_EQ(numbers.active, 0.25);
+  EXPECT_DOUBLE_EQ(numbers.sparsity, 0.75);
+  EXPECT_NEAR(numbers.largest, 1, 1e-9);
+  EXPECT_NEAR(numbers.usage, 0.5, 1e-12);  // log 2 / log 4
+}
+
+// Usage is per head: two heads that use one skill each do not make up for one another.
+TEST(RoutingTable, UsageIsPerHead) {
+  EXPECT_NEAR(routing_numbers(site_of("q_proj", 2, 2, {on, off, off, on})).usage, 0, 1e-12);
+  EXPECT_NEAR(routing_numbers(site_of("q_proj", 1, 1, {3})).usage, 1, 1e-12);
+  const at::Tensor w = routing_weights(site_of("q_proj", 2, 2, {0, off, std::log(3.0), 0}));
+  EXPECT_NEAR(w[0][0][0].item<double>(), 1, 1e-9);
+  EXPECT_NEAR(w[0][1][0].item<double>(), 0.6, 1e-9);  // 0.75 / (0.75 + 0.5)
+}
+
+TEST(RoutingTable, KindsAndAll) {
+  const std::vector<RoutingSite> sites = {site_of("q_proj", 1, 2, {on, off, on, off}),
+                                          site_of("v_proj", 1, 2, {0, 0, 0, 0}),
+                                          site_of("q_proj", 1, 2, {on, off, off, on})};
+  const auto numbers = routing_by_kind(sites);
+  ASSERT_EQ(numbers.size(), 3u);
+  EXPECT_EQ(numbers[0].name, "q_proj");
+  EXPECT_NEAR(numbers[0].usage, 0.5, 1e-12);
+  EXPECT_NEAR(numbers[1].discreteness, 0, 1e-12);
+  EXPECT_EQ(numbers[2].name, "all");
+  EXPECT_NEAR(numbers[2].discreteness, 2.0 / 3, 1e-12);
+}
+
+TEST(RoutingTable, TasksThatRouteAlike) {
+  const std::vector<RoutingSite> sites = {site_of("q_proj", 1, 2, {on, off, off, on, on, off, off, on}),
+                                          site_of("v_proj", 1, 2, {2, -2, -2, 2, 2, -1, -1, 2})};
+  const at::Tensor similarity = routing_similarity(sites);
+  EXPECT_GT(similarity[0][2].item<double>(), 0.95);
+  EXPECT_GT(similarity[1][3].item<double>(), 0.95);
+  EXPECT_LT(similarity[0][1].item<double>(), -0.95);
+  EXPECT_EQ(linkage_order(similarity), (std::vector<int>{0, 2, 1, 3}));
+  const std::string text = routing_text(sites, {"add", "cat", "sub", "dog"});
+  EXPECT_LT(text.find("sub"), text.find("cat")) << text;
+  EXPECT_NE(text.find("discreteness"), std::string::npos) << text;
+}
+
+TEST(LinkageOrder, JoinsByTheMeanOfAllPairs) {
+  const auto order = [](std::vector<double> upper) {  // a-b a-c a-d b-c b-d c-d
+    at::Tensor similarity = at::eye(4, at::kDouble);
+    const std::vector<std::pair<int, int>> places = {{0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}};
+    for (size_t i = 0; i < places.size(); ++i)
+      similarity[places[i].first][places[i].second] = similarity[places[i].second][places[i].first] = upper[i];
+    return linkage_order(similarity);
+  };
+  EXPECT_EQ(order({0.1, 0.9, 0.1, 0.1, 0.8, 0.1}), (std::vector<int>{0, 2, 1, 3}));
+  // a-b join; c is near a (0.8) and far from b (0): mean 0.4. d is at 0.45 of both: d joins before c.
+  EXPECT_EQ(order({0.9, 0.8, 0.45, 0.0, 0.45, 0.0}), (std::vector<int>{0, 1, 3, 2}));
+  // d is nearer to b (0.5) than to a and c together (mean 0.3, sum 0.6).
+  EXPECT_EQ(order({0.0, 0.9, 0.3, 0.0, 0.5, 0.3}), (std::vector<int>{0, 2, 1, 3}));
+  EXPECT_EQ(order({std::nan(""), 0.2, 0.1, 0.1, 0.1, 0.1}), (std::vector<int>{0, 2, 3, 1}));  // a-b counts as 0
+  EXPECT_EQ(linkage_order(at::empty({0, 0}, at::kDouble)).size(), 0u);
+}
+
+}  // namespace
+}  // namespace gaggle
