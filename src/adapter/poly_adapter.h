@@ -28,17 +28,17 @@ double routing_kept(const RoutingSchedule& schedule, int64_t step);
 // What gradient alignment sees of a step, summed over this rank's lanes: per task the gradient with respect to
 // its mixed adapter, site by site A [h, d_in/h, r] then B [h, r, d_out/h]; with samples per example with
 // respect to the skills, A [h, K, d_in/h, r] then B [h, K, r, d_out/h]. fp32, flat.
-struct TaskGradients {
+struct WatchedGradients {
   std::map<int, at::Tensor> all;      // by task
   std::map<int, at::Tensor> even;     // of its samples of even occurrence in the batch
   std::map<int, at::Tensor> weights;  // its mixing weights in this step, [routers, h, K]; none per example
 };
 
-// Where a site's gradient lies in TaskGradients' flat tensors: A at `offset`, B behind it.
+// Where a site's gradient lies in WatchedGradients' flat tensors: A at `offset`, B behind it.
 struct WatchedSite {
   Site site;
   int64_t rank = 0, offset = 0;
-  size_t router = 0;  // in TaskGradients::weights
+  size_t router = 0;  // in WatchedGradients::weights
 };
 
 class PolyAdapter : public Trainable {
@@ -60,9 +60,9 @@ class PolyAdapter : public Trainable {
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
   // From here on gradients are added to `gradients` too; null: no more. Nothing that is trained changes by it.
-  void watch(TaskGradients* gradients) { watched_ = gradients; }
+  void watch(WatchedGradients* gradients) { watched_ = gradients; }
   bool per_example() const { return sampling_now_ == Sampling::example; }
-  // Values of a flat tensor in TaskGradients.
+  // Values of a flat tensor in WatchedGradients.
   std::vector<WatchedSite> watched_sites() const;
   int64_t watched_size() const { return mixed_size_ * (per_example() ? spec_.skills : 1); }
 
@@ -125,7 +125,7 @@ class PolyAdapter : public Trainable {
   at::Tensor weights_, d_weights_;                           // [R, M, h, K] of the active, and their gradient
   bool stacked_ = false;    // this micro-batch multiplies by all skills, then weighs
   at::Tensor row_mixture_;  // [T] which of the active; where stacked
-  TaskGradients* watched_ = nullptr;
+  WatchedGradients* watched_ = nullptr;
 };
 
 }  // namespace gaggle

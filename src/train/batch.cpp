@@ -42,13 +42,14 @@ std::vector<float> loss_weights(std::span<const Sample> batch, const std::string
 }
 
 std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
-                                    int64_t lanes, int64_t token_budget) {
+                                    int64_t lanes, int64_t token_budget, bool with_choices) {
   const std::span<const Sample> mine = lane_samples(batch, lane, lanes);
   if (mine.empty()) return {};
   const auto first = static_cast<size_t>(mine.data() - batch.data());
   return make_microbatches(mine, token_budget,
                            {weights.begin() + static_cast<int64_t>(first),
-                            weights.begin() + static_cast<int64_t>(first + mine.size())});
+                            weights.begin() + static_cast<int64_t>(first + mine.size())},
+                           with_choices);
 }
 
 int64_t fed_rows(const TokenRow& row) {

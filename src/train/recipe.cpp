@@ -48,6 +48,7 @@ PhaseSettings gate_phase(const Config& config) {
   phase.schedule.steps = config.gate.steps;
   if (config.gate.batch_size > 0) phase.batch_size = config.gate.batch_size;
   phase.step.optimizer = {};
+  phase.step.label_smoothing = 0;
   phase.validate_every = 0;
   phase.keep_best = false;
   return phase;
@@ -100,6 +101,7 @@ PhaseSettings training_phase(const Config& config, double lr, int64_t rows) {
   phase.step.tokens_per_microbatch = train.tokens_per_microbatch;
   phase.step.loss_average = train.loss_average;
   phase.step.clip = train.clip;
+  phase.step.label_smoothing = train.label_smoothing;
   phase.step.optimizer.kind = train.optimizer;
   phase.step.optimizer.adafactor.scale_parameter = train.scale_parameter;
   phase.step.optimizer.weight_decay = train.weight_decay;
@@ -122,6 +124,8 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
                          {"keep", phase.keep_best ? "best" : "last"}};
   if (phase.keep_best) json["validate_every"] = phase.validate_every;
   // Settings that came later stand here only where they are used: they change no older key.
+  if (phase.step.label_smoothing > 0) json["label_smoothing"] = phase.step.label_smoothing;
+  if (phase.step.tfew) json["loss"] = "tfew";
   const OptimizerSettings& optimizer = phase.step.optimizer;
   if (optimizer.kind != "adamw") {
     json["optimizer"] = optimizer.kind;

@@ -77,7 +77,7 @@ PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t
   PolySpec spec;
   spec.sites = lora_sites(sites, config.lora.targets, poly.rank, /*alpha=*/1);
   spec.tasks = tasks;
-  spec.heads = poly.method == "mhr" ? poly.heads : 1;
+  spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;
   spec.routing = poly.method == "shared"    ? Routing::uniform
                  : poly.method == "private" ? Routing::own

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "model/speed.h"
+#include "train/tfew.h"
 
 namespace gaggle {
 namespace {
@@ -63,15 +64,25 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
     adapter_.set_gradients(sums_.begin_lane());
     losses.resize(losses.size() + tasks, 0);
-    for (const Rows& rows :
-         lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch)) {
-      add_weighted(base_.forward_backward(rows, adapter_), rows, std::span(losses).last(tasks));
+    for (const Rows& rows : lane_microbatches(batch, weights, lane, settings_.lanes,
+                                              settings_.tokens_per_microbatch, settings_.tfew)) {
+      add_loss(rows, std::span(losses).last(tasks));
       flops += useful_flops(base_, rows);
     }
     adapter_.finish_gradients();
     sums_.end_lane();
   }
   return losses;
+}
+
+void Trainer::add_loss(const Rows& rows, std::span<double> by_task) {
+  LossOptions options{settings_.label_smoothing, {}};
+  if (!settings_.tfew) return add_weighted(base_.forward_backward(rows, adapter_, options), rows, by_task);
+  GAGGLE_CHECK(by_task.size() == 1);
+  options.weights = [&](const Rows& all, std::span<const float> nll, std::span<float> weights) {
+    by_task[0] += tfew_loss(all, nll, weights);
+  };
+  base_.forward_backward(rows, adapter_, options);
 }
 
 std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,

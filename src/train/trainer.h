@@ -17,6 +17,8 @@ struct StepSettings {
   std::string loss_average = "token";  // token | example | sum
   double clip = 1;
   OptimizerSettings optimizer;
+  double label_smoothing = 0;
+  bool tfew = false;  // T-Few's three losses (tfew.h) instead of the plain one; a single task
 };
 
 // Five updates in a row were not finite: a retry would repeat it.
@@ -53,6 +55,8 @@ class Trainer {
 
  private:
   std::vector<double> run_lanes(std::span<const Sample> batch, double& flops);
+  // Forward and backward of a micro-batch; its loss is added, by task.
+  void add_loss(const Rows& rows, std::span<double> by_task);
   std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
   BaseModel& base_;
   Trainable& adapter_;
