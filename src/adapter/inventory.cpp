@@ -1,0 +1,64 @@
+#include "adapter/inventory.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "adapter/poly_peft.h"
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+Routing routing_of(const std::string& method) {
+  return method == "shared" ? Routing::uniform : method == "private" ? Routing::own : Routing::learned;
+}
+
+}  // namespace
+
+int Inventory::task_number(const std::string& task) const {
+  const auto found = std::find(tasks.begin(), tasks.end(), task);
+  return found == tasks.end() ? -1 : static_cast<int>(found - tasks.begin());
+}
+
+Inventory inventory_of(const Routed& routed, const std::vector<Site>& sites) {
+  const PeftPoly& poly = routed.poly;
+  const std::string where = routed.folder.string();
+  if (poly.sites.empty()) user_error("{}: it holds no low-rank skills", where);
+  const auto about = nlohmann::json::parse(routed.json);
+  Inventory inventory;
+  inventory.name = routed.name;
+  inventory.version = routed.version;
+  inventory.digest = routed.digest;
+  inventory.method = about.value("method", poly.heads > 1 ? "mhr" : "poly");
+  inventory.tasks = routed.tasks;
+  PolySpec& spec = inventory.spec;
+  spec.tasks = poly.tasks;
+  spec.skills = poly.skills;
+  spec.heads = poly.heads;
+  spec.routing = routing_of(inventory.method);
+  spec.granularity = about.value("router_granularity", "site");
+  std::map<std::string, const Site*> by_name;
+  for (const Site& site : sites) by_name[site.name] = &site;
+  for (const PeftPolySite& s : poly.sites) {
+    const auto found = by_name.find(s.site);
+    if (found == by_name.end()) user_error("{}: the model has no linear {}", where, s.site);
+    spec.sites.push_back({*found->second, s.rank, 1 / static_cast<double>(s.rank)});
+  }
+  std::ranges::sort(spec.sites, {}, [](const LoraSite& s) { return s.site.index; });
+  inventory.values = poly_from_peft(poly, spec, where);
+  return inventory;
+}
+
+NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
+                     nlohmann::json about, DType dtype) {
+  std::vector<std::string> all;
+  for (const Site& site : sites) all.push_back(site.name);
+  const PeftPoly poly = poly_to_peft(inventory.spec, inventory.values, base_name);
+  about["method"] = inventory.method;
+  about["tasks"] = inventory.tasks;
+  about["router_granularity"] = inventory.spec.granularity;
+  return {inventory.name, peft_poly_config_json(poly, all), peft_poly_tensors(poly, dtype), about.dump(), ""};
+}
+
+}  // namespace gaggle
