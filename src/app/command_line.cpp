@@ -51,9 +51,10 @@ struct Commands {
     app.require_subcommand(1);
     app.footer(keys);
     auto* experts = with_config("experts", "Train one expert (LoRA, then gate) per task into the registry");
+    auto* pretrain = with_config("pretrain", "Train Poly or MHR skills over all tasks together");
     auto* gates = with_config("gates", "Train gates for experts that are in the registry");
     auto* eval = with_config("eval", "Score routings of a collection on tasks");
-    for (auto* command : {experts, gates, eval}) {
+    for (auto* command : {experts, gates, pretrain, eval}) {
       command->add_flag("--dry-run", line.options.dry_run,
                         "Load and check everything, print the plan, start nothing");
       command->add_flag("--accept-base", line.options.accept_base,
@@ -93,7 +94,8 @@ struct Commands {
     registry->add_option("ACTION", line.registry.action, join(actions, " | "))
         ->required()
         ->check(CLI::IsMember(actions));
-    registry->add_option("ARGUMENTS", line.registry.arguments, "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
+    registry->add_option("ARGUMENTS", line.registry.arguments,
+                         "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
     line.registry.registry = "registry";
     registry->add_option("--registry", line.registry.registry, "The registry's folder")->capture_default_str();
     registry->add_option("--base", line.registry.base, "Base model that imported adapters are checked against");

@@ -51,8 +51,8 @@ void print_experts(const Registry& registry) {
 void print_routed(const Registry& registry) {
   const auto infos = list_routed(registry);
   if (infos.empty()) return;
-  Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base", "size",
-               "made from"});
+  Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
+               "size", "made from"});
   for (const RoutedInfo& info : infos)
     table.add({info.name, version_text(info), info.method, number(info.tasks), number(info.skills),
                number(info.heads), number(info.rank), number(info.sites), info.origin, base_text(info),
@@ -143,7 +143,8 @@ Judged judge(const std::string& folder, const std::string& name, const std::opti
 // The committed version's name, "tomi@v0001" or "routed/mhr@v0001".
 std::string commit(Registry& registry, const Judged& judged) {
   if (const auto* routed = std::get_if<NewRouted>(&judged.adapter))
-    return fmt::format("{}/{}@{}", words_of(Kind::routed).folder, judged.name, commit_routed(registry, *routed));
+    return fmt::format("{}/{}@{}", words_of(Kind::routed).folder, judged.name,
+                       commit_routed(registry, *routed));
   return judged.name + "@" + registry.commit(std::get<NewExpert>(judged.adapter));
 }
 
