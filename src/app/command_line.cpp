@@ -93,7 +93,8 @@ struct Commands {
     registry->add_option("ACTION", line.registry.action, join(actions, " | "))
         ->required()
         ->check(CLI::IsMember(actions));
-    registry->add_option("ARGUMENTS", line.registry.arguments, "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
+    registry->add_option("ARGUMENTS", line.registry.arguments,
+                         "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
     line.registry.registry = "registry";
     registry->add_option("--registry", line.registry.registry, "The registry's folder")->capture_default_str();
     registry->add_option("--base", line.registry.base, "Base model that imported adapters are checked against");
