@@ -1,4 +1,5 @@
 """gaggle registry with PEFT Poly folders: in, listed, out again, averaged; all through the program alone."""
+import hashlib
 import json
 import shutil
 
@@ -110,3 +111,29 @@ def test_bad_poly_folders_are_refused_and_nothing_is_written(workshop, tmp_path)
     assert "82 wide in" in done.stdout and "4 heads do not divide" in done.stdout
     assert not (workshop.folder / "registry").exists()
     assert "--mu" in registry(workshop, "ls", "--mu", expect=2).stderr
+
+
+def test_rows_are_listed_and_keep_their_parent(workshop, tmp_path):
+    """A row's folder made by hand from docs/registry.md."""
+    from safetensors.torch import save_file
+
+    digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
+    poly_folder(workshop, tmp_path / "mhr")
+    registry(workshop, "import", tmp_path / "mhr", "--base", "base")
+    row = workshop.folder / "registry/rows/vowel/v0001"
+    row.mkdir(parents=True)
+    save_file({"model.layers.0.self_attn.q_proj": torch.zeros(4, 5)}, row / "row.safetensors")
+    parent = digest(workshop.folder / "registry/routed/mhr/v0001/SHA256SUMS")
+    (row / "row.json").write_text(json.dumps({"format": 1, "name": "vowel", "key": "k", "task": "vowels",
+                                              "parent": "mhr@v0001", "parent_sha256": parent}))
+    (row / "SHA256SUMS").write_text("".join(f"{digest(row / name)}  {name}\n"
+                                            for name in ["row.json", "row.safetensors"]))
+    listed = registry(workshop, "ls").stdout.split("\n")
+    assert listed[2].split() == ["row", "version", "task", "parent", "size"]
+    assert listed[3].split()[:4] == ["vowel", "v0001", "vowels", "mhr@v0001"]
+    assert "parent_sha256" in registry(workshop, "show", "vowel").stdout
+    assert "sound, 2 versions" in registry(workshop, "verify").stdout
+    assert "parent of vowel@v0001" in registry(workshop, "rm", "mhr", expect=2).stderr
+    assert "experts/vowel, routed/vowel" in registry(workshop, "export", "vowel", "--to", "out", expect=2).stderr
+    shutil.rmtree(workshop.folder / "registry/routed/mhr")
+    assert "mhr@v0001, which is not there" in registry(workshop, "verify", expect=1).stdout
