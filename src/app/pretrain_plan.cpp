@@ -135,7 +135,7 @@ std::string plan_text(const PretrainJob& job) {
 }
 
 std::string closing_text(const PretrainJob& job, const Registry& registry, const std::string& version) {
-  const Routed routed = load_routed(registry, job.name, version);
+  const StoredRouted routed = load_routed(registry, job.name, version);
   const auto metrics = nlohmann::json::parse(routed.json).value("metrics", nlohmann::json::object());
   const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
   const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
