@@ -52,11 +52,7 @@ std::string experts_table(const Registry& registry) {
 
 std::string routed_table(const Registry& registry) {
   const auto infos = list_routed(registry);
-<<<<<<< HEAD
-  if (infos.empty()) return;
-=======
   if (infos.empty()) return "";
->>>>>>> 05db2edb56ffd56377a6f07b7ba1ce2ece75ec26
   Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
                "size", "made from"});
   for (const RoutedInfo& info : infos)
