@@ -102,7 +102,7 @@ TEST(RoutedAdapter, phatgoose_and_arrow_follow_route_at_every_site) {
     for (const Scoring scoring : {Scoring::phatgoose, Scoring::arrow_mttl, Scoring::arrow_phatgoose}) {
       const bool gate = scoring == Scoring::phatgoose;
       const auto adapter = gate ? make_phatgoose(collection, k) : make_arrow(collection, scoring, k);
-      const Routed routed = route(x, gate ? gated : arrows, scoring, k);
+      const TokenRouting routed = route(x, gate ? gated : arrows, scoring, k);
       auto expected = at::zeros({6, d_out}, at::kDouble);
       for (int64_t t = 0; t < 6; ++t)
         for (int64_t j = 0; j < routed.experts.size(1); ++j)

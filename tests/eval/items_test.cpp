@@ -124,7 +124,7 @@ TEST_F(Items, unknown_methods_and_experts_are_named_with_the_nearest) {
 }
 
 TEST_F(Items, phatgoose_names_ungated_experts_and_refuses_when_none_has_gates) {
-  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_);
+  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_, {});
   ASSERT_EQ(notes.size(), 2u);
   EXPECT_NE(notes[0].find("without bare"), std::string::npos);
   EXPECT_NE(notes[1].find("sarcasm"), std::string::npos);
