@@ -6,7 +6,7 @@
 
 namespace gaggle {
 
-Inventory with_row(const Inventory& parent, const Row& row) {
+Inventory with_row(const Inventory& parent, const StoredRow& row) {
   const std::string where = row.folder.string();
   if (parent.spec.routing != Routing::learned)
     user_error("{}: a row mixes skills, and its parent {} ({}) has no routing", where, row.parent,

@@ -22,7 +22,7 @@ Artefact routed_artefact(const Registry& registry, const std::string& name, cons
 }
 
 Artefact row_artefact(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
-  const Row row = load_row(registry, name);
+  const StoredRow row = load_row(registry, name);
   Artefact artefact = routed_artefact(registry, row.parent, sites);
   artefact.inventory = with_row(artefact.inventory, row);
   artefact.row = row.name + "@" + row.version;

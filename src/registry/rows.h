@@ -22,7 +22,7 @@ struct NewRow {
   std::string key;  // of the work item; not ""
 };
 
-struct Row {
+struct StoredRow {
   std::string name, version;
   std::filesystem::path folder;
   std::string key;
@@ -45,6 +45,6 @@ std::optional<RowInfo> find_row_key(const Registry& registry, const std::string&
                                     const std::string& key);  // any version
 // "": CURRENT. Throws UserError: not there, tensors that are not fp32, a parent that is gone or is not the one
 // that the row was made from.
-Row load_row(const Registry& registry, const std::string& name, const std::string& version = "");
+StoredRow load_row(const Registry& registry, const std::string& name, const std::string& version = "");
 
 }  // namespace gaggle
