@@ -67,7 +67,7 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   const std::string method = prompt_method(given.eval);
   if (method.empty())
     user_error(
-        "{}: none of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
         "shared, "
         "z:NAME, phatgoose or arrow",
         methods_origin(given), join(given.eval.methods, ", "));
