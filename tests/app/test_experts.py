@@ -208,7 +208,8 @@ def test_what_fails_is_set_aside_after_one_retry_and_the_others_finish(workshop)
     workshop.experts("--data.tasks=['tasks/vowel.jsonl']")
     (workshop.folder / "registry/experts/copy").write_text("in the way")
     done = workshop.experts(expect=3)
-    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    table = done.stdout.split("\ngradients of")[0]
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "set aside" in lines["copy"] and "v0001" in lines["reverse"]
     assert not (workshop.folder / "registry/collections").exists() or "all: 4" not in done.stdout
     assert len([line for line in workshop.journal() if line["kind"] == "taken" and line["item"] == "copy"]) == 2
