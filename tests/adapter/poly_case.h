@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "../model/fake_checkpoint.h"
 #include "adapter/poly_adapter.h"
 #include "adapter/router.h"
@@ -47,13 +49,15 @@ inline Rows rows_of(const std::vector<Sequence>& sequences) {
 // Two micro-batches of the tasks 0, 1 and 2: a task in both, one in the first alone, one without an even sample
 // in the second. `flipped`: even samples are odd ones.
 inline std::vector<Rows> two_batches(bool long_rows, bool flipped = false) {
-  const int more = long_rows ? 14 : 0;
-  const auto seq = [&](int task, int64_t sample, bool even, int length) {
-    return Sequence{task, sample, even != flipped, length + more};
+  const auto batch = [&](std::vector<Sequence> sequences) {
+    for (Sequence& s : sequences) s.even = s.even != flipped, s.length += long_rows ? 14 : 0;
+    std::stable_sort(sequences.begin(), sequences.end(), [](const Sequence& x, const Sequence& y) {
+      return std::pair(x.task, !x.even) < std::pair(y.task, !y.even);
+    });
+    return rows_of(sequences);
   };
-  return {rows_of({seq(0, 4, !flipped, 3), seq(0, 7, flipped, 5), seq(1, 2, true, 4), seq(2, 0, !flipped, 6),
-                   seq(2, 5, flipped, 2)}),
-          rows_of({seq(0, 9, !flipped, 4), seq(0, 3, flipped, 3), seq(2, 8, false, 7)})};
+  return {batch({{0, 4, true, 3}, {0, 7, false, 5}, {1, 2, true, 4}, {2, 0, true, 6}, {2, 5, false, 2}}),
+          batch({{0, 9, true, 4}, {0, 3, false, 3}, {2, 8, false, 7}})};
 }
 
 inline PolySpec poly_spec_of(const BaseModel& base, int64_t heads, int64_t skills, int64_t tasks = 3) {
