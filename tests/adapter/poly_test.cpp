@@ -255,6 +255,40 @@ TEST_F(Poly, StartsAsTheBaseWithKeyedValues) {
   EXPECT_EQ(loss_of(base, adapter, batches), loss_of(base, nothing, batches));
 }
 
+// Samples of the routing are drawn anew for every step, task (or example), router and seed.
+TEST_F(Poly, SamplesAreKeyedByWhatTheyAreFor) {
+  const PolySpec spec = test::poly_spec_of(base, 2, 3);
+  const auto weights = [&](uint64_t seed, int64_t step) {
+    PolyAdapter adapter(spec, at::zeros({poly_layout(spec).size()}), {Sampling::task, 1, seed}, at::kDouble,
+                        at::kCPU);
+    WatchedGradients watched;
+    adapter.watch(&watched);
+    adapter.begin_step(step);
+    gradient_of(base, adapter, batches);
+    std::vector<at::Tensor> all;  // [routers, h, K] by task
+    for (const auto& [task, w] : watched.weights) all.push_back(w);
+    return at::stack(all);
+  };
+  const at::Tensor w = weights(1, 0);
+  EXPECT_TRUE(at::equal(weights(1, 0), w));
+  for (const at::Tensor& other : {weights(2, 0), weights(1, 1), w.roll(1, 0), w.roll(1, 1), w.roll(1, 2)})
+    EXPECT_GT((w - other).abs().mean().item<double>(), 0.05);
+  EXPECT_LT(apart(w.sum(3), at::ones({3, w.size(1), 2})), 1e-6);
+
+  // Per example too: the same rows, sampled for another example.
+  PolyAdapter adapter(spec, random_poly(spec), {Sampling::example, 1, 1}, at::kDouble, at::kCPU);
+  adapter.begin_step(0);
+  Rows rows = batches[1];
+  const auto loss = [&] { return loss_of(base, adapter, {rows}); };
+  const double before = loss();
+  EXPECT_EQ(loss(), before);
+  rows.samples[1] += 100;
+  const double other_sample = loss();
+  EXPECT_GT(std::abs(other_sample - before), 1e-5);
+  adapter.begin_step(1);
+  EXPECT_GT(std::abs(loss() - other_sample), 1e-5);
+}
+
 // Bits of a pass do not depend on what else the step brought before it.
 TEST(PolyBits, OfALaneAreItsOwn) {
   LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);

@@ -15,21 +15,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Three tasks of 23, 11 and 5 rows; the last has nothing to validate with.
-std::vector<TokenTask> fake_tasks() {
-  std::vector<TokenTask> tasks(3, fake_task());
-  for (size_t t = 0; t < tasks.size(); ++t) {
-    tasks[t].name = std::string("task ") + "abc"[t];
-    tasks[t].digest = tasks[t].name + "'s rows";
-    for (auto& rows : tasks[t].splits)
-      for (TokenRow& row : rows)
-        for (int32_t& id : row.target) id = (id + static_cast<int32_t>(3 * t)) % 11;
-  }
-  tasks[1].splits[0].resize(9), tasks[1].splits[1].resize(2);
-  tasks[2].splits[0].resize(5), tasks[2].splits[1].clear();
-  return tasks;
-}
-
 Config small_config(const std::string& sample = "example", const std::string& optimizer = "adamw") {
   Config config;
   config.poly.method = "mhr";
@@ -352,7 +337,7 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
   std::mutex mutex;
   for (const int bad_rank : {0, 2}) {
     std::vector<at::Tensor> values(4);
-    std::vector<double> losses(7, 0);
+    testing::internal::CaptureStderr();
     run_as_threads(4, 60, [&](Communicator& group) {
       std::unique_ptr<FakeBase> base;
       {
@@ -375,6 +360,9 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
       const std::lock_guard lock(mutex);
       values[static_cast<size_t>(group.rank())] = done.values;
     });
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("step 4: the loss or its gradient is not finite"), std::string::npos) << said;
+    EXPECT_EQ(said.find("warning"), said.rfind("warning")) << said;  // one rank speaks for all
     for (const at::Tensor& of_rank : values) {
       EXPECT_TRUE(at::isfinite(of_rank).all().item<bool>());
       EXPECT_TRUE(at::equal(of_rank, values[0]));
