@@ -105,7 +105,7 @@ TEST(Inventory, ComesBackFromARegistry) {
     NewRouted routed = new_routed(made, sites, "base", {{"recipe", {{"seed", 3}}}}, DType::f32);
     routed.key = method;
     commit_routed(registry, routed);
-    const Routed loaded = load_routed(registry, "demo");
+    const StoredRouted loaded = load_routed(registry, "demo");
     const Inventory back = inventory_of(loaded, sites);
     EXPECT_EQ(back.method, method);
     EXPECT_EQ(back.tasks, made.tasks);

@@ -1,6 +1,7 @@
 // What alignment is shown of a step: gradients by task that sum to the step's own, halves that sum to the
 // whole, and a step that does not change by being watched.
 #include "poly_case.h"
+#include "watched.h"
 
 namespace gaggle {
 namespace {
@@ -37,11 +38,11 @@ class Watched : public testing::TestWithParam<WatchCase> {
 TEST_P(Watched, ChangesNoBitOfTheGradient) {
   PolyAdapter alone = made(), watched = made();
   const at::Tensor expected = gradient_of(base, alone, batches);
-  WatchedGradients gradients;
-  watched.watch(&gradients);
+  test::Watched gradients;
+  gradients.watch(watched);
   EXPECT_TRUE(at::equal(gradient_of(base, watched, batches), expected));
   EXPECT_EQ(gradients.all.size(), 3u);
-  watched.watch(nullptr);
+  watched.watch({});
   const at::Tensor kept = gradients.all.at(0).clone();
   EXPECT_TRUE(at::equal(gradient_of(base, watched, batches), expected));
   EXPECT_TRUE(at::equal(gradients.all.at(0), kept));
@@ -49,25 +50,28 @@ TEST_P(Watched, ChangesNoBitOfTheGradient) {
 
 TEST_P(Watched, TasksSumToTheSkillsGradients) {
   PolyAdapter adapter = made();
-  WatchedGradients gradients;
-  adapter.watch(&gradients);
+  test::Watched gradients;
+  gradients.watch(adapter);
   const at::Tensor flat = gradient_of(base, adapter, batches);
   const int64_t h = spec.heads, k = spec.skills;
-  for (const WatchedSite& s : adapter.watched_sites()) {
+  const std::vector<int> tasks = {0, 1, 2};
+  const std::vector<at::Tensor> routing = adapter.routing_of(tasks);
+  for (size_t i = 0; i < gradients.offsets.size(); ++i) {
+    const LoraSite& s = spec.sites[i];
+    const int64_t offset = gradients.offsets[i];
     const at::Tensor of_a = adapter.layout().view(flat, s.site.name + ".poly_lora_A");
     const at::Tensor of_b = adapter.layout().view(flat, s.site.name + ".poly_lora_B");
     at::Tensor a = at::zeros_like(of_a), b = at::zeros_like(of_b);
     for (const auto& [task, watched] : gradients.all) {
-      ASSERT_EQ(watched.numel(), adapter.watched_size());
       if (adapter.per_example()) {
-        a += watched.narrow(0, s.offset, a.numel()).view(a.sizes());
-        b += watched.narrow(0, s.offset + a.numel(), b.numel()).view(b.sizes());
+        a += watched.narrow(0, offset, a.numel()).view(a.sizes());
+        b += watched.narrow(0, offset + a.numel(), b.numel()).view(b.sizes());
         continue;
       }
-      const at::Tensor w = gradients.weights.at(task)[static_cast<int64_t>(s.router)].view({h, k, 1, 1});
+      const at::Tensor w = routing[i][task].view({h, k, 1, 1});
       const int64_t of_one = a.numel() / k;
-      a += w * watched.narrow(0, s.offset, of_one).view({h, 1, s.site.d_in / h, s.rank});
-      b += w * watched.narrow(0, s.offset + of_one, b.numel() / k).view({h, 1, s.rank, s.site.d_out / h});
+      a += w * watched.narrow(0, offset, of_one).view({h, 1, s.site.d_in / h, s.rank});
+      b += w * watched.narrow(0, offset + of_one, b.numel() / k).view({h, 1, s.rank, s.site.d_out / h});
     }
     EXPECT_LT(apart(a, of_a), 1e-5) << s.site.name;
     EXPECT_LT(apart(b, of_b), 1e-5) << s.site.name;
@@ -77,13 +81,13 @@ TEST_P(Watched, TasksSumToTheSkillsGradients) {
 // A task's gradient is that of its rows alone; its even half that of its even samples.
 TEST_P(Watched, HalvesAreOfTheirSamplesAndSumToTheWhole) {
   PolyAdapter adapter = made();
-  WatchedGradients gradients, flipped;
-  adapter.watch(&gradients);
+  test::Watched gradients, flipped;
+  gradients.watch(adapter);
   gradient_of(base, adapter, batches);
-  adapter.watch(&flipped);
+  flipped.watch(adapter);
   gradient_of(base, adapter, two_batches(GetParam().long_rows, /*flipped=*/true));
   for (const auto& [task, all] : gradients.all) {
-    const auto half = [&](const WatchedGradients& of) {
+    const auto half = [&](const test::Watched& of) {
       const auto found = of.even.find(task);
       return found == of.even.end() ? at::zeros_like(all) : found->second;
     };

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "../adapter/watched.h"
 #include "../model/fake_checkpoint.h"
 #include "../train/fake_base.h"
 #include "adapter/poly_adapter.h"
@@ -125,42 +126,25 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
 
 std::vector<AlignedSite> aligned_sites(const PolyAdapter& adapter) {
   const PolySpec& spec = adapter.spec();
-  const int64_t copies = adapter.per_example() ? spec.skills : 1;
   std::vector<AlignedSite> sites;
-  for (const WatchedSite& w : adapter.watched_sites())
-    sites.push_back({w.site.name, w.site.kind, w.site.layer, spec.heads, spec.skills,
-                     copies * w.site.d_in / spec.heads * w.rank, copies * w.rank * w.site.d_out / spec.heads,
-                     w.offset});
-  EXPECT_EQ(values_of(sites), adapter.watched_size());
+  int64_t offset = 0;
+  for (const WatchedSite& w : adapter.watched_sites()) {
+    sites.push_back(
+        {w.site.name, w.site.kind, w.site.layer, spec.heads, spec.skills, w.a_size, w.b_size, offset});
+    offset += sites.back().size();
+  }
   return sites;
 }
 
-// A rank knows the weights of the tasks in its own lanes: the others' come from whoever has them.
-at::Tensor weights_of_all(const WatchedGradients& mine, const at::Tensor& shape, Communicator& group) {
-  at::Tensor own = at::zeros_like(shape), all = at::empty({group.size(), shape.numel()});  // [T, R, h, K]
-  for (const auto& [task, w] : mine.weights) own[task].copy_(w);
-  group.all_gather({static_cast<const std::byte*>(own.const_data_ptr()), own.nbytes()},
-                   {static_cast<std::byte*>(all.mutable_data_ptr()), all.nbytes()});
-  return std::get<0>(all.max(0)).view(shape.sizes());
-}
-
-TaskGradients task_gradients(const PolyAdapter& adapter, const WatchedGradients& watched, Communicator& group) {
+TaskGradients task_gradients(const PolyAdapter& adapter, const test::Watched& watched,
+                             std::vector<at::Tensor> routing) {
   const auto stacked = [&](const std::map<int, at::Tensor>& by_task) {
-    at::Tensor all = at::zeros({3, adapter.watched_size()});
+    at::Tensor all = at::zeros({3, watched.size});
     for (const auto& [task, gradient] : by_task) all[task].copy_(gradient);
     return all;
   };
-  TaskGradients gradients{
-      adapter.per_example() ? Space::skill : Space::mixed, stacked(watched.all), stacked(watched.even), {}};
-  if (adapter.per_example()) return gradients;
-  const std::vector<WatchedSite> sites = adapter.watched_sites();
-  int64_t routers = 0;
-  for (const WatchedSite& s : sites) routers = std::max(routers, static_cast<int64_t>(s.router) + 1);
-  const PolySpec& spec = adapter.spec();
-  const at::Tensor w = weights_of_all(watched, at::empty({3, routers, spec.heads, spec.skills}), group);
-  for (const WatchedSite& s : sites)
-    gradients.weights.push_back(w.select(1, static_cast<int64_t>(s.router)).contiguous());
-  return gradients;
+  return {adapter.per_example() ? Space::skill : Space::mixed, stacked(watched.all), stacked(watched.even),
+          std::move(routing)};
 }
 
 TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
@@ -176,13 +160,15 @@ TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
     settings.lanes = lanes, settings.tokens_per_microbatch = budget;
     Trainer trainer(base, adapter, group, settings, 3);
     adapter.begin_step(2);
-    WatchedGradients watched;
-    adapter.watch(&watched);
+    test::Watched watched;
+    watched.watch(adapter);
+    const std::vector<int> numbers = {0, 1, 2};
+    std::vector<at::Tensor> routing = adapter.routing_of(numbers);
     trainer.step(batch, 0.1);
     std::vector<Space> spaces = {Space::skill};
     if (!adapter.per_example()) spaces.push_back(Space::mixed);
     const Grams grams =
-        task_grams(aligned_sites(adapter), task_gradients(adapter, watched, group), shares, spaces, group)
+        task_grams(aligned_sites(adapter), task_gradients(adapter, watched, routing), shares, spaces, group)
             .at(Space::skill);
     const std::lock_guard lock(expecting);
     for (int64_t s = 0; s < exact.full.size(0); ++s) {
