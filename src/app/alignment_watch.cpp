@@ -79,8 +79,23 @@ AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, 
       group_(group),
       folder_(plan.folder),
       chosen_tasks_(chosen_tasks(config_, plan.tasks)),
-      spaces_(spaces_of(config_)) {
+      spaces_(spaces_of(config_)),
+      most_tasks_(std::min(plan.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)))),
+      seed_(plan.seed) {
   adapter_.begin_step(0);  // whether samples are drawn per example is known from here on
+  lay_out();
+  if (sites_.empty())
+    user_error("alignment.sites: none of them is an adapted linear: {}", join(config_.sites, ", "));
+  windows_.window = config_.window;
+  windows_.groups = site_groups(sites_);
+  for (const TokenTask& task : plan.tasks) windows_.tasks.push_back(task.name);
+}
+
+void AlignmentWatch::lay_out() {
+  per_example_ = adapter_.per_example();
+  number_of_site_.clear();
+  sites_.clear();
+  gathered_.clear();
   int64_t offset = 0;
   for (const WatchedSite& watched : adapter_.watched_sites()) {
     const bool chosen = ends_with_any(watched.site.name, config_.sites);
@@ -91,24 +106,16 @@ AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, 
                       watched.a_size, watched.b_size, offset});
     offset += sites_.back().size();
   }
-  if (sites_.empty())
-    user_error("alignment.sites: none of them is an adapted linear: {}", join(config_.sites, ", "));
-  const int64_t together =
-      std::min(plan.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)));
-  const int64_t dims = sketch_dims(config_, together, offset);
+  const int64_t dims = sketch_dims(config_, most_tasks_, offset);
   if (dims == 0) {
     gathered_.push_back({{}, spaces_, {}});
-  } else {
-    const at::Device device = adapter_.values().device();
-    for (const Space space : spaces_) {
-      const bool weighted = space == Space::skill && !adapter_.per_example();
-      gathered_.push_back(
-          {plan_sketch(sites_, Slots::by_site, dims, weighted, plan.seed, device), {space}, {}});
-    }
+    return;
   }
-  windows_.window = config_.window;
-  windows_.groups = site_groups(sites_);
-  for (const TokenTask& task : plan.tasks) windows_.tasks.push_back(task.name);
+  for (const Space space : spaces_) {
+    const bool weighted = space == Space::skill && !per_example_;
+    gathered_.push_back(
+        {plan_sketch(sites_, Slots::by_site, dims, weighted, seed_, adapter_.values().device()), {space}, {}});
+  }
 }
 
 void AlignmentWatch::resume(int64_t step) {
@@ -136,6 +143,7 @@ void AlignmentWatch::before_step(int64_t step, std::span<const Sample> batch) {
   batch_.reset();
   if ((step + 1) % config_.every != 0) return;
   const Stopwatch measuring(seconds_);
+  if (adapter_.per_example() != per_example_) lay_out();  // no samples are drawn once routing is uniform
   batch_ = batch_tasks(batch, chosen_tasks_);
   begin_gathering();
   adapter_.watch([this](const WatchedGradient& watched) { take(watched); });

@@ -45,6 +45,7 @@ class AlignmentWatch {
     std::vector<Space> spaces;  // to be had from them
     TaskGradients gradients;
   };
+  void lay_out();  // sites and sketches for gradients as the adapter shows them in this step
   void begin_gathering();
   void take(const WatchedGradient& watched);
   void measure(const StepReport& report);
@@ -56,6 +57,9 @@ class AlignmentWatch {
   std::filesystem::path folder_;
   std::vector<bool> chosen_tasks_;
   std::vector<Space> spaces_;
+  int64_t most_tasks_;  // in a batch
+  uint64_t seed_;
+  bool per_example_ = false;
   std::vector<AlignedSite> sites_;   // the chosen ones
   std::vector<int> number_of_site_;  // by place in watched_sites(); -1: not chosen
   std::vector<Gathered> gathered_;

@@ -134,6 +134,15 @@ def test_average_from_goes_on_from_the_plain_run(workshop):
     assert bits(workshop, registry="second") != bits(workshop)
 
 
+def test_alignment_goes_on_when_samples_end_in_uniform_routing(workshop):
+    options = ["--poly.sample=example", "--poly.average_from=6", "--alignment.every=2"]
+    pretrain(workshop, *options)
+    lines = (workshop.folder / "runs/tiny/alignment/alignment.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(2, 13, 2))
+    pretrain(workshop, *options[:2], "--registry.path=plain", "--run.dir=plain_runs", ranks=2)
+    assert bits(workshop) == bits(workshop, registry="plain")
+
+
 @pytest.mark.parametrize("method, skills, heads", [("poly", 3, 1), ("shared", 1, 1), ("private", 4, 1)])
 def test_every_method_is_stored_as_peft_has_it(workshop, method, skills, heads):
     overrides = [o for o in POLY if "heads" not in o]
