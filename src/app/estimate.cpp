@@ -10,10 +10,14 @@
 namespace gaggle {
 namespace {
 
-// Of the GEMM rate, by the steps of training on CPUs.
-constexpr double expected_share = 0.5;
+uint64_t resident_bytes() {
+  uint64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
 
-// Forward and backward of one pass over the rows, without attention, which is small at these lengths.
+}  // namespace
+
 double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows) {
   const auto head = static_cast<double>(base.spec().vocab * base.spec().hidden);
   double flops = 0;
@@ -22,14 +26,6 @@ double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows) {
              4 * head * static_cast<double>(row.target.size());
   return flops;
 }
-
-uint64_t resident_bytes() {
-  uint64_t all = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> all >> resident;
-  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-}  // namespace
 
 double item_seconds(const ExpertItem& item, const ExpertJob& job) {
   const Recipe& recipe = item.recipe;

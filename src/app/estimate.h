@@ -18,4 +18,9 @@ struct MemoryEstimate {  // bytes of one rank
 };
 MemoryEstimate memory_estimate(const ExpertJob& job);
 
+// Forward and backward of one pass over rows, useful FLOP, without attention, which is small at these lengths.
+double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows);
+// Of the GEMM rate, by the steps of training on CPUs.
+inline constexpr double expected_share = 0.5;
+
 }  // namespace gaggle

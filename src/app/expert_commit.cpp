@@ -22,10 +22,8 @@ std::vector<NamedTensor> gate_tensors(std::span<const LoraSite> sites, const at:
 }
 
 std::string sidecar(const ExpertItem& item, const BaseModel& base, const json& metrics) {
-  const json about_base = {
-      {"name", base.spec().name}, {"shapes", base.shape_digest()}, {"content", base.content_digest()}};
   json sidecar = {{"task", item.task->name},
-                  {"base", about_base},
+                  {"base", base_json(base)},
                   {"recipe", item.recipe.json},
                   {"data", item.task->digest},
                   {"metrics", metrics}};
@@ -33,11 +31,15 @@ std::string sidecar(const ExpertItem& item, const BaseModel& base, const json& m
   return sidecar.dump();
 }
 
+}  // namespace
+
+json base_json(const BaseModel& base) {
+  return {{"name", base.spec().name}, {"shapes", base.shape_digest()}, {"content", base.content_digest()}};
+}
+
 DType stored_dtype(const std::string& text) {
   return text == "bf16" ? DType::bf16 : text == "fp16" ? DType::f16 : DType::f32;
 }
-
-}  // namespace
 
 std::string commit_expert(const ExpertJob& job, Registry& registry, const ExpertItem& item,
                           const ExpertResult& result) {

@@ -5,6 +5,7 @@
 
 #include "app/expert_commit.h"
 #include "app/machine.h"
+#include "app/running_speed.h"
 #include "base/log.h"
 #include "cluster/stop.h"
 #include "report/metrics.h"
@@ -12,19 +13,6 @@
 
 namespace gaggle {
 namespace {
-
-// Speed over the last steps, the newest weighing most.
-struct RunningSpeed {
-  double rows = 0, flops = 0, seconds = 0, steps = 0;
-  void add(const StepReport& report) {
-    constexpr double kept = 0.9;
-    rows = kept * rows + static_cast<double>(report.rows);
-    flops = kept * flops + report.flops;
-    seconds = kept * seconds + report.seconds;
-    steps = kept * steps + 1;
-  }
-  double per_second(double amount) const { return amount / std::max(1e-9, seconds); }
-};
 
 // Tells the journal and the metrics files of every step.
 class StepReporter {
@@ -39,9 +27,8 @@ class StepReporter {
     if (r.phase != phase_) speed_ = {}, phase_ = r.phase;
     speed_.add(r);
     const double tokens_per_s = speed_.per_second(speed_.rows);
-    const double left = speed_.seconds / speed_.steps * static_cast<double>(r.steps - r.step);
-    journal_.progress({item_, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr, tokens_per_s, left,
-                       speed_.per_second(speed_.flops) / std::max(1.0, gemm_flops_)});
+    journal_.progress({item_, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr, tokens_per_s,
+                       speed_.seconds_left(r), speed_.per_second(speed_.flops) / std::max(1.0, gemm_flops_)});
     std::vector<std::pair<std::string, double>> values = {
         {"loss", r.loss},
         {"grad_norm", r.grad_norm},

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "adapter/gate.h"
-#include "app/command_line.h"
 #include "app/estimate.h"
+#include "app/plan_lines.h"
 #include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
@@ -14,34 +14,8 @@ namespace {
 
 constexpr double many_epochs = 20;  // beyond these a task is learned by heart
 
-std::string plural(size_t n, const char* what) {
-  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
-}
-
 int64_t count_of(const Recipe& recipe, bool gate) {
   return gate ? gate_layout(recipe.sites).size() : lora_layout(recipe.sites).size();
-}
-
-std::string first_line(const ExpertJob& job) {
-  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", version_text(),
-                     plural(static_cast<size_t>(job.session.world->size()), "rank"),
-                     plural(static_cast<size_t>(job.session.threads), "thread"),
-                     hardware_text(job.base.device(), job.base.dtype()), count_text(job.gemm_flops),
-                     job.session.world->size() > 1 ? " a rank" : "");
-}
-
-std::string data_text(const std::vector<ExpertItem>& items) {
-  int64_t rows = 0, cut = 0, shortest = INT64_MAX, longest = 0;
-  for (const ExpertItem& item : items) {
-    cut += item.task->rows_cut;
-    rows += static_cast<int64_t>(item.task->rows(Split::train).size());
-    for (const TokenRow& row : item.task->rows(Split::train)) {
-      shortest = std::min(shortest, fed_rows(row));
-      longest = std::max(longest, fed_rows(row));
-    }
-  }
-  return fmt::format("{}, {} training rows of {} to {} tokens, {} rows cut", plural(items.size(), "task"),
-                     with_commas(rows), shortest, longest, with_commas(cut));
 }
 
 std::string memory_text(const ExpertJob& job) {
@@ -109,13 +83,9 @@ std::string lora_text(const ExpertJob& job) {
 
 std::string plan_text(const ExpertJob& job) {
   const auto& items = job.items;
-  std::string text = first_line(job);
-  const auto line = [&](const char* label, const std::string& words) {
-    text += fmt::format("{:<9} {}\n", label, words);
-  };
-  line("model",
-       fmt::format("{}   {}, {} parameters frozen, {} sites", job.base.spec().name, job.base.spec().model_type,
-                   count_text(static_cast<double>(job.base.parameters())), job.base.sites().size()));
+  std::string text = machine_line(job.session, job.base, job.gemm_flops);
+  const auto line = [&](const char* label, const std::string& words) { text += plan_line(label, words); };
+  line("model", model_words(job.base));
   if (!items.empty()) {
     const Recipe& recipe = items[0].recipe;
     if (recipe.train_lora) line("lora", lora_text(job));
@@ -124,7 +94,9 @@ std::string plan_text(const ExpertJob& job) {
              ? "none (gate.steps = 0)"
              : fmt::format("one vector per site, {} trained per expert, {}",
                            count_text(static_cast<double>(count_of(recipe, true))), phase_text(true, items)));
-    line("data", data_text(items));
+    std::vector<const TokenTask*> tasks;
+    for (const ExpertItem& item : items) tasks.push_back(item.task);
+    line("data", data_words(tasks));
   }
   const auto to_train = static_cast<size_t>(
       std::count_if(items.begin(), items.end(), [](const ExpertItem& item) { return item.version.empty(); }));
