@@ -52,8 +52,10 @@ struct Commands {
     app.footer(keys);
     auto* experts = with_config("experts", "Train one expert (LoRA, then gate) per task into the registry");
     auto* gates = with_config("gates", "Train gates for experts that are in the registry");
+    auto* adapt =
+        with_config("adapt", "Take a pretrained skill inventory to new tasks, from a few rows of each");
     auto* eval = with_config("eval", "Score routings of a collection on tasks");
-    for (auto* command : {experts, gates, eval}) {
+    for (auto* command : {experts, gates, adapt, eval}) {
       command->add_flag("--dry-run", line.options.dry_run,
                         "Load and check everything, print the plan, start nothing");
       command->add_flag("--accept-base", line.options.accept_base,
@@ -93,7 +95,8 @@ struct Commands {
     registry->add_option("ACTION", line.registry.action, join(actions, " | "))
         ->required()
         ->check(CLI::IsMember(actions));
-    registry->add_option("ARGUMENTS", line.registry.arguments, "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
+    registry->add_option("ARGUMENTS", line.registry.arguments,
+                         "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
     line.registry.registry = "registry";
     registry->add_option("--registry", line.registry.registry, "The registry's folder")->capture_default_str();
     registry->add_option("--base", line.registry.base, "Base model that imported adapters are checked against");
