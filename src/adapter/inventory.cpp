@@ -21,7 +21,7 @@ int Inventory::task_number(const std::string& task) const {
   return found == tasks.end() ? -1 : static_cast<int>(found - tasks.begin());
 }
 
-Inventory inventory_of(const Routed& routed, const std::vector<Site>& sites) {
+Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites) {
   const PeftPoly& poly = routed.poly;
   const std::string where = routed.folder.string();
   if (poly.sites.empty()) user_error("{}: it holds no low-rank skills", where);

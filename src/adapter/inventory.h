@@ -12,14 +12,14 @@ struct Inventory {
   PolySpec spec;
   at::Tensor values;                               // [poly_layout(spec).size()] fp32 on the CPU
   std::string name, version;                       // "mhr-demo", "v0001"
-  std::string digest;                              // Routed::digest
+  std::string digest;                              // StoredRouted::digest
   std::string method;                              // poly | mhr | shared | private
   std::vector<std::string> tasks;                  // by routing row
   int task_number(const std::string& task) const;  // -1: it has no row
 };
 
 // Throws UserError for a site that the base does not have, and for shapes that do not fit it.
-Inventory inventory_of(const Routed& routed, const std::vector<Site>& sites);
+Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites);
 
 // What commit_routed wants but for the key. `about`: base, recipe, data, metrics, …; method, tasks and
 // router_granularity are added.

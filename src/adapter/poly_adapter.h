@@ -2,6 +2,7 @@
 // its mixture of the skills; gradients come back to skills and routing table at the end of each lane.
 #pragma once
 
+#include <functional>
 #include <map>
 
 #include "adapter/poly.h"
@@ -25,20 +26,21 @@ struct RoutingSchedule {
 // Share that the table keeps against uniform routing in a step.
 double routing_kept(const RoutingSchedule& schedule, int64_t step);
 
-// What gradient alignment sees of a step, summed over this rank's lanes: per task the gradient with respect to
-// its mixed adapter, site by site A [h, d_in/h, r] then B [h, r, d_out/h]; with samples per example with
-// respect to the skills, A [h, K, d_in/h, r] then B [h, K, r, d_out/h]. fp32, flat.
-struct WatchedGradients {
-  std::map<int, at::Tensor> all;      // by task
-  std::map<int, at::Tensor> even;     // of its samples of even occurrence in the batch
-  std::map<int, at::Tensor> weights;  // its mixing weights in this step, [routers, h, K]; none per example
+// What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixed adapter, A
+// [h, d_in/h, r] then B [h, r, d_out/h]; with samples per example with respect to the skills, A [h, K, d_in/h,
+// r] then B [h, K, r, d_out/h]. Contributions add up over lanes, and with samples per example within a lane.
+struct WatchedGradient {
+  int task = 0;
+  bool even = false;    // of the task's samples of even occurrence in the batch alone; else of all
+  size_t site = 0;      // place in watched_sites()
+  at::Tensor gradient;  // flat, fp32
 };
+using GradientSink = std::function<void(const WatchedGradient&)>;
 
-// Where a site's gradient lies in WatchedGradients' flat tensors: A at `offset`, B behind it.
+// Of a site, in a WatchedGradient.
 struct WatchedSite {
   Site site;
-  int64_t rank = 0, offset = 0;
-  size_t router = 0;  // in WatchedGradients::weights
+  int64_t a_size = 0, b_size = 0;  // values of A and B in each head
 };
 
 class PolyAdapter : public Trainable {
@@ -59,12 +61,16 @@ class PolyAdapter : public Trainable {
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
-  // From here on gradients are added to `gradients` too; null: no more. Nothing that is trained changes by it.
-  void watch(WatchedGradients* gradients) { watched_ = gradients; }
-  bool per_example() const { return sampling_now_ == Sampling::example; }
-  // Values of a flat tensor in WatchedGradients.
+  // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
+  void watch(GradientSink sink) { watched_ = std::move(sink); }
   std::vector<WatchedSite> watched_sites() const;
-  int64_t watched_size() const { return mixed_size_ * (per_example() ? spec_.skills : 1); }
+  // Mixing weights of tasks in this step, for each of the watched sites [T, h, K]; empty where every example
+  // has its own.
+  std::vector<at::Tensor> routing_of(std::span<const int> tasks);
+  // Seconds that watching has cost so far, the sink's own among them.
+  double watching_seconds() const { return watching_seconds_; }
+  // In this step: samples are drawn per example.
+  bool per_example() const { return sampling_now_ == Sampling::example; }
 
  private:
   struct Place {  // what sits on a site
@@ -103,8 +109,7 @@ class PolyAdapter : public Trainable {
   void flush_routers(std::span<Mixture* const> mixtures);
   void report_mixed(std::span<Mixture* const> mixtures);
   void report_skills(std::span<Mixture* const> mixtures, const at::Tensor& w);
-  // The skill-space gradient of a place inside a watched flat tensor.
-  StackedGrad watched_views(const Place& place, std::map<int, at::Tensor>& watched, int task) const;
+  void report_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy, const at::Tensor& w);
 
   PolySpec spec_;
   RoutingSchedule schedule_;
@@ -125,7 +130,8 @@ class PolyAdapter : public Trainable {
   at::Tensor weights_, d_weights_;                           // [R, M, h, K] of the active, and their gradient
   bool stacked_ = false;    // this micro-batch multiplies by all skills, then weighs
   at::Tensor row_mixture_;  // [T] which of the active; where stacked
-  WatchedGradients* watched_ = nullptr;
+  GradientSink watched_;
+  double watching_seconds_ = 0;
 };
 
 }  // namespace gaggle

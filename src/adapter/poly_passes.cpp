@@ -1,5 +1,6 @@
 // The passes of Poly / MHR in training, and what becomes of their gradients.
 #include "adapter/poly_adapter.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "kernel/skill_mixing.h"
 
@@ -49,16 +50,9 @@ void PolyAdapter::backward(const Site& site, const at::Tensor& x, const at::Tens
     if (watched_ && !per_example()) even.push_back(gradient_views(place, m->even));
   }
   segmented_lowrank_backward(x, dy, dx, segments_, pairs, grads);
-  if (!even.empty()) segmented_lowrank_backward(x, dy, {}, even_segments_, pairs, even);
-}
-
-StackedGrad PolyAdapter::watched_views(const Place& place, std::map<int, at::Tensor>& watched, int task) const {
-  at::Tensor& flat = watched[task];
-  if (!flat.defined()) flat = at::zeros({watched_size()}, values_.options());
-  const int64_t k = spec_.skills;
-  return {flat.narrow(0, place.at_a * k, place.a.numel()).view(place.a.sizes()),
-          flat.narrow(0, place.at_b * k, place.b.numel()).view(place.b.sizes()),
-          {}};
+  if (even.empty()) return;
+  const Stopwatch watching(watching_seconds_);
+  segmented_lowrank_backward(x, dy, {}, even_segments_, pairs, even);
 }
 
 void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy,
@@ -72,20 +66,27 @@ void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, cons
   }
   stacked_skills_backward(x, dy, dx, w, place.stacked, grad);
   at_router(d_weights_, place.router).index_add_(0, row_mixture_, grad.w);
-  if (!watched_) return;
-  const auto watch = [&](const std::vector<Segment>& segments, std::map<int, at::Tensor>& watched) {
+  if (watched_) report_stacked(place, x, dy, w);
+}
+
+void PolyAdapter::report_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy,
+                                 const at::Tensor& w) {
+  const Stopwatch watching(watching_seconds_);
+  const auto number = static_cast<size_t>(&place - places_.data());
+  const auto report = [&](const std::vector<Segment>& segments, bool even) {
     for (const Segment& s : segments) {
       const int64_t n = s.end - s.begin;
       if (n == 0) continue;
-      StackedGrad to = watched_views(place, watched, s.member);
-      to.a = to.a.view(place.stacked.a.sizes());
-      to.b = to.b.view(place.stacked.b.sizes());
+      StackedGrad to{at::zeros(place.stacked.a.sizes(), values_.options()),
+                     at::zeros(place.stacked.b.sizes(), values_.options()),
+                     {}};
       stacked_skills_backward(x.narrow(0, s.begin, n), dy.narrow(0, s.begin, n), {}, w.narrow(0, s.begin, n),
                               place.stacked, to);
+      watched_({s.member, even, number, at::cat({to.a.flatten(), to.b.flatten()})});
     }
   };
-  watch(task_segments_, watched_->all);
-  watch(even_task_segments_, watched_->even);
+  report(task_segments_, false);
+  report(even_task_segments_, true);
 }
 
 // [M, h, n] of A and of B.
@@ -129,44 +130,53 @@ void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
 }
 
 std::vector<WatchedSite> PolyAdapter::watched_sites() const {
+  const int64_t each = per_example() ? spec_.skills : 1;
   std::vector<WatchedSite> sites;
   for (const Place& place : places_)
-    sites.push_back(
-        {place.lora.site, place.lora.rank, place.at_a * (per_example() ? spec_.skills : 1), place.router});
+    sites.push_back({place.lora.site, each * place.a.size(2), each * place.b.size(2)});
   return sites;
 }
 
+std::vector<at::Tensor> PolyAdapter::routing_of(std::span<const int> tasks) {
+  if (per_example()) return {};
+  std::vector<Mixture*> mixtures;
+  for (const int task : tasks) mixtures.push_back(&mixture(task, 0));
+  const at::Tensor w = stacked_weights(mixtures);  // [R, T, h, K]
+  std::vector<at::Tensor> by_site;
+  for (const Place& place : places_) by_site.push_back(at_router(w, place.router));
+  return by_site;
+}
+
 void PolyAdapter::report_mixed(std::span<Mixture* const> mixtures) {
-  for (const Mixture* m : mixtures) watched_->weights[m->task] = m->weights.w;
-  const auto add = [&](std::map<int, at::Tensor>& watched, bool even) {
-    for (const Place& place : places_) {
-      const auto gradients = mixed_gradients(place, mixtures, even);
+  const Stopwatch watching(watching_seconds_);
+  for (size_t p = 0; p < places_.size(); ++p)
+    for (const bool even : {false, true}) {
+      const auto gradients = mixed_gradients(places_[p], mixtures, even);
       for (size_t m = 0; m < mixtures.size(); ++m) {
-        at::Tensor& flat = watched[mixtures[m]->task];
-        if (!flat.defined()) flat = at::zeros({mixed_size_}, values_.options());
         const auto row = static_cast<int64_t>(m);
-        flat.narrow(0, place.at_a, gradients[0][row].numel()).add_(gradients[0][row].flatten());
-        flat.narrow(0, place.at_b, gradients[1][row].numel()).add_(gradients[1][row].flatten());
+        watched_(
+            {mixtures[m]->task, even, p, at::cat({gradients[0][row].flatten(), gradients[1][row].flatten()})});
       }
     }
-  };
-  add(watched_->all, false);
-  add(watched_->even, true);
 }
 
 void PolyAdapter::report_skills(std::span<Mixture* const> mixtures, const at::Tensor& w) {
-  const auto add = [&](const Place& place, size_t m, std::map<int, at::Tensor>& watched) {
-    const auto gradients = mixed_gradients(place, mixtures.subspan(m, 1), false);
-    const at::Tensor its = at_router(w, place.router).narrow(0, static_cast<int64_t>(m), 1);
-    const StackedGrad to = watched_views(place, watched, mixtures[m]->task);
-    mix_skills_backward(gradients[0], place.a, its, to.a, {});
-    mix_skills_backward(gradients[1], place.b, its, to.b, {});
-  };
-  for (size_t m = 0; m < mixtures.size(); ++m)
-    for (const Place& place : places_) {
-      add(place, m, watched_->all);
-      if (mixtures[m]->of_even_sample) add(place, m, watched_->even);
+  const Stopwatch watching(watching_seconds_);
+  for (size_t p = 0; p < places_.size(); ++p) {
+    const Place& place = places_[p];
+    const auto gradients = mixed_gradients(place, mixtures, false);
+    for (size_t m = 0; m < mixtures.size(); ++m) {
+      const auto row = static_cast<int64_t>(m);
+      const at::Tensor its = at_router(w, place.router).narrow(0, row, 1);
+      const at::Tensor a = at::zeros_like(place.a), b = at::zeros_like(place.b);
+      mix_skills_backward(gradients[0].narrow(0, row, 1), place.a, its, a, {});
+      mix_skills_backward(gradients[1].narrow(0, row, 1), place.b, its, b, {});
+      WatchedGradient watched{mixtures[m]->task, false, p, at::cat({a.flatten(), b.flatten()})};
+      watched_(watched);
+      watched.even = true;
+      if (mixtures[m]->of_even_sample) watched_(watched);
     }
+  }
 }
 
 void PolyAdapter::finish_gradients() {

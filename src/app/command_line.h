@@ -9,9 +9,9 @@
 namespace gaggle {
 
 struct CommandLine {
-  std::string
-      command;  // experts | gates | adapt | eval | generate | data show | registry; "": print `text` and leave
-  std::string text;  // --help, --version
+  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry; "": print `text`
+                        // and leave
+  std::string text;     // --help, --version
   std::string config;
   std::vector<std::string> overrides;  // "section.key=value"
   bool print_config = false;

@@ -32,50 +32,51 @@ std::string number(int64_t value) {
   return value > 0 ? with_commas(value) : "-";
 }
 
-std::string version_text(const VersionInfo& info) {
+std::string version_cell(const VersionInfo& info) {
   return info.version + (info.current ? "" : " (old)");
 }
 
-std::string base_text(const VersionInfo& info) {
+std::string base_cell(const VersionInfo& info) {
   return info.verified ? "verified" : "unverified";
 }
 
-void print_experts(const Registry& registry) {
+std::string experts_table(const Registry& registry) {
+  const auto infos = registry.list();
+  if (infos.empty()) return "";
   Table table({"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"});
-  for (const ExpertInfo& info : registry.list())
-    table.add({info.name, version_text(info), number(info.rank), number(info.sites), info.gated ? "yes" : "no",
-               info.origin, base_text(info), bytes_text(info.bytes), info.made_from});
-  print(table.text());
+  for (const ExpertInfo& info : infos)
+    table.add({info.name, version_cell(info), number(info.rank), number(info.sites), info.gated ? "yes" : "no",
+               info.origin, base_cell(info), bytes_text(info.bytes), info.made_from});
+  return table.text();
 }
 
-void print_routed(const Registry& registry) {
+std::string routed_table(const Registry& registry) {
   const auto infos = list_routed(registry);
-  if (infos.empty()) return;
-  Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base", "size",
-               "made from"});
+  if (infos.empty()) return "";
+  Table table({"routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
+               "size", "made from"});
   for (const RoutedInfo& info : infos)
-    table.add({info.name, version_text(info), info.method, number(info.tasks), number(info.skills),
-               number(info.heads), number(info.rank), number(info.sites), info.origin, base_text(info),
+    table.add({info.name, version_cell(info), info.method, number(info.tasks), number(info.skills),
+               number(info.heads), number(info.rank), number(info.sites), info.origin, base_cell(info),
                bytes_text(info.bytes), info.made_from});
-  print(table.text());
+  return table.text();
 }
 
-void print_rows(const Registry& registry) {
+std::string rows_table(const Registry& registry) {
   const auto infos = list_rows(registry);
-  if (infos.empty()) return;
+  if (infos.empty()) return "";
   Table table({"row", "version", "task", "parent", "size"});
   for (const RowInfo& info : infos)
-    table.add({info.name, version_text(info), info.task, info.parent, bytes_text(info.bytes)});
-  print(table.text());
+    table.add({info.name, version_cell(info), info.task, info.parent, bytes_text(info.bytes)});
+  return table.text();
 }
 
 Exit list_all(const RegistryOptions& options) {
   const Registry registry = open_existing(options);
-  print_experts(registry);
-  print_routed(registry);
-  print_rows(registry);
+  std::string text = experts_table(registry) + routed_table(registry) + rows_table(registry);
   for (const std::string& name : registry.collections())
-    print(fmt::format("collection {}: {} experts\n", name, registry.pins(name).size()));
+    text += fmt::format("collection {}: {} experts\n", name, registry.pins(name).size());
+  print(text.empty() ? "nothing in it yet\n" : text);
   return Exit::done;
 }
 
@@ -141,9 +142,10 @@ Judged judge(const std::string& folder, const std::string& name, const std::opti
 }
 
 // The committed version's name, "tomi@v0001" or "routed/mhr@v0001".
-std::string commit(Registry& registry, const Judged& judged) {
+std::string commit_import(Registry& registry, const Judged& judged) {
   if (const auto* routed = std::get_if<NewRouted>(&judged.adapter))
-    return fmt::format("{}/{}@{}", words_of(Kind::routed).folder, judged.name, commit_routed(registry, *routed));
+    return fmt::format("{}/{}@{}", words_of(Kind::routed).folder, judged.name,
+                       commit_routed(registry, *routed));
   return judged.name + "@" + registry.commit(std::get<NewExpert>(judged.adapter));
 }
 
@@ -169,7 +171,7 @@ Exit import_folders(const RegistryOptions& options) {
     if (judged.refused())
       table.add({judged.folder, "refused", "", judged.refusal});
     else
-      table.add({judged.folder, "accepted", commit(*registry, judged),
+      table.add({judged.folder, "accepted", commit_import(*registry, judged),
                  base ? "fits " + base->fingerprint.name : "base unverified (--base MODEL checks it)"});
   print(table.text());
   const auto refused = static_cast<size_t>(std::ranges::count_if(all, &Judged::refused));

@@ -11,6 +11,19 @@ inline double monotonic_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// Adds the seconds of its life to a sum.
+class Stopwatch {
+ public:
+  explicit Stopwatch(double& sum) : sum_(sum), began_(monotonic_seconds()) {}
+  ~Stopwatch() { sum_ += monotonic_seconds() - began_; }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+ private:
+  double& sum_;
+  double began_;
+};
+
 // "2026-11-21T20:15:03Z"
 std::string utc_now();
 

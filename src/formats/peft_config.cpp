@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "base/names.h"
 
 namespace gaggle {
 namespace {

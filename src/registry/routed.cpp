@@ -89,8 +89,8 @@ std::optional<RoutedInfo> find_routed_key(const Registry& registry, const std::s
   return version ? std::optional(routed_info(*version, registry.base())) : std::nullopt;
 }
 
-Routed load_routed(const Registry& registry, const std::string& name, const std::string& version) {
-  Routed routed;
+StoredRouted load_routed(const Registry& registry, const std::string& name, const std::string& version) {
+  StoredRouted routed;
   routed.folder = registry.folder_of(name, version, Kind::routed);
   routed.name = parse_pin(name, words_of(Kind::routed).one).name;
   routed.version = routed.folder.filename();

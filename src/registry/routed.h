@@ -26,7 +26,7 @@ struct NewRouted {
   std::string key;
 };
 
-struct Routed {
+struct StoredRouted {
   std::string name, version;
   std::filesystem::path folder;
   std::string key;     // of the work item that made it; "": imported
@@ -52,6 +52,6 @@ std::optional<RoutedInfo> find_routed(const Registry& registry,
 std::optional<RoutedInfo> find_routed_key(const Registry& registry, const std::string& name,
                                           const std::string& key);  // any version
 // "": CURRENT. Throws UserError: not there, files that do not fit each other.
-Routed load_routed(const Registry& registry, const std::string& name, const std::string& version = "");
+StoredRouted load_routed(const Registry& registry, const std::string& name, const std::string& version = "");
 
 }  // namespace gaggle

@@ -25,7 +25,7 @@ RowInfo row_info(const Version& version, const BaseFingerprint& base) {
   return info;
 }
 
-void require_parent(const Registry& registry, const Row& row, const std::string& digest) {
+void require_parent(const Registry& registry, const StoredRow& row, const std::string& digest) {
   const auto parent = find_version(registry, Kind::routed, row.parent);
   if (!parent)
     user_error("{}: row {}@{} mixes the skills of routed adapter {}, which is not there",
@@ -71,8 +71,8 @@ std::optional<RowInfo> find_row_key(const Registry& registry, const std::string&
   return version ? std::optional(row_info(*version, registry.base())) : std::nullopt;
 }
 
-Row load_row(const Registry& registry, const std::string& name, const std::string& version) {
-  Row row;
+StoredRow load_row(const Registry& registry, const std::string& name, const std::string& version) {
+  StoredRow row;
   row.folder = registry.folder_of(name, version, Kind::row);
   row.name = parse_pin(name, words_of(Kind::row).one).name;
   row.version = row.folder.filename();

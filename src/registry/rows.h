@@ -17,12 +17,12 @@ struct NewRow {
   std::string parent;                // routed adapter, "mhr" or "mhr@v0001"
   std::vector<NamedTensor> tensors;  // fp32; one for each site or router group, named by the caller
   // A JSON object: task, recipe, data, metrics, …, as routed_json of NewRouted. The commit adds key, origin,
-  // parent ("mhr@v0001") and parent_sha256 (Routed::digest).
+  // parent ("mhr@v0001") and parent_sha256 (StoredRouted::digest).
   std::string row_json;
   std::string key;  // of the work item; not ""
 };
 
-struct Row {
+struct StoredRow {
   std::string name, version;
   std::filesystem::path folder;
   std::string key;
@@ -45,6 +45,6 @@ std::optional<RowInfo> find_row_key(const Registry& registry, const std::string&
                                     const std::string& key);  // any version
 // "": CURRENT. Throws UserError: not there, tensors that are not fp32, a parent that is gone or is not the one
 // that the row was made from.
-Row load_row(const Registry& registry, const std::string& name, const std::string& version = "");
+StoredRow load_row(const Registry& registry, const std::string& name, const std::string& version = "");
 
 }  // namespace gaggle

@@ -118,8 +118,10 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     best = restore(*from, trainer, adapter);
     step = from->step;
   }
+  if (hooks.on_start) hooks.on_start(step);
   PhaseResult result;
   const auto checkpoint = [&] {
+    if (hooks.on_checkpoint) hooks.on_checkpoint();
     Snapshot snapshot =
         make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
     if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));

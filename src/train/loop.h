@@ -48,9 +48,12 @@ struct StepReport {
 // How the loop talks to its surroundings; anything may be empty.
 struct LoopHooks {
   std::function<void(const StepReport&)> on_step;
-  // Around each step, on every rank: to watch an adapter's gradients, and to speak with the group about them.
+  // On every rank, around each step: to watch an adapter's gradients, and to speak with the group about them.
+  // Before the first step (with the steps done already) and with every checkpoint: to go on from there.
+  std::function<void(int64_t step)> on_start;
   std::function<void(int64_t step, std::span<const Sample> batch)> before_step;
   std::function<void(const StepReport&)> after_step;
+  std::function<void()> on_checkpoint;
   std::function<std::optional<Exit>()> stop;  // asked on the group's first rank before each step
   SnapshotWriter* snapshots = nullptr;        // on the group's first rank
   int64_t checkpoint_every = 0;               // steps; 0: only when stopped

@@ -72,6 +72,16 @@ def test_no_room_reaches_itself():
         assert all(room not in reachable(other) for other in MAY_INCLUDE[room]), room
 
 
+def test_no_type_is_defined_twice():
+    """All rooms share one namespace, and no linker tells of two types of one name: it mixes them up."""
+    seen = {}
+    for path, _ in sources():
+        if path.suffix in {".h", ".cuh"}:
+            for name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;\n]*\{", path.read_text(), re.M):
+                seen.setdefault(name, []).append(str(path.relative_to(ROOT)))
+    assert not {name: files for name, files in seen.items() if len(files) > 1}
+
+
 def test_torch_stays_in_its_rooms_and_out_of_command_headers():
     wrong = []
     for path, room in sources():

@@ -39,7 +39,7 @@ TEST(Routed, CommitLoadsBack) {
   const Folder folder;
   const Registry registry = open_made(folder);
   EXPECT_EQ(commit_routed(registry, made::routed("mhr", "k1", 0.5f)), "v0001");
-  const Routed routed = load_routed(registry, "mhr");
+  const StoredRouted routed = load_routed(registry, "mhr");
   EXPECT_EQ(routed.name + "@" + routed.version + " " + routed.key, "mhr@v0001 k1");
   EXPECT_EQ(routed.tasks, (std::vector<std::string>{"add", "copy"}));
   EXPECT_EQ(routed.digest, sums_digest(routed.folder));
@@ -99,7 +99,7 @@ TEST(Rows, NameTheirParentAndItsDigest) {
   EXPECT_EQ(commit_row(registry, made::row("new", "z1", "mhr", 1)), "v0001");
   EXPECT_EQ(commit_row(registry, made::row("new", "z2", "mhr@v0001", 2)), "v0002");
   commit_routed(registry, made::routed("mhr", "k2", 2));  // what CURRENT is later does not matter
-  const Row row = load_row(registry, "new");
+  const StoredRow row = load_row(registry, "new");
   EXPECT_EQ(row.version + " " + row.task + " " + row.parent + " " + row.key, "v0002 new mhr@v0001 z2");
   ASSERT_EQ(row.tensors.size(), 1u);
   EXPECT_EQ(row.tensors[0].name, made::site);

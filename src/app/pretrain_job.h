@@ -1,0 +1,41 @@
+// gaggle pretrain: one run of all ranks together over all tasks.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/commands.h"
+#include "app/inputs.h"
+#include "app/session.h"
+#include "train/routed.h"
+
+namespace gaggle {
+
+struct PretrainJob {
+  const Config& config;
+  const CommandOptions& options;
+  Session& session;
+  BaseModel& base;
+  const std::vector<TokenTask>& tasks;
+  std::string name;  // under routed/ in the registry: run.name[-run.variant]
+  RoutedRecipe recipe;
+  std::string version;    // there already with this key; "": to train
+  double gemm_flops = 0;  // per second, of this rank while all ranks are busy
+};
+
+std::string routed_name(const Config& config);
+// Where checkpoints of a run lie, one folder per key.
+std::filesystem::path checkpoints_of(const std::filesystem::path& run_dir);
+
+// train.lanes, or what the run's first start chose (keep_lanes), or the default; a user's mistake if there are
+// more ranks.
+int64_t resolve_lanes(const Config& config, const Session& session);
+void keep_lanes(const PretrainJob& job);
+
+std::string plan_text(const PretrainJob& job);
+double job_seconds(const PretrainJob& job);
+
+// The closing table: loss by task, what the routing table looks like, where it is stored, what to type next.
+std::string closing_text(const PretrainJob& job, const Registry& registry, const std::string& version);
+
+}  // namespace gaggle

@@ -1,0 +1,157 @@
+// What a pretraining run says before it starts and after it has ended.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "adapter/inventory.h"
+#include "alignment/routing_table.h"
+#include "app/estimate.h"
+#include "app/plan_lines.h"
+#include "app/pretrain_job.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
+
+std::string routed_words(const PretrainJob& job) {
+  const PolySpec& spec = job.recipe.spec;
+  int64_t skills = 0, routing = 0;
+  const ParameterLayout trained = trained_layout(spec);
+  for (const ParameterInfo& tensor : trained.tensors()) (is_router(tensor) ? routing : skills) += tensor.count;
+  std::string text = fmt::format("{}, {}, {}, rank {} at {}, {} trained", job.config.poly.method,
+                                 plural(static_cast<size_t>(spec.skills), "skill"),
+                                 plural(static_cast<size_t>(spec.heads), "head"), spec.sites[0].rank,
+                                 plural(spec.sites.size(), "site"), count_text(static_cast<double>(skills)));
+  if (routing > 0)
+    text += fmt::format(" and {} of routing table ({} granularity)", count_text(static_cast<double>(routing)),
+                        spec.granularity);
+  if (!job.config.poly.init_from.empty()) text += ", from " + job.config.poly.init_from;
+  return text;
+}
+
+std::string train_words(const PretrainJob& job) {
+  const PhaseSettings& phase = job.recipe.phase;
+  const StepSettings& step = phase.step;
+  std::string text = fmt::format("{} steps of {} rows, {}, lr {:g}{}", with_commas(phase.schedule.steps),
+                                 phase.batch_size, step.optimizer.kind == "adafactor" ? "Adafactor" : "AdamW",
+                                 phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "");
+  if (job.recipe.spec.routing == Routing::learned)
+    text += fmt::format(", routing {:g}", job.config.poly.router_lr);
+  const RoutingSchedule& routing = job.recipe.schedule;
+  if (routing.sampling != Sampling::none) text += ", routing sampled per " + job.config.poly.sample;
+  if (routing.average_from >= 0) text += fmt::format(", uniform routing from step {}", routing.average_from);
+  if (routing.interpolate_to > routing.interpolate_from)
+    text += fmt::format(", routing becomes uniform in the last {} steps",
+                        routing.interpolate_to - routing.interpolate_from);
+  return text;
+}
+
+double tokens_per_step(const PretrainJob& job) {
+  double fed = 0, rows = 0;
+  for (const TokenTask& task : job.tasks)
+    for (const TokenRow& row : task.rows(Split::train)) fed += static_cast<double>(fed_rows(row)), ++rows;
+  return fed / rows * static_cast<double>(job.recipe.phase.batch_size);
+}
+
+std::string lanes_words(const PretrainJob& job) {
+  const int64_t lanes = job.recipe.phase.step.lanes, ranks = job.session.world->size();
+  const double tokens = tokens_per_step(job) / static_cast<double>(lanes);
+  std::string text =
+      fmt::format("{} over {}, about {:.0f} tokens each", plural(static_cast<size_t>(lanes), "lane"),
+                  plural(static_cast<size_t>(ranks), "rank"), tokens);
+  if (lanes % ranks != 0) {
+    const double busiest = static_cast<double>((lanes + ranks - 1) / ranks * ranks);
+    text += fmt::format(", ranks idle {:.0f}% of a step ({} is no multiple of {})",
+                        100 * (1 - static_cast<double>(lanes) / busiest), lanes, ranks);
+  }
+  if (tokens < least_lane_tokens && lanes > ranks) {
+    int64_t better = lanes;
+    while (better > ranks && better % 2 == 0 &&
+           tokens_per_step(job) / static_cast<double>(better) < least_lane_tokens)
+      better /= 2;
+    if (better < lanes)
+      text +=
+          fmt::format("  (warning: too few to fill the hardware: train.lanes = {} would be faster)", better);
+  }
+  return text;
+}
+
+std::string number(const nlohmann::json& losses, const std::string& task) {
+  return losses.contains(task) ? fmt::format("{:.3f}", losses[task].get<double>()) : "-";
+}
+
+std::vector<RoutingSite> routing_sites(const Inventory& inventory) {
+  const ParameterLayout layout = poly_layout(inventory.spec);
+  std::vector<RoutingSite> sites;
+  std::vector<std::string> seen;
+  for (const LoraSite& s : inventory.spec.sites) {
+    const std::string prefix = inventory.spec.router_prefix(s.site);
+    if (std::find(seen.begin(), seen.end(), prefix) != seen.end()) continue;
+    seen.push_back(prefix);
+    const bool own = inventory.spec.granularity == "site";
+    sites.push_back({prefix, own ? s.site.kind : inventory.spec.granularity, inventory.spec.heads,
+                     inventory.spec.skills,
+                     layout.view(inventory.values, prefix + "poly_router.module_logits")});
+  }
+  return sites;
+}
+
+}  // namespace
+
+double job_seconds(const PretrainJob& job) {
+  double pass = 0, rows = 0;
+  for (const TokenTask& task : job.tasks) {
+    pass += pass_flops(job.base, task.rows(Split::train));
+    rows += static_cast<double>(task.rows(Split::train).size());
+  }
+  const PhaseSettings& phase = job.recipe.phase;
+  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / rows;
+  return batches * pass / (expected_share * std::max(1.0, job.gemm_flops)) /
+         static_cast<double>(job.session.world->size());
+}
+
+std::string plan_text(const PretrainJob& job) {
+  std::string text = machine_line(job.session, job.base, job.gemm_flops);
+  const auto line = [&](const char* label, const std::string& words) { text += plan_line(label, words); };
+  std::vector<const TokenTask*> tasks;
+  for (const TokenTask& task : job.tasks) tasks.push_back(&task);
+  line("model", model_words(job.base));
+  line("routed", routed_words(job));
+  line("train", train_words(job));
+  line("lanes", lanes_words(job));
+  line("data", data_words(tasks) + ", sampled by " + job.config.data.sampling);
+  if (job.config.alignment.every > 0)
+    line("align", fmt::format("gradients of tasks compared every {} steps, {} space",
+                              job.config.alignment.every, job.config.alignment.space));
+  const std::string place = fs::path(job.config.registry.path).lexically_normal().string();
+  line("registry", job.version.empty() ? fmt::format("{}   routed/{} to be made", place, job.name)
+                                       : fmt::format("{}   routed/{} {} is there already: nothing to train",
+                                                     place, job.name, job.version));
+  if (job.version.empty()) line("time", "about " + time_text(job_seconds(job)));
+  return text;
+}
+
+std::string closing_text(const PretrainJob& job, const Registry& registry, const std::string& version) {
+  const StoredRouted routed = load_routed(registry, job.name, version);
+  const auto metrics = nlohmann::json::parse(routed.json).value("metrics", nlohmann::json::object());
+  const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
+  const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
+  Table table({"task", "rows", "base loss", "validation loss"});
+  for (const TokenTask& task : job.tasks)
+    table.add({task.name, with_commas(static_cast<int64_t>(task.rows(Split::train).size())),
+               number(base, task.name), number(after, task.name)});
+  table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
+  std::string text = "\n" + table.text() + "(nats per target token on validation rows)\n";
+  const Inventory inventory = inventory_of(routed, job.base.sites());
+  if (inventory.spec.routing == Routing::learned && inventory.spec.skills > 1)
+    text += "\n" + routing_text(routing_sites(inventory), inventory.tasks);
+  text += fmt::format(
+      "\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", \"poly\", \"mu\"]'\n", job.name,
+      version, inventory.tasks.size(), fs::path(routed.folder).lexically_normal().string(), job.config.file);
+  return text;
+}
+
+}  // namespace gaggle

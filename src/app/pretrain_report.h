@@ -1,0 +1,28 @@
+// What a pretraining run shows while it trains, and what machines read of it.
+#pragma once
+
+#include "app/pretrain_job.h"
+#include "app/running_speed.h"
+#include "report/live.h"
+#include "report/metrics.h"
+
+namespace gaggle {
+
+// Of the first rank.
+class PretrainReport {
+ public:
+  explicit PretrainReport(const PretrainJob& job);
+  void step(const StepReport& report);
+  void finish();
+  // What measuring alignment cost, of the time of all steps.
+  void alignment(int64_t measurements, double seconds, double step_seconds);
+
+ private:
+  const PretrainJob& job_;
+  LiveView live_;
+  MetricsLog metrics_;
+  RunningSpeed speed_;
+  double started_, last_drawn_ = 0;
+};
+
+}  // namespace gaggle

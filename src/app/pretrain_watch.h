@@ -1,0 +1,57 @@
+// Gradient alignment while a routed inventory trains: measured from the training step's own gradients, written
+// to the run folder. Nothing that is trained changes by it.
+#pragma once
+
+#include "alignment/record.h"
+#include "alignment/sketch.h"
+#include "app/pretrain_job.h"
+
+namespace gaggle {
+
+// What each of the chosen tasks has in a batch.
+BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& chosen);
+
+class AlignmentWatch {
+ public:
+  AlignmentWatch(const PretrainJob& job, PolyAdapter& adapter, Communicator& group);
+  // The run goes on from `step`: what was written after it goes.
+  void resume(int64_t step);
+  void before_step(int64_t step, std::span<const Sample> batch);
+  void after_step(const StepReport& report);
+  void save();  // with every checkpoint
+
+  // Seconds spent measuring, and of all steps with what of it lies inside them.
+  double seconds() const { return seconds_ + adapter_.watching_seconds(); }
+  double step_seconds() const { return step_seconds_; }
+  int64_t measurements() const { return measurements_; }
+
+ private:
+  // Gradients of one step, as they are or as sketches for one space.
+  struct Gathered {
+    std::optional<SketchPlan> plan;
+    std::vector<Space> spaces;  // to be had from them
+    TaskGradients gradients;
+  };
+  void begin_gathering();
+  void take(const WatchedGradient& watched);
+  void measure(const StepReport& report);
+  bool first() const { return group_.rank() == 0; }
+
+  const AlignmentConfig& config_;
+  PolyAdapter& adapter_;
+  Communicator& group_;
+  std::filesystem::path folder_;
+  std::vector<bool> chosen_tasks_;
+  std::vector<Space> spaces_;
+  std::vector<AlignedSite> sites_;   // the chosen ones
+  std::vector<int> number_of_site_;  // by place in watched_sites(); -1: not chosen
+  std::vector<Gathered> gathered_;
+  std::vector<at::Tensor> routing_;  // of this step's tasks, by chosen site
+  std::optional<BatchTasks> batch_;  // of the step being measured
+  AlignmentWindows windows_;
+  double seconds_ = 0, step_seconds_ = 0;
+  double measured_until_ = 0;  // seconds() when the last measurement ended
+  int64_t measurements_ = 0;
+};
+
+}  // namespace gaggle
