@@ -5,6 +5,7 @@
 #include "app/adapt_commit.h"
 #include "app/plan_lines.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
 

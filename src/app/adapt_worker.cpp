@@ -8,6 +8,7 @@
 #include "app/machine.h"
 #include "app/running_speed.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "cluster/stop.h"

@@ -53,7 +53,8 @@ bool say(const UserError& error) {
 // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
 void heed_signals_early(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
-  if (command == "experts" || command == "gates" || command == "pretrain" || command == "adapt" || command == "eval")
+  if (command == "experts" || command == "gates" || command == "pretrain" || command == "adapt" ||
+      command == "eval")
     watch_for_stop({}, 0);
 }
 
