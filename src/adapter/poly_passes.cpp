@@ -1,4 +1,6 @@
 // The passes of Poly / MHR in training, and what becomes of their gradients.
+#include <c10/core/InferenceMode.h>
+
 #include "adapter/poly_adapter.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -180,6 +182,7 @@ void PolyAdapter::report_skills(std::span<Mixture* const> mixtures, const at::Te
 }
 
 void PolyAdapter::finish_gradients() {
+  const c10::InferenceMode as_in_the_passes;  // what they left may only be changed in it
   std::vector<Mixture*> touched;
   for (Mixture* m : active_)
     if (per_example() && m->touched) touched.push_back(m);

@@ -67,6 +67,7 @@ struct Commands {
     auto* generate = with_config("generate", "Answer a prompt through a routed collection");
     generate->add_option("PROMPT", line.prompt, "The prompt")->required();
     add_data();
+    add_align();
     add_registry();
   }
 
@@ -88,6 +89,20 @@ struct Commands {
     show->add_flag("--jsonl", line.data.jsonl,
                    "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
     show->add_option("--rows", line.data.rows, "Only so many rows (0: all)")->check(CLI::NonNegativeNumber);
+  }
+
+  void add_align() {
+    auto* align = app.add_subcommand("align", "Show and compare the gradient alignment of pretraining runs");
+    align->add_option("RUN", line.align.runs, "Run folders, e.g. runs/mhr")->required();
+    align
+        ->add_option("--rows", line.align.rows,
+                     "Measure every pair of tasks at a checkpoint, with so many rows of each task")
+        ->check(CLI::PositiveNumber);
+    align->add_option("--step", line.align.step, "The checkpoint's step (default: the newest)")
+        ->check(CLI::NonNegativeNumber);
+    align->add_option("--pairs", line.align.pairs, "Closest and most conflicting pairs to show")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
   }
 
   void add_registry() {
@@ -169,9 +184,9 @@ CommandLine parse_command_line(const std::vector<std::string>& words) {
   const auto* command = chosen(&app);
   line.command = command->get_parent() == &app ? command->get_name()
                                                : command->get_parent()->get_name() + " " + command->get_name();
-  if (line.command == "registry" && !line.overrides.empty())
-    user_error("--{}: gaggle registry reads no config; it has --registry and the options of its --help",
-               line.overrides[0].substr(0, line.overrides[0].find('=')));
+  if ((line.command == "registry" || line.command == "align") && !line.overrides.empty())
+    user_error("--{}: gaggle {} takes no keys of the config; gaggle {} --help lists its options",
+               line.overrides[0].substr(0, line.overrides[0].find('=')), line.command, line.command);
   return line;
 }
 

@@ -18,6 +18,7 @@ struct CommandLine {
   CommandOptions options;
   std::string prompt;
   DataShowOptions data;
+  AlignOptions align;
   RegistryOptions registry;
 };
 

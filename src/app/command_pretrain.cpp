@@ -3,11 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "adapter/inventory.h"
+#include "app/alignment_watch.h"
 #include "app/expert_commit.h"
 #include "app/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
-#include "app/pretrain_watch.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -54,12 +54,17 @@ std::string commit(const PretrainJob& job, const Registry& registry, const Route
   return commit_routed(registry, routed);
 }
 
+AlignmentPlan alignment_plan(const PretrainJob& job) {
+  return {job.config.alignment, job.tasks, job.recipe.phase.batch_size, job.config.run.seed,
+          job.session.run_dir / "alignment"};
+}
+
 RoutedResult train(const PretrainJob& job, PretrainReport* report) {
   Communicator& world = *job.session.world;
   PolyAdapter adapter(job.recipe.spec, job.recipe.start, job.recipe.schedule, job.base.dtype(),
                       job.base.device());
   std::optional<AlignmentWatch> watch;
-  if (job.config.alignment.every > 0) watch.emplace(job, adapter, world);
+  if (job.config.alignment.every > 0) watch.emplace(alignment_plan(job), adapter, world);
   const fs::path checkpoints = checkpoints_of(job.session.run_dir);
   LoopHooks hooks;
   std::optional<SnapshotWriter> writer;
@@ -94,7 +99,7 @@ Exit run_job(const PretrainJob& job) {
     if (first) std::fputs(closing_text(job, registry, job.version).c_str(), stdout);
     return Exit::done;
   }
-  make_run_folder(job.session);
+  make_run_folder(job.session, job.config);
   std::optional<LeaseTable> leases;
   std::unique_ptr<Lease> lease;
   std::optional<PretrainReport> report;

@@ -31,6 +31,14 @@ struct DataShowOptions {
 };
 Exit command_data_show(const Config& config, const DataShowOptions& options);
 
+struct AlignOptions {
+  std::vector<std::string> runs;  // run folders
+  int64_t rows = 0;   // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
+  int64_t step = -1;  // the checkpoint's; -1: the newest
+  int64_t pairs = 5;  // shown of the closest and of the most conflicting
+};
+Exit command_align(const AlignOptions& options);
+
 struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm
   std::filesystem::path registry;      // --registry, default "registry"

@@ -82,7 +82,7 @@ Exit run_job(const ExpertJob& job) {
   Communicator& world = *job.session.world;
   Registry registry =
       Registry::open(job.config.registry.path, fingerprint_of(job.base), true, job.options.accept_base);
-  make_run_folder(job.session);
+  make_run_folder(job.session, job.config);
   // Also mends a CURRENT that a killed worker left behind.
   for (const ExpertItem& item : job.items)
     if (!item.version.empty()) registry.make_current(item.name, item.version);

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/stop.h"
+#include "config/read.h"
 
 namespace gaggle {
 namespace {
@@ -129,8 +130,11 @@ std::optional<Exit> stopped_before_start(const Session& session, const Config& c
   return stop;
 }
 
-void make_run_folder(const Session& session) {
-  if (session.identity.rank == 0) require_writable(session.run_dir, "run.dir");
+void make_run_folder(const Session& session, const Config& config) {
+  if (session.identity.rank == 0) {
+    require_writable(session.run_dir, "run.dir");
+    write_file_atomic(session.run_dir / "config.toml", print_config(config));
+  }
   session.world->barrier();
 }
 

@@ -26,8 +26,8 @@ struct Session {
 Session start_session(const Config& config);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);
-// To be called when everything was checked. Collective.
-void make_run_folder(const Session& session);
+// With the resolved config in it (config.toml). To be called when everything was checked. Collective.
+void make_run_folder(const Session& session, const Config& config);
 // Says goodbye to the other ranks.
 void end_session(Session& session);
 

@@ -2,18 +2,30 @@
 // to the run folder. Nothing that is trained changes by it.
 #pragma once
 
+#include "adapter/poly_adapter.h"
 #include "alignment/record.h"
 #include "alignment/sketch.h"
-#include "app/pretrain_job.h"
+#include "comm/communicator.h"
+#include "config/config.h"
+#include "train/loop.h"
 
 namespace gaggle {
 
 // What each of the chosen tasks has in a batch.
 BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& chosen);
 
+struct AlignmentPlan {
+  AlignmentConfig config;
+  const std::vector<TokenTask>& tasks;
+  int64_t batch_size = 0;
+  uint64_t seed = 0;
+  std::filesystem::path folder;  // where it is written
+};
+
 class AlignmentWatch {
  public:
-  AlignmentWatch(const PretrainJob& job, PolyAdapter& adapter, Communicator& group);
+  // Throws UserError: alignment.tasks or alignment.sites that are not there.
+  AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, Communicator& group);
   // The run goes on from `step`: what was written after it goes.
   void resume(int64_t step);
   void before_step(int64_t step, std::span<const Sample> batch);
@@ -24,6 +36,7 @@ class AlignmentWatch {
   double seconds() const { return seconds_ + adapter_.watching_seconds(); }
   double step_seconds() const { return step_seconds_; }
   int64_t measurements() const { return measurements_; }
+  const AlignmentWindows& windows() const { return windows_; }  // of the first rank
 
  private:
   // Gradients of one step, as they are or as sketches for one space.
@@ -37,7 +50,7 @@ class AlignmentWatch {
   void measure(const StepReport& report);
   bool first() const { return group_.rank() == 0; }
 
-  const AlignmentConfig& config_;
+  AlignmentConfig config_;
   PolyAdapter& adapter_;
   Communicator& group_;
   std::filesystem::path folder_;

@@ -1,4 +1,4 @@
-#include "app/pretrain_watch.h"
+#include "app/alignment_watch.h"
 
 #include <algorithm>
 
@@ -73,12 +73,12 @@ BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& c
   return tasks;
 }
 
-AlignmentWatch::AlignmentWatch(const PretrainJob& job, PolyAdapter& adapter, Communicator& group)
-    : config_(job.config.alignment),
+AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, Communicator& group)
+    : config_(plan.config),
       adapter_(adapter),
       group_(group),
-      folder_(job.session.run_dir / "alignment"),
-      chosen_tasks_(chosen_tasks(config_, job.tasks)),
+      folder_(plan.folder),
+      chosen_tasks_(chosen_tasks(config_, plan.tasks)),
       spaces_(spaces_of(config_)) {
   adapter_.begin_step(0);  // whether samples are drawn per example is known from here on
   int64_t offset = 0;
@@ -94,21 +94,21 @@ AlignmentWatch::AlignmentWatch(const PretrainJob& job, PolyAdapter& adapter, Com
   if (sites_.empty())
     user_error("alignment.sites: none of them is an adapted linear: {}", join(config_.sites, ", "));
   const int64_t together =
-      std::min(job.recipe.phase.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)));
+      std::min(plan.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)));
   const int64_t dims = sketch_dims(config_, together, offset);
   if (dims == 0) {
     gathered_.push_back({{}, spaces_, {}});
   } else {
-    const at::Device device = job.base.device();
+    const at::Device device = adapter_.values().device();
     for (const Space space : spaces_) {
       const bool weighted = space == Space::skill && !adapter_.per_example();
       gathered_.push_back(
-          {plan_sketch(sites_, Slots::by_site, dims, weighted, job.config.run.seed, device), {space}, {}});
+          {plan_sketch(sites_, Slots::by_site, dims, weighted, plan.seed, device), {space}, {}});
     }
   }
   windows_.window = config_.window;
   windows_.groups = site_groups(sites_);
-  for (const TokenTask& task : job.tasks) windows_.tasks.push_back(task.name);
+  for (const TokenTask& task : plan.tasks) windows_.tasks.push_back(task.name);
 }
 
 void AlignmentWatch::resume(int64_t step) {
