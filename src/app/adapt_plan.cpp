@@ -21,13 +21,6 @@ std::string inventory_words(const AdaptJob& job, const Inventory& from) {
                      plural(from.tasks.size(), "task"));
 }
 
-template <class Number>
-std::string listed(const std::vector<Number>& numbers) {
-  std::vector<std::string> words;
-  for (const Number number : numbers) words.push_back(number == 0 ? "0" : std::to_string(number));
-  return join(words, ", ");
-}
-
 std::string task_words(const AdaptJob& job) {
   std::vector<std::string> names;
   size_t least = SIZE_MAX, most = 0, scored = 0;
@@ -48,25 +41,33 @@ std::string shots_words(const AdaptJob& job) {
   std::vector<std::string> shots;
   for (const int64_t n : job.config.adapt.shots) shots.push_back(n == 0 ? "all" : std::to_string(n));
   return fmt::format("{} training rows; seeds {}; every method sees the same rows", join(shots, ", "),
-                     listed(job.seeds()));
+                     fmt::format("{}", fmt::join(job.seeds(), ", ")));
+}
+
+// Of each rate that some method uses: "lr 0.001, of routing rows 0.1".
+std::string rate_words(const AdaptJob& job) {
+  std::optional<double> values, rows;
+  for (const AdaptItem& item : job.items) {
+    if (!item.recipe) continue;
+    const AdaptRecipe& recipe = *item.recipe;
+    const double lr = recipe.phase.schedule.lr;
+    if (recipe.method != AdaptMethod::z) values = lr;
+    if (!recipe.one_lora() && recipe.spec.routing == Routing::learned)
+      rows = lr * recipe.phase.step.optimizer.router_rate;
+  }
+  std::vector<std::string> words;
+  if (values) words.push_back(fmt::format("lr {:g}", *values));
+  if (rows) words.push_back(fmt::format("lr of routing rows {:g}", *rows));
+  return join(words, ", ");
 }
 
 std::string training_words(const AdaptJob& job) {
-  const AdaptConfig& adapt = job.config.adapt;
-  const AdaptRecipe& recipe = *job.items.back().recipe;
-  const PhaseSettings& phase = recipe.phase;
-  std::string rates;
-  for (const AdaptItem& item : job.items) {
-    if (!item.recipe || item.recipe->one_lora() || item.recipe->spec.routing != Routing::learned) continue;
-    const PhaseSettings& its = item.recipe->phase;
-    rates = fmt::format(", of routing rows {:g}", its.schedule.lr * its.step.optimizer.router_rate);
-  }
-  const double lr = adapt.lr.value_or(job.config.train.lr.value_or(recipe.phase.schedule.lr));
-  return fmt::format(
-      "{} steps of {} rows in {}, {}, lr {:g}{}{}, loss {}; the last step is kept, no rows validate",
-      phase.schedule.steps, phase.batch_size, plural(static_cast<size_t>(phase.step.lanes), "lane"),
-      phase.step.optimizer.kind, lr, rates, phase.schedule.linear ? ", falling to 0" : "",
-      adapt.loss == "tfew" ? "lm + unlikelihood + ranking (tfew)" : "lm");
+  const PhaseSettings& phase = job.items.back().recipe->phase;  // the first item is the base alone
+  return fmt::format("{} of {} rows in {}, {}, {}{}, loss {}; the last step is kept, no rows validate",
+                     plural(static_cast<size_t>(phase.schedule.steps), "step"), phase.batch_size,
+                     plural(static_cast<size_t>(phase.step.lanes), "lane"), phase.step.optimizer.kind,
+                     rate_words(job), phase.schedule.linear ? ", falling to 0" : "",
+                     phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
 }
 
 const char* method_words(AdaptMethod method) {
@@ -120,7 +121,7 @@ std::string adapt_plan_text(const AdaptJob& job, size_t done) {
   line("tasks", task_words(job));
   line("shots", shots_words(job));
   line("train", training_words(job));
-  for (const AdaptMethod method : job.methods) {
+  for (const AdaptMethod& method : job.methods) {
     const auto item = std::ranges::find_if(
         job.items, [&](const AdaptItem& i) { return i.recipe && i.recipe->method == method; });
     line(&method == &job.methods.front() ? "methods" : "",

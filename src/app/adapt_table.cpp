@@ -127,7 +127,7 @@ std::string method_table(const AdaptJob& job, const AdaptResults& results) {
     base.accuracy += 100 * score.accuracy() / tasks;
     base.nll += score.nll_per_token() / tasks;
   }
-  table.add({"base", "0", "0", shown(base.accuracy, 1), shown(base.nll, 3)});
+  table.add({"base", "-", "0", shown(base.accuracy, 1), shown(base.nll, 3)});
   for (const int64_t shots : job.config.adapt.shots)
     for (const AdaptMethod method : job.methods) {
       const OverTasks mean = over_tasks(job, results, shots, method);

@@ -247,10 +247,13 @@ def test_a_stop_request_saves_and_the_next_start_goes_on_to_the_same_bits(shop):
 
 
 def test_a_loss_that_is_not_finite_is_set_aside_and_told(shop):
-    done = adapt(shop, "--adapt.method=['full']", "--adapt.lr=1e30", "--train.clip=0", "--adapt.seeds=1",
-                 "--adapt.tasks=['tasks/vowel.jsonl']", "--train.warmup=0", "--adapt.steps=30", expect=3)
+    wild = ["--adapt.method=['full']", "--adapt.lr=1e30", "--train.clip=0", "--adapt.seeds=1",
+            "--adapt.tasks=['tasks/vowel.jsonl']", "--train.warmup=0", "--adapt.steps=30"]
+    done = adapt(shop, *wild, expect=3)
     assert "vowel.full.8.s0" in done.stderr and "--retry" in done.stderr
     assert results(shop)["missing"] == ["vowel.full.8.s0"] and "vowel.full.8.s0" not in str(results(shop)["items"])
+    assert "not finite in" not in adapt(shop, *wild, expect=3).stderr  # it is not tried again
+    assert "not finite in" in adapt(shop, *wild, "--retry", expect=3).stderr
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(shop):
