@@ -139,9 +139,12 @@ class AdaptWorker {
       write_adapt_result(job_, item, {"", score_item(job_, item, {}, heed_stop)});
       return std::nullopt;
     }
-    const AdaptResult adapted = train(item, taken);
+    // Its last checkpoint is on its way to the disk while the item is scored, where a stop may come.
+    SnapshotWriter writer(taken.folder, item.recipe->key, job_.config.checkpoint.keep);
+    const AdaptResult adapted = train(item, taken, writer);
     if (adapted.stopped) return adapted.stopped;
     const Score score = score_item(job_, item, adapted_lora(*item.recipe, adapted.values), heed_stop);
+    writer.wait();
     if (!queue_.still_mine(taken)) return std::nullopt;  // this copy is dropped
     const std::string version = commit_adapted(job_, registry_, item, adapted.values);
     const char* folder = words_of(stored_kind(item.recipe->method)).folder;
@@ -149,15 +152,14 @@ class AdaptWorker {
     return std::nullopt;
   }
 
-  AdaptResult train(const AdaptItem& item, const Taken& taken) {
+  AdaptResult train(const AdaptItem& item, const Taken& taken, SnapshotWriter& writer) {
     const AdaptRecipe& recipe = *item.recipe;
-    SnapshotWriter writer(taken.folder, recipe.key, job_.config.checkpoint.keep);
     MetricsLog metrics(job_.session.run_dir, item.name, job_.config.report.tensorboard);
     RunningSpeed speed;
     LoopHooks hooks;
     hooks.snapshots = &writer;
     hooks.checkpoint_every = job_.config.checkpoint.every;
-    hooks.checkpoint_at_end = true;  // a stop may come while it is scored
+    hooks.checkpoint_at_end = true;
     hooks.stop = [] { return stop_requested(); };
     hooks.machine = machine_of(job_.session);
     hooks.strict = job_.config.run.strict;
@@ -168,9 +170,7 @@ class AdaptWorker {
       progress_.step(item, r, speed);
     };
     const TokenTask few = few_shot(job_.tasks[item.task], item.shots, recipe.seed);
-    AdaptResult adapted = train_adapted(job_.base, few, recipe, job_.sources(), *self_, hooks, taken.earlier);
-    writer.wait();
-    return adapted;
+    return train_adapted(job_.base, few, recipe, job_.sources(), *self_, hooks, taken.earlier);
   }
 
   void failed(const AdaptItem& item, Taken taken, const std::string& reason, bool final) {
