@@ -220,11 +220,12 @@ void PolyAdapter::begin(const Rows& rows) {
   if (!per_example()) active_.clear();
   segments_.clear();
   even_segments_.clear();
-  stacked_ = false;
-  if (per_example())
+  if (per_example()) {
     activate_samples(rows);
-  else
+  } else {
+    stacked_ = false;
     activate_tasks(rows);
+  }
   task_segments_ = rows.segments;
   even_task_segments_ = rows.even;
   weights_ = stacked_weights(active_);

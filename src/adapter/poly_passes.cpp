@@ -1,6 +1,9 @@
 // The passes of Poly / MHR in training, and what becomes of their gradients.
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "adapter/poly_adapter.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -184,9 +187,9 @@ void PolyAdapter::report_skills(std::span<Mixture* const> mixtures, const at::Te
 void PolyAdapter::finish_gradients() {
   const c10::InferenceMode as_in_the_passes;  // what they left may only be changed in it
   std::vector<Mixture*> touched;
-  for (Mixture* m : active_)
-    if (per_example() && m->touched) touched.push_back(m);
-  if (!per_example())
+  if (per_example())
+    std::ranges::copy_if(std::exchange(active_, {}), std::back_inserter(touched), &Mixture::touched);
+  else
     for (auto& [task, m] : mixtures_)
       if (m.touched) touched.push_back(&m);
   if (touched.empty()) return;
@@ -203,7 +206,6 @@ void PolyAdapter::finish_gradients() {
     for (at::Tensor* gradient : {&m->gradient, &m->even})
       if (gradient->defined()) gradient->zero_();
   }
-  if (per_example()) active_.clear();
 }
 
 }  // namespace gaggle

@@ -19,8 +19,8 @@ at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const 
                      const Site& site) {
   if (spec.routing == Routing::learned)
     return layout.view(values, spec.router_prefix(site) + "poly_router.module_logits");
-  at::Tensor z = at::zeros({spec.tasks, spec.heads * spec.skills});
-  if (spec.routing == Routing::own) z.fill_(-certain).fill_diagonal_(certain);
+  at::Tensor z = at::zeros({spec.tasks, spec.heads, spec.skills});
+  if (spec.routing == Routing::own) z.fill_(-certain).diagonal(0, 0, 2).fill_(certain);
   return z;
 }
 

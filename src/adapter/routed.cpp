@@ -30,7 +30,7 @@ class TokenAdapter : public RoutedAdapter {
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override {
     const RoutedSite& routed_site = sites_[static_cast<size_t>(site.index)];
     if (routed_site.candidates.empty() || x.size(0) == 0) return;
-    const Routed routed = route(x, routed_site, scoring_, k_);
+    const TokenRouting routed = route(x, routed_site, scoring_, k_);
     add_routed(x, y, routed_site, routed);
     // Not bincount: with weights it has no deterministic form on CUDA.
     if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
@@ -100,6 +100,18 @@ std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Sc
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert) {
   std::vector<LowRank> pairs;
   for (const RoutedSite& site : collection.sites) pairs.push_back(site.experts[static_cast<size_t>(expert)]);
+  return std::make_unique<FixedAdapter>(std::move(pairs));
+}
+
+std::unique_ptr<RoutedAdapter> make_fixed(std::span<const LoraSite> lora, const at::Tensor& values,
+                                          const BaseModel& base) {
+  const ParameterLayout layout = lora_layout(lora);
+  std::vector<LowRank> pairs(base.sites().size());
+  const auto take = [&](const LoraSite& s, const char* name) {
+    return layout.view(values, s.site.name + name).to(base.device(), base.dtype());
+  };
+  for (const LoraSite& s : lora)
+    pairs[static_cast<size_t>(s.site.index)] = {take(s, ".lora_A"), take(s, ".lora_B"), s.scale, {}};
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }
 

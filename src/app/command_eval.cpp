@@ -4,6 +4,7 @@
 #include <map>
 
 #include "app/commands.h"
+#include "app/eval_sources.h"
 #include "app/inputs.h"
 #include "app/session.h"
 #include "base/clock.h"
@@ -13,7 +14,6 @@
 #include "base/table.h"
 #include "cluster/stop.h"
 #include "coordinator/queue.h"
-#include "eval/collection.h"
 #include "eval/summary.h"
 
 namespace gaggle {
@@ -24,29 +24,20 @@ struct Stopped {
   Exit code;
 };
 
-std::string collection_name(const Config& config) {
-  const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
-  if (name.empty() && needs_collection(config.eval))
-    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
-               config.registry.path);
-  return name;
+bool by_token(const Method& method) {
+  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow;
 }
 
-std::vector<Expert> load_experts(const Config& config, const BaseModel& base) {
-  if (!needs_collection(config.eval)) return {};
-  const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-  return registry.load_collection(collection_name(config));
-}
-
-void print_plan(const EvalContext& context, const Session& session, const std::vector<Method>& methods,
+void print_plan(const EvalContext& context, const Session& session, const EvalSources& sources,
                 const std::vector<EvalItem>& items, const fs::path& folder) {
   const Config& config = context.config;
-  std::vector<std::string> method_names;
+  const std::vector<Method>& methods = sources.methods;
+  std::vector<std::string> method_names, task_names, seen, unseen;
   for (const Method& method : methods) method_names.push_back(method.name);
-  std::vector<std::string> held_in, held_out;
   size_t rows = 0, cut = 0;
   for (const TokenTask& task : context.tasks) {
-    (context.collection.number_of(task.name) >= 0 ? held_in : held_out).push_back(task.name);
+    (held_in(context, methods, task.name) ? seen : unseen).push_back(task.name);
+    task_names.push_back(task.name);
     rows += task.rows(context.split).size();
     cut += static_cast<size_t>(task.rows_cut);
   }
@@ -58,16 +49,16 @@ void print_plan(const EvalContext& context, const Session& session, const std::v
             count_text(static_cast<double>(context.base.parameters())),
             hardware_text(context.base.device(), context.base.dtype()), session.identity.size,
             session.identity.size == 1 ? "" : "s");
-  if (needs_collection(config.eval))
-    log::info("collection  {} of {}   {} experts: {}", collection_name(config), config.registry.path,
-              context.collection.names.size(), join(context.collection.names, ", "));
+  for (const std::string& line : source_lines(sources, config)) log::info("{}", line);
   log::info("tasks       {} rows of split {} ({} cut by data.truncate in all splits)",
             with_commas(int64_t(rows)), config.eval.split, cut);
-  if (!held_in.empty()) log::info("  held-in   {}: {}", size(held_in), join(held_in, ", "));
-  if (!held_out.empty()) log::info("  held-out  {}: {}", size(held_out), join(held_out, ", "));
-  log::info("methods     {} (top_k {})", join(method_names, ", "),
-            config.eval.top_k == 0 ? "0: dense" : std::to_string(config.eval.top_k));
-  for (const std::string& note : notes_on(methods, context.collection)) log::info("  note      {}", note);
+  if (!seen.empty()) log::info("  held-in   {}: {}", size(seen), join(seen, ", "));
+  if (!unseen.empty()) log::info("  held-out  {}: {}", size(unseen), join(unseen, ", "));
+  const std::string top_k = config.eval.top_k == 0 ? "0: dense" : std::to_string(config.eval.top_k);
+  log::info("methods     {}{}", join(method_names, ", "),
+            std::ranges::any_of(methods, by_token) ? fmt::format(" (top_k {})", top_k) : "");
+  for (const std::string& note : notes_on(methods, context.collection, task_names))
+    log::info("  note      {}", note);
   log::info("work        {} items, {} of them done already, results in {}", items.size(), done,
             folder.string());
 }
@@ -124,12 +115,14 @@ class Worker {
  private:
   void do_item(const Taken& taken) {
     const EvalItem& item = *by_key_.at(taken.item.key);
-    auto adapter = adapters_.find(item.method.name);
+    const std::string& task = context_.tasks[item.task].name;
+    const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
+    auto adapter = adapters_.find(key);
     if (adapter == adapters_.end())
-      adapter =
-          adapters_
-              .emplace(item.method.name, make_adapter(item.method, context_.collection, context_.config.eval))
-              .first;
+      adapter = adapters_
+                    .emplace(key, make_adapter(item.method, context_.collection, context_.config.eval,
+                                               context_.base, task))
+                    .first;
     if (monotonic_seconds() - said_ > 5) {
       said_ = monotonic_seconds();
       log::info("{} of {} items done · now {}", queue_->plan().count(ItemState::done), by_key_.size(),
@@ -144,7 +137,8 @@ class Worker {
   const EvalContext& context_;
   fs::path folder_;
   std::map<std::string, const EvalItem*> by_key_;
-  std::map<std::string, std::unique_ptr<RoutedAdapter>> adapters_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>>
+      adapters_;  // by method, and of poly task
   std::unique_ptr<WorkQueue> queue_;
   double said_ = -1e9;
 };
@@ -157,7 +151,9 @@ Exit merge(const EvalContext& context, const std::vector<Method>& methods, const
       "\n{}\n{}  every row: nll and tokens per choice, prediction, target\n"
       "{}       this table, and the share of routing weight per expert\n",
       summary_text(summary), (folder / "predictions.jsonl").string(), (folder / "results.json").string());
-  if (summary.missing.empty() && needs_collection(context.config.eval))
+  const bool more_than_base =
+      std::ranges::any_of(methods, [](const Method& method) { return method.kind != MethodKind::none; });
+  if (summary.missing.empty() && more_than_base && !prompt_method(context.config.eval).empty())
     text += fmt::format("next: gaggle generate {} \"your prompt\"\n", context.config.file);
   std::fputs(text.c_str(), stdout);
   return summary.missing.empty() ? Exit::done : Exit::some_set_aside;
@@ -173,17 +169,15 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   check_writable(session.run_dir, "run.dir");
   if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
-  const auto experts = load_experts(config, *base);
-  const RoutedCollection collection = routed_collection(experts, *base);
-  std::string pins;
-  for (const Expert& expert : experts) pins += pinned(expert) + "\n";
-  const EvalContext context{config, *base, collection, *inputs.tokenizer, inputs.tasks, split, pins};
+  const EvalSources sources = load_sources(config, *base);
+  const EvalContext context{config,       *base, sources.collection, *inputs.tokenizer,
+                            inputs.tasks, split, sources.pins};
   check_rows(context);
-  const auto methods = read_methods(config, collection);
+  const std::vector<Method>& methods = sources.methods;
   const auto items = make_items(context, methods);
   const fs::path folder = session.run_dir / "eval";
   const bool first = session.identity.rank == 0;
-  if (first) print_plan(context, session, methods, items, folder);
+  if (first) print_plan(context, session, sources, items, folder);
   Exit code = Exit::done;
   if (!options.dry_run) {
     if (first) require_writable(folder / "items", "run.dir");

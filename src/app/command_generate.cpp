@@ -1,25 +1,19 @@
-// gaggle generate: one prompt through the routed collection, streamed, then which experts answered.
+// gaggle generate: one prompt through the routed collection, streamed, then which experts answered; or through
+// a routed artefact's average or one of its rows.
 #include <algorithm>
 #include <cstdio>
 
 #include "app/commands.h"
+#include "app/eval_sources.h"
 #include "app/inputs.h"
 #include "app/session.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/table.h"
-#include "eval/collection.h"
 #include "eval/greedy.h"
-#include "eval/method.h"
 
 namespace gaggle {
 namespace {
-
-// The first method of eval.methods that routes by token, else phatgoose.
-std::string routed_method(const EvalConfig& eval) {
-  for (const std::string& name : eval.methods)
-    if (name == "phatgoose" || name == "arrow") return name;
-  return "phatgoose";
-}
 
 // The prompt as a row of a task, so that it is formatted as in training.
 TokenTask tokens_of(const Config& config, const Tokenizer& tokenizer, const std::string& prompt) {
@@ -70,7 +64,14 @@ void print_shares(const RoutedCollection& collection, const std::vector<double>&
 
 Exit command_generate(const Config& given, const std::string& prompt) {
   Config config = given;
-  config.eval.methods = {routed_method(given.eval)};
+  const std::string method = prompt_method(given.eval);
+  if (method.empty())
+    user_error(
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
+        "shared, "
+        "z:NAME, phatgoose or arrow",
+        methods_origin(given), join(given.eval.methods, ", "));
+  config.eval.methods = {method};
   Session session = start_session(config);
   Inputs inputs;
   if (config.model.path.empty())
@@ -78,15 +79,11 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   inputs.checkpoint = open_model(config.model.path, config.model.revision);
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
-  const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
-  if (name.empty())
-    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
-               config.registry.path);
-  const auto registry = Registry::open(config.registry.path, fingerprint_of(*base), /*create=*/false);
-  const RoutedCollection collection = routed_collection(registry.load_collection(name), *base);
-  const auto methods = read_methods(config, collection);
-  for (const std::string& note : notes_on(methods, collection)) log::info("{}", note);
-  const auto adapter = make_adapter(methods[0], collection, config.eval);
+  const EvalSources sources = load_sources(config, *base);
+  const RoutedCollection& collection = sources.collection;
+  if (const auto& artefact = sources.methods[0].artefact) log::info("{}", artefact->description());
+  for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
+  const auto adapter = make_adapter(sources.methods[0], collection, config.eval, *base, "");
 
   const TokenTask task = tokens_of(config, *inputs.tokenizer, prompt);
   const std::span<const int32_t> ids = task.rows(Split::test)[0].input;
@@ -98,7 +95,7 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   if (session.identity.rank == 0) {
     generate_greedy(*base, adapter.get(), {&ids, 1}, options);
     stream.finish();
-    print_shares(collection, adapter->weight_by_expert());
+    if (!collection.names.empty()) print_shares(collection, adapter->weight_by_expert());
   }
   end_session(session);
   return Exit::done;

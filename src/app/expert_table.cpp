@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "app/expert_sketch.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
@@ -76,6 +77,7 @@ Exit conclude(const ExpertJob& job, Registry& registry, WorkQueue& queue,
   }
   if (job.session.world->rank() != 0) return code;
   std::fputs(fmt::format("\n{}", table_text(job, registry, queue, events)).c_str(), stdout);
+  std::fputs(compare_sketches(job, registry.folder()).c_str(), stdout);
   for (const PlannedItem& held : queue.held_by_others())
     log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
               held.note);

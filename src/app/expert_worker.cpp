@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/expert_commit.h"
+#include "app/expert_sketch.h"
 #include "app/machine.h"
 #include "app/running_speed.h"
 #include "base/log.h"
@@ -90,6 +91,7 @@ ExpertResult ExpertWorker::train(const ExpertItem& item, int generation) {
   hooks.checkpoint_every = job.config.checkpoint.every;
   hooks.machine = machine_of(job.session);
   hooks.strict = job.config.run.strict;
+  if (queue) leave_sketch(job, item, registry.folder());
   ExpertResult result = train_expert(job.base, *item.task, item.recipe, group, hooks,
                                      earlier_folders(registry.folder(), key, generation));
   if (writer) writer->wait();

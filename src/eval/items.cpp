@@ -53,19 +53,27 @@ Split split_named(const std::string& name) {
   user_error("eval.split: expected train, validation or test, not {}", name);
 }
 
+bool held_in(const EvalContext& context, const std::vector<Method>& methods, const std::string& task) {
+  const auto trained = [&](const Method& method) {
+    return method.artefact && std::ranges::count(method.artefact->trained_on, task) > 0;
+  };
+  return context.collection.number_of(task) >= 0 || std::ranges::any_of(methods, trained);
+}
+
 std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods) {
   std::vector<EvalItem> items;
   const auto add = [&](const Method& method, size_t task) {
-    if (!items_of(items, method.name, task).empty()) return;
+    if (!items_of(items, method.name, task).empty() || !serves(method, context.tasks[task].name)) return;
     const size_t rows = context.tasks[task].rows(context.split).size();
     for (size_t first = 0; first < rows; first += rows_per_item) {
       EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item), 1};
       const auto settings = settings_of(method, context.config.eval);
-      item.key = sha256_hex(fmt::format(
-          "eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, method.kind == MethodKind::none ? "" : context.pins,
-          context.base.content_digest(), at::toString(context.base.dtype()),
-          context.tasks[task].metric == "exact_match" ? context.config.eval.max_new_tokens : 0,
-          digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
+      const bool of_collection = method.kind != MethodKind::none && !method.artefact;
+      item.key = sha256_hex(
+          fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
+                      context.base.content_digest(), at::toString(context.base.dtype()),
+                      context.tasks[task].metric == "exact_match" ? context.config.eval.max_new_tokens : 0,
+                      digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
       item.cost = cost_of(context, item);
       items.push_back(std::move(item));
     }

@@ -50,8 +50,11 @@ struct EvalContext {
 
 Split split_named(const std::string& name);  // throws UserError
 
-// Items of the methods on every task; oracle stands for single experts: its own on held-in tasks, all of them
-// on held-out ones. No item twice.
+// Held-in: an expert of the collection, or the skills that one of the methods mixes, were trained on the task.
+bool held_in(const EvalContext& context, const std::vector<Method>& methods, const std::string& task);
+
+// Items of the methods on every task; oracle stands for single experts: the task's own if there is one, else
+// all on the others. None where a method does not serve a task. No item twice.
 std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods);
 // The items of one method and task, in row order.
 std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,

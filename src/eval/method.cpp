@@ -8,19 +8,26 @@
 namespace gaggle {
 namespace {
 
-const std::vector<std::string> plain_methods = {"none", "uniform", "phatgoose", "arrow", "oracle", "experts"};
+const std::vector<std::string> plain_methods = {"none",    "uniform", "phatgoose", "arrow", "oracle",
+                                                "experts", "poly",    "mu",        "shared"};
 
-std::string origin_of(const Config& config) {
-  const auto found = config.origin.find("eval.methods");
-  return found == config.origin.end() ? "eval.methods" : found->second + ": eval.methods";
-}
-
-MethodKind kind_of(const std::string& name) {
+// By what stands before the colon, if there is one.
+MethodKind kind_of(const std::string& method) {
+  const std::string name = method.substr(0, method.find(':'));
   if (name == "uniform") return MethodKind::uniform;
   if (name == "phatgoose") return MethodKind::phatgoose;
   if (name == "arrow") return MethodKind::arrow;
   if (name == "oracle") return MethodKind::oracle;
+  if (name == "poly") return MethodKind::poly;
+  if (name == "mu") return MethodKind::mu;
+  if (name == "shared") return MethodKind::shared;
+  if (name == "z") return MethodKind::row;
   return MethodKind::none;
+}
+
+bool same(const Method& a, const Method& b) {
+  if (a.artefact && b.artefact) return a.kind == b.kind && a.artefact->digest == b.artefact->digest;
+  return a.name == b.name;
 }
 
 std::vector<std::string> ungated(const RoutedCollection& collection) {
@@ -43,13 +50,29 @@ std::vector<std::string> partial(const RoutedCollection& collection) {
 }  // namespace
 
 bool needs_collection(const EvalConfig& eval) {
-  return std::any_of(eval.methods.begin(), eval.methods.end(), [](const auto& name) { return name != "none"; });
+  return std::any_of(eval.methods.begin(), eval.methods.end(),
+                     [](const auto& name) { return name != "none" && !needs_artefact(name); });
 }
 
-std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection) {
+std::string prompt_method(const EvalConfig& eval) {
+  for (const std::string& name : eval.methods) switch (kind_of(name)) {
+      case MethodKind::phatgoose:
+      case MethodKind::arrow:
+      case MethodKind::mu:
+      case MethodKind::shared:
+      case MethodKind::row:
+        return name;
+      default:
+        break;
+    }
+  return std::ranges::any_of(eval.methods, needs_artefact) && !needs_collection(eval) ? "" : "phatgoose";
+}
+
+std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,
+                                 const Artefacts& artefacts) {
   std::vector<Method> methods;
   const auto add = [&](Method method) {
-    if (std::none_of(methods.begin(), methods.end(), [&](const Method& m) { return m.name == method.name; }))
+    if (std::none_of(methods.begin(), methods.end(), [&](const Method& m) { return same(m, method); }))
       methods.push_back(std::move(method));
   };
   for (const std::string& name : config.eval.methods) {
@@ -61,27 +84,34 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
       const int number = collection.number_of(expert);
       if (number < 0) {
         const std::string near = nearest_name(expert, collection.names);
-        user_error("{}: no expert {} in the collection{}; it has {}", origin_of(config), expert,
+        user_error("{}: no expert {} in the collection{}; it has {}", methods_origin(config), expert,
                    near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(collection.names, ", "));
       }
       add({MethodKind::single, name, number});
+    } else if (needs_artefact(name)) {
+      add({kind_of(name), name, -1, artefacts.at(name)});
     } else if (std::find(plain_methods.begin(), plain_methods.end(), name) != plain_methods.end()) {
       add({kind_of(name), name, -1});
     } else {
       const std::string near = nearest_name(name, plain_methods);
-      user_error("{}: no method {}{}; there are {} and expert:NAME", origin_of(config), name,
+      user_error("{}: no method {}{}; there are {}, expert:NAME and z:NAME", methods_origin(config), name,
                  near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(plain_methods, ", "));
     }
     if (name == "phatgoose" && ungated(collection).size() == collection.names.size())
       user_error(
           "{}: phatgoose needs gates, and none of the experts has any: train them with `gaggle gates {}`",
-          origin_of(config), config.file);
+          methods_origin(config), config.file);
   }
-  if (methods.empty()) user_error("{}: no method to evaluate", origin_of(config));
+  if (methods.empty()) user_error("{}: no method to evaluate", methods_origin(config));
   return methods;
 }
 
-std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection) {
+bool serves(const Method& method, const std::string& task) {
+  return method.kind != MethodKind::poly || method.artefact->inventory.task_number(task) >= 0;
+}
+
+std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
+                                  const std::vector<std::string>& tasks) {
   std::vector<std::string> notes;
   for (const Method& method : methods) {
     if (method.kind == MethodKind::phatgoose)
@@ -92,11 +122,20 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
         notes.push_back(
             fmt::format("uniform is the mean over all {} experts; {} count as zero where they have no LoRA",
                         collection.names.size(), join(names, ", ")));
+    std::vector<std::string> left_out;
+    for (const std::string& task : tasks)
+      if (!serves(method, task)) left_out.push_back(task);
+    if (!left_out.empty())
+      notes.push_back(fmt::format("{} leaves out {}: {} has no row for {}", method.name, join(left_out, ", "),
+                                  method.artefact->pin(), left_out.size() == 1 ? "it" : "them"));
   }
   return notes;
 }
 
 std::string settings_of(const Method& method, const EvalConfig& eval) {
+  if (method.artefact)
+    return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.artefact->pin(),
+                       method.artefact->digest);
   switch (method.kind) {
     case MethodKind::phatgoose:
       return fmt::format("phatgoose k={}", eval.top_k);
@@ -108,7 +147,16 @@ std::string settings_of(const Method& method, const EvalConfig& eval) {
 }
 
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
-                                            const EvalConfig& eval) {
+                                            const EvalConfig& eval, const BaseModel& base,
+                                            const std::string& task) {
+  if (method.artefact) {
+    const Inventory& inventory = method.artefact->inventory;
+    const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;
+    return make_fixed(inventory.spec.sites,
+                      method.kind == MethodKind::mu ? averaged_skills(inventory.spec, inventory.values)
+                                                    : mixed_adapter(inventory.spec, inventory.values, row),
+                      base);
+  }
   switch (method.kind) {
     case MethodKind::none:
       return nullptr;
@@ -121,10 +169,10 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
                         eval.top_k);
     case MethodKind::single:
       return make_single(collection, method.expert);
-    case MethodKind::oracle:
+    default:
       break;
   }
-  GAGGLE_CHECK(false, "oracle has no adapter of its own");
+  GAGGLE_CHECK(false, "{} has no adapter of its own", method.name);
   return nullptr;
 }
 

@@ -1,5 +1,5 @@
-// The methods of eval.methods: which there are, what each needs of the collection, what sits on the sites for
-// it.
+// The methods of eval.methods: which there are, what each needs of the collection or of a routed artefact, what
+// sits on the sites for it.
 #pragma once
 
 #include <memory>
@@ -8,32 +8,47 @@
 
 #include "adapter/routed.h"
 #include "config/config.h"
+#include "eval/artefact.h"
 
 namespace gaggle {
 
-enum class MethodKind { none, uniform, phatgoose, arrow, single, oracle };
+enum class MethodKind { none, uniform, phatgoose, arrow, single, oracle, poly, mu, shared, row };
 
 struct Method {
   MethodKind kind = MethodKind::none;
-  std::string name;  // as printed: "phatgoose", "expert:tomi"
-  int expert = -1;   // of single
+  std::string name;                                    // as printed: "phatgoose", "expert:tomi"
+  int expert = -1;                                     // of single
+  std::shared_ptr<const Artefact> artefact = nullptr;  // of poly, mu, shared and row
 };
 
-// eval.methods with "experts" written out as expert:NAME. Throws UserError for a name that is no method or no
-// expert of the collection, and for a method that none of the experts can serve.
-std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection);
+// eval.methods with "experts" written out as expert:NAME, each once ("mu" and "mu:NAME" of one artefact are
+// one). Throws UserError for a name that is no method or no expert of the collection, and for a method that
+// none of the experts can serve.
+std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,
+                                 const Artefacts& artefacts = {});
 
 // Whether any method of eval.methods needs a collection at all.
 bool needs_collection(const EvalConfig& eval);
 
-// A sentence for each method that some experts cannot serve, naming them.
-std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection);
+// The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no
+// baseline; else phatgoose, or "" where there are artefacts' methods alone.
+std::string prompt_method(const EvalConfig& eval);
 
-// What changes the method's results beside the collection, for the item's key.
+// poly has a row of its own for the tasks it was trained on, and none for others.
+bool serves(const Method& method, const std::string& task);
+
+// A sentence for each method that some experts cannot serve, or that cannot serve some of the tasks, naming
+// them.
+std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
+                                  const std::vector<std::string>& tasks);
+
+// What changes the method's results beside the collection (and, of poly, the task's name), for the item's key.
 std::string settings_of(const Method& method, const EvalConfig& eval);
 
-// Null for none; oracle has no adapter of its own (it stands for a single expert per task).
+// Null for none; oracle has no adapter of its own (it stands for a single expert per task). `task` matters to
+// poly alone.
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
-                                            const EvalConfig& eval);
+                                            const EvalConfig& eval, const BaseModel& base,
+                                            const std::string& task);
 
 }  // namespace gaggle

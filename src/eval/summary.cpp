@@ -111,7 +111,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   for (const TokenTask& task : context.tasks) {
     summary.tasks.push_back(task.name);
     summary.metrics.push_back(task.metric);
-    summary.held_in.push_back(context.collection.number_of(task.name) >= 0);
+    summary.held_in.push_back(held_in(context, methods, task.name));
   }
   for (const EvalItem& item : items)
     if (!std::filesystem::exists(result_path(folder, item.key)))
@@ -120,6 +120,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   std::string lines;
   for (const Method& method : methods) {
     summary.methods.push_back(method.name);
+    summary.artefacts.push_back(method.artefact ? method.artefact->pin() : "");
     auto& scores = summary.scores.emplace_back();
     auto& chosen = summary.oracle_expert.emplace_back();
     std::vector<double> weight;
@@ -129,9 +130,10 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
       if (method.kind != MethodKind::oracle) {
         cell = read_cell(items, method.name, t, folder);
       } else {
+        const bool own = context.collection.number_of(summary.tasks[t]) >= 0;
         for (const std::string& name : summary.experts) {
           if (items_of(items, "expert:" + name, t).empty()) continue;
-          if (summary.held_in[t] && name != summary.tasks[t]) continue;
+          if (own && name != summary.tasks[t]) continue;
           Cell candidate = read_cell(items, "expert:" + name, t, folder);
           if (!candidate.complete) {  // the best of some is not the best
             cell = {};

@@ -24,7 +24,8 @@ Score score_of(const std::vector<RowResult>& rows);
 struct Summary {
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]
-  std::vector<bool> held_in;                            // [tasks] an expert of that name is in the collection
+  std::vector<bool> held_in;                            // [tasks] see held_in()
+  std::vector<std::string> artefacts;                   // [methods] "mhr-demo@v0001"; "": of none
   std::vector<std::vector<Score>> scores;               // [methods][tasks]
   std::vector<std::vector<std::string>> oracle_expert;  // as scores; "": not oracle
   std::vector<std::vector<double>> expert_share;  // [methods][experts] of routing weight; empty: not routed
@@ -32,8 +33,8 @@ struct Summary {
   std::vector<std::string> missing;  // items without a result, for people
 };
 
-// Reads the result files and writes `folder`/predictions.jsonl on the way. The oracle of a held-out task is the
-// expert with the best score on these very rows.
+// Reads the result files and writes `folder`/predictions.jsonl on the way. The oracle of a task without
+// an expert of its own is the expert with the best score on these very rows.
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods,
                   const std::vector<EvalItem>& items, const std::filesystem::path& folder);
 

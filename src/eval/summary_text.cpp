@@ -20,6 +20,20 @@ std::string column_name(const std::string& task) {
   return task.size() <= 16 ? task : fmt::format("{:.15}…", task);
 }
 
+// The oracle of a task without an expert of its own has looked at the test.
+bool looked(const Summary& summary, size_t method, size_t task) {
+  const std::string& expert = summary.oracle_expert[method][task];
+  return !expert.empty() && expert != summary.tasks[task];
+}
+
+// "oracle*" where it has looked in this group.
+std::string row_name(const Summary& summary, size_t method, bool held_in) {
+  bool star = false;
+  for (size_t t = 0; t < summary.tasks.size(); ++t)
+    star = star || (summary.held_in[t] == held_in && looked(summary, method, t));
+  return summary.methods[method] + (star ? "*" : "");
+}
+
 // One number per method and task of a group, then its mean over the tasks that have it.
 std::string group_table(const Summary& summary, bool held_in, const std::string& corner, double factor,
                         int digits, Value value) {
@@ -35,9 +49,7 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
   header.push_back("mean");
   Table table(header);
   for (size_t m = 0; m < summary.methods.size(); ++m) {
-    // The oracle of a held-out task has looked at the test.
-    const bool looked = summary.methods[m] == "oracle" && !held_in;
-    std::vector<std::string> row = {summary.methods[m] + (looked ? "*" : "")};
+    std::vector<std::string> row = {row_name(summary, m, held_in)};
     double sum = 0;
     for (const size_t t : tasks) {
       const double number = factor * value(summary.scores[m][t]);
@@ -61,7 +73,7 @@ std::string mixed_text(const Summary& summary) {
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
     const double right = 100 * score.accuracy();
-    table.add({summary.methods[m], cell(score.nll_per_token(), 3),
+    table.add({row_name(summary, m, true), cell(score.nll_per_token(), 3),
                std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
   }
   std::string text = table.text();
@@ -95,7 +107,7 @@ std::string summary_text(const Summary& summary) {
   std::string text;
   const auto nll = [](const Score& score) { return score.nll_per_token(); };
   const auto accuracy = [](const Score& score) { return score.accuracy(); };
-  bool any_held_in = false, looked = false;
+  bool any_held_in = false;
   for (const bool held_in : {true, false}) {
     const std::string group = held_in ? "held-in" : "held-out";
     for (const std::string& table : {group_table(summary, held_in, group + " NLL/token", 1, 3, nll),
@@ -103,18 +115,15 @@ std::string summary_text(const Summary& summary) {
       if (!table.empty()) {
         text += table + "\n";
         any_held_in = any_held_in || held_in;
-        looked = looked || (!held_in && index_of(summary, "oracle") < summary.methods.size());
       }
   }
-  if (looked) {
-    std::vector<std::string> chosen;
-    const size_t m = index_of(summary, "oracle");
+  std::vector<std::string> chosen;
+  for (size_t m = 0; m < summary.methods.size(); ++m)
     for (size_t t = 0; t < summary.tasks.size(); ++t)
-      if (!summary.held_in[t] && !summary.oracle_expert[m][t].empty())
-        chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
+      if (looked(summary, m, t)) chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
+  if (!chosen.empty())
     text += "* looks at the test: the expert with the best score on these very rows (" + join(chosen, ", ") +
             ")\n\n";
-  }
   if (any_held_in) text += mixed_text(summary);
   if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
   return text;
@@ -130,6 +139,7 @@ std::string summary_json(const Summary& summary) {
       tasks[summary.tasks[t]] = json;
     }
     nlohmann::ordered_json method = {{"tasks", tasks}};
+    if (!summary.artefacts[m].empty()) method["artefact"] = summary.artefacts[m];
     for (const bool held_in : {true, false})
       if (const Score score = mixed(summary, m, held_in); score.rows > 0)
         method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score);

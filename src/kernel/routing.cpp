@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t stacked_columns = 512;
 
 // h = x Aᵀ of every candidate at once; weight 0 for those a token did not choose.
-void add_stacked(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const Routed& routed) {
+void add_stacked(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
   auto weights = at::zeros({x.size(0), site.scales.size(0)}, routed.weights.options());
   weights.scatter_(1, routed.experts, routed.weights);
   auto h = at::matmul(x, site.stacked_a.t());
@@ -20,7 +20,7 @@ void add_stacked(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, con
   y.addmm_(h, site.stacked_bt);
 }
 
-void add_sorted(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const Routed& routed) {
+void add_sorted(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
   const int64_t k = routed.experts.size(1);
   const auto flat = routed.experts.flatten();
   const auto order = std::get<1>(at::sort(flat, /*stable=*/true, /*dim=*/0, /*descending=*/false));
@@ -103,7 +103,7 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
   if (equal) site.direction_of = direction_of;
 }
 
-Routed route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
+TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
   const auto candidates = static_cast<int64_t>(site.candidates.size());
   if (candidates == 0)
     return {at::empty({x.size(0), 0}, x.options().dtype(at::kLong)),
@@ -124,7 +124,7 @@ Routed route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64
   return {site.candidate_ids.index_select(0, order.flatten()).view(order.sizes()), at::softmax(sorted, 1)};
 }
 
-void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const Routed& routed) {
+void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
   if (x.size(0) == 0 || routed.experts.size(1) == 0) return;
   const bool all = routed.experts.size(1) == static_cast<int64_t>(site.candidates.size());
   if (all || site.stacked_a.size(0) <= stacked_columns)

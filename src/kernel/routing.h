@@ -34,7 +34,7 @@ RoutedSite stack_experts(std::vector<LowRank> experts);
 // exactly however a matrix product rounds its columns. Every candidate must be there at the site.
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions);
 
-struct Routed {
+struct TokenRouting {
   at::Tensor experts;  // [T, k'] int64, expert numbers, best first (ties: the lower number)
   at::Tensor weights;  // [T, k'] fp32, softmax over those k' = min(k, C)
 };
@@ -48,10 +48,10 @@ at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 
 // phatgoose: s = x̂·v̂/√d; arrow_mttl: |x·v|; arrow_phatgoose: |x·v|/(10√d). k = 0: all candidates. Scores in
 // fp32. No candidates: k' = 0.
-Routed route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
+TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
 // y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. Few columns in all: one product over
 // the stack with zero weights; else rows sorted by expert, one product a segment. Nothing depends on threads.
-void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const Routed& routed);
+void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed);
 
 }  // namespace gaggle

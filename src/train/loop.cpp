@@ -171,6 +171,8 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     adapter.refresh();
     result.best_step = best.step;
   }
+  // What is evaluated from here on is routed as in the values' own step, also where no step was left to do.
+  adapter.begin_step(result.best_step.value_or(steps) - 1);
   return result;
 }
 

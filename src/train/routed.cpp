@@ -53,9 +53,11 @@ nlohmann::json poly_json(const Config& config, const RoutedRecipe& recipe) {
 }
 
 nlohmann::json data_json(const Config& config, const std::vector<TokenTask>& tasks) {
-  nlohmann::json rows = nlohmann::json::object(), json = {{"sampling", config.data.sampling}};
-  for (const TokenTask& task : tasks) rows[task.name] = task.digest;
-  json["rows"] = rows;
+  nlohmann::json json = {{"sampling", config.data.sampling}};
+  for (const TokenTask& task : tasks) {
+    json["tasks"].push_back(task.name);  // in the order of the table's rows
+    json["rows"][task.name] = task.digest;
+  }
   if (config.data.sampling == "capped") json["sampling_cap"] = config.data.sampling_cap;
   if (config.data.sampling == "temperature") json["sampling_temperature"] = config.data.sampling_temperature;
   return json;

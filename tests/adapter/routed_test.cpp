@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "adapter/inventory_row.h"
+#include "base/error.h"
 #include "base/philox.h"
 
 namespace gaggle {
@@ -102,7 +104,7 @@ TEST(RoutedAdapter, phatgoose_and_arrow_follow_route_at_every_site) {
     for (const Scoring scoring : {Scoring::phatgoose, Scoring::arrow_mttl, Scoring::arrow_phatgoose}) {
       const bool gate = scoring == Scoring::phatgoose;
       const auto adapter = gate ? make_phatgoose(collection, k) : make_arrow(collection, scoring, k);
-      const Routed routed = route(x, gate ? gated : arrows, scoring, k);
+      const TokenRouting routed = route(x, gate ? gated : arrows, scoring, k);
       auto expected = at::zeros({6, d_out}, at::kDouble);
       for (int64_t t = 0; t < 6; ++t)
         for (int64_t j = 0; j < routed.experts.size(1); ++j)
@@ -121,6 +123,53 @@ TEST(RoutedAdapter, weight_by_expert_counts_every_row_and_site_once) {
   ASSERT_EQ(weight.size(), 3u);
   EXPECT_NEAR(weight[0] + weight[1] + weight[2], 12, 1e-5);
   EXPECT_GE(weight[0], 6 - 1e-9);  // alone at the second site
+}
+
+struct TwoSites : BaseModel {
+  TwoSites() { sites_ = {first, second}; }
+  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
+  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
+};
+
+TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
+  const std::vector<LoraSite> lora = {{second, 3, 0.5}};
+  const ParameterLayout layout = lora_layout(lora);
+  const auto values = normal({layout.size()}, 8), x = normal({6, d_in}, 9);
+  const auto adapter = make_fixed(lora, values, TwoSites());
+  const auto a = layout.view(values, "second.lora_A").to(at::kDouble),
+             b = layout.view(values, "second.lora_B").to(at::kDouble);
+  expect_close(added(*adapter, second, x), 0.5 * at::matmul(at::matmul(x.to(at::kDouble), a.t()), b.t()));
+  expect_close(added(*adapter, first, x), at::zeros({6, d_out}, at::kDouble));
+}
+
+TEST(Inventory, a_row_stands_in_for_the_table_and_leaves_the_skills) {
+  Inventory parent;
+  parent.name = "mhr";
+  parent.tasks = {"add", "copy", "last"};
+  parent.spec = {{{first, 3, 1}, {second, 3, 1}}, 4, 2, 3};
+  parent.values = initial_poly(parent.spec, 1);
+  const ParameterLayout layout = poly_layout(parent.spec);
+  for (const ParameterInfo& tensor : layout.tensors())
+    layout.view(parent.values, tensor).add_(normal(tensor.shape, tensor.offset));
+  StoredRow row;
+  row.task = "new";
+  for (const ParameterInfo& tensor : layout.tensors()) {
+    if (!is_router(tensor)) continue;
+    const auto one = layout.view(parent.values, tensor)[1];
+    row.tensors.push_back(from_float(tensor.name, {1, 8}, {one.data_ptr<float>(), 8}, DType::f32));
+  }
+  const Inventory mixed = with_row(parent, row);
+  EXPECT_EQ(mixed.tasks, std::vector<std::string>{"new"});
+  EXPECT_TRUE(
+      at::equal(mixed_adapter(mixed.spec, mixed.values, 0), mixed_adapter(parent.spec, parent.values, 1)));
+  EXPECT_TRUE(
+      at::equal(averaged_skills(mixed.spec, mixed.values), averaged_skills(parent.spec, parent.values)));
+  row.tensors.pop_back();
+  EXPECT_THROW(with_row(parent, row), UserError);
+  parent.spec.routing = Routing::uniform;
+  EXPECT_THROW(with_row(parent, row), UserError);
 }
 
 TEST(RoutedAdapter, has_no_backward) {

@@ -32,6 +32,24 @@ def test_mpi_ranks_make_the_bits_of_one_process(workshop, trained, ranks):
     assert workshop.bits() == trained.bits()
 
 
+def test_tasks_that_never_met_are_compared_by_sketches(workshop):
+    """The sketch's cosines lie within their stated error of those of a sketch sixteen times as wide."""
+    from safetensors.torch import load_file
+
+    found = {}
+    for dims, ranks in [(1024, 0), (16384, 2)]:
+        out = workshop.experts(f"--alignment.sketch={dims}", f"--registry.path=r{dims}", "--train.steps=1", "--gate.steps=0",
+                               ranks=ranks).stdout
+        assert "gradients of 4 tasks at the common start, 16 rows each" in out
+        found[dims] = load_file(workshop.folder / "runs/tiny/alignment/experts.safetensors")
+    apart = (found[1024]["cosine"] - found[16384]["cosine"]).abs()
+    error = (found[1024]["error"] ** 2 + found[16384]["error"] ** 2).sqrt()
+    assert apart.max() > 0 and (apart <= 4 * error + 1e-9).all()
+    assert (found[16384]["cosine"].diagonal() - 1).abs().max() < 1e-6
+    again = workshop.experts("--alignment.rows=0", "--registry.path=none", "--train.steps=1", "--gate.steps=0")
+    assert "common start" not in again.stdout
+
+
 def test_two_plain_processes_on_one_registry_share_the_work(workshop, trained):
     jobs = [workshop.start("experts", "tiny.toml", f"--run.name=job{i}", "--cluster.wait=true") for i in range(2)]
     for job in jobs:
@@ -190,7 +208,8 @@ def test_what_fails_is_set_aside_after_one_retry_and_the_others_finish(workshop)
     workshop.experts("--data.tasks=['tasks/vowel.jsonl']")
     (workshop.folder / "registry/experts/copy").write_text("in the way")
     done = workshop.experts(expect=3)
-    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    table = done.stdout.split("\ngradients of")[0]
+    lines = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "set aside" in lines["copy"] and "v0001" in lines["reverse"]
     assert not (workshop.folder / "registry/collections").exists() or "all: 4" not in done.stdout
     assert len([line for line in workshop.journal() if line["kind"] == "taken" and line["item"] == "copy"]) == 2

@@ -62,7 +62,16 @@ class Items : public ::testing::Test {
   EvalContext context() { return {config_, base_, collection_, tokenizer_, tasks_, Split::test, pins_}; }
   std::vector<Method> methods(std::vector<std::string> names) {
     config_.eval.methods = std::move(names);
-    return read_methods(config_, collection_);
+    return read_methods(config_, collection_, artefacts_);
+  }
+  // An artefact that was trained on tomi and unseen, under these names of methods.
+  void add_artefact(const std::vector<std::string>& names, const std::string& digest = "digest") {
+    auto artefact = std::make_shared<Artefact>();
+    artefact->inventory.name = "mhr";
+    artefact->inventory.version = "v0001";
+    artefact->inventory.tasks = artefact->trained_on = {"tomi", "unseen"};
+    artefact->digest = digest;
+    for (const std::string& name : names) artefacts_[name] = artefact;
   }
   std::vector<EvalItem> items(std::vector<std::string> names) {
     return make_items(context(), methods(std::move(names)));
@@ -97,6 +106,7 @@ class Items : public ::testing::Test {
   FakeBase base_;
   FakeTokenizer tokenizer_;
   RoutedCollection collection_;
+  Artefacts artefacts_;
   std::vector<TokenTask> tasks_;
   std::string pins_ = "tomi@v0001";
   fs::path folder_;
@@ -124,7 +134,7 @@ TEST_F(Items, unknown_methods_and_experts_are_named_with_the_nearest) {
 }
 
 TEST_F(Items, phatgoose_names_ungated_experts_and_refuses_when_none_has_gates) {
-  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_);
+  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_, {});
   ASSERT_EQ(notes.size(), 2u);
   EXPECT_NE(notes[0].find("without bare"), std::string::npos);
   EXPECT_NE(notes[1].find("sarcasm"), std::string::npos);
@@ -159,6 +169,103 @@ TEST_F(Items, keys_change_with_what_changes_results_and_with_nothing_else) {
   config_.eval.top_k = 2;
   tasks_[0].splits[2][0].choices[1][0] = 9;
   EXPECT_NE(keys({"phatgoose", "none"}), before);
+}
+
+TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_all) {
+  add_artefact({"poly", "mu"});
+  std::multiset<std::string> needed;
+  for (const EvalItem& item : items({"poly", "mu"}))
+    needed.insert(item.method.name + " on " + tasks_[item.task].name);
+  const std::multiset<std::string> expected = {"poly on tomi", "poly on unseen", "mu on sarcasm", "mu on tomi",
+                                               "mu on unseen"};
+  EXPECT_EQ(needed, expected);
+  const auto notes = notes_on(methods({"mu", "poly"}), collection_, {"tomi", "sarcasm"});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("poly leaves out sarcasm"), std::string::npos);
+}
+
+TEST_F(Items, two_names_of_one_artefact_are_one_method) {
+  add_artefact({"mu", "mu:mhr", "poly"});
+  EXPECT_EQ(methods({"mu", "mu:mhr", "poly"}).size(), 2u);
+  add_artefact({"mu:other"}, "other");
+  EXPECT_EQ(methods({"mu", "mu:other"}).size(), 2u);
+}
+
+TEST_F(Items, keys_of_an_artefacts_methods_change_with_its_files_and_not_with_the_collection) {
+  add_artefact({"poly", "mu"});
+  const auto before = keys({"poly", "mu"}), of_experts = keys({"phatgoose", "none"});
+  EXPECT_EQ(before.size(), 5u);  // the kinds differ
+  pins_ = "tomi@v0002";
+  config_.eval.top_k = 1;
+  EXPECT_EQ(keys({"poly", "mu"}), before);
+  pins_ = "tomi@v0001";
+  config_.eval.top_k = 2;
+  add_artefact({"poly", "mu"}, "other");
+  for (const std::string& key : keys({"poly", "mu"})) EXPECT_FALSE(before.contains(key));
+  EXPECT_EQ(keys({"phatgoose", "none"}), of_experts);
+}
+
+TEST_F(Items, keys_are_those_of_earlier_versions) {
+  const auto none = items({"none"}), routed = items({"phatgoose"}), single = items({"expert:tomi"});
+  EXPECT_EQ(none[0].key, "d22fde8accb3b765da4a8ae51128cbee507d1b1a665dfd61a801fc222d2a1148");
+  EXPECT_EQ(routed[0].key, "66cc3433e918b4d9c148e65339547398bd85c31242ccd011db1c2ebef38a68c4");
+  EXPECT_EQ(single[0].key, "2e7babc385242f9feb4971fc771d7a8c60582a4e403e02844b26f3f9e8ef4665");
+}
+
+TEST_F(Items, a_collection_is_needed_by_methods_of_experts_alone) {
+  EvalConfig eval;
+  eval.methods = {"none", "poly", "mu:mhr", "shared", "z:row"};
+  EXPECT_FALSE(needs_collection(eval));
+  for (const char* name : {"uniform", "experts", "expert:tomi", "oracle", "phatgoose", "arrow"}) {
+    eval.methods = {"none", "mu", name};
+    EXPECT_TRUE(needs_collection(eval)) << name;
+  }
+}
+
+TEST_F(Items, a_prompt_is_answered_by_a_method_that_needs_no_task) {
+  const auto answers = [](std::vector<std::string> names) {
+    EvalConfig eval;
+    eval.methods = std::move(names);
+    return prompt_method(eval);
+  };
+  EXPECT_EQ(answers({"none", "poly", "mu", "phatgoose"}), "mu");
+  EXPECT_EQ(answers({"poly", "z:row"}), "z:row");
+  EXPECT_EQ(answers({"uniform", "arrow"}), "arrow");
+  EXPECT_EQ(answers({"none", "uniform", "poly"}), "phatgoose");
+  EXPECT_EQ(answers({"none"}), "phatgoose");
+  EXPECT_EQ(answers({"none", "poly:mhr"}), "");
+}
+
+TEST_F(Items, tasks_of_an_artefact_are_held_in_and_the_oracle_stays_what_it_was) {
+  add_artefact({"mu"});
+  const auto chosen = methods({"mu", "oracle"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 3; ++task) finish(all, "mu", task, {3, 3}, {true, true});
+  finish(all, "expert:sarcasm", 0, {1, 1}, {true, true});
+  finish(all, "expert:tomi", 1, {2, 2}, {true, false});
+  for (const char* expert : {"expert:tomi", "expert:sarcasm", "expert:bare"})
+    finish(all, expert, 2, {6, 6}, {false, expert == std::string("expert:bare")});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_EQ(summary.held_in, std::vector<bool>(3, true));
+  EXPECT_EQ(summary.oracle_expert[1], (std::vector<std::string>{"sarcasm", "tomi", "bare"}));
+  const std::string text = summary_text(summary);
+  EXPECT_EQ(text.find("held-out"), std::string::npos) << text;
+  EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own rows
+  EXPECT_NE(text.find("(unseen: bare)"), std::string::npos) << text;
+  EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["artefact"], "mhr@v0001");
+}
+
+TEST_F(Items, a_task_without_a_row_shows_a_dash_and_leaves_no_mean) {
+  add_artefact({"poly"});
+  const auto chosen = methods({"none", "poly"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 3; ++task) finish(all, "none", task, {3, 3}, {true, true});
+  for (size_t task = 1; task < 3; ++task) finish(all, "poly", task, {1, 1}, {true, true});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_TRUE(summary.missing.empty());
+  EXPECT_EQ(summary.scores[1][0].rows, 0);
+  EXPECT_TRUE(std::isnan(mixed(summary, 1, true).nll_per_token()));
+  EXPECT_DOUBLE_EQ(summary.scores[1][1].nll_per_token(), 0.5);
 }
 
 TEST_F(Items, long_tasks_are_cut_into_items_that_cover_every_row_once) {

@@ -175,7 +175,7 @@ TEST_P(Types, Routing) {
       RoutedSite here = stack_experts(experts), site = stack_experts(experts_there);
       set_candidates(here, candidates, directions);
       set_candidates(site, candidates, directions);
-      const Routed expected = route(x, here, scoring, 2), routed = route(there(x), site, scoring, 2);
+      const TokenRouting expected = route(x, here, scoring, 2), routed = route(there(x), site, scoring, 2);
       EXPECT_TRUE(at::equal(routed.experts.cpu(), expected.experts));
       EXPECT_LT(apart(routed.weights, expected.weights), 1e-5);
       add_routed(x, y, here, expected);

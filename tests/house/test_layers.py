@@ -77,7 +77,7 @@ def test_no_type_is_defined_twice():
     seen = {}
     for path, _ in sources():
         if path.suffix in {".h", ".cuh"}:
-            for name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;\n]*\{", path.read_text(), re.M):
+            for name in re.findall(r"^(?:struct|class|enum class) (?:alignas\(\d+\) )?(\w+)[^;\n(]*\{", path.read_text(), re.M):
                 seen.setdefault(name, []).append(str(path.relative_to(ROOT)))
     assert not {name: files for name, files in seen.items() if len(files) > 1}
 

@@ -110,7 +110,7 @@ std::pair<at::Tensor, std::vector<std::vector<int>>> brute_force(const Example& 
 void expect_same(const Example& e, Scoring scoring, int64_t k) {
   const auto x = normal({7, e.d_in}, 1);
   const RoutedSite site = site_of(e, scoring);
-  const Routed routed = route(x, site, scoring, k);
+  const TokenRouting routed = route(x, site, scoring, k);
   const auto [expected, chosen] = brute_force(e, x, scoring, k);
   for (int64_t t = 0; t < x.size(0); ++t) {
     ASSERT_EQ(routed.experts.size(1), static_cast<int64_t>(chosen[static_cast<size_t>(t)].size()));
@@ -158,7 +158,7 @@ TEST(Routing, equal_gates_are_uniform_over_the_first_k) {
     Example e = example(std::vector<int64_t>(n, 4), std::vector<bool>(n, true));
     for (auto& gate : e.directions) gate = e.directions[0];
     const auto x = normal({13, e.d_in}, 3);
-    const Routed routed = route(x, site_of(e, Scoring::phatgoose), Scoring::phatgoose, 2);
+    const TokenRouting routed = route(x, site_of(e, Scoring::phatgoose), Scoring::phatgoose, 2);
     for (int64_t t = 0; t < x.size(0); ++t)
       for (int64_t j = 0; j < 2; ++j) {
         EXPECT_EQ(routed.experts[t][j].item<int64_t>(), j);
@@ -172,7 +172,7 @@ TEST(Routing, ties_go_to_the_lower_number) {
   e.directions[3] = e.directions[1];
   const auto x = normal({50, e.d_in}, 4);
   expect_same(e, Scoring::phatgoose, 2);
-  const Routed routed = route(x, site_of(e, Scoring::phatgoose), Scoring::phatgoose, 0);
+  const TokenRouting routed = route(x, site_of(e, Scoring::phatgoose), Scoring::phatgoose, 0);
   for (int64_t t = 0; t < x.size(0); ++t) {
     int64_t place_1 = 0, place_3 = 0;
     for (int64_t j = 0; j < 4; ++j) {
@@ -195,8 +195,8 @@ TEST(Routing, bf16_scores_are_taken_in_fp32) {
   const Example e = example({4, 8, 16}, {true, true, true});
   const auto x = normal({9, e.d_in}, 5).to(at::kBFloat16);
   const RoutedSite site = site_of(e, Scoring::phatgoose);
-  const Routed half = route(x, site, Scoring::phatgoose, 2),
-               full = route(x.to(at::kFloat), site, Scoring::phatgoose, 2);
+  const TokenRouting half = route(x, site, Scoring::phatgoose, 2),
+                     full = route(x.to(at::kFloat), site, Scoring::phatgoose, 2);
   EXPECT_TRUE(at::equal(half.experts, full.experts));
   EXPECT_TRUE(at::equal(half.weights, full.weights));
 }

@@ -139,6 +139,24 @@ TEST_P(SegmentedLowrank, UnwantedGradientsAreSkippedAndTheRestUnchanged) {
   for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(at::equal(all[i].gate, some[i].gate));
 }
 
+// Gradients of mixed skills lie transposed in their flat tensor.
+TEST_P(SegmentedLowrank, TransposedGradientsAndNoDxAreTheSame) {
+  const Case c = make_case(GetParam());
+  at::Tensor dx = at::zeros_like(c.x);
+  const auto straight = zero_grads(c, true, true, true);
+  auto transposed = zero_grads(c, true, true, true);
+  for (LowRankGrad& grad : transposed)
+    for (at::Tensor* t : {&grad.a, &grad.b})
+      if (t->defined()) *t = at::zeros({t->size(1), t->size(0)}, t->options()).t();
+  segmented_lowrank_backward(c.x, c.dy, dx, c.segments, c.members, straight);
+  segmented_lowrank_backward(c.x, c.dy, {}, c.segments, c.members, transposed);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_LT(distance(transposed[i].a, straight[i].a), 1e-14) << i;
+    EXPECT_LT(distance(transposed[i].b, straight[i].b), 1e-14) << i;
+    EXPECT_GT(straight[i].a.norm().item<double>(), 0) << i;
+  }
+}
+
 TEST_P(SegmentedLowrank, NarrowTypesFollowFp64AndAddParameterGradientsInFp32) {
   const Case exact = make_case(GetParam());
   at::Tensor y64 = exact.y.clone(), dx64 = at::zeros_like(exact.x);

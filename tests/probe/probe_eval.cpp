@@ -25,7 +25,7 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   }
   config.eval.top_k = std::stoll(arguments.at(4));
   const auto methods = read_methods(config, collection);
-  const auto adapter = make_adapter(methods.at(0), collection, config.eval);
+  const auto adapter = make_adapter(methods.at(0), collection, config.eval, *base, "");
   Rows rows;
   const auto request = nlohmann::json::parse(std::cin);
   for (const auto& sequence : request.at("sequences"))

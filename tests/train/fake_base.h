@@ -84,4 +84,19 @@ inline TokenTask fake_task() {
   return task;
 }
 
+// Three tasks of 23, 11 and 5 rows; the last has nothing to validate with.
+inline std::vector<TokenTask> fake_tasks() {
+  std::vector<TokenTask> tasks(3, fake_task());
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    tasks[t].name = std::string("task ") + "abc"[t];
+    tasks[t].digest = tasks[t].name + "'s rows";
+    for (auto& rows : tasks[t].splits)
+      for (TokenRow& row : rows)
+        for (int32_t& id : row.target) id = (id + static_cast<int32_t>(3 * t)) % 11;
+  }
+  tasks[1].splits[0].resize(9), tasks[1].splits[1].resize(2);
+  tasks[2].splits[0].resize(5), tasks[2].splits[1].clear();
+  return tasks;
+}
+
 }  // namespace gaggle
