@@ -53,8 +53,10 @@ struct Commands {
     auto* experts = with_config("experts", "Train one expert (LoRA, then gate) per task into the registry");
     auto* pretrain = with_config("pretrain", "Train Poly or MHR skills over all tasks together");
     auto* gates = with_config("gates", "Train gates for experts that are in the registry");
+    auto* adapt =
+        with_config("adapt", "Take a pretrained skill inventory to new tasks, from a few rows of each");
     auto* eval = with_config("eval", "Score routings of a collection on tasks");
-    for (auto* command : {experts, gates, pretrain, eval}) {
+    for (auto* command : {experts, gates, pretrain, adapt, eval}) {
       command->add_flag("--dry-run", line.options.dry_run,
                         "Load and check everything, print the plan, start nothing");
       command->add_flag("--accept-base", line.options.accept_base,

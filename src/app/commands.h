@@ -20,6 +20,7 @@ struct CommandOptions {
 Exit command_experts(const Config& config, const CommandOptions& options);
 Exit command_pretrain(const Config& config, const CommandOptions& options);
 Exit command_gates(const Config& config, const CommandOptions& options);
+Exit command_adapt(const Config& config, const CommandOptions& options);
 Exit command_eval(const Config& config, const CommandOptions& options);
 Exit command_generate(const Config& config, const std::string& prompt);
 

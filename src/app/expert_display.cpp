@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "app/estimate.h"
-#include "base/clock.h"
 #include "base/table.h"
 
 namespace gaggle {
@@ -33,10 +32,7 @@ Progress as_progress(const WorkerStatus& worker) {
 
 ExpertDisplay::ExpertDisplay(const ExpertJob& job, const std::filesystem::path& registry,
                              const std::string& job_name)
-    : reader_(registry, job_name),
-      live_(stdout),
-      workers_(static_cast<double>(worker_count(job))),
-      started_(monotonic_seconds()) {
+    : reader_(registry, job_name), live_(stdout), workers_(static_cast<double>(worker_count(job))) {
   for (const ExpertItem& item : job.items) {
     if (!item.version.empty()) continue;
     const double lora = item.recipe.train_lora ? samples(item.recipe.lora) : 0;
@@ -94,12 +90,9 @@ double ExpertDisplay::share_done(const std::vector<WorkerStatus>& workers) const
   return all_seconds_ > 0 ? done / all_seconds_ : 0;
 }
 
-// From this job's own pace once it has one; before that from the plan.
 std::string ExpertDisplay::time_left(double share) {
-  if (share_at_start_ < 0) share_at_start_ = share;
-  const double gained = share - share_at_start_, elapsed = monotonic_seconds() - started_;
-  const double left = gained > 0.02 ? elapsed * (1 - share) / gained : all_seconds_ * (1 - share) / workers_;
-  return time_text(left) + " left";
+  if (!pace_) pace_.emplace(all_seconds_ / workers_);
+  return time_text(pace_->seconds_left(share)) + " left";
 }
 
 void ExpertDisplay::draw() {

@@ -3,12 +3,14 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "app/expert_job.h"
 #include "coordinator/journal.h"
 #include "report/live.h"
+#include "report/progress.h"
 
 namespace gaggle {
 
@@ -38,7 +40,7 @@ class ExpertDisplay {
   LiveView live_;
   double workers_;
   double all_seconds_ = 0;
-  double started_, share_at_start_ = -1;
+  std::optional<Pace> pace_;
   size_t committed_ = 0;               // said so far
   std::map<std::string, Cost> costs_;  // of what is to train, by name
   std::mutex mutex_;

@@ -33,6 +33,7 @@ Exit run(const CommandLine& line) {
   if (line.command == "experts") return command_experts(config, line.options);
   if (line.command == "gates") return command_gates(config, line.options);
   if (line.command == "pretrain") return command_pretrain(config, line.options);
+  if (line.command == "adapt") return command_adapt(config, line.options);
   if (line.command == "eval") return command_eval(config, line.options);
   if (line.command == "generate") return command_generate(config, line.prompt);
   return command_data_show(config, line.data);
@@ -53,7 +54,8 @@ bool say(const UserError& error) {
 // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
 void heed_signals_early(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
-  if (command == "experts" || command == "gates" || command == "pretrain" || command == "eval")
+  if (command == "experts" || command == "gates" || command == "pretrain" || command == "adapt" ||
+      command == "eval")
     watch_for_stop({}, 0);
 }
 

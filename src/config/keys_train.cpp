@@ -92,7 +92,7 @@ std::vector<Key> multitask_keys() {
       {KEY(adapt, method), "",
        "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the row "
        "alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared adapter; lora: "
-       "one from scratch",
+       "one from scratch on the artefact's modules, of its rank, scale 1 / rank, A from lora.init_std",
        one_of({"full", "z", "mu", "random", "shared", "lora"})},
       {KEY(adapt, tasks), "", "task files or folders of the new tasks; empty: data.tasks", {}, PathKind::path},
       {KEY(adapt, shots), "rows", "training rows per task, one or several counts; 0: all", at_least(0)},

@@ -36,18 +36,6 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
   return cell;
 }
 
-Score score_of(const std::vector<RowResult>& rows) {
-  Score score;
-  for (const RowResult& row : rows) {
-    score.nll += row.scores[row.target].nll;
-    score.tokens += row.scores[row.target].tokens;
-    score.rows += 1;
-    score.predicted += row.predicted;
-    score.correct += row.predicted && row.correct;
-  }
-  return score;
-}
-
 // The metric's verdict; equal ones by NLL.
 bool better(const Score& a, const Score& b) {
   if (a.predicted > 0 && b.predicted > 0 && a.accuracy() != b.accuracy()) return a.accuracy() > b.accuracy();
@@ -79,6 +67,18 @@ void append_predictions(std::string& lines, const std::string& task, const std::
 }
 
 }  // namespace
+
+Score score_of(const std::vector<RowResult>& rows) {
+  Score score;
+  for (const RowResult& row : rows) {
+    score.nll += row.scores[row.target].nll;
+    score.tokens += row.scores[row.target].tokens;
+    score.rows += 1;
+    score.predicted += row.predicted;
+    score.correct += row.predicted && row.correct;
+  }
+  return score;
+}
 
 double Score::nll_per_token() const {
   return tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : nll / static_cast<double>(tokens);

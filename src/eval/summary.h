@@ -19,6 +19,8 @@ struct Score {
   double accuracy() const;       // share of `predicted`; NaN where nothing was predicted
 };
 
+Score score_of(const std::vector<RowResult>& rows);
+
 struct Summary {
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/clock.h"
 #include "base/table.h"
 
 namespace gaggle {
@@ -28,6 +29,14 @@ std::string progress_bar(double share, const std::string& words) {
   bar += eighths[filled % 8];
   const int used = filled / 8 + (filled % 8 ? 1 : 0);
   return "▕" + bar + std::string(static_cast<size_t>(width - used), ' ') + "▏ " + words;
+}
+
+Pace::Pace(double planned_s) : planned_s_(planned_s), started_(monotonic_seconds()) {}
+
+double Pace::seconds_left(double share) {
+  if (share_at_start_ < 0) share_at_start_ = share;
+  const double gained = share - share_at_start_, elapsed = monotonic_seconds() - started_;
+  return gained > 0.02 ? elapsed * (1 - share) / gained : planned_s_ * (1 - share);
 }
 
 }  // namespace gaggle

@@ -26,4 +26,14 @@ std::string progress_line(const Progress& progress, size_t item_width);
 // "▕██████▌   ▏ 4 of 6 experts · 2:41 left"; share in [0, 1].
 std::string progress_bar(double share, const std::string& words);
 
+// When a job of several workers will be through: from its own pace once it has one, before that from the plan.
+class Pace {
+ public:
+  explicit Pace(double planned_s);
+  double seconds_left(double share);  // share: of all work, done so far
+
+ private:
+  double planned_s_, started_, share_at_start_ = -1;
+};
+
 }  // namespace gaggle

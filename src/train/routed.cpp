@@ -15,9 +15,7 @@ constexpr double default_skills_lr = 1e-3;  // of the skills, beside 0.1 of the 
 RoutingSchedule routing_schedule(const Config& config, int64_t steps) {
   const PolyConfig& poly = config.poly;
   RoutingSchedule schedule;
-  schedule.sampling = poly.sample == "example" ? Sampling::example
-                      : poly.sample == "task"  ? Sampling::task
-                                               : Sampling::none;
+  schedule.sampling = sampling_named(poly.sample);
   schedule.temperature = poly.temperature;
   schedule.seed = config.run.seed;
   if (poly.average_from > 0) schedule.average_from = poly.average_from;
@@ -73,6 +71,10 @@ nlohmann::json by_name(const std::vector<const TokenTask*>& tasks, const std::ve
 }
 
 }  // namespace
+
+Sampling sampling_named(const std::string& name) {
+  return name == "example" ? Sampling::example : name == "task" ? Sampling::task : Sampling::none;
+}
 
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks) {
   const PolyConfig& poly = config.poly;

@@ -24,6 +24,8 @@ struct RoutedRecipe {
 // targets.
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks);
 
+Sampling sampling_named(const std::string& name);  // poly.sample: none | example | task
+
 // `lanes`: train.lanes resolved. Throws UserError: a task without training rows, poly.init_from that does not
 // fit.
 RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);

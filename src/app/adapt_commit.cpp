@@ -1,0 +1,85 @@
+#include "app/adapt_commit.h"
+
+#include <nlohmann/json.hpp>
+
+#include "app/expert_commit.h"
+#include "formats/peft.h"
+#include "registry/rows.h"
+
+namespace gaggle {
+namespace {
+
+std::string pin_of(const Inventory& inventory) {
+  return inventory.name + "@" + inventory.version;
+}
+
+nlohmann::json about_adapted(const AdaptJob& job, const AdaptItem& item) {
+  const AdaptRecipe& recipe = *item.recipe;
+  nlohmann::json about = {{"task", job.tasks[item.task].name},
+                          {"base", base_json(job.base)},
+                          {"recipe", recipe.json},
+                          {"data", job.tasks[item.task].digest},
+                          {"metrics", {{"trained_values", recipe.trained()}}}};
+  if (recipe.method != AdaptMethod::lora && recipe.method != AdaptMethod::random)
+    about["parents"] = {pin_of(*job.sources().of(recipe.method))};
+  return about;
+}
+
+std::vector<NamedTensor> row_tensors(const PolySpec& spec, const at::Tensor& values) {
+  const ParameterLayout layout = poly_layout(spec);
+  std::vector<NamedTensor> tensors;
+  for (const ParameterInfo& info : layout.tensors()) {
+    if (!is_router(info)) continue;
+    const at::Tensor row = layout.view(values, info).contiguous();
+    tensors.push_back(from_float(info.name, info.shape,
+                                 {row.const_data_ptr<float>(), static_cast<size_t>(row.numel())}, DType::f32));
+  }
+  return tensors;
+}
+
+}  // namespace
+
+Kind stored_kind(AdaptMethod method) {
+  if (method == AdaptMethod::z) return Kind::row;
+  return method == AdaptMethod::full || method == AdaptMethod::random ? Kind::routed : Kind::expert;
+}
+
+std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item) {
+  const auto version = [](const auto& info) {
+    return info ? std::optional<std::string>(info->version) : std::nullopt;
+  };
+  const std::string& key = item.recipe->key;
+  switch (stored_kind(item.recipe->method)) {
+    case Kind::row:
+      return version(find_row_key(registry, item.name, key));
+    case Kind::routed:
+      return version(find_routed_key(registry, item.name, key));
+    default:
+      return version(registry.find_key(item.name, key));
+  }
+}
+
+std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
+                           const at::Tensor& values) {
+  const AdaptRecipe& recipe = *item.recipe;
+  const nlohmann::json about = about_adapted(job, item);
+  const DType dtype = stored_dtype(job.config.registry.dtype);
+  const std::string& base_name = job.base.spec().name;
+  if (stored_kind(recipe.method) == Kind::row)
+    return commit_row(
+        registry, {item.name, pin_of(*job.from), row_tensors(recipe.spec, values), about.dump(), recipe.key});
+  if (stored_kind(recipe.method) == Kind::routed) {
+    const Inventory adapted{
+        recipe.spec, values, item.name, "", "", job.from->method, {job.tasks[item.task].name}};
+    NewRouted routed = new_routed(adapted, job.base.sites(), base_name, about, dtype);
+    routed.key = recipe.key;
+    return commit_routed(registry, routed);
+  }
+  std::vector<std::string> all;
+  for (const Site& site : job.base.sites()) all.push_back(site.name);
+  const PeftLora lora = lora_to_peft(recipe.sites, adapted_lora(recipe, values), base_name);
+  return registry.commit(
+      {item.name, peft_config_json(lora, all), peft_tensors(lora, dtype), {}, about.dump(), recipe.key});
+}
+
+}  // namespace gaggle

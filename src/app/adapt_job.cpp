@@ -1,0 +1,114 @@
+#include "app/adapt_job.h"
+
+#include <algorithm>
+
+#include "app/estimate.h"
+#include "base/error.h"
+#include "base/names.h"
+#include "base/sha256.h"
+
+namespace gaggle {
+namespace {
+
+// What changes a score besides the adapter and the task's rows.
+nlohmann::json score_json(const AdaptJob& job, const TokenTask& task) {
+  nlohmann::json json = {{"split", split_names[static_cast<size_t>(job.split)]},
+                         {"limit_rows", job.config.eval.limit_rows},
+                         {"metric", task.metric},
+                         {"end", task.end_id}};
+  if (task.metric == "exact_match") json["max_new_tokens"] = job.config.eval.max_new_tokens;
+  return json;
+}
+
+AdaptItem base_item(const AdaptJob& job, size_t t) {
+  const TokenTask& task = job.tasks[t];
+  const nlohmann::json json = {
+      {"model", {{"content", job.base.content_digest()}, {"dtype", dtype_text(job.base.dtype())}}},
+      {"data", {{"task", task.name}, {"rows", task.digest}}},
+      {"score", score_json(job, task)}};
+  return {task.name + ".base", sha256_hex(json.dump()), t, 0, std::nullopt, 0};
+}
+
+// Sequences that a row is trained as: with its wrong choices where the loss looks at them.
+std::vector<TokenRow> fed_rows_of(const TokenTask& few, bool tfew) {
+  std::vector<TokenRow> rows;
+  for (const TokenRow& row : few.rows(Split::train)) {
+    if (!tfew || row.choices.empty()) rows.push_back(row);
+    if (tfew)
+      for (const auto& choice : row.choices)
+        rows.push_back(
+            {.id = "", .input = row.input, .target = choice, .choices = {}, .answer = -1, .cut = false});
+  }
+  return rows;
+}
+
+double scoring_flops(const AdaptJob& job, size_t t) {
+  const TokenTask& task = job.tasks[t];
+  const auto count = job.scored_rows(t);
+  const std::vector<TokenRow>& all = task.rows(job.split);
+  const std::vector<TokenRow> rows(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
+  double flops = 0.5 * pass_flops(job.base, rows);  // forward alone
+  // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.
+  if (task.metric == "exact_match")
+    flops += 10 * static_cast<double>(job.config.eval.max_new_tokens) * static_cast<double>(count) * 2 *
+             static_cast<double>(job.base.linear_weights());
+  return flops;
+}
+
+}  // namespace
+
+std::vector<uint64_t> AdaptJob::seeds() const {
+  std::vector<uint64_t> all;
+  for (int64_t i = 0; i < config.adapt.seeds; ++i) all.push_back(config.run.seed + static_cast<uint64_t>(i));
+  return all;
+}
+
+size_t AdaptJob::scored_rows(size_t task) const {
+  const size_t rows = tasks[task].rows(split).size(), limit = static_cast<size_t>(config.eval.limit_rows);
+  return limit == 0 ? rows : std::min(rows, limit);
+}
+
+std::string item_name(const std::string& task, AdaptMethod method, int64_t shots, uint64_t seed) {
+  return fmt::format("{}.{}.{}.s{}", task, method_name(method), shots == 0 ? "all" : std::to_string(shots),
+                     seed);
+}
+
+void make_adapt_items(AdaptJob& job) {
+  const RecipeBase common{job.config, job.base.sites(), job.base.content_digest(), job.base.dtype()};
+  for (const std::string& name : job.config.adapt.method)
+    job.methods.push_back(adapt_method(name, job.config.adapt.mu));
+  for (size_t t = 0; t < job.tasks.size(); ++t) {
+    const TokenTask& task = job.tasks[t];
+    if (job.scored_rows(t) == 0)
+      user_error("task {} has no rows in split {} to be scored: give it some, or set eval.split", task.name,
+                 job.config.eval.split);
+    job.items.push_back(base_item(job, t));
+    for (const int64_t shots : job.config.adapt.shots)
+      for (const uint64_t seed : job.seeds()) {
+        const TokenTask few = few_shot(task, shots, seed);
+        for (const AdaptMethod method : job.methods) {
+          AdaptItem item{item_name(task.name, method, shots, seed), "", t, shots, std::nullopt, 0};
+          check_name(item.name, "what is made of a task");
+          item.recipe = adapt_recipe(common, job.sources(), few, method, shots, seed);
+          const nlohmann::json json = {{"recipe", item.recipe->key}, {"score", score_json(job, task)}};
+          item.key = sha256_hex(json.dump());
+          job.items.push_back(std::move(item));
+        }
+      }
+  }
+}
+
+void estimate_adapt_items(AdaptJob& job) {
+  const double rate = expected_share * std::max(1.0, job.gemm_flops);
+  for (AdaptItem& item : job.items) {
+    double flops = scoring_flops(job, item.task);
+    if (item.recipe) {
+      const TokenTask few = few_shot(job.tasks[item.task], item.shots, item.recipe->seed);
+      flops += epochs_of(item.recipe->phase, few) *
+               pass_flops(job.base, fed_rows_of(few, item.recipe->phase.step.tfew));
+    }
+    item.seconds = flops / rate;
+  }
+}
+
+}  // namespace gaggle

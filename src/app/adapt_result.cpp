@@ -1,0 +1,81 @@
+#include "app/adapt_result.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "eval/collection.h"
+
+namespace gaggle {
+namespace {
+
+RoutedCollection collection_of_one(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora) {
+  if (!lora.defined()) return routed_collection({}, job.base);
+  Expert expert;
+  expert.name = item.name;
+  for (PeftLoraSite& s : lora_to_peft(item.recipe->sites, lora, "").sites)
+    expert.sites.push_back(
+        {s.site, s.rank, s.scale, {s.rank, s.d_in}, {s.d_out, s.rank}, std::move(s.a), std::move(s.b), {}});
+  return routed_collection({expert}, job.base);
+}
+
+}  // namespace
+
+Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora,
+                 const std::function<void()>& between) {
+  const RoutedCollection collection = collection_of_one(job, item, lora);
+  const auto adapter = lora.defined() ? make_single(collection, 0) : nullptr;
+  const EvalContext context{job.config, job.base, collection, job.tokenizer, job.tasks, job.split, ""};
+  const Method method{adapter ? MethodKind::single : MethodKind::none, item.name, adapter ? 0 : -1};
+  const EvalItem rows{item.key, method, item.task, 0, job.scored_rows(item.task), 1};
+  return score_of(run_item(context, rows, adapter.get(), between).rows);
+}
+
+std::filesystem::path adapt_result_path(const AdaptJob& job, const AdaptItem& item) {
+  return result_path(job.folder, item.key);
+}
+
+void write_adapt_result(const AdaptJob& job, const AdaptItem& item, const AdaptScore& result) {
+  nlohmann::ordered_json json = {
+      {"format", 1}, {"key", item.key}, {"name", item.name}, {"task", job.tasks[item.task].name}};
+  if (item.recipe) {
+    json["method"] = method_name(item.recipe->method);
+    json["shots"] = item.shots;
+    json["seed"] = item.recipe->seed;
+    json["trained_values"] = item.recipe->trained();
+    json["stored"] = result.stored;
+  }
+  json["split"] = split_names[static_cast<size_t>(job.split)];
+  const Score& score = result.score;
+  json["score"] = {{"rows", score.rows},
+                   {"target_tokens", score.tokens},
+                   {"nll", score.nll},
+                   {"predicted", score.predicted},
+                   {"correct", score.correct}};
+  write_file_atomic(adapt_result_path(job, item), json.dump(2) + "\n");
+}
+
+std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem& item) {
+  const auto path = adapt_result_path(job, item);
+  if (!fs::exists(path)) return std::nullopt;
+  try {
+    const auto json = nlohmann::json::parse(read_file(path));
+    const auto& score = json.at("score");
+    AdaptScore result;
+    if (item.recipe) result.stored = json.at("stored");
+    // A number that is not finite became null: JSON has no others.
+    result.score.nll =
+        score.at("nll").is_null() ? std::numeric_limits<double>::quiet_NaN() : score.at("nll").get<double>();
+    result.score.tokens = score.at("target_tokens");
+    result.score.rows = score.at("rows");
+    result.score.predicted = score.at("predicted");
+    result.score.correct = score.at("correct");
+    return result;
+  } catch (const nlohmann::json::exception& error) {
+    user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),
+               error.what());
+  }
+}
+
+}  // namespace gaggle
