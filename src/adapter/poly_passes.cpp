@@ -1,6 +1,9 @@
 // The passes of Poly / MHR in training, and what becomes of their gradients.
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "adapter/poly_adapter.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -120,15 +123,9 @@ void PolyAdapter::flush_skills(std::span<Mixture* const> mixtures, const at::Ten
 }
 
 void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
-  const double temperature = sampling_now_ == Sampling::none ? 1 : schedule_.temperature;
-  for (size_t m = 0; m < mixtures.size(); ++m) {
-    if (!mixtures[m]->weights.z.defined()) return;  // fixed routing
-    const at::Tensor d_w = d_weights_.select(1, static_cast<int64_t>(m));
-    const at::Tensor d = logits_gradient(mixtures[m]->weights, d_w, kept_, temperature);  // [R, h·K]
-    for (size_t r = 0; r < routers_.size(); ++r)
-      if (routers_[r].gradient.defined())
-        routers_[r].gradient[mixtures[m]->task].add_(d[static_cast<int64_t>(r)]);
-  }
+  for (size_t m = 0; m < mixtures.size(); ++m)
+    add_routing_gradient(mixtures[m]->task, mixtures[m]->weights,
+                         d_weights_.select(1, static_cast<int64_t>(m)));
 }
 
 std::vector<WatchedSite> PolyAdapter::watched_sites() const {
@@ -184,9 +181,9 @@ void PolyAdapter::report_skills(std::span<Mixture* const> mixtures, const at::Te
 void PolyAdapter::finish_gradients() {
   const c10::InferenceMode as_in_the_passes;  // what they left may only be changed in it
   std::vector<Mixture*> touched;
-  for (Mixture* m : active_)
-    if (per_example() && m->touched) touched.push_back(m);
-  if (!per_example())
+  if (per_example())
+    std::ranges::copy_if(std::exchange(active_, {}), std::back_inserter(touched), &Mixture::touched);
+  else
     for (auto& [task, m] : mixtures_)
       if (m.touched) touched.push_back(&m);
   if (touched.empty()) return;
@@ -203,7 +200,6 @@ void PolyAdapter::finish_gradients() {
     for (at::Tensor* gradient : {&m->gradient, &m->even})
       if (gradient->defined()) gradient->zero_();
   }
-  if (per_example()) active_.clear();
 }
 
 }  // namespace gaggle

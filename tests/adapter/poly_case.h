@@ -1,0 +1,112 @@
+// Batches of several tasks, inventories with random values, and what tests ask of a pass over them.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "../model/fake_checkpoint.h"
+#include "adapter/poly_adapter.h"
+#include "adapter/router.h"
+#include "base/philox.h"
+
+namespace gaggle::test {
+
+// A sequence of some task; the rows of a batch are its sequences, given by (task, even first).
+struct Sequence {
+  int task = 0;
+  int64_t sample = 0;
+  bool even = true;
+  int length = 1;
+};
+
+// The second half of every sequence is scored.
+inline Rows rows_of(const std::vector<Sequence>& sequences) {
+  Rows rows;
+  rows.starts.push_back(0);
+  const auto extend = [](std::vector<Segment>& segments, int task, int64_t begin, int64_t end) {
+    if (segments.empty() || segments.back().member != task) segments.push_back({task, begin, begin});
+    segments.back().end = end;
+  };
+  for (const Sequence& s : sequences) {
+    const int64_t begin = rows.count();
+    for (int i = 0; i < s.length; ++i) {
+      rows.ids.push_back(static_cast<int32_t>((7 * i + 13 * s.sample + 5) % 100));
+      rows.positions.push_back(i);
+      if (i < s.length / 2) continue;
+      rows.target_rows.push_back(rows.count() - 1);
+      rows.target_ids.push_back(static_cast<int32_t>((3 * i + 17 * s.sample) % 100));
+      rows.target_weights.push_back(0.05f * static_cast<float>(1 + i % 3));
+    }
+    rows.starts.push_back(rows.count());
+    rows.samples.push_back(s.sample);
+    extend(rows.segments, s.task, begin, rows.count());
+    if (s.even) extend(rows.even, s.task, begin, rows.count());
+  }
+  return rows;
+}
+
+// Two micro-batches of the tasks 0, 1 and 2: a task in both, one in the first alone, one without an even sample
+// in the second. `flipped`: even samples are odd ones.
+inline std::vector<Rows> two_batches(bool long_rows, bool flipped = false) {
+  const auto batch = [&](std::vector<Sequence> sequences) {
+    for (Sequence& s : sequences) s.even = s.even != flipped, s.length += long_rows ? 14 : 0;
+    std::stable_sort(sequences.begin(), sequences.end(), [](const Sequence& x, const Sequence& y) {
+      return std::pair(x.task, !x.even) < std::pair(y.task, !y.even);
+    });
+    return rows_of(sequences);
+  };
+  return {batch({{0, 4, true, 3}, {0, 7, false, 5}, {1, 2, true, 4}, {2, 0, true, 6}, {2, 5, false, 2}}),
+          batch({{0, 9, true, 4}, {0, 3, false, 3}, {2, 8, false, 7}})};
+}
+
+inline PolySpec poly_spec_of(const BaseModel& base, int64_t heads, int64_t skills, int64_t tasks = 3) {
+  PolySpec spec;
+  spec.sites = lora_sites(base.sites(), {}, 2, 1);
+  spec.heads = heads, spec.skills = skills, spec.tasks = tasks;
+  return spec;
+}
+
+// Skills of 0.1, logits of 1: far from where training starts.
+inline at::Tensor random_poly(const PolySpec& spec) {
+  const ParameterLayout layout = poly_layout(spec);
+  at::Tensor values = at::empty({layout.size()}, at::kFloat);
+  for (const ParameterInfo& t : layout.tensors())
+    fill_normal(name_number(t.name), is_router(t) ? 1 : 0.1,
+                {values.data_ptr<float>() + t.offset, static_cast<size_t>(t.count)});
+  return values;
+}
+
+// Σ weight · nll of the batches, written out.
+inline double loss_of(BaseModel& base, SiteAdapter& adapter, const std::vector<Rows>& batches) {
+  double sum = 0;
+  for (const Rows& rows : batches) {
+    const at::Tensor hidden = base.forward(rows, &adapter, nullptr);
+    const at::Tensor logp = at::log_softmax(base.logits(hidden, rows.target_rows).to(at::kDouble), 1);
+    for (size_t i = 0; i < rows.target_ids.size(); ++i)
+      sum -= static_cast<double>(rows.target_weights[i]) *
+             logp[static_cast<int64_t>(i)][rows.target_ids[i]].item<double>();
+  }
+  return sum;
+}
+
+// The gradient of the batches as of one lane.
+inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::vector<Rows>& batches) {
+  const at::Tensor flat = at::zeros({adapter.layout().size()}, adapter.values().options());
+  adapter.set_gradients(flat);
+  for (const Rows& rows : batches) base.forward_backward(rows, adapter);
+  adapter.finish_gradients();
+  adapter.set_gradients({});
+  return flat;
+}
+
+inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
+  const at::Tensor e = exact.to(at::kDouble);
+  return ((ours.to(at::kDouble) - e).norm() / (e.norm() + 1e-30)).item<double>();
+}
+
+inline const char* name_of(Sampling sampling) {
+  return sampling == Sampling::none ? "none" : sampling == Sampling::task ? "task" : "example";
+}
+
+}  // namespace gaggle::test
