@@ -2,6 +2,7 @@
 // to the run folder. Nothing that is trained changes by it.
 #pragma once
 
+#include "adapter/poly_adapter.h"
 #include "alignment/record.h"
 #include "alignment/sketch.h"
 #include "app/pretrain_job.h"
