@@ -24,7 +24,8 @@ int Inventory::task_number(const std::string& task) const {
 Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites) {
   const PeftPoly& poly = routed.poly;
   const std::string where = routed.folder.string();
-  if (poly.sites.empty()) user_error("{}: it holds no low-rank skills", where);
+  if (poly.sites.empty())
+    user_error("{}: it holds no low-rank skills; gaggle eval and gaggle adapt know no others yet", where);
   const auto about = nlohmann::json::parse(routed.json);
   Inventory inventory;
   inventory.name = routed.name;
@@ -50,14 +51,24 @@ Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& site
   return inventory;
 }
 
+at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec) {
+  const std::string where = routed.folder.string();
+  return spec.skill == SkillKind::rescaling ? ia3_from_peft(read_peft_ia3(routed.folder), spec, where)
+                                            : poly_from_peft(routed.poly, spec, where);
+}
+
 NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
                      nlohmann::json about, DType dtype) {
   std::vector<std::string> all;
   for (const Site& site : sites) all.push_back(site.name);
-  const PeftPoly poly = poly_to_peft(inventory.spec, inventory.values, base_name);
   about["method"] = inventory.method;
   about["tasks"] = inventory.tasks;
   about["router_granularity"] = inventory.spec.granularity;
+  if (inventory.spec.skill == SkillKind::rescaling) {
+    const PeftIa3 ia3 = ia3_to_peft(inventory.spec, inventory.values, base_name);
+    return {inventory.name, peft_ia3_config_json(ia3, all), peft_ia3_tensors(ia3, dtype), about.dump(), ""};
+  }
+  const PeftPoly poly = poly_to_peft(inventory.spec, inventory.values, base_name);
   return {inventory.name, peft_poly_config_json(poly, all), peft_poly_tensors(poly, dtype), about.dump(), ""};
 }
 

@@ -18,11 +18,15 @@ struct Inventory {
   int task_number(const std::string& task) const;  // -1: it has no row
 };
 
-// Throws UserError for a site that the base does not have, and for shapes that do not fit it.
+// Of low-rank skills. Throws UserError for other skills, for a site that the base does not have, and for shapes
+// that do not fit it.
 Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites);
 
-// What commit_routed wants but for the key. `about`: base, recipe, data, metrics, …; method, tasks and
-// router_granularity are added.
+// [poly_layout(spec).size()] fp32 of an artefact that was trained with this spec, whatever its skills are.
+at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec);
+
+// Whatever the skills are: what commit_routed wants but for the key. `about`: base, recipe, data, metrics, …;
+// method, tasks and router_granularity are added.
 NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
                      nlohmann::json about, DType dtype);
 

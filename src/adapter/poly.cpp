@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "adapter/ia3.h"
 #include "adapter/router.h"
 #include "base/error.h"
 #include "base/names.h"
@@ -16,6 +17,10 @@ std::vector<ParameterInfo> skill_tensors(const PolySpec& spec) {
   std::vector<ParameterInfo> tensors;
   const int64_t h = spec.heads, k = spec.skills;
   for (const LoraSite& s : spec.sites) {
+    if (spec.skill == SkillKind::rescaling) {
+      tensors.push_back({s.site.name + ".poly_ia3_l", {h, k, rescaled_width(s.site) / h}});
+      continue;
+    }
     tensors.push_back({s.site.name + ".poly_lora_A", {h, k, s.site.d_in / h, s.rank}});
     tensors.push_back({s.site.name + ".poly_lora_B", {h, k, s.rank, s.site.d_out / h}});
   }
@@ -39,6 +44,7 @@ std::vector<ParameterInfo> joined(std::vector<ParameterInfo> left, const std::ve
 // w [1, h, K] at every site → a mixed LoRA.
 template <class WeightsOf>
 at::Tensor mixed_with(const PolySpec& spec, const at::Tensor& values, const WeightsOf& weights_of) {
+  GAGGLE_CHECK(spec.skill == SkillKind::low_rank);
   const ParameterLayout layout = poly_layout(spec), lora = lora_layout(spec.sites);
   at::Tensor flat = at::empty({lora.size()}, values.options());
   for (const LoraSite& s : spec.sites) {
@@ -70,11 +76,15 @@ std::string PolySpec::router_prefix(const Site& site) const {
   return site.name + ".";
 }
 
-void check_heads(std::span<const LoraSite> sites, int64_t heads) {
+void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill) {
   std::set<std::string> odd;
   for (const LoraSite& s : sites)
-    if (s.site.d_in % heads != 0 || s.site.d_out % heads != 0)
+    if (skill == SkillKind::rescaling) {
+      if (rescaled_width(s.site) % heads != 0)
+        odd.insert(fmt::format("{} is {} wide", s.site.kind, rescaled_width(s.site)));
+    } else if (s.site.d_in % heads != 0 || s.site.d_out % heads != 0) {
       odd.insert(fmt::format("{} is {} wide in and {} out", s.site.kind, s.site.d_in, s.site.d_out));
+    }
   if (odd.empty()) return;
   user_error(
       "poly.heads = {} does not divide the widths of every site: {}. Choose a number that does, or leave these "
@@ -103,7 +113,10 @@ at::Tensor initial_poly(const PolySpec& spec, uint64_t seed) {
                  {values.data_ptr<float>() + tensor.offset, static_cast<size_t>(tensor.count)});
   };
   for (const LoraSite& s : spec.sites)
-    fill(layout.at(s.site.name + ".poly_lora_A"), 1 / std::sqrt(3 * static_cast<double>(s.site.d_in)));
+    if (spec.skill == SkillKind::rescaling)
+      layout.view(values, s.site.name + ".poly_ia3_l").fill_(1);
+    else
+      fill(layout.at(s.site.name + ".poly_lora_A"), 1 / std::sqrt(3 * static_cast<double>(s.site.d_in)));
   for (const ParameterInfo& tensor : layout.tensors())
     if (is_router(tensor)) fill(tensor, 1e-3);
   return values;

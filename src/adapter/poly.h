@@ -13,12 +13,17 @@
 
 namespace gaggle {
 
+// What a skill is at a site: a low-rank pair A, B; or a vector l that rescales ((IA)³, adapter/ia3.h),
+// "<site>.poly_ia3_l" [h, K, width/h].
+enum class SkillKind { low_rank, rescaling };
+
 // Where a task's mixture comes from: its row of the table; all skills alike; its own skill (task t has skill
 // t).
 enum class Routing { learned, uniform, own };
 
 struct PolySpec {
-  std::vector<LoraSite> sites;  // rank r and scale (1/r) of each
+  SkillKind skill = SkillKind::low_rank;
+  std::vector<LoraSite> sites;  // rank r and scale (1/r) of each pair
   int64_t skills = 1, heads = 1, tasks = 1;
   Routing routing = Routing::learned;
   std::string granularity = "site";  // site | layer | stack | model: what shares a routing row
@@ -29,18 +34,21 @@ struct PolySpec {
   std::string router_prefix(const Site& site) const;
 };
 
-// Throws UserError that names each site whose widths the heads do not divide, with the sizes.
-void check_heads(std::span<const LoraSite> sites, int64_t heads);
+// Throws UserError that names each site whose widths (the rescaled one) the heads do not divide, with the
+// sizes.
+void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill = SkillKind::low_rank);
 
 // All tensors; those that train, those that do not.
 ParameterLayout poly_layout(const PolySpec& spec);
 ParameterLayout trained_layout(const PolySpec& spec);
 bool is_router(const ParameterInfo& tensor);
 
-// A ~ U(±1/√(3 d_in)), B = 0, Z ~ U(±1e-3), keyed by (seed, tensor name); [poly_layout(spec).size()] fp32.
+// A ~ U(±1/√(3 d_in)), B = 0, l = 1, Z ~ U(±1e-3), keyed by (seed, tensor name); [poly_layout(spec).size()]
+// fp32.
 at::Tensor initial_poly(const PolySpec& spec, uint64_t seed);
 
-// MHR-μ: the skills averaged into one adapter, mean A and mean B; flat, in lora_layout(spec.sites)'s order.
+// Of low-rank skills. MHR-μ: the skills averaged into one adapter, mean A and mean B; flat, in
+// lora_layout(spec.sites)'s order.
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values);
 
 // A task's mixed adapter with its evaluation routing (no samples), in the same order.

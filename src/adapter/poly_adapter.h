@@ -3,28 +3,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
 
-#include "adapter/poly.h"
-#include "adapter/router.h"
+#include "adapter/skill_adapter.h"
 #include "kernel/stacked_skills.h"
 
 namespace gaggle {
-
-enum class Sampling { none, example, task };
-
-struct RoutingSchedule {
-  Sampling sampling = Sampling::none;
-  double temperature = 1;
-  uint64_t seed = 0;
-  int64_t average_from = -1;  // from this step on routing is uniform; -1: never
-  // In steps [interpolate_from, interpolate_to) routing goes over to uniform: w ← a·w + (1 - a)/K with
-  // a = cos(π/2 · share of those steps that have begun). Equal: never.
-  int64_t interpolate_from = 0, interpolate_to = 0;
-};
-
-// Share that the table keeps against uniform routing in a step.
-double routing_kept(const RoutingSchedule& schedule, int64_t step);
 
 // What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixed adapter, A
 // [h, d_in/h, r] then B [h, r, d_out/h]; with samples per example with respect to the skills, A [h, K, d_in/h,
@@ -43,19 +26,14 @@ struct WatchedSite {
   int64_t a_size = 0, b_size = 0;  // values of A and B in each head
 };
 
-class PolyAdapter : public Trainable {
+class PolyAdapter : public SkillAdapter {
  public:
   // `values`: [poly_layout(spec).size()].
   PolyAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::ScalarType dtype,
               at::Device device);
-  const PolySpec& spec() const { return spec_; }
-  // Trained and frozen tensors, in poly_layout's order.
-  at::Tensor all_values() const;
 
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
-  void begin_step(int64_t step) override;
-  void begin_evaluation() override;
   void finish_gradients() override;
   void begin(const Rows& rows) override;
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
@@ -69,8 +47,6 @@ class PolyAdapter : public Trainable {
   std::vector<at::Tensor> routing_of(std::span<const int> tasks);
   // Seconds that watching has cost so far, the sink's own among them.
   double watching_seconds() const { return watching_seconds_; }
-  // In this step: samples are drawn per example.
-  bool per_example() const { return sampling_now_ == Sampling::example; }
 
  private:
   struct Place {  // what sits on a site
@@ -81,9 +57,6 @@ class PolyAdapter : public Trainable {
     int64_t at_a = 0, at_b = 0;  // in a mixture's flat gradient
     StackedSkills stacked;       // in the activations' type; made when first needed
   };
-  struct Router {
-    at::Tensor logits, gradient;  // [tasks, h·K]; undefined: fixed routing, not wanted
-  };
   struct Mixture {
     int task = 0;
     MixingWeights weights;       // by router, [R, h, K]
@@ -93,9 +66,7 @@ class PolyAdapter : public Trainable {
     bool touched = false;  // by a backward pass since gradients were last finished
   };
 
-  at::Tensor tensor(const std::string& name) const;
   Mixture& mixture(int task, int64_t sample);
-  MixingWeights draw_weights(int task, int64_t sample) const;
   at::Tensor stacked_weights(std::span<Mixture* const> mixtures) const;  // [R, M, h, K]
   void activate_tasks(const Rows& rows);
   void activate_samples(const Rows& rows);
@@ -111,17 +82,10 @@ class PolyAdapter : public Trainable {
   void report_skills(std::span<Mixture* const> mixtures, const at::Tensor& w);
   void report_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy, const at::Tensor& w);
 
-  PolySpec spec_;
-  RoutingSchedule schedule_;
   at::ScalarType dtype_;
-  ParameterLayout frozen_layout_;
-  at::Tensor frozen_;
   std::vector<Place> places_;
   std::vector<int> place_of_site_;  // by Site::index; -1: not adapted
-  std::vector<Router> routers_;
-  int64_t mixed_size_ = 0, step_ = 0;
-  double kept_ = 1;
-  Sampling sampling_now_ = Sampling::none;
+  int64_t mixed_size_ = 0;
 
   std::map<int64_t, Mixture> mixtures_;  // of this step, by task, or by sample
   std::vector<Mixture*> active_;         // of this micro-batch: members of its segments

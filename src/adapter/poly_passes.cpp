@@ -123,15 +123,9 @@ void PolyAdapter::flush_skills(std::span<Mixture* const> mixtures, const at::Ten
 }
 
 void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
-  const double temperature = sampling_now_ == Sampling::none ? 1 : schedule_.temperature;
-  for (size_t m = 0; m < mixtures.size(); ++m) {
-    if (!mixtures[m]->weights.z.defined()) return;  // fixed routing
-    const at::Tensor d_w = d_weights_.select(1, static_cast<int64_t>(m));
-    const at::Tensor d = logits_gradient(mixtures[m]->weights, d_w, kept_, temperature);  // [R, h·K]
-    for (size_t r = 0; r < routers_.size(); ++r)
-      if (routers_[r].gradient.defined())
-        routers_[r].gradient[mixtures[m]->task].add_(d[static_cast<int64_t>(r)]);
-  }
+  for (size_t m = 0; m < mixtures.size(); ++m)
+    add_routing_gradient(mixtures[m]->task, mixtures[m]->weights,
+                         d_weights_.select(1, static_cast<int64_t>(m)));
 }
 
 std::vector<WatchedSite> PolyAdapter::watched_sites() const {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
+#include "adapter/ia3.h"
 #include "base/error.h"
 
 namespace gaggle {
@@ -26,6 +28,16 @@ at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const 
 
 void copy_values(const std::vector<float>& from, at::Tensor to) {
   to.copy_(at::tensor(at::ArrayRef<float>(from)).view(to.sizes()));
+}
+
+// PEFT's own (IA)³.
+bool one_for_all(const PolySpec& spec) {
+  return spec.skills == 1 && spec.routing == Routing::uniform;
+}
+
+std::string sizes_text(int64_t tasks, int64_t skills, int64_t heads) {
+  if (tasks == 0) return "one vector a site for all tasks";
+  return fmt::format("{} skills, {} heads and {} tasks", skills, heads, tasks);
 }
 
 }  // namespace
@@ -69,6 +81,52 @@ at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std:
     copy_values(site.b, layout.view(values, site.site + ".poly_lora_B"));
     const std::string router = spec.router_prefix(s.site) + "poly_router.module_logits";
     if (spec.routing == Routing::learned && routed.emplace(router, true).second)
+      copy_values(site.logits, layout.view(values, router));
+  }
+  return values;
+}
+
+PeftIa3 ia3_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name) {
+  const ParameterLayout layout = poly_layout(spec);
+  PeftIa3 ia3;
+  ia3.base_name = base_name;
+  if (!one_for_all(spec)) ia3.tasks = spec.tasks, ia3.skills = spec.skills, ia3.heads = spec.heads;
+  for (const LoraSite& s : spec.sites) {
+    PeftIa3Site& site = ia3.sites.emplace_back();
+    site = {s.site.name,
+            rescales_input(s.site),
+            rescaled_width(s.site),
+            floats_of(layout.view(values, s.site.name + ".poly_ia3_l")),
+            {}};
+    if (ia3.tasks > 0) site.logits = floats_of(logits_of(spec, layout, values, s.site));
+  }
+  std::ranges::sort(ia3.sites, {}, &PeftIa3Site::site);
+  return ia3;
+}
+
+at::Tensor ia3_from_peft(const PeftIa3& ia3, const PolySpec& spec, const std::string& where) {
+  const std::string has = sizes_text(ia3.tasks, ia3.skills, ia3.heads);
+  const std::string wants = sizes_text(one_for_all(spec) ? 0 : spec.tasks, spec.skills, spec.heads);
+  if (has != wants) user_error("{}: it has {}, and the run {}", where, has, wants);
+  std::map<std::string, const PeftIa3Site*> by_name;
+  for (const PeftIa3Site& site : ia3.sites) by_name[site.site] = &site;
+  if (by_name.size() != spec.sites.size())
+    user_error("{}: it rescales {} linears, the run {}: set lora.targets to the same", where, by_name.size(),
+               spec.sites.size());
+  const ParameterLayout layout = poly_layout(spec);
+  at::Tensor values = at::zeros({layout.size()}, at::kFloat);
+  std::set<std::string> routed;
+  for (const LoraSite& s : spec.sites) {
+    const auto found = by_name.find(s.site.name);
+    if (found == by_name.end()) user_error("{}: it has no vector for {}", where, s.site.name);
+    const PeftIa3Site& site = *found->second;
+    if (site.width != rescaled_width(s.site) || site.feedforward != rescales_input(s.site))
+      user_error("{}: it rescales {} values of {}'s {}, here it is its {} and {} wide", where, site.width,
+                 site.site, site.feedforward ? "input" : "output", rescales_input(s.site) ? "input" : "output",
+                 rescaled_width(s.site));
+    copy_values(site.l, layout.view(values, site.site + ".poly_ia3_l"));
+    const std::string router = spec.router_prefix(s.site) + "poly_router.module_logits";
+    if (spec.routing == Routing::learned && routed.insert(router).second)
       copy_values(site.logits, layout.view(values, router));
   }
   return values;

@@ -1,7 +1,9 @@
-// Poly / MHR inventories as PEFT Poly folders hold them, and back.
+// Inventories as folders hold them, and back: Poly / MHR as PEFT's Poly, (IA)³ as PEFT's IA3 or our Poly form
+// of it.
 #pragma once
 
 #include "adapter/poly.h"
+#include "formats/peft_ia3.h"
 #include "formats/peft_poly.h"
 
 namespace gaggle {
@@ -13,5 +15,9 @@ PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const std:
 // [poly_layout(spec).size()] fp32. Throws UserError (naming `where`) if skills, heads, ranks, tasks or sites
 // are not those of `spec`. A row of the table that several sites share is the first site's.
 at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std::string& where);
+
+// The same of rescaling skills; PEFT's own form where there is one skill for all tasks.
+PeftIa3 ia3_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name);
+at::Tensor ia3_from_peft(const PeftIa3& ia3, const PolySpec& spec, const std::string& where);
 
 }  // namespace gaggle

@@ -1,7 +1,9 @@
-// gaggle pretrain: Poly / MHR skills over many tasks, all ranks together; ends as routed/NAME in the registry.
+// gaggle pretrain: Poly / MHR skills (LoRA or (IA)³) over many tasks, all ranks together; ends as routed/NAME
+// in the registry.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "adapter/ia3.h"
 #include "adapter/inventory.h"
 #include "app/alignment_watch.h"
 #include "app/expert_commit.h"
@@ -61,15 +63,22 @@ AlignmentPlan alignment_plan(const PretrainJob& job) {
 
 RoutedResult train(const PretrainJob& job, PretrainReport* report) {
   Communicator& world = *job.session.world;
-  PolyAdapter adapter(job.recipe.spec, job.recipe.start, job.recipe.schedule, job.base.dtype(),
-                      job.base.device());
+  const RoutedRecipe& recipe = job.recipe;
+  std::unique_ptr<SkillAdapter> adapter;
   std::optional<AlignmentWatch> watch;
-  if (job.config.alignment.every > 0) watch.emplace(alignment_plan(job), adapter, world);
+  if (recipe.spec.skill == SkillKind::rescaling) {
+    adapter = std::make_unique<Ia3Adapter>(recipe.spec, recipe.start, recipe.schedule, job.base.device());
+  } else {
+    auto poly = std::make_unique<PolyAdapter>(recipe.spec, recipe.start, recipe.schedule, job.base.dtype(),
+                                              job.base.device());
+    if (job.config.alignment.every > 0) watch.emplace(alignment_plan(job), *poly, world);
+    adapter = std::move(poly);
+  }
   const fs::path checkpoints = checkpoints_of(job.session.run_dir);
   LoopHooks hooks;
   std::optional<SnapshotWriter> writer;
   if (report) {
-    writer.emplace(checkpoints / job.recipe.key.substr(0, 16), job.recipe.key, job.config.checkpoint.keep);
+    writer.emplace(checkpoints / recipe.key.substr(0, 16), recipe.key, job.config.checkpoint.keep);
     hooks.snapshots = &*writer;
     hooks.on_step = [&](const StepReport& step) { report->step(step); };
     hooks.stop = [] { return stop_requested(); };
@@ -84,7 +93,7 @@ RoutedResult train(const PretrainJob& job, PretrainReport* report) {
     hooks.after_step = [&](const StepReport& step) { watch->after_step(step); };
     hooks.on_checkpoint = [&] { watch->save(); };
   }
-  RoutedResult result = train_routed(job.base, job.tasks, job.recipe, adapter, world, hooks, checkpoints);
+  RoutedResult result = train_routed(job.base, job.tasks, recipe, *adapter, world, hooks, checkpoints);
   if (writer) writer->wait();
   if (watch && report) report->alignment(watch->measurements(), watch->seconds(), watch->step_seconds());
   return result;

@@ -21,9 +21,11 @@ std::string routed_words(const PretrainJob& job) {
   int64_t skills = 0, routing = 0;
   const ParameterLayout trained = trained_layout(spec);
   for (const ParameterInfo& tensor : trained.tensors()) (is_router(tensor) ? routing : skills) += tensor.count;
-  std::string text = fmt::format("{}, {}, {}, rank {} at {}, {} trained", job.config.poly.method,
+  const std::string form =
+      spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
+  std::string text = fmt::format("{}, {}, {}, {} at {}, {} trained", job.config.poly.method,
                                  plural(static_cast<size_t>(spec.skills), "skill"),
-                                 plural(static_cast<size_t>(spec.heads), "head"), spec.sites[0].rank,
+                                 plural(static_cast<size_t>(spec.heads), "head"), form,
                                  plural(spec.sites.size(), "site"), count_text(static_cast<double>(skills)));
   if (routing > 0)
     text += fmt::format(" and {} of routing table ({} granularity)", count_text(static_cast<double>(routing)),
@@ -83,20 +85,28 @@ std::string number(const nlohmann::json& losses, const std::string& task) {
   return losses.contains(task) ? fmt::format("{:.3f}", losses[task].get<double>()) : "-";
 }
 
-std::vector<RoutingSite> routing_sites(const Inventory& inventory) {
-  const ParameterLayout layout = poly_layout(inventory.spec);
+std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& values) {
+  const ParameterLayout layout = poly_layout(spec);
   std::vector<RoutingSite> sites;
   std::vector<std::string> seen;
-  for (const LoraSite& s : inventory.spec.sites) {
-    const std::string prefix = inventory.spec.router_prefix(s.site);
+  for (const LoraSite& s : spec.sites) {
+    const std::string prefix = spec.router_prefix(s.site);
     if (std::find(seen.begin(), seen.end(), prefix) != seen.end()) continue;
     seen.push_back(prefix);
-    const bool own = inventory.spec.granularity == "site";
-    sites.push_back({prefix, own ? s.site.kind : inventory.spec.granularity, inventory.spec.heads,
-                     inventory.spec.skills,
-                     layout.view(inventory.values, prefix + "poly_router.module_logits")});
+    const bool own = spec.granularity == "site";
+    sites.push_back({prefix, own ? s.site.kind : spec.granularity, spec.heads, spec.skills,
+                     layout.view(values, prefix + "poly_router.module_logits")});
   }
   return sites;
+}
+
+// gaggle eval has no (IA)³ yet, PEFT has: averaged over the skills where there are several.
+std::string next_words(const PretrainJob& job) {
+  if (job.recipe.spec.skill == SkillKind::low_rank)
+    return fmt::format("gaggle eval {} --eval.methods='[\"none\", \"poly\", \"mu\"]'", job.config.file);
+  return fmt::format("gaggle registry export {}{} --registry {} --to DIR (a PEFT IA3 folder)", job.name,
+                     job.config.poly.method == "shared" ? "" : " --mu",
+                     fs::path(job.config.registry.path).lexically_normal().string());
 }
 
 }  // namespace
@@ -145,12 +155,11 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
                number(base, task.name), number(after, task.name)});
   table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
   std::string text = "\n" + table.text() + "(nats per target token on validation rows)\n";
-  const Inventory inventory = inventory_of(routed, job.base.sites());
-  if (inventory.spec.routing == Routing::learned && inventory.spec.skills > 1)
-    text += "\n" + routing_text(routing_sites(inventory), inventory.tasks);
-  text += fmt::format(
-      "\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", \"poly\", \"mu\"]'\n", job.name,
-      version, inventory.tasks.size(), fs::path(routed.folder).lexically_normal().string(), job.config.file);
+  const PolySpec& spec = job.recipe.spec;
+  if (spec.routing == Routing::learned && spec.skills > 1)
+    text += "\n" + routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks);
+  text += fmt::format("\n{} {}: {} tasks, {} · next: {}\n", job.name, version, routed.tasks.size(),
+                      fs::path(routed.folder).lexically_normal().string(), next_words(job));
   return text;
 }
 

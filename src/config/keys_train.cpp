@@ -65,7 +65,9 @@ std::vector<Key> multitask_keys() {
        "mhr: every task mixes K skills, each head by itself; poly: with one head; shared: one adapter for all "
        "tasks; private: one for each",
        one_of({"poly", "mhr", "shared", "private"})},
-      {KEY(poly, adapter), "", "what a skill is: low-rank pairs, or (IA)³'s rescaling vectors",
+      {KEY(poly, adapter), "",
+       "what a skill is: low-rank pairs, or (IA)³'s rescaling vectors (lora.targets not set: k_proj, v_proj, "
+       "down_proj)",
        one_of({"lora", "ia3"})},
       {KEY(poly, skills), "skills", "K of the inventory", at_least(1)},
       {KEY(poly, heads), "heads",
@@ -73,7 +75,11 @@ std::vector<Key> multitask_keys() {
        "every adapted module. Not set: 1 where the method is not mhr",
        at_least(1)},
       {KEY(poly, rank), "", "rank r of a skill's pair; the scale is 1 / rank", between(1, 4096)},
-      {KEY(poly, init_from), "", "a PEFT Poly folder whose values to start from instead", {}, PathKind::path},
+      {KEY(poly, init_from),
+       "",
+       "a PEFT Poly (with ia3: (IA)³) folder whose values to start from instead",
+       {},
+       PathKind::path},
       {KEY(poly, sample), "",
        "routing in training: none: the plain sigmoid; else RelaxedBernoulli samples, per example or per task "
        "of a step",

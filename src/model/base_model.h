@@ -26,11 +26,15 @@ struct Site {
 
 // What sits on the sites. forward: y [T, d_out] += …; backward: dx [T, d_in] += …, and its own gradients.
 // x, y, dy, dx have the base's activation dtype. All sites of one pass see the same rows in the same order.
+// (IA)³ rescales instead, in place: forward y, whose gradient before that is rescaled_gradient's; or, at a site
+// whose input no other site reads, rescaled_input takes x's place, and backward gets dx with respect to that.
 class SiteAdapter {
  public:
   virtual ~SiteAdapter() = default;
   virtual void begin(const Rows& rows) = 0;
+  virtual at::Tensor rescaled_input(const Site&, const at::Tensor& x) { return x; }
   virtual void forward(const Site& site, const at::Tensor& x, at::Tensor& y) = 0;
+  virtual at::Tensor rescaled_gradient(const Site&, const at::Tensor& dy) { return dy; }
   virtual void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) = 0;
 };
 

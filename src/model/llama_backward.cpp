@@ -9,15 +9,17 @@ namespace {
 // dx of one linear and its adapter.
 at::Tensor input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x,
                           const at::Tensor& dy) {
-  at::Tensor dx = pass.weights.layers[layer].linears[index].dx(dy);
-  pass.adapter->backward(pass.site(layer, index), x, dy, dx);
+  const Site& site = pass.site(layer, index);
+  at::Tensor dx = pass.weights.layers[layer].linears[index].dx(pass.adapter->rescaled_gradient(site, dy));
+  pass.adapter->backward(site, x, dy, dx);
   return dx;
 }
 
 void add_input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x,
                         const at::Tensor& dy, at::Tensor& dx) {
-  dx = pass.weights.layers[layer].linears[index].add_dx(dy, dx);
-  pass.adapter->backward(pass.site(layer, index), x, dy, dx);
+  const Site& site = pass.site(layer, index);
+  dx = pass.weights.layers[layer].linears[index].add_dx(pass.adapter->rescaled_gradient(site, dy), dx);
+  pass.adapter->backward(site, x, dy, dx);
 }
 
 // Back through rotation and norm per head, in place.

@@ -9,8 +9,11 @@ namespace gaggle {
 namespace {
 
 at::Tensor apply(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x) {
-  at::Tensor y = pass.weights.layers[layer].linears[index].forward(x);
-  if (pass.adapter) pass.adapter->forward(pass.site(layer, index), x, y);
+  const FrozenLinear& linear = pass.weights.layers[layer].linears[index];
+  if (!pass.adapter) return linear.forward(x);
+  const Site& site = pass.site(layer, index);
+  at::Tensor y = linear.forward(pass.adapter->rescaled_input(site, x));
+  pass.adapter->forward(site, x, y);
   return y;
 }
 

@@ -9,6 +9,7 @@
 #include "base/names.h"
 #include "formats/checkpoint_digest.h"
 #include "formats/peft.h"
+#include "formats/peft_ia3.h"
 #include "formats/peft_poly.h"
 #include "registry/commit.h"
 #include "registry/routed.h"
@@ -137,14 +138,23 @@ void export_version(const Registry& registry, const std::string& name, const fs:
 
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
   const fs::path from = registry.locate(name, {Kind::routed}).folder;
-  const PeftLora mean = mean_of_skills(read_peft_poly(from));
-  // The modules as the Poly folder names them: which endings are enough depends on a base that is not at hand.
-  auto config = nlohmann::ordered_json::parse(peft_config_json(mean, {}));
-  const auto poly_config = nlohmann::ordered_json::parse(read_file(from / lora_config_file));
-  for (const char* key : {"target_modules", "exclude_modules"})
-    if (poly_config.contains(key)) config[key] = poly_config[key];
-  write_folder(
-      to, {{lora_config_file, config.dump(2) + "\n"}, {lora_file, file_bytes(peft_tensors(mean, DType::f32))}});
+  std::string config_text;
+  std::vector<NamedTensor> tensors;
+  if (peft_type(from) == "POLY") {
+    const PeftLora mean = mean_of_skills(read_peft_poly(from));
+    config_text = peft_config_json(mean, {});
+    tensors = peft_tensors(mean, DType::f32);
+  } else {
+    const PeftIa3 mean = mean_of_skills(read_peft_ia3(from));
+    config_text = peft_ia3_config_json(mean, {});
+    tensors = peft_ia3_tensors(mean, DType::f32);
+  }
+  // The modules as this folder names them: which endings are enough depends on a base that is not at hand.
+  auto config = nlohmann::ordered_json::parse(config_text);
+  const auto own_config = nlohmann::ordered_json::parse(read_file(from / lora_config_file));
+  for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
+    if (own_config.contains(key)) config[key] = own_config[key];
+  write_folder(to, {{lora_config_file, config.dump(2) + "\n"}, {lora_file, file_bytes(tensors)}});
 }
 
 }  // namespace gaggle

@@ -31,7 +31,7 @@ NewRouted read_routed_import(const std::filesystem::path& folder, const std::str
 // A copy of a version (of an expert or a routed adapter) as a folder that loads in PEFT. Throws UserError if
 // `to` is there already, or where several kinds have that name (Registry::locate).
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
-// The skills of a routed adapter averaged (MHR-μ), as a plain PEFT LoRA.
+// The skills of a routed adapter averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 
 }  // namespace gaggle

@@ -15,23 +15,27 @@ namespace gaggle {
 namespace {
 
 constexpr std::string_view skills_suffix = ".poly_lora_A";              // [heads, skills, d_in / heads, r]
+constexpr std::string_view vectors_suffix = ".poly_ia3_l";              // [heads, skills, width / heads]
 constexpr std::string_view rows_suffix = ".poly_router.module_logits";  // [tasks, heads · skills]
 
-// What stands in routed.json of tensors with Poly keys; empty for another form.
+// What stands in routed.json of tensors with Poly keys, low-rank pairs or (IA)³'s vectors (no rank); empty for
+// another form.
 nlohmann::ordered_json poly_sizes(const std::vector<NamedTensor>& tensors) {
   int64_t sites = 0, tasks = 0;
   std::vector<int64_t> shape;
   for (const NamedTensor& tensor : tensors) {
     if (tensor.name.ends_with(rows_suffix)) tasks = tensor.shape.at(0);
-    if (!tensor.name.ends_with(skills_suffix)) continue;
-    GAGGLE_CHECK(tensor.shape.size() == 4, "{} {}", tensor.name, shape_text(tensor.shape));
+    const bool pairs = tensor.name.ends_with(skills_suffix);
+    if (!pairs && !tensor.name.ends_with(vectors_suffix)) continue;
+    GAGGLE_CHECK(tensor.shape.size() == (pairs ? 4 : 3), "{} {}", tensor.name, shape_text(tensor.shape));
     shape = tensor.shape;
     ++sites;
   }
   if (sites == 0) return nlohmann::ordered_json::object();
-  return {
-      {"poly",
-       {{"rank", shape[3]}, {"sites", sites}, {"tasks", tasks}, {"skills", shape[1]}, {"heads", shape[0]}}}};
+  nlohmann::ordered_json sizes;
+  if (shape.size() == 4) sizes["rank"] = shape[3];
+  sizes.update({{"sites", sites}, {"tasks", tasks}, {"skills", shape[1]}, {"heads", shape[0]}});
+  return {{"poly", sizes}};
 }
 
 RoutedInfo routed_info(const Version& version, const BaseFingerprint& base) {

@@ -1,5 +1,5 @@
-// Routed adapters (Poly, MHR, shared, private; later (IA)³) in a registry: routed/NAME/vNNNN/ with
-// adapter_config.json and adapter_model.safetensors (a PEFT Poly folder where the method has a LoRA form) and
+// Routed adapters (Poly, MHR, shared, private; of LoRA or (IA)³) in a registry: routed/NAME/vNNNN/ with
+// adapter_config.json and adapter_model.safetensors (a PEFT folder where PEFT has the form) and
 // routed.json.
 #pragma once
 

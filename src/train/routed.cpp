@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "adapter/ia3.h"
 #include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/sha256.h"
@@ -11,6 +12,7 @@ namespace gaggle {
 namespace {
 
 constexpr double default_skills_lr = 1e-3;  // of the skills, beside 0.1 of the routing table (MHR's recipe)
+constexpr double default_ia3_lr = 3e-3;     // (IA)³'s, arXiv 2205.05638
 
 RoutingSchedule routing_schedule(const Config& config, int64_t steps) {
   const PolyConfig& poly = config.poly;
@@ -27,7 +29,8 @@ RoutingSchedule routing_schedule(const Config& config, int64_t steps) {
 }
 
 PhaseSettings routed_phase(const Config& config, int64_t lanes, int64_t rows) {
-  PhaseSettings phase = training_phase(config, config.train.lr.value_or(default_skills_lr), rows);
+  const double lr = config.poly.adapter == "ia3" ? default_ia3_lr : default_skills_lr;
+  PhaseSettings phase = training_phase(config, config.train.lr.value_or(lr), rows);
   phase.name = config.poly.method;
   phase.step.lanes = lanes;
   phase.step.optimizer.router_rate = config.poly.router_lr / phase.schedule.lr;
@@ -39,8 +42,8 @@ nlohmann::json poly_json(const Config& config, const RoutedRecipe& recipe) {
   nlohmann::json json = {{"method", poly.method},
                          {"adapter", poly.adapter},
                          {"skills", recipe.spec.skills},
-                         {"heads", recipe.spec.heads},
-                         {"rank", poly.rank}};
+                         {"heads", recipe.spec.heads}};
+  if (recipe.spec.skill == SkillKind::low_rank) json["rank"] = poly.rank;
   if (!poly.init_from.empty()) json["init_from"] = values_digest(poly_layout(recipe.spec), recipe.start);
   if (recipe.spec.routing != Routing::learned) return json;
   json["router_lr"] = poly.router_lr;
@@ -50,6 +53,13 @@ nlohmann::json poly_json(const Config& config, const RoutedRecipe& recipe) {
   if (poly.average_last_steps > 0) json["average_last_steps"] = poly.average_last_steps;
   if (poly.average_from > 0) json["average_from"] = poly.average_from;
   return json;
+}
+
+at::Tensor start_values(const PolySpec& spec, const Config& config) {
+  const std::string& from = config.poly.init_from;
+  if (from.empty()) return initial_poly(spec, config.run.seed);
+  return spec.skill == SkillKind::rescaling ? ia3_from_peft(read_peft_ia3(from), spec, from)
+                                            : poly_from_peft(read_peft_poly(from), spec, from);
 }
 
 nlohmann::json data_json(const Config& config, const std::vector<TokenTask>& tasks) {
@@ -79,7 +89,10 @@ Sampling sampling_named(const std::string& name) {
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks) {
   const PolyConfig& poly = config.poly;
   PolySpec spec;
-  spec.sites = lora_sites(sites, config.lora.targets, poly.rank, /*alpha=*/1);
+  const bool ia3 = poly.adapter == "ia3";
+  if (ia3) spec.skill = SkillKind::rescaling;
+  spec.sites = lora_sites(sites, ia3 && config.lora.targets.empty() ? ia3_targets : config.lora.targets,
+                          poly.rank, /*alpha=*/1);
   spec.tasks = tasks;
   spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;
@@ -87,7 +100,7 @@ PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t
                  : poly.method == "private" ? Routing::own
                                             : Routing::learned;
   spec.granularity = poly.router_granularity;
-  check_heads(spec.sites, spec.heads);
+  check_heads(spec.sites, spec.heads, spec.skill);
   return spec;
 }
 
@@ -103,9 +116,7 @@ RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>&
   recipe.phase = routed_phase(config, lanes, rows);
   recipe.schedule = routing_schedule(config, recipe.phase.schedule.steps);
   recipe.mix = {config.data.sampling, config.data.sampling_cap, config.data.sampling_temperature};
-  recipe.start = config.poly.init_from.empty() ? initial_poly(recipe.spec, config.run.seed)
-                                               : poly_from_peft(read_peft_poly(config.poly.init_from),
-                                                                recipe.spec, config.poly.init_from);
+  recipe.start = start_values(recipe.spec, config);
   recipe.json = {{"run", {{"seed", config.run.seed}}},
                  {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
                  {"data", data_json(config, tasks)},
@@ -137,7 +148,7 @@ std::optional<Snapshot> routed_snapshot(const RoutedRecipe& recipe, Communicator
 }
 
 RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, const RoutedRecipe& recipe,
-                          PolyAdapter& adapter, Communicator& group, const LoopHooks& hooks,
+                          SkillAdapter& adapter, Communicator& group, const LoopHooks& hooks,
                           const std::filesystem::path& folder) {
   const TrainingData data = mixed_tasks(tasks, recipe.phase, recipe.mix);
   const auto validation = [&](SiteAdapter* with) {

@@ -1,14 +1,14 @@
-// Multi-task pretraining of a Poly / MHR inventory from start to finish: the recipe, its key, the run over
-// lanes.
+// Multi-task pretraining of a Poly / MHR inventory, of low-rank pairs or (IA)³'s vectors, from start to finish:
+// the recipe, its key, the run over lanes.
 #pragma once
 
-#include "adapter/poly_adapter.h"
+#include "adapter/skill_adapter.h"
 #include "train/recipe.h"
 
 namespace gaggle {
 
 struct RoutedRecipe {
-  PolySpec spec;
+  PolySpec spec;  // spec.skill: whether PolyAdapter or Ia3Adapter trains it
   RoutingSchedule schedule;
   PhaseSettings phase;
   MixSettings mix;
@@ -39,7 +39,7 @@ struct RoutedResult {
 // `folder`: of all its checkpoints, one folder per key inside. `adapter`: made by the caller from recipe.start,
 // so that it can be watched. Collective over the group.
 RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, const RoutedRecipe& recipe,
-                          PolyAdapter& adapter, Communicator& group, const LoopHooks& hooks,
+                          SkillAdapter& adapter, Communicator& group, const LoopHooks& hooks,
                           const std::filesystem::path& folder);
 
 // The newest checkpoint that the recipe can go on from, the same on every rank; its machine was compared.

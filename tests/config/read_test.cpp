@@ -182,6 +182,8 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {{"poly.heads=0"}, "poly.heads: expected an integer >= 1, got 0"},
            {{"poly.method=poly", "poly.heads=8"}, "--poly.heads: poly.heads = 8 belongs to"},
            {{"poly.average_from=5", "poly.average_last_steps=5"}, "exclude each other"},
+           {{"poly.adapter=ia3", "poly.rank=4"}, "--poly.rank: poly.rank belongs to poly.adapter = \"lora\""},
+           {{"poly.adapter=ia3", "alignment.every=20"}, "--alignment.every: alignment.every compares"},
            {{"poly.sample=example", "alignment.space=both"}, "no single mixture"},
            {{"poly.sample=example", "alignment.space=mixed"}, "no single mixture"},
            {{"train.scale_parameter=true"}, "belongs to train.optimizer = \"adafactor\""},
@@ -281,6 +283,7 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
   moved.cluster.lease_s = 33.25;
   moved.data.sampling_cap = 0;  // the last kind of sampling is temperature, the last method private, and so on
   moved.poly.heads = 1;
+  moved.poly.adapter = "lora";
   moved.poly.average_from = 0;
   moved.adapt.loss = "lm";
   Config back = read_config(write("elsewhere/b.toml", print_config(moved)), {});

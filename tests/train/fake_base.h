@@ -22,10 +22,10 @@ class FakeBase : public BaseModel {
   at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache*) override {
     if (adapter) adapter->begin(rows);
     x_ = embedding_.index_select(0, ids(rows.ids));
-    at::Tensor y = at::mm(x_, first_.t());
+    at::Tensor y = at::mm(adapter ? adapter->rescaled_input(sites_[0], x_) : x_, first_.t());
     if (adapter) adapter->forward(sites_[0], x_, y);
     z_ = y.tanh();
-    at::Tensor out = at::mm(z_, second_.t());
+    at::Tensor out = at::mm(adapter ? adapter->rescaled_input(sites_[1], z_) : z_, second_.t());
     if (adapter) adapter->forward(sites_[1], z_, out);
     return out;
   }
@@ -53,10 +53,10 @@ class FakeBase : public BaseModel {
     d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, smoothing - 1));
     const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(rows.target_rows)),
                                                           at::mm(d.mul(weights), head_));
-    at::Tensor dz = at::mm(dout, second_);
+    at::Tensor dz = at::mm(adapter.rescaled_gradient(sites_[1], dout), second_);
     adapter.backward(sites_[1], z_, dout, dz);
     const at::Tensor dy = dz.mul(1 - z_.square());
-    at::Tensor dx = at::mm(dy, first_);
+    at::Tensor dx = at::mm(adapter.rescaled_gradient(sites_[0], dy), first_);
     adapter.backward(sites_[0], x_, dy, dx);
     return fail_after-- == 0 ? loss.fill_(std::numeric_limits<float>::quiet_NaN()) : loss;
   }

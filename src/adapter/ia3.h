@@ -1,0 +1,55 @@
+// (IA)³ (Liu et al., arXiv 2205.05638) in training, alone or as skills of a Poly inventory (PolySpec with
+// SkillKind::rescaling): y ∘ l at a site, or W (x ∘ l) where the site reads the feed-forward's activations;
+// block q of a task's l is Σ_k w_qk l_qk. One skill under uniform routing is plain (IA)³.
+#pragma once
+
+#include "adapter/skill_adapter.h"
+
+namespace gaggle {
+
+// lora.targets where none are given: l_k, l_v and l_ff.
+inline const std::vector<std::string> ia3_targets = {"k_proj", "v_proj", "down_proj"};
+
+bool rescales_input(const Site& site);
+int64_t rescaled_width(const Site& site);  // d_in or d_out
+
+class Ia3Adapter : public SkillAdapter {
+ public:
+  // `values`: [poly_layout(spec).size()].
+  Ia3Adapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::Device device);
+
+  void refresh() override {}  // everything is mixed again with every micro-batch: it is little
+  void set_gradients(const at::Tensor& flat) override;
+  void finish_gradients() override;
+  void begin(const Rows& rows) override;
+  at::Tensor rescaled_input(const Site& site, const at::Tensor& x) override;
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
+  at::Tensor rescaled_gradient(const Site& site, const at::Tensor& dy) override;
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
+
+ private:
+  struct Place {  // what sits on a site
+    Site site;
+    bool of_input = false;
+    size_t router = 0;
+    at::Tensor skills, gradient;  // [h, K, width/h] fp32; undefined: not wanted
+    // Of this micro-batch, whose members are M: their vectors, the gradient of these (undefined: no backward
+    // pass yet), and what l was multiplied with: kept from forward to backward, for W is not at hand there.
+    at::Tensor l, d_l;  // [M, width] fp32
+    at::Tensor output;  // [T, d_out]; undefined for an input, which backward is given
+  };
+  Place* place_of(const Site& site);
+  // l by row: [T, width], or [1, width] where all rows have the same.
+  at::Tensor by_row(const Place& place) const;
+
+  std::vector<Place> places_;
+  std::vector<int> place_of_site_;  // by Site::index; -1: not adapted
+  bool wanted_ = false;             // gradients
+  std::vector<Members::Member> members_;
+  std::vector<MixingWeights> routing_;  // by member
+  at::Tensor weights_;                  // [R, M, h, K]
+  at::Tensor row_member_;               // [T] int64
+  at::Tensor member_rows_;              // [M, T] fp32, 1 where the row is the member's
+};
+
+}  // namespace gaggle

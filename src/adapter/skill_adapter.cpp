@@ -1,0 +1,144 @@
+#include "adapter/skill_adapter.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/names.h"
+#include "base/philox.h"
+#include "kernel/dispatch.h"
+
+namespace gaggle {
+namespace {
+
+Members members_of_tasks(const Rows& rows) {
+  Members members;
+  std::map<int, int> member;
+  for (const Segment& segment : rows.segments) {
+    const auto [found, is_new] = member.try_emplace(segment.member, static_cast<int>(members.all.size()));
+    if (is_new) members.all.push_back({segment.member, 0});
+    members.segments.push_back({found->second, segment.begin, segment.end});
+  }
+  return members;
+}
+
+Members members_of_samples(const Rows& rows) {
+  GAGGLE_CHECK(rows.samples.size() == static_cast<size_t>(rows.sequences()), "rows do not say whose they are");
+  Members members;
+  size_t segment = 0;
+  for (size_t s = 0; s < rows.samples.size(); ++s) {
+    const int64_t begin = rows.starts[s], end = rows.starts[s + 1];
+    while (rows.segments[segment].end <= begin) ++segment;
+    if (s > 0 && rows.samples[s] == rows.samples[s - 1]) {
+      members.segments.back().end = end;  // another choice of the same sample
+    } else {
+      members.segments.push_back({static_cast<int>(members.all.size()), begin, end});
+      members.all.push_back({rows.segments[segment].member, rows.samples[s]});
+    }
+  }
+  return members;
+}
+
+}  // namespace
+
+double routing_kept(const RoutingSchedule& schedule, int64_t step) {
+  if (schedule.average_from >= 0 && step >= schedule.average_from) return 0;
+  if (step < schedule.interpolate_from || schedule.interpolate_from >= schedule.interpolate_to) return 1;
+  const auto length = static_cast<double>(schedule.interpolate_to - schedule.interpolate_from);
+  const double share = static_cast<double>(step - schedule.interpolate_from + 1) / length;
+  return share >= 1 ? 0 : std::cos(std::numbers::pi / 2 * share);
+}
+
+SkillAdapter::SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::Device device)
+    : spec_(std::move(spec)), schedule_(schedule) {
+  check_heads(spec_.sites, spec_.heads, spec_.skill);
+  const ParameterLayout all = poly_layout(spec_);
+  GAGGLE_CHECK(values.numel() == all.size());
+  layout_ = trained_layout(spec_);
+  std::vector<ParameterInfo> frozen;
+  for (const ParameterInfo& t : all.tensors())
+    if (!layout_.find(t.name)) frozen.push_back({t.name, t.shape});
+  frozen_layout_ = ParameterLayout(std::move(frozen));
+  const auto options = at::TensorOptions().dtype(sum_type(values.scalar_type())).device(device);
+  values_ = at::empty({layout_.size()}, options);
+  frozen_ = at::empty({frozen_layout_.size()}, options);
+  for (const ParameterInfo& t : all.tensors()) tensor(t.name).copy_(all.view(values, t));
+  for (const LoraSite& s : spec_.sites) {
+    const std::string prefix = spec_.router_prefix(s.site);
+    if (!router_of_.try_emplace(prefix, routers_.size()).second) continue;
+    routers_.push_back({prefix, {}, {}});
+    if (spec_.routing == Routing::learned)
+      routers_.back().logits = tensor(prefix + "poly_router.module_logits");
+  }
+}
+
+at::Tensor SkillAdapter::tensor(const std::string& name) const {
+  return layout_.find(name) ? layout_.view(values_, name) : frozen_layout_.view(frozen_, name);
+}
+
+at::Tensor SkillAdapter::all_values() const {
+  const ParameterLayout all = poly_layout(spec_);
+  at::Tensor flat = at::empty({all.size()}, values_.options());
+  for (const ParameterInfo& t : all.tensors()) all.view(flat, t).copy_(tensor(t.name));
+  return flat;
+}
+
+at::Tensor SkillAdapter::gradient_of(const at::Tensor& flat, const std::string& name) const {
+  return flat.defined() && layout_.find(name) ? layout_.view(flat, name) : at::Tensor();
+}
+
+void SkillAdapter::set_gradients(const at::Tensor& flat) {
+  for (Router& router : routers_)
+    router.gradient = gradient_of(flat, router.prefix + "poly_router.module_logits");
+}
+
+void SkillAdapter::begin_step(int64_t step) {
+  step_ = step;
+  kept_ = routing_kept(schedule_, step);
+  sampling_now_ = kept_ > 0 && spec_.routing == Routing::learned ? schedule_.sampling : Sampling::none;
+  refresh();
+}
+
+void SkillAdapter::begin_evaluation() {
+  sampling_now_ = Sampling::none;
+  refresh();
+}
+
+Members SkillAdapter::members_of(const Rows& rows) const {
+  return per_example() ? members_of_samples(rows) : members_of_tasks(rows);
+}
+
+MixingWeights SkillAdapter::draw_weights(int task, int64_t sample) const {
+  const auto routers = static_cast<int64_t>(routers_.size());
+  GAGGLE_CHECK(task >= 0 && task < spec_.tasks, "task {} of {}", task, spec_.tasks);
+  if (spec_.routing != Routing::learned) {
+    const bool own = spec_.routing == Routing::own;
+    at::Tensor w = at::full({routers, spec_.heads, spec_.skills},
+                            own ? 0 : 1 / static_cast<double>(spec_.skills), values_.options());
+    if (own) w.select(2, task).fill_(1);
+    return {w, {}};
+  }
+  std::vector<at::Tensor> rows;
+  for (const Router& router : routers_) rows.push_back(router.logits.narrow(0, task, 1));
+  const at::Tensor logits = at::cat(rows);  // [R, h·K]
+  if (sampling_now_ == Sampling::none) return mixing_weights(logits, spec_.heads, kept_);
+  at::Tensor noise = at::empty(logits.sizes(), at::kFloat);
+  const auto width = static_cast<size_t>(logits.size(1));
+  const uint64_t who = static_cast<uint64_t>(per_example() ? sample : task);
+  for (size_t r = 0; r < routers_.size(); ++r)
+    fill_uniform(
+        random_key(per_example() ? "routing of a sample" : "routing of a task",
+                   {schedule_.seed, static_cast<uint64_t>(step_), name_number(routers_[r].prefix), who}),
+        0, 1, {noise.data_ptr<float>() + r * width, width});
+  return mixing_weights(logits, spec_.heads, kept_, noise.to(logits.options()), schedule_.temperature);
+}
+
+void SkillAdapter::add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w) {
+  if (!weights.z.defined()) return;  // fixed routing
+  const double temperature = sampling_now_ == Sampling::none ? 1 : schedule_.temperature;
+  const at::Tensor d = logits_gradient(weights, d_w, kept_, temperature);  // [R, h·K]
+  for (size_t r = 0; r < routers_.size(); ++r)
+    if (routers_[r].gradient.defined()) routers_[r].gradient[task].add_(d[static_cast<int64_t>(r)]);
+}
+
+}  // namespace gaggle

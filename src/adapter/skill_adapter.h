@@ -1,0 +1,79 @@
+// What the adapters of an inventory in training share, whatever a skill is: tensors that train and tensors that
+// do not, whose rows a micro-batch has, and the routing of tasks or samples in a step.
+#pragma once
+
+#include <map>
+
+#include "adapter/poly.h"
+#include "adapter/router.h"
+
+namespace gaggle {
+
+enum class Sampling { none, example, task };
+
+struct RoutingSchedule {
+  Sampling sampling = Sampling::none;
+  double temperature = 1;
+  uint64_t seed = 0;
+  int64_t average_from = -1;  // from this step on routing is uniform; -1: never
+  // In steps [interpolate_from, interpolate_to) routing goes over to uniform: w ← a·w + (1 - a)/K with
+  // a = cos(π/2 · share of those steps that have begun). Equal: never.
+  int64_t interpolate_from = 0, interpolate_to = 0;
+};
+
+// Share that the table keeps against uniform routing in a step.
+double routing_kept(const RoutingSchedule& schedule, int64_t step);
+
+// Who a micro-batch's rows belong to: tasks, or samples where every example has its own mixture.
+struct Members {
+  struct Member {
+    int task = 0;
+    int64_t sample = 0;  // 0 where members are tasks
+  };
+  std::vector<Member> all;
+  std::vector<Segment> segments;  // members count `all`
+};
+
+class SkillAdapter : public Trainable {
+ public:
+  const PolySpec& spec() const { return spec_; }
+  // Trained and frozen tensors, in poly_layout's order.
+  at::Tensor all_values() const;
+  // In this step: samples are drawn per example.
+  bool per_example() const { return sampling_now_ == Sampling::example; }
+
+  void set_gradients(const at::Tensor& flat) override;
+  void begin_step(int64_t step) override;
+  void begin_evaluation() override;
+
+ protected:
+  // `values`: [poly_layout(spec).size()].
+  SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::Device device);
+  at::Tensor tensor(const std::string& name) const;
+  // The named tensor's part of a flat gradient; undefined: not wanted.
+  at::Tensor gradient_of(const at::Tensor& flat, const std::string& name) const;
+  Members members_of(const Rows& rows) const;
+  // Places of a site's routing in MixingWeights by router.
+  size_t router_of(const Site& site) const { return router_of_.at(spec_.router_prefix(site)); }
+  MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]
+  void add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w);  // [R, h, K]
+
+  PolySpec spec_;
+
+ private:
+  struct Router {
+    std::string prefix;
+    at::Tensor logits, gradient;  // [tasks, h·K]; undefined: fixed routing, not wanted
+  };
+
+  RoutingSchedule schedule_;
+  ParameterLayout frozen_layout_;
+  at::Tensor frozen_;
+  std::vector<Router> routers_;
+  std::map<std::string, size_t> router_of_;  // by PolySpec::router_prefix
+  int64_t step_ = 0;
+  double kept_ = 1;
+  Sampling sampling_now_ = Sampling::none;
+};
+
+}  // namespace gaggle

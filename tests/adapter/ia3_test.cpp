@@ -1,0 +1,144 @@
+// (IA)³ and its Poly form: dl and dZ against finite differences of the loss in fp64, and the fast types against
+// fp64. PEFT and PyTorch are asked in tests/train/test_ia3.py.
+#include "adapter/ia3.h"
+
+#include "base/error.h"
+#include "poly_case.h"
+
+namespace gaggle {
+namespace {
+
+struct Ia3Case {
+  int64_t heads, skills;
+  Sampling sampling = Sampling::none;
+  Routing routing = Routing::learned;
+  std::vector<std::string> targets = ia3_targets;
+  bool qk_norm = false, bias = false;
+  std::string granularity = "site";
+  int64_t step = 0;  // from 10 on routing goes over to uniform, until 20
+};
+
+void PrintTo(const Ia3Case& c, std::ostream* out) {
+  *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling) << ", "
+       << c.targets.size() << " targets, step " << c.step << ", by " << c.granularity;
+}
+
+PolySpec ia3_spec(const BaseModel& base, const Ia3Case& c) {
+  PolySpec spec;
+  spec.skill = SkillKind::rescaling;
+  spec.sites = lora_sites(base.sites(), c.targets, 1, 1);
+  spec.heads = c.heads, spec.skills = c.skills, spec.tasks = 3;
+  spec.routing = c.routing, spec.granularity = c.granularity;
+  return spec;
+}
+
+// Vectors around 1, logits of 1.
+at::Tensor random_ia3(const PolySpec& spec) {
+  const at::Tensor values = test::random_poly(spec);
+  const ParameterLayout layout = poly_layout(spec);
+  for (const ParameterInfo& t : layout.tensors())
+    if (!is_router(t)) layout.view(values, t).mul_(3).add_(1);
+  return values;
+}
+
+class Ia3Gradient : public testing::TestWithParam<Ia3Case> {
+ protected:
+  RoutingSchedule schedule() const { return {GetParam().sampling, 0.7, 11, -1, 10, 20}; }
+  FakeCheckpoint checkpoint{0, GetParam().qk_norm, GetParam().bias};
+  LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
+  const PolySpec spec = ia3_spec(exact, GetParam());
+  const std::vector<Rows> batches = test::two_batches(false);
+};
+
+TEST_P(Ia3Gradient, EqualsFiniteDifferencesOfEveryTensor) {
+  Ia3Adapter adapter(spec, random_ia3(spec).to(at::kDouble), schedule(), at::kCPU);
+  adapter.begin_step(GetParam().step);
+  const at::Tensor gradient = test::gradient_of(exact, adapter, batches);
+  ASSERT_EQ(adapter.layout().size(), poly_layout(spec).size());
+  for (const ParameterInfo& t : adapter.layout().tensors()) {
+    at::Tensor values = adapter.layout().view(adapter.values(), t);
+    at::Tensor draw = at::empty({t.count}, at::kFloat);
+    fill_normal(name_number(t.name) + 1, 1, {draw.data_ptr<float>(), static_cast<size_t>(t.count)});
+    const at::Tensor direction = draw.to(at::kDouble).view(t.shape);
+    const auto at_distance = [&](double h) {
+      const at::Tensor kept = values.clone();
+      values.add_(direction, h);
+      adapter.refresh();
+      const double loss = test::loss_of(exact, adapter, batches);
+      values.copy_(kept);
+      adapter.refresh();
+      return loss;
+    };
+    const double h = 1e-5, expected = (adapter.layout().view(gradient, t) * direction).sum().item<double>();
+    EXPECT_NEAR((at_distance(h) - at_distance(-h)) / (2 * h), expected, 1e-7 * (1 + std::abs(expected)))
+        << t.name;
+    EXPECT_GT(std::abs(expected), 1e-7) << t.name;
+  }
+}
+
+TEST_P(Ia3Gradient, OfTheFastTypesFollowsFp64) {
+  Ia3Adapter adapter(spec, random_ia3(spec).to(at::kDouble), schedule(), at::kCPU);
+  adapter.begin_step(GetParam().step);
+  const at::Tensor expected = test::gradient_of(exact, adapter, batches);
+  for (const auto& [type, limit] : {std::pair{at::kFloat, 2e-5}, std::pair{at::kBFloat16, 0.1}}) {
+    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
+    Ia3Adapter fast(spec, random_ia3(spec), schedule(), at::kCPU);
+    fast.begin_step(GetParam().step);
+    const at::Tensor gradient = test::gradient_of(base, fast, batches);
+    EXPECT_EQ(gradient.scalar_type(), at::kFloat);
+    EXPECT_LT(test::apart(gradient, expected), limit) << type;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Ia3Gradient,
+    testing::Values(Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
+                    Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
+                    Ia3Case{1, 3, Sampling::none, Routing::own},
+                    Ia3Case{4, 3, Sampling::none, Routing::learned, {}},
+                    Ia3Case{4, 3, Sampling::example, Routing::learned, {}, true, false, "layer"},
+                    Ia3Case{1, 3, Sampling::none, Routing::learned, ia3_targets, false, true, "model"},
+                    Ia3Case{4, 3, Sampling::task, Routing::learned, ia3_targets, false, false, "site", 13}));
+
+TEST(Ia3, StartsAsTheBaseToTheBit) {
+  const FakeCheckpoint checkpoint;
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
+    const PolySpec spec = ia3_spec(base, {1, 1, Sampling::none, Routing::uniform, {}});
+    Ia3Adapter adapter(spec, initial_poly(spec, 0), {}, at::kCPU);
+    const Rows rows = test::two_batches(false)[0];
+    EXPECT_TRUE(at::equal(base.forward(rows, &adapter, nullptr), base.forward(rows, nullptr, nullptr)));
+  }
+}
+
+// The vector of a row is its own task's: a task's rows come out as if it were alone.
+TEST(Ia3, TasksDoNotMix) {
+  const FakeCheckpoint checkpoint;
+  LlamaModel base(checkpoint, at::kDouble, at::kCPU, BaseUse::training);
+  const PolySpec spec = ia3_spec(base, {4, 3});
+  Ia3Adapter adapter(spec, random_ia3(spec).to(at::kDouble), {}, at::kCPU);
+  const at::Tensor both =
+      base.forward(test::rows_of({{1, 6, true, 5}, {2, 7, true, 4}, {1, 9, true, 3}}), &adapter, nullptr);
+  const at::Tensor second = base.forward(test::rows_of({{2, 7, true, 4}}), &adapter, nullptr);
+  const at::Tensor other = base.forward(test::rows_of({{0, 7, true, 4}}), &adapter, nullptr);
+  EXPECT_LT(test::apart(both.narrow(0, 5, 4), second), 1e-13);
+  EXPECT_GT(test::apart(both.narrow(0, 5, 4), other), 1e-3);
+}
+
+TEST(Ia3, HeadsDivideTheRescaledWidthAlone) {
+  const FakeCheckpoint checkpoint;  // k_proj is 48 wide in and 16 out, down_proj 80 in and 48 out
+  LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
+  const PolySpec spec = ia3_spec(base, {1, 2});
+  EXPECT_NO_THROW(check_heads(spec.sites, 16, SkillKind::rescaling));
+  EXPECT_THROW(check_heads(spec.sites, 5, SkillKind::low_rank), UserError);
+  try {
+    check_heads(spec.sites, 5, SkillKind::rescaling);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("k_proj is 16 wide, v_proj is 16 wide."), std::string::npos);
+    EXPECT_EQ(std::string(error.what()).find("down_proj"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace gaggle
