@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "adapter/ia3.h"
 #include "adapter/inventory.h"
 #include "app/alignment_watch.h"
 #include "app/expert_commit.h"

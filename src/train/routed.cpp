@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "adapter/ia3.h"
 #include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/sha256.h"

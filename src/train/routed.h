@@ -2,7 +2,8 @@
 // the recipe, its key, the run over lanes.
 #pragma once
 
-#include "adapter/skill_adapter.h"
+#include "adapter/ia3.h"
+#include "adapter/poly_adapter.h"
 #include "train/recipe.h"
 
 namespace gaggle {

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "adapter/ia3.h"
 #include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/file.h"
