@@ -148,7 +148,8 @@ TEST(Inventory, a_row_stands_in_for_the_table_and_leaves_the_skills) {
   Inventory parent;
   parent.name = "mhr";
   parent.tasks = {"add", "copy", "last"};
-  parent.spec = {{{first, 3, 1}, {second, 3, 1}}, 4, 2, 3};
+  parent.spec.sites = {{first, 3, 1}, {second, 3, 1}};
+  parent.spec.skills = 4, parent.spec.heads = 2, parent.spec.tasks = 3;
   parent.values = initial_poly(parent.spec, 1);
   const ParameterLayout layout = poly_layout(parent.spec);
   for (const ParameterInfo& tensor : layout.tensors())
