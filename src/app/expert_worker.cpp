@@ -30,12 +30,7 @@ class StepReporter {
     const double tokens_per_s = speed_.per_second(speed_.rows);
     journal_.progress({item_, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr, tokens_per_s,
                        speed_.seconds_left(r), speed_.per_second(speed_.flops) / std::max(1.0, gemm_flops_)});
-    std::vector<std::pair<std::string, double>> values = {
-        {"loss", r.loss},
-        {"grad_norm", r.grad_norm},
-        {"lr", r.lr},
-        {"seconds", r.seconds},
-        {"tokens_per_s", static_cast<double>(r.rows) / std::max(1e-9, r.seconds)}};
+    std::vector<std::pair<std::string, double>> values = step_values(r);
     if (r.validation_loss) values.emplace_back("validation_loss", *r.validation_loss);
     metrics_.write(r.phase, r.step, values);
     if (r.step == 1 || r.step == r.steps) metrics_.flush();

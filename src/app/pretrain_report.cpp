@@ -16,12 +16,7 @@ PretrainReport::PretrainReport(const PretrainJob& job)
 
 void PretrainReport::step(const StepReport& r) {
   speed_.add(r);
-  std::vector<std::pair<std::string, double>> values = {
-      {"loss", r.loss},
-      {"grad_norm", r.grad_norm},
-      {"lr", r.lr},
-      {"seconds", r.seconds},
-      {"tokens_per_s", static_cast<double>(r.rows) / std::max(1e-9, r.seconds)}};
+  std::vector<std::pair<std::string, double>> values = step_values(r);
   const auto by_task = [&](const std::string& kind, const std::vector<double>& losses) {
     for (size_t t = 0; t < losses.size(); ++t)
       if (!std::isnan(losses[t])) values.emplace_back(kind + "/" + job_.tasks[t].name, losses[t]);

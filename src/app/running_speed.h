@@ -1,12 +1,16 @@
-// Speed over the last steps, the newest weighing most.
+// What a training step means in numbers: speed over the last steps, and what metrics files have of every step.
 #pragma once
 
 #include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "train/loop.h"
 
 namespace gaggle {
 
+// The newest step weighs most.
 struct RunningSpeed {
   double rows = 0, flops = 0, seconds = 0, steps = 0;
   void add(const StepReport& report) {
@@ -21,5 +25,13 @@ struct RunningSpeed {
     return seconds / steps * static_cast<double>(report.steps - report.step);
   }
 };
+
+inline std::vector<std::pair<std::string, double>> step_values(const StepReport& report) {
+  return {{"loss", report.loss},
+          {"grad_norm", report.grad_norm},
+          {"lr", report.lr},
+          {"seconds", report.seconds},
+          {"tokens_per_s", static_cast<double>(report.rows) / std::max(1e-9, report.seconds)}};
+}
 
 }  // namespace gaggle
