@@ -13,13 +13,13 @@
 namespace gaggle {
 namespace {
 
-const std::vector<Site> sites = {{0, "model.layers.0.self_attn.q_proj", "q_proj", 0, 8, 4},
-                                 {1, "model.layers.0.mlp.up_proj", "up_proj", 0, 4, 12},
-                                 {2, "model.layers.1.self_attn.q_proj", "q_proj", 1, 8, 4}};
+const std::vector<Site> all_sites = {{0, "model.layers.0.self_attn.q_proj", "q_proj", 0, 8, 4},
+                                     {1, "model.layers.0.mlp.up_proj", "up_proj", 0, 4, 12},
+                                     {2, "model.layers.1.self_attn.q_proj", "q_proj", 1, 8, 4}};
 
 PolySpec small_spec(const std::string& granularity = "site", Routing routing = Routing::learned) {
   PolySpec spec;
-  spec.sites = lora_sites(sites, {}, 2, 1);
+  spec.sites = lora_sites(all_sites, {}, 2, 1);
   spec.heads = 4, spec.skills = 3, spec.tasks = 3;
   spec.granularity = granularity;
   spec.routing = routing;
@@ -102,11 +102,11 @@ TEST(Inventory, ComesBackFromARegistry) {
       {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::own}};
   for (const auto& [method, routing] : methods) {
     const Inventory made = small_inventory(method, small_spec("layer", routing));
-    NewRouted routed = new_routed(made, sites, "base", {{"recipe", {{"seed", 3}}}}, DType::f32);
+    NewRouted routed = new_routed(made, all_sites, "base", {{"recipe", {{"seed", 3}}}}, DType::f32);
     routed.key = method;
     commit_routed(registry, routed);
     const StoredRouted loaded = load_routed(registry, "demo");
-    const Inventory back = inventory_of(loaded, sites);
+    const Inventory back = inventory_of(loaded, all_sites);
     EXPECT_EQ(back.method, method);
     EXPECT_EQ(back.tasks, made.tasks);
     EXPECT_EQ(back.digest, loaded.digest);
@@ -120,10 +120,10 @@ TEST(Inventory, ComesBackFromARegistry) {
     EXPECT_EQ(nlohmann::json::parse(loaded.json)["recipe"]["seed"], 3);
 
     EXPECT_NE(refusal([&] {
-                inventory_of(loaded, {sites[0], sites[1]});
-              }).find(sites[2].name),
+                inventory_of(loaded, {all_sites[0], all_sites[1]});
+              }).find(all_sites[2].name),
               std::string::npos);
-    std::vector<Site> wider = sites;
+    std::vector<Site> wider = all_sites;
     wider[1].d_out = 16;
     EXPECT_NE(refusal([&] { inventory_of(loaded, wider); }).find("12 x 4 of rank 2 there"), std::string::npos);
   }

@@ -13,7 +13,7 @@ using test::make_sites;
 using test::make_weights;
 using test::normal;
 
-constexpr int64_t tasks = 3;
+constexpr int64_t sketched_tasks = 3;
 
 std::vector<AlignedSite> wide_sites(int64_t skills) {
   std::vector<AlignedSite> sites = make_sites(4, 2, skills);
@@ -33,14 +33,14 @@ at::Tensor total_gram(const at::Tensor& sketches) {
 // Over many seeds: no bias, and a standard error that is the stated one and halves with four times the dims.
 TEST(Sketch, ErrorFallsAsStated) {
   const std::vector<AlignedSite> sites = wide_sites(3);
-  TaskGradients gradients = make_gradients(sites, tasks, 0);
+  TaskGradients gradients = make_gradients(sites, sketched_tasks, 0);
   gradients.all += 2;  // buckets without signs would be biased by it
   for (const bool weighted : {false, true}) {
-    at::Tensor exact = at::zeros({tasks, tasks}, at::kDouble);
+    at::Tensor exact = at::zeros({sketched_tasks, sketched_tasks}, at::kDouble);
     for (size_t s = 0; s < sites.size(); ++s) {
       const at::Tensor part = gradients.all.narrow(1, sites[s].offset, sites[s].size());
-      BatchTasks batch = test::make_batch(tasks);
-      batch.even_share.assign(tasks, 0.5), batch.odd_share.assign(tasks, 0.5);
+      BatchTasks batch = test::make_batch(sketched_tasks);
+      batch.even_share.assign(sketched_tasks, 0.5), batch.odd_share.assign(sketched_tasks, 0.5);
       const Grams products = head_products(sites[s], part, part, batch);
       exact += weighted ? skill_gram(products.full, gradients.weights[s]) : products.full.sum(0);
     }
@@ -74,7 +74,8 @@ TEST(Sketch, ErrorFallsAsStated) {
 
 TEST(Sketch, IsLinear) {
   const std::vector<AlignedSite> sites = wide_sites(2);
-  const TaskGradients first = make_gradients(sites, tasks, 0), second = make_gradients(sites, tasks, 1);
+  const TaskGradients first = make_gradients(sites, sketched_tasks, 0),
+                      second = make_gradients(sites, sketched_tasks, 1);
   for (const Slots slots : {Slots::one, Slots::by_site}) {
     const SketchPlan plan = plan_sketch(sites, slots, 200, true, 7, at::kCPU);
     const at::Tensor apart =
@@ -116,13 +117,13 @@ TEST(Sketch, WeighedSketchIsTheSumOverSkills) {
 // Sketches go through the same Grams as gradients, on several ranks too, and say how far off they are.
 TEST(Sketch, GramsOfSketchesBySite) {
   const std::vector<AlignedSite> sites = wide_sites(3);
-  const BatchTasks batch = test::make_batch(tasks);
+  const BatchTasks batch = test::make_batch(sketched_tasks);
   const SketchPlan plan = plan_sketch(sites, Slots::by_site, 4000, true, 0, at::kCPU);
   EXPECT_EQ(values_of(plan.slots), 4000);
   EXPECT_EQ(plan.slots.size(), sites.size());
   const std::array skill = {Space::skill};
   run_as_threads(2, 60, [&](Communicator& group) {
-    const TaskGradients mine = make_gradients(sites, tasks, group.rank());
+    const TaskGradients mine = make_gradients(sites, sketched_tasks, group.rank());
     const TaskGradients sketched{
         Space::skill, sketch_of(plan, mine.all, mine.weights), sketch_of(plan, mine.even, mine.weights), {}};
     const auto groups = site_groups(sites);
@@ -145,10 +146,11 @@ TEST(Sketch, WhatFitsIsKeptExact) {
 // Experts that never met: their sketches of the same plan give the matrix and its error.
 TEST(Similarity, OfTasksThatNeverMet) {
   const std::vector<AlignedSite> sites = wide_sites(1);
-  const TaskGradients gradients = make_gradients(sites, tasks, 0);
+  const TaskGradients gradients = make_gradients(sites, sketched_tasks, 0);
   const SketchPlan plan = plan_sketch(sites, Slots::one, 2048, false, 0, at::kCPU);
   std::vector<at::Tensor> sent;
-  for (int64_t t = 0; t < tasks; ++t) sent.push_back(sketch_of(plan, gradients.all.narrow(0, t, 1), {}));
+  for (int64_t t = 0; t < sketched_tasks; ++t)
+    sent.push_back(sketch_of(plan, gradients.all.narrow(0, t, 1), {}));
   const TaskSimilarity similarity = task_similarity({"a", "b", "c"}, at::cat(sent));
   const at::Tensor exact = cosines(total_gram(gradients.all));
   EXPECT_LT(((similarity.cosine - exact).abs() / similarity.error).max().item<double>(), 4);
