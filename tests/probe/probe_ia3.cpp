@@ -14,7 +14,7 @@
 #include "probe/probe.h"
 #include "train/routed.h"
 
-namespace gaggle::probe {
+namespace gaggle::probe::ia3 {
 namespace {
 
 using nlohmann::json;
@@ -114,4 +114,4 @@ const Register train("ia3-train", ia3_train);
 const Register logits("ia3-logits", ia3_logits);
 
 }  // namespace
-}  // namespace gaggle::probe
+}  // namespace gaggle::probe::ia3

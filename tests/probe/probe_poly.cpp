@@ -15,7 +15,7 @@
 #include "probe/probe.h"
 #include "train/routed.h"
 
-namespace gaggle::probe {
+namespace gaggle::probe::poly {
 namespace {
 
 using nlohmann::json;
@@ -132,4 +132,4 @@ const Register train("poly-train", poly_train);
 const Register logits("poly-logits", poly_logits);
 
 }  // namespace
-}  // namespace gaggle::probe
+}  // namespace gaggle::probe::poly

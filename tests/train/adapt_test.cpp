@@ -7,7 +7,7 @@
 
 #include "fake_base.h"
 
-namespace gaggle {
+namespace gaggle::adapted {
 namespace {
 
 constexpr std::array all_methods = {AdaptMethod::full,    AdaptMethod::z,      AdaptMethod::mu_collapsed,
@@ -283,4 +283,4 @@ TEST(Adapt, StoppedAnywhereItGoesOnToTheSameBits) {
 }
 
 }  // namespace
-}  // namespace gaggle
+}  // namespace gaggle::adapted

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "fake_base.h"
 
-namespace gaggle {
+namespace gaggle::routed_run {
 namespace {
 
 namespace fs = std::filesystem;
@@ -375,4 +375,4 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
 }
 
 }  // namespace
-}  // namespace gaggle
+}  // namespace gaggle::routed_run
