@@ -70,7 +70,7 @@ std::string PolySpec::router_prefix(const Site& site) const {
   if (granularity == "model") return "";
   if (granularity == "stack") return site.name.substr(0, site.name.find('.') + 1);
   if (granularity == "layer") {
-    const std::string number = "." + std::to_string(site.layer) + ".";
+    const std::string number = fmt::format(".{}.", site.layer);
     return site.name.substr(0, site.name.find(number) + number.size());
   }
   return site.name + ".";
