@@ -154,7 +154,7 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
     table.add({task.name, with_commas(static_cast<int64_t>(task.rows(Split::train).size())),
                number(base, task.name), number(after, task.name)});
   table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
-  std::string text = "\n" + table.text() + "(nats per target token on validation rows)\n";
+  std::string text = fmt::format("\n{}(nats per target token on validation rows)\n", table.text());
   const PolySpec& spec = job.recipe.spec;
   if (spec.routing == Routing::learned && spec.skills > 1)
     text += "\n" + routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks);
