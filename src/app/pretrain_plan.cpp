@@ -157,7 +157,7 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
   std::string text = fmt::format("\n{}(nats per target token on validation rows)\n", table.text());
   const PolySpec& spec = job.recipe.spec;
   if (spec.routing == Routing::learned && spec.skills > 1)
-    text += "\n" + routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks);
+    text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
   text += fmt::format("\n{} {}: {} tasks, {} · next: {}\n", job.name, version, routed.tasks.size(),
                       fs::path(routed.folder).lexically_normal().string(), next_words(job));
   return text;
