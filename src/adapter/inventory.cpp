@@ -8,17 +8,14 @@
 #include "base/error.h"
 
 namespace gaggle {
-namespace {
-
-Routing routing_of(const std::string& method) {
-  return method == "shared" ? Routing::uniform : method == "private" ? Routing::own : Routing::learned;
-}
-
-}  // namespace
 
 int Inventory::task_number(const std::string& task) const {
   const auto found = std::find(tasks.begin(), tasks.end(), task);
   return found == tasks.end() ? -1 : static_cast<int>(found - tasks.begin());
+}
+
+std::string Inventory::pin() const {
+  return name + "@" + version;
 }
 
 Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites) {
@@ -37,7 +34,7 @@ Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& site
   spec.tasks = poly.tasks;
   spec.skills = poly.skills;
   spec.heads = poly.heads;
-  spec.routing = routing_of(inventory.method);
+  spec.routing = routing_of_method(inventory.method);
   spec.granularity = about.value("router_granularity", "site");
   std::map<std::string, const Site*> by_name;
   for (const Site& site : sites) by_name[site.name] = &site;
@@ -59,8 +56,7 @@ at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec) {
 
 NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
                      nlohmann::json about, DType dtype) {
-  std::vector<std::string> all;
-  for (const Site& site : sites) all.push_back(site.name);
+  const std::vector<std::string> all = site_names(sites);
   about["method"] = inventory.method;
   about["tasks"] = inventory.tasks;
   about["router_granularity"] = inventory.spec.granularity;

@@ -15,6 +15,7 @@ struct Inventory {
   std::string digest;                              // StoredRouted::digest
   std::string method;                              // poly | mhr | shared | private
   std::vector<std::string> tasks;                  // by routing row
+  std::string pin() const;                         // "mhr-demo@v0001"
   int task_number(const std::string& task) const;  // -1: it has no row
 };
 

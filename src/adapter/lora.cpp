@@ -34,6 +34,12 @@ size_t index_limit(std::span<const LoraSite> sites) {
 
 }  // namespace
 
+std::vector<std::string> site_names(const std::vector<Site>& sites) {
+  std::vector<std::string> names;
+  for (const Site& site : sites) names.push_back(site.name);
+  return names;
+}
+
 std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
                                  int64_t rank, double alpha) {
   const bool all = targets.empty() || std::find(targets.begin(), targets.end(), "all-linear") != targets.end();

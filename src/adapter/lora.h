@@ -18,6 +18,9 @@ struct LoraSite {
   double scale = 1;
 };
 
+// Of all linears: what PEFT's target_modules are chosen against.
+std::vector<std::string> site_names(const std::vector<Site>& sites);
+
 // lora.targets: module name endings ("q_proj", "self_attn.q_proj"), or "all-linear", or nothing (all linears).
 // Throws UserError for an ending that matches no site, with the nearest one.
 std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,

@@ -13,6 +13,8 @@
 namespace gaggle {
 namespace {
 
+constexpr const char* router_tensor = "poly_router.module_logits";
+
 std::vector<ParameterInfo> skill_tensors(const PolySpec& spec) {
   std::vector<ParameterInfo> tensors;
   const int64_t h = spec.heads, k = spec.skills;
@@ -30,7 +32,7 @@ std::vector<ParameterInfo> skill_tensors(const PolySpec& spec) {
 std::vector<ParameterInfo> router_tensors(const PolySpec& spec) {
   std::set<std::string> names;
   if (spec.routing == Routing::learned)
-    for (const LoraSite& s : spec.sites) names.insert(spec.router_prefix(s.site) + "poly_router.module_logits");
+    for (const LoraSite& s : spec.sites) names.insert(spec.router_name(s.site));
   std::vector<ParameterInfo> tensors;
   for (const std::string& name : names) tensors.push_back({name, {spec.tasks, spec.heads * spec.skills}});
   return tensors;
@@ -65,6 +67,14 @@ at::Tensor mixed_with(const PolySpec& spec, const at::Tensor& values, const Weig
 }
 
 }  // namespace
+
+Routing routing_of_method(const std::string& method) {
+  return method == "shared" ? Routing::uniform : method == "private" ? Routing::own : Routing::learned;
+}
+
+std::string PolySpec::router_name(const Site& site) const {
+  return router_prefix(site) + router_tensor;
+}
 
 std::string PolySpec::router_prefix(const Site& site) const {
   if (granularity == "model") return "";
@@ -102,7 +112,7 @@ ParameterLayout trained_layout(const PolySpec& spec) {
 }
 
 bool is_router(const ParameterInfo& tensor) {
-  return tensor.name.ends_with("poly_router.module_logits");
+  return tensor.name.ends_with(router_tensor);
 }
 
 at::Tensor initial_poly(const PolySpec& spec, uint64_t seed) {
@@ -138,8 +148,8 @@ at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int tas
       w.select(2, task).fill_(1);
       return w;
     }
-    const std::string name = spec.router_prefix(s.site) + "poly_router.module_logits";
-    return mixing_weights(layout.view(values, name).narrow(0, task, 1), spec.heads, 1).w.contiguous();
+    return mixing_weights(layout.view(values, spec.router_name(s.site)).narrow(0, task, 1), spec.heads, 1)
+        .w.contiguous();
   });
 }
 

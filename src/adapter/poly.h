@@ -21,6 +21,9 @@ enum class SkillKind { low_rank, rescaling };
 // t).
 enum class Routing { learned, uniform, own };
 
+// Of a poly.method: poly | mhr | shared | private.
+Routing routing_of_method(const std::string& method);
+
 struct PolySpec {
   SkillKind skill = SkillKind::low_rank;
   std::vector<LoraSite> sites;  // rank r and scale (1/r) of each pair
@@ -32,6 +35,8 @@ struct PolySpec {
   // What `site` shares its routing with, as the prefix of a tensor name: "model.layers.0.self_attn.q_proj.",
   // "model.layers.0.", "model.", "".
   std::string router_prefix(const Site& site) const;
+  // The name of its routing table.
+  std::string router_name(const Site& site) const;
 };
 
 // Throws UserError that names each site whose widths (the rescaled one) the heads do not divide, with the

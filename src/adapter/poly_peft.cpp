@@ -19,8 +19,7 @@ std::vector<float> floats_of(const at::Tensor& x) {
 
 at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values,
                      const Site& site) {
-  if (spec.routing == Routing::learned)
-    return layout.view(values, spec.router_prefix(site) + "poly_router.module_logits");
+  if (spec.routing == Routing::learned) return layout.view(values, spec.router_name(site));
   at::Tensor z = at::zeros({spec.tasks, spec.heads, spec.skills});
   if (spec.routing == Routing::own) z.fill_(-certain).diagonal(0, 0, 2).fill_(certain);
   return z;
@@ -69,7 +68,7 @@ at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std:
                spec.sites.size());
   const ParameterLayout layout = poly_layout(spec);
   at::Tensor values = at::zeros({layout.size()}, at::kFloat);
-  std::map<std::string, bool> routed;
+  std::set<std::string> routed;
   for (const LoraSite& s : spec.sites) {
     const auto found = by_name.find(s.site.name);
     if (found == by_name.end()) user_error("{}: it has no skills for {}", where, s.site.name);
@@ -79,8 +78,8 @@ at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std:
                  site.d_in, site.rank, s.site.d_out, s.site.d_in, s.rank);
     copy_values(site.a, layout.view(values, site.site + ".poly_lora_A"));
     copy_values(site.b, layout.view(values, site.site + ".poly_lora_B"));
-    const std::string router = spec.router_prefix(s.site) + "poly_router.module_logits";
-    if (spec.routing == Routing::learned && routed.emplace(router, true).second)
+    const std::string router = spec.router_name(s.site);
+    if (spec.routing == Routing::learned && routed.insert(router).second)
       copy_values(site.logits, layout.view(values, router));
   }
   return values;
@@ -125,7 +124,7 @@ at::Tensor ia3_from_peft(const PeftIa3& ia3, const PolySpec& spec, const std::st
                  site.site, site.feedforward ? "input" : "output", rescales_input(s.site) ? "input" : "output",
                  rescaled_width(s.site));
     copy_values(site.l, layout.view(values, site.site + ".poly_ia3_l"));
-    const std::string router = spec.router_prefix(s.site) + "poly_router.module_logits";
+    const std::string router = spec.router_name(s.site);
     if (spec.routing == Routing::learned && routed.insert(router).second)
       copy_values(site.logits, layout.view(values, router));
   }

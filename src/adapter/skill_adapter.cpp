@@ -66,9 +66,8 @@ SkillAdapter::SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSched
   for (const LoraSite& s : spec_.sites) {
     const std::string prefix = spec_.router_prefix(s.site);
     if (!router_of_.try_emplace(prefix, routers_.size()).second) continue;
-    routers_.push_back({prefix, {}, {}});
-    if (spec_.routing == Routing::learned)
-      routers_.back().logits = tensor(prefix + "poly_router.module_logits");
+    routers_.push_back({prefix, spec_.router_name(s.site), {}, {}});
+    if (spec_.routing == Routing::learned) routers_.back().logits = tensor(routers_.back().name);
   }
 }
 
@@ -88,8 +87,7 @@ at::Tensor SkillAdapter::gradient_of(const at::Tensor& flat, const std::string& 
 }
 
 void SkillAdapter::set_gradients(const at::Tensor& flat) {
-  for (Router& router : routers_)
-    router.gradient = gradient_of(flat, router.prefix + "poly_router.module_logits");
+  for (Router& router : routers_) router.gradient = gradient_of(flat, router.name);
 }
 
 void SkillAdapter::begin_step(int64_t step) {

@@ -62,7 +62,7 @@ class SkillAdapter : public Trainable {
 
  private:
   struct Router {
-    std::string prefix;
+    std::string prefix, name;     // of its sites; of its tensor
     at::Tensor logits, gradient;  // [tasks, h·K]; undefined: fixed routing, not wanted
   };
 

@@ -1,11 +1,9 @@
 // alignment.jsonl. JSON has no NaN: null stands for it.
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "alignment/record.h"
 #include "base/error.h"
-#include "base/file.h"
+#include "base/json_lines.h"
 
 namespace gaggle {
 namespace {
@@ -78,48 +76,20 @@ fs::path lines_path(const fs::path& folder) {
   return folder / "alignment.jsonl";
 }
 
-// The whole lines of the file: a run that was killed while it wrote leaves a part of one.
-std::vector<std::string> whole_lines(const fs::path& path) {
-  std::vector<std::string> lines;
-  if (!fs::exists(path)) return lines;
-  const std::string text = read_file(path);
-  size_t begin = 0;
-  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
-    lines.push_back(text.substr(begin, end - begin));
-  return lines;
-}
-
-MeasuredStep parse_line(const fs::path& path, size_t number, const std::string& line) {
-  try {
-    return step_of(Json::parse(line));
-  } catch (const nlohmann::json::exception& error) {
-    user_error("{}:{}: not a line of alignment ({})", path.string(), number, error.what());
-  }
-}
-
 }  // namespace
 
 void append_step(const fs::path& folder, const MeasuredStep& step) {
-  fs::create_directories(folder);
-  std::ofstream file(lines_path(folder), std::ios::app);
-  file << line_of(step).dump() << "\n" << std::flush;
-  if (!file) system_error("{}: cannot be written", lines_path(folder).string());
+  append_json_line(lines_path(folder), line_of(step));
 }
 
 std::vector<MeasuredStep> read_steps(const fs::path& folder) {
   std::vector<MeasuredStep> steps;
-  const std::vector<std::string> lines = whole_lines(lines_path(folder));
-  for (size_t i = 0; i < lines.size(); ++i) steps.push_back(parse_line(lines_path(folder), i + 1, lines[i]));
+  read_json_lines(lines_path(folder), "alignment", [&](const Json& line) { steps.push_back(step_of(line)); });
   return steps;
 }
 
 void truncate_steps(const fs::path& folder, int64_t step) {
-  if (!fs::exists(lines_path(folder))) return;
-  std::string kept;
-  const std::vector<std::string> lines = whole_lines(lines_path(folder));
-  for (size_t i = 0; i < lines.size(); ++i)
-    if (parse_line(lines_path(folder), i + 1, lines[i]).step <= step) kept += lines[i] + "\n";
-  write_file_atomic(lines_path(folder), kept);
+  truncate_json_lines(lines_path(folder), "alignment", step);
 }
 
 }  // namespace gaggle

@@ -125,7 +125,7 @@ std::string cost_text(const std::vector<const MeasuredStep*>& window) {
 
 AlignmentRun read_alignment_run(const std::filesystem::path& run_folder) {
   const auto folder = run_folder / "alignment";
-  AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}};
+  AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}, read_routing(run_folder)};
   if (run.steps.empty())
     user_error(
         "{}: no alignment was measured; train with alignment.every = N, or pass over a checkpoint with --rows",
@@ -148,6 +148,9 @@ std::string alignment_text(const AlignmentRun& run, int64_t pairs) {
     text += pairs_text(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
     text += fmt::format("\n{}", matrix_text(run.windows.tasks, matrices.cosine));
   }
+  if (!run.routing.empty())
+    text += fmt::format("\n{} · routing over training, mean over sites\n\n{}", run.name,
+                        routing_over_training_text(run.routing));
   return text;
 }
 

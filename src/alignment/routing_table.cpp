@@ -29,9 +29,7 @@ RoutingNumbers mean_over(std::string name, const std::vector<RoutingNumbers>& si
   RoutingNumbers mean{std::move(name)};
   const auto count = static_cast<double>(sites.size());
   for (const RoutingNumbers& site : sites)
-    for (const auto field : {&RoutingNumbers::discreteness, &RoutingNumbers::active, &RoutingNumbers::sparsity,
-                             &RoutingNumbers::largest, &RoutingNumbers::usage})
-      mean.*field += site.*field / count;
+    for (const RoutingField& field : routing_fields) mean.*field.value += site.*field.value / count;
   return mean;
 }
 
@@ -83,12 +81,24 @@ at::Tensor routing_similarity(std::span<const RoutingSite> sites) {
   return cosines(at::mm(centred, centred.t()));
 }
 
+std::vector<std::string> routing_heading(const std::string& first) {
+  std::vector<std::string> heading = {first};
+  for (const RoutingField& field : routing_fields) heading.emplace_back(field.name);
+  return heading;
+}
+
+std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers) {
+  std::vector<std::string> cells = {first};
+  for (const RoutingField& field : routing_fields) {
+    const double value = numbers.*field.value;
+    cells.push_back(field.share ? fmt::format("{:.1f} %", 100 * value) : fmt::format("{:.3f}", value));
+  }
+  return cells;
+}
+
 std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks) {
-  Table table({"routing", "discreteness", "active", "sparsity", "largest", "usage"});
-  for (const RoutingNumbers& n : routing_by_kind(sites))
-    table.add({n.name, fmt::format("{:.3f}", n.discreteness), fmt::format("{:.1f} %", 100 * n.active),
-               fmt::format("{:.1f} %", 100 * n.sparsity), fmt::format("{:.3f}", n.largest),
-               fmt::format("{:.3f}", n.usage)});
+  Table table(routing_heading("routing"));
+  for (const RoutingNumbers& numbers : routing_by_kind(sites)) table.add(routing_cells(numbers.name, numbers));
   return table.text() + "\n" + matrix_text(tasks, routing_similarity(sites));
 }
 

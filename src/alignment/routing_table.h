@@ -31,6 +31,16 @@ struct RoutingNumbers {
   double usage = 0;         // mean over heads of the entropy of mean_t σ(Z) over the skills, / log K: 1 all
                             // skills used alike; 1 where K = 1
 };
+struct RoutingField {
+  const char* name;
+  double RoutingNumbers::*value;
+  bool share;  // printed in percent
+};
+inline constexpr RoutingField routing_fields[] = {{"discreteness", &RoutingNumbers::discreteness, false},
+                                                  {"active", &RoutingNumbers::active, true},
+                                                  {"sparsity", &RoutingNumbers::sparsity, true},
+                                                  {"largest", &RoutingNumbers::largest, false},
+                                                  {"usage", &RoutingNumbers::usage, false}};
 RoutingNumbers routing_numbers(const RoutingSite& site);
 // Means over the sites: kinds in order of appearance, then "all".
 std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites);
@@ -38,6 +48,10 @@ std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites);
 // Cosine [T, T] fp64 of the tasks' weights at all sites, one long row a task, the mean over tasks taken off;
 // NaN for a task that routes as the mean does.
 at::Tensor routing_similarity(std::span<const RoutingSite> sites);
+
+// A row of a table of them: `first`, then each field.
+std::vector<std::string> routing_heading(const std::string& first);
+std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers);
 
 // Numbers by kind and in all; then the tasks in linkage order with their similarities.
 std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);

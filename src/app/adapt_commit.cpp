@@ -9,10 +9,6 @@
 namespace gaggle {
 namespace {
 
-std::string pin_of(const Inventory& inventory) {
-  return inventory.name + "@" + inventory.version;
-}
-
 nlohmann::json about_adapted(const AdaptJob& job, const AdaptItem& item) {
   const AdaptRecipe& recipe = *item.recipe;
   nlohmann::json about = {{"task", job.tasks[item.task].name},
@@ -21,7 +17,7 @@ nlohmann::json about_adapted(const AdaptJob& job, const AdaptItem& item) {
                           {"data", job.tasks[item.task].digest},
                           {"metrics", {{"trained_values", recipe.trained()}}}};
   if (recipe.method != AdaptMethod::lora && recipe.method != AdaptMethod::random)
-    about["parents"] = {pin_of(*job.sources().of(recipe.method))};
+    about["parents"] = {job.sources().of(recipe.method)->pin()};
   return about;
 }
 
@@ -66,8 +62,8 @@ std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptI
   const DType dtype = stored_dtype(job.config.registry.dtype);
   const std::string& base_name = job.base.spec().name;
   if (stored_kind(recipe.method) == Kind::row)
-    return commit_row(
-        registry, {item.name, pin_of(*job.from), row_tensors(recipe.spec, values), about.dump(), recipe.key});
+    return commit_row(registry,
+                      {item.name, job.from->pin(), row_tensors(recipe.spec, values), about.dump(), recipe.key});
   if (stored_kind(recipe.method) == Kind::routed) {
     const Inventory adapted{
         recipe.spec, values, item.name, "", "", job.from->method, {job.tasks[item.task].name}};
@@ -75,11 +71,13 @@ std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptI
     routed.key = recipe.key;
     return commit_routed(registry, routed);
   }
-  std::vector<std::string> all;
-  for (const Site& site : job.base.sites()) all.push_back(site.name);
   const PeftLora lora = lora_to_peft(recipe.sites, adapted_lora(recipe, values), base_name);
-  return registry.commit(
-      {item.name, peft_config_json(lora, all), peft_tensors(lora, dtype), {}, about.dump(), recipe.key});
+  return registry.commit({item.name,
+                          peft_config_json(lora, site_names(job.base.sites())),
+                          peft_tensors(lora, dtype),
+                          {},
+                          about.dump(),
+                          recipe.key});
 }
 
 }  // namespace gaggle

@@ -8,24 +8,11 @@
 #include "eval/collection.h"
 
 namespace gaggle {
-namespace {
-
-RoutedCollection collection_of_one(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora) {
-  if (!lora.defined()) return routed_collection({}, job.base);
-  Expert expert;
-  expert.name = item.name;
-  for (PeftLoraSite& s : lora_to_peft(item.recipe->sites, lora, "").sites)
-    expert.sites.push_back(
-        {s.site, s.rank, s.scale, {s.rank, s.d_in}, {s.d_out, s.rank}, std::move(s.a), std::move(s.b), {}});
-  return routed_collection({expert}, job.base);
-}
-
-}  // namespace
 
 Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora,
                  const std::function<void()>& between) {
-  const RoutedCollection collection = collection_of_one(job, item, lora);
-  const auto adapter = lora.defined() ? make_single(collection, 0) : nullptr;
+  const RoutedCollection collection = routed_collection({}, job.base);
+  const auto adapter = lora.defined() ? make_fixed(item.recipe->sites, lora, job.base) : nullptr;
   const EvalContext context{job.config, job.base, collection, job.tokenizer, job.tasks, job.split, ""};
   const Method method{adapter ? MethodKind::single : MethodKind::none, item.name, adapter ? 0 : -1};
   const EvalItem rows{item.key, method, item.task, 0, job.scored_rows(item.task), 1};

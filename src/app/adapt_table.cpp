@@ -184,7 +184,7 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results) {
                          {"nll_per_token", mean.nll}});
     }
   const auto pin = [](const std::optional<Inventory>& from) -> Json {
-    return from ? Json(from->name + "@" + from->version) : Json(nullptr);
+    return from ? Json(from->pin()) : Json(nullptr);
   };
   const Json json = {{"format", 1},
                      {"from", pin(job.from)},

@@ -11,7 +11,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/stop.h"
-#include "model/speed.h"
 
 namespace gaggle {
 namespace {
@@ -85,8 +84,7 @@ Exit command_adapt(const Config& config, const CommandOptions& options) {
                0};
   make_adapt_items(job);
   check_machines_alike(session, config.run.strict);
-  session.world->barrier();  // all ranks measure at once: they share the machine later, too
-  job.gemm_flops = measure_gemm_flops(base->dtype(), session.device, session.threads);
+  job.gemm_flops = measure_together(session, base->dtype());
   estimate_adapt_items(job);
   const auto done = std::ranges::count_if(
       job.items, [&](const AdaptItem& item) { return adapt_item_done(job, registry, item); });

@@ -84,7 +84,7 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   watch.resume(0);
   run_pass(*base, adapter, watch, recipe, from.step, batch, *session.world);
   watch.save();
-  AlignmentRun measured{fmt::format("{} step {}", run.filename().string(), from.step), {}, watch.windows()};
+  AlignmentRun measured{fmt::format("{} step {}", run.filename().string(), from.step), {}, watch.windows(), {}};
   if (session.world->rank() == 0) measured.steps = read_steps(folder);
   return measured;
 }

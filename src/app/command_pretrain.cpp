@@ -4,18 +4,19 @@
 #include <nlohmann/json.hpp>
 
 #include "adapter/inventory.h"
+#include "alignment/routing_record.h"
 #include "app/alignment_watch.h"
 #include "app/expert_commit.h"
 #include "app/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
+#include "app/routing_sites.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "cluster/stop.h"
 #include "coordinator/lease.h"
-#include "model/speed.h"
 
 namespace gaggle {
 namespace {
@@ -74,20 +75,32 @@ RoutedResult train(const PretrainJob& job, PretrainReport* report) {
     adapter = std::move(poly);
   }
   const fs::path checkpoints = checkpoints_of(job.session.run_dir);
+  const auto look_at_routing = [&](int64_t step) {
+    return record_routing(job.session.run_dir, step, routing_sites(recipe.spec, adapter->all_values()));
+  };
   LoopHooks hooks;
   std::optional<SnapshotWriter> writer;
   if (report) {
     writer.emplace(checkpoints / recipe.key.substr(0, 16), recipe.key, job.config.checkpoint.keep);
     hooks.snapshots = &*writer;
-    hooks.on_step = [&](const StepReport& step) { report->step(step); };
+    hooks.on_step = [&](const StepReport& step) {
+      const bool look = has_routing_table(recipe.spec) && (step.validation_loss || step.step == step.steps);
+      report->step(step, look ? look_at_routing(step.step) : std::vector<RoutingNumbers>());
+    };
     hooks.stop = [] { return stop_requested(); };
   }
   hooks.checkpoint_every = job.config.checkpoint.every;
   hooks.checkpoint_at_end = true;
   hooks.machine = machine_of(job.session);
   hooks.strict = job.config.run.strict;
+  hooks.on_start = [&](int64_t step) {
+    if (report && has_routing_table(recipe.spec)) {
+      truncate_routing(job.session.run_dir, step > 0 ? step : -1);
+      if (step == 0) look_at_routing(0);
+    }
+    if (watch) watch->resume(step);
+  };
   if (watch) {
-    hooks.on_start = [&](int64_t step) { watch->resume(step); };
     hooks.before_step = [&](int64_t step, std::span<const Sample> batch) { watch->before_step(step, batch); };
     hooks.after_step = [&](const StepReport& step) { watch->after_step(step); };
     hooks.on_checkpoint = [&] { watch->save(); };
@@ -115,6 +128,7 @@ Exit run_job(const PretrainJob& job) {
     leases.emplace(job.session.run_dir, job.session.identity.worker_name(), job.config.cluster.lease_s);
     lease = hold_run(job, *leases);
     keep_lanes(job);
+    keep_recipe(job);
     report.emplace(job);
   }
   const RoutedResult result = train(job, report ? &*report : nullptr);
@@ -145,14 +159,14 @@ Exit command_pretrain(const Config& config, const CommandOptions& options) {
                   session,
                   *base,
                   inputs.tasks,
-                  routed_name(config),
+                  config.run.full_name(),
                   routed_recipe(common, inputs.tasks, lanes),
                   "",
                   0};
   look_up(job);
+  if (job.version.empty()) check_same_recipe(job);
   check_machines_alike(session, config.run.strict);
-  session.world->barrier();  // all ranks measure at once: they share the machine later, too
-  job.gemm_flops = measure_gemm_flops(base->dtype(), session.device, session.threads);
+  job.gemm_flops = measure_together(session, base->dtype());
   if (session.world->rank() == 0) {
     std::fputs(plan_text(job).c_str(), stdout);
     if (options.dry_run) std::fputs("\nnothing was started\n", stdout);

@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "cluster/stop.h"
-#include "model/speed.h"
 
 namespace gaggle {
 namespace {
@@ -110,8 +109,7 @@ void check_job(const Config& config, const Session& session) {
 Exit plan_and_run(ExpertJob job) {
   look_up(job);
   check_machines_alike(job.session, job.config.run.strict);
-  job.session.world->barrier();  // all ranks measure at once: they share the machine later, too
-  job.gemm_flops = measure_gemm_flops(job.base.dtype(), job.session.device, job.session.threads);
+  job.gemm_flops = measure_together(job.session, job.base.dtype());
   if (job.session.world->rank() == 0) {
     std::fputs(plan_text(job).c_str(), stdout);
     if (job.options.dry_run) std::fputs(dry_run_text(job).c_str(), stdout);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "kernel/dispatch.h"
+#include "model/speed.h"
 #include "train/recipe.h"
 
 namespace gaggle {
@@ -41,6 +42,11 @@ void check_machines_alike(const Session& session, bool strict) {
     if (session.world->rank() == 0) log::warning("{}", text);
     return;
   }
+}
+
+double measure_together(const Session& session, at::ScalarType dtype) {
+  session.world->barrier();
+  return measure_gemm_flops(dtype, session.device, session.threads);
 }
 
 }  // namespace gaggle

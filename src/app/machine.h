@@ -14,4 +14,7 @@ nlohmann::json machine_of(const Session& session);
 // `strict` (run.strict) a UserError.
 void check_machines_alike(const Session& session, bool strict);
 
+// Collective: FLOP per second of this rank's matrix products while all ranks are busy, as they are later.
+double measure_together(const Session& session, at::ScalarType dtype);
+
 }  // namespace gaggle

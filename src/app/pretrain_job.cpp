@@ -1,20 +1,36 @@
 #include "app/pretrain_job.h"
 
+#include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/json_file.h"
 
 namespace gaggle {
 namespace {
 
 constexpr const char* lanes_file = "lanes";
+constexpr const char* recipe_file = "recipe.json";
+
+nlohmann::json without_averaging(nlohmann::json recipe) {
+  recipe["poly"].erase("average_from");
+  return recipe;
+}
+
+// "/train/lr" → "train.lr"
+std::string dotted(std::string pointer) {
+  std::ranges::replace(pointer, '/', '.');
+  return pointer.substr(pointer.starts_with('.') ? 1 : 0);
+}
+
+std::string value_at(const nlohmann::json& recipe, const std::string& pointer) {
+  const nlohmann::json::json_pointer at(pointer);
+  return recipe.contains(at) ? recipe.at(at).dump() : "nothing";
+}
 
 }  // namespace
-
-std::string routed_name(const Config& config) {
-  return config.run.name + (config.run.variant.empty() ? "" : "-" + config.run.variant);
-}
 
 fs::path checkpoints_of(const fs::path& run_dir) {
   return run_dir / "checkpoints";
@@ -40,6 +56,26 @@ int64_t resolve_lanes(const Config& config, const Session& session) {
 
 void keep_lanes(const PretrainJob& job) {
   write_file_atomic(job.session.run_dir / lanes_file, std::to_string(job.recipe.phase.step.lanes) + "\n");
+}
+
+void check_same_recipe(const PretrainJob& job) {
+  const fs::path kept = job.session.run_dir / recipe_file;
+  if (!fs::exists(kept)) return;
+  const nlohmann::json there = without_averaging(read_json_file(kept)),
+                       here = without_averaging(job.recipe.json);
+  const nlohmann::json changes = nlohmann::json::diff(there, here);
+  if (changes.empty()) return;
+  const std::string first = changes[0].at("path");
+  user_error(
+      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, "
+      "or "
+      "remove the folder",
+      job.session.run_dir.string(), dotted(first), value_at(there, first), value_at(here, first),
+      changes.size() == 1 ? "" : fmt::format(", and {} more", changes.size() - 1));
+}
+
+void keep_recipe(const PretrainJob& job) {
+  write_file_atomic(job.session.run_dir / recipe_file, job.recipe.json.dump(1) + "\n");
 }
 
 }  // namespace gaggle

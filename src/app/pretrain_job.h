@@ -23,7 +23,6 @@ struct PretrainJob {
   double gemm_flops = 0;  // per second, of this rank while all ranks are busy
 };
 
-std::string routed_name(const Config& config);
 // Where checkpoints of a run lie, one folder per key.
 std::filesystem::path checkpoints_of(const std::filesystem::path& run_dir);
 
@@ -31,6 +30,11 @@ std::filesystem::path checkpoints_of(const std::filesystem::path& run_dir);
 // more ranks.
 int64_t resolve_lanes(const Config& config, const Session& session);
 void keep_lanes(const PretrainJob& job);
+
+// A run folder holds the numbers of one recipe: throws UserError that names what another one, which began
+// there, has otherwise. A run with poly.average_from and the same run without it may share a folder.
+void check_same_recipe(const PretrainJob& job);
+void keep_recipe(const PretrainJob& job);
 
 std::string plan_text(const PretrainJob& job);
 double job_seconds(const PretrainJob& job);

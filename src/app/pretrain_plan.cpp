@@ -3,10 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "adapter/inventory.h"
-#include "alignment/routing_table.h"
+#include "alignment/routing_record.h"
 #include "app/estimate.h"
 #include "app/plan_lines.h"
 #include "app/pretrain_job.h"
+#include "app/routing_sites.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"
@@ -60,7 +61,7 @@ double tokens_per_step(const PretrainJob& job) {
 
 std::string lanes_words(const PretrainJob& job) {
   const int64_t lanes = job.recipe.phase.step.lanes, ranks = job.session.world->size();
-  const double tokens = tokens_per_step(job) / static_cast<double>(lanes);
+  const double all = tokens_per_step(job), tokens = all / static_cast<double>(lanes);
   std::string text =
       fmt::format("{} over {}, about {:.0f} tokens each", plural(static_cast<size_t>(lanes), "lane"),
                   plural(static_cast<size_t>(ranks), "rank"), tokens);
@@ -71,8 +72,7 @@ std::string lanes_words(const PretrainJob& job) {
   }
   if (tokens < least_lane_tokens && lanes > ranks) {
     int64_t better = lanes;
-    while (better > ranks && better % 2 == 0 &&
-           tokens_per_step(job) / static_cast<double>(better) < least_lane_tokens)
+    while (better > ranks && better % 2 == 0 && all / static_cast<double>(better) < least_lane_tokens)
       better /= 2;
     if (better < lanes)
       text +=
@@ -83,21 +83,6 @@ std::string lanes_words(const PretrainJob& job) {
 
 std::string number(const nlohmann::json& losses, const std::string& task) {
   return losses.contains(task) ? fmt::format("{:.3f}", losses[task].get<double>()) : "-";
-}
-
-std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& values) {
-  const ParameterLayout layout = poly_layout(spec);
-  std::vector<RoutingSite> sites;
-  std::vector<std::string> seen;
-  for (const LoraSite& s : spec.sites) {
-    const std::string prefix = spec.router_prefix(s.site);
-    if (std::find(seen.begin(), seen.end(), prefix) != seen.end()) continue;
-    seen.push_back(prefix);
-    const bool own = spec.granularity == "site";
-    sites.push_back({prefix, own ? s.site.kind : spec.granularity, spec.heads, spec.skills,
-                     layout.view(values, prefix + "poly_router.module_logits")});
-  }
-  return sites;
 }
 
 // gaggle eval has no (IA)³ yet, PEFT has: averaged over the skills where there are several.
@@ -156,8 +141,11 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
   table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
   std::string text = fmt::format("\n{}(nats per target token on validation rows)\n", table.text());
   const PolySpec& spec = job.recipe.spec;
-  if (spec.routing == Routing::learned && spec.skills > 1)
+  if (has_routing_table(spec)) {
+    const std::vector<RoutingStep> steps = read_routing(job.session.run_dir);
+    if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
     text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
+  }
   text += fmt::format("\n{} {}: {} tasks, {} · next: {}\n", job.name, version, routed.tasks.size(),
                       fs::path(routed.folder).lexically_normal().string(), next_words(job));
   return text;

@@ -14,7 +14,7 @@ PretrainReport::PretrainReport(const PretrainJob& job)
       metrics_(job.session.run_dir, job.name, job.config.report.tensorboard),
       started_(monotonic_seconds()) {}
 
-void PretrainReport::step(const StepReport& r) {
+void PretrainReport::step(const StepReport& r, std::span<const RoutingNumbers> routing) {
   speed_.add(r);
   std::vector<std::pair<std::string, double>> values = step_values(r);
   const auto by_task = [&](const std::string& kind, const std::vector<double>& losses) {
@@ -27,6 +27,9 @@ void PretrainReport::step(const StepReport& r) {
     by_task("validation_loss", r.validation_by_task);
     live_.say(fmt::format("step {}: validation loss {:.3f} (mean over tasks)", r.step, *r.validation_loss));
   }
+  for (const RoutingNumbers& numbers : routing)
+    for (const RoutingField& field : routing_fields)
+      values.emplace_back(fmt::format("routing/{}/{}", numbers.name, field.name), numbers.*field.value);
   metrics_.write(r.phase, r.step, values);
   if (r.step == 1 || r.step == r.steps || r.validation_loss) metrics_.flush();
 

@@ -1,6 +1,7 @@
 // What a pretraining run shows while it trains, and what machines read of it.
 #pragma once
 
+#include "alignment/routing_table.h"
 #include "app/pretrain_job.h"
 #include "app/running_speed.h"
 #include "report/live.h"
@@ -12,7 +13,8 @@ namespace gaggle {
 class PretrainReport {
  public:
   explicit PretrainReport(const PretrainJob& job);
-  void step(const StepReport& report);
+  // `routing`: what the routing table looked like after this step, by kind of site; empty: not looked at.
+  void step(const StepReport& report, std::span<const RoutingNumbers> routing);
   void finish();
   // What measuring alignment cost, of the time of all steps.
   void alignment(int64_t measurements, double seconds, double step_seconds);

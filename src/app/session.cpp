@@ -117,8 +117,7 @@ Session start_session(const Config& config) {
   demand_determinism(session.device);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
-  session.run_dir = fs::path(config.run.dir) /
-                    (config.run.name + (config.run.variant.empty() ? "" : "-" + config.run.variant));
+  session.run_dir = fs::path(config.run.dir) / config.run.full_name();
   return session;
 }
 

@@ -19,6 +19,9 @@ struct RunConfig {
   int threads = 0;         // per rank; 0: the cores of the affinity mask, shared among the ranks of the host
   bool strict = false;     // warnings about reproducibility become errors
   double max_minutes = 0;  // stop early (exit 75) after this long; 0: no limit
+
+  // NAME[-VARIANT]: the run folder, and what a pretraining run commits under.
+  std::string full_name() const { return variant.empty() ? name : name + "-" + variant; }
 };
 
 struct ModelConfig {

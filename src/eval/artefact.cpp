@@ -43,7 +43,7 @@ void check_serves(const std::string& kind, const Artefact& artefact) {
 }  // namespace
 
 std::string Artefact::pin() const {
-  return row.empty() ? inventory.name + "@" + inventory.version : row;
+  return row.empty() ? inventory.pin() : row;
 }
 
 std::string Artefact::description() const {
@@ -64,7 +64,7 @@ bool needs_artefact(const std::string& method) {
 }
 
 Artefacts load_artefacts(const Config& config, const Registry& registry, const std::vector<Site>& sites) {
-  const std::string own = config.run.name + (config.run.variant.empty() ? "" : "-" + config.run.variant);
+  const std::string own = config.run.full_name();
   std::map<std::string, std::shared_ptr<const Artefact>> read;  // by kind of file and name: none is read twice
   Artefacts artefacts;
   for (const std::string& method : config.eval.methods) {

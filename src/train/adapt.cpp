@@ -28,7 +28,7 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
     user_error(
         "adapt.from is not set: method {} starts from a routed artefact of the registry, NAME or NAME@version",
         name);
-  const std::string pin = source->name + "@" + source->version;
+  const std::string pin = source->pin();
   if (shared && source->method != "shared")
     user_error("adapt.shared_from: {} was pretrained with poly.method = \"{}\"; method shared needs \"shared\"",
                pin, source->method);

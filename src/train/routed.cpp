@@ -95,9 +95,7 @@ PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t
   spec.tasks = tasks;
   spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;
-  spec.routing = poly.method == "shared"    ? Routing::uniform
-                 : poly.method == "private" ? Routing::own
-                                            : Routing::learned;
+  spec.routing = routing_of_method(poly.method);
   spec.granularity = poly.router_granularity;
   check_heads(spec.sites, spec.heads, spec.skill);
   return spec;

@@ -1,8 +1,11 @@
 // Routing tables made by hand, and the order of tasks.
-#include "alignment/routing_table.h"
-
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
+
+#include "alignment/routing_record.h"
 #include "alignment/similarity.h"
 
 namespace gaggle {
@@ -85,6 +88,28 @@ TEST(LinkageOrder, JoinsByTheMeanOfAllPairs) {
   EXPECT_EQ(order({0.0, 0.9, 0.3, 0.0, 0.5, 0.3}), (std::vector<int>{0, 2, 1, 3}));
   EXPECT_EQ(order({std::nan(""), 0.2, 0.1, 0.1, 0.1, 0.1}), (std::vector<int>{0, 2, 3, 1}));  // a-b counts as 0
   EXPECT_EQ(linkage_order(at::empty({0, 0}, at::kDouble)).size(), 0u);
+}
+
+// What is written comes back; lines after the step that a run goes on from are gone.
+TEST(RoutingRecord, GoesOnFromAStep) {
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("gaggle_routing_{}", getpid());
+  std::filesystem::remove_all(folder);
+  const std::vector<RoutingSite> sites = {site_of("q_proj", 1, 4, {on, off, off, off, off, on, off, off}),
+                                          site_of("v_proj", 1, 4, std::vector<double>(8, 0.0))};
+  for (const int64_t step : {0, 5, 10}) record_routing(folder, step, sites);
+  truncate_routing(folder, 5);
+  std::ofstream(folder / "routing.jsonl", std::ios::app) << "{\"step\": 1";  // killed while it wrote
+  const std::vector<RoutingStep> steps = read_routing(folder);
+  ASSERT_EQ(steps.size(), 2u);
+  EXPECT_EQ(steps[1].step, 5);
+  const std::vector<RoutingNumbers> expected = routing_by_kind(sites);
+  for (size_t k = 0; k < expected.size(); ++k) {
+    EXPECT_EQ(steps[1].by_kind[k].name, expected[k].name);
+    for (const RoutingField& field : routing_fields)
+      EXPECT_DOUBLE_EQ(steps[1].by_kind[k].*field.value, expected[k].*field.value);
+  }
+  EXPECT_NE(routing_over_training_text(steps).find("0.500"), std::string::npos);
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -58,6 +58,11 @@ def test_what_a_person_sees(pretrained):
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert {"loss/copy", "loss/first", "loss/reverse", "loss/vowel", "grad_norm", "lr"} <= set(lines[-1])
     assert "validation_loss/vowel" in lines[5] and "validation_loss" not in lines[4]
+    assert 0 <= lines[5]["routing/all/discreteness"] < lines[11]["routing/all/discreteness"] <= 1
+    routing = [json.loads(line) for line in (pretrained.folder / "runs/tiny/routing.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in routing] == [0, 6, 12]
+    assert {"q_proj", "down_proj", "all"} <= set(routing[0]["kinds"]) and len(routing[0]["sites"]) == 21
+    assert "after step" in out and "after step" in pretrained.run("align", "runs/tiny").stdout
     about = json.loads((folder_of(pretrained) / "routed.json").read_text())
     assert about["tasks"] == ["copy", "first", "reverse", "vowel"] and about["method"] == "mhr"
     assert about["metrics"]["validation_loss"] < about["metrics"]["base_loss"]
@@ -100,6 +105,8 @@ def test_kill_9_at_five_moments_with_other_ranks_each_time(workshop):
     assert bits(workshop) == bits(workshop, registry="whole")
     lines = (workshop.folder / "runs/tiny/alignment/alignment.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(4, 61, 4))
+    lines = (workshop.folder / "runs/tiny/routing.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 60]
 
 
 def test_a_torn_checkpoint_is_passed_over(workshop):
@@ -119,6 +126,16 @@ def test_a_torn_checkpoint_is_passed_over(workshop):
     went_on = bits(workshop)
     pretrain(workshop, "--train.steps=400", "--registry.path=whole", "--run.dir=whole_runs")
     assert bits(workshop, registry="whole") == went_on
+
+
+def test_a_run_folder_holds_one_recipe(workshop):
+    pretrain(workshop, "--train.steps=2")
+    there = (workshop.folder / "runs/tiny/config.toml").read_text()
+    said = pretrain(workshop, "--train.steps=2", "--train.lr=0.005", expect=2).stderr
+    assert "train.lr was 0.01 and is 0.005 now. Set run.variant" in said
+    assert (workshop.folder / "runs/tiny/config.toml").read_text() == there
+    pretrain(workshop, "--train.steps=2", "--train.lr=0.005", "--run.variant=slow")
+    assert (workshop.folder / "runs/tiny-slow/routing.jsonl").exists()
 
 
 def test_average_from_goes_on_from_the_plain_run(workshop):

@@ -75,7 +75,7 @@ def test_mhr_mixes_vectors_and_its_mean_is_a_peft_folder(workshop, probe):
     assert torch.allclose(our_logits(workshop, probe, workshop.folder / "mu"), theirs, atol=1e-4, rtol=0)
 
     # One step of warm-up changes nothing: what is stored next is what was started from.
-    pretrain(workshop, *MHR, f"--poly.init_from={stored(workshop)}", "--train.steps=1")
+    pretrain(workshop, *MHR, f"--poly.init_from={stored(workshop)}", "--train.steps=1", "--run.dir=again")
     again = load_file(stored(workshop, version="v0002") / "adapter_model.safetensors")
     assert sorted(again) == sorted(tensors) and all(torch.equal(again[n], tensors[n]) for n in again)
     refused = pretrain(workshop, *SHARED, f"--poly.init_from={stored(workshop)}", expect=2)
