@@ -2,6 +2,7 @@
 
 #include <c10/core/InferenceMode.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "kernel/dispatch.h"
 #include "kernel/skill_mixing.h"
@@ -16,13 +17,15 @@ int64_t rescaled_width(const Site& site) {
   return rescales_input(site) ? site.d_in : site.d_out;
 }
 
+at::Tensor rescaled(const at::Tensor& x, const at::Tensor& l) {
+  at::Tensor out = at::empty_like(x);
+  return at::mul_out(out, x, l);
+}
+
 Ia3Adapter::Ia3Adapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::Device device)
     : SkillAdapter(std::move(spec), values, schedule, device) {
   GAGGLE_CHECK(spec_.skill == SkillKind::rescaling);
   for (const LoraSite& s : spec_.sites) {
-    const auto index = static_cast<size_t>(s.site.index);
-    if (place_of_site_.size() <= index) place_of_site_.resize(index + 1, -1);
-    place_of_site_[index] = static_cast<int>(places_.size());
     Place& place = places_.emplace_back();
     place.site = s.site;
     place.of_input = rescales_input(s.site);
@@ -31,10 +34,9 @@ Ia3Adapter::Ia3Adapter(PolySpec spec, const at::Tensor& values, RoutingSchedule 
   }
 }
 
-Ia3Adapter::Place* Ia3Adapter::place_of(const Site& site) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index >= place_of_site_.size() || place_of_site_[index] < 0) return nullptr;
-  return &places_[static_cast<size_t>(place_of_site_[index])];
+Ia3Adapter::Place* Ia3Adapter::find(const Site& site) {
+  const int place = place_of(site);
+  return place < 0 ? nullptr : &places_[static_cast<size_t>(place)];
 }
 
 at::Tensor Ia3Adapter::by_row(const Place& place) const {
@@ -49,8 +51,8 @@ void Ia3Adapter::set_gradients(const at::Tensor& flat) {
 
 void Ia3Adapter::begin(const Rows& rows) {
   finish_gradients();  // of the micro-batch before
-  Members members = members_of(rows);
-  members_ = std::move(members.all);
+  const Members members = members_of(rows);
+  members_ = members.all;
   routing_.clear();
   std::vector<at::Tensor> w;
   for (const Members::Member& member : members_) {
@@ -58,13 +60,18 @@ void Ia3Adapter::begin(const Rows& rows) {
     w.push_back(routing_.back().w);
   }
   weights_ = at::stack(w, 1).contiguous();
-  std::vector<int64_t> member_of_row;
-  for (const Segment& segment : members.segments)
-    member_of_row.insert(member_of_row.end(), static_cast<size_t>(segment.end - segment.begin), segment.member);
-  row_member_ = at::tensor(member_of_row, at::kLong).to(values_.device());
+  row_member_ = member_by_row(members);
   const auto count = static_cast<int64_t>(members_.size());
-  if (wanted_)
+  takes_gradients_ = wanted_ || watched_;
+  if (takes_gradients_)
     member_rows_ = at::zeros({count, rows.count()}, values_.options()).scatter_(0, row_member_.unsqueeze(0), 1);
+  even_rows_.reset();
+  if (watched_) {
+    at::Tensor even = at::zeros({rows.count()}, values_.options());
+    for (const Segment& segment : rows.even)
+      even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
+    even_rows_ = member_rows_ * even;
+  }
   for (Place& place : places_) {
     const at::Tensor its = weights_[static_cast<int64_t>(place.router)];
     place.l = mix_skills(place.skills, its, values_.scalar_type()).view({count, -1});
@@ -72,33 +79,53 @@ void Ia3Adapter::begin(const Rows& rows) {
 }
 
 at::Tensor Ia3Adapter::rescaled_input(const Site& site, const at::Tensor& x) {
-  const Place* place = place_of(site);
+  const Place* place = find(site);
   if (!place || !place->of_input) return x;
-  at::Tensor rescaled = at::empty_like(x);  // in x's type, multiplied in l's
-  return at::mul_out(rescaled, x, by_row(*place));
+  return rescaled(x, by_row(*place));
 }
 
 void Ia3Adapter::forward(const Site& site, const at::Tensor&, at::Tensor& y) {
-  Place* place = place_of(site);
+  Place* place = find(site);
   if (!place || place->of_input) return;
-  if (wanted_) place->output = y.clone();
+  if (takes_gradients_) place->output = y.clone();
   y.mul_(by_row(*place));
 }
 
 at::Tensor Ia3Adapter::rescaled_gradient(const Site& site, const at::Tensor& dy) {
-  const Place* place = place_of(site);
+  const Place* place = find(site);
   if (!place || place->of_input) return dy;
-  at::Tensor rescaled = at::empty_like(dy);
-  return at::mul_out(rescaled, dy, by_row(*place));
+  return rescaled(dy, by_row(*place));
 }
 
 void Ia3Adapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
-  Place* place = place_of(site);
+  Place* place = find(site);
   if (!place) return;
-  if (wanted_)  // Σ_t dy ∘ (W x), or Σ_t (Wᵀ dy) ∘ x
-    place->d_l = at::mm(member_rows_, place->of_input ? widened(dx) * x : widened(dy) * place->output);
+  if (takes_gradients_) {  // Σ_t dy ∘ (W x), or Σ_t (Wᵀ dy) ∘ x
+    const at::Tensor by_row = place->of_input ? widened(dx) * x : widened(dy) * place->output;
+    place->d_l = at::mm(member_rows_, by_row);
+    if (even_rows_.defined()) {
+      const Stopwatch watching(watching_seconds_);
+      place->even_d_l = at::mm(even_rows_, by_row);
+    }
+  }
   place->output.reset();
   if (place->of_input) dx.mul_(by_row(*place));
+}
+
+void Ia3Adapter::report(const Place& place, const at::Tensor& d_l, bool even) {
+  const Stopwatch watching(watching_seconds_);
+  const auto number = static_cast<size_t>(&place - places_.data());
+  for (size_t m = 0; m < members_.size(); ++m) {
+    at::Tensor gradient = d_l[static_cast<int64_t>(m)];
+    if (per_example()) {
+      const at::Tensor to = at::zeros_like(place.skills);
+      mix_skills_backward(gradient.view({1, spec_.heads, -1}), place.skills,
+                          weights_[static_cast<int64_t>(place.router)].narrow(0, static_cast<int64_t>(m), 1),
+                          to, {});
+      gradient = to.flatten();
+    }
+    watched_({members_[m].task, even, number, gradient});
+  }
 }
 
 void Ia3Adapter::finish_gradients() {
@@ -111,6 +138,10 @@ void Ia3Adapter::finish_gradients() {
     const auto count = static_cast<int64_t>(members_.size());
     mix_skills_backward(place.d_l.view({count, spec_.heads, -1}), place.skills, weights_[router],
                         place.gradient, d_weights[router]);
+    if (even_rows_.defined()) {
+      report(place, place.d_l, false);
+      report(place, place.even_d_l, true);
+    }
     place.d_l.reset();
   }
   if (!d_weights.defined()) return;

@@ -12,6 +12,8 @@ inline const std::vector<std::string> ia3_targets = {"k_proj", "v_proj", "down_p
 
 bool rescales_input(const Site& site);
 int64_t rescaled_width(const Site& site);  // d_in or d_out
+// x ∘ l in x's type, multiplied in l's; l [T, width] or one row of it.
+at::Tensor rescaled(const at::Tensor& x, const at::Tensor& l);
 
 class Ia3Adapter : public SkillAdapter {
  public:
@@ -35,21 +37,23 @@ class Ia3Adapter : public SkillAdapter {
     at::Tensor skills, gradient;  // [h, K, width/h] fp32; undefined: not wanted
     // Of this micro-batch, whose members are M: their vectors, the gradient of these (undefined: no backward
     // pass yet), and what l was multiplied with: kept from forward to backward, for W is not at hand there.
-    at::Tensor l, d_l;  // [M, width] fp32
-    at::Tensor output;  // [T, d_out]; undefined for an input, which backward is given
+    at::Tensor l, d_l, even_d_l;  // [M, width] fp32; even_d_l: of even samples alone, where watched
+    at::Tensor output;            // [T, d_out]; undefined for an input, which backward is given
   };
-  Place* place_of(const Site& site);
+  Place* find(const Site& site);
   // l by row: [T, width], or [1, width] where all rows have the same.
   at::Tensor by_row(const Place& place) const;
+  void report(const Place& place, const at::Tensor& d_l, bool even);
 
   std::vector<Place> places_;
-  std::vector<int> place_of_site_;  // by Site::index; -1: not adapted
-  bool wanted_ = false;             // gradients
+  bool wanted_ = false;           // gradients
+  bool takes_gradients_ = false;  // of this micro-batch: they are wanted, or watched
   std::vector<Members::Member> members_;
   std::vector<MixingWeights> routing_;  // by member
   at::Tensor weights_;                  // [R, M, h, K]
   at::Tensor row_member_;               // [T] int64
-  at::Tensor member_rows_;              // [M, T] fp32, 1 where the row is the member's
+  // [M, T] fp32, 1 where the row is the member's (and of an even sample; undefined: not watched).
+  at::Tensor member_rows_, even_rows_;
 };
 
 }  // namespace gaggle

@@ -20,9 +20,9 @@ std::string Inventory::pin() const {
 
 Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& sites) {
   const PeftPoly& poly = routed.poly;
+  const PeftIa3& ia3 = routed.ia3;
+  const bool pairs = !poly.sites.empty();
   const std::string where = routed.folder.string();
-  if (poly.sites.empty())
-    user_error("{}: it holds no low-rank skills; gaggle eval and gaggle adapt know no others yet", where);
   const auto about = nlohmann::json::parse(routed.json);
   Inventory inventory;
   inventory.name = routed.name;
@@ -31,26 +31,29 @@ Inventory inventory_of(const StoredRouted& routed, const std::vector<Site>& site
   inventory.method = about.value("method", poly.heads > 1 ? "mhr" : "poly");
   inventory.tasks = routed.tasks;
   PolySpec& spec = inventory.spec;
-  spec.tasks = poly.tasks;
-  spec.skills = poly.skills;
-  spec.heads = poly.heads;
+  spec.skill = pairs ? SkillKind::low_rank : SkillKind::rescaling;
+  spec.tasks = static_cast<int64_t>(routed.tasks.size());
+  spec.skills = pairs ? poly.skills : ia3.skills;
+  spec.heads = pairs ? poly.heads : ia3.heads;
   spec.routing = routing_of_method(inventory.method);
   spec.granularity = about.value("router_granularity", "site");
   std::map<std::string, const Site*> by_name;
   for (const Site& site : sites) by_name[site.name] = &site;
-  for (const PeftPolySite& s : poly.sites) {
-    const auto found = by_name.find(s.site);
-    if (found == by_name.end()) user_error("{}: the model has no linear {}", where, s.site);
-    spec.sites.push_back({*found->second, s.rank, 1 / static_cast<double>(s.rank)});
-  }
+  const auto add = [&](const std::string& site, int64_t rank) {
+    const auto found = by_name.find(site);
+    if (found == by_name.end()) user_error("{}: the model has no linear {}", where, site);
+    spec.sites.push_back({*found->second, rank, 1 / static_cast<double>(rank)});
+  };
+  for (const PeftPolySite& s : poly.sites) add(s.site, s.rank);
+  for (const PeftIa3Site& s : ia3.sites) add(s.site, 1);
   std::ranges::sort(spec.sites, {}, [](const LoraSite& s) { return s.site.index; });
-  inventory.values = poly_from_peft(poly, spec, where);
+  inventory.values = stored_values(routed, spec);
   return inventory;
 }
 
 at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec) {
   const std::string where = routed.folder.string();
-  return spec.skill == SkillKind::rescaling ? ia3_from_peft(read_peft_ia3(routed.folder), spec, where)
+  return spec.skill == SkillKind::rescaling ? ia3_from_peft(routed.ia3, spec, where)
                                             : poly_from_peft(routed.poly, spec, where);
 }
 

@@ -43,21 +43,25 @@ std::vector<ParameterInfo> joined(std::vector<ParameterInfo> left, const std::ve
   return left;
 }
 
-// w [1, h, K] at every site → a mixed LoRA.
+// w [1, h, K] at every site → one mixture.
 template <class WeightsOf>
 at::Tensor mixed_with(const PolySpec& spec, const at::Tensor& values, const WeightsOf& weights_of) {
-  GAGGLE_CHECK(spec.skill == SkillKind::low_rank);
-  const ParameterLayout layout = poly_layout(spec), lora = lora_layout(spec.sites);
-  at::Tensor flat = at::empty({lora.size()}, values.options());
+  const ParameterLayout layout = poly_layout(spec), mixture = mixture_layout(spec);
+  at::Tensor flat = at::empty({mixture.size()}, values.options());
   for (const LoraSite& s : spec.sites) {
     const at::Tensor w = weights_of(s);
     const auto mix = [&](const char* name) {
       const at::Tensor skills = layout.view(values, s.site.name + name);
       return mix_skills(skills.reshape({spec.heads, spec.skills, -1}), w, values.scalar_type())[0];
     };
+    if (spec.skill == SkillKind::rescaling) {
+      const at::Tensor to = mixture.view(flat, s.site.name + ".poly_ia3_l");
+      to.copy_(mix(".poly_ia3_l").view(to.sizes()));
+      continue;
+    }
     // [d_in, r] → [r, d_in]; [h, r, d_out/h] → [h, d_out/h, r] = [d_out, r]
-    lora.view(flat, s.site.name + ".lora_A").copy_(mix(".poly_lora_A").view({s.site.d_in, s.rank}).t());
-    lora.view(flat, s.site.name + ".lora_B")
+    mixture.view(flat, s.site.name + ".lora_A").copy_(mix(".poly_lora_A").view({s.site.d_in, s.rank}).t());
+    mixture.view(flat, s.site.name + ".lora_B")
         .copy_(mix(".poly_lora_B")
                    .view({spec.heads, s.rank, s.site.d_out / spec.heads})
                    .transpose(1, 2)
@@ -130,6 +134,16 @@ at::Tensor initial_poly(const PolySpec& spec, uint64_t seed) {
   for (const ParameterInfo& tensor : layout.tensors())
     if (is_router(tensor)) fill(tensor, 1e-3);
   return values;
+}
+
+PolySpec one_skill(PolySpec spec) {
+  spec.skills = spec.heads = spec.tasks = 1;
+  spec.routing = Routing::uniform;
+  return spec;
+}
+
+ParameterLayout mixture_layout(const PolySpec& spec) {
+  return spec.skill == SkillKind::rescaling ? poly_layout(one_skill(spec)) : lora_layout(spec.sites);
 }
 
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values) {

@@ -52,11 +52,15 @@ bool is_router(const ParameterInfo& tensor);
 // fp32.
 at::Tensor initial_poly(const PolySpec& spec, uint64_t seed);
 
-// Of low-rank skills. MHR-μ: the skills averaged into one adapter, mean A and mean B; flat, in
-// lora_layout(spec.sites)'s order.
+// The same sites with one skill for everything: what a mixture of (IA)³'s vectors is.
+PolySpec one_skill(PolySpec spec);
+// Of one mixture of the skills: lora_layout(spec.sites), or poly_layout(one_skill(spec)).
+ParameterLayout mixture_layout(const PolySpec& spec);
+
+// MHR-μ: the skills averaged into one adapter, mean A and mean B or mean l, [mixture_layout(spec).size()].
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values);
 
-// A task's mixed adapter with its evaluation routing (no samples), in the same order.
+// A task's mixed adapter with its evaluation routing (no samples), in the same layout.
 at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int task);
 
 }  // namespace gaggle

@@ -26,9 +26,6 @@ PolyAdapter::PolyAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedul
     place.at_a = mixed_size_;
     place.at_b = place.at_a + s.site.d_in * s.rank;
     mixed_size_ = place.at_b + s.site.d_out * s.rank;
-    const auto index = static_cast<size_t>(s.site.index);
-    if (place_of_site_.size() <= index) place_of_site_.resize(index + 1, -1);
-    place_of_site_[index] = static_cast<int>(places_.size());
     places_.push_back(std::move(place));
   }
 }
@@ -111,17 +108,18 @@ void PolyAdapter::activate_samples(const Rows& rows) {
   mixtures_.clear();
   const Members members = members_of(rows);
   segments_ = members.segments;
-  std::vector<int64_t> member_of_row;
   for (const Segment& segment : segments_) {
     const Members::Member& member = members.all[static_cast<size_t>(segment.member)];
     active_.push_back(&mixture(member.task, member.sample));
     for (const Segment& even : rows.even)
       active_.back()->of_even_sample |= segment.begin >= even.begin && segment.begin < even.end;
-    member_of_row.insert(member_of_row.end(), static_cast<size_t>(segment.end - segment.begin), segment.member);
   }
   stacked_ = !mixing_is_cheaper(static_cast<double>(rows.count()) / static_cast<double>(active_.size()), dtype_,
                                 values_.device());
-  row_mixture_ = at::tensor(member_of_row, at::kLong).to(values_.device());
+  if (!stacked_) return;
+  weights_ = stacked_weights(active_);
+  d_weights_ = at::zeros_like(weights_);
+  row_mixture_ = member_by_row(members);
 }
 
 void PolyAdapter::begin(const Rows& rows) {
@@ -136,8 +134,6 @@ void PolyAdapter::begin(const Rows& rows) {
   }
   task_segments_ = rows.segments;
   even_task_segments_ = rows.even;
-  weights_ = stacked_weights(active_);
-  d_weights_ = at::zeros_like(weights_);
   if (stacked_) return prepare_stacked();
   std::vector<Mixture*> unmixed;
   for (Mixture* m : active_)

@@ -19,9 +19,9 @@ at::Tensor at_router(const at::Tensor& by_router, size_t router) {
 }  // namespace
 
 void PolyAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index >= place_of_site_.size() || place_of_site_[index] < 0) return;
-  const auto number = static_cast<size_t>(place_of_site_[index]);
+  const int found = place_of(site);
+  if (found < 0) return;
+  const auto number = static_cast<size_t>(found);
   const Place& place = places_[number];
   if (stacked_) {
     const at::Tensor w = at_router(weights_, place.router).index_select(0, row_mixture_);
@@ -41,9 +41,9 @@ LowRankGrad PolyAdapter::gradient_views(const Place& place, at::Tensor& flat) co
 }
 
 void PolyAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index >= place_of_site_.size() || place_of_site_[index] < 0) return;
-  const auto number = static_cast<size_t>(place_of_site_[index]);
+  const int found = place_of(site);
+  if (found < 0) return;
+  const auto number = static_cast<size_t>(found);
   const Place& place = places_[number];
   for (Mixture* m : active_) m->touched = true;
   if (stacked_) return backward_stacked(place, x, dy, dx);
@@ -126,24 +126,6 @@ void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
   for (size_t m = 0; m < mixtures.size(); ++m)
     add_routing_gradient(mixtures[m]->task, mixtures[m]->weights,
                          d_weights_.select(1, static_cast<int64_t>(m)));
-}
-
-std::vector<WatchedSite> PolyAdapter::watched_sites() const {
-  const int64_t each = per_example() ? spec_.skills : 1;
-  std::vector<WatchedSite> sites;
-  for (const Place& place : places_)
-    sites.push_back({place.lora.site, each * place.a.size(2), each * place.b.size(2)});
-  return sites;
-}
-
-std::vector<at::Tensor> PolyAdapter::routing_of(std::span<const int> tasks) {
-  if (per_example()) return {};
-  std::vector<Mixture*> mixtures;
-  for (const int task : tasks) mixtures.push_back(&mixture(task, 0));
-  const at::Tensor w = stacked_weights(mixtures);  // [R, T, h, K]
-  std::vector<at::Tensor> by_site;
-  for (const Place& place : places_) by_site.push_back(at_router(w, place.router));
-  return by_site;
 }
 
 void PolyAdapter::report_mixed(std::span<Mixture* const> mixtures) {

@@ -1,9 +1,11 @@
-// Two kinds: a low-rank pair per site for all rows, and pairs chosen per token.
+// Three kinds: a low-rank pair, or a vector, per site for all rows, and pairs chosen per token.
 #include "adapter/routed.h"
 
 #include <algorithm>
 
+#include "adapter/ia3.h"
 #include "base/error.h"
+#include "kernel/dispatch.h"
 
 namespace gaggle {
 namespace {
@@ -20,6 +22,24 @@ class FixedAdapter : public RoutedAdapter {
 
  private:
   std::vector<LowRank> sites_;
+};
+
+// The same vector for every row.
+class FixedRescaling : public RoutedAdapter {
+ public:
+  explicit FixedRescaling(std::vector<at::Tensor> sites) : sites_(std::move(sites)) {}
+  at::Tensor rescaled_input(const Site& site, const at::Tensor& x) override {
+    const at::Tensor& l = at_site(site);
+    return l.defined() && rescales_input(site) ? rescaled(x, l) : x;
+  }
+  void forward(const Site& site, const at::Tensor&, at::Tensor& y) override {
+    const at::Tensor& l = at_site(site);
+    if (l.defined() && !rescales_input(site)) y.mul_(l);
+  }
+
+ private:
+  const at::Tensor& at_site(const Site& site) const { return sites_[static_cast<size_t>(site.index)]; }
+  std::vector<at::Tensor> sites_;  // [width] fp32
 };
 
 class TokenAdapter : public RoutedAdapter {
@@ -103,15 +123,22 @@ std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, i
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }
 
-std::unique_ptr<RoutedAdapter> make_fixed(std::span<const LoraSite> lora, const at::Tensor& values,
+std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture,
                                           const BaseModel& base) {
-  const ParameterLayout layout = lora_layout(lora);
-  std::vector<LowRank> pairs(base.sites().size());
-  const auto take = [&](const LoraSite& s, const char* name) {
-    return layout.view(values, s.site.name + name).to(base.device(), base.dtype());
+  const ParameterLayout layout = mixture_layout(spec);
+  const auto take = [&](const LoraSite& s, const char* name, at::ScalarType dtype) {
+    return layout.view(mixture, s.site.name + name).to(base.device(), dtype);
   };
-  for (const LoraSite& s : lora)
-    pairs[static_cast<size_t>(s.site.index)] = {take(s, ".lora_A"), take(s, ".lora_B"), s.scale, {}};
+  if (spec.skill == SkillKind::rescaling) {
+    std::vector<at::Tensor> vectors(base.sites().size());
+    for (const LoraSite& s : spec.sites)
+      vectors[static_cast<size_t>(s.site.index)] = take(s, ".poly_ia3_l", sum_type(base.dtype())).flatten();
+    return std::make_unique<FixedRescaling>(std::move(vectors));
+  }
+  std::vector<LowRank> pairs(base.sites().size());
+  for (const LoraSite& s : spec.sites)
+    pairs[static_cast<size_t>(s.site.index)] = {
+        take(s, ".lora_A", base.dtype()), take(s, ".lora_B", base.dtype()), s.scale, {}};
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }
 

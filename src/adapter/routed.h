@@ -1,5 +1,5 @@
 // What sits on the sites at inference: a collection of experts, routed per token, alone, or averaged; or one
-// LoRA.
+// mixture of skills.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "adapter/lora.h"
+#include "adapter/poly.h"
 #include "kernel/routing.h"
 #include "model/base_model.h"
 
@@ -38,8 +38,8 @@ std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection
 std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k);
 // One expert on every row.
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert);
-// One LoRA on every row; `values` flat in lora_layout(lora)'s order. In the base's dtype, on its device.
-std::unique_ptr<RoutedAdapter> make_fixed(std::span<const LoraSite> lora, const at::Tensor& values,
+// One mixture of an inventory's skills on every row, a LoRA or (IA)³'s vectors; [mixture_layout(spec).size()].
+std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture,
                                           const BaseModel& base);
 // Mean of scale·B A over all N; an expert absent at a site counts as zero there.
 std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection);

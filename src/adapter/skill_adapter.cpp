@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "adapter/ia3.h"
+#include "adapter/poly_adapter.h"
 #include "base/error.h"
 #include "base/names.h"
 #include "base/philox.h"
@@ -64,6 +66,9 @@ SkillAdapter::SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSched
   frozen_ = at::empty({frozen_layout_.size()}, options);
   for (const ParameterInfo& t : all.tensors()) tensor(t.name).copy_(all.view(values, t));
   for (const LoraSite& s : spec_.sites) {
+    const auto index = static_cast<size_t>(s.site.index);
+    if (place_of_site_.size() <= index) place_of_site_.resize(index + 1, -1);
+    place_of_site_[index] = static_cast<int>(&s - spec_.sites.data());
     const std::string prefix = spec_.router_prefix(s.site);
     if (!router_of_.try_emplace(prefix, routers_.size()).second) continue;
     routers_.push_back({prefix, spec_.router_name(s.site), {}, {}});
@@ -100,6 +105,40 @@ void SkillAdapter::begin_step(int64_t step) {
 void SkillAdapter::begin_evaluation() {
   sampling_now_ = Sampling::none;
   refresh();
+}
+
+WatchedSizes SkillAdapter::watched_sizes(const LoraSite& s) const {
+  const int64_t values = per_example() ? spec_.skills : 1;
+  if (spec_.skill == SkillKind::rescaling) return {values * rescaled_width(s.site) / spec_.heads, 0};
+  return {values * s.site.d_in / spec_.heads * s.rank, values * s.rank * s.site.d_out / spec_.heads};
+}
+
+std::vector<at::Tensor> SkillAdapter::routing_of(std::span<const int> tasks) const {
+  if (per_example()) return {};
+  std::vector<at::Tensor> all, by_site;
+  for (const int task : tasks) all.push_back(draw_weights(task, 0).w);
+  const at::Tensor w = at::stack(all, 1);  // [R, T, h, K]
+  for (const LoraSite& s : spec_.sites) by_site.push_back(w[static_cast<int64_t>(router_of(s.site))]);
+  return by_site;
+}
+
+int SkillAdapter::place_of(const Site& site) const {
+  const auto index = static_cast<size_t>(site.index);
+  return index < place_of_site_.size() ? place_of_site_[index] : -1;
+}
+
+at::Tensor SkillAdapter::member_by_row(const Members& members) const {
+  std::vector<int64_t> by_row;
+  for (const Segment& s : members.segments)
+    by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
+  return at::tensor(by_row, at::kLong).to(values_.device());
+}
+
+std::unique_ptr<SkillAdapter> make_skill_adapter(const PolySpec& spec, const at::Tensor& values,
+                                                 const RoutingSchedule& schedule, at::ScalarType dtype,
+                                                 at::Device device) {
+  if (spec.skill == SkillKind::rescaling) return std::make_unique<Ia3Adapter>(spec, values, schedule, device);
+  return std::make_unique<PolyAdapter>(spec, values, schedule, dtype, device);
 }
 
 Members SkillAdapter::members_of(const Rows& rows) const {

@@ -2,7 +2,9 @@
 // do not, whose rows a micro-batch has, and the routing of tasks or samples in a step.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 
 #include "adapter/poly.h"
 #include "adapter/router.h"
@@ -34,6 +36,22 @@ struct Members {
   std::vector<Segment> segments;  // members count `all`
 };
 
+// What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixture, A [h,
+// d_in/h, r] then B [h, r, d_out/h], or l [h, width/h]; with samples per example with respect to the skills,
+// [h, K, …] in place of [h, …]. Contributions add up over micro-batches and lanes.
+struct WatchedGradient {
+  int task = 0;
+  bool even = false;    // of the task's samples of even occurrence in the batch alone; else of all
+  size_t site = 0;      // place in PolySpec::sites
+  at::Tensor gradient;  // flat, fp32
+};
+using GradientSink = std::function<void(const WatchedGradient&)>;
+
+// Of a site, in a WatchedGradient: values of A and B (of l: none of B) in each head.
+struct WatchedSizes {
+  int64_t a = 0, b = 0;
+};
+
 class SkillAdapter : public Trainable {
  public:
   const PolySpec& spec() const { return spec_; }
@@ -46,19 +64,34 @@ class SkillAdapter : public Trainable {
   void begin_step(int64_t step) override;
   void begin_evaluation() override;
 
+  // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
+  void watch(GradientSink sink) { watched_ = std::move(sink); }
+  WatchedSizes watched_sizes(const LoraSite& site) const;
+  // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K]; empty where every example has
+  // its own.
+  std::vector<at::Tensor> routing_of(std::span<const int> tasks) const;
+  // Seconds that watching has cost so far, the sink's own among them.
+  double watching_seconds() const { return watching_seconds_; }
+
  protected:
   // `values`: [poly_layout(spec).size()].
   SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::Device device);
   at::Tensor tensor(const std::string& name) const;
   // The named tensor's part of a flat gradient; undefined: not wanted.
   at::Tensor gradient_of(const at::Tensor& flat, const std::string& name) const;
+  // The place of a site in PolySpec::sites; -1: not adapted.
+  int place_of(const Site& site) const;
   Members members_of(const Rows& rows) const;
+  // [T] int64: the member of each row.
+  at::Tensor member_by_row(const Members& members) const;
   // Places of a site's routing in MixingWeights by router.
   size_t router_of(const Site& site) const { return router_of_.at(spec_.router_prefix(site)); }
   MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]
   void add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w);  // [R, h, K]
 
   PolySpec spec_;
+  GradientSink watched_;
+  double watching_seconds_ = 0;
 
  private:
   struct Router {
@@ -71,9 +104,15 @@ class SkillAdapter : public Trainable {
   at::Tensor frozen_;
   std::vector<Router> routers_;
   std::map<std::string, size_t> router_of_;  // by PolySpec::router_prefix
+  std::vector<int> place_of_site_;           // by Site::index
   int64_t step_ = 0;
   double kept_ = 1;
   Sampling sampling_now_ = Sampling::none;
 };
+
+// PolyAdapter or Ia3Adapter, as spec.skill says; `dtype`: of the activations.
+std::unique_ptr<SkillAdapter> make_skill_adapter(const PolySpec& spec, const at::Tensor& values,
+                                                 const RoutingSchedule& schedule, at::ScalarType dtype,
+                                                 at::Device device);
 
 }  // namespace gaggle

@@ -35,9 +35,10 @@ std::vector<NamedTensor> row_tensors(const PolySpec& spec, const at::Tensor& val
 
 }  // namespace
 
-Kind stored_kind(AdaptMethod method) {
-  if (method == AdaptMethod::z) return Kind::row;
-  return method == AdaptMethod::full || method == AdaptMethod::random ? Kind::routed : Kind::expert;
+Kind stored_kind(const AdaptRecipe& recipe) {
+  if (recipe.method == AdaptMethod::z) return Kind::row;
+  const bool routes = recipe.method == AdaptMethod::full || recipe.method == AdaptMethod::random;
+  return routes || recipe.spec.skill == SkillKind::rescaling ? Kind::routed : Kind::expert;
 }
 
 std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item) {
@@ -45,7 +46,7 @@ std::optional<std::string> stored_version(const Registry& registry, const AdaptI
     return info ? std::optional<std::string>(info->version) : std::nullopt;
   };
   const std::string& key = item.recipe->key;
-  switch (stored_kind(item.recipe->method)) {
+  switch (stored_kind(*item.recipe)) {
     case Kind::row:
       return version(find_row_key(registry, item.name, key));
     case Kind::routed:
@@ -61,17 +62,23 @@ std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptI
   const nlohmann::json about = about_adapted(job, item);
   const DType dtype = stored_dtype(job.config.registry.dtype);
   const std::string& base_name = job.base.spec().name;
-  if (stored_kind(recipe.method) == Kind::row)
+  if (stored_kind(recipe) == Kind::row)
     return commit_row(registry,
                       {item.name, job.from->pin(), row_tensors(recipe.spec, values), about.dump(), recipe.key});
-  if (stored_kind(recipe.method) == Kind::routed) {
-    const Inventory adapted{
-        recipe.spec, values, item.name, "", "", job.from->method, {job.tasks[item.task].name}};
+  if (stored_kind(recipe) == Kind::routed) {
+    const bool routes = recipe.spec.routing == Routing::learned;
+    const Inventory adapted{routes ? recipe.spec : one_skill(recipe.spec),
+                            routes ? values : adapted_mixture(recipe, values),
+                            item.name,
+                            "",
+                            "",
+                            routes ? job.from->method : "shared",
+                            {job.tasks[item.task].name}};
     NewRouted routed = new_routed(adapted, job.base.sites(), base_name, about, dtype);
     routed.key = recipe.key;
     return commit_routed(registry, routed);
   }
-  const PeftLora lora = lora_to_peft(recipe.sites, adapted_lora(recipe, values), base_name);
+  const PeftLora lora = lora_to_peft(recipe.spec.sites, adapted_mixture(recipe, values), base_name);
   return registry.commit({item.name,
                           peft_config_json(lora, site_names(job.base.sites())),
                           peft_tensors(lora, dtype),

@@ -9,7 +9,7 @@
 
 namespace gaggle {
 
-Kind stored_kind(AdaptMethod method);
+Kind stored_kind(const AdaptRecipe& recipe);
 
 // The version that carries the recipe's key; nullopt: none does.
 std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item);

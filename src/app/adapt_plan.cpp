@@ -14,9 +14,11 @@ namespace {
 
 std::string inventory_words(const AdaptJob& job, const Inventory& from) {
   const PolySpec& spec = from.spec;
-  return fmt::format("{}@{} of {}   {}: {} of rank {}, {}, on {} sites, pretrained on {}", from.name,
-                     from.version, fs::path(job.config.registry.path).lexically_normal().string(), from.method,
-                     plural(static_cast<size_t>(spec.skills), "skill"), spec.sites[0].rank,
+  const bool vectors = spec.skill == SkillKind::rescaling;
+  return fmt::format("{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
+                     fs::path(job.config.registry.path).lexically_normal().string(), from.method,
+                     plural(static_cast<size_t>(spec.skills), "skill"),
+                     vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank),
                      plural(static_cast<size_t>(spec.heads), "head"), spec.sites.size(),
                      plural(from.tasks.size(), "task"));
 }
@@ -52,7 +54,7 @@ std::string rate_words(const AdaptJob& job) {
     const AdaptRecipe& recipe = *item.recipe;
     const double lr = recipe.phase.schedule.lr;
     if (recipe.method != AdaptMethod::z) values = lr;
-    if (!recipe.one_lora() && recipe.spec.routing == Routing::learned)
+    if (!recipe.one_adapter() && recipe.spec.routing == Routing::learned)
       rows = lr * recipe.phase.step.optimizer.router_rate;
   }
   std::vector<std::string> words;
@@ -77,13 +79,13 @@ const char* method_words(AdaptMethod method) {
     case AdaptMethod::z:
       return "a fresh routing row alone";
     case AdaptMethod::mu_collapsed:
-      return "the skills' average, one LoRA";
+      return "the skills' average, one adapter";
     case AdaptMethod::mu_kept:
       return "the skills under uniform weights, averaged at the end";
     case AdaptMethod::random:
       return "a fresh routing row and fresh skills of the same shape";
     case AdaptMethod::shared:
-      return "the LoRA that all tasks shared";
+      return "the adapter that all tasks shared";
     case AdaptMethod::lora:
       return "a LoRA from scratch";
   }
@@ -127,7 +129,7 @@ std::string adapt_plan_text(const AdaptJob& job, size_t done) {
     line(&method == &job.methods.front() ? "methods" : "",
          fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method),
                      with_commas(item->recipe->trained()), method_words(method),
-                     words_of(stored_kind(method)).folder));
+                     words_of(stored_kind(*item->recipe)).folder));
   }
   text += warnings_text(job);
   line("work", fmt::format("{} ({} of the base alone), {} of them done already, results in {}",

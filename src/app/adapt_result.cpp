@@ -9,10 +9,10 @@
 
 namespace gaggle {
 
-Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora,
+Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& mixture,
                  const std::function<void()>& between) {
   const RoutedCollection collection = routed_collection({}, job.base);
-  const auto adapter = lora.defined() ? make_fixed(item.recipe->sites, lora, job.base) : nullptr;
+  const auto adapter = mixture.defined() ? make_fixed(item.recipe->spec, mixture, job.base) : nullptr;
   const EvalContext context{job.config, job.base, collection, job.tokenizer, job.tasks, job.split, ""};
   const Method method{adapter ? MethodKind::single : MethodKind::none, item.name, adapter ? 0 : -1};
   const EvalItem rows{item.key, method, item.task, 0, job.scored_rows(item.task), 1};

@@ -14,9 +14,9 @@ struct AdaptScore {
   Score score;
 };
 
-// As `gaggle eval` scores: rank classification, generation, or NLL alone, by the task's metric. `lora`: of
-// AdaptRecipe::sites; undefined: the base alone. `between`: called between batches, may throw.
-Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& lora,
+// As `gaggle eval` scores: rank classification, generation, or NLL alone, by the task's metric. `mixture`:
+// adapted_mixture; undefined: the base alone. `between`: called between batches, may throw.
+Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& mixture,
                  const std::function<void()>& between);
 
 std::filesystem::path adapt_result_path(const AdaptJob& job, const AdaptItem& item);

@@ -143,11 +143,11 @@ class AdaptWorker {
     SnapshotWriter writer(taken.folder, item.recipe->key, job_.config.checkpoint.keep);
     const AdaptResult adapted = train(item, taken, writer);
     if (adapted.stopped) return adapted.stopped;
-    const Score score = score_item(job_, item, adapted_lora(*item.recipe, adapted.values), heed_stop);
+    const Score score = score_item(job_, item, adapted_mixture(*item.recipe, adapted.values), heed_stop);
     writer.wait();
     if (!queue_.still_mine(taken)) return std::nullopt;  // this copy is dropped
     const std::string version = commit_adapted(job_, registry_, item, adapted.values);
-    const char* folder = words_of(stored_kind(item.recipe->method)).folder;
+    const char* folder = words_of(stored_kind(*item.recipe)).folder;
     write_adapt_result(job_, item, {fmt::format("{}/{}@{}", folder, item.name, version), score});
     return std::nullopt;
   }

@@ -73,7 +73,7 @@ BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& c
   return tasks;
 }
 
-AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, Communicator& group)
+AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, SkillAdapter& adapter, Communicator& group)
     : config_(plan.config),
       adapter_(adapter),
       group_(group),
@@ -97,13 +97,14 @@ void AlignmentWatch::lay_out() {
   sites_.clear();
   gathered_.clear();
   int64_t offset = 0;
-  for (const WatchedSite& watched : adapter_.watched_sites()) {
-    const bool chosen = ends_with_any(watched.site.name, config_.sites);
+  const PolySpec& spec = adapter_.spec();
+  for (const LoraSite& s : spec.sites) {
+    const bool chosen = ends_with_any(s.site.name, config_.sites);
     number_of_site_.push_back(chosen ? static_cast<int>(sites_.size()) : -1);
     if (!chosen) continue;
-    const PolySpec& spec = adapter_.spec();
-    sites_.push_back({watched.site.name, watched.site.kind, watched.site.layer, spec.heads, spec.skills,
-                      watched.a_size, watched.b_size, offset});
+    const WatchedSizes sizes = adapter_.watched_sizes(s);
+    sites_.push_back(
+        {s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
     offset += sites_.back().size();
   }
   const int64_t dims = sketch_dims(config_, most_tasks_, offset);

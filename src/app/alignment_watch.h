@@ -2,7 +2,7 @@
 // to the run folder. Nothing that is trained changes by it.
 #pragma once
 
-#include "adapter/poly_adapter.h"
+#include "adapter/skill_adapter.h"
 #include "alignment/record.h"
 #include "alignment/sketch.h"
 #include "comm/communicator.h"
@@ -25,7 +25,7 @@ struct AlignmentPlan {
 class AlignmentWatch {
  public:
   // Throws UserError: alignment.tasks or alignment.sites that are not there.
-  AlignmentWatch(const AlignmentPlan& plan, PolyAdapter& adapter, Communicator& group);
+  AlignmentWatch(const AlignmentPlan& plan, SkillAdapter& adapter, Communicator& group);
   // The run goes on from `step`: what was written after it goes.
   void resume(int64_t step);
   void before_step(int64_t step, std::span<const Sample> batch);
@@ -52,7 +52,7 @@ class AlignmentWatch {
   bool first() const { return group_.rank() == 0; }
 
   AlignmentConfig config_;
-  PolyAdapter& adapter_;
+  SkillAdapter& adapter_;
   Communicator& group_;
   std::filesystem::path folder_;
   std::vector<bool> chosen_tasks_;
@@ -61,7 +61,7 @@ class AlignmentWatch {
   uint64_t seed_;
   bool per_example_ = false;
   std::vector<AlignedSite> sites_;   // the chosen ones
-  std::vector<int> number_of_site_;  // by place in watched_sites(); -1: not chosen
+  std::vector<int> number_of_site_;  // by place in PolySpec::sites; -1: not chosen
   std::vector<Gathered> gathered_;
   std::vector<at::Tensor> routing_;  // of this step's tasks, by chosen site
   std::optional<BatchTasks> batch_;  // of the step being measured

@@ -34,7 +34,7 @@ bool wants_shared(const Config& config) {
 void make_done_current(const AdaptJob& job, Registry& registry) {
   for (const AdaptItem& item : job.items)
     if (item.recipe && adapt_item_done(job, registry, item))
-      registry.make_current(item.name, *stored_version(registry, item), stored_kind(item.recipe->method));
+      registry.make_current(item.name, *stored_version(registry, item), stored_kind(*item.recipe));
 }
 
 Exit run_adaptation(const AdaptJob& job) {

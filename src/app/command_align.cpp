@@ -44,7 +44,7 @@ Snapshot checkpoint_of(const RoutedRecipe& recipe, const fs::path& run, int64_t 
 }
 
 // Gradients of the batch's tasks at the adapter's values go to the watch; nothing is trained.
-void run_pass(BaseModel& base, PolyAdapter& adapter, AlignmentWatch& watch, const RoutedRecipe& recipe,
+void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const RoutedRecipe& recipe,
               int64_t step, std::span<const Sample> batch, Communicator& group) {
   const StepSettings& settings = recipe.phase.step;
   const std::vector<float> weights = loss_weights(batch, settings.loss_average);
@@ -71,8 +71,8 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                             inputs.tasks, resolve_lanes(config, session));
   const Snapshot from = checkpoint_of(recipe, run, options.step);
-  PolyAdapter adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)), recipe.schedule,
-                      base->dtype(), base->device());
+  const auto adapter = make_skill_adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)),
+                                          recipe.schedule, base->dtype(), base->device());
   const std::vector<Sample> batch = pass_batch(inputs.tasks, options.rows, config.run.seed);
   AlignmentConfig settings = config.alignment;
   settings.every = 1;
@@ -80,9 +80,9 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   settings.space = config.poly.sample == "example" ? "skill" : "both";
   const fs::path folder = run / "alignment" / fmt::format("step-{}-rows-{}", from.step, options.rows);
   AlignmentWatch watch({settings, inputs.tasks, static_cast<int64_t>(batch.size()), config.run.seed, folder},
-                       adapter, *session.world);
+                       *adapter, *session.world);
   watch.resume(0);
-  run_pass(*base, adapter, watch, recipe, from.step, batch, *session.world);
+  run_pass(*base, *adapter, watch, recipe, from.step, batch, *session.world);
   watch.save();
   AlignmentRun measured{fmt::format("{} step {}", run.filename().string(), from.step), {}, watch.windows(), {}};
   if (session.world->rank() == 0) measured.steps = read_steps(folder);

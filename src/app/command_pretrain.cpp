@@ -64,16 +64,10 @@ AlignmentPlan alignment_plan(const PretrainJob& job) {
 RoutedResult train(const PretrainJob& job, PretrainReport* report) {
   Communicator& world = *job.session.world;
   const RoutedRecipe& recipe = job.recipe;
-  std::unique_ptr<SkillAdapter> adapter;
+  const auto adapter =
+      make_skill_adapter(recipe.spec, recipe.start, recipe.schedule, job.base.dtype(), job.base.device());
   std::optional<AlignmentWatch> watch;
-  if (recipe.spec.skill == SkillKind::rescaling) {
-    adapter = std::make_unique<Ia3Adapter>(recipe.spec, recipe.start, recipe.schedule, job.base.device());
-  } else {
-    auto poly = std::make_unique<PolyAdapter>(recipe.spec, recipe.start, recipe.schedule, job.base.dtype(),
-                                              job.base.device());
-    if (job.config.alignment.every > 0) watch.emplace(alignment_plan(job), *poly, world);
-    adapter = std::move(poly);
-  }
+  if (job.config.alignment.every > 0) watch.emplace(alignment_plan(job), *adapter, world);
   const fs::path checkpoints = checkpoints_of(job.session.run_dir);
   const auto look_at_routing = [&](int64_t step) {
     return record_routing(job.session.run_dir, step, routing_sites(recipe.spec, adapter->all_values()));

@@ -129,7 +129,7 @@ Judged judge(const std::string& folder, const std::string& name, const std::opti
              std::set<std::string>& names) {
   Judged judged{folder, name, "", {}};
   try {
-    if (fs::is_directory(folder) && peft_type(folder) == "POLY")
+    if (fs::is_directory(folder) && holds_routed(folder))
       judged.adapter = read_routed_import(folder, name, base);
     else
       judged.adapter = read_import(folder, name, base);

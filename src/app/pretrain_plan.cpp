@@ -85,15 +85,6 @@ std::string number(const nlohmann::json& losses, const std::string& task) {
   return losses.contains(task) ? fmt::format("{:.3f}", losses[task].get<double>()) : "-";
 }
 
-// gaggle eval has no (IA)³ yet, PEFT has: averaged over the skills where there are several.
-std::string next_words(const PretrainJob& job) {
-  if (job.recipe.spec.skill == SkillKind::low_rank)
-    return fmt::format("gaggle eval {} --eval.methods='[\"none\", \"poly\", \"mu\"]'", job.config.file);
-  return fmt::format("gaggle registry export {}{} --registry {} --to DIR (a PEFT IA3 folder)", job.name,
-                     job.config.poly.method == "shared" ? "" : " --mu",
-                     fs::path(job.config.registry.path).lexically_normal().string());
-}
-
 }  // namespace
 
 double job_seconds(const PretrainJob& job) {
@@ -146,8 +137,10 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
     if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
     text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
   }
-  text += fmt::format("\n{} {}: {} tasks, {} · next: {}\n", job.name, version, routed.tasks.size(),
-                      fs::path(routed.folder).lexically_normal().string(), next_words(job));
+  text +=
+      fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
+                  version, routed.tasks.size(), fs::path(routed.folder).lexically_normal().string(),
+                  job.config.file, job.config.poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return text;
 }
 

@@ -45,10 +45,6 @@ void check_poly(Complaints& complaints, const Config& config) {
     complaints.emplace_back("poly.rank",
                             "poly.rank belongs to poly.adapter = \"lora\"; \"ia3\" has a vector where the "
                             "other has a pair: leave it out");
-  if (poly.adapter == "ia3" && config.alignment.every > 0)
-    complaints.emplace_back("alignment.every",
-                            "alignment.every compares gradients of low-rank skills; with poly.adapter = "
-                            "\"ia3\" leave it out");
   if (poly.average_from > 0 && poly.average_last_steps > 0)
     complaints.emplace_back("poly.average_from",
                             "poly.average_from and poly.average_last_steps exclude each other: both say when "

@@ -152,7 +152,7 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
   if (method.artefact) {
     const Inventory& inventory = method.artefact->inventory;
     const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;
-    return make_fixed(inventory.spec.sites,
+    return make_fixed(inventory.spec,
                       method.kind == MethodKind::mu ? averaged_skills(inventory.spec, inventory.values)
                                                     : mixed_adapter(inventory.spec, inventory.values, row),
                       base);

@@ -18,26 +18,40 @@
 namespace gaggle {
 namespace {
 
-// Every site must be a linear inside the base's layers, of the widths the adapter has.
+// Every site must be a linear inside the base's layers; returns its shape there, [d_out, d_in].
+std::vector<int64_t> shape_in_base(const std::string& site, const BaseShapes& base, const fs::path& folder) {
+  const std::string name = site + ".weight", &model = base.fingerprint.name;
+  const auto found = std::ranges::find(base.weights, name, &WeightInfo::name);
+  if (found == base.weights.end() || found->shape.size() != 2)
+    user_error("{}: site {} is no linear of {}", folder.string(), site, model);
+  if (site.find(".layers.") == std::string::npos)
+    user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding",
+               folder.string(), site, model);
+  return found->shape;
+}
+
+// Of the widths the adapter has.
 template <class Site>
 void check_sites(const std::vector<Site>& sites, int64_t heads, const BaseShapes& base,
                  const fs::path& folder) {
+  const std::string& model = base.fingerprint.name;
   for (const Site& site : sites) {
-    const std::string name = site.site + ".weight";
-    const auto found = std::find_if(base.weights.begin(), base.weights.end(),
-                                    [&](const WeightInfo& weight) { return weight.name == name; });
-    const std::string& model = base.fingerprint.name;
-    if (found == base.weights.end() || found->shape.size() != 2)
-      user_error("{}: site {} is no linear of {}", folder.string(), site.site, model);
-    if (site.site.find(".layers.") == std::string::npos)
-      user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding",
-                 folder.string(), site.site, model);
-    if (found->shape[0] % heads != 0 || found->shape[1] % heads != 0)
+    const std::vector<int64_t> there = shape_in_base(site.site, base, folder);
+    if (there[0] % heads != 0 || there[1] % heads != 0)
       user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(),
-                 site.site, found->shape[1], found->shape[0], model, heads);
-    if (found->shape != std::vector<int64_t>{site.d_out, site.d_in})
+                 site.site, there[1], there[0], model, heads);
+    if (there != std::vector<int64_t>{site.d_out, site.d_in})
       user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site,
-                 site.d_in, site.d_out, model, found->shape[1], found->shape[0]);
+                 site.d_in, site.d_out, model, there[1], there[0]);
+  }
+}
+
+void check_vectors(const PeftIa3& ia3, const BaseShapes& base, const fs::path& folder) {
+  for (const PeftIa3Site& site : ia3.sites) {
+    const int64_t width = shape_in_base(site.site, base, folder)[site.feedforward ? 1 : 0];
+    if (width != site.width)
+      user_error("{}: site {} has a vector of {} values for its {}, which is {} wide in {}", folder.string(),
+                 site.site, site.width, site.feedforward ? "input" : "output", width, base.fingerprint.name);
   }
 }
 
@@ -56,21 +70,23 @@ void require_folder(const fs::path& folder, const std::string& name, const char*
   if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
 }
 
-// Method and tasks of a Poly folder: from its routed.json where gaggle exported it.
-nlohmann::ordered_json routed_words(const fs::path& folder, const PeftPoly& poly) {
+// Method and tasks of a Poly or IA3 folder: from its routed.json where gaggle exported it. `rows`: tasks of its
+// routing; 0: one adapter for all.
+nlohmann::ordered_json routed_words(const fs::path& folder, int64_t rows, int64_t heads) {
   nlohmann::json words = nlohmann::json::object();
   const fs::path file = folder / words_of(Kind::routed).sidecar;
   if (fs::exists(file)) words = read_sidecar(folder, Kind::routed);
   std::string method = text_at(words, "method");
-  if (method.empty()) method = poly.heads == 1 ? "poly" : "mhr";
+  if (method.empty()) method = rows == 0 ? "shared" : heads == 1 ? "poly" : "mhr";
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
-  for (int64_t task = 0; task < poly.tasks; ++task) tasks.push_back(fmt::format("task {}", task));
+  for (int64_t task = 0; task < std::max<int64_t>(1, rows); ++task)
+    tasks.push_back(fmt::format("task {}", task));
   if (const auto given = words.find("tasks"); given != words.end()) {
-    const bool named = given->is_array() && given->size() == tasks.size() &&
+    const bool named = given->is_array() && (rows == 0 || given->size() == tasks.size()) &&
                        std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
     if (!named)
       user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
-                 given->dump(), poly.tasks);
+                 given->dump(), rows);
     tasks = *given;
   }
   return {{"method", method}, {"tasks", tasks}};
@@ -117,13 +133,26 @@ NewExpert read_import(const fs::path& folder, const std::string& name, const std
   return expert;
 }
 
+bool holds_routed(const fs::path& folder) {
+  const std::string type = peft_type(folder);
+  return type == "POLY" || type == "IA3" || type == poly_ia3_type;
+}
+
 NewRouted read_routed_import(const fs::path& folder, const std::string& name,
                              const std::optional<BaseShapes>& base) {
   require_folder(folder, name, "routed adapter");
-  const PeftPoly poly = read_peft_poly(folder);
-  if (base) check_sites(poly.sites, poly.heads, *base, folder);
-  nlohmann::ordered_json sidecar = import_sidecar(folder, poly.base_name, base);
-  sidecar.update(routed_words(folder, poly));
+  nlohmann::ordered_json sidecar;
+  if (peft_type(folder) == "POLY") {
+    const PeftPoly poly = read_peft_poly(folder);
+    if (base) check_sites(poly.sites, poly.heads, *base, folder);
+    sidecar = import_sidecar(folder, poly.base_name, base);
+    sidecar.update(routed_words(folder, poly.tasks, poly.heads));
+  } else {
+    const PeftIa3 ia3 = read_peft_ia3(folder);
+    if (base) check_vectors(ia3, *base, folder);
+    sidecar = import_sidecar(folder, ia3.base_name, base);
+    sidecar.update(routed_words(folder, ia3.tasks, ia3.heads));
+  }
   return {name, read_file(folder / lora_config_file), tensors_of(folder / lora_file), sidecar.dump(), ""};
 }
 

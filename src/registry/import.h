@@ -23,8 +23,10 @@ BaseShapes base_shapes(const ModelCheckpoint& model);
 // gaggle exported. Throws UserError that says why it cannot be one of our experts; writes nothing.
 NewExpert read_import(const std::filesystem::path& folder, const std::string& name,
                       const std::optional<BaseShapes>& base);
-// The same of a PEFT Poly folder. Method and task names are those of a routed.json beside; without one, "poly"
-// or "mhr" by the heads, and "task 0", "task 1", ….
+// Whether a folder is one of PEFT's Poly, of its IA3, or of our Poly form of that.
+bool holds_routed(const std::filesystem::path& folder);
+// The same of such a folder. Method and task names are those of a routed.json beside; without one, "poly" or
+// "mhr" by the heads ("shared" where there is no routing), and "task 0", "task 1", ….
 NewRouted read_routed_import(const std::filesystem::path& folder, const std::string& name,
                              const std::optional<BaseShapes>& base);
 

@@ -106,11 +106,15 @@ StoredRouted load_routed(const Registry& registry, const std::string& name, cons
   routed.digest = sums_digest(routed.folder);
   routed.json = sidecar.dump(2);
   routed.tasks = task_names(sidecar, json_file);
-  if (peft_type(routed.folder) != "POLY") return routed;
-  routed.poly = read_peft_poly(routed.folder);
-  if (routed.poly.tasks != static_cast<int64_t>(routed.tasks.size()))
+  const bool pairs = peft_type(routed.folder) == "POLY";
+  if (pairs)
+    routed.poly = read_peft_poly(routed.folder);
+  else
+    routed.ia3 = read_peft_ia3(routed.folder);
+  const int64_t rows = pairs ? routed.poly.tasks : routed.ia3.tasks;
+  if (rows != static_cast<int64_t>(routed.tasks.size()) && rows > 0)
     user_error("{}: names {} tasks, but there are {} routing rows", json_file.string(), routed.tasks.size(),
-               routed.poly.tasks);
+               rows);
   return routed;
 }
 

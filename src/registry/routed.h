@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/peft_ia3.h"
 #include "formats/peft_poly.h"
 #include "registry/registry.h"
 
@@ -33,7 +34,8 @@ struct StoredRouted {
   std::string digest;  // SHA-256 of its SHA256SUMS: what a row names its parent by
   std::vector<std::string> tasks;
   std::string json;  // routed.json
-  PeftPoly poly;     // no sites where the adapter has another form: its tensors are in the folder
+  PeftPoly poly;     // of low-rank skills; else without sites
+  PeftIa3 ia3;       // of (IA)³'s vectors; else without sites
 };
 
 struct RoutedInfo : VersionInfo {

@@ -11,8 +11,6 @@
 namespace gaggle {
 namespace {
 
-constexpr double default_lr = 1e-3;  // of skills and adapters
-
 bool routes(AdaptMethod method) {
   return method == AdaptMethod::full || method == AdaptMethod::z || method == AdaptMethod::random;
 }
@@ -35,11 +33,18 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
   if (!shared && method != AdaptMethod::lora && source->spec.routing != Routing::learned)
     user_error("adapt.from: {} was pretrained with poly.method = \"{}\"; method {} needs \"poly\" or \"mhr\"",
                pin, source->method, name);
+  if (method == AdaptMethod::lora && source->spec.skill == SkillKind::rescaling)
+    user_error(
+        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, which have no "
+        "rank: "
+        "the same from scratch is method random",
+        pin);
   return *source;
 }
 
-PhaseSettings adapt_phase(const Config& config, AdaptMethod method, uint64_t seed, int64_t rows) {
-  const double lr = config.adapt.lr.value_or(config.train.lr.value_or(default_lr));
+PhaseSettings adapt_phase(const Config& config, AdaptMethod method, SkillKind skill, uint64_t seed,
+                          int64_t rows) {
+  const double lr = config.adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(skill)));
   const double router_lr = config.adapt.router_lr.value_or(config.poly.router_lr);
   const bool only_row = method == AdaptMethod::z;
   PhaseSettings phase = training_phase(config, only_row ? router_lr : lr, rows);
@@ -63,6 +68,7 @@ nlohmann::json adapt_json(const Config& config, const AdaptRecipe& recipe, const
     return json;
   }
   if (recipe.method != AdaptMethod::random) json["from"] = source.digest;
+  if (recipe.spec.skill == SkillKind::rescaling) json["adapter"] = "ia3";
   if (!routes(recipe.method)) return json;
   json["skills"] = recipe.spec.skills;
   json["heads"] = recipe.spec.heads;
@@ -139,12 +145,12 @@ TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed) {
   return few;
 }
 
-bool AdaptRecipe::one_lora() const {
+bool AdaptRecipe::one_adapter() const {
   return method == AdaptMethod::mu_collapsed || method == AdaptMethod::shared || method == AdaptMethod::lora;
 }
 
 int64_t AdaptRecipe::trained() const {
-  return one_lora() ? lora_layout(sites).size() : trained_layout(spec).size();
+  return (one_adapter() ? mixture_layout(spec) : trained_layout(spec)).size();
 }
 
 AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
@@ -154,7 +160,6 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
   AdaptRecipe recipe;
   recipe.method = method;
   recipe.seed = seed;
-  recipe.sites = source.spec.sites;
   recipe.spec = source.spec;
   recipe.spec.tasks = 1;
   recipe.spec.routing = routes(method) ? Routing::learned : Routing::uniform;
@@ -165,11 +170,12 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
     recipe.routing.temperature = config.poly.temperature;
     recipe.routing.seed = seed;
   }
-  recipe.phase = adapt_phase(config, method, seed, static_cast<int64_t>(few.rows(Split::train).size()));
+  recipe.phase =
+      adapt_phase(config, method, recipe.spec.skill, seed, static_cast<int64_t>(few.rows(Split::train).size()));
   recipe.json = {{"run", {{"seed", seed}}},
                  {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
                  {"data", {{"task", few.name}, {"rows", few.digest}}},
-                 {"lora", {{"sites", sites_digest(recipe.sites)}}},
+                 {"lora", {{"sites", sites_digest(recipe.spec.sites)}}},
                  {"adapt", adapt_json(config, recipe, source, shots)},
                  {"train", phase_json(recipe.phase)}};
   recipe.key = sha256_hex(recipe.json.dump());
@@ -178,8 +184,8 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
 
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources) {
   const Inventory& source = source_of(sources, recipe.method);
-  if (recipe.method == AdaptMethod::lora) return initial_lora(recipe.sites, recipe.seed, recipe.init_std);
-  if (recipe.one_lora()) return averaged_skills(source.spec, source.values);
+  if (recipe.method == AdaptMethod::lora) return initial_lora(recipe.spec.sites, recipe.seed, recipe.init_std);
+  if (recipe.one_adapter()) return averaged_skills(source.spec, source.values);
   const at::Tensor fresh = initial_poly(recipe.spec, recipe.seed);
   return recipe.method == AdaptMethod::random ? fresh : with_skills(recipe.spec, fresh, source);
 }
@@ -197,22 +203,23 @@ AdaptResult train_adapted(BaseModel& base, const TokenTask& few, const AdaptReci
         .stopped;
   };
   AdaptResult result;
-  if (recipe.one_lora()) {
-    LoraAdapter adapter(recipe.sites, {start}, base.dtype(), base.device());
+  if (recipe.one_adapter() && recipe.spec.skill == SkillKind::low_rank) {
+    LoraAdapter adapter(recipe.spec.sites, {start}, base.dtype(), base.device());
     result.stopped = run(adapter);
     result.values = adapter.values();
   } else {
-    PolyAdapter adapter(recipe.spec, start, recipe.routing, base.dtype(), base.device());
-    result.stopped = run(adapter);
-    result.values = adapter.all_values();
+    const auto adapter = make_skill_adapter(recipe.one_adapter() ? one_skill(recipe.spec) : recipe.spec, start,
+                                            recipe.routing, base.dtype(), base.device());
+    result.stopped = run(*adapter);
+    result.values = adapter->all_values();
   }
   if (result.stopped) return {result.stopped, {}};
   result.values = result.values.to(at::kCPU, at::kFloat);
   return result;
 }
 
-at::Tensor adapted_lora(const AdaptRecipe& recipe, const at::Tensor& values) {
-  return recipe.one_lora() ? values : mixed_adapter(recipe.spec, values, 0);
+at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values) {
+  return recipe.one_adapter() ? values : mixed_adapter(recipe.spec, values, 0);
 }
 
 }  // namespace gaggle

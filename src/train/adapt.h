@@ -9,9 +9,10 @@
 namespace gaggle {
 
 // full: a fresh routing row and the skills. z (MHR-z): the row alone. mu_collapsed (MHR-μ): the skills averaged
-// into one LoRA, which trains. mu_kept (MHR-μ as the papers ran it): the K skills under fixed uniform weights,
-// averaged at the end; another thing wherever a tensor's own size counts, as in Adafactor with scale_parameter.
-// random: as full, from fresh skills. shared: the LoRA of poly.method = "shared". lora: a LoRA from scratch.
+// into one adapter, which trains. mu_kept (MHR-μ as the papers ran it): the K skills under fixed uniform
+// weights, averaged at the end; another thing wherever a tensor's own size counts, as in Adafactor with
+// scale_parameter. random: as full, from fresh skills. shared: the adapter of poly.method = "shared". lora: a
+// LoRA from scratch.
 enum class AdaptMethod { full, z, mu_collapsed, mu_kept, random, shared, lora };
 
 AdaptMethod adapt_method(const std::string& name, const std::string& mu);  // adapt.method's words, adapt.mu
@@ -32,16 +33,15 @@ TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed);
 struct AdaptRecipe {
   AdaptMethod method = AdaptMethod::full;
   uint64_t seed = 0;
-  PolySpec spec;                // of one task; where skills and rows train
-  std::vector<LoraSite> sites;  // the same sites, scale 1/r; where one LoRA trains
-  double init_std = 0;          // of lora
+  PolySpec spec;        // of one task; its sites also where one adapter trains
+  double init_std = 0;  // of lora
   RoutingSchedule routing;
   PhaseSettings phase;
   nlohmann::json json;
   std::string key;
 
-  bool one_lora() const;    // one LoRA trains; else a PolyAdapter
-  int64_t trained() const;  // values
+  bool one_adapter() const;  // one mixture trains, a LoRA or (IA)³'s vectors; else skills and rows
+  int64_t trained() const;   // values
 };
 
 // `few`: of few_shot(task, shots, seed). Throws UserError: an artefact that is missing or of a method that
@@ -49,7 +49,7 @@ struct AdaptRecipe {
 AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
                          AdaptMethod method, int64_t shots, uint64_t seed);
 
-// Values before the first step: of poly_layout(spec), or of lora_layout(sites).
+// Values before the first step: of poly_layout(spec), or of mixture_layout(spec) where one adapter trains.
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);
 
 struct AdaptResult {
@@ -62,7 +62,8 @@ AdaptResult train_adapted(BaseModel& base, const TokenTask& few, const AdaptReci
                           const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
                           const std::vector<std::filesystem::path>& folders);
 
-// The adapter that the task is served with, as one LoRA of recipe.sites: mixed by the row, or averaged.
-at::Tensor adapted_lora(const AdaptRecipe& recipe, const at::Tensor& values);
+// The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the row, or
+// averaged.
+at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values);
 
 }  // namespace gaggle

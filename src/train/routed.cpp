@@ -10,8 +10,9 @@
 namespace gaggle {
 namespace {
 
-constexpr double default_skills_lr = 1e-3;  // of the skills, beside 0.1 of the routing table (MHR's recipe)
-constexpr double default_ia3_lr = 3e-3;     // (IA)³'s, arXiv 2205.05638
+SkillKind skill_named(const std::string& adapter) {
+  return adapter == "ia3" ? SkillKind::rescaling : SkillKind::low_rank;
+}
 
 RoutingSchedule routing_schedule(const Config& config, int64_t steps) {
   const PolyConfig& poly = config.poly;
@@ -28,8 +29,8 @@ RoutingSchedule routing_schedule(const Config& config, int64_t steps) {
 }
 
 PhaseSettings routed_phase(const Config& config, int64_t lanes, int64_t rows) {
-  const double lr = config.poly.adapter == "ia3" ? default_ia3_lr : default_skills_lr;
-  PhaseSettings phase = training_phase(config, config.train.lr.value_or(lr), rows);
+  const double lr = config.train.lr.value_or(default_skills_lr(skill_named(config.poly.adapter)));
+  PhaseSettings phase = training_phase(config, lr, rows);
   phase.name = config.poly.method;
   phase.step.lanes = lanes;
   phase.step.optimizer.router_rate = config.poly.router_lr / phase.schedule.lr;
@@ -88,10 +89,11 @@ Sampling sampling_named(const std::string& name) {
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks) {
   const PolyConfig& poly = config.poly;
   PolySpec spec;
-  const bool ia3 = poly.adapter == "ia3";
-  if (ia3) spec.skill = SkillKind::rescaling;
-  spec.sites = lora_sites(sites, ia3 && config.lora.targets.empty() ? ia3_targets : config.lora.targets,
-                          poly.rank, /*alpha=*/1);
+  spec.skill = skill_named(poly.adapter);
+  spec.sites = lora_sites(
+      sites,
+      spec.skill == SkillKind::rescaling && config.lora.targets.empty() ? ia3_targets : config.lora.targets,
+      poly.rank, /*alpha=*/1);
   spec.tasks = tasks;
   spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;
@@ -99,6 +101,10 @@ PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t
   spec.granularity = poly.router_granularity;
   check_heads(spec.sites, spec.heads, spec.skill);
   return spec;
+}
+
+double default_skills_lr(SkillKind skill) {
+  return skill == SkillKind::rescaling ? 3e-3 : 1e-3;
 }
 
 RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes) {

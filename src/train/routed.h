@@ -25,6 +25,8 @@ struct RoutedRecipe {
 // targets.
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks);
 
+// Where train.lr is not set: (IA)³'s (arXiv 2205.05638), else MHR's, beside 0.1 of the routing table.
+double default_skills_lr(SkillKind skill);
 Sampling sampling_named(const std::string& name);  // poly.sample: none | example | task
 
 // `lanes`: train.lanes resolved. Throws UserError: a task without training rows, poly.init_from that does not

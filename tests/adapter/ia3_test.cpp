@@ -2,6 +2,7 @@
 // fp64. PEFT and PyTorch are asked in tests/train/test_ia3.py.
 #include "adapter/ia3.h"
 
+#include "adapter/routed.h"
 #include "base/error.h"
 #include "poly_case.h"
 
@@ -123,6 +124,30 @@ TEST(Ia3, TasksDoNotMix) {
   const at::Tensor other = base.forward(test::rows_of({{0, 7, true, 4}}), &adapter, nullptr);
   EXPECT_LT(test::apart(both.narrow(0, 5, 4), second), 1e-13);
   EXPECT_GT(test::apart(both.narrow(0, 5, 4), other), 1e-3);
+}
+
+// What evaluation puts on the sites: a task's mixture, or the mean of the skills, as vectors of their own.
+TEST(Ia3, AMixtureAloneIsWhatTheTaskWasTrainedWith) {
+  const FakeCheckpoint checkpoint;
+  LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
+  PolySpec spec = ia3_spec(base, {4, 3});
+  const at::Tensor values = random_ia3(spec);
+  const auto alone = [&](const at::Tensor& mixture, int task) {
+    const Rows rows = test::rows_of({{task, 3, true, 6}});
+    return base.forward(rows, make_fixed(spec, mixture, base).get(), nullptr);
+  };
+  const auto trained = [&](const PolySpec& with, const at::Tensor& its, int task) {
+    Ia3Adapter adapter(with, its, {}, at::kCPU);
+    adapter.begin_evaluation();
+    return base.forward(test::rows_of({{task, 3, true, 6}}), &adapter, nullptr);
+  };
+  for (const int task : {0, 2}) {
+    const at::Tensor expected = trained(spec, values, task);
+    EXPECT_LT(test::apart(alone(mixed_adapter(spec, values, task), task), expected), 1e-6) << task;
+    EXPECT_GT(test::apart(alone(averaged_skills(spec, values), task), expected), 1e-3) << task;
+  }
+  const at::Tensor mean = averaged_skills(spec, values);
+  EXPECT_LT(test::apart(trained(one_skill(spec), mean, 0), alone(mean, 0)), 1e-6);
 }
 
 TEST(Ia3, HeadsDivideTheRescaledWidthAlone) {

@@ -1,5 +1,6 @@
 // What alignment is shown of a step: gradients by task that sum to the step's own, halves that sum to the
 // whole, and a step that does not change by being watched.
+#include "adapter/ia3.h"
 #include "poly_case.h"
 #include "watched.h"
 
@@ -14,19 +15,25 @@ struct WatchCase {
   Sampling sampling;
   bool long_rows;
   int64_t heads;
+  SkillKind skill = SkillKind::low_rank;
 };
 
 void PrintTo(const WatchCase& c, std::ostream* out) {
-  *out << test::name_of(c.sampling) << (c.long_rows ? ", long" : ", short") << " rows, " << c.heads << " heads";
+  *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << test::name_of(c.sampling)
+       << (c.long_rows ? ", long" : ", short") << " rows, " << c.heads << " heads";
 }
 
 class Watched : public testing::TestWithParam<WatchCase> {
  protected:
-  Watched() { spec.granularity = "layer"; }
-  PolyAdapter made() const {
-    PolyAdapter adapter(spec, test::random_poly(spec), {GetParam().sampling, 1, 9, -1, 0, 10}, at::kFloat,
-                        at::kCPU);
-    adapter.begin_step(3);
+  Watched() {
+    spec.granularity = "layer";
+    spec.skill = GetParam().skill;
+    if (spec.skill == SkillKind::rescaling) spec.sites = lora_sites(base.sites(), ia3_targets, 1, 1);
+  }
+  std::unique_ptr<SkillAdapter> made() const {
+    auto adapter = make_skill_adapter(spec, test::random_poly(spec), {GetParam().sampling, 1, 9, -1, 0, 10},
+                                      at::kFloat, at::kCPU);
+    adapter->begin_step(3);
     return adapter;
   }
   const FakeCheckpoint checkpoint;
@@ -36,7 +43,8 @@ class Watched : public testing::TestWithParam<WatchCase> {
 };
 
 TEST_P(Watched, ChangesNoBitOfTheGradient) {
-  PolyAdapter alone = made(), watched = made();
+  const auto one = made(), other = made();
+  SkillAdapter &alone = *one, &watched = *other;
   const at::Tensor expected = gradient_of(base, alone, batches);
   test::Watched gradients;
   gradients.watch(watched);
@@ -49,38 +57,38 @@ TEST_P(Watched, ChangesNoBitOfTheGradient) {
 }
 
 TEST_P(Watched, TasksSumToTheSkillsGradients) {
-  PolyAdapter adapter = made();
+  const auto its = made();
+  SkillAdapter& adapter = *its;
   test::Watched gradients;
   gradients.watch(adapter);
   const at::Tensor flat = gradient_of(base, adapter, batches);
   const int64_t h = spec.heads, k = spec.skills;
   const std::vector<int> tasks = {0, 1, 2};
   const std::vector<at::Tensor> routing = adapter.routing_of(tasks);
+  const auto names = spec.skill == SkillKind::rescaling
+                         ? std::vector<std::string>{".poly_ia3_l"}
+                         : std::vector<std::string>{".poly_lora_A", ".poly_lora_B"};
   for (size_t i = 0; i < gradients.offsets.size(); ++i) {
-    const LoraSite& s = spec.sites[i];
-    const int64_t offset = gradients.offsets[i];
-    const at::Tensor of_a = adapter.layout().view(flat, s.site.name + ".poly_lora_A");
-    const at::Tensor of_b = adapter.layout().view(flat, s.site.name + ".poly_lora_B");
-    at::Tensor a = at::zeros_like(of_a), b = at::zeros_like(of_b);
-    for (const auto& [task, watched] : gradients.all) {
-      if (adapter.per_example()) {
-        a += watched.narrow(0, offset, a.numel()).view(a.sizes());
-        b += watched.narrow(0, offset + a.numel(), b.numel()).view(b.sizes());
-        continue;
+    int64_t offset = gradients.offsets[i];
+    for (const std::string& name : names) {
+      const at::Tensor expected = adapter.layout().view(flat, spec.sites[i].site.name + name).view({h, k, -1});
+      const int64_t count = expected.numel() / (adapter.per_example() ? 1 : k);
+      at::Tensor sum = at::zeros_like(expected);
+      for (const auto& [task, watched] : gradients.all) {
+        const at::Tensor part = watched.narrow(0, offset, count);
+        sum += adapter.per_example() ? part.view({h, k, -1})
+                                     : routing[i][task].view({h, k, 1}) * part.view({h, 1, -1});
       }
-      const at::Tensor w = routing[i][task].view({h, k, 1, 1});
-      const int64_t of_one = a.numel() / k;
-      a += w * watched.narrow(0, offset, of_one).view({h, 1, s.site.d_in / h, s.rank});
-      b += w * watched.narrow(0, offset + of_one, b.numel() / k).view({h, 1, s.rank, s.site.d_out / h});
+      EXPECT_LT(apart(sum, expected), 1e-5) << spec.sites[i].site.name << name;
+      offset += count;
     }
-    EXPECT_LT(apart(a, of_a), 1e-5) << s.site.name;
-    EXPECT_LT(apart(b, of_b), 1e-5) << s.site.name;
   }
 }
 
 // A task's gradient is that of its rows alone; its even half that of its even samples.
 TEST_P(Watched, HalvesAreOfTheirSamplesAndSumToTheWhole) {
-  PolyAdapter adapter = made();
+  const auto its = made();
+  SkillAdapter& adapter = *its;
   test::Watched gradients, flipped;
   gradients.watch(adapter);
   gradient_of(base, adapter, batches);
@@ -104,7 +112,10 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(WatchCase{Sampling::none, false, 4}, WatchCase{Sampling::none, true, 1},
                     WatchCase{Sampling::task, false, 4}, WatchCase{Sampling::example, false, 4},
                     WatchCase{Sampling::example, true, 4}, WatchCase{Sampling::example, false, 1},
-                    WatchCase{Sampling::example, true, 1}));
+                    WatchCase{Sampling::example, true, 1},
+                    WatchCase{Sampling::none, true, 4, SkillKind::rescaling},
+                    WatchCase{Sampling::task, false, 1, SkillKind::rescaling},
+                    WatchCase{Sampling::example, false, 4, SkillKind::rescaling}));
 
 }  // namespace
 }  // namespace gaggle

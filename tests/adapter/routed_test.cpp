@@ -137,7 +137,9 @@ TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
   const std::vector<LoraSite> lora = {{second, 3, 0.5}};
   const ParameterLayout layout = lora_layout(lora);
   const auto values = normal({layout.size()}, 8), x = normal({6, d_in}, 9);
-  const auto adapter = make_fixed(lora, values, TwoSites());
+  PolySpec spec;
+  spec.sites = lora;
+  const auto adapter = make_fixed(spec, values, TwoSites());
   const auto a = layout.view(values, "second.lora_A").to(at::kDouble),
              b = layout.view(values, "second.lora_B").to(at::kDouble);
   expect_close(added(*adapter, second, x), 0.5 * at::matmul(at::matmul(x.to(at::kDouble), a.t()), b.t()));

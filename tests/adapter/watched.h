@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "adapter/poly_adapter.h"
+#include "adapter/skill_adapter.h"
 
 namespace gaggle::test {
 
@@ -12,12 +12,13 @@ struct Watched {
   std::vector<int64_t> offsets;  // of the sites
   int64_t size = 0;
 
-  void watch(PolyAdapter& adapter) {
+  void watch(SkillAdapter& adapter) {
     offsets.clear();
     size = 0;
-    for (const WatchedSite& s : adapter.watched_sites()) {
+    for (const LoraSite& s : adapter.spec().sites) {
       offsets.push_back(size);
-      size += adapter.spec().heads * (s.a_size + s.b_size);
+      const WatchedSizes sizes = adapter.watched_sizes(s);
+      size += adapter.spec().heads * (sizes.a + sizes.b);
     }
     adapter.watch([this](const WatchedGradient& g) {
       at::Tensor& flat = (g.even ? even : all)[g.task];

@@ -8,7 +8,7 @@
 #include "../adapter/watched.h"
 #include "../model/fake_checkpoint.h"
 #include "../train/fake_base.h"
-#include "adapter/poly_adapter.h"
+#include "adapter/ia3.h"
 #include "alignment/gram.h"
 #include "train/trainer.h"
 
@@ -19,19 +19,23 @@ struct StepCase {
   Sampling sampling;
   bool long_rows;  // per example: mixed; short ones multiply by all skills
   int ranks;
+  SkillKind skill = SkillKind::low_rank;
 };
 
 void PrintTo(const StepCase& c, std::ostream* out) {
-  *out << "sampling " << static_cast<int>(c.sampling) << (c.long_rows ? ", long" : ", short") << " rows, "
-       << c.ranks << " ranks";
+  *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << "sampling "
+       << static_cast<int>(c.sampling) << (c.long_rows ? ", long" : ", short") << " rows, " << c.ranks
+       << " ranks";
 }
 
 const FakeCheckpoint checkpoint;
 constexpr int64_t lanes = 8, budget = 20;
 
-PolySpec spec_of(const BaseModel& base) {
+PolySpec spec_of(const BaseModel& base, SkillKind skill) {
+  const bool pairs = skill == SkillKind::low_rank;
   PolySpec spec;
-  spec.sites = lora_sites(base.sites(), {}, 2, 1);
+  spec.skill = skill;
+  spec.sites = lora_sites(base.sites(), pairs ? std::vector<std::string>() : ia3_targets, pairs ? 2 : 1, 1);
   spec.heads = 4, spec.skills = 3, spec.tasks = 3;
   spec.granularity = "layer";
   return spec;
@@ -71,7 +75,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
 
   // Gradient of the skills from one task's samples of a parity (2: both), over the share of their tokens; fp64,
   // [sites] of one long vector.
-  std::vector<at::Tensor> alone(LlamaModel& base, PolyAdapter& adapter, int task, int parity) const {
+  std::vector<at::Tensor> alone(LlamaModel& base, SkillAdapter& adapter, int task, int parity) const {
     const std::vector<float> all_weights = loss_weights(batch, "token");
     std::vector<Sample> samples;
     std::vector<float> weights;
@@ -84,18 +88,24 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
     adapter.finish_gradients();
     const auto t = static_cast<size_t>(task);
     const double share = (parity != 1 ? shares.even_share[t] : 0) + (parity != 0 ? shares.odd_share[t] : 0);
+    const auto of = [&](const LoraSite& s, const char* name) {
+      return adapter.layout().view(flat, s.site.name + name).flatten() / share;
+    };
     std::vector<at::Tensor> by_site;
     for (const LoraSite& s : adapter.spec().sites)
-      by_site.push_back(at::cat({adapter.layout().view(flat, s.site.name + ".poly_lora_A").flatten(),
-                                 adapter.layout().view(flat, s.site.name + ".poly_lora_B").flatten()}) /
-                        share);
+      if (adapter.spec().skill == SkillKind::rescaling)
+        by_site.push_back(of(s, ".poly_ia3_l"));
+      else
+        by_site.push_back(at::cat({of(s, ".poly_lora_A"), of(s, ".poly_lora_B")}));
     return by_site;
   }
 
   Grams brute_force() const {
     LlamaModel base(checkpoint, at::kDouble, at::kCPU, BaseUse::training);
-    const PolySpec spec = spec_of(base);
-    PolyAdapter adapter(spec, values_of(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
+    const PolySpec spec = spec_of(base, GetParam().skill);
+    const auto made =
+        make_skill_adapter(spec, values_of(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
+    SkillAdapter& adapter = *made;
     adapter.begin_step(2);
     std::vector<std::vector<at::Tensor>> whole, even, odd;  // [tasks][sites]
     for (int task = 0; task < 3; ++task) {
@@ -124,19 +134,20 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
   BatchTasks shares;
 };
 
-std::vector<AlignedSite> aligned_sites(const PolyAdapter& adapter) {
+std::vector<AlignedSite> aligned_sites(const SkillAdapter& adapter) {
   const PolySpec& spec = adapter.spec();
   std::vector<AlignedSite> sites;
   int64_t offset = 0;
-  for (const WatchedSite& w : adapter.watched_sites()) {
+  for (const LoraSite& s : spec.sites) {
+    const WatchedSizes sizes = adapter.watched_sizes(s);
     sites.push_back(
-        {w.site.name, w.site.kind, w.site.layer, spec.heads, spec.skills, w.a_size, w.b_size, offset});
+        {s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
     offset += sites.back().size();
   }
   return sites;
 }
 
-TaskGradients task_gradients(const PolyAdapter& adapter, const test::Watched& watched,
+TaskGradients task_gradients(const SkillAdapter& adapter, const test::Watched& watched,
                              std::vector<at::Tensor> routing) {
   const auto stacked = [&](const std::map<int, at::Tensor>& by_task) {
     at::Tensor all = at::zeros({3, watched.size});
@@ -154,8 +165,9 @@ TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
   std::mutex expecting;
   run_as_threads(GetParam().ranks, 60, [&](Communicator& group) {
     LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
-    const PolySpec spec = spec_of(base);
-    PolyAdapter adapter(spec, values_of(spec), schedule(), at::kFloat, at::kCPU);
+    const PolySpec spec = spec_of(base, GetParam().skill);
+    const auto made = make_skill_adapter(spec, values_of(spec), schedule(), at::kFloat, at::kCPU);
+    SkillAdapter& adapter = *made;
     StepSettings settings;
     settings.lanes = lanes, settings.tokens_per_microbatch = budget;
     Trainer trainer(base, adapter, group, settings, 3);
@@ -185,7 +197,10 @@ INSTANTIATE_TEST_SUITE_P(Modes, AlignedStep,
                                          StepCase{Sampling::example, false, 1},
                                          StepCase{Sampling::example, false, 3},
                                          StepCase{Sampling::example, true, 1},
-                                         StepCase{Sampling::example, true, 4}));
+                                         StepCase{Sampling::example, true, 4},
+                                         StepCase{Sampling::none, false, 3, SkillKind::rescaling},
+                                         StepCase{Sampling::task, true, 1, SkillKind::rescaling},
+                                         StepCase{Sampling::example, false, 4, SkillKind::rescaling}));
 
 }  // namespace
 }  // namespace gaggle

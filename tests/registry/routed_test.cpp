@@ -76,14 +76,17 @@ TEST(Routed, SameKeyIsCommittedOnceAnotherKeyIsANewVersion) {
 }
 
 // What has no LoRA form keeps its own tensors; only its task names are held to anything.
-TEST(Routed, AnotherFormOfTensorsIsKept) {
+TEST(Routed, VectorsForAllTasksAreRead) {
   const Folder folder;
   const Registry registry = open_made(folder);
   NewRouted ia3 = made::routed("ia3", "k", 1);
-  ia3.adapter_config = R"({"peft_type":"IA3"})";
-  ia3.tensors = {from_float("base_model.model.x.ia3_l", {4}, std::vector<float>(4, 1.0f), DType::f32)};
+  ia3.adapter_config = R"({"peft_type":"IA3","target_modules":["x"],"feedforward_modules":[]})";
+  ia3.tensors = {from_float("base_model.model.x.ia3_l", {4, 1}, std::vector<float>(4, 1.0f), DType::f32)};
   commit_routed(registry, ia3);
-  EXPECT_TRUE(load_routed(registry, "ia3").poly.sites.empty());
+  const StoredRouted read = load_routed(registry, "ia3");
+  EXPECT_TRUE(read.poly.sites.empty());
+  ASSERT_EQ(read.ia3.sites.size(), 1u);
+  EXPECT_EQ(read.ia3.sites[0].l, std::vector<float>(4, 1.0f));
   EXPECT_EQ(find_routed(registry, "ia3")->skills, 0);
   EXPECT_TRUE(registry.verify().empty());
 }

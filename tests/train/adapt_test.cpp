@@ -59,7 +59,7 @@ struct Adapting {
   }
   // Mean nll of the few rows with a LoRA of the recipe's sites.
   double loss(const AdaptRecipe& recipe, const at::Tensor& lora) {
-    LoraAdapter adapter(recipe.sites, {lora}, at::kFloat, at::kCPU);
+    LoraAdapter adapter(recipe.spec.sites, {lora}, at::kFloat, at::kCPU);
     const TokenTask few = few_shot(task, 8, 5);
     const auto self = make_self();
     return mean_losses(base, &adapter, {&few}, Split::train, 1, 100, *self)[0];
@@ -120,7 +120,7 @@ TEST(Adapt, FullTrainsRowAndSkillsFromTheInventory) {
   EXPECT_TRUE(at::equal(start, adapt_start(a.recipe(AdaptMethod::z), a.sources)));
   for (const ParameterInfo& tensor : layout.tensors())
     EXPECT_FALSE(at::equal(layout.view(start, tensor), layout.view(end, tensor))) << tensor.name;
-  EXPECT_LT(a.loss(recipe, adapted_lora(recipe, end)), a.loss(recipe, adapted_lora(recipe, start)));
+  EXPECT_LT(a.loss(recipe, adapted_mixture(recipe, end)), a.loss(recipe, adapted_mixture(recipe, start)));
 }
 
 TEST(Adapt, RandomHasTheShapeOfFullButNotItsSkills) {
@@ -129,7 +129,8 @@ TEST(Adapt, RandomHasTheShapeOfFullButNotItsSkills) {
   EXPECT_EQ(random.trained(), full.trained());
   EXPECT_TRUE(at::equal(adapt_start(random, a.sources), initial_poly(random.spec, 5)));
   EXPECT_FALSE(at::allclose(adapt_start(random, a.sources), adapt_start(full, a.sources)));
-  EXPECT_EQ(adapted_lora(random, adapt_start(random, a.sources)).numel(), lora_layout(random.sites).size());
+  EXPECT_EQ(adapted_mixture(random, adapt_start(random, a.sources)).numel(),
+            lora_layout(random.spec.sites).size());
 }
 
 TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
@@ -138,7 +139,9 @@ TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
   a.config.train.scale_parameter = true;
   const AdaptRecipe collapsed = a.recipe(AdaptMethod::mu_collapsed), kept = a.recipe(AdaptMethod::mu_kept);
   EXPECT_EQ(kept.trained(), 3 * collapsed.trained());
-  const auto served = [&](const AdaptRecipe& r, const at::Tensor& values) { return adapted_lora(r, values); };
+  const auto served = [&](const AdaptRecipe& r, const at::Tensor& values) {
+    return adapted_mixture(r, values);
+  };
   const at::Tensor first = served(collapsed, adapt_start(collapsed, a.sources));
   EXPECT_TRUE(at::allclose(first, served(kept, adapt_start(kept, a.sources)), 1e-5, 1e-6));
   EXPECT_TRUE(at::equal(first, averaged_skills(a.from.spec, a.from.values)));
@@ -153,7 +156,7 @@ TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
 TEST(Adapt, CollapsedAndKeptStayTogetherUnderAdamWithoutClipping) {
   Adapting a;
   a.config.train.clip = 0;
-  const at::Tensor kept = adapted_lora(a.recipe(AdaptMethod::mu_kept), a.values(AdaptMethod::mu_kept));
+  const at::Tensor kept = adapted_mixture(a.recipe(AdaptMethod::mu_kept), a.values(AdaptMethod::mu_kept));
   EXPECT_TRUE(at::allclose(kept, a.values(AdaptMethod::mu_collapsed), 1e-4, 1e-4));
 }
 
@@ -173,21 +176,21 @@ TEST(Adapt, OneSkillIsALora) {
   Adapting a;
   a.from = made_inventory(a.base, "poly", 1);
   const at::Tensor kept = a.values(AdaptMethod::mu_kept), collapsed = a.values(AdaptMethod::mu_collapsed);
-  EXPECT_TRUE(at::allclose(adapted_lora(a.recipe(AdaptMethod::mu_kept), kept), collapsed, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(adapted_mixture(a.recipe(AdaptMethod::mu_kept), kept), collapsed, 1e-4, 1e-5));
   const at::Tensor full = a.values(AdaptMethod::full);
-  EXPECT_TRUE(at::allclose(adapted_lora(a.recipe(AdaptMethod::full), full), collapsed, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(adapted_mixture(a.recipe(AdaptMethod::full), full), collapsed, 1e-4, 1e-5));
   // There is nothing to route.
   const AdaptRecipe z = a.recipe(AdaptMethod::z);
   EXPECT_TRUE(
-      at::allclose(adapted_lora(z, a.values(AdaptMethod::z)), averaged_skills(a.from.spec, a.from.values)));
+      at::allclose(adapted_mixture(z, a.values(AdaptMethod::z)), averaged_skills(a.from.spec, a.from.values)));
 }
 
 TEST(Adapt, SharedStartsFromTheOneLoraAndLoraFromNothing) {
   Adapting a;
   const AdaptRecipe shared = a.recipe(AdaptMethod::shared), lora = a.recipe(AdaptMethod::lora);
   EXPECT_TRUE(at::equal(adapt_start(shared, a.sources), averaged_skills(a.shared.spec, a.shared.values)));
-  EXPECT_TRUE(at::equal(adapt_start(lora, a.sources), initial_lora(lora.sites, 5, 0.3)));
-  EXPECT_EQ(lora.sites[0].scale, 0.5);  // 1/r
+  EXPECT_TRUE(at::equal(adapt_start(lora, a.sources), initial_lora(lora.spec.sites, 5, 0.3)));
+  EXPECT_EQ(lora.spec.sites[0].scale, 0.5);  // 1/r
   EXPECT_EQ(shared.trained(), lora.trained());
 }
 
