@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* lanes_file = "lanes";
 constexpr const char* recipe_file = "recipe.json";
+constexpr size_t digest_length = 64;
 
 nlohmann::json without_averaging(nlohmann::json recipe) {
   recipe["poly"].erase("average_from");
@@ -65,7 +66,12 @@ void check_same_recipe(const PretrainJob& job) {
                        here = without_averaging(job.recipe.json);
   const nlohmann::json changes = nlohmann::json::diff(there, here);
   if (changes.empty()) return;
-  const std::string first = changes[0].at("path");
+  // One that a person set, if there is one: digests only follow.
+  const auto speaks = [&](const nlohmann::json& change) {
+    return value_at(here, change.at("path")).size() < digest_length;
+  };
+  const auto found = std::ranges::find_if(changes, speaks);
+  const std::string first = (found == changes.end() ? changes[0] : *found).at("path");
   user_error(
       "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, "
       "or "

@@ -6,13 +6,18 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "formats/safetensors.h"
 
 namespace gaggle {
 namespace {
 
 constexpr const char* tensors_file = "state.safetensors";
-constexpr const char* marker_file = "COMPLETE";
+constexpr const char* marker_file = "COMPLETE";  // as SHA256SUMS: `sha256sum -c COMPLETE` checks it
+
+std::string marker_of(const std::string& sha256) {
+  return fmt::format("{}  {}\n", sha256, tensors_file);
+}
 
 struct Place {
   int phase = 0;
@@ -73,7 +78,7 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
   fs::remove_all(final);  // an unmarked one of a killed attempt
   fs::rename(staged, final);
   fsync_folder(folder);
-  write_file_durable(final / marker_file, "");
+  write_file_durable(final / marker_file, marker_of(sha256_hex(bytes)));
   fsync_folder(final);
   const std::vector<Place> places = complete_places(folder);
   for (size_t i = static_cast<size_t>(std::max<int64_t>(1, keep)); i < places.size(); ++i) {
@@ -94,7 +99,10 @@ std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, co
   for (const Place& place : places) {
     if (place.step > last_step) continue;
     try {
-      const SafetensorsFile file(place.folder / tensors_file);
+      const fs::path path = place.folder / tensors_file;
+      const SafetensorsFile file(path);
+      if (read_file(place.folder / marker_file) != marker_of(sha256_hex_of_file(path)))
+        user_error("{}: it is not as it was written (COMPLETE has another sum)", path.string());
       const auto written_for = file.metadata().find("key");
       if (written_for != file.metadata().end() && written_for->second == key) return read_snapshot(place, file);
       log::warning("{}: a checkpoint of another key is left alone", place.folder.string());

@@ -1,5 +1,5 @@
 // Checkpoints of an item under training: named fp32 tensors in safetensors, independent of the number of ranks.
-// Written beside, fsynced, renamed, a marker last; the newest complete one wins.
+// Written beside, fsynced, renamed, a marker with the SHA-256 last; the newest that is as it was written wins.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 POLY = ["--poly.skills=3", "--poly.heads=4", "--poly.rank=2", "--train.steps=12", "--train.lr=1e-2",
         "--checkpoint.every=3", "--checkpoint.keep=4", "--cluster.lease_s=2"]
@@ -109,20 +109,22 @@ def test_kill_9_at_five_moments_with_other_ranks_each_time(workshop):
     assert [json.loads(line)["step"] for line in lines] == [0, 60]
 
 
-def test_a_torn_checkpoint_is_passed_over(workshop):
+def test_torn_and_rotten_checkpoints_are_passed_over(workshop):
     job = start(workshop, "--train.steps=400")
     complete = lambda: sorted(workshop.folder.glob("runs/tiny/checkpoints/*/*/COMPLETE"))
-    wait_for(lambda: len(complete()) >= 3)
+    wait_for(lambda: len(complete()) >= 4)
     job.send_signal(signal.SIGUSR1)
     job.communicate()
     assert job.returncode == 75
-    newest = complete()[-1].parent
-    older = complete()[-2].parent
-    for torn, keep in [(newest / "state.safetensors", 0.5), (older / "state.safetensors", 0.0)]:
+    newest, second, third, fourth = (mark.parent for mark in reversed(complete()[-4:]))
+    assert sorted(path.name for path in newest.iterdir()) == ["COMPLETE", "state.safetensors"]
+    for torn, keep in [(newest / "state.safetensors", 0.5), (second / "state.safetensors", 0.0), (third / "COMPLETE", 0.5)]:
         os.truncate(torn, int(torn.stat().st_size * keep))
-    (complete()[-3]).unlink()
+    bytes_ = bytearray((fourth / "state.safetensors").read_bytes())
+    bytes_[-1] ^= 1
+    (fourth / "state.safetensors").write_bytes(bytes_)
     done = pretrain(workshop, "--train.steps=400")
-    assert done.stderr.count("passed over") == 2
+    assert done.stderr.count("passed over") == 4, done.stderr
     went_on = bits(workshop)
     pretrain(workshop, "--train.steps=400", "--registry.path=whole", "--run.dir=whole_runs")
     assert bits(workshop, registry="whole") == went_on
@@ -136,6 +138,46 @@ def test_a_run_folder_holds_one_recipe(workshop):
     assert (workshop.folder / "runs/tiny/config.toml").read_text() == there
     pretrain(workshop, "--train.steps=2", "--train.lr=0.005", "--run.variant=slow")
     assert (workshop.folder / "runs/tiny-slow/routing.jsonl").exists()
+
+
+def spoilt_base(shop, name, word, value):
+    """The base, but that the first token of a word is embedded as nothing but `value`."""
+    from tokenizers import Tokenizer
+
+    shutil.copytree(shop.folder / "base", shop.folder / name)
+    tensors = load_file(shop.folder / name / "model.safetensors")
+    token = Tokenizer.from_file(str(shop.folder / "base/tokenizer.json")).encode(word).ids[0]
+    tensors["model.embed_tokens.weight"][token] = value
+    save_file(tensors, shop.folder / name / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(workshop):
+    """One row of one task begins with a token whose embedding is infinite: one lane of one step sees it."""
+    spoilt_base(workshop, "spoilt", "#", float("inf"))
+    task = workshop.folder / "tasks/copy.jsonl"
+    rows = [json.loads(line) for line in task.read_text().splitlines()]
+    rows[0]["input"] = "# " + rows[0]["input"]
+    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = {}
+    for ranks in [1, 2, 3]:
+        done = pretrain(workshop, "--model.path=spoilt", "--train.steps=24", f"--registry.path=of{ranks}",
+                        f"--run.dir=runs{ranks}", ranks=ranks)
+        said[ranks] = [line[line.index("step"):] for line in done.stderr.splitlines() if "no rank makes this update" in line]
+        assert bits(workshop, registry=f"of{ranks}") == bits(workshop, registry="of1")
+    assert len(said[1]) in (1, 2) and said[1] == said[2] == said[3]
+
+
+def test_a_checkpoint_of_another_base_is_not_gone_on_from(workshop):
+    job = start(workshop, "--train.steps=400")
+    wait_for(lambda: len(list(workshop.folder.glob("runs/tiny/checkpoints/*/*/COMPLETE"))) > 0)
+    job.send_signal(signal.SIGUSR1)
+    job.communicate()
+    spoilt_base(workshop, "other", "#", 0.5)
+    said = pretrain(workshop, "--train.steps=400", "--model.path=other", expect=2).stderr
+    assert "model.content was" in said and "Set run.variant for a new run" in said
+    # Other shapes: the first difference that is named is that of the skills.
+    said = pretrain(workshop, "--train.steps=400", "--poly.rank=3", expect=2).stderr
+    assert "poly.rank was 2 and is 3 now" in said
 
 
 def test_average_from_goes_on_from_the_plain_run(workshop):
