@@ -139,6 +139,30 @@ void PolyAdapter::begin(const Rows& rows) {
   for (Mixture* m : active_)
     if (m->pairs.empty()) unmixed.push_back(m);
   mix(unmixed);
+  join(rows.count());
+}
+
+// Where it pays off: the active mixtures' pairs, side by side.
+void PolyAdapter::join(int64_t rows) {
+  foreign_.clear();
+  not_even_.clear();
+  for (size_t p = 0; p < places_.size(); ++p) {
+    Place& place = places_[p];
+    const int64_t rank = place.lora.rank;
+    place.joined = {};
+    if (active_.size() < 2 || !joining_is_cheaper(rows, rank, dtype_, values_.device())) continue;
+    if (!foreign_.contains(rank)) {
+      const auto members = static_cast<int64_t>(active_.size());
+      foreign_[rank] = foreign_columns(segments_, members, rank, rows, values_.device());
+      if (watched_) not_even_[rank] = foreign_columns(even_segments_, members, rank, rows, values_.device());
+    }
+    std::vector<at::Tensor> a, b;
+    for (const Mixture* m : active_) {
+      a.push_back(m->pairs[p].a.t());
+      b.push_back(m->pairs[p].b.t());
+    }
+    place.joined = {at::cat(a, 1), at::cat(b, 0), place.lora.scale};
+  }
 }
 
 }  // namespace gaggle

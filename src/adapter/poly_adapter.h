@@ -3,6 +3,7 @@
 #pragma once
 
 #include "adapter/skill_adapter.h"
+#include "kernel/joined_lowrank.h"
 #include "kernel/stacked_skills.h"
 
 namespace gaggle {
@@ -28,6 +29,7 @@ class PolyAdapter : public SkillAdapter {
     size_t router = 0;
     int64_t at_a = 0, at_b = 0;  // in a mixture's flat gradient
     StackedSkills stacked;       // in the activations' type; made when first needed
+    JoinedPairs joined;          // of this micro-batch's mixtures, where they are joined
   };
   struct Mixture {
     int task = 0;
@@ -44,7 +46,9 @@ class PolyAdapter : public SkillAdapter {
   void activate_samples(const Rows& rows);
   void mix(std::span<Mixture* const> mixtures);
   void prepare_stacked();
+  void join(int64_t rows);
   LowRankGrad gradient_views(const Place& place, at::Tensor& flat) const;
+  void backward_joined(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even);
   void backward_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx);
   std::vector<at::Tensor> mixed_gradients(const Place& place, std::span<Mixture* const> mixtures,
                                           bool even) const;
@@ -62,6 +66,9 @@ class PolyAdapter : public SkillAdapter {
   std::vector<Mixture*> active_;         // of this micro-batch: members of its segments
   std::vector<Segment> segments_, even_segments_;
   std::vector<Segment> task_segments_, even_task_segments_;  // as the rows have them
+  // Few rows of several tasks: the pairs are joined; by rank what is not a row's own, or not of its even
+  // samples.
+  std::map<int64_t, at::Tensor> foreign_, not_even_;
   // This micro-batch multiplies by all skills, then weighs: by the active mixtures' weights and their gradient
   // [R, M, h, K], row by row as row_mixture_ [T] says.
   bool stacked_ = false;

@@ -27,6 +27,7 @@ void PolyAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) 
     const at::Tensor w = at_router(weights_, place.router).index_select(0, row_mixture_);
     return stacked_skills_forward(x, y, w, place.stacked);
   }
+  if (place.joined.a.defined()) return joined_lowrank_forward(x, y, place.joined, foreign_.at(place.lora.rank));
   std::vector<LowRank> pairs;
   for (const Mixture* m : active_) pairs.push_back(m->pairs[number]);
   segmented_lowrank_forward(x, y, segments_, pairs);
@@ -47,17 +48,37 @@ void PolyAdapter::backward(const Site& site, const at::Tensor& x, const at::Tens
   const Place& place = places_[number];
   for (Mixture* m : active_) m->touched = true;
   if (stacked_) return backward_stacked(place, x, dy, dx);
+  const bool halves = watched_ && !per_example();
+  if (place.joined.a.defined()) {
+    backward_joined(place, x, dy, dx, /*even=*/false);
+    if (!halves) return;
+    const Stopwatch watching(watching_seconds_);
+    return backward_joined(place, x, dy, {}, /*even=*/true);
+  }
   std::vector<LowRank> pairs;
   std::vector<LowRankGrad> grads, even;
   for (Mixture* m : active_) {
     pairs.push_back(m->pairs[number]);
     grads.push_back(gradient_views(place, m->gradient));
-    if (watched_ && !per_example()) even.push_back(gradient_views(place, m->even));
+    if (halves) even.push_back(gradient_views(place, m->even));
   }
   segmented_lowrank_backward(x, dy, dx, segments_, pairs, grads);
-  if (even.empty()) return;
+  if (!halves) return;
   const Stopwatch watching(watching_seconds_);
   segmented_lowrank_backward(x, dy, {}, even_segments_, pairs, even);
+}
+
+void PolyAdapter::backward_joined(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
+                                  bool even) {
+  const int64_t rank = place.lora.rank;
+  const JoinedGrad grad =
+      joined_lowrank_backward(x, dy, dx, place.joined, (even ? not_even_ : foreign_).at(rank));
+  for (size_t m = 0; m < active_.size(); ++m) {
+    const int64_t begin = static_cast<int64_t>(m) * rank;
+    const LowRankGrad to = gradient_views(place, even ? active_[m]->even : active_[m]->gradient);
+    to.a.t().add_(grad.a.narrow(1, begin, rank), place.joined.scale);
+    to.b.t().add_(grad.b.narrow(0, begin, rank), place.joined.scale);
+  }
 }
 
 void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy,

@@ -19,9 +19,11 @@ double number_of(const Json& json) {
 
 void put_statistics(Json& json, const GroupNumbers& group) {
   json["mean_cosine"] = number(group.cosine.mean_cosine);
+  json["median_cosine"] = number(group.cosine.median_cosine);
   json["conflicting"] = number(group.cosine.conflicting);
   json["pairs"] = group.cosine.pairs;
   json["noise_free_cosine"] = number(group.noise_free.mean_cosine);
+  json["noise_free_median"] = number(group.noise_free.median_cosine);
   json["noise_free_conflicting"] = number(group.noise_free.conflicting);
   json["noise_free_pairs"] = group.noise_free.pairs;
 }
@@ -29,9 +31,10 @@ void put_statistics(Json& json, const GroupNumbers& group) {
 GroupNumbers group_of(const Json& json, std::string by, std::string name) {
   return {std::move(by),
           std::move(name),
-          {number_of(json.at("mean_cosine")), number_of(json.at("conflicting")), json.at("pairs")},
-          {number_of(json.at("noise_free_cosine")), number_of(json.at("noise_free_conflicting")),
-           json.at("noise_free_pairs")}};
+          {number_of(json.at("mean_cosine")), number_of(json.at("median_cosine")),
+           number_of(json.at("conflicting")), json.at("pairs")},
+          {number_of(json.at("noise_free_cosine")), number_of(json.at("noise_free_median")),
+           number_of(json.at("noise_free_conflicting")), json.at("noise_free_pairs")}};
 }
 
 Json line_of(const MeasuredStep& step) {

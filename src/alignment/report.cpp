@@ -57,7 +57,7 @@ Summary summary_of(const std::vector<const MeasuredStep*>& window, std::span<con
       summary.conflicting.add(step->groups[g].cosine.conflicting);
       summary.pairs.add(static_cast<double>(step->groups[g].cosine.pairs));
     }
-    summary.noise_free.add(window.back()->groups[g].noise_free.mean_cosine);
+    summary.noise_free.add(window.back()->groups[g].noise_free.median_cosine);
   }
   return summary;
 }
@@ -68,7 +68,7 @@ std::vector<std::string> cells(const Summary& summary) {
 }
 
 std::string last_windows_text(const std::vector<std::vector<const MeasuredStep*>>& windows) {
-  Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free", "pairs a step"});
+  Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free median", "pairs a step"});
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
     const Summary summary = summary_of(windows[w], {&all, 1});
@@ -84,7 +84,7 @@ std::string last_windows_text(const std::vector<std::vector<const MeasuredStep*>
 // Kinds one by one; layers in at most six ranges, each the mean of its layers.
 std::string by_group_text(const std::vector<const MeasuredStep*>& window) {
   const std::vector<GroupNumbers>& groups = window.back()->groups;
-  Table table({"sites", "mean cosine", "conflicting", "noise-free"});
+  Table table({"sites", "mean cosine", "conflicting", "noise-free median"});
   const auto add = [&](const std::string& name, std::span<const size_t> chosen) {
     std::vector<std::string> row = {name};
     for (std::string& cell : cells(summary_of(window, chosen))) row.push_back(std::move(cell));
@@ -155,7 +155,7 @@ std::string alignment_text(const AlignmentRun& run, int64_t pairs) {
 }
 
 std::string comparison_text(std::span<const AlignmentRun> runs) {
-  Table table({"run", "space", "tasks", "steps", "mean cosine", "conflicting", "noise-free"});
+  Table table({"run", "space", "tasks", "steps", "mean cosine", "conflicting", "noise-free median"});
   const size_t all = 0;
   for (const AlignmentRun& run : runs)
     for (const auto& [space, running] : run.windows.running) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "base/error.h"
 
@@ -53,18 +54,19 @@ at::Tensor cosines(const at::Tensor& gram) {
 PairStatistics pair_statistics(const at::Tensor& cosines) {
   const int64_t tasks = cosines.size(0);
   const auto cosine = cosines.accessor<double, 2>();
-  PairStatistics statistics;
-  double sum = 0, below = 0;
+  std::vector<double> pairs;
   for (int64_t i = 0; i < tasks; ++i)
-    for (int64_t j = i + 1; j < tasks; ++j) {
-      if (std::isnan(cosine[i][j])) continue;
-      sum += cosine[i][j];
-      below += cosine[i][j] < 0;
-      ++statistics.pairs;
-    }
-  if (statistics.pairs == 0) return statistics;
-  statistics.mean_cosine = sum / static_cast<double>(statistics.pairs);
-  statistics.conflicting = below / static_cast<double>(statistics.pairs);
+    for (int64_t j = i + 1; j < tasks; ++j)
+      if (!std::isnan(cosine[i][j])) pairs.push_back(cosine[i][j]);
+  PairStatistics statistics;
+  statistics.pairs = static_cast<int64_t>(pairs.size());
+  if (pairs.empty()) return statistics;
+  const auto count = static_cast<double>(pairs.size());
+  statistics.mean_cosine = std::accumulate(pairs.begin(), pairs.end(), 0.0) / count;
+  statistics.conflicting =
+      static_cast<double>(std::ranges::count_if(pairs, [](double c) { return c < 0; })) / count;
+  std::ranges::sort(pairs);
+  statistics.median_cosine = (pairs[pairs.size() / 2] + pairs[(pairs.size() - 1) / 2]) / 2;
   return statistics;
 }
 

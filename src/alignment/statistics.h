@@ -30,6 +30,8 @@ at::Tensor cosines(const at::Tensor& gram);
 // Over the pairs of different tasks that have a cosine.
 struct PairStatistics {
   double mean_cosine = std::numeric_limits<double>::quiet_NaN();
+  double median_cosine =
+      std::numeric_limits<double>::quiet_NaN();  // holds where a few noise-free ones lie far out
   double conflicting = std::numeric_limits<double>::quiet_NaN();  // share of pairs with a cosine below 0
   int64_t pairs = 0;
 };

@@ -17,7 +17,9 @@ bool ends_with_any(const std::string& name, const std::vector<std::string>& endi
          });
 }
 
-std::vector<Space> spaces_of(const AlignmentConfig& config) {
+// With one skill both spaces are one.
+std::vector<Space> spaces_of(const AlignmentConfig& config, int64_t skills) {
+  if (skills == 1) return {Space::skill};
   if (config.space == "both") return {Space::skill, Space::mixed};
   return {config.space == "mixed" ? Space::mixed : Space::skill};
 }
@@ -79,7 +81,7 @@ AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, SkillAdapter& adapter,
       group_(group),
       folder_(plan.folder),
       chosen_tasks_(chosen_tasks(config_, plan.tasks)),
-      spaces_(spaces_of(config_)),
+      spaces_(spaces_of(config_, adapter.spec().skills)),
       most_tasks_(std::min(plan.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)))),
       seed_(plan.seed) {
   adapter_.begin_step(0);  // whether samples are drawn per example is known from here on

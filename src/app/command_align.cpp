@@ -108,8 +108,8 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  for (const AlignmentRun& run : runs) std::fputs(alignment_text(run, options.pairs).c_str(), stdout);
-  if (runs.size() > 1) std::fputs(("\n" + comparison_text(runs)).c_str(), stdout);
+  std::fputs((runs.size() > 1 ? comparison_text(runs) : alignment_text(runs[0], options.pairs)).c_str(),
+             stdout);
   return Exit::done;
 }
 

@@ -16,11 +16,13 @@ struct PolyCase {
   int64_t step = 0;  // from 10 on routing goes over to uniform, until 20
   std::string granularity = "site";
   Routing routing = Routing::learned;
+  int64_t rank = 2;  // of 20 with long rows: each task's pair is multiplied alone; else all side by side
 };
 
 void PrintTo(const PolyCase& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling)
-       << (c.long_rows ? ", long" : ", short") << " rows, step " << c.step << ", by " << c.granularity;
+       << (c.long_rows ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank << ", by "
+       << c.granularity;
 }
 
 class PolyGradient : public testing::TestWithParam<PolyCase> {
@@ -28,6 +30,7 @@ class PolyGradient : public testing::TestWithParam<PolyCase> {
   PolyGradient() {
     spec.granularity = GetParam().granularity;
     spec.routing = GetParam().routing;
+    for (LoraSite& site : spec.sites) site.rank = GetParam().rank;
   }
   RoutingSchedule schedule() const { return {GetParam().sampling, 0.7, 11, -1, 10, 20}; }
   FakeCheckpoint checkpoint;
@@ -89,7 +92,9 @@ INSTANTIATE_TEST_SUITE_P(
                     PolyCase{2, 3, Sampling::example, false, 0, "model"},
                     PolyCase{2, 3, Sampling::example, true, 0, "layer"},
                     PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::own},
-                    PolyCase{4, 2, Sampling::none, false, 0, "site", Routing::uniform}));
+                    PolyCase{4, 2, Sampling::none, false, 0, "site", Routing::uniform},
+                    PolyCase{4, 3, Sampling::none, true, 0, "site", Routing::learned, 20},
+                    PolyCase{1, 3, Sampling::example, true, 0, "layer", Routing::learned, 20}));
 
 // What is mixed once per example or weighed after the products is one thing.
 TEST(PolyPasses, MixedAndStackedAgree) {

@@ -16,6 +16,7 @@ struct WatchCase {
   bool long_rows;
   int64_t heads;
   SkillKind skill = SkillKind::low_rank;
+  int64_t rank = 2;
 };
 
 void PrintTo(const WatchCase& c, std::ostream* out) {
@@ -28,6 +29,7 @@ class Watched : public testing::TestWithParam<WatchCase> {
   Watched() {
     spec.granularity = "layer";
     spec.skill = GetParam().skill;
+    for (LoraSite& site : spec.sites) site.rank = GetParam().rank;
     if (spec.skill == SkillKind::rescaling) spec.sites = lora_sites(base.sites(), ia3_targets, 1, 1);
   }
   std::unique_ptr<SkillAdapter> made() const {
@@ -113,6 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
                     WatchCase{Sampling::task, false, 4}, WatchCase{Sampling::example, false, 4},
                     WatchCase{Sampling::example, true, 4}, WatchCase{Sampling::example, false, 1},
                     WatchCase{Sampling::example, true, 1},
+                    WatchCase{Sampling::none, true, 4, SkillKind::low_rank, 20},
                     WatchCase{Sampling::none, true, 4, SkillKind::rescaling},
                     WatchCase{Sampling::task, false, 1, SkillKind::rescaling},
                     WatchCase{Sampling::example, false, 4, SkillKind::rescaling}));
