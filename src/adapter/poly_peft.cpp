@@ -39,6 +39,36 @@ std::string sizes_text(int64_t tasks, int64_t skills, int64_t heads) {
   return fmt::format("{} skills, {} heads and {} tasks", skills, heads, tasks);
 }
 
+// A folder's sites in spec's order; `verb` of the complaint: "adapts", "rescales".
+template <class Site>
+std::vector<const Site*> in_order_of(const PolySpec& spec, const std::vector<Site>& sites, const char* verb,
+                                     const std::string& where) {
+  std::map<std::string, const Site*> by_name;
+  for (const Site& site : sites) by_name[site.site] = &site;
+  if (by_name.size() != spec.sites.size())
+    user_error("{}: it {} {} linears, the run {}: set lora.targets to the same", where, verb, by_name.size(),
+               spec.sites.size());
+  std::vector<const Site*> ordered;
+  for (const LoraSite& s : spec.sites) {
+    const auto found = by_name.find(s.site.name);
+    if (found == by_name.end()) user_error("{}: it has nothing for {}", where, s.site.name);
+    ordered.push_back(found->second);
+  }
+  return ordered;
+}
+
+// The table's rows from each site's logits; one that several sites share is the first site's.
+template <class Site>
+void copy_routing(const PolySpec& spec, const std::vector<const Site*>& sites, const ParameterLayout& layout,
+                  const at::Tensor& values) {
+  if (spec.routing != Routing::learned) return;
+  std::set<std::string> copied;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const std::string name = spec.router_name(spec.sites[i].site);
+    if (copied.insert(name).second) copy_values(sites[i]->logits, layout.view(values, name));
+  }
+}
+
 }  // namespace
 
 PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name) {
@@ -61,27 +91,19 @@ at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std:
   if (poly.skills != spec.skills || poly.heads != spec.heads || poly.tasks != spec.tasks)
     user_error("{}: it has {} skills, {} heads and {} tasks, and the run {}, {} and {}", where, poly.skills,
                poly.heads, poly.tasks, spec.skills, spec.heads, spec.tasks);
-  std::map<std::string, const PeftPolySite*> by_name;
-  for (const PeftPolySite& site : poly.sites) by_name[site.site] = &site;
-  if (by_name.size() != spec.sites.size())
-    user_error("{}: it adapts {} linears, the run {}: set lora.targets to the same", where, by_name.size(),
-               spec.sites.size());
+  const auto sites = in_order_of(spec, poly.sites, "adapts", where);
   const ParameterLayout layout = poly_layout(spec);
   at::Tensor values = at::zeros({layout.size()}, at::kFloat);
-  std::set<std::string> routed;
-  for (const LoraSite& s : spec.sites) {
-    const auto found = by_name.find(s.site.name);
-    if (found == by_name.end()) user_error("{}: it has no skills for {}", where, s.site.name);
-    const PeftPolySite& site = *found->second;
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const LoraSite& s = spec.sites[i];
+    const PeftPolySite& site = *sites[i];
     if (site.rank != s.rank || site.d_in != s.site.d_in || site.d_out != s.site.d_out)
       user_error("{}: {} is {} x {} of rank {} there, here {} x {} of rank {}", where, site.site, site.d_out,
                  site.d_in, site.rank, s.site.d_out, s.site.d_in, s.rank);
     copy_values(site.a, layout.view(values, site.site + ".poly_lora_A"));
     copy_values(site.b, layout.view(values, site.site + ".poly_lora_B"));
-    const std::string router = spec.router_name(s.site);
-    if (spec.routing == Routing::learned && routed.insert(router).second)
-      copy_values(site.logits, layout.view(values, router));
   }
+  copy_routing(spec, sites, layout, values);
   return values;
 }
 
@@ -107,27 +129,19 @@ at::Tensor ia3_from_peft(const PeftIa3& ia3, const PolySpec& spec, const std::st
   const std::string has = sizes_text(ia3.tasks, ia3.skills, ia3.heads);
   const std::string wants = sizes_text(one_for_all(spec) ? 0 : spec.tasks, spec.skills, spec.heads);
   if (has != wants) user_error("{}: it has {}, and the run {}", where, has, wants);
-  std::map<std::string, const PeftIa3Site*> by_name;
-  for (const PeftIa3Site& site : ia3.sites) by_name[site.site] = &site;
-  if (by_name.size() != spec.sites.size())
-    user_error("{}: it rescales {} linears, the run {}: set lora.targets to the same", where, by_name.size(),
-               spec.sites.size());
+  const auto sites = in_order_of(spec, ia3.sites, "rescales", where);
   const ParameterLayout layout = poly_layout(spec);
   at::Tensor values = at::zeros({layout.size()}, at::kFloat);
-  std::set<std::string> routed;
-  for (const LoraSite& s : spec.sites) {
-    const auto found = by_name.find(s.site.name);
-    if (found == by_name.end()) user_error("{}: it has no vector for {}", where, s.site.name);
-    const PeftIa3Site& site = *found->second;
-    if (site.width != rescaled_width(s.site) || site.feedforward != rescales_input(s.site))
+  for (size_t i = 0; i < sites.size(); ++i) {
+    const Site& here = spec.sites[i].site;
+    const PeftIa3Site& site = *sites[i];
+    if (site.width != rescaled_width(here) || site.feedforward != rescales_input(here))
       user_error("{}: it rescales {} values of {}'s {}, here it is its {} and {} wide", where, site.width,
-                 site.site, site.feedforward ? "input" : "output", rescales_input(s.site) ? "input" : "output",
-                 rescaled_width(s.site));
+                 site.site, site.feedforward ? "input" : "output", rescales_input(here) ? "input" : "output",
+                 rescaled_width(here));
     copy_values(site.l, layout.view(values, site.site + ".poly_ia3_l"));
-    const std::string router = spec.router_name(s.site);
-    if (spec.routing == Routing::learned && routed.insert(router).second)
-      copy_values(site.logits, layout.view(values, router));
   }
+  copy_routing(spec, sites, layout, values);
   return values;
 }
 

@@ -15,6 +15,8 @@
 namespace gaggle {
 namespace {
 
+constexpr double share_of_short_lanes =
+    0.15;                                  // of the GEMM rate, by lanes of some hundred tokens of several tasks
 constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
 
 std::string routed_words(const PretrainJob& job) {
@@ -95,7 +97,7 @@ double job_seconds(const PretrainJob& job) {
   }
   const PhaseSettings& phase = job.recipe.phase;
   const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / rows;
-  return batches * pass / (expected_share * std::max(1.0, job.gemm_flops)) /
+  return batches * pass / (share_of_short_lanes * std::max(1.0, job.gemm_flops)) /
          static_cast<double>(job.session.world->size());
 }
 

@@ -54,27 +54,8 @@ class Ia3Gradient : public testing::TestWithParam<Ia3Case> {
 TEST_P(Ia3Gradient, EqualsFiniteDifferencesOfEveryTensor) {
   Ia3Adapter adapter(spec, random_ia3(spec).to(at::kDouble), schedule(), at::kCPU);
   adapter.begin_step(GetParam().step);
-  const at::Tensor gradient = test::gradient_of(exact, adapter, batches);
   ASSERT_EQ(adapter.layout().size(), poly_layout(spec).size());
-  for (const ParameterInfo& t : adapter.layout().tensors()) {
-    at::Tensor values = adapter.layout().view(adapter.values(), t);
-    at::Tensor draw = at::empty({t.count}, at::kFloat);
-    fill_normal(name_number(t.name) + 1, 1, {draw.data_ptr<float>(), static_cast<size_t>(t.count)});
-    const at::Tensor direction = draw.to(at::kDouble).view(t.shape);
-    const auto at_distance = [&](double h) {
-      const at::Tensor kept = values.clone();
-      values.add_(direction, h);
-      adapter.refresh();
-      const double loss = test::loss_of(exact, adapter, batches);
-      values.copy_(kept);
-      adapter.refresh();
-      return loss;
-    };
-    const double h = 1e-5, expected = (adapter.layout().view(gradient, t) * direction).sum().item<double>();
-    EXPECT_NEAR((at_distance(h) - at_distance(-h)) / (2 * h), expected, 1e-7 * (1 + std::abs(expected)))
-        << t.name;
-    EXPECT_GT(std::abs(expected), 1e-7) << t.name;
-  }
+  test::expect_finite_differences(exact, adapter, batches);
 }
 
 TEST_P(Ia3Gradient, OfTheFastTypesFollowsFp64) {

@@ -100,6 +100,31 @@ inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::ve
   return flat;
 }
 
+// Of every tensor along a drawn direction, with fp64 values; none of them may vanish.
+inline void expect_finite_differences(BaseModel& base, SkillAdapter& adapter,
+                                      const std::vector<Rows>& batches) {
+  const at::Tensor gradient = gradient_of(base, adapter, batches);
+  for (const ParameterInfo& t : adapter.layout().tensors()) {
+    at::Tensor values = adapter.layout().view(adapter.values(), t);
+    at::Tensor draw = at::empty({t.count}, at::kFloat);
+    fill_normal(name_number(t.name) + 1, 1, {draw.data_ptr<float>(), static_cast<size_t>(t.count)});
+    const at::Tensor direction = draw.to(at::kDouble).view(t.shape);
+    const auto at_distance = [&](double h) {
+      const at::Tensor kept = values.clone();
+      values.add_(direction, h);
+      adapter.refresh();
+      const double loss = loss_of(base, adapter, batches);
+      values.copy_(kept);
+      adapter.refresh();
+      return loss;
+    };
+    const double h = 1e-5, expected = (adapter.layout().view(gradient, t) * direction).sum().item<double>();
+    EXPECT_NEAR((at_distance(h) - at_distance(-h)) / (2 * h), expected, 1e-7 * (1 + std::abs(expected)))
+        << t.name;
+    EXPECT_GT(std::abs(expected), 1e-7) << t.name;
+  }
+}
+
 inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
   const at::Tensor e = exact.to(at::kDouble);
   return ((ours.to(at::kDouble) - e).norm() / (e.norm() + 1e-30)).item<double>();

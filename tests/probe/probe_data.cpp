@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/sampler.h"
+#include "data/task_mix.h"
 #include "data/tokens.h"
 #include "probe/probe.h"
 
@@ -46,6 +47,20 @@ int run_order(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+// mix '{"seed", "sampling", "names", "rows", "draws"}': the first draws of several tasks, [[task, row], …].
+int run_mix(const std::vector<std::string>& arguments) {
+  const auto spec = nlohmann::json::parse(arguments.at(0));
+  TaskMix mix(spec.at("seed"), spec.at("names"), spec.at("rows"), {spec.at("sampling")});
+  nlohmann::json draws = nlohmann::json::array();
+  for (int64_t i = 0; i < spec.at("draws").get<int64_t>(); ++i) {
+    const Draw draw = mix.draw(i);
+    draws.push_back({draw.task, draw.row});
+  }
+  std::cout << draws.dump() << "\n";
+  return 0;
+}
+
+const Register mix("mix", run_mix);
 const Register order("order", run_order);
 const Register prompt("prompt", run_prompt);
 const Register tasks("tasks", run_tasks);

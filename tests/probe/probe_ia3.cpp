@@ -3,16 +3,13 @@
 // folder; not set: l = 1), ranks, and numbers of the config.
 // probe ia3-logits MODEL FOLDER "[[ids], …]" OUT.safetensors: "logits" [rows, vocab] of one sequence per task
 // (of PEFT's own form: of every sequence) in evaluation.
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "formats/safetensors.h"
 #include "probe/probe.h"
-#include "train/routed.h"
+#include "probe/probe_routed.h"
 
 namespace gaggle::probe::ia3 {
 namespace {
@@ -36,26 +33,13 @@ Config ia3_config(const json& spec, int64_t rows) {
   return config;
 }
 
-TensorView float_view(const std::string& name, const at::Tensor& values) {
-  return {name,
-          DType::f32,
-          values.sizes().vec(),
-          {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}};
-}
-
 int ia3_train(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe ia3-train SPEC.json OUT");
   const json spec = json::parse(read_file(arguments[0]));
-  std::vector<TokenTask> tasks;
-  int64_t rows = 0;
-  for (const json& task : spec.at("tasks")) {
-    tasks.emplace_back().name = fmt::format("task {}", tasks.size());
-    for (const json& row : task)
-      tasks.back().splits[0].push_back({"", row.at("input"), row.at("target"), {}, -1, false}), ++rows;
-  }
+  const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   run_as_threads(spec.value("ranks", 1), 300, [&](Communicator& group) {
     const auto base = load_base_model(*open_model(spec.at("model"), ""), "fp32", at::kCPU, BaseUse::training);
-    const Config config = ia3_config(spec, rows);
+    const Config config = ia3_config(spec, rows_of_all(tasks));
     const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                               tasks, spec.value("lanes", 2));
     Ia3Adapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kCPU);
@@ -63,13 +47,7 @@ int ia3_train(const std::vector<std::string>& arguments) {
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
     const RoutedResult done = train_routed(*base, tasks, recipe, adapter, group, hooks, "nowhere");
-    if (group.rank() != 0) return;
-    const ParameterLayout layout = poly_layout(recipe.spec);
-    std::vector<TensorView> views;
-    for (const ParameterInfo& t : layout.tensors())
-      views.push_back(float_view(t.name, layout.view(done.values, t)));
-    std::ofstream(arguments[1] + ".safetensors", std::ios::binary) << safetensors_bytes(views);
-    std::ofstream(arguments[1] + ".json") << losses.dump();
+    if (group.rank() == 0) write_trained(arguments[1], recipe.spec, done.values, losses);
   });
   return 0;
 }
@@ -92,20 +70,8 @@ int ia3_logits(const std::vector<std::string>& arguments) {
   const PolySpec spec = folder_spec(ia3, base->sites());
   Ia3Adapter adapter(spec, ia3_from_peft(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();
-  Rows rows;
-  rows.starts = {0};
-  for (const json& sequence : json::parse(arguments[2])) {
-    const int task = ia3.tasks == 0 ? 0 : static_cast<int>(rows.segments.size());
-    for (size_t i = 0; i < sequence.size(); ++i) {
-      rows.ids.push_back(sequence[i]);
-      rows.positions.push_back(static_cast<int32_t>(i));
-    }
-    rows.segments.push_back({task, rows.starts.back(), rows.count()});
-    rows.starts.push_back(rows.count());
-  }
-  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
-  std::iota(all.begin(), all.end(), 0);
-  const at::Tensor logits = base->logits(base->forward(rows, &adapter, nullptr), all).contiguous();
+  const Rows rows = rows_by_task(json::parse(arguments[2]), spec.tasks);
+  const at::Tensor logits = all_logits(*base, rows, adapter);
   std::ofstream(arguments[3], std::ios::binary) << safetensors_bytes({float_view("logits", logits)});
   return 0;
 }

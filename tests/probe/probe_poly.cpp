@@ -4,16 +4,13 @@
 // probe poly-logits SPEC.json OUT.safetensors: logits of a folder's tasks in evaluation, [rows, vocab] of all
 // sequences one after the other: "inventory" of one pass over all, "mixed" of each task's mixed adapter, "mean"
 // of the averaged skills. SPEC: model, from, tasks [[ids]].
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "formats/safetensors.h"
 #include "probe/probe.h"
-#include "train/routed.h"
+#include "probe/probe_routed.h"
 
 namespace gaggle::probe::poly {
 namespace {
@@ -41,25 +38,12 @@ Config config_of(const json& spec, int64_t rows) {
   return config;
 }
 
-TensorView view_of(const std::string& name, const at::Tensor& values) {
-  return {name,
-          DType::f32,
-          values.sizes().vec(),
-          {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}};
-}
-
 int poly_train(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-train SPEC.json OUT");
   const json spec = json::parse(read_file(arguments[0]));
-  std::vector<TokenTask> tasks;
-  int64_t rows = 0;
-  for (const json& task : spec.at("tasks")) {
-    tasks.emplace_back().name = fmt::format("task {}", tasks.size());
-    for (const json& row : task)
-      tasks.back().splits[0].push_back({"", row.at("input"), row.at("target"), {}, -1, false}), ++rows;
-  }
+  const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   const auto base = load_base_model(*open_model(spec.at("model"), ""), "fp32", at::kCPU, BaseUse::training);
-  const Config config = config_of(spec, rows);
+  const Config config = config_of(spec, rows_of_all(tasks));
   const RoutedRecipe recipe =
       routed_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
   PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, base->dtype(), at::kCPU);
@@ -68,11 +52,7 @@ int poly_train(const std::vector<std::string>& arguments) {
   hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
   const auto self = make_self();
   const RoutedResult done = train_routed(*base, tasks, recipe, adapter, *self, hooks, "nowhere");
-  const ParameterLayout layout = poly_layout(recipe.spec);
-  std::vector<TensorView> views;
-  for (const ParameterInfo& t : layout.tensors()) views.push_back(view_of(t.name, layout.view(done.values, t)));
-  std::ofstream(arguments[1] + ".safetensors", std::ios::binary) << safetensors_bytes(views);
-  std::ofstream(arguments[1] + ".json") << losses.dump();
+  write_trained(arguments[1], recipe.spec, done.values, losses);
   return 0;
 }
 
@@ -85,20 +65,6 @@ PolySpec spec_of(const PeftPoly& poly, const std::vector<Site>& sites) {
   return spec;
 }
 
-Rows rows_of(const json& tasks) {
-  Rows rows;
-  rows.starts = {0};
-  for (size_t t = 0; t < tasks.size(); ++t) {
-    const int64_t begin = rows.count();
-    const std::vector<int32_t> ids = tasks[t];
-    rows.ids.insert(rows.ids.end(), ids.begin(), ids.end());
-    for (size_t i = 0; i < ids.size(); ++i) rows.positions.push_back(static_cast<int32_t>(i));
-    rows.starts.push_back(rows.count());
-    rows.segments.push_back({static_cast<int>(t), begin, rows.count()});
-  }
-  return rows;
-}
-
 int poly_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-logits SPEC.json OUT.safetensors");
   const json about = json::parse(read_file(arguments[0]));
@@ -107,12 +73,7 @@ int poly_logits(const std::vector<std::string>& arguments) {
   const PeftPoly poly = read_peft_poly(from);
   const PolySpec spec = spec_of(poly, base->sites());
   const at::Tensor values = poly_from_peft(poly, spec, from);
-  const Rows rows = rows_of(about.at("tasks"));
-  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
-  std::iota(all.begin(), all.end(), 0);
-  const auto logits = [&](SiteAdapter& adapter) {
-    return base->logits(base->forward(rows, &adapter, nullptr), all).contiguous();
-  };
+  const Rows rows = rows_by_task(about.at("tasks"), spec.tasks);
   PolyAdapter inventory(spec, values, {}, at::kFloat, at::kCPU);
   inventory.begin_evaluation();
   std::vector<at::Tensor> mixed, mean;
@@ -122,9 +83,10 @@ int poly_logits(const std::vector<std::string>& arguments) {
   }
   LoraAdapter of_tasks(spec.sites, mixed, at::kFloat, at::kCPU),
       of_mean(spec.sites, mean, at::kFloat, at::kCPU);
-  const at::Tensor a = logits(inventory), b = logits(of_tasks), c = logits(of_mean);
+  const at::Tensor a = all_logits(*base, rows, inventory), b = all_logits(*base, rows, of_tasks),
+                   c = all_logits(*base, rows, of_mean);
   std::ofstream(arguments[1], std::ios::binary)
-      << safetensors_bytes({view_of("inventory", a), view_of("mixed", b), view_of("mean", c)});
+      << safetensors_bytes({float_view("inventory", a), float_view("mixed", b), float_view("mean", c)});
   return 0;
 }
 

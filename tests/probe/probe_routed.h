@@ -1,0 +1,68 @@
+// What the probes of Poly and of (IA)³ share: tasks and sequences from JSON, tensors into files.
+#pragma once
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "formats/safetensors.h"
+#include "model/base_model.h"
+#include "train/routed.h"
+
+namespace gaggle::probe {
+
+// [[{"input", "target"}]] by task.
+inline std::vector<TokenTask> training_tasks(const nlohmann::json& spec) {
+  std::vector<TokenTask> tasks;
+  for (const nlohmann::json& task : spec) {
+    tasks.emplace_back().name = fmt::format("task {}", tasks.size());
+    for (const nlohmann::json& row : task)
+      tasks.back().splits[0].push_back({"", row.at("input"), row.at("target"), {}, -1, false});
+  }
+  return tasks;
+}
+
+inline int64_t rows_of_all(const std::vector<TokenTask>& tasks) {
+  int64_t rows = 0;
+  for (const TokenTask& task : tasks) rows += static_cast<int64_t>(task.splits[0].size());
+  return rows;
+}
+
+// One sequence of ids for each of `tasks` tasks in turn.
+inline Rows rows_by_task(const nlohmann::json& sequences, int64_t tasks) {
+  Rows rows;
+  rows.starts = {0};
+  for (const std::vector<int32_t> ids : sequences) {
+    rows.ids.insert(rows.ids.end(), ids.begin(), ids.end());
+    for (size_t i = 0; i < ids.size(); ++i) rows.positions.push_back(static_cast<int32_t>(i));
+    const auto task = static_cast<int>(static_cast<int64_t>(rows.segments.size()) % tasks);
+    rows.segments.push_back({task, rows.starts.back(), rows.count()});
+    rows.starts.push_back(rows.count());
+  }
+  return rows;
+}
+
+inline at::Tensor all_logits(BaseModel& base, const Rows& rows, SiteAdapter& adapter) {
+  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+  std::iota(all.begin(), all.end(), 0);
+  return base.logits(base.forward(rows, &adapter, nullptr), all).contiguous();
+}
+
+inline TensorView float_view(const std::string& name, const at::Tensor& values) {
+  return {name,
+          DType::f32,
+          values.sizes().vec(),
+          {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}};
+}
+
+// OUT.safetensors: every tensor; OUT.json: the losses.
+inline void write_trained(const std::string& out, const PolySpec& spec, const at::Tensor& values,
+                          const nlohmann::json& losses) {
+  const ParameterLayout layout = poly_layout(spec);
+  std::vector<TensorView> views;
+  for (const ParameterInfo& t : layout.tensors()) views.push_back(float_view(t.name, layout.view(values, t)));
+  std::ofstream(out + ".safetensors", std::ios::binary) << safetensors_bytes(views);
+  std::ofstream(out + ".json") << losses.dump();
+}
+
+}  // namespace gaggle::probe
