@@ -17,6 +17,39 @@ std::span<std::byte> writable_bytes_of(at::Tensor& cpu) {
   return {static_cast<std::byte*>(cpu.mutable_data_ptr()), cpu.nbytes()};
 }
 
+// This rank's values where its lanes stand among all lanes; 0 elsewhere.
+std::vector<double> among_all_lanes(const Communicator& group, int64_t lanes, std::span<const double> mine,
+                                    int64_t width) {
+  std::vector<double> all(static_cast<size_t>(lanes * width), 0.0);
+  std::ranges::copy(mine, all.begin() + lanes_of_rank(group.rank(), group.size(), lanes).begin * width);
+  return all;
+}
+
+// Every rank's message, one after the other.
+std::vector<double> gathered(Communicator& group, const std::vector<double>& mine) {
+  if (group.size() == 1) return mine;
+  std::vector<double> all(mine.size() * static_cast<size_t>(group.size()));
+  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  return all;
+}
+
+// Sums in tree order of what stands from `offset` on in each rank's message (among_all_lanes).
+std::vector<double> lane_sums(const Communicator& group, int64_t lanes, int64_t width,
+                              const std::vector<double>& all, size_t offset) {
+  const size_t message = all.size() / static_cast<size_t>(group.size());
+  std::vector<double> sums, by_lane(static_cast<size_t>(lanes));
+  for (int64_t i = 0; i < width; ++i) {
+    for (int r = 0; r < group.size(); ++r) {
+      const LaneRange there = lanes_of_rank(r, group.size(), lanes);
+      for (int64_t lane = there.begin; lane < there.end; ++lane)
+        by_lane[static_cast<size_t>(lane)] =
+            all[static_cast<size_t>(r) * message + offset + static_cast<size_t>(lane * width + i)];
+    }
+    sums.push_back(finish_tree(by_lane));
+  }
+  return sums;
+}
+
 }  // namespace
 
 Owners assign_owners(const ParameterLayout& layout, int ranks) {
@@ -128,45 +161,27 @@ std::vector<ParameterInfo> Exchange::my_tensors() const {
 Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_values,
                                   int64_t width) {
   const auto& tensors = layout_.tensors();
-  std::vector<double> norms(tensors.size(), 0.0), all(tensors.size() * static_cast<size_t>(group_.size()));
+  const std::vector<double> lane_values = among_all_lanes(group_, lanes_, my_lane_values, width);
+  std::vector<double> mine(tensors.size(), 0.0);  // norms of what is owned here; then the lanes: one message
   int64_t at = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (owners_.of_tensor[i] != group_.rank()) continue;
-    norms[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
+    mine[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
     at += tensors[i].count;
   }
-  if (group_.size() == 1)
-    all = norms;
-  else
-    group_.all_gather(std::as_bytes(std::span(norms)), std::as_writable_bytes(std::span(all)));
+  mine.insert(mine.end(), lane_values.begin(), lane_values.end());
+  const std::vector<double> all = gathered(group_, mine);
   Totals totals;
   for (size_t i = 0; i < tensors.size(); ++i)
-    totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * tensors.size() + i];
-  totals.sums = sum_lanes(group_, lanes_, my_lane_values, width);
+    totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * mine.size() + i];
+  totals.sums = lane_sums(group_, lanes_, width, all, tensors.size());
   return totals;
 }
 
 std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<const double> my_lane_values,
                               int64_t width) {
-  const auto one = static_cast<size_t>(lanes * width);
-  std::vector<double> mine(one, 0.0), all(one * static_cast<size_t>(group.size()));
-  const LaneRange run = lanes_of_rank(group.rank(), group.size(), lanes);
-  std::copy(my_lane_values.begin(), my_lane_values.end(), mine.begin() + run.begin * width);
-  if (group.size() == 1)
-    all = mine;
-  else
-    group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
-  std::vector<double> sums, by_lane(static_cast<size_t>(lanes));
-  for (int64_t i = 0; i < width; ++i) {
-    for (int r = 0; r < group.size(); ++r) {
-      const LaneRange there = lanes_of_rank(r, group.size(), lanes);
-      for (int64_t lane = there.begin; lane < there.end; ++lane)
-        by_lane[static_cast<size_t>(lane)] =
-            all[static_cast<size_t>(r) * one + static_cast<size_t>(lane * width + i)];
-    }
-    sums.push_back(finish_tree(by_lane));
-  }
-  return sums;
+  return lane_sums(group, lanes, width, gathered(group, among_all_lanes(group, lanes, my_lane_values, width)),
+                   0);
 }
 
 at::Tensor Exchange::whole(const at::Tensor& owned, const Owners& owners, int64_t size) {
