@@ -1,4 +1,4 @@
-// The passes of Poly / MHR in training, and what becomes of their gradients.
+// The passes of Poly / MHR in training, and what becomes of their gradients; poly_watch.cpp shows them.
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -95,26 +95,6 @@ void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, cons
   if (watched_) report_stacked(place, x, dy, w);
 }
 
-void PolyAdapter::report_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy,
-                                 const at::Tensor& w) {
-  const Stopwatch watching(watching_seconds_);
-  const auto number = static_cast<size_t>(&place - places_.data());
-  const auto report = [&](const std::vector<Segment>& segments, bool even) {
-    for (const Segment& s : segments) {
-      const int64_t n = s.end - s.begin;
-      if (n == 0) continue;
-      StackedGrad to{at::zeros(place.stacked.a.sizes(), values_.options()),
-                     at::zeros(place.stacked.b.sizes(), values_.options()),
-                     {}};
-      stacked_skills_backward(x.narrow(0, s.begin, n), dy.narrow(0, s.begin, n), {}, w.narrow(0, s.begin, n),
-                              place.stacked, to);
-      watched_({s.member, even, number, at::cat({to.a.flatten(), to.b.flatten()})});
-    }
-  };
-  report(task_segments_, false);
-  report(even_task_segments_, true);
-}
-
 // [M, h, n] of A and of B.
 std::vector<at::Tensor> PolyAdapter::mixed_gradients(const Place& place, std::span<Mixture* const> mixtures,
                                                      bool even) const {
@@ -147,38 +127,6 @@ void PolyAdapter::flush_routers(std::span<Mixture* const> mixtures) {
   for (size_t m = 0; m < mixtures.size(); ++m)
     add_routing_gradient(mixtures[m]->task, mixtures[m]->weights,
                          d_weights_.select(1, static_cast<int64_t>(m)));
-}
-
-void PolyAdapter::report_mixed(std::span<Mixture* const> mixtures) {
-  const Stopwatch watching(watching_seconds_);
-  for (size_t p = 0; p < places_.size(); ++p)
-    for (const bool even : {false, true}) {
-      const auto gradients = mixed_gradients(places_[p], mixtures, even);
-      for (size_t m = 0; m < mixtures.size(); ++m) {
-        const auto row = static_cast<int64_t>(m);
-        watched_(
-            {mixtures[m]->task, even, p, at::cat({gradients[0][row].flatten(), gradients[1][row].flatten()})});
-      }
-    }
-}
-
-void PolyAdapter::report_skills(std::span<Mixture* const> mixtures, const at::Tensor& w) {
-  const Stopwatch watching(watching_seconds_);
-  for (size_t p = 0; p < places_.size(); ++p) {
-    const Place& place = places_[p];
-    const auto gradients = mixed_gradients(place, mixtures, false);
-    for (size_t m = 0; m < mixtures.size(); ++m) {
-      const auto row = static_cast<int64_t>(m);
-      const at::Tensor its = at_router(w, place.router).narrow(0, row, 1);
-      const at::Tensor a = at::zeros_like(place.a), b = at::zeros_like(place.b);
-      mix_skills_backward(gradients[0].narrow(0, row, 1), place.a, its, a, {});
-      mix_skills_backward(gradients[1].narrow(0, row, 1), place.b, its, b, {});
-      WatchedGradient watched{mixtures[m]->task, false, p, at::cat({a.flatten(), b.flatten()})};
-      watched_(watched);
-      watched.even = true;
-      if (mixtures[m]->of_even_sample) watched_(watched);
-    }
-  }
 }
 
 void PolyAdapter::finish_gradients() {
