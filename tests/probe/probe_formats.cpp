@@ -11,6 +11,7 @@
 #include "formats/peft_poly.h"
 #include "formats/safetensors.h"
 #include "formats/tfevents.h"
+#include "formats/torch_file.h"
 #include "probe/probe.h"
 
 namespace gaggle::probe {
@@ -103,6 +104,14 @@ int gguf_tensors(const Arguments& arguments) {
   return 0;
 }
 
+// probe torch-tensors FILE OUT.safetensors: every tensor of a file of torch.save as it has it.
+int torch_tensors(const std::vector<std::string>& arguments) {
+  require(arguments, 2, "torch-tensors FILE OUT");
+  const TorchFile file(arguments[0]);
+  write_file_atomic(arguments[1], safetensors_bytes(file.tensors()));
+  return 0;
+}
+
 // probe gguf-metadata FILE
 int gguf_metadata(const Arguments& arguments) {
   require(arguments, 1, "gguf-metadata FILE");
@@ -192,11 +201,17 @@ int tfevents(const Arguments& arguments) {
   return 0;
 }
 
-const Register registered[] = {{"weights", weights},           {"spec", spec},
-                               {"gguf-tensors", gguf_tensors}, {"gguf-metadata", gguf_metadata},
-                               {"peft-show", peft_show},       {"peft-copy", peft_copy},
-                               {"poly-show", poly_show},       {"poly-copy", poly_copy},
-                               {"poly-mean", poly_mean},       {"tfevents", tfevents}};
+const Register registered[] = {{"weights", weights},
+                               {"spec", spec},
+                               {"gguf-tensors", gguf_tensors},
+                               {"gguf-metadata", gguf_metadata},
+                               {"peft-show", peft_show},
+                               {"peft-copy", peft_copy},
+                               {"poly-show", poly_show},
+                               {"poly-copy", poly_copy},
+                               {"poly-mean", poly_mean},
+                               {"tfevents", tfevents},
+                               {"torch-tensors", torch_tensors}};
 
 }  // namespace
 }  // namespace gaggle::probe
