@@ -28,9 +28,8 @@ Json json_of(std::span<const RoutingNumbers> all) {
 
 std::vector<RoutingNumbers> record_routing(const fs::path& run_folder, int64_t step,
                                            std::span<const RoutingSite> sites) {
-  std::vector<RoutingNumbers> by_site;
-  for (const RoutingSite& site : sites) by_site.push_back(routing_numbers(site));
-  std::vector<RoutingNumbers> by_kind = routing_by_kind(sites);
+  const std::vector<RoutingNumbers> by_site = routing_by_site(sites);
+  std::vector<RoutingNumbers> by_kind = routing_by_kind(sites, by_site);
   append_json_line(path_in(run_folder),
                    {{"step", step}, {"kinds", json_of(by_kind)}, {"sites", json_of(by_site)}});
   return by_kind;

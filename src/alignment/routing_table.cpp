@@ -54,22 +54,27 @@ RoutingNumbers routing_numbers(const RoutingSite& site) {
   return numbers;
 }
 
-std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites) {
+std::vector<RoutingNumbers> routing_by_site(std::span<const RoutingSite> sites) {
+  std::vector<RoutingNumbers> numbers;
+  for (const RoutingSite& site : sites) numbers.push_back(routing_numbers(site));
+  return numbers;
+}
+
+std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites,
+                                            const std::vector<RoutingNumbers>& by_site) {
   std::vector<std::string> kinds;
   std::vector<std::vector<RoutingNumbers>> of_kind;
-  std::vector<RoutingNumbers> all;
-  for (const RoutingSite& site : sites) {
-    const auto kind = std::find(kinds.begin(), kinds.end(), site.kind) - kinds.begin();
-    if (kind == static_cast<int64_t>(kinds.size())) {
-      kinds.push_back(site.kind);
+  for (size_t s = 0; s < sites.size(); ++s) {
+    const auto kind = static_cast<size_t>(std::ranges::find(kinds, sites[s].kind) - kinds.begin());
+    if (kind == kinds.size()) {
+      kinds.push_back(sites[s].kind);
       of_kind.emplace_back();
     }
-    all.push_back(routing_numbers(site));
-    of_kind[static_cast<size_t>(kind)].push_back(all.back());
+    of_kind[kind].push_back(by_site[s]);
   }
   std::vector<RoutingNumbers> means;
   for (size_t k = 0; k < kinds.size(); ++k) means.push_back(mean_over(kinds[k], of_kind[k]));
-  means.push_back(mean_over("all", all));
+  means.push_back(mean_over("all", by_site));
   return means;
 }
 
@@ -98,7 +103,8 @@ std::vector<std::string> routing_cells(const std::string& first, const RoutingNu
 
 std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks) {
   Table table(routing_heading("routing"));
-  for (const RoutingNumbers& numbers : routing_by_kind(sites)) table.add(routing_cells(numbers.name, numbers));
+  for (const RoutingNumbers& numbers : routing_by_kind(sites, routing_by_site(sites)))
+    table.add(routing_cells(numbers.name, numbers));
   return table.text() + "\n" + matrix_text(tasks, routing_similarity(sites));
 }
 

@@ -42,8 +42,10 @@ inline constexpr RoutingField routing_fields[] = {{"discreteness", &RoutingNumbe
                                                   {"largest", &RoutingNumbers::largest, false},
                                                   {"usage", &RoutingNumbers::usage, false}};
 RoutingNumbers routing_numbers(const RoutingSite& site);
-// Means over the sites: kinds in order of appearance, then "all".
-std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites);
+std::vector<RoutingNumbers> routing_by_site(std::span<const RoutingSite> sites);
+// Means over the sites, whose numbers are given: kinds in order of appearance, then "all".
+std::vector<RoutingNumbers> routing_by_kind(std::span<const RoutingSite> sites,
+                                            const std::vector<RoutingNumbers>& by_site);
 
 // Cosine [T, T] fp64 of the tasks' weights at all sites, one long row a task, the mean over tasks taken off;
 // NaN for a task that routes as the mean does.

@@ -37,7 +37,7 @@ std::vector<NamedTensor> row_tensors(const PolySpec& spec, const at::Tensor& val
 
 Kind stored_kind(const AdaptRecipe& recipe) {
   if (recipe.method == AdaptMethod::z) return Kind::row;
-  const bool routes = recipe.method == AdaptMethod::full || recipe.method == AdaptMethod::random;
+  const bool routes = recipe.spec.routing == Routing::learned;
   return routes || recipe.spec.skill == SkillKind::rescaling ? Kind::routed : Kind::expert;
 }
 

@@ -51,7 +51,7 @@ TEST(RoutingTable, KindsAndAll) {
   const std::vector<RoutingSite> sites = {site_of("q_proj", 1, 2, {on, off, on, off}),
                                           site_of("v_proj", 1, 2, {0, 0, 0, 0}),
                                           site_of("q_proj", 1, 2, {on, off, off, on})};
-  const auto numbers = routing_by_kind(sites);
+  const auto numbers = routing_by_kind(sites, routing_by_site(sites));
   ASSERT_EQ(numbers.size(), 3u);
   EXPECT_EQ(numbers[0].name, "q_proj");
   EXPECT_NEAR(numbers[0].usage, 0.5, 1e-12);
@@ -102,7 +102,7 @@ TEST(RoutingRecord, GoesOnFromAStep) {
   const std::vector<RoutingStep> steps = read_routing(folder);
   ASSERT_EQ(steps.size(), 2u);
   EXPECT_EQ(steps[1].step, 5);
-  const std::vector<RoutingNumbers> expected = routing_by_kind(sites);
+  const std::vector<RoutingNumbers> expected = routing_by_kind(sites, routing_by_site(sites));
   for (size_t k = 0; k < expected.size(); ++k) {
     EXPECT_EQ(steps[1].by_kind[k].name, expected[k].name);
     for (const RoutingField& field : routing_fields)
