@@ -21,9 +21,12 @@ struct RopeScaling {
   int64_t original_max_position = 8192;
 };
 
-// Shape of a Llama-shaped decoder.
+// Between the first and the last linear of a feed-forward block.
+enum class Activation { silu, gelu_tanh, relu };
+
+// Shape of a Llama-shaped decoder, or of T5's encoder and decoder.
 struct ModelSpec {
-  std::string model_type;  // llama | mistral | qwen2 | qwen3
+  std::string model_type;  // llama | mistral | qwen2 | qwen3 | t5
   std::string name;        // for people: folder or file name
   int64_t hidden = 0, intermediate = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0;
   int64_t max_positions = 0;
@@ -36,6 +39,15 @@ struct ModelSpec {
   bool o_bias = false;
   bool mlp_bias = false;
   bool qk_norm = false;  // qwen3
+  Activation activation = Activation::silu;
+  bool gated = true;  // the activation of one linear is multiplied with another's output
+
+  // T5 only. `layers` are the decoder's.
+  int64_t encoder_layers = 0;                               // 0: a decoder alone
+  int64_t position_buckets = 0, position_max_distance = 0;  // of the relative position bias
+  int32_t decoder_start = -1;                               // the token that a decoder's rows begin with
+  double head_scale = 1;                                    // of the hidden state before a tied head (v1.0)
+  bool encoder_decoder() const { return encoder_layers > 0; }
 };
 
 struct WeightInfo {
