@@ -1,6 +1,6 @@
 #include "base/error.h"
+#include "kernel/gated.h"
 #include "kernel/norm.h"
-#include "kernel/swiglu.h"
 #include "model/llama.h"
 
 namespace gaggle {
@@ -40,8 +40,8 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     const LlamaLayer& weights = pass.weights.layers[layer];
     LayerTape kept = std::move(tape[layer]);
 
-    at::Tensor dx = input_gradient(pass, layer, down_proj, swiglu(kept.gate, kept.up), dy);
-    swiglu_backward_(kept.gate, kept.up, dx);  // gate and up are their gradients from here on
+    at::Tensor dx = input_gradient(pass, layer, down_proj, gated(Activation::silu, kept.gate, kept.up), dy);
+    gated_backward_(Activation::silu, kept.gate, kept.up, dx);  // gate and up are their gradients from here on
     at::Tensor x = rms_norm(kept.middle, weights.mlp_norm, eps, pass.dtype);
     dx = input_gradient(pass, layer, gate_proj, x, kept.gate);
     add_input_gradient(pass, layer, up_proj, x, kept.up, dx);

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "kernel/gated.h"
 #include "kernel/norm.h"
-#include "kernel/swiglu.h"
 #include "model/llama.h"
 
 namespace gaggle {
@@ -55,7 +55,7 @@ at::Tensor attend(LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape*
 at::Tensor feed_forward(const LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape* tape) {
   const at::Tensor gate = apply(pass, layer, gate_proj, x);
   const at::Tensor up = apply(pass, layer, up_proj, x);
-  const at::Tensor y = apply(pass, layer, down_proj, swiglu(gate, up));
+  const at::Tensor y = apply(pass, layer, down_proj, gated(Activation::silu, gate, up));
   if (tape) tape->gate = gate, tape->up = up;
   return y;
 }
