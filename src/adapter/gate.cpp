@@ -40,7 +40,8 @@ void GateAdapter::begin(const Rows& rows) {
 
 void GateAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
   const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size()) segmented_lowrank_forward(x, y, segments_[site.side], std::span(&pairs_[index], 1));
+  if (index < pairs_.size())
+    segmented_lowrank_forward(x, y, segments_[site.side], std::span(&pairs_[index], 1));
 }
 
 void GateAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {

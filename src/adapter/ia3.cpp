@@ -67,12 +67,10 @@ void Ia3Adapter::begin(const Rows& rows) {
     const RowSet& set = rows.of(side);
     RowMembers& own = row_members_[side] = {member_by_row(members.segments[side]), {}, {}};
     if (!takes_gradients_) continue;
-    own.rows =
-        at::zeros({count, set.count()}, values_.options()).scatter_(0, own.of_row.unsqueeze(0), 1);
+    own.rows = at::zeros({count, set.count()}, values_.options()).scatter_(0, own.of_row.unsqueeze(0), 1);
     if (!watched_) continue;
     at::Tensor even = at::zeros({set.count()}, values_.options());
-    for (const Segment& segment : set.even)
-      even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
+    for (const Segment& segment : set.even) even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
     own.even = own.rows * even;
   }
   for (Place& place : places_) {

@@ -64,7 +64,7 @@ class PolyAdapter : public SkillAdapter {
 
   std::map<int64_t, Mixture> mixtures_;  // of this step, by task, or by sample
   std::vector<Mixture*> active_;         // of this micro-batch: members of its segments
-  struct RowMixtures {  // whose rows they are
+  struct RowMixtures {                   // whose rows they are
     std::vector<Segment> segments, even_segments;
     std::vector<Segment> task_segments, even_task_segments;  // as the rows have them
     int64_t count = 0;

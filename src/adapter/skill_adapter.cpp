@@ -135,8 +135,7 @@ int SkillAdapter::place_of(const Site& site) const {
 
 at::Tensor SkillAdapter::member_by_row(const std::vector<Segment>& segments) const {
   std::vector<int64_t> by_row;
-  for (const Segment& s : segments)
-    by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
+  for (const Segment& s : segments) by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
   return at::tensor(by_row, at::kLong).to(values_.device());
 }
 

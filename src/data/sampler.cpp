@@ -31,7 +31,8 @@ Member make_member(const Sample& sample, float weight, bool with_choices) {
 }
 
 // The tokens as one more sequence of a sample.
-void append_tokens(RowSet& rows, std::span<const int32_t> first, std::span<const int32_t> then, int64_t sample) {
+void append_tokens(RowSet& rows, std::span<const int32_t> first, std::span<const int32_t> then,
+                   int64_t sample) {
   const int64_t begin = rows.count();
   rows.ids.insert(rows.ids.end(), first.begin(), first.end());
   rows.ids.insert(rows.ids.end(), then.begin(), then.end());

@@ -82,8 +82,8 @@ std::vector<int32_t> source_ids(PromptIds prompt, const Tokenizer& tokenizer, co
   const auto suffix = static_cast<int64_t>(tokenizer.suffix.size());
   const int64_t limit = options.max_input_tokens;
   if (limit > 0 && limit <= suffix)
-    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts behind", limit,
-               suffix);
+    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts behind",
+               limit, suffix);
   cut |= cut_prompt(prompt, limit > 0 ? limit - suffix : 0, options.truncate);
   prompt.ids.insert(prompt.ids.end(), tokenizer.suffix.begin(), tokenizer.suffix.end());
   return std::move(prompt.ids);

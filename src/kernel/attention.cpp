@@ -38,7 +38,8 @@ at::Tensor pack(const at::Tensor& x, const at::Tensor& index, int64_t s, int64_t
 }
 
 // The way back: the slots of y [S · kv_heads, group · L, D] into these rows of out [T, kv_heads · group · D].
-void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots, at::Tensor& out) {
+void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots,
+            at::Tensor& out) {
   const int64_t kv = y.size(0) / s, d = y.size(2), group = out.size(1) / (kv * d), l = y.size(1) / group;
   if (!on_cpu(y)) {
     const at::Tensor rows =
@@ -92,8 +93,9 @@ Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   packed.v = pack(v, chunk.key_rows, chunk.sequences, chunk.keys, kv, d);
   packed.p = at::bmm(packed.q, packed.k.transpose(1, 2));
   at::Tensor scores = by_query(packed.p, chunk);
-  masked_softmax_(scores, chunk.first, chunk.last, shape.scale,
-                  extras.bias ? RowBias{extras.bias->by_distance, chunk.places, extras.bias->reach} : RowBias{});
+  masked_softmax_(
+      scores, chunk.first, chunk.last, shape.scale,
+      extras.bias ? RowBias{extras.bias->by_distance, chunk.places, extras.bias->reach} : RowBias{});
   packed.kept = packed.p;
   if (extras.dropout) {
     packed.kept = packed.p.clone();

@@ -121,8 +121,15 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
     GAGGLE_CHECK(bias.table.size(0) == heads && bias.table.size(1) == 2 * bias.reach + 1 &&
                  bias.places.numel() == s * queries && bias.reach >= keys);
   if (on_cpu(scores)) {
-    Shared all{first.data_ptr<int64_t>(),   last.data_ptr<int64_t>(), heads, queries, keys,
-               static_cast<float>(scale), nullptr,                  nullptr, bias.reach};
+    Shared all{first.data_ptr<int64_t>(),
+               last.data_ptr<int64_t>(),
+               heads,
+               queries,
+               keys,
+               static_cast<float>(scale),
+               nullptr,
+               nullptr,
+               bias.reach};
     if (bias.table.defined()) all.bias = float_of(bias.table), all.places = bias.places.data_ptr<int64_t>();
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));

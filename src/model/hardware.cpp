@@ -1,9 +1,8 @@
 // What the hardware computes with.
-#include "model/base_model.h"
-
 #include <ATen/cpu/Utils.h>
 
 #include "base/error.h"
+#include "model/base_model.h"
 
 namespace gaggle {
 namespace {

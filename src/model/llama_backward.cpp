@@ -1,5 +1,5 @@
-#include "kernel/norm.h"
 #include "kernel/gated.h"
+#include "kernel/norm.h"
 #include "model/llama.h"
 
 namespace gaggle {
@@ -26,7 +26,8 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     LayerTape kept = std::move(tape[layer]);
 
     at::Tensor dx = linears[down_proj].dx(gated(pass.spec.activation, kept.gate, kept.up), dy, adapter);
-    gated_backward_(pass.spec.activation, kept.gate, kept.up, dx);  // gate and up are their gradients from here on
+    gated_backward_(pass.spec.activation, kept.gate, kept.up,
+                    dx);  // gate and up are their gradients from here on
     at::Tensor x = rms_norm(kept.middle, weights.mlp_norm, eps, pass.dtype);
     dx = linears[gate_proj].dx(x, kept.gate, adapter);
     linears[up_proj].add_dx(x, kept.up, dx, adapter);

@@ -1,6 +1,6 @@
 #include "base/error.h"
-#include "kernel/norm.h"
 #include "kernel/gated.h"
+#include "kernel/norm.h"
 #include "model/llama.h"
 #include "model/residual.h"
 

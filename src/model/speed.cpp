@@ -67,10 +67,11 @@ double useful_flops(const BaseModel& base, const Rows& rows) {
   for (size_t s = 0; s + 1 < rows.encoder.starts.size(); ++s)
     seen_by_encoder += static_cast<double>(length(rows.encoder, s) * length(rows.encoder, s));
   const auto heads = static_cast<double>(spec.heads * spec.head_dim);
-  double flops = 4.0 * static_cast<double>(spec.vocab * spec.hidden) *
-                 static_cast<double>(join_targets(rows).rows.size());
-  flops += 12 * heads *
-           (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
+  double flops =
+      4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(rows).rows.size());
+  flops +=
+      12 * heads *
+      (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
   for (const Side side : sides)
     flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(rows.of(side).count());
   return flops;

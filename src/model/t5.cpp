@@ -28,8 +28,7 @@ T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::De
       layer.feed_forward.wo = linear();
       layer.feed_forward.norm = norm(block + (decoder ? "2" : "1"));
     }
-    stack.position_bias =
-        weights.take(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+    stack.position_bias = weights.take(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
   };
   load(encoder_, "encoder", spec_.encoder_layers, false);
   load(decoder_, "decoder", spec_.layers, true);
@@ -90,8 +89,7 @@ at::Tensor T5Model::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCach
   if (cache) cache->reserve(spec_.layers, rows.count(), spec_.heads * spec_.head_dim, activations());
   at::Tensor encoded;
   if (encodes) encode(rows, begin_encoder(rows, adapter, {}), nullptr, encoded);
-  T5Pass pass =
-      begin_decoder(rows, encodes ? rows.encoder.starts : cache->source_starts, adapter, cache, {});
+  T5Pass pass = begin_decoder(rows, encodes ? rows.encoder.starts : cache->source_starts, adapter, cache, {});
   if (encodes) {
     pass.encoded = encoded;
     t5_read_sources(pass);

@@ -26,16 +26,16 @@ struct T5Layer {
 
 struct T5Stack {
   std::vector<T5Layer> layers;
-  at::Tensor norm;          // after the last layer (the decoder's: BaseModel's)
+  at::Tensor norm;           // after the last layer (the decoder's: BaseModel's)
   at::Tensor position_bias;  // [buckets, heads]
-  PositionBias bias;        // by distance, as far as sequences have reached
+  PositionBias bias;         // by distance, as far as sequences have reached
 };
 
 // What the backward pass needs; normed inputs and activations are computed again.
 struct T5AttentionTape {
-  at::Tensor input;           // residual stream before the block
-  at::Tensor q, k, v;         // k, v of self-attention
-  at::Tensor context;         // input of o
+  at::Tensor input;    // residual stream before the block
+  at::Tensor q, k, v;  // k, v of self-attention
+  at::Tensor context;  // input of o
 };
 struct T5FeedForwardTape {
   at::Tensor input, gate, up;  // up: where it is gated
@@ -57,7 +57,7 @@ struct T5Pass {
   // Of the decoder:
   KeyValueCache* cache = nullptr;  // may be null
   AttentionPlan cross_plan = {};
-  at::Tensor encoded = {};                                // [E, hidden], what cross-attention reads
+  at::Tensor encoded = {};                                       // [E, hidden], what cross-attention reads
   std::vector<at::Tensor> source_keys = {}, source_values = {};  // by layer [E, heads · head_dim]
 };
 

@@ -27,8 +27,7 @@ AttentionGrad attend_backward(const T5Pass& pass, const T5Attention& block, cons
   const at::Tensor dx =
       block.o.dx(kept.context, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
   const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
-  return attention_backward(kept.q, k, v, dx, plan, pass.heads,
-                            {bias, pass.dropout.on() ? &dropout : nullptr});
+  return attention_backward(kept.q, k, v, dx, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
 }
 
 at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
@@ -62,8 +61,7 @@ void t5_layers_backward(const T5Pass& pass, at::Tensor d, std::vector<T5Tape>& t
     const T5Layer& weights = pass.stack.layers[layer];
     T5Tape kept = std::move(tape[layer]);
     dy = feed_forward_backward(pass, weights.feed_forward, std::move(kept.feed_forward), dy, d);
-    if (!pass.source_keys.empty())
-      dy = cross_attention_backward(pass, layer, kept.cross, dy, d, d_encoded);
+    if (!pass.source_keys.empty()) dy = cross_attention_backward(pass, layer, kept.cross, dy, d, d_encoded);
     dy = self_attention_backward(pass, weights.self, kept.self, dy, d);
   }
 }

@@ -21,7 +21,7 @@ class WeightTensors {
   WeightTensors() = default;
   WeightTensors(std::map<std::string, at::Tensor> tensors, std::string digest)
       : tensors_(std::move(tensors)), digest_(std::move(digest)) {}
-  at::Tensor take(const std::string& name);  // undefined: not there
+  at::Tensor take(const std::string& name);              // undefined: not there
   const std::string& digest() const { return digest_; }  // of all contents as fp32, whatever they are stored in
 
  private:
@@ -29,7 +29,8 @@ class WeightTensors {
   std::string digest_;
 };
 
-// All of them, read and digested once, converted to `dtype`; norms and position biases to the residual stream's.
+// All of them, read and digested once, converted to `dtype`; norms and position biases to the residual
+// stream's.
 WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
 
 }  // namespace gaggle

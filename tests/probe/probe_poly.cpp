@@ -68,7 +68,8 @@ PolySpec spec_of(const PeftPoly& poly, const std::vector<Site>& sites) {
 int poly_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-logits SPEC.json OUT.safetensors");
   const json about = json::parse(read_file(arguments[0]));
-  const auto base = load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
+  const auto base =
+      load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const std::string from = about.at("from");
   const PeftPoly poly = read_peft_poly(from);
   const PolySpec spec = spec_of(poly, base->sites());
