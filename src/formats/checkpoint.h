@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/activation.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -20,9 +21,6 @@ struct RopeScaling {
   double high_freq_factor = 4;  // llama3
   int64_t original_max_position = 8192;
 };
-
-// Between the first and the last linear of a feed-forward block.
-enum class Activation { silu, gelu_tanh, relu };
 
 // Shape of a Llama-shaped decoder, or of T5's encoder and decoder.
 struct ModelSpec {
