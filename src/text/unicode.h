@@ -22,7 +22,8 @@ size_t last_char_start(std::string_view text);       // of text that is not empt
 size_t without_space_at_end(std::string_view text);  // how many bytes are left
 size_t space_at_start(std::string_view text);        // how many bytes it has
 
-// Where the extended grapheme cluster (UAX #29) that starts at `begin` ends.
+// Where the extended grapheme cluster that starts at `begin` ends: UAX #29 of Unicode 14, so Indic conjuncts
+// (rule GB9c of Unicode 15.1) are several.
 size_t grapheme_end(std::string_view text, size_t begin);
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
