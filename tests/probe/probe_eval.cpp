@@ -14,7 +14,7 @@ namespace gaggle::probe {
 namespace {
 
 int run_routed_logits(const std::vector<std::string>& arguments) {
-  const auto base = load_base_model(*open_model(arguments.at(0), ""), "fp32", at::kCPU, BaseUse::inference);
+  const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto registry = Registry::open(arguments.at(1), std::nullopt, false);
   const auto collection = routed_collection(registry.load_collection(arguments.at(2)), *base);
   Config config;
