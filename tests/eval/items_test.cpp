@@ -171,6 +171,22 @@ TEST_F(Items, keys_change_with_what_changes_results_and_with_nothing_else) {
   EXPECT_NE(keys({"phatgoose", "none"}), before);
 }
 
+TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
+  const auto scored = keys({"none"});
+  config_.eval.max_new_tokens = 7, config_.eval.beams = 4, config_.eval.length_penalty = 2;
+  EXPECT_EQ(keys({"none"}), scored);  // nothing is generated
+  for (TokenTask& task : tasks_) task.metric = "exact_match";
+  config_.eval = {};
+  std::set<std::string> all = keys({"none"});
+  config_.eval.max_new_tokens = 7;
+  all.merge(keys({"none"}));
+  config_.eval.beams = 4;
+  all.merge(keys({"none"}));
+  config_.eval.length_penalty = 2;
+  all.merge(keys({"none"}));
+  EXPECT_EQ(all.size(), 12u);
+}
+
 TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_all) {
   add_artefact({"poly", "mu"});
   std::multiset<std::string> needed;
