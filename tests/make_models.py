@@ -8,7 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
-                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, T5Config, T5ForConditionalGeneration)
 
 KINDS = {
     "llama": (LlamaConfig, LlamaForCausalLM),
@@ -29,6 +29,14 @@ SMALL = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "nu
          "pad_token_id": None, "bos_token_id": 1, "eos_token_id": 2}
 EXTRA = {"llama": {}, "mistral": {"head_dim": 16, "sliding_window": None}, "qwen2": {},
          "qwen3": {"head_dim": 16}}
+# Versions of T5. The heads' width is not hidden; flan stands for v1.1 with fewer layers in the decoder.
+SMALL_T5 = {"d_model": 48, "d_kv": 16, "d_ff": 80, "num_layers": 3, "num_heads": 4, "vocab_size": 300,
+            "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20, "decoder_start_token_id": 0}
+T5_KINDS = {
+    "t5-v1.0": {"feed_forward_proj": "relu", "tie_word_embeddings": True},
+    "t5-v1.1": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    "t5-flan": {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "num_decoder_layers": 2},
+}
 
 
 def make_model(folder, kind="llama", *, seed=0, dtype="float32", tied=False, shards=1, rope=None, **overrides):
@@ -39,7 +47,16 @@ def make_model(folder, kind="llama", *, seed=0, dtype="float32", tied=False, sha
     """
     config_class, model_class = KINDS[kind]
     settings = {**SMALL, **EXTRA[kind], "tie_word_embeddings": tied, "rope_scaling": ROPE[rope], **overrides}
-    config = config_class(**settings)
+    return save(folder, filled(model_class, config_class(**settings), seed, dtype), shards)
+
+
+def make_t5(folder, kind="t5-v1.1", *, seed=0, dtype="float32", shards=1, safetensors=True, **overrides):
+    """The same of a T5; without `safetensors` as pytorch_model.bin."""
+    config = T5Config(**{**SMALL_T5, **T5_KINDS[kind], **overrides})
+    return save(folder, filled(T5ForConditionalGeneration, config, seed, dtype), shards, safetensors)
+
+
+def filled(model_class, config, seed, dtype):
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,13 +69,15 @@ def make_model(folder, kind="llama", *, seed=0, dtype="float32", tied=False, sha
             elif name.endswith("bias"):
                 parameter.copy_(0.3 * noise)
             else:
-                parameter.copy_(noise * (1.0 if "embed" in name else 0.8 / parameter.shape[-1] ** 0.5))
-    model = model.to(getattr(torch, dtype)).eval()
-    if shards == 1:
-        model.save_pretrained(folder)
-    else:
-        total = sum(p.numel() * p.element_size() for p in model.parameters())
-        model.save_pretrained(folder, max_shard_size=-(-total // shards))
+                embedding = "embed" in name or name == "shared.weight"
+                parameter.copy_(noise * (1.0 if embedding else 0.8 / parameter.shape[-1] ** 0.5))
+    return model.to(getattr(torch, dtype)).eval()
+
+
+def save(folder, model, shards, safetensors=True):
+    total = sum(p.numel() * p.element_size() for p in model.parameters())
+    size = {} if shards == 1 else {"max_shard_size": -(-total // shards)}
+    model.save_pretrained(folder, safe_serialization=safetensors, **size)
     return model
 
 

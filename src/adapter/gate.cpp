@@ -33,20 +33,21 @@ void GateAdapter::set_gradients(const at::Tensor& flat) {
 }
 
 void GateAdapter::begin(const Rows& rows) {
-  segments_ = rows.segments;
-  for (const Segment& segment : segments_)
+  segments_ = segments_by_side(rows);
+  for (const Segment& segment : rows.segments)
     GAGGLE_CHECK(segment.member == 0, "gates train one expert at a time, not member {}", segment.member);
 }
 
 void GateAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
   const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size()) segmented_lowrank_forward(x, y, segments_, std::span(&pairs_[index], 1));
+  if (index < pairs_.size())
+    segmented_lowrank_forward(x, y, segments_[site.side], std::span(&pairs_[index], 1));
 }
 
 void GateAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
   const auto index = static_cast<size_t>(site.index);
   if (index < pairs_.size())
-    segmented_lowrank_backward(x, dy, dx, segments_, std::span(&pairs_[index], 1),
+    segmented_lowrank_backward(x, dy, dx, segments_[site.side], std::span(&pairs_[index], 1),
                                std::span(&grads_[index], 1));
 }
 

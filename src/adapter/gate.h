@@ -21,7 +21,7 @@ class GateAdapter : public Trainable {
 
  private:
   std::vector<LoraSite> sites_;
-  std::vector<Segment> segments_;
+  BySide<std::vector<Segment>> segments_;
   std::vector<LowRank> pairs_;      // by Site::index; absent: not adapted
   std::vector<LowRankGrad> grads_;  // likewise
 };

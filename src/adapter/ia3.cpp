@@ -9,12 +9,14 @@
 
 namespace gaggle {
 
-bool rescales_input(const Site& site) {
-  return site.kind == "down_proj";
+std::vector<LoraSite> ia3_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets) {
+  std::vector<LoraSite> chosen = lora_sites(sites, targets, /*rank=*/1, /*alpha=*/1);
+  if (targets.empty()) std::erase_if(chosen, [](const LoraSite& s) { return !s.site.rescaled; });
+  return chosen;
 }
 
 int64_t rescaled_width(const Site& site) {
-  return rescales_input(site) ? site.d_in : site.d_out;
+  return site.reads_activation ? site.d_in : site.d_out;
 }
 
 at::Tensor rescaled(const at::Tensor& x, const at::Tensor& l) {
@@ -28,7 +30,6 @@ Ia3Adapter::Ia3Adapter(PolySpec spec, const at::Tensor& values, RoutingSchedule 
   for (const LoraSite& s : spec_.sites) {
     Place& place = places_.emplace_back();
     place.site = s.site;
-    place.of_input = rescales_input(s.site);
     place.router = router_of(s.site);
     place.skills = tensor(s.site.name + ".poly_ia3_l");
   }
@@ -40,7 +41,7 @@ Ia3Adapter::Place* Ia3Adapter::find(const Site& site) {
 }
 
 at::Tensor Ia3Adapter::by_row(const Place& place) const {
-  return members_.size() == 1 ? place.l : place.l.index_select(0, row_member_);
+  return members_.size() == 1 ? place.l : place.l.index_select(0, row_members_[place.site.side].of_row);
 }
 
 void Ia3Adapter::set_gradients(const at::Tensor& flat) {
@@ -60,17 +61,17 @@ void Ia3Adapter::begin(const Rows& rows) {
     w.push_back(routing_.back().w);
   }
   weights_ = at::stack(w, 1).contiguous();
-  row_member_ = member_by_row(members);
   const auto count = static_cast<int64_t>(members_.size());
   takes_gradients_ = wanted_ || watched_;
-  if (takes_gradients_)
-    member_rows_ = at::zeros({count, rows.count()}, values_.options()).scatter_(0, row_member_.unsqueeze(0), 1);
-  even_rows_.reset();
-  if (watched_) {
-    at::Tensor even = at::zeros({rows.count()}, values_.options());
-    for (const Segment& segment : rows.even)
-      even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
-    even_rows_ = member_rows_ * even;
+  for (const Side side : sides) {
+    const RowSet& set = rows.of(side);
+    RowMembers& own = row_members_[side] = {member_by_row(members.segments[side]), {}, {}};
+    if (!takes_gradients_) continue;
+    own.rows = at::zeros({count, set.count()}, values_.options()).scatter_(0, own.of_row.unsqueeze(0), 1);
+    if (!watched_) continue;
+    at::Tensor even = at::zeros({set.count()}, values_.options());
+    for (const Segment& segment : set.even) even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
+    own.even = own.rows * even;
   }
   for (Place& place : places_) {
     const at::Tensor its = weights_[static_cast<int64_t>(place.router)];
@@ -80,20 +81,20 @@ void Ia3Adapter::begin(const Rows& rows) {
 
 at::Tensor Ia3Adapter::rescaled_input(const Site& site, const at::Tensor& x) {
   const Place* place = find(site);
-  if (!place || !place->of_input) return x;
+  if (!place || !place->site.reads_activation) return x;
   return rescaled(x, by_row(*place));
 }
 
 void Ia3Adapter::forward(const Site& site, const at::Tensor&, at::Tensor& y) {
   Place* place = find(site);
-  if (!place || place->of_input) return;
+  if (!place || place->site.reads_activation) return;
   if (takes_gradients_) place->output = y.clone();
   y.mul_(by_row(*place));
 }
 
 at::Tensor Ia3Adapter::rescaled_gradient(const Site& site, const at::Tensor& dy) {
   const Place* place = find(site);
-  if (!place || place->of_input) return dy;
+  if (!place || place->site.reads_activation) return dy;
   return rescaled(dy, by_row(*place));
 }
 
@@ -101,15 +102,17 @@ void Ia3Adapter::backward(const Site& site, const at::Tensor& x, const at::Tenso
   Place* place = find(site);
   if (!place) return;
   if (takes_gradients_) {  // Σ_t dy ∘ (W x), or Σ_t (Wᵀ dy) ∘ x
-    const at::Tensor by_row = place->of_input ? widened(dx) * x : widened(dy) * place->output;
-    place->d_l = at::mm(member_rows_, by_row);
-    if (even_rows_.defined()) {
+    const at::Tensor by_row = place->site.reads_activation ? widened(dx) * x : widened(dy) * place->output;
+    const RowMembers& own = row_members_[site.side];
+    place->d_l = at::mm(own.rows, by_row);
+    place->even_d_l.reset();
+    if (own.even.defined()) {
       const Stopwatch watching(watching_seconds_);
-      place->even_d_l = at::mm(even_rows_, by_row);
+      place->even_d_l = at::mm(own.even, by_row);
     }
   }
   place->output.reset();
-  if (place->of_input) dx.mul_(by_row(*place));
+  if (place->site.reads_activation) dx.mul_(by_row(*place));
 }
 
 void Ia3Adapter::report(const Place& place, const at::Tensor& d_l, bool even) {
@@ -138,7 +141,7 @@ void Ia3Adapter::finish_gradients() {
     const auto count = static_cast<int64_t>(members_.size());
     mix_skills_backward(place.d_l.view({count, spec_.heads, -1}), place.skills, weights_[router],
                         place.gradient, d_weights[router]);
-    if (even_rows_.defined()) {
+    if (place.even_d_l.defined()) {
       report(place, place.d_l, false);
       report(place, place.even_d_l, true);
     }

@@ -1,16 +1,16 @@
 // (IA)³ (Liu et al., arXiv 2205.05638) in training, alone or as skills of a Poly inventory (PolySpec with
-// SkillKind::rescaling): y ∘ l at a site, or W (x ∘ l) where the site reads the feed-forward's activations;
-// block q of a task's l is Σ_k w_qk l_qk. One skill under uniform routing is plain (IA)³.
+// SkillKind::rescaling): y ∘ l at a site, or W (x ∘ l) where the site reads the feed-forward's activations
+// (Site::reads_activation); block q of a task's l is Σ_k w_qk l_qk. One skill under uniform routing is plain
+// (IA)³.
 #pragma once
 
 #include "adapter/skill_adapter.h"
 
 namespace gaggle {
 
-// lora.targets where none are given: l_k, l_v and l_ff.
-inline const std::vector<std::string> ia3_targets = {"k_proj", "v_proj", "down_proj"};
+// Where it sits: on the linears that lora.targets names, or on those that the base marks (Site::rescaled).
+std::vector<LoraSite> ia3_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets);
 
-bool rescales_input(const Site& site);
 int64_t rescaled_width(const Site& site);  // d_in or d_out
 // x ∘ l in x's type, multiplied in l's; l [T, width] or one row of it.
 at::Tensor rescaled(const at::Tensor& x, const at::Tensor& l);
@@ -32,7 +32,6 @@ class Ia3Adapter : public SkillAdapter {
  private:
   struct Place {  // what sits on a site
     Site site;
-    bool of_input = false;
     size_t router = 0;
     at::Tensor skills, gradient;  // [h, K, width/h] fp32; undefined: not wanted
     // Of this micro-batch, whose members are M: their vectors, the gradient of these (undefined: no backward
@@ -51,9 +50,13 @@ class Ia3Adapter : public SkillAdapter {
   std::vector<Members::Member> members_;
   std::vector<MixingWeights> routing_;  // by member
   at::Tensor weights_;                  // [R, M, h, K]
-  at::Tensor row_member_;               // [T] int64
-  // [M, T] fp32, 1 where the row is the member's (and of an even sample; undefined: not watched).
-  at::Tensor member_rows_, even_rows_;
+  // Of the rows of each side.
+  struct RowMembers {
+    at::Tensor of_row;  // [T] int64
+    // [M, T] fp32, 1 where the row is the member's (and of an even sample; undefined: not watched).
+    at::Tensor rows, even;
+  };
+  BySide<RowMembers> row_members_;
 };
 
 }  // namespace gaggle

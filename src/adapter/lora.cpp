@@ -169,13 +169,13 @@ void LoraAdapter::set_gradients(const at::Tensor& flat) {
 void LoraAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
   const auto index = static_cast<size_t>(site.index);
   if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_forward(x, y, segments_, pairs_[index]);
+    segmented_lowrank_forward(x, y, segments_[site.side], pairs_[index]);
 }
 
 void LoraAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
   const auto index = static_cast<size_t>(site.index);
   if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_backward(x, dy, dx, segments_, pairs_[index], grads_[index]);
+    segmented_lowrank_backward(x, dy, dx, segments_[site.side], pairs_[index], grads_[index]);
 }
 
 }  // namespace gaggle

@@ -48,7 +48,7 @@ class LoraAdapter : public Trainable {
               at::Device device);
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
-  void begin(const Rows& rows) override { segments_ = rows.segments; }
+  void begin(const Rows& rows) override { segments_ = segments_by_side(rows); }
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
@@ -56,7 +56,7 @@ class LoraAdapter : public Trainable {
   std::vector<LoraSite> sites_;
   size_t members_;
   at::ScalarType dtype_;
-  std::vector<Segment> segments_;
+  BySide<std::vector<Segment>> segments_;
   std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
   std::vector<std::vector<LowRankGrad>> grads_;  // likewise
 };

@@ -95,11 +95,14 @@ void PolyAdapter::activate_tasks(const Rows& rows) {
     std::erase_if(mixtures_, [](const auto& entry) { return !entry.second.touched; });
   const Members members = members_of(rows);
   for (const Members::Member& m : members.all) active_.push_back(&mixture(m.task, m.sample));
-  segments_ = members.segments;
-  for (const Segment& segment : rows.even) {
-    const auto own =
-        std::ranges::find(members.all, segment.member, [](const Members::Member& m) { return m.task; });
-    even_segments_.push_back({static_cast<int>(own - members.all.begin()), segment.begin, segment.end});
+  for (const Side side : sides) {
+    rows_[side].segments = members.segments[side];
+    for (const Segment& segment : rows.of(side).even) {
+      const auto own =
+          std::ranges::find(members.all, segment.member, [](const Members::Member& m) { return m.task; });
+      rows_[side].even_segments.push_back(
+          {static_cast<int>(own - members.all.begin()), segment.begin, segment.end});
+    }
   }
 }
 
@@ -107,54 +110,57 @@ void PolyAdapter::activate_samples(const Rows& rows) {
   finish_gradients();  // of the micro-batch before
   mixtures_.clear();
   const Members members = members_of(rows);
-  segments_ = members.segments;
-  for (const Segment& segment : segments_) {
-    const Members::Member& member = members.all[static_cast<size_t>(segment.member)];
-    active_.push_back(&mixture(member.task, member.sample));
+  for (const Members::Member& m : members.all) active_.push_back(&mixture(m.task, m.sample));
+  for (const Segment& segment : members.segments.decoder)
     for (const Segment& even : rows.even)
-      active_.back()->of_even_sample |= segment.begin >= even.begin && segment.begin < even.end;
+      active_[static_cast<size_t>(segment.member)]->of_even_sample |=
+          segment.begin >= even.begin && segment.begin < even.end;
+  // Rows of a sample at a site: of either side, where there are two.
+  const double per_sample =
+      static_cast<double>(rows.fed()) / static_cast<double>(active_.size() * (rows.sources.empty() ? 1 : 2));
+  stacked_ = !mixing_is_cheaper(per_sample, dtype_, values_.device());
+  for (const Side side : sides) {
+    rows_[side].segments = members.segments[side];
+    if (stacked_) rows_[side].mixture = member_by_row(members.segments[side]);
   }
-  stacked_ = !mixing_is_cheaper(static_cast<double>(rows.count()) / static_cast<double>(active_.size()), dtype_,
-                                values_.device());
   if (!stacked_) return;
   weights_ = stacked_weights(active_);
   d_weights_ = at::zeros_like(weights_);
-  row_mixture_ = member_by_row(members);
 }
 
 void PolyAdapter::begin(const Rows& rows) {
   if (!per_example()) active_.clear();
-  segments_.clear();
-  even_segments_.clear();
+  for (const Side side : sides) {
+    const RowSet& set = rows.of(side);
+    rows_[side] = {{}, {}, set.segments, set.even, set.count(), {}, {}, {}};
+  }
   if (per_example()) {
     activate_samples(rows);
   } else {
     stacked_ = false;
     activate_tasks(rows);
   }
-  task_segments_ = rows.segments;
-  even_task_segments_ = rows.even;
   if (stacked_) return prepare_stacked();
   std::vector<Mixture*> unmixed;
   for (Mixture* m : active_)
     if (m->pairs.empty()) unmixed.push_back(m);
   mix(unmixed);
-  join(rows.count());
+  join();
 }
 
 // Where it pays off: the active mixtures' pairs, side by side.
-void PolyAdapter::join(int64_t rows) {
-  foreign_.clear();
-  not_even_.clear();
+void PolyAdapter::join() {
   for (size_t p = 0; p < places_.size(); ++p) {
     Place& place = places_[p];
     const int64_t rank = place.lora.rank;
+    RowMixtures& rows = rows_[place.lora.site.side];
     place.joined = {};
-    if (active_.size() < 2 || !joining_is_cheaper(rows, rank, dtype_, values_.device())) continue;
-    if (!foreign_.contains(rank)) {
+    if (active_.size() < 2 || !joining_is_cheaper(rows.count, rank, dtype_, values_.device())) continue;
+    if (!rows.foreign.contains(rank)) {
       const auto members = static_cast<int64_t>(active_.size());
-      foreign_[rank] = foreign_columns(segments_, members, rank, rows, values_.device());
-      if (watched_) not_even_[rank] = foreign_columns(even_segments_, members, rank, rows, values_.device());
+      rows.foreign[rank] = foreign_columns(rows.segments, members, rank, rows.count, values_.device());
+      if (watched_)
+        rows.not_even[rank] = foreign_columns(rows.even_segments, members, rank, rows.count, values_.device());
     }
     std::vector<at::Tensor> a, b;
     for (const Mixture* m : active_) {

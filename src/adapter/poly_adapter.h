@@ -46,7 +46,7 @@ class PolyAdapter : public SkillAdapter {
   void activate_samples(const Rows& rows);
   void mix(std::span<Mixture* const> mixtures);
   void prepare_stacked();
-  void join(int64_t rows);
+  void join();
   LowRankGrad gradient_views(const Place& place, at::Tensor& flat) const;
   void backward_joined(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even);
   void backward_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx);
@@ -64,15 +64,20 @@ class PolyAdapter : public SkillAdapter {
 
   std::map<int64_t, Mixture> mixtures_;  // of this step, by task, or by sample
   std::vector<Mixture*> active_;         // of this micro-batch: members of its segments
-  std::vector<Segment> segments_, even_segments_;
-  std::vector<Segment> task_segments_, even_task_segments_;  // as the rows have them
-  // Few rows of several tasks: the pairs are joined; by rank what is not a row's own, or not of its even
-  // samples.
-  std::map<int64_t, at::Tensor> foreign_, not_even_;
+  struct RowMixtures {                   // whose rows they are
+    std::vector<Segment> segments, even_segments;
+    std::vector<Segment> task_segments, even_task_segments;  // as the rows have them
+    int64_t count = 0;
+    // Few rows of several tasks: the pairs are joined; by rank what is not a row's own, or not of its even
+    // samples.
+    std::map<int64_t, at::Tensor> foreign, not_even;
+    at::Tensor mixture;  // [T], where the micro-batch is stacked
+  };
+  BySide<RowMixtures> rows_;
   // This micro-batch multiplies by all skills, then weighs: by the active mixtures' weights and their gradient
-  // [R, M, h, K], row by row as row_mixture_ [T] says.
+  // [R, M, h, K], row by row.
   bool stacked_ = false;
-  at::Tensor weights_, d_weights_, row_mixture_;
+  at::Tensor weights_, d_weights_;
 };
 
 }  // namespace gaggle

@@ -23,14 +23,16 @@ void PolyAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) 
   if (found < 0) return;
   const auto number = static_cast<size_t>(found);
   const Place& place = places_[number];
+  const RowMixtures& rows = rows_[site.side];
   if (stacked_) {
-    const at::Tensor w = at_router(weights_, place.router).index_select(0, row_mixture_);
+    const at::Tensor w = at_router(weights_, place.router).index_select(0, rows.mixture);
     return stacked_skills_forward(x, y, w, place.stacked);
   }
-  if (place.joined.a.defined()) return joined_lowrank_forward(x, y, place.joined, foreign_.at(place.lora.rank));
+  if (place.joined.a.defined())
+    return joined_lowrank_forward(x, y, place.joined, rows.foreign.at(place.lora.rank));
   std::vector<LowRank> pairs;
   for (const Mixture* m : active_) pairs.push_back(m->pairs[number]);
-  segmented_lowrank_forward(x, y, segments_, pairs);
+  segmented_lowrank_forward(x, y, rows.segments, pairs);
 }
 
 LowRankGrad PolyAdapter::gradient_views(const Place& place, at::Tensor& flat) const {
@@ -62,17 +64,18 @@ void PolyAdapter::backward(const Site& site, const at::Tensor& x, const at::Tens
     grads.push_back(gradient_views(place, m->gradient));
     if (halves) even.push_back(gradient_views(place, m->even));
   }
-  segmented_lowrank_backward(x, dy, dx, segments_, pairs, grads);
+  segmented_lowrank_backward(x, dy, dx, rows_[site.side].segments, pairs, grads);
   if (!halves) return;
   const Stopwatch watching(watching_seconds_);
-  segmented_lowrank_backward(x, dy, {}, even_segments_, pairs, even);
+  segmented_lowrank_backward(x, dy, {}, rows_[site.side].even_segments, pairs, even);
 }
 
 void PolyAdapter::backward_joined(const Place& place, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
                                   bool even) {
   const int64_t rank = place.lora.rank;
+  const RowMixtures& rows = rows_[place.lora.site.side];
   const JoinedGrad grad =
-      joined_lowrank_backward(x, dy, dx, place.joined, (even ? not_even_ : foreign_).at(rank));
+      joined_lowrank_backward(x, dy, dx, place.joined, (even ? rows.not_even : rows.foreign).at(rank));
   for (size_t m = 0; m < active_.size(); ++m) {
     const int64_t begin = static_cast<int64_t>(m) * rank;
     const LowRankGrad to = gradient_views(place, even ? active_[m]->even : active_[m]->gradient);
@@ -83,7 +86,8 @@ void PolyAdapter::backward_joined(const Place& place, const at::Tensor& x, const
 
 void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, const at::Tensor& dy,
                                    at::Tensor& dx) {
-  const at::Tensor w = at_router(weights_, place.router).index_select(0, row_mixture_);
+  const at::Tensor& row_mixture = rows_[place.lora.site.side].mixture;
+  const at::Tensor w = at_router(weights_, place.router).index_select(0, row_mixture);
   StackedGrad grad;
   grad.w = at::zeros_like(w);
   if (place.grad_a.defined()) {
@@ -91,7 +95,7 @@ void PolyAdapter::backward_stacked(const Place& place, const at::Tensor& x, cons
     grad.b = place.grad_b.view(place.stacked.b.sizes());
   }
   stacked_skills_backward(x, dy, dx, w, place.stacked, grad);
-  at_router(d_weights_, place.router).index_add_(0, row_mixture_, grad.w);
+  at_router(d_weights_, place.router).index_add_(0, row_mixture, grad.w);
   if (watched_) report_stacked(place, x, dy, w);
 }
 

@@ -115,7 +115,7 @@ PeftIa3 ia3_to_peft(const PolySpec& spec, const at::Tensor& values, const std::s
   for (const LoraSite& s : spec.sites) {
     PeftIa3Site& site = ia3.sites.emplace_back();
     site = {s.site.name,
-            rescales_input(s.site),
+            s.site.reads_activation,
             rescaled_width(s.site),
             floats_of(layout.view(values, s.site.name + ".poly_ia3_l")),
             {}};
@@ -135,9 +135,9 @@ at::Tensor ia3_from_peft(const PeftIa3& ia3, const PolySpec& spec, const std::st
   for (size_t i = 0; i < sites.size(); ++i) {
     const Site& here = spec.sites[i].site;
     const PeftIa3Site& site = *sites[i];
-    if (site.width != rescaled_width(here) || site.feedforward != rescales_input(here))
+    if (site.width != rescaled_width(here) || site.feedforward != here.reads_activation)
       user_error("{}: it rescales {} values of {}'s {}, here it is its {} and {} wide", where, site.width,
-                 site.site, site.feedforward ? "input" : "output", rescales_input(here) ? "input" : "output",
+                 site.site, site.feedforward ? "input" : "output", here.reads_activation ? "input" : "output",
                  rescaled_width(here));
     copy_values(site.l, layout.view(values, site.site + ".poly_ia3_l"));
   }

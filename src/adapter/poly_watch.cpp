@@ -22,8 +22,9 @@ void PolyAdapter::report_stacked(const Place& place, const at::Tensor& x, const 
       watched_({s.member, even, number, at::cat({to.a.flatten(), to.b.flatten()})});
     }
   };
-  report(task_segments_, false);
-  report(even_task_segments_, true);
+  const RowMixtures& rows = rows_[place.lora.site.side];
+  report(rows.task_segments, false);
+  report(rows.even_task_segments, true);
 }
 
 // Tasks with one mixture each: what was added up for it.

@@ -30,11 +30,11 @@ class FixedRescaling : public RoutedAdapter {
   explicit FixedRescaling(std::vector<at::Tensor> sites) : sites_(std::move(sites)) {}
   at::Tensor rescaled_input(const Site& site, const at::Tensor& x) override {
     const at::Tensor& l = at_site(site);
-    return l.defined() && rescales_input(site) ? rescaled(x, l) : x;
+    return l.defined() && site.reads_activation ? rescaled(x, l) : x;
   }
   void forward(const Site& site, const at::Tensor&, at::Tensor& y) override {
     const at::Tensor& l = at_site(site);
-    if (l.defined() && !rescales_input(site)) y.mul_(l);
+    if (l.defined() && !site.reads_activation) y.mul_(l);
   }
 
  private:

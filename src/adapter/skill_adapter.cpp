@@ -16,26 +16,32 @@ namespace {
 Members members_of_tasks(const Rows& rows) {
   Members members;
   std::map<int, int> member;
-  for (const Segment& segment : rows.segments) {
-    const auto [found, is_new] = member.try_emplace(segment.member, static_cast<int>(members.all.size()));
-    if (is_new) members.all.push_back({segment.member, 0});
-    members.segments.push_back({found->second, segment.begin, segment.end});
-  }
+  for (const Side side : sides)
+    for (const Segment& segment : rows.of(side).segments) {
+      const auto [found, is_new] = member.try_emplace(segment.member, static_cast<int>(members.all.size()));
+      if (is_new) members.all.push_back({segment.member, 0});
+      members.segments[side].push_back({found->second, segment.begin, segment.end});
+    }
   return members;
 }
 
 Members members_of_samples(const Rows& rows) {
-  GAGGLE_CHECK(rows.samples.size() == static_cast<size_t>(rows.sequences()), "rows do not say whose they are");
   Members members;
-  size_t segment = 0;
-  for (size_t s = 0; s < rows.samples.size(); ++s) {
-    const int64_t begin = rows.starts[s], end = rows.starts[s + 1];
-    while (rows.segments[segment].end <= begin) ++segment;
-    if (s > 0 && rows.samples[s] == rows.samples[s - 1]) {
-      members.segments.back().end = end;  // another choice of the same sample
-    } else {
-      members.segments.push_back({static_cast<int>(members.all.size()), begin, end});
-      members.all.push_back({rows.segments[segment].member, rows.samples[s]});
+  std::map<int64_t, int> member;
+  for (const Side side : sides) {
+    const RowSet& set = rows.of(side);
+    std::vector<Segment>& segments = members.segments[side];
+    GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()), "rows do not say whose they are");
+    size_t segment = 0;
+    for (size_t s = 0; s < set.samples.size(); ++s) {
+      const int64_t begin = set.starts[s], end = set.starts[s + 1];
+      while (set.segments[segment].end <= begin) ++segment;
+      const auto [found, is_new] = member.try_emplace(set.samples[s], static_cast<int>(members.all.size()));
+      if (is_new) members.all.push_back({set.segments[segment].member, set.samples[s]});
+      if (s > 0 && set.samples[s] == set.samples[s - 1])
+        segments.back().end = end;  // another choice of the same sample
+      else
+        segments.push_back({found->second, begin, end});
     }
   }
   return members;
@@ -127,10 +133,9 @@ int SkillAdapter::place_of(const Site& site) const {
   return index < place_of_site_.size() ? place_of_site_[index] : -1;
 }
 
-at::Tensor SkillAdapter::member_by_row(const Members& members) const {
+at::Tensor SkillAdapter::member_by_row(const std::vector<Segment>& segments) const {
   std::vector<int64_t> by_row;
-  for (const Segment& s : members.segments)
-    by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
+  for (const Segment& s : segments) by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
   return at::tensor(by_row, at::kLong).to(values_.device());
 }
 

@@ -33,7 +33,7 @@ struct Members {
     int64_t sample = 0;  // 0 where members are tasks
   };
   std::vector<Member> all;
-  std::vector<Segment> segments;  // members count `all`
+  BySide<std::vector<Segment>> segments;  // members count `all`
 };
 
 // What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixture, A [h,
@@ -82,8 +82,8 @@ class SkillAdapter : public Trainable {
   // The place of a site in PolySpec::sites; -1: not adapted.
   int place_of(const Site& site) const;
   Members members_of(const Rows& rows) const;
-  // [T] int64: the member of each row.
-  at::Tensor member_by_row(const Members& members) const;
+  // [T] int64: the member of each row of these segments.
+  at::Tensor member_by_row(const std::vector<Segment>& segments) const;
   // Places of a site's routing in MixingWeights by router.
   size_t router_of(const Site& site) const { return router_of_.at(spec_.router_prefix(site)); }
   MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]

@@ -41,9 +41,12 @@ std::vector<TokenRow> fed_rows_of(const TokenTask& few, bool tfew) {
   for (const TokenRow& row : few.rows(Split::train)) {
     if (!tfew || row.choices.empty()) rows.push_back(row);
     if (tfew)
-      for (const auto& choice : row.choices)
-        rows.push_back(
-            {.id = "", .input = row.input, .target = choice, .choices = {}, .answer = -1, .cut = false});
+      for (size_t c = 0; c < row.choices.size(); ++c) {  // all of them read one source
+        TokenRow& choice = rows.emplace_back();
+        if (c == 0) choice.source = row.source;
+        choice.input = row.input;
+        choice.target = row.choices[c];
+      }
   }
   return rows;
 }

@@ -36,11 +36,16 @@ std::string tokens_text(const Tokenizer& tokenizer, const std::vector<int32_t>& 
   return text;
 }
 
+// The prompt, whichever part of the model reads it.
+const std::vector<int32_t>& shown_input(const TokenRow& row) {
+  return row.source.empty() ? row.input : row.source;
+}
+
 void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t shown,
                 const std::string& split, const Tokenizer& tokenizer) {
   size_t cut = 0, longest = 0, tokens = 0;
   for (const auto& row : rows) {
-    const size_t length = row.input.size() + row.target.size();
+    const size_t length = shown_input(row).size() + row.target.size();
     cut += row.cut;
     tokens += length;
     longest = std::max(longest, length);
@@ -50,10 +55,10 @@ void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t
              cut, task.end_id, tokenizer.token_of(task.end_id));
   for (size_t i = 0; i < shown; ++i) {
     const TokenRow& row = rows[i];
-    fmt::print("\n{} · {} + {} tokens{}\n", row.id, row.input.size(), row.target.size(),
+    fmt::print("\n{} · {} + {} tokens{}\n", row.id, shown_input(row).size(), row.target.size(),
                row.cut ? " · cut" : "");
-    fmt::print("  input   {}\n", tokens_text(tokenizer, row.input));
-    fmt::print("          {}\n", fmt::join(row.input, " "));
+    fmt::print("  input   {}\n", tokens_text(tokenizer, shown_input(row)));
+    fmt::print("          {}\n", fmt::join(shown_input(row), " "));
     fmt::print("  target  {}\n", tokens_text(tokenizer, row.target));
     fmt::print("          {}\n", fmt::join(row.target, " "));
     if (row.choices.empty()) continue;
@@ -79,7 +84,7 @@ Exit command_data_show(const Config& config, const DataShowOptions& options) {
   for (size_t i = 0; i < shown; ++i) {
     nlohmann::ordered_json line;
     line["id"] = rows[i].id;
-    line["input_ids"] = rows[i].input;
+    line["input_ids"] = shown_input(rows[i]);
     line["target_ids"] = rows[i].target;
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   }

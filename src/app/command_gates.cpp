@@ -24,8 +24,7 @@ Exit command_gates(const Config& config, const CommandOptions& options) {
     const std::string name = task.name;
     tasks[name] = std::move(task);
   }
-  for (const auto& [expert, path] : config.gate.tasks)
-    tasks[expert] = load_one_task(config, *inputs.tokenizer, path);
+  for (const auto& [expert, path] : config.gate.tasks) tasks[expert] = load_one_task(config, inputs, path);
 
   Session session = start_session(config);
   check_job(config, session);

@@ -22,8 +22,11 @@ double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows) {
   const auto head = static_cast<double>(base.spec().vocab * base.spec().hidden);
   double flops = 0;
   for (const TokenRow& row : rows)
-    flops += 4 * static_cast<double>(base.linear_weights()) * static_cast<double>(fed_rows(row)) +
-             4 * head * static_cast<double>(row.target.size());
+    flops +=
+        4 * static_cast<double>(base.linear_weights(Side::encoder)) * static_cast<double>(row.source.size()) +
+        4 * static_cast<double>(base.linear_weights(Side::decoder)) *
+            static_cast<double>(row.input.size() + row.target.size() - 1) +
+        4 * head * static_cast<double>(row.target.size());
   return flops;
 }
 

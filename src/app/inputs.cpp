@@ -6,23 +6,23 @@
 #include "data/task.h"
 
 namespace gaggle {
-namespace {
 
-TokenizeOptions tokenize_options(const Config& config) {
+TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
   std::string cache = config.registry.cache;
   if (cache.starts_with("~/")) {
     const char* home = std::getenv("HOME");
     cache = home ? std::string(home) + cache.substr(1) : "";
   }
+  std::string truncate = config.data.truncate;
+  if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
   return {config.data.prompt,
           config.data.end,
-          config.data.truncate,
+          truncate,
           config.data.max_input_tokens,
           config.data.max_target_tokens,
-          cache};
+          cache,
+          spec.decoder_start};
 }
-
-}  // namespace
 
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows) {
   Inputs inputs;
@@ -32,19 +32,20 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
   for (const Task& task : load_tasks(paths, limit_rows))
-    inputs.tasks.push_back(tokenize_task(task, *inputs.tokenizer, tokenize_options(config)));
+    inputs.tasks.push_back(
+        tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec())));
   return inputs;
 }
 
-TokenTask load_one_task(const Config& config, const Tokenizer& tokenizer, const std::string& path) {
+TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
   const auto tasks = load_tasks({path}, config.data.limit_rows);
   GAGGLE_CHECK(tasks.size() == 1);
-  return tokenize_task(tasks[0], tokenizer, tokenize_options(config));
+  return tokenize_task(tasks[0], *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
 }
 
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
                                      BaseUse use) {
-  return load_base_model(*inputs.checkpoint, config.model.dtype, device, use);
+  return load_base_model(*inputs.checkpoint, resolve_dtype(config.model.dtype, device), device, use);
 }
 
 BaseFingerprint fingerprint_of(const BaseModel& base) {

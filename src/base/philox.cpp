@@ -6,18 +6,6 @@
 
 namespace gaggle {
 
-std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t product0 = uint64_t{0xD2511F53} * c[0];
-    const uint64_t product1 = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(product1 >> 32) ^ c[1] ^ k[0], static_cast<uint32_t>(product1),
-         static_cast<uint32_t>(product0 >> 32) ^ c[3] ^ k[1], static_cast<uint32_t>(product0)};
-    k[0] += 0x9E3779B9;
-    k[1] += 0xBB67AE85;
-  }
-  return c;
-}
-
 namespace {
 
 uint64_t fnv1a(uint64_t hash, uint64_t byte) {
@@ -48,12 +36,6 @@ uint64_t random_key(std::string_view purpose, std::span<const uint64_t> numbers)
   uint64_t key = name_number(purpose);
   for (uint64_t number : numbers) key = mix(key + 0x9E3779B97F4A7C15ULL) ^ mix(number + 0xD1B54A32D192ED03ULL);
   return mix(key);
-}
-
-uint64_t random_bits(uint64_t key, uint64_t index) {
-  const auto words = philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0},
-                                {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
-  return (uint64_t{words[0]} << 32) | words[1];
 }
 
 void fill_normal(uint64_t key, double std, std::span<float> values) {

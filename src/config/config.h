@@ -34,7 +34,8 @@ struct DataConfig {
   std::vector<std::string> tasks;    // JSONL files or folders of them; relative to the config file
   std::string prompt = "{input}\n";  // template, or chatml | llama3 | qwen3 | mistral
   std::string end;                   // end token by text or "id:N"; "": the tokenizer's end of sequence
-  std::string truncate = "left";     // left | right: which end of a too long input is cut
+  // left | right: which end of a too long input is cut; auto: left for decoders, right for an encoder's
+  std::string truncate = "auto";
   int64_t max_input_tokens = 512;
   int64_t max_target_tokens = 512;
   int64_t limit_rows = 0;  // of each split; 0: all

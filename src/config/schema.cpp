@@ -53,7 +53,11 @@ std::vector<Key> input_keys() {
        "wins"},
       {KEY(data, end), "",
        "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
-      {KEY(data, truncate), "", "which end of a too long input is cut", one_of({"left", "right"})},
+      {KEY(data, truncate), "",
+       "which end of a too long input is cut; auto: left for decoders, right for what an encoder reads (its "
+       "end "
+       "token is kept)",
+       one_of({"auto", "left", "right"})},
       {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
       {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
       {KEY(data, limit_rows), "rows", "only the first rows of each split; 0: all", at_least(0)},

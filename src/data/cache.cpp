@@ -63,6 +63,7 @@ class Reader {
 
 void write_row(Writer& out, const TokenRow& row) {
   out.text(row.id);
+  out.ids(row.source);
   out.ids(row.input);
   out.ids(row.target);
   out.number(static_cast<int64_t>(row.choices.size()));
@@ -74,6 +75,7 @@ void write_row(Writer& out, const TokenRow& row) {
 TokenRow read_row(Reader& in) {
   TokenRow row;
   row.id = in.text();
+  row.source = in.ids();
   row.input = in.ids();
   row.target = in.ids();
   row.choices.resize(in.count(sizeof(int64_t)));
@@ -105,7 +107,7 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
     task.end_id = static_cast<int32_t>(in.number());
     task.digest = in.text();
     for (auto& split : task.splits) {
-      split.resize(in.count(5 * sizeof(int64_t)));
+      split.resize(in.count(6 * sizeof(int64_t)));
       for (TokenRow& row : split) row = read_row(in);
     }
     if (!in.at_end()) return std::nullopt;

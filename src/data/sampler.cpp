@@ -9,10 +9,6 @@
 namespace gaggle {
 namespace {
 
-int64_t rows_fed(const TokenRow& row, const std::vector<int32_t>& target) {
-  return static_cast<int64_t>(row.input.size() + target.size()) - 1;
-}
-
 struct Member {
   const Sample* sample = nullptr;
   std::vector<const std::vector<int32_t>*> targets;  // one sequence each: the output, then the wrong choices
@@ -28,19 +24,28 @@ Member make_member(const Sample& sample, float weight, bool with_choices) {
     if (static_cast<int64_t>(i) != row.answer) member.targets.push_back(&row.choices[i]);
   for (const auto* target : member.targets) {
     GAGGLE_CHECK(!row.input.empty() && !target->empty(), "row {}", row.id);
-    member.length += rows_fed(row, *target);
+    member.length += static_cast<int64_t>(row.input.size() + target->size()) - 1;
   }
+  member.length += static_cast<int64_t>(row.source.size());
   return member;
 }
 
-void append_sequence(Rows& rows, const Member& member, const std::vector<int32_t>& target) {
-  const std::vector<int32_t>& input = member.sample->row->input;
+// The tokens as one more sequence of a sample.
+void append_tokens(RowSet& rows, std::span<const int32_t> first, std::span<const int32_t> then,
+                   int64_t sample) {
   const int64_t begin = rows.count();
-  rows.ids.insert(rows.ids.end(), input.begin(), input.end());
-  rows.ids.insert(rows.ids.end(), target.begin(), target.end() - 1);
+  rows.ids.insert(rows.ids.end(), first.begin(), first.end());
+  rows.ids.insert(rows.ids.end(), then.begin(), then.end());
   for (int64_t i = begin; i < rows.count(); ++i) rows.positions.push_back(static_cast<int32_t>(i - begin));
   rows.starts.push_back(rows.count());
-  rows.samples.push_back(member.sample->global_index);
+  rows.samples.push_back(sample);
+}
+
+void append_output(Rows& rows, const Member& member, const std::vector<int32_t>& target) {
+  const std::vector<int32_t>& input = member.sample->row->input;
+  const int64_t begin = rows.count();
+  append_tokens(rows, input, std::span(target).first(target.size() - 1), member.sample->global_index);
+  if (rows.encoder.sequences() > 0) rows.sources.push_back(rows.encoder.sequences() - 1);
   const int64_t first = begin + static_cast<int64_t>(input.size()) - 1;
   for (size_t i = 0; i < target.size(); ++i) {
     rows.target_rows.push_back(first + static_cast<int64_t>(i));
@@ -56,13 +61,20 @@ void extend(std::vector<Segment>& segments, int task, int64_t begin, int64_t end
 }
 
 void append(Rows& rows, const Member& member, bool with_choices) {
-  const int64_t begin = rows.count();
+  const int64_t begin = rows.count(), encoder_begin = rows.encoder.count();
+  const std::vector<int32_t>& source = member.sample->row->source;
+  if (!source.empty()) append_tokens(rows.encoder, source, {}, member.sample->global_index);
   for (size_t choice = 0; choice < member.targets.size(); ++choice) {
-    append_sequence(rows, member, *member.targets[choice]);
+    append_output(rows, member, *member.targets[choice]);
     if (with_choices) rows.choices.push_back(static_cast<int32_t>(choice));
   }
-  extend(rows.segments, member.sample->task, begin, rows.count());
-  if (!member.odd()) extend(rows.even, member.sample->task, begin, rows.count());
+  const auto extend_by_task = [&](RowSet& set, int64_t first) {
+    if (set.count() == first) return;
+    extend(set.segments, member.sample->task, first, set.count());
+    if (!member.odd()) extend(set.even, member.sample->task, first, set.count());
+  };
+  extend_by_task(rows, begin);
+  extend_by_task(rows.encoder, encoder_begin);
 }
 
 }  // namespace
@@ -114,6 +126,7 @@ std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_
               members.begin() + static_cast<std::ptrdiff_t>(end), by_task);
     Rows& rows = batches.emplace_back();
     rows.starts = {0};
+    if (!members[begin].sample->row->source.empty()) rows.encoder.starts = {0};
     for (; begin < end; ++begin) append(rows, members[begin], with_choices);
   }
   return batches;

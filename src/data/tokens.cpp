@@ -13,7 +13,7 @@
 namespace gaggle {
 namespace {
 
-constexpr std::string_view cache_version = "gaggle tokens 1";
+constexpr std::string_view cache_version = "gaggle tokens 2";
 
 // Feeds texts and ids so that no two sequences of them are fed alike.
 struct Digest {
@@ -37,6 +37,7 @@ std::string cache_key(const Task& task, const Tokenizer& tokenizer, const Tokeni
   digest.number(options.max_input_tokens);
   digest.number(options.max_target_tokens);
   digest.number(end_id);
+  digest.number(options.decoder_start);
   for (const auto& split : task.splits) {
     digest.number(static_cast<int64_t>(split.size()));
     for (const Row& row : split) {
@@ -61,6 +62,10 @@ std::string content_digest(const TokenTask& task) {
   for (const auto& split : task.splits) {
     digest.number(static_cast<int64_t>(split.size()));
     for (const TokenRow& row : split) {
+      if (!row.source.empty()) {  // rows of a decoder alone are digested as ever
+        digest.text("source");
+        digest.ids(row.source);
+      }
       digest.ids(row.input);
       digest.ids(row.target);
       digest.number(static_cast<int64_t>(row.choices.size()));
@@ -69,6 +74,19 @@ std::string content_digest(const TokenTask& task) {
     }
   }
   return digest.sha.hex();
+}
+
+// An encoder's tokens: the prompt, cut so that the tokenizer's suffix (T5's end token) always stays.
+std::vector<int32_t> source_ids(PromptIds prompt, const Tokenizer& tokenizer, const TokenizeOptions& options,
+                                bool& cut) {
+  const auto suffix = static_cast<int64_t>(tokenizer.suffix.size());
+  const int64_t limit = options.max_input_tokens;
+  if (limit > 0 && limit <= suffix)
+    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts behind",
+               limit, suffix);
+  cut |= cut_prompt(prompt, limit > 0 ? limit - suffix : 0, options.truncate);
+  prompt.ids.insert(prompt.ids.end(), tokenizer.suffix.begin(), tokenizer.suffix.end());
+  return std::move(prompt.ids);
 }
 
 // Shortens targets to the limit, the end token kept.
@@ -161,14 +179,20 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   for (size_t s = 0; s < task.splits.size(); ++s) {
     for (const Row& row : task.splits[s]) {
       const std::string where = fmt::format("task {}, row {}", task.name, row.id);
-      TokenRow ids{.id = row.id, .input = {}, .target = {}, .choices = {}, .answer = -1, .cut = false};
+      TokenRow ids;
+      ids.id = row.id;
       PromptIds shown = prompt_ids(prompt, row.messages, task.definition, tokenizer, where);
       if (shown.ids.empty())
         user_error(
             "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
             where);
-      ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
-      ids.input = std::move(shown.ids);
+      if (options.decoder_start >= 0) {
+        ids.source = source_ids(std::move(shown), tokenizer, options, ids.cut);
+        ids.input = {options.decoder_start};
+      } else {
+        ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
+        ids.input = std::move(shown.ids);
+      }
       ids.target = target_ids(row.output, tokenizer, options.max_target_tokens, end, ids.cut);
       for (const std::string& choice : row.choices) {
         if (choice == row.output) ids.answer = static_cast<int32_t>(ids.choices.size());

@@ -15,7 +15,10 @@ namespace gaggle {
 
 struct TokenRow {
   std::string id;
-  std::vector<int32_t> input;                 // prompt with the tokenizer's prefix; never empty
+  std::vector<int32_t> source;  // what an encoder reads: the prompt in the tokenizer's prefix and suffix
+  // What the decoder is fed before the target: the prompt with the tokenizer's prefix, or, where an encoder has
+  // read it, the token that decoders start with. Never empty.
+  std::vector<int32_t> input;
   std::vector<int32_t> target;                // output, then the end token
   std::vector<std::vector<int32_t>> choices;  // each with the end token; empty: none
   int32_t answer = -1;                        // index of the output among the choices
@@ -37,6 +40,7 @@ struct TokenizeOptions {
   std::string truncate;                                 // left | right
   int64_t max_input_tokens = 0, max_target_tokens = 0;  // 0: no limit
   std::filesystem::path cache;                          // "": none
+  int32_t decoder_start = -1;                           // of an encoder-decoder; -1: a decoder alone
 };
 
 // Order of rows is that of the file. Throws UserError: unknown placeholder or format, no end token, a prompt

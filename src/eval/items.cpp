@@ -23,6 +23,7 @@ std::string digest_of_rows(const TokenTask& task, Split split, size_t first, siz
   for (size_t i = first; i < last; ++i) {
     const TokenRow& row = task.rows(split)[i];
     digest.update(row.id).update("\n");
+    if (!row.source.empty()) add_ids(digest, row.source);
     add_ids(digest, row.input);
     add_ids(digest, row.target);
     for (const auto& choice : row.choices) add_ids(digest, choice);
@@ -36,7 +37,7 @@ double cost_of(const EvalContext& context, const EvalItem& item) {
   double cost = 0;
   for (size_t i = item.first; i < item.last; ++i) {
     const TokenRow& row = task.rows(context.split)[i];
-    cost += static_cast<double>(row.input.size() + row.target.size());
+    cost += static_cast<double>(row.source.size() + row.input.size() + row.target.size());
     if (task.metric == "accuracy")
       for (const auto& choice : row.choices) cost += static_cast<double>(choice.size());
     // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.

@@ -51,6 +51,7 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     Question& question = questions.emplace_back();
     out.id = row.id;
     out.target_text = text_of(context.tokenizer, row.target, task.end_id);
+    question.source = row.source;
     question.prompt = row.input;
     if (task.metric != "accuracy" || row.choices.empty()) {
       question.continuations = {row.target};

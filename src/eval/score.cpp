@@ -14,7 +14,7 @@ int64_t size_of(const auto& range) {
 
 // Rows that a question costs: every token that is fed, once.
 int64_t rows_of(const Question& question) {
-  int64_t rows = size_of(question.prompt);
+  int64_t rows = size_of(question.source) + size_of(question.prompt);
   for (const auto& continuation : question.continuations) rows += size_of(continuation) - 1;
   return rows;
 }
@@ -29,7 +29,7 @@ using Owners = std::vector<ContinuationScore*>;
 
 void add_scores(BaseModel& base, SiteAdapter* adapter, Rows& rows, KeyValueCache* cache, const Owners& owners) {
   if (rows.ids.empty()) return;
-  rows.segments = {{0, 0, rows.count()}};
+  cover_with_one_segment(rows);
   const auto nll = base.nll(base.forward(rows, adapter, cache), rows).to(at::kCPU, at::kFloat).contiguous();
   GAGGLE_CHECK(nll.numel() == size_of(owners));
   for (size_t i = 0; i < owners.size(); ++i) {
@@ -49,6 +49,10 @@ void score_batch(BaseModel& base, SiteAdapter* adapter, std::span<const Question
     GAGGLE_CHECK(!question.prompt.empty(), "a prompt without tokens cannot be continued");
     const int64_t begin = first.count(), length = size_of(question.prompt);
     append_sequence(first, question.prompt, 0);
+    if (!question.source.empty()) {
+      append_sequence(first.encoder, question.source, 0);
+      first.sources.push_back(first.encoder.sequences() - 1);
+    }
     for (size_t c = 0; c < question.continuations.size(); ++c) {
       GAGGLE_CHECK(!question.continuations[c].empty());
       add_target(first, begin + length - 1, question.continuations[c][0]);
@@ -76,6 +80,7 @@ void score_batch(BaseModel& base, SiteAdapter* adapter, std::span<const Question
       const int64_t begin = second.count();
       append_sequence(second, continuation.first(continuation.size() - 1), size_of(question.prompt));
       second.past.push_back(past);
+      if (!question.source.empty()) second.sources.push_back(first.sources[b]);
       for (size_t j = 1; j < continuation.size(); ++j) {
         add_target(second, begin + static_cast<int64_t>(j) - 1, continuation[j]);
         second_owners.push_back(&scores[batch[b]][c]);
@@ -93,7 +98,12 @@ void score_batch(BaseModel& base, SiteAdapter* adapter, std::span<const Question
 
 }  // namespace
 
-void append_sequence(Rows& rows, std::span<const int32_t> ids, int64_t first_position) {
+void cover_with_one_segment(Rows& rows) {
+  rows.segments = {{0, 0, rows.count()}};
+  if (rows.encoder.count() > 0) rows.encoder.segments = {{0, 0, rows.encoder.count()}};
+}
+
+void append_sequence(RowSet& rows, std::span<const int32_t> ids, int64_t first_position) {
   if (rows.starts.empty()) rows.starts.push_back(0);
   for (size_t i = 0; i < ids.size(); ++i) {
     rows.ids.push_back(ids[i]);

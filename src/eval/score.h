@@ -1,4 +1,5 @@
-// NLL of continuations of prompts: several continuations of one prompt share one pass over it.
+// NLL of continuations of prompts: several continuations of one prompt share one pass over it (and over what
+// an encoder reads).
 #pragma once
 
 #include <functional>
@@ -10,7 +11,8 @@
 namespace gaggle {
 
 struct Question {
-  std::span<const int32_t> prompt;                      // not empty
+  std::span<const int32_t> source;                      // what an encoder reads; empty: a decoder alone
+  std::span<const int32_t> prompt;                      // what the decoder is fed first, not empty
   std::vector<std::span<const int32_t>> continuations;  // none of them empty
 };
 
@@ -34,7 +36,10 @@ int best_choice(std::span<const ContinuationScore> choices);
 // Indices 0 … lengths.size()-1 by (length, index), cut into batches of at most `budget` in all.
 std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> lengths, int64_t budget);
 
+// Whole: one segment on each side.
+void cover_with_one_segment(Rows& rows);
+
 // Appends a sequence of `ids` at positions from `first_position` on.
-void append_sequence(Rows& rows, std::span<const int32_t> ids, int64_t first_position);
+void append_sequence(RowSet& rows, std::span<const int32_t> ids, int64_t first_position);
 
 }  // namespace gaggle

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/activation.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -20,9 +21,6 @@ struct RopeScaling {
   double high_freq_factor = 4;  // llama3
   int64_t original_max_position = 8192;
 };
-
-// Between the first and the last linear of a feed-forward block.
-enum class Activation { silu, gelu_tanh, relu };
 
 // Shape of a Llama-shaped decoder, or of T5's encoder and decoder.
 struct ModelSpec {
@@ -61,7 +59,10 @@ class ModelCheckpoint {
   const ModelSpec& spec() const { return spec_; }
   const std::filesystem::path& path() const { return path_; }  // the folder or file that was opened
   const std::string& commit() const { return commit_; }        // of a hub name, else ""
-  virtual std::vector<WeightInfo> weights() const = 0;         // sorted by name
+  // Sorted by name: those of the files, or what config.json asks for where it lies alone (a model to plan
+  // with).
+  virtual std::vector<WeightInfo> weights() const = 0;
+  virtual bool has_weights() const { return true; }
   // The tensor as fp32, row-major. Throws UserError if it is not there or its shape is not `shape`.
   virtual void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const = 0;
 

@@ -1,4 +1,5 @@
-// A Hugging Face folder: config.json, and model.safetensors or the files of model.safetensors.index.json.
+// A Hugging Face folder: config.json, and its weights as safetensors or torch.save's .bin, in one file or in
+// the files of an index.
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -9,6 +10,7 @@
 #include "base/names.h"
 #include "formats/model_files.h"
 #include "formats/safetensors.h"
+#include "formats/torch_file.h"
 
 namespace gaggle {
 namespace {
@@ -16,8 +18,21 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* single_file = "model.safetensors";
-constexpr const char* index_file = "model.safetensors.index.json";
+using OpenFile = std::unique_ptr<TensorFile> (*)(const fs::path& path);
+template <class File>
+std::unique_ptr<TensorFile> open_as(const fs::path& path) {
+  return std::make_unique<File>(path);
+}
+
+struct WeightForm {
+  const char* index;
+  const char* single;
+  OpenFile open;
+};
+// The first that is there is read.
+constexpr WeightForm weight_forms[] = {
+    {"model.safetensors.index.json", "model.safetensors", open_as<SafetensorsFile>},
+    {"pytorch_model.bin.index.json", "pytorch_model.bin", open_as<TorchFile>}};
 
 // The index's files, each once.
 std::set<std::string> indexed_files(const fs::path& index) {
@@ -37,22 +52,22 @@ std::set<std::string> indexed_files(const fs::path& index) {
   return files;
 }
 
-std::vector<std::unique_ptr<SafetensorsFile>> open_files(const fs::path& folder) {
-  std::set<std::string> names;
-  if (fs::exists(folder / index_file))
-    names = indexed_files(folder / index_file);
-  else if (fs::exists(folder / single_file))
-    names = {single_file};
-  else
-    user_error("{}: neither {} nor {} is there{}", folder.string(), single_file, index_file,
-               fs::exists(folder / "pytorch_model.bin")
-                   ? " (pytorch_model.bin is a pickle, which is never read: save the model as safetensors)"
-                   : "");
-  std::vector<std::unique_ptr<SafetensorsFile>> files;
-  for (const std::string& name : names) {
-    if (!fs::exists(folder / name))
-      user_error("{}: {} is not there, but {} names it", folder.string(), name, index_file);
-    files.push_back(std::make_unique<SafetensorsFile>(folder / name));
+// None: the folder has no weights.
+std::vector<std::unique_ptr<TensorFile>> open_files(const fs::path& folder) {
+  std::vector<std::unique_ptr<TensorFile>> files;
+  for (const WeightForm& form : weight_forms) {
+    if (fs::exists(folder / form.index)) {
+      for (const std::string& name : indexed_files(folder / form.index)) {
+        if (!fs::exists(folder / name))
+          user_error("{}: {} is not there, but {} names it", folder.string(), name, form.index);
+        files.push_back(form.open(folder / name));
+      }
+      return files;
+    }
+    if (fs::exists(folder / form.single)) {
+      files.push_back(form.open(folder / form.single));
+      return files;
+    }
   }
   return files;
 }
@@ -72,11 +87,16 @@ class HfFolder : public ModelCheckpoint {
         if (!tensors_.emplace(tensor.name, &tensor).second)
           user_error("{}: tensor {} is in two files", folder.string(), tensor.name);
     weights_ = expected_weights(spec_);
+    if (!has_weights()) return;
+    for (const auto& [second, name] : second_names(spec_))
+      if (const auto found = tensors_.find(second); found != tensors_.end())
+        tensors_.emplace(name, found->second);
     for (const WeightInfo& weight : weights_) find(weight.name, weight.shape);
     name_unused();
   }
 
   std::vector<WeightInfo> weights() const override { return weights_; }
+  bool has_weights() const override { return !files_.empty(); }
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     to_float(find(name, shape), values);
@@ -84,6 +104,9 @@ class HfFolder : public ModelCheckpoint {
 
  private:
   const TensorView& find(const std::string& name, std::span<const int64_t> shape) const {
+    if (!has_weights())
+      user_error("{}: neither {} nor {} nor {} nor {} is there", path_.string(), weight_forms[0].single,
+                 weight_forms[0].index, weight_forms[1].single, weight_forms[1].index);
     const auto found = tensors_.find(name);
     if (found == tensors_.end())
       user_error("{}: tensor {} is missing (config.json says {}, {} layers)", path_.string(), name,
@@ -99,12 +122,15 @@ class HfFolder : public ModelCheckpoint {
     return tensor;
   }
 
-  // Old files carry buffers that are computed today, and tied heads a second copy; the rest is worth a word.
+  // Old files carry buffers that are computed today, a bias that T5 never used, and second copies; the rest is
+  // worth a word.
   void name_unused() const {
+    const std::map<std::string, std::string> seconds = second_names(spec_);
     std::vector<std::string> unused;
     for (const auto& [name, tensor] : tensors_) {
       const bool expected = std::ranges::binary_search(weights_, name, {}, &WeightInfo::name);
-      const bool known = name.ends_with("rotary_emb.inv_freq") || (spec_.tied_head && name == "lm_head.weight");
+      const bool known = name.ends_with("rotary_emb.inv_freq") || seconds.contains(name) ||
+                         name == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
       if (!expected && !known) unused.push_back(name);
     }
     if (unused.empty()) return;
@@ -115,7 +141,7 @@ class HfFolder : public ModelCheckpoint {
                  unused.size() > shown ? ", …" : "");
   }
 
-  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::vector<std::unique_ptr<TensorFile>> files_;
   std::map<std::string, const TensorView*> tensors_;
   std::vector<WeightInfo> weights_;
 };

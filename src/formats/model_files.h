@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta
 
 // Every tensor of the architecture under its Hugging Face name, sorted by name.
 std::vector<WeightInfo> expected_weights(const ModelSpec& spec);
+
+// Names under which a file may hold one of them once more, or in its place: safetensors keeps one name only of
+// a tensor that has several. Other name → name in expected_weights.
+std::map<std::string, std::string> second_names(const ModelSpec& spec);
 
 // `name` is for people; `commit` of a hub snapshot, else "".
 std::unique_ptr<ModelCheckpoint> open_hf_folder(const std::filesystem::path& folder, const std::string& name,

@@ -175,7 +175,9 @@ std::map<std::string, Parts> by_module(const SafetensorsFile& file, const std::v
     const auto missing = std::ranges::find(parts, nullptr);
     if (missing == parts.end()) continue;
     const auto present = std::ranges::find_if(parts, [](const TensorView* part) { return part; });
-    const auto name = [&](auto part) { return part_name(suffixes[static_cast<size_t>(part - parts.begin())]); };
+    const auto name = [&, first = parts.begin()](auto part) {
+      return part_name(suffixes[static_cast<size_t>(part - first)]);
+    };
     user_error("{}: {} has {} but not {}", file.name(), module, name(present), name(missing));
   }
   return found;

@@ -24,12 +24,12 @@ struct Dictionary {
   std::vector<std::pair<const Value*, const Value*>> items;
 };
 struct Storage {
-  std::string key;
+  std::string_view key;
   DType dtype;
   int64_t count;
 };
 struct Value {
-  std::variant<Mark, None, bool, int64_t, double, std::string, Global, Tuple, Dictionary, Storage,
+  std::variant<Mark, None, bool, int64_t, double, std::string_view, Global, Tuple, Dictionary, Storage,
                PickledTensor>
       is;
 };
@@ -43,6 +43,9 @@ const std::map<std::string, DType, std::less<>> storage_types = {
 constexpr std::string_view ordered_dictionary = "collections.OrderedDict";
 constexpr std::string_view rebuild_tensor = "torch._utils._rebuild_tensor_v2";
 constexpr std::string_view rebuild_parameter = "torch._utils._rebuild_parameter";
+
+// Far beyond any model. A byte of a pickle makes a value of some hundred bytes, and a few bytes make a tensor.
+constexpr size_t largest_pickle = size_t{8} << 20, most_dimensions = 16;
 
 // Values live in one arena: what refers to what, itself included, never matters to their end.
 class Machine {
@@ -95,8 +98,8 @@ class Machine {
         return push_global(module + "." + name);
       }
       case 0x93: {
-        const std::string name = pop<std::string>("a name"), module = pop<std::string>("a module");
-        return push_global(module + "." + name);
+        const std::string name(pop<std::string_view>("a name"));
+        return push_global(std::string(pop<std::string_view>("a module")) + "." + name);
       }
       case ')':
         return push(Tuple{});
@@ -151,7 +154,7 @@ class Machine {
     std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
     return value;
   }
-  std::string text(size_t count) {
+  std::string_view text(size_t count) {
     const auto bytes = take(count);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
@@ -174,13 +177,11 @@ class Machine {
     return stack_.back();
   }
   template <class T>
-  T pop(const char* what) {
-    Value* value = top();
-    const T* is = std::get_if<T>(&value->is);
+  const T& pop(const char* what) {
+    const T* is = std::get_if<T>(&top()->is);
     if (!is) user_error("{}: its pickle has something else where {} is expected", file_, what);
-    T copy = *is;
     stack_.pop_back();
-    return copy;
+    return *is;
   }
   std::vector<const Value*> last(size_t count) {
     if (count > stack_.size()) torn();
@@ -240,23 +241,26 @@ class Machine {
 
   // ("storage", type, key, device, count)
   void push_storage() {
-    const auto id = pop<Tuple>("a storage");
-    if (argument<std::string>(id, 0, "a storage") != "storage") torn();
+    const auto& id = pop<Tuple>("a storage");
+    if (argument<std::string_view>(id, 0, "a storage") != "storage") torn();
     const auto type = storage_types.find(argument<Global>(id, 1, "a type of storage").name);
     if (type == storage_types.end()) torn();
-    push(Storage{argument<std::string>(id, 2, "a storage's key"), type->second,
+    push(Storage{argument<std::string_view>(id, 2, "a storage's key"), type->second,
                  argument<int64_t>(id, 4, "a storage's size")});
   }
 
   std::vector<int64_t> numbers(const Tuple& tuple) const {
+    if (tuple.items.size() > most_dimensions)
+      user_error("{}: a tensor of {} dimensions; at most {} are read", file_, tuple.items.size(),
+                 most_dimensions);
     std::vector<int64_t> all;
     for (size_t i = 0; i < tuple.items.size(); ++i) all.push_back(argument<int64_t>(tuple, i, "a size"));
     return all;
   }
 
   void call() {
-    const auto arguments = pop<Tuple>("arguments");
-    const auto what = pop<Global>("what is made");
+    const auto& arguments = pop<Tuple>("arguments");
+    const auto& what = pop<Global>("what is made");
     if (what.name == ordered_dictionary) {
       if (!arguments.items.empty()) user_error("{}: an ordered dictionary of an unknown form", file_);
       return push(Dictionary{});
@@ -279,12 +283,14 @@ class Machine {
 }  // namespace
 
 std::vector<PickledTensor> read_pickled_tensors(std::span<const std::byte> pickle, const std::string& file) {
+  if (pickle.size() > largest_pickle)
+    user_error("{}: a pickle of {} bytes; at most {} are read", file, pickle.size(), largest_pickle);
   Machine machine(pickle, file);
   const auto* dictionary = std::get_if<Dictionary>(&machine.run().is);
   if (!dictionary) user_error("{}: it holds no dictionary of tensors", file);
   std::vector<PickledTensor> tensors;
   for (const auto& [key, value] : dictionary->items) {
-    const auto* name = std::get_if<std::string>(&key->is);
+    const auto* name = std::get_if<std::string_view>(&key->is);
     const auto* tensor = std::get_if<PickledTensor>(&value->is);
     if (!name || !tensor) user_error("{}: its dictionary holds something besides tensors by name", file);
     tensors.push_back(*tensor);

@@ -79,66 +79,55 @@ TensorView parse_tensor(const std::string& name, const json& entry, std::span<co
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : file_(std::make_unique<MappedFile>(path)), name_(path.string()) {
-  parse(file_->bytes());
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : TensorFile(path) {
+  parse();
 }
 
-SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {
-  parse(bytes);
+SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, std::string name)
+    : TensorFile(bytes, std::move(name)) {
+  parse();
 }
 
-void SafetensorsFile::parse(std::span<const std::byte> bytes) {
+void SafetensorsFile::parse() {
+  const std::string& file = name();
   uint64_t length = 0;
-  if (bytes.size() < sizeof(length))
-    user_error("{}: {} bytes are no safetensors file: the file is truncated", name_, bytes.size());
-  std::memcpy(&length, bytes.data(), sizeof(length));
+  if (bytes().size() < sizeof(length))
+    user_error("{}: {} bytes are no safetensors file: the file is truncated", file, bytes().size());
+  std::memcpy(&length, bytes().data(), sizeof(length));
   if (length > header_limit)
-    user_error("{}: a header of {} bytes is beyond the format's limit of {}; is this a safetensors file?",
-               name_, length, header_limit);
-  if (length > bytes.size() - sizeof(length))
-    user_error("{}: the header needs {} bytes, but only {} are there: the file is truncated", name_, length,
-               bytes.size() - sizeof(length));
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof(length), length);
-  const json header = parse_header(text, name_);
-  const auto data = bytes.subspan(sizeof(length) + length);
+    user_error("{}: a header of {} bytes is beyond the format's limit of {}; is this a safetensors file?", file,
+               length, header_limit);
+  if (length > bytes().size() - sizeof(length))
+    user_error("{}: the header needs {} bytes, but only {} are there: the file is truncated", file, length,
+               bytes().size() - sizeof(length));
+  const std::string_view text(reinterpret_cast<const char*>(bytes().data()) + sizeof(length), length);
+  const json header = parse_header(text, file);
+  const auto data = bytes().subspan(sizeof(length) + length);
+  std::vector<TensorView> tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name != "__metadata__") {
-      tensors_.push_back(parse_tensor(name, entry, data, name_));
+      tensors.push_back(parse_tensor(name, entry, data, file));
       continue;
     }
-    if (!entry.is_object()) user_error("{}: __metadata__ is not a table of texts", name_);
+    if (!entry.is_object()) user_error("{}: __metadata__ is not a table of texts", file);
     for (const auto& [key, text_value] : entry.items()) {
-      if (!text_value.is_string()) user_error("{}: __metadata__ {} is not a text", name_, key);
+      if (!text_value.is_string()) user_error("{}: __metadata__ {} is not a text", file, key);
       metadata_[key] = text_value;
     }
   }
-  std::stable_sort(tensors_.begin(), tensors_.end(), [](const TensorView& left, const TensorView& right) {
+  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorView& left, const TensorView& right) {
     return std::pair(left.bytes.data(), left.bytes.size()) < std::pair(right.bytes.data(), right.bytes.size());
   });
   const std::byte* expected = data.data();
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    const TensorView& tensor = tensors_[i];
+  for (TensorView& tensor : tensors) {
     if (tensor.bytes.data() != expected)
       user_error("{}: tensor {} starts at byte {} of the data; expected {}: tensors overlap or leave a hole",
-                 name_, tensor.name, tensor.bytes.data() - data.data(), expected - data.data());
+                 file, tensor.name, tensor.bytes.data() - data.data(), expected - data.data());
     expected += tensor.bytes.size();
-    index_[tensor.name] = i;
+    add(std::move(tensor));
   }
   if (expected != data.data() + data.size())
-    user_error("{}: {} bytes after the last tensor belong to none", name_,
-               data.data() + data.size() - expected);
-}
-
-const TensorView* SafetensorsFile::find(std::string_view name) const {
-  const auto found = index_.find(name);
-  return found == index_.end() ? nullptr : &tensors_[found->second];
-}
-
-const TensorView& SafetensorsFile::at(std::string_view name) const {
-  const TensorView* tensor = find(name);
-  if (!tensor) user_error("{}: there is no tensor {}", name_, name);
-  return *tensor;
+    user_error("{}: {} bytes after the last tensor belong to none", file, data.data() + data.size() - expected);
 }
 
 std::string safetensors_bytes(const std::vector<TensorView>& tensors,

@@ -1,6 +1,7 @@
 #include "formats/torch_file.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
 #include "formats/pickled_tensors.h"
@@ -20,69 +21,63 @@ const ZipEntry& pickle_of(const std::vector<ZipEntry>& entries, const std::strin
 
 // Values of the tensor; -1: it does not fit into its storage, or is strided.
 int64_t dense_count(const PickledTensor& tensor) {
-  if (std::ranges::any_of(tensor.shape, [](int64_t n) { return n < 0; })) return -1;
-  if (std::ranges::find(tensor.shape, 0) != tensor.shape.end()) return 0;
-  int64_t count = 1;
+  const bool empty = std::ranges::find(tensor.shape, 0) != tensor.shape.end();
+  int64_t count = 1;  // of the other extents where it is empty: that must not overflow either
   for (size_t i = tensor.shape.size(); i-- > 0;) {
     const int64_t n = tensor.shape[i];
-    if ((n > 1 && tensor.stride[i] != count) || count > tensor.storage_count / n) return -1;
-    count *= n;
+    if (n < 0 || (!empty && n > 1 && tensor.stride[i] != count)) return -1;
+    if (n > 0 && __builtin_mul_overflow(count, n, &count)) return -1;
   }
-  return count;
+  if (empty) return 0;
+  return count <= tensor.storage_count ? count : -1;
 }
 
 }  // namespace
 
-TorchFile::TorchFile(const fs::path& path) : file_(std::make_unique<MappedFile>(path)), name_(path.string()) {
-  parse(file_->bytes());
+TorchFile::TorchFile(const std::filesystem::path& path) : TensorFile(path) {
+  parse();
 }
 
-TorchFile::TorchFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {
-  parse(bytes);
+TorchFile::TorchFile(std::span<const std::byte> bytes, std::string name) : TensorFile(bytes, std::move(name)) {
+  parse();
 }
 
-void TorchFile::parse(std::span<const std::byte> bytes) {
-  const std::vector<ZipEntry> entries = read_zip(bytes, name_);
-  const ZipEntry& pickle = pickle_of(entries, name_);
+void TorchFile::parse() {
+  const std::string& file = name();
+  const std::vector<ZipEntry> entries = read_zip(bytes(), file);
+  const ZipEntry& pickle = pickle_of(entries, file);
   const std::string root = pickle.name.substr(0, pickle.name.size() - pickle_entry.size());
   std::map<std::string, std::span<const std::byte>> by_name;
   for (const ZipEntry& entry : entries) by_name[entry.name] = entry.bytes;
   if (const auto order = by_name.find(root + "/byteorder"); order != by_name.end()) {
     const std::string_view text(reinterpret_cast<const char*>(order->second.data()), order->second.size());
-    if (text != "little") user_error("{}: its values are {}-endian; little-endian ones are read", name_, text);
+    if (text != "little") user_error("{}: its values are {}-endian; little-endian ones are read", file, text);
   }
-  std::map<std::string, PickledTensor> first_of;  // by storage
-  for (const PickledTensor& tensor : read_pickled_tensors(pickle.bytes, name_)) {
-    const auto entry = by_name.find(root + "/data/" + tensor.storage);
+  std::map<std::string_view, PickledTensor> first_of;  // by storage
+  for (const PickledTensor& tensor : read_pickled_tensors(pickle.bytes, file)) {
+    const auto entry = by_name.find(root + "/data/" + std::string(tensor.storage));
     if (entry == by_name.end())
-      user_error("{}: {}: its storage {} is missing", name_, tensor.name, tensor.storage);
+      user_error("{}: {}: its storage {} is missing", file, tensor.name, tensor.storage);
     const auto width = static_cast<int64_t>(size_of(tensor.dtype));
     if (tensor.storage_count < 0 ||
         entry->second.size() / static_cast<size_t>(width) != static_cast<size_t>(tensor.storage_count) ||
         entry->second.size() % static_cast<size_t>(width) != 0)
-      user_error("{}: {}: its storage has {} bytes, not {} values", name_, tensor.name, entry->second.size(),
+      user_error("{}: {}: its storage has {} bytes, not {} values", file, tensor.name, entry->second.size(),
                  tensor.storage_count);
     const int64_t count = tensor.shape.size() == tensor.stride.size() ? dense_count(tensor) : -1;
     if (count < 0 || tensor.offset < 0 || tensor.offset > tensor.storage_count - count)
-      user_error("{}: {} is strided, or larger than its storage: save it with .contiguous()", name_,
+      user_error("{}: {} is strided, or larger than its storage: save it with .contiguous()", file,
                  tensor.name);
     const auto [first, is_new] = first_of.try_emplace(tensor.storage, tensor);
     const PickledTensor& other = first->second;
     if (!is_new &&
         (other.offset != tensor.offset || other.shape != tensor.shape || other.dtype != tensor.dtype))
-      user_error("{}: {} and {} share parts of one storage: save them as clones", name_, other.name,
+      user_error("{}: {} and {} share parts of one storage: save them as clones", file, other.name,
                  tensor.name);
-    if (!index_.emplace(tensor.name, tensors_.size()).second)
-      user_error("{}: two tensors are named {}", name_, tensor.name);
-    tensors_.push_back({tensor.name, tensor.dtype, tensor.shape,
-                        entry->second.subspan(static_cast<size_t>(tensor.offset * width),
-                                              static_cast<size_t>(count * width))});
+    add({std::string(tensor.name), tensor.dtype, tensor.shape,
+         entry->second.subspan(static_cast<size_t>(tensor.offset * width),
+                               static_cast<size_t>(count * width))});
   }
-}
-
-const TensorView* TorchFile::find(std::string_view name) const {
-  const auto found = index_.find(name);
-  return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
 }  // namespace gaggle

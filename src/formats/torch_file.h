@@ -3,17 +3,14 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
-#include <memory>
+#include <span>
 #include <string>
-#include <vector>
 
-#include "base/file.h"
-#include "formats/tensor.h"
+#include "formats/tensor_file.h"
 
 namespace gaggle {
 
-class TorchFile {
+class TorchFile final : public TensorFile {
  public:
   // Maps and checks the file. Throws UserError naming it and what is wrong: not of this form (also the one
   // before torch 1.6), torn, strided tensors, tensors that share a part of a storage, storages of another size,
@@ -21,17 +18,9 @@ class TorchFile {
   explicit TorchFile(const std::filesystem::path& path);
   // The same from memory, which must outlive this; `name` stands in messages.
   TorchFile(std::span<const std::byte> bytes, std::string name);
-  const std::vector<TensorView>& tensors() const { return tensors_; }  // in the dictionary's order
-  const TensorView* find(std::string_view name) const;                 // nullptr: not there
-  const std::string& name() const { return name_; }
 
  private:
-  void parse(std::span<const std::byte> bytes);
-
-  std::unique_ptr<MappedFile> file_;
-  std::string name_;
-  std::vector<TensorView> tensors_;
-  std::map<std::string, size_t, std::less<>> index_;
+  void parse();  // tensors in the dictionary's order
 };
 
 }  // namespace gaggle

@@ -2,11 +2,12 @@
 
 #include <ATen/Parallel.h>
 
-#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
+#include "base/philox.h"
 #include "kernel/dispatch.h"
+#include "kernel/dropout.h"
 #include "kernel/softmax.h"
 
 namespace gaggle {
@@ -36,23 +37,24 @@ at::Tensor pack(const at::Tensor& x, const at::Tensor& index, int64_t s, int64_t
   return y;
 }
 
-// The way back: the chunk's real rows of y [S · kv_heads, group · L, D] into out [T, kv_heads · group · D].
-void unpack(const at::Tensor& y, const AttentionChunk& chunk, at::Tensor& out, int64_t kv) {
-  const int64_t s = chunk.sequences, l = chunk.queries, d = y.size(2), group = y.size(1) / l;
+// The way back: the slots of y [S · kv_heads, group · L, D] into these rows of out [T, kv_heads · group · D].
+void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots,
+            at::Tensor& out) {
+  const int64_t kv = y.size(0) / s, d = y.size(2), group = out.size(1) / (kv * d), l = y.size(1) / group;
   if (!on_cpu(y)) {
     const at::Tensor rows =
         y.view({s, kv, group, l, d}).permute({0, 3, 1, 2, 4}).reshape({s * l, kv * group * d});
-    out.index_copy_(0, chunk.rows, rows.index_select(0, chunk.slots));
+    out.index_copy_(0, to, rows.index_select(0, from_slots));
     return;
   }
   const size_t bytes = static_cast<size_t>(d) * y.element_size();
   const auto* from = static_cast<const char*>(y.data_ptr());
-  auto* to = static_cast<char*>(out.data_ptr());
-  const auto *rows = chunk.rows.data_ptr<int64_t>(), *slots = chunk.slots.data_ptr<int64_t>();
-  at::parallel_for(0, chunk.rows.numel(), grain(out.size(1)), [&](int64_t begin, int64_t end) {
+  auto* all = static_cast<char*>(out.data_ptr());
+  const auto *rows = to.data_ptr<int64_t>(), *slots = from_slots.data_ptr<int64_t>();
+  at::parallel_for(0, to.numel(), grain(out.size(1)), [&](int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n)
       for (int64_t h = 0; h < kv * group; ++h)
-        std::memcpy(to + static_cast<size_t>(rows[n] * kv * group + h) * bytes,
+        std::memcpy(all + static_cast<size_t>(rows[n] * kv * group + h) * bytes,
                     from + static_cast<size_t>((slots[n] / l * kv * group + h) * l + slots[n] % l) * bytes,
                     bytes);
   });
@@ -61,14 +63,29 @@ void unpack(const at::Tensor& y, const AttentionChunk& chunk, at::Tensor& out, i
 struct Packed {
   at::Tensor q, k, v;  // [S · kv_heads, group · Lq | Lk, D]
   at::Tensor p;        // probabilities [S · kv_heads, group · Lq, Lk]
+  at::Tensor kept;     // the same after dropout
 };
+
+// In place: x as p above.
+void drop(at::Tensor& x, const AttentionChunk& chunk, int64_t heads, const AttentionDropout& dropout) {
+  const at::Tensor query_rows = chunk.query_rows.cpu();
+  const auto* rows = query_rows.const_data_ptr<int64_t>();
+  std::vector<uint64_t> keys;
+  for (int64_t s = 0; s < chunk.sequences; ++s)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t i = 0; i < chunk.queries; ++i)
+        keys.push_back(random_key("head", {dropout.keys[static_cast<size_t>(rows[s * chunk.queries + i])],
+                                           static_cast<uint64_t>(h)}));
+  at::Tensor by_row = x.view({-1, chunk.keys});
+  dropout_(by_row, keys, dropout.p);
+}
 
 at::Tensor by_query(const at::Tensor& x, const AttentionChunk& chunk) {
   return x.view({chunk.sequences, -1, chunk.queries, chunk.keys});
 }
 
 Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionChunk& chunk,
-                     const HeadShape& shape) {
+                     const HeadShape& shape, const AttentionExtras& extras) {
   Packed packed;
   const int64_t kv = shape.kv_heads, d = shape.head_dim;
   packed.q = pack(q, chunk.query_rows, chunk.sequences, chunk.queries, kv, d);
@@ -76,36 +93,48 @@ Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   packed.v = pack(v, chunk.key_rows, chunk.sequences, chunk.keys, kv, d);
   packed.p = at::bmm(packed.q, packed.k.transpose(1, 2));
   at::Tensor scores = by_query(packed.p, chunk);
-  masked_softmax_(scores, chunk.first, chunk.last, 1 / std::sqrt(static_cast<double>(d)));
+  masked_softmax_(
+      scores, chunk.first, chunk.last, shape.scale,
+      extras.bias ? RowBias{extras.bias->by_distance, chunk.places, extras.bias->reach} : RowBias{});
+  packed.kept = packed.p;
+  if (extras.dropout) {
+    packed.kept = packed.p.clone();
+    drop(packed.kept, chunk, shape.heads, *extras.dropout);
+  }
   return packed;
 }
 
 }  // namespace
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
-                     const HeadShape& shape) {
+                     const HeadShape& shape, const AttentionExtras& extras) {
   at::Tensor out = at::empty_like(q);
   for (const AttentionChunk& chunk : plan.chunks) {
-    const Packed packed = probabilities(q, k, v, chunk, shape);
-    unpack(at::bmm(packed.p, packed.v), chunk, out, shape.kv_heads);
+    const Packed packed = probabilities(q, k, v, chunk, shape, extras);
+    unpack(at::bmm(packed.kept, packed.v), chunk.sequences, chunk.rows, chunk.slots, out);
   }
   return out;
 }
 
 AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape) {
+                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
+                                 const AttentionExtras& extras) {
   GAGGLE_CHECK(!plan.has_past);
-  AttentionGrad grad{at::empty_like(q), at::empty_like(k), at::empty_like(v)};
+  AttentionGrad grad{at::empty_like(q), at::zeros_like(k), at::zeros_like(v)};
   for (const AttentionChunk& chunk : plan.chunks) {
-    const Packed packed = probabilities(q, k, v, chunk, shape);
+    const Packed packed = probabilities(q, k, v, chunk, shape, extras);
+    const auto to_keys = [&](const at::Tensor& y, at::Tensor& out) {
+      unpack(y, chunk.sequences, chunk.own_keys, chunk.key_slots, out);
+    };
     const at::Tensor d =
         pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);
-    unpack(at::bmm(packed.p.transpose(1, 2), d), chunk, grad.v, shape.kv_heads);
-    const at::Tensor ds = at::bmm(d, packed.v.transpose(1, 2));
+    to_keys(at::bmm(packed.kept.transpose(1, 2), d), grad.v);
+    at::Tensor ds = at::bmm(d, packed.v.transpose(1, 2));
+    if (extras.dropout) drop(ds, chunk, shape.heads, *extras.dropout);
     at::Tensor rows = by_query(ds, chunk);
-    softmax_backward_(by_query(packed.p, chunk), rows, 1 / std::sqrt(static_cast<double>(shape.head_dim)));
-    unpack(at::bmm(ds, packed.k), chunk, grad.q, shape.kv_heads);
-    unpack(at::bmm(ds.transpose(1, 2), packed.q), chunk, grad.k, shape.kv_heads);
+    softmax_backward_(by_query(packed.p, chunk), rows, shape.scale);
+    unpack(at::bmm(ds, packed.k), chunk.sequences, chunk.rows, chunk.slots, grad.q);
+    to_keys(at::bmm(ds.transpose(1, 2), packed.q), grad.k);
   }
   return grad;
 }

@@ -1,9 +1,10 @@
-// Causal attention of ragged sequences: padding exists only in here. Queries are rows, keys and values rows of
-// a pool (the rows themselves, or a key/value cache that holds them), both found through an index.
+// Attention of ragged sequences: padding exists only in here. Queries are rows, keys and values rows of a pool
+// (the rows themselves, a key/value cache that holds them, or an encoder's rows), both found through an index.
 #pragma once
 
 #include <ATen/ATen.h>
 
+#include <span>
 #include <vector>
 
 #include "base/rows.h"
@@ -16,7 +17,9 @@ struct AttentionChunk {
   at::Tensor query_rows;                         // [S · Lq] row of each query; padding: row 0
   at::Tensor key_rows;                           // [S · Lk] row of the pool; padding: row 0
   at::Tensor first, last;                        // [S · Lq] keys [first, last) are seen; padding: none
-  at::Tensor rows, slots;                        // [n] the chunk's real rows and their places in [S · Lq]
+  at::Tensor places;                             // [S · Lq] the query's own place among its sequence's keys
+  // Real rows [n] and their places in [S · Lq]; real keys' rows of the pool [m] and theirs in [S · Lk].
+  at::Tensor rows, slots, own_keys, key_slots;
 };
 
 struct AttentionPlan {
@@ -26,22 +29,49 @@ struct AttentionPlan {
 
 struct HeadShape {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  double scale = 1;  // of q · k
 };
 
-// own_begin: the pool's row that holds the first row of this pass. window: how many keys a query sees, 0: all.
+// Causal: a row sees its sequence up to itself, the past before it. own_begin: the pool's row that holds the
+// first row of this pass. window: how many keys a query sees, 0: all.
 AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window, const HeadShape& shape,
                              at::Device device);
+// Every row sees its whole sequence.
+AttentionPlan plan_encoder_attention(const RowSet& rows, const HeadShape& shape, at::Device device);
+// Every row of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Rows::sources[s].
+AttentionPlan plan_cross_attention(const Rows& rows, std::span<const int64_t> starts, const HeadShape& shape,
+                                   at::Device device);
 
-// softmax(q kᵀ / √head_dim) v: q [T, heads · head_dim], k, v [pool, kv_heads · head_dim] → [T, heads ·
+// Added to the scores: what head h gives a key at place `query's place + d`, in column d + reach of
+// by_distance [heads, 2 · reach + 1] fp32 (T5, arXiv 1910.10683). No distance is beyond reach.
+struct PositionBias {
+  at::Tensor by_distance;
+  int64_t reach = 0;
+};
+
+// Dropout of probabilities; keys by query row (kernel/dropout.h), each head's own made of them.
+struct AttentionDropout {
+  double p = 0;
+  std::vector<uint64_t> keys;  // [T]
+};
+
+struct AttentionExtras {
+  const PositionBias* bias = nullptr;
+  const AttentionDropout* dropout = nullptr;
+};
+
+// softmax(scale · q kᵀ + bias) v: q [T, heads · head_dim], k, v [pool, kv_heads · head_dim] → [T, heads ·
 // head_dim]. Query head h reads key head h / (heads / kv_heads). Softmax in fp32.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
-                     const HeadShape& shape);
+                     const HeadShape& shape, const AttentionExtras& extras = {});
 
 struct AttentionGrad {
   at::Tensor q, k, v;  // shapes of q, k, v
 };
-// Probabilities are computed again. The plan must have no past.
+// Probabilities are computed again. The plan must have no past, and no pool's row may be a key of two
+// sequences.
 AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape);
+                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
+                                 const AttentionExtras& extras = {});
 
 }  // namespace gaggle

@@ -13,14 +13,21 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
   return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
 }
 
+// Its keys are the past's rows of the pool, then own_keys rows from key_begin on.
 struct Sequence {
-  int64_t begin = 0, rows = 0, past = 0;
+  int64_t begin = 0, rows = 0;
+  int64_t key_begin = 0, own_keys = 0, past = 0;
   const std::vector<int64_t>* past_rows = nullptr;
-  int64_t keys() const { return past + rows; }
+  int64_t keys() const { return past + own_keys; }
 };
 
-AttentionChunk make_chunk(std::span<const Sequence> members, int64_t own_begin, int64_t window,
-                          at::Device device) {
+// What a query sees.
+struct Mask {
+  bool causal = true;
+  int64_t window = 0;
+};
+
+AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, at::Device device) {
   AttentionChunk chunk;
   chunk.sequences = static_cast<int64_t>(members.size());
   for (const Sequence& sequence : members) {
@@ -28,22 +35,27 @@ AttentionChunk make_chunk(std::span<const Sequence> members, int64_t own_begin, 
     chunk.keys = std::max(chunk.keys, sequence.keys());
   }
   const auto n_queries = static_cast<size_t>(chunk.sequences * chunk.queries);
-  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), rows, slots;
-  std::vector<int64_t> key_rows(static_cast<size_t>(chunk.sequences * chunk.keys));
+  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), places(n_queries), rows, slots;
+  std::vector<int64_t> key_rows(static_cast<size_t>(chunk.sequences * chunk.keys)), own_keys, key_slots;
   size_t query = 0, key = 0;
   for (const Sequence& sequence : members) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const size_t at = query + static_cast<size_t>(i);
       query_rows[at] = sequence.begin + i;
-      last[at] = sequence.past + i + 1;
-      first[at] = window > 0 ? std::max<int64_t>(0, last[at] - window) : 0;
+      places[at] = sequence.past + i;
+      last[at] = mask.causal ? places[at] + 1 : sequence.keys();
+      first[at] = mask.window > 0 ? std::max<int64_t>(0, last[at] - mask.window) : 0;
       rows.push_back(sequence.begin + i);
       slots.push_back(static_cast<int64_t>(at));
     }
     for (int64_t j = 0; j < sequence.past; ++j)
       key_rows[key + static_cast<size_t>(j)] = (*sequence.past_rows)[static_cast<size_t>(j)];
-    for (int64_t j = 0; j < sequence.rows; ++j)
-      key_rows[key + static_cast<size_t>(sequence.past + j)] = own_begin + sequence.begin + j;
+    for (int64_t j = 0; j < sequence.own_keys; ++j) {
+      const size_t at = key + static_cast<size_t>(sequence.past + j);
+      key_rows[at] = sequence.key_begin + j;
+      own_keys.push_back(key_rows[at]);
+      key_slots.push_back(static_cast<int64_t>(at));
+    }
     query += static_cast<size_t>(chunk.queries);
     key += static_cast<size_t>(chunk.keys);
   }
@@ -51,33 +63,23 @@ AttentionChunk make_chunk(std::span<const Sequence> members, int64_t own_begin, 
   chunk.key_rows = to_device(key_rows, device);
   chunk.first = to_device(first, device);
   chunk.last = to_device(last, device);
+  chunk.places = to_device(places, device);
   chunk.rows = to_device(rows, device);
   chunk.slots = to_device(slots, device);
+  chunk.own_keys = to_device(own_keys, device);
+  chunk.key_slots = to_device(key_slots, device);
   return chunk;
 }
 
-}  // namespace
-
-AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window, const HeadShape& shape,
-                             at::Device device) {
-  GAGGLE_CHECK(rows.past.empty() || static_cast<int64_t>(rows.past.size()) == rows.sequences());
+// A chunk grows while the padded rectangle stays within 1.3 times what is real, and its scores within the
+// limit.
+AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadShape& shape, at::Device device) {
   AttentionPlan plan;
-  std::vector<Sequence> all;
-  for (int64_t s = 0; s < rows.sequences(); ++s) {
-    const auto i = static_cast<size_t>(s);
-    Sequence sequence{rows.starts[i], rows.starts[i + 1] - rows.starts[i], 0, nullptr};
-    if (!rows.past.empty()) {
-      sequence.past_rows = &rows.past[i];
-      sequence.past = static_cast<int64_t>(rows.past[i].size());
-    }
-    plan.has_past |= sequence.past > 0;
-    if (sequence.rows > 0) all.push_back(sequence);
-  }
+  std::erase_if(all, [](const Sequence& sequence) { return sequence.rows == 0; });
+  for (const Sequence& sequence : all) plan.has_past |= sequence.past > 0;
   std::stable_sort(all.begin(), all.end(), [](const Sequence& a, const Sequence& b) {
     return std::pair(a.keys(), a.rows) < std::pair(b.keys(), b.rows);
   });
-  // A chunk grows while the padded rectangle stays within 1.3 times what is real, and its scores within the
-  // limit.
   for (size_t begin = 0; begin < all.size();) {
     int64_t queries = 0, keys = 0, real = 0;
     size_t end = begin;
@@ -88,10 +90,51 @@ AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window
       if (end > begin && (wasteful || n * q * k * shape.heads > largest_scores)) break;
       queries = q, keys = k, real += own;
     }
-    plan.chunks.push_back(make_chunk(std::span(all).subspan(begin, end - begin), own_begin, window, device));
+    plan.chunks.push_back(make_chunk(std::span(all).subspan(begin, end - begin), mask, device));
     begin = end;
   }
   return plan;
+}
+
+}  // namespace
+
+AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window, const HeadShape& shape,
+                             at::Device device) {
+  GAGGLE_CHECK(rows.past.empty() || static_cast<int64_t>(rows.past.size()) == rows.sequences());
+  std::vector<Sequence> all;
+  for (size_t s = 0; s + 1 < rows.starts.size(); ++s) {
+    const int64_t begin = rows.starts[s], count = rows.starts[s + 1] - begin;
+    Sequence& sequence = all.emplace_back(Sequence{begin, count, own_begin + begin, count});
+    if (rows.past.empty()) continue;
+    sequence.past_rows = &rows.past[s];
+    sequence.past = static_cast<int64_t>(rows.past[s].size());
+  }
+  return plan_of(std::move(all), {true, window}, shape, device);
+}
+
+AttentionPlan plan_encoder_attention(const RowSet& rows, const HeadShape& shape, at::Device device) {
+  std::vector<Sequence> all;
+  for (size_t s = 0; s + 1 < rows.starts.size(); ++s) {
+    const int64_t begin = rows.starts[s], count = rows.starts[s + 1] - begin;
+    all.push_back({begin, count, begin, count});
+  }
+  return plan_of(std::move(all), {false, 0}, shape, device);
+}
+
+AttentionPlan plan_cross_attention(const Rows& rows, std::span<const int64_t> starts, const HeadShape& shape,
+                                   at::Device device) {
+  GAGGLE_CHECK(static_cast<int64_t>(rows.sources.size()) == rows.sequences());
+  std::vector<Sequence> all;
+  for (size_t s = 0; s < rows.sources.size(); ++s) {
+    const auto source = static_cast<size_t>(rows.sources[s]);
+    GAGGLE_CHECK(source + 1 < starts.size(), "source {} of {}", source, starts.size());
+    const int64_t rows_of_it = rows.starts[s + 1] - rows.starts[s];
+    if (s > 0 && rows.sources[s] == rows.sources[s - 1])  // neighbours of one source are one: nothing is masked
+      all.back().rows += rows_of_it;
+    else
+      all.push_back({rows.starts[s], rows_of_it, starts[source], starts[source + 1] - starts[source]});
+  }
+  return plan_of(std::move(all), {false, 0}, shape, device);
 }
 
 }  // namespace gaggle

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "base/activation.h"
+
 namespace gaggle {
 
 struct CudaKernels {
@@ -14,8 +16,10 @@ struct CudaKernels {
   void (*rms_norm_backward)(const void* x, bool x_bf16, const void* dy, bool dy_bf16, const float* weight,
                             void* dx, void* copy, bool accumulate, int64_t rows, int64_t width, float eps,
                             void* stream);
-  void (*swiglu)(const void* gate, const void* up, void* y, bool bf16, int64_t count, void* stream);
-  void (*swiglu_backward)(void* gate, void* up, const void* dy, bool bf16, int64_t count, void* stream);
+  void (*gated)(Activation activation, const void* gate, const void* up, void* y, bool bf16, int64_t count,
+                void* stream);
+  void (*gated_backward)(Activation activation, void* gate, void* up, const void* dy, bool bf16, int64_t count,
+                         void* stream);
   void (*rotary)(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin,
                  float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
   // The model's name into name[size], ended by 0.
@@ -27,8 +31,8 @@ void rms_norm_cuda(const void*, bool, const void*, float*, const float*, void*, 
                    void*);
 void rms_norm_backward_cuda(const void*, bool, const void*, bool, const float*, void*, void*, bool, int64_t,
                             int64_t, float, void*);
-void swiglu_cuda(const void*, const void*, void*, bool, int64_t, void*);
-void swiglu_backward_cuda(void*, void*, const void*, bool, int64_t, void*);
+void gated_cuda(Activation, const void*, const void*, void*, bool, int64_t, void*);
+void gated_backward_cuda(Activation, void*, void*, const void*, bool, int64_t, void*);
 void rotary_cuda(void*, bool, const int32_t*, const float*, const float*, float, int64_t, int64_t, int64_t,
                  void*);
 void device_name_cuda(int, char*, int);

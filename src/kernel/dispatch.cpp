@@ -12,7 +12,7 @@ bool plain(const at::Tensor& x) {
 }
 
 #ifdef GAGGLE_WITH_CUDA
-constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, swiglu_cuda, swiglu_backward_cuda,
+constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda,
                                rotary_cuda,   device_name_cuda};
 constexpr const CudaKernels* built = &table;
 #else

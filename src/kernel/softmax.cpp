@@ -14,14 +14,19 @@ using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
-// One row of n scores; scratch holds n floats.
+// One row of n scores; scratch holds n floats. bias: of the key at each place, or null.
 template <class X>
-GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, float scale, float* scratch) {
-  Floats v, best = Floats{} - 3.0e38f, total{};
+GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, float scale, const float* bias,
+                               float* scratch) {
+  Floats v, b, best = Floats{} - 3.0e38f, total{};
   for (int64_t i = first; i < last; i += lanes) {
     const int64_t left = last - i;
     simd::load(x + i, left, v);
     v *= scale;
+    if (bias) {
+      simd::load(bias + i, left, b);
+      v += b;
+    }
     simd::store(scratch + i, left, v);
     if (left >= lanes) {
       best = v > best ? v : best;
@@ -49,12 +54,26 @@ GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, flo
   for (int64_t i = last; i < n; i += lanes) simd::store(x + i, n - i, zero);
 }
 
+// What all rows of the scores share.
+struct Shared {
+  const int64_t *first, *last;
+  int64_t heads, queries, keys;
+  float scale;
+  const float* bias;      // null: none
+  const int64_t* places;  // with bias
+  int64_t reach;
+};
+
 template <class X>
-GAGGLE_SHARED void softmax_rows(X* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
-                                int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
+GAGGLE_SHARED void softmax_rows(X* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
   for (int64_t row = begin; row < end; ++row) {
-    const int64_t query = row / (heads * queries) * queries + row % queries;
-    softmax_row(x + row * keys, first[query], last[query], keys, scale, scratch);
+    const int64_t query = row / (all.heads * all.queries) * all.queries + row % all.queries;
+    const float* bias = nullptr;
+    if (all.bias) {
+      const int64_t head = row / all.queries % all.heads;
+      bias = all.bias + head * (2 * all.reach + 1) + all.reach - all.places[query];
+    }
+    softmax_row(x + row * all.keys, all.first[query], all.last[query], all.keys, all.scale, bias, scratch);
   }
 }
 
@@ -77,13 +96,11 @@ GAGGLE_SHARED void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, 
   }
 }
 
-GAGGLE_CLONES void softmax_f32(float* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
-                               int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
-  softmax_rows(x, first, last, begin, end, heads, queries, keys, scale, scratch);
+GAGGLE_CLONES void softmax_f32(float* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
+  softmax_rows(x, all, begin, end, scratch);
 }
-GAGGLE_CLONES void softmax_bf16(Bf16* x, const int64_t* first, const int64_t* last, int64_t begin, int64_t end,
-                                int64_t heads, int64_t queries, int64_t keys, float scale, float* scratch) {
-  softmax_rows(x, first, last, begin, end, heads, queries, keys, scale, scratch);
+GAGGLE_CLONES void softmax_bf16(Bf16* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
+  softmax_rows(x, all, begin, end, scratch);
 }
 GAGGLE_CLONES void backward_f32(const float* p, float* dp, int64_t begin, int64_t end, int64_t keys,
                                 float scale) {
@@ -96,26 +113,42 @@ GAGGLE_CLONES void backward_bf16(const Bf16* p, Bf16* dp, int64_t begin, int64_t
 
 }  // namespace
 
-void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, double scale) {
+void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, double scale,
+                     const RowBias& bias) {
   const int64_t s = scores.size(0), heads = scores.size(1), queries = scores.size(2), keys = scores.size(3);
   GAGGLE_CHECK(first.numel() == s * queries && last.numel() == s * queries);
-  const float factor = static_cast<float>(scale);
+  if (bias.table.defined())
+    GAGGLE_CHECK(bias.table.size(0) == heads && bias.table.size(1) == 2 * bias.reach + 1 &&
+                 bias.places.numel() == s * queries && bias.reach >= keys);
   if (on_cpu(scores)) {
+    Shared all{first.data_ptr<int64_t>(),
+               last.data_ptr<int64_t>(),
+               heads,
+               queries,
+               keys,
+               static_cast<float>(scale),
+               nullptr,
+               nullptr,
+               bias.reach};
+    if (bias.table.defined()) all.bias = float_of(bias.table), all.places = bias.places.data_ptr<int64_t>();
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));
-      const auto *f = first.data_ptr<int64_t>(), *l = last.data_ptr<int64_t>();
       if (is_bf16(scores))
-        softmax_bf16(bf16_of(scores), f, l, begin, end, heads, queries, keys, factor, scratch.data());
+        softmax_bf16(bf16_of(scores), all, begin, end, scratch.data());
       else
-        softmax_f32(float_of(scores), f, l, begin, end, heads, queries, keys, factor, scratch.data());
+        softmax_f32(float_of(scores), all, begin, end, scratch.data());
     });
     return;
   }
   const at::Tensor key = at::arange(keys, first.options());
   const at::Tensor hidden =
       (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
-  const at::Tensor masked =
-      widened(scores).mul(scale).masked_fill(hidden, -std::numeric_limits<double>::infinity());
+  at::Tensor scaled = widened(scores).mul(scale);
+  if (bias.table.defined()) {
+    const at::Tensor column = (key - bias.places.view({s, queries, 1}) + bias.reach).flatten();
+    scaled.add_(bias.table.index_select(1, column).view({heads, s, queries, keys}).transpose(0, 1));
+  }
+  const at::Tensor masked = scaled.masked_fill_(hidden, -std::numeric_limits<double>::infinity());
   scores.copy_(at::softmax(masked, -1).masked_fill(hidden, 0));
 }
 

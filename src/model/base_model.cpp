@@ -1,48 +1,106 @@
 #include "model/base_model.h"
 
-#include <ATen/cpu/Utils.h>
+#include <algorithm>
 
 #include "base/error.h"
+#include "formats/checkpoint_digest.h"
+#include "kernel/norm.h"
 #include "model/llama.h"
+#include "model/memory.h"
+#include "model/t5.h"
 
 namespace gaggle {
-namespace {
 
-bool cpu_has(const char* capability) {
-  const auto all = at::cpu::get_cpu_capabilities();
-  const auto found = all.find(capability);
-  return found != all.end() && found->second.isBool() && found->second.toBool();
+at::Tensor index_on(std::span<const int64_t> rows, at::Device device) {
+  at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
+  std::copy(rows.begin(), rows.end(), index.data_ptr<int64_t>());
+  return index.to(device);
 }
 
-}  // namespace
-
-at::ScalarType resolve_dtype(const std::string& dtype, at::Device device) {
-  if (dtype == "fp32") return at::kFloat;
-  if (dtype == "bf16") return at::kBFloat16;
-  if (dtype != "auto") user_error("model.dtype = \"{}\": expected auto, fp32 or bf16", dtype);
-  return !device.is_cpu() || cpu_has("amx_bf16") || cpu_has("avx512_bf16") ? at::kBFloat16 : at::kFloat;
+at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
+  at::Tensor index = at::empty({static_cast<int64_t>(ids.size())}, at::kInt);
+  std::copy(ids.begin(), ids.end(), index.data_ptr<int32_t>());
+  return index.to(device);
 }
 
-std::string hardware_text(at::Device device, at::ScalarType dtype) {
-  const std::string type = dtype == at::kBFloat16 ? "bf16" : dtype == at::kFloat ? "fp32" : "fp64";
-  if (!device.is_cpu()) return fmt::format("{} {}", device.str(), type);
-  const char* unit = "no vector unit known";
-  if (dtype == at::kBFloat16 && cpu_has("amx_bf16"))
-    unit = "AMX";
-  else if (dtype == at::kBFloat16 && cpu_has("avx512_bf16"))
-    unit = "AVX512-BF16";
-  else if (cpu_has("avx512_f"))
-    unit = "AVX-512";
-  else if (cpu_has("avx2"))
-    unit = "AVX2";
-  else if (cpu_has("neon"))
-    unit = "NEON";
-  return fmt::format("cpu {} ({})", type, unit);
-}
-
-std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, const std::string& dtype,
+std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
                                            at::Device device, BaseUse use) {
-  return std::make_unique<LlamaModel>(checkpoint, resolve_dtype(dtype, device), device, use);
+  if (checkpoint.spec().encoder_decoder()) return std::make_unique<T5Model>(checkpoint, dtype, device, use);
+  return std::make_unique<LlamaModel>(checkpoint, dtype, device, use);
+}
+
+BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,
+                     at::Device device, BaseUse use)
+    : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), dtype_(dtype), device_(device) {
+  const std::vector<WeightInfo> weights = checkpoint.weights();
+  const MemoryNeed need = memory_need(weights, dtype, device, use);
+  if (use != BaseUse::planning) refuse_if_too_large(need, free_memory(device), dtype, device, spec_.name);
+  weight_bytes_ = need.held();
+  shape_digest_ = shapes_digest(weights);
+  for (const WeightInfo& weight : weights) {
+    int64_t count = 1;
+    for (const int64_t n : weight.shape) count *= n;
+    parameters_ += count;
+  }
+}
+
+int64_t BaseModel::linear_weights(Side side) const {
+  int64_t weights = 0;
+  for (const Site& site : sites_)
+    if (site.side == side) weights += site.d_in * site.d_out;
+  return weights;
+}
+
+AdaptedLinear BaseModel::take_linear(WeightTensors& weights, const Site& site) const {
+  const at::Tensor weight = weights.take(site.name + ".weight");
+  return {FrozenLinear(weight, weights.take(site.name + ".bias"), use_), site};
+}
+
+void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, const std::string& norm) {
+  embedding_ = weights.take(embedding);
+  norm_ = weights.take(norm).mul(spec_.head_scale);  // it scales what the head reads
+  head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take("lm_head.weight"), {}, use_);
+  content_digest_ = weights.digest();
+}
+
+void BaseModel::check_rows(const RowSet& rows) const {
+  const auto t = static_cast<size_t>(rows.count());
+  GAGGLE_CHECK(t > 0 && rows.positions.size() == t && !rows.starts.empty() && rows.starts.front() == 0);
+  GAGGLE_CHECK(rows.starts.back() == rows.count());
+  for (const int32_t id : rows.ids)
+    GAGGLE_CHECK(id >= 0 && id < spec_.vocab, "token id {} of {}", id, spec_.vocab);
+  for (const int32_t position : rows.positions) GAGGLE_CHECK(position >= 0);
+}
+
+at::Tensor BaseModel::embed(const RowSet& rows) const {
+  return embedding_.index_select(0, ids_on(rows.ids, device_)).to(residual_dtype(dtype_));
+}
+
+at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> rows) const {
+  const c10::InferenceMode no_autograd;
+  return head_.forward(hidden.index_select(0, index_on(rows, device_))).to(residual_dtype(dtype_));
+}
+
+at::Tensor BaseModel::nll(const at::Tensor& hidden, const Rows& rows) const {
+  const c10::InferenceMode no_autograd;
+  const TargetRows targets = join_targets(rows);
+  return head_nll(head_, hidden.index_select(0, index_on(targets.rows, device_)), targets, rows);
+}
+
+at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Rows& rows, const LossOptions& loss,
+                                    const DropRows& drop, at::Tensor& d) const {
+  const TargetRows targets = join_targets(rows);
+  for (const int64_t row : targets.rows) GAGGLE_CHECK(row >= 0 && row < rows.count());
+  const at::Tensor index = index_on(targets.rows, device_);
+  const at::Tensor scored = last.index_select(0, index);
+  at::Tensor hidden = rms_norm(scored, norm_, spec_.norm_eps, dtype_);
+  if (drop) drop(hidden, targets.rows);
+  at::Tensor d_hidden = at::empty_like(hidden), d_scored = at::zeros_like(scored);
+  const at::Tensor nll = head_backward(head_, hidden, targets, rows, loss, d_hidden);
+  if (drop) drop(d_hidden, targets.rows);
+  rms_norm_backward(scored, d_hidden, norm_, spec_.norm_eps, d_scored);
+  d = at::zeros_like(last).index_add_(0, index, d_scored);
+  return nll;
 }
 
 }  // namespace gaggle

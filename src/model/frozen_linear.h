@@ -6,8 +6,9 @@
 
 namespace gaggle {
 
-// What a base is loaded for. Training keeps Wᵀ beside W where the hardware wants each in a layout of its own.
-enum class BaseUse { inference, training };
+// What a base is loaded for. Training keeps Wᵀ beside W where the hardware wants each in a layout of its own;
+// planning reads no weight: only what the shapes say is known (for training).
+enum class BaseUse { inference, training, planning };
 
 class FrozenLinear {
  public:

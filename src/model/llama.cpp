@@ -1,55 +1,65 @@
 #include "model/llama.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "kernel/norm.h"
-#include "model/loss.h"
 #include "model/rope.h"
 
 namespace gaggle {
 namespace {
 
-at::Tensor index_on(std::span<const int64_t> rows, at::Device device) {
-  at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
-  std::copy(rows.begin(), rows.end(), index.data_ptr<int64_t>());
-  return index.to(device);
-}
-
-at::Tensor ids_on(const std::vector<int32_t>& ids, at::Device device) {
-  at::Tensor index = at::empty({static_cast<int64_t>(ids.size())}, at::kInt);
-  std::copy(ids.begin(), ids.end(), index.data_ptr<int32_t>());
-  return index.to(device);
-}
-
-void check_rows(const Rows& rows, const ModelSpec& spec) {
-  const auto t = static_cast<size_t>(rows.count());
-  GAGGLE_CHECK(t > 0 && rows.positions.size() == t && !rows.starts.empty() && rows.starts.front() == 0);
-  GAGGLE_CHECK(rows.starts.back() == rows.count());
-  for (int32_t id : rows.ids) GAGGLE_CHECK(id >= 0 && id < spec.vocab, "token id {} of {}", id, spec.vocab);
-  for (int32_t position : rows.positions) GAGGLE_CHECK(position >= 0);
-  for (int64_t row : rows.target_rows) GAGGLE_CHECK(row >= 0 && row < rows.count());
-}
-
-// Room for `more` rows in every layer's pool; capacity doubles.
-void reserve(KeyValueCache& cache, const ModelSpec& spec, int64_t more, at::ScalarType dtype,
-             at::Device device) {
-  const int64_t width = spec.kv_heads * spec.head_dim, need = cache.length + more;
-  const auto grow = [&](std::vector<at::Tensor>& pool) {
-    pool.resize(static_cast<size_t>(spec.layers));
-    for (at::Tensor& rows : pool) {
-      if (rows.defined() && rows.size(0) >= need) continue;
-      const int64_t capacity = rows.defined() ? std::max(need, 2 * rows.size(0)) : need;
-      at::Tensor wider = at::empty({capacity, width}, at::TensorOptions().dtype(dtype).device(device));
-      if (cache.length > 0) wider.narrow(0, 0, cache.length).copy_(rows.narrow(0, 0, cache.length));
-      rows = wider;
-    }
-  };
-  grow(cache.keys);
-  grow(cache.values);
-}
+struct LinearName {
+  const char* module;
+  const char* kind;
+  bool rescaled, reads_activation;
+};
+constexpr std::array<LinearName, linears_per_layer> linear_names = {{{"self_attn", "q_proj", false, false},
+                                                                     {"self_attn", "k_proj", true, false},
+                                                                     {"self_attn", "v_proj", true, false},
+                                                                     {"self_attn", "o_proj", false, false},
+                                                                     {"mlp", "gate_proj", false, false},
+                                                                     {"mlp", "up_proj", false, false},
+                                                                     {"mlp", "down_proj", true, true}}};
 
 }  // namespace
+
+std::vector<Site> llama_sites(const ModelSpec& spec) {
+  const int64_t q = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
+  const int64_t d = spec.hidden, n = spec.intermediate;
+  const std::array<std::pair<int64_t, int64_t>, linears_per_layer> shapes = {
+      {{d, q}, {d, kv}, {d, kv}, {q, d}, {d, n}, {d, n}, {n, d}}};
+  std::vector<Site> sites;
+  for (int64_t l = 0; l < spec.layers; ++l)
+    for (size_t i = 0; i < linears_per_layer; ++i) {
+      const LinearName& name = linear_names[i];
+      sites.push_back({static_cast<int>(sites.size()),
+                       fmt::format("model.layers.{}.{}.{}", l, name.module, name.kind), name.kind,
+                       static_cast<int>(l), shapes[i].first, shapes[i].second, Side::decoder,
+                       name.reads_activation, name.rescaled});
+    }
+  return sites;
+}
+
+LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use)
+    : BaseModel(checkpoint, llama_sites(checkpoint.spec()), dtype, device, use) {
+  const c10::InferenceMode no_autograd;
+  GAGGLE_CHECK(spec_.kv_heads > 0 && spec_.heads % spec_.kv_heads == 0 && spec_.head_dim % 2 == 0);
+  if (use == BaseUse::planning) return;
+  WeightTensors weights = read_weights(checkpoint, dtype, device);
+  layers_.resize(static_cast<size_t>(spec_.layers));
+  for (size_t l = 0; l < layers_.size(); ++l) {
+    const std::string prefix = fmt::format("model.layers.{}.", l);
+    for (size_t i = 0; i < linears_per_layer; ++i)
+      layers_[l].linears[i] = take_linear(weights, sites_[l * linears_per_layer + i]);
+    layers_[l].input_norm = weights.take(prefix + "input_layernorm.weight");
+    layers_[l].mlp_norm = weights.take(prefix + "post_attention_layernorm.weight");
+    layers_[l].q_norm = weights.take(prefix + "self_attn.q_norm.weight");
+    layers_[l].k_norm = weights.take(prefix + "self_attn.k_norm.weight");
+  }
+  take_ends(weights, "model.embed_tokens.weight", "model.norm.weight");
+}
 
 const RotaryTable& LlamaModel::rotary(const Rows& rows) {
   const int64_t need = *std::max_element(rows.positions.begin(), rows.positions.end()) + 1;
@@ -59,12 +69,15 @@ const RotaryTable& LlamaModel::rotary(const Rows& rows) {
 }
 
 LlamaPass LlamaModel::begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
+  check_rows(rows);
+  GAGGLE_CHECK(rows.encoder.count() == 0 && rows.sources.empty(), "{} has no encoder", spec_.name);
   if (adapter) adapter->begin(rows);
-  const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim};
+  const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim,
+                        1 / std::sqrt(static_cast<double>(spec_.head_dim))};
   return {spec_,
-          sites_,
-          weights_,
+          layers_,
           dtype_,
+          heads,
           ids_on(rows.positions, device_),
           rotary(rows),
           plan_attention(rows, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
@@ -72,48 +85,27 @@ LlamaPass LlamaModel::begin(const Rows& rows, SiteAdapter* adapter, KeyValueCach
           cache};
 }
 
-at::Tensor LlamaModel::embed(const Rows& rows) const {
-  return weights_.embedding.index_select(0, ids_on(rows.ids, device_)).to(residual_dtype(dtype_));
-}
-
 at::Tensor LlamaModel::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
-  check_rows(rows, spec_);
   GAGGLE_CHECK(cache || rows.past.empty(), "past rows without a cache");
-  if (cache) reserve(*cache, spec_, rows.count(), dtype_, device_);
-  LlamaPass pass = begin(rows, adapter, cache);
+  if (cache) cache->reserve(spec_.layers, rows.count(), spec_.kv_heads * spec_.head_dim, activations());
+  const LlamaPass pass = begin(rows, adapter, cache);
   const at::Tensor residual = llama_layers(pass, embed(rows), nullptr);
   if (cache) cache->length += rows.count();
-  return rms_norm(residual, weights_.norm, spec_.norm_eps, dtype_);
+  return rms_norm(residual, norm_, spec_.norm_eps, dtype_);
 }
 
-at::Tensor LlamaModel::logits(const at::Tensor& hidden, std::span<const int64_t> rows) {
+at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss,
+                                        const BaseDropout& dropout) {
   const c10::InferenceMode no_autograd;
-  return weights_.head.forward(hidden.index_select(0, index_on(rows, device_))).to(residual_dtype(dtype_));
-}
-
-at::Tensor LlamaModel::nll(const at::Tensor& hidden, const Rows& rows) {
-  const c10::InferenceMode no_autograd;
-  const TargetRows targets = join_targets(rows);
-  return head_nll(weights_.head, hidden.index_select(0, index_on(targets.rows, device_)), targets, rows);
-}
-
-at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss) {
-  const c10::InferenceMode no_autograd;
-  check_rows(rows, spec_);
   GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
-  LlamaPass pass = begin(rows, &adapter, nullptr);
-  std::vector<LayerTape> tape(weights_.layers.size());
+  GAGGLE_CHECK(dropout.p == 0, "{} has no dropout of its own", spec_.model_type);
+  const LlamaPass pass = begin(rows, &adapter, nullptr);
+  std::vector<LayerTape> tape(layers_.size());
   const at::Tensor last = llama_layers(pass, embed(rows), &tape);
-
-  const TargetRows targets = join_targets(rows);
-  const at::Tensor index = index_on(targets.rows, device_);
-  const at::Tensor scored = last.index_select(0, index);
-  const at::Tensor hidden = rms_norm(scored, weights_.norm, spec_.norm_eps, dtype_);
-  at::Tensor d_hidden = at::empty_like(hidden), d_scored = at::zeros_like(scored);
-  const at::Tensor nll = head_backward(weights_.head, hidden, targets, rows, loss, d_hidden);
-  rms_norm_backward(scored, d_hidden, weights_.norm, spec_.norm_eps, d_scored);
-  llama_layers_backward(pass, at::zeros_like(last).index_add_(0, index, d_scored), tape);
+  at::Tensor d;
+  const at::Tensor nll = loss_backward(last, rows, loss, {}, d);
+  llama_layers_backward(pass, d, tape);
   return nll;
 }
 

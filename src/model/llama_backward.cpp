@@ -1,26 +1,9 @@
-#include "base/error.h"
+#include "kernel/gated.h"
 #include "kernel/norm.h"
-#include "kernel/swiglu.h"
 #include "model/llama.h"
 
 namespace gaggle {
 namespace {
-
-// dx of one linear and its adapter.
-at::Tensor input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x,
-                          const at::Tensor& dy) {
-  const Site& site = pass.site(layer, index);
-  at::Tensor dx = pass.weights.layers[layer].linears[index].dx(pass.adapter->rescaled_gradient(site, dy));
-  pass.adapter->backward(site, x, dy, dx);
-  return dx;
-}
-
-void add_input_gradient(const LlamaPass& pass, size_t layer, LinearIndex index, const at::Tensor& x,
-                        const at::Tensor& dy, at::Tensor& dx) {
-  const Site& site = pass.site(layer, index);
-  dx = pass.weights.layers[layer].linears[index].add_dx(pass.adapter->rescaled_gradient(site, dy), dx);
-  pass.adapter->backward(site, x, dy, dx);
-}
 
 // Back through rotation and norm per head, in place.
 void shape_heads_backward(const LlamaPass& pass, at::Tensor& dx, const at::Tensor& norm,
@@ -35,26 +18,29 @@ void shape_heads_backward(const LlamaPass& pass, at::Tensor& dx, const at::Tenso
 
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape) {
   const double eps = pass.spec.norm_eps;
+  SiteAdapter& adapter = *pass.adapter;
   at::Tensor dy = d.to(pass.dtype);  // d in the activations' type
   for (size_t layer = tape.size(); layer-- > 0;) {
-    const LlamaLayer& weights = pass.weights.layers[layer];
+    const LlamaLayer& weights = pass.layers[layer];
+    const auto& linears = weights.linears;
     LayerTape kept = std::move(tape[layer]);
 
-    at::Tensor dx = input_gradient(pass, layer, down_proj, swiglu(kept.gate, kept.up), dy);
-    swiglu_backward_(kept.gate, kept.up, dx);  // gate and up are their gradients from here on
+    at::Tensor dx = linears[down_proj].dx(gated(pass.spec.activation, kept.gate, kept.up), dy, adapter);
+    gated_backward_(pass.spec.activation, kept.gate, kept.up,
+                    dx);  // gate and up are their gradients from here on
     at::Tensor x = rms_norm(kept.middle, weights.mlp_norm, eps, pass.dtype);
-    dx = input_gradient(pass, layer, gate_proj, x, kept.gate);
-    add_input_gradient(pass, layer, up_proj, x, kept.up, dx);
+    dx = linears[gate_proj].dx(x, kept.gate, adapter);
+    linears[up_proj].add_dx(x, kept.up, dx, adapter);
     dy = rms_norm_backward(kept.middle, dx, weights.mlp_norm, eps, d);
 
-    dx = input_gradient(pass, layer, o_proj, kept.context, dy);
-    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, dx, pass.plan, pass.heads());
+    dx = linears[o_proj].dx(kept.context, dy, adapter);
+    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, dx, pass.plan, pass.heads);
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);
-    dx = input_gradient(pass, layer, q_proj, x, grad.q);
-    add_input_gradient(pass, layer, k_proj, x, grad.k, dx);
-    add_input_gradient(pass, layer, v_proj, x, grad.v, dx);
+    dx = linears[q_proj].dx(x, grad.q, adapter);
+    linears[k_proj].add_dx(x, grad.k, dx, adapter);
+    linears[v_proj].add_dx(x, grad.v, dx, adapter);
     if (layer > 0) dy = rms_norm_backward(kept.input, dx, weights.input_norm, eps, d);
   }
 }

@@ -33,12 +33,12 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
                        BaseUse use) {
   MemoryNeed need;
   const bool packed = packs(dtype, device);
-  const int64_t copies = packed && use == BaseUse::training ? 2 : 1;
+  const int64_t copies = packed && use != BaseUse::inference ? 2 : 1;
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
   for (const WeightInfo& weight : weights) {
     int64_t count = 1;
     for (int64_t n : weight.shape) count *= n;
-    if (weight.name == "model.embed_tokens.weight")
+    if (weight.name == "model.embed_tokens.weight" || weight.name == "shared.weight")
       need.embedding += count * size;
     else if (weight.name == "lm_head.weight")
       need.head += copies * count * size;

@@ -55,16 +55,26 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
 
 double useful_flops(const BaseModel& base, const Rows& rows) {
   const ModelSpec& spec = base.spec();
-  double seen = 0;
-  for (int64_t s = 0; s < rows.sequences(); ++s) {
-    const auto i = static_cast<size_t>(s);
-    for (int64_t n = 1; n <= rows.starts[i + 1] - rows.starts[i]; ++n)
+  const auto length = [](const RowSet& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
+  double seen = 0, seen_by_encoder = 0;  // keys by rows, of a layer
+  for (size_t s = 0; s + 1 < rows.starts.size(); ++s) {
+    const int64_t own = length(rows, s);
+    for (int64_t n = 1; n <= own; ++n)
       seen += static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
+    if (!rows.sources.empty())
+      seen += static_cast<double>(own * length(rows.encoder, static_cast<size_t>(rows.sources[s])));
   }
-  const auto heads = static_cast<double>(spec.heads * spec.head_dim * spec.layers);
-  const auto targets = static_cast<double>(join_targets(rows).rows.size());
-  return 4.0 * static_cast<double>(base.linear_weights()) * static_cast<double>(rows.count()) +
-         4.0 * static_cast<double>(spec.vocab * spec.hidden) * targets + 12.0 * heads * seen;
+  for (size_t s = 0; s + 1 < rows.encoder.starts.size(); ++s)
+    seen_by_encoder += static_cast<double>(length(rows.encoder, s) * length(rows.encoder, s));
+  const auto heads = static_cast<double>(spec.heads * spec.head_dim);
+  double flops =
+      4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(rows).rows.size());
+  flops +=
+      12 * heads *
+      (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
+  for (const Side side : sides)
+    flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(rows.of(side).count());
+  return flops;
 }
 
 }  // namespace gaggle

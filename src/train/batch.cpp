@@ -53,7 +53,7 @@ std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<con
 }
 
 int64_t fed_rows(const TokenRow& row) {
-  return static_cast<int64_t>(row.input.size() + row.target.size()) - 1;
+  return static_cast<int64_t>(row.source.size() + row.input.size() + row.target.size()) - 1;
 }
 
 }  // namespace gaggle

@@ -26,7 +26,7 @@ std::vector<float> loss_weights(std::span<const Sample> batch, const std::string
 std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
                                     int64_t lanes, int64_t token_budget, bool with_choices = false);
 
-// Rows a sample feeds through the model.
+// Rows a sample feeds through the model, encoder and decoder.
 int64_t fed_rows(const TokenRow& row);
 
 }  // namespace gaggle

@@ -90,10 +90,8 @@ PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t
   const PolyConfig& poly = config.poly;
   PolySpec spec;
   spec.skill = skill_named(poly.adapter);
-  spec.sites = lora_sites(
-      sites,
-      spec.skill == SkillKind::rescaling && config.lora.targets.empty() ? ia3_targets : config.lora.targets,
-      poly.rank, /*alpha=*/1);
+  spec.sites = spec.skill == SkillKind::rescaling ? ia3_sites(sites, config.lora.targets)
+                                                  : lora_sites(sites, config.lora.targets, poly.rank, 1);
   spec.tasks = tasks;
   spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;

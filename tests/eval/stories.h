@@ -17,7 +17,7 @@ class Stories : public ::testing::Test {
   static void SetUpTestSuite() {
     const auto path = std::filesystem::path(GAGGLE_SOURCE_DIR) / "../shared/models/stories260K";
     if (std::filesystem::exists(path))
-      base_ = load_base_model(*open_model(path.string(), ""), "fp32", at::kCPU, BaseUse::inference);
+      base_ = load_base_model(*open_model(path.string(), ""), at::kFloat, at::kCPU, BaseUse::inference);
   }
   static void TearDownTestSuite() { base_.reset(); }
   void SetUp() override {

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "formats/gguf.h"
 #include "formats/safetensors.h"
+#include "formats/torch_file.h"
 
 namespace gaggle {
 namespace {
@@ -31,6 +32,15 @@ int replay(const std::string& corpus, Read read) {
 
 TEST(FuzzFinds, Safetensors) {
   EXPECT_GE(replay("corpus_safetensors", [](const fs::path& path) { const SafetensorsFile file(path); }), 1);
+}
+
+TEST(FuzzFinds, TorchFile) {
+  EXPECT_EQ(replay("corpus_torch_file",
+                   [](const fs::path& path) {
+                     const TorchFile file(path);
+                     for (const TensorView& tensor : file.tensors()) EXPECT_GE(tensor.count(), 0);
+                   }),
+            2);
 }
 
 TEST(FuzzFinds, Gguf) {

@@ -89,8 +89,9 @@ def test_other_files_are_refused(probe, tmp_path):
     assert "bytes, not 600 values" in refuse("short.bin")
     rewritten(good, tmp_path / "none.bin", lambda name, data: None if name.endswith("/data/1") else data)
     assert "its storage 1 is missing" in refuse("none.bin")
-    torch.save({"t": torch.randn(3, 4).t()}, tmp_path / "strided.bin")
-    assert "t is strided" in refuse("strided.bin")
+    for strided in [torch.randn(3, 4).t(), torch.randn(4, 6)[:, :2], torch.randn(6)[::2]]:
+        torch.save({"t": strided}, tmp_path / "strided.bin")
+        assert "t is strided" in refuse("strided.bin")
     whole = torch.randn(6)
     torch.save({"whole": whole, "half": whole[:3]}, tmp_path / "aliased.bin")
     assert "share parts of one storage" in refuse("aliased.bin")

@@ -3,11 +3,12 @@
 #include "gpu.h"
 #include "kernel/attention.h"
 #include "kernel/cross_entropy.h"
+#include "kernel/dropout.h"
+#include "kernel/gated.h"
 #include "kernel/norm.h"
 #include "kernel/rotary.h"
 #include "kernel/routing.h"
 #include "kernel/segmented_lowrank.h"
-#include "kernel/swiglu.h"
 
 namespace gaggle {
 namespace {
@@ -41,16 +42,33 @@ TEST_P(Kernels, Norm) {
   EXPECT_LT(apart(gs, g), limit);
 }
 
-TEST_P(Kernels, GatedActivation) {
-  at::Tensor gate = values({3, d}) * 3, up = values({3, d});
-  const at::Tensor dy = values({3, d});
-  at::Tensor gates = there(gate), ups = there(up);
-  gate = gates.to(at::kCPU, at::kDouble);
-  EXPECT_LT(apart(swiglu(gates, ups), swiglu(gate, up)), limit);
-  swiglu_backward_(gates, ups, there(dy));
-  swiglu_backward_(gate, up, dy);
-  EXPECT_LT(apart(gates, gate), limit);
-  EXPECT_LT(apart(ups, up), limit);
+TEST_P(Kernels, Activations) {
+  for (const Activation activation : {Activation::silu, Activation::gelu_tanh, Activation::relu}) {
+    at::Tensor gate = values({3, d}) * 3, up = values({3, d});
+    const at::Tensor dy = values({3, d});
+    at::Tensor gates = there(gate), ups = there(up);
+    gate = gates.to(at::kCPU, at::kDouble);
+    at::Tensor alone = gate.clone(), alones = gates.clone();
+    EXPECT_LT(apart(gated(activation, gates, ups), gated(activation, gate, up)), limit);
+    EXPECT_LT(apart(activated(activation, gates), activated(activation, gate)), limit);
+    gated_backward_(activation, gates, ups, there(dy));
+    gated_backward_(activation, gate, up, dy);
+    EXPECT_LT(apart(gates, gate), limit);
+    EXPECT_LT(apart(ups, up), limit);
+    activated_backward_(activation, alones, there(dy));
+    activated_backward_(activation, alone, dy);
+    EXPECT_LT(apart(alones, alone), limit);
+  }
+}
+
+// The mask is made on the CPU: the same values are dropped, and what is kept has the same bits.
+TEST_P(Kernels, Dropout) {
+  const std::vector<uint64_t> keys = {7, 1, 7, 12345678901234567};
+  const at::Tensor x = values({4, d});
+  at::Tensor here = x.to(type), ours = there(x);
+  dropout_(here, keys, 0.3);
+  dropout_(ours, keys, 0.3);
+  EXPECT_TRUE(at::equal(ours.cpu(), here));
 }
 
 TEST_P(Kernels, RotaryTurnsThereAndBack) {
@@ -120,7 +138,7 @@ TEST_P(Types, AttentionBehindACache) {
 
 TEST_P(Types, SegmentedLowRank) {
   const std::vector<Segment> segments = {{1, 0, 5}, {0, 5, 5}, {0, 5, 6}, {2, 6, 9}, {1, 9, 13}};
-  for (const bool gated : {false, true}) {
+  for (const bool with_gate : {false, true}) {
     const at::Tensor x = values({13, 10}), dy = values({13, 6});
     at::Tensor y = values({13, 6}), dx = values({13, 10});
     at::Tensor ys = there(y), dxs = there(dx);
@@ -129,7 +147,7 @@ TEST_P(Types, SegmentedLowRank) {
     for (const int64_t r : {1, 64, 7}) {
       LowRank m{values({r, 10}), values({6, r}), 1.0 / static_cast<double>(r + 1), {}};
       LowRank n{there(m.a), there(m.b), m.scale, {}};
-      if (gated) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat);
+      if (with_gate) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat);
       const auto zeros = [](const LowRank& like, at::TensorOptions on) {
         LowRankGrad grad{at::zeros(like.a.sizes(), on), at::zeros(like.b.sizes(), on), {}};
         if (like.gate.defined()) grad.gate = at::zeros(like.gate.sizes(), on);
@@ -149,7 +167,7 @@ TEST_P(Types, SegmentedLowRank) {
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_LT(apart(grads_there[i].a, grads[i].a), limit);
       EXPECT_LT(apart(grads_there[i].b, grads[i].b), limit);
-      if (gated) {
+      if (with_gate) {
         EXPECT_LT(apart(grads_there[i].gate, grads[i].gate), limit);
       }
     }

@@ -7,7 +7,6 @@
 #include "kernel/norm.h"
 #include "kernel/packed_weight.h"
 #include "kernel/rotary.h"
-#include "kernel/swiglu.h"
 #include "made.h"
 
 namespace gaggle {
@@ -51,18 +50,6 @@ TEST_P(Kernels, PackedWeight) {
     EXPECT_LT(apart(packed.multiply_add(x.to(type), y.to(type)), x.mm(w.t()) + y), limit);
     EXPECT_LT(apart(transposed.multiply(x.to(type)), x.mm(w.t())), limit);
   }
-}
-
-TEST_P(Kernels, GatedActivation) {
-  at::Tensor gate = values({3, d}) * 3, up = values({3, d});
-  const at::Tensor dy = values({3, d});
-  at::Tensor gates = gate.to(type), ups = up.to(type);
-  gate = gates.to(at::kDouble);
-  EXPECT_LT(apart(swiglu(gates, ups), swiglu(gate, up)), limit);
-  swiglu_backward_(gates, ups, dy.to(type));
-  swiglu_backward_(gate, up, dy);
-  EXPECT_LT(apart(gates, gate), limit);
-  EXPECT_LT(apart(ups, up), limit);
 }
 
 TEST_P(Kernels, RotaryTurnsThereAndBack) {

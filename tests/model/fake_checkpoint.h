@@ -1,10 +1,21 @@
-// A small model with random weights, without files.
+// Small models with random weights, without files.
 #pragma once
 
+#include <cmath>
+
 #include "base/philox.h"
+#include "formats/model_files.h"
 #include "model/llama.h"
+#include "model/t5.h"
 
 namespace gaggle {
+
+// Norms about 1.
+inline void fill_random(const std::string& name, std::span<const int64_t> shape, std::span<float> values) {
+  fill_normal(name_number(name), shape.size() == 1 ? 0.2 : 0.15, values);
+  if (shape.size() == 1)
+    for (float& value : values) value += 1;
+}
 
 struct FakeCheckpoint final : ModelCheckpoint {
   explicit FakeCheckpoint(int64_t window = 0, bool qk_norm = false, bool tied = false) {
@@ -18,18 +29,31 @@ struct FakeCheckpoint final : ModelCheckpoint {
     spec_.qkv_bias = tied;
     path_ = "fake";
   }
-  std::vector<WeightInfo> weights() const override {
-    auto all = llama_weights(spec_);
-    if (!dropped.empty()) std::erase_if(all, [&](const WeightInfo& w) { return w.name == dropped; });
-    if (!added.empty()) all.push_back({added, {3}});
-    return all;
-  }
+  std::vector<WeightInfo> weights() const override { return expected_weights(spec_); }
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
-    fill_normal(name_number(name), shape.size() == 1 ? 0.2 : 0.15, values);
-    if (shape.size() == 1)
-      for (float& value : values) value += 1;
+    fill_random(name, shape, values);
   }
-  std::string dropped, added;
+};
+
+// v1.1 as `gated`, else v1.0. Heads are wider together than the model.
+struct FakeT5 final : ModelCheckpoint {
+  explicit FakeT5(bool is_gated = true) {
+    spec_.model_type = "t5";
+    spec_.name = "fake t5";
+    spec_.hidden = 32, spec_.intermediate = 48, spec_.encoder_layers = 2, spec_.layers = 3, spec_.vocab = 90;
+    spec_.heads = spec_.kv_heads = 4, spec_.head_dim = 12;
+    spec_.position_buckets = 8, spec_.position_max_distance = 20;
+    spec_.gated = is_gated;
+    spec_.activation = is_gated ? Activation::gelu_tanh : Activation::relu;
+    spec_.tied_head = !is_gated;
+    spec_.head_scale = is_gated ? 1 : 1 / std::sqrt(32.0);
+    spec_.decoder_start = 0;
+    path_ = "fake t5";
+  }
+  std::vector<WeightInfo> weights() const override { return expected_weights(spec_); }
+  void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
+    fill_random(name, shape, values);
+  }
 };
 
 }  // namespace gaggle

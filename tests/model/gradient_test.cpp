@@ -2,6 +2,8 @@
 // here; and the fast types against fp64.
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "../probe/matrix_adapter.h"
 #include "base/philox.h"
 #include "fake_checkpoint.h"
@@ -15,26 +17,36 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t key, double std) {
   return values.to(at::kDouble);
 }
 
-// Sequences of 3, 11, 1 and 6 tokens; scored are all rows of two, with two targets on one of them.
-Rows batch() {
+void append(RowSet& rows, int n) {
+  if (rows.starts.empty()) rows.starts.push_back(0);
+  for (int i = 0; i < n; ++i) {
+    rows.ids.push_back((7 * i + 13 * n) % 90);
+    rows.positions.push_back(i);
+  }
+  rows.starts.push_back(rows.count());
+}
+
+// Sequences of 3, 11, 1 and 6 tokens; scored are all rows of two, with two targets on one of them. With an
+// encoder the first reads 5 tokens, the next two the same 9, the last 1.
+Rows batch(bool encoder) {
   Rows rows;
-  rows.starts.push_back(0);
   for (const int n : {3, 11, 1, 6}) {
-    for (int i = 0; i < n; ++i) {
-      rows.ids.push_back((7 * i + 13 * n) % 100);
-      rows.positions.push_back(i);
+    const int64_t begin = rows.count();
+    append(rows, n);
+    for (int i = 0; i < n; ++i)
       for (int choice = 0; choice < (n == 11 && i == 4 ? 2 : n == 11 || n == 3); ++choice) {
-        rows.target_rows.push_back(rows.count() - 1);
-        rows.target_ids.push_back((3 * i + 17 * n + 5 * choice) % 100);
+        rows.target_rows.push_back(begin + i);
+        rows.target_ids.push_back((3 * i + 17 * n + 5 * choice) % 90);
         rows.target_weights.push_back(0.25f * static_cast<float>(1 + i % 3));
       }
-    }
-    rows.starts.push_back(rows.count());
   }
+  if (!encoder) return rows;
+  for (const int n : {5, 9, 1}) append(rows.encoder, n);
+  rows.sources = {0, 1, 1, 2};
   return rows;
 }
 
-double loss(LlamaModel& base, probe::MatrixAdapter& adapter, const Rows& rows, double smoothing = 0) {
+double loss(BaseModel& base, probe::MatrixAdapter& adapter, const Rows& rows, double smoothing) {
   const at::Tensor hidden = base.forward(rows, &adapter, nullptr);
   const at::Tensor logp = at::log_softmax(base.logits(hidden, rows.target_rows), 1);
   double sum = 0;
@@ -47,62 +59,92 @@ double loss(LlamaModel& base, probe::MatrixAdapter& adapter, const Rows& rows, d
 }
 
 struct GradientCase {
-  int64_t window;
-  bool qk_norm, tied;
+  const char* name;
+  std::function<std::unique_ptr<ModelCheckpoint>()> checkpoint;
 };
+
+void PrintTo(const GradientCase& c, std::ostream* out) {
+  *out << c.name;
+}
 
 class Gradient : public testing::TestWithParam<GradientCase> {
  protected:
-  FakeCheckpoint checkpoint{GetParam().window, GetParam().qk_norm, GetParam().tied};
-  LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
-  const Rows rows = batch();
+  std::unique_ptr<ModelCheckpoint> checkpoint = GetParam().checkpoint();
+  std::unique_ptr<BaseModel> exact = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
+  const Rows rows = batch(checkpoint->spec().encoder_decoder());
   probe::MatrixAdapter adapter = made();
 
   probe::MatrixAdapter made() const {
     probe::MatrixAdapter made;
-    for (const Site& site : exact.sites())
+    for (const Site& site : exact->sites())
       made.matrices[site.name] = normal({site.d_out, site.d_in}, name_number(site.name), 0.05);
     return made;
+  }
+
+  // Of the adapter's gradients against what `loss_of` says.
+  void expect_differences(const std::function<double(probe::MatrixAdapter&)>& loss_of) {
+    ASSERT_EQ(adapter.gradients.size(), exact->sites().size());
+    const std::map<std::string, at::Tensor> gradients = adapter.gradients;
+    for (const Site& site : exact->sites()) {
+      at::Tensor& matrix = adapter.matrices[site.name];
+      const at::Tensor direction = normal(matrix.sizes(), name_number(site.name) + 1, 1);
+      const double h = 1e-5;
+      matrix.add_(direction, h);
+      const double above = loss_of(adapter);
+      matrix.add_(direction, -2 * h);
+      const double below = loss_of(adapter);
+      matrix.add_(direction, h);
+      const double expected = (gradients.at(site.name) * direction).sum().item<double>();
+      EXPECT_NEAR((above - below) / (2 * h), expected, 2e-6 * (1 + std::abs(expected))) << site.name;
+    }
   }
 };
 
 TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
   for (const double smoothing : {0.0, 0.2}) {
     adapter.gradients.clear();
-    exact.forward_backward(rows, adapter, {.label_smoothing = smoothing});
-    ASSERT_EQ(adapter.gradients.size(), exact.sites().size());
-    for (const Site& site : exact.sites()) {
-      at::Tensor& matrix = adapter.matrices[site.name];
-      const at::Tensor direction = normal(matrix.sizes(), name_number(site.name) + 1, 1);
-      const double h = 1e-5;
-      matrix.add_(direction, h);
-      const double above = loss(exact, adapter, rows, smoothing);
-      matrix.add_(direction, -2 * h);
-      const double below = loss(exact, adapter, rows, smoothing);
-      matrix.add_(direction, h);
-      const double expected = (adapter.gradients[site.name] * direction).sum().item<double>();
-      EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected))) << site.name;
-    }
+    exact->forward_backward(rows, adapter, {.label_smoothing = smoothing});
+    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, rows, smoothing); });
   }
 }
 
 TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
-  const at::Tensor nll = exact.forward_backward(rows, adapter);
+  const at::Tensor nll = exact->forward_backward(rows, adapter);
   for (const auto& [type, limit] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 0.06}}) {
-    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
+    const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
     probe::MatrixAdapter ours = made();
     const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
       return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();
     };
-    EXPECT_LT(apart(base.forward_backward(rows, ours), nll), limit);
-    for (const Site& site : exact.sites())
+    EXPECT_LT(apart(base->forward_backward(rows, ours), nll), limit);
+    for (const Site& site : exact->sites())
       EXPECT_LT(apart(ours.gradients[site.name], adapter.gradients[site.name]), limit) << site.name << type;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, Gradient,
-                         testing::Values(GradientCase{0, false, false}, GradientCase{4, true, false},
-                                         GradientCase{0, false, true}));
+// With dropout in the base the pass itself is the reference: the same noise at every call.
+TEST_P(Gradient, KnowsTheBasesDropout) {
+  if (!checkpoint->spec().encoder_decoder()) GTEST_SKIP() << "Llama-shaped models have none";
+  const BaseDropout dropout{0.3, 5, 7};
+  const auto dropped_loss = [&](probe::MatrixAdapter& moved) {
+    const at::Tensor nll = exact->forward_backward(rows, moved, {}, dropout).to(at::kDouble);
+    return (nll * at::tensor(rows.target_weights, at::kDouble)).sum().item<double>();
+  };
+  const double with = dropped_loss(adapter);
+  EXPECT_GT(std::abs(with - loss(*exact, adapter, rows, 0)), 1e-3);
+  expect_differences(dropped_loss);
+}
+
+template <class Checkpoint, class... Arguments>
+GradientCase of(const char* name, Arguments... arguments) {
+  return {name, [=] { return std::make_unique<Checkpoint>(arguments...); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Gradient,
+                         testing::Values(of<FakeCheckpoint>("llama", 0, false, false),
+                                         of<FakeCheckpoint>("window", 4, true, false),
+                                         of<FakeCheckpoint>("tied", 0, false, true), of<FakeT5>("t5_v11", true),
+                                         of<FakeT5>("t5_v10", false)));
 
 }  // namespace
 }  // namespace gaggle

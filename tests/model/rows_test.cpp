@@ -105,22 +105,6 @@ TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Base, testing::Values(Case{0, false}, Case{6, true}));
 
-TEST(Load, NamesMissingAndSurplusTensors) {
-  const auto message = [](const FakeCheckpoint& checkpoint) -> std::string {
-    try {
-      LlamaModel(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
-    } catch (const UserError& error) {
-      return error.what();
-    }
-    return "";
-  };
-  FakeCheckpoint missing, surplus;
-  missing.dropped = "model.layers.1.mlp.up_proj.weight";
-  surplus.added = "model.layers.2.mlp.up_proj.weight";
-  EXPECT_NE(message(missing).find(missing.dropped), std::string::npos);
-  EXPECT_NE(message(surplus).find(surplus.added), std::string::npos);
-}
-
 TEST(Load, RefusesWhatDoesNotFit) {
   const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}},
                                 at::kFloat, at::kCPU, BaseUse::training);

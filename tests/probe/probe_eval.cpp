@@ -16,7 +16,7 @@ namespace gaggle::probe {
 namespace {
 
 int run_routed_logits(const std::vector<std::string>& arguments) {
-  const auto base = load_base_model(*open_model(arguments.at(0), ""), "fp32", at::kCPU, BaseUse::inference);
+  const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto registry = Registry::open(arguments.at(1), std::nullopt, false);
   const auto collection = routed_collection(registry.load_collection(arguments.at(2)), *base);
   Config config;
@@ -46,7 +46,7 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
 }
 
 int run_generate(const std::vector<std::string>& arguments) {
-  const auto base = load_base_model(*open_model(arguments.at(0), ""), "fp32", at::kCPU, BaseUse::inference);
+  const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto request = nlohmann::json::parse(std::cin);
   const auto ids = request.at("prompts").get<std::vector<std::vector<int32_t>>>();
   std::vector<GeneratePrompt> prompts;

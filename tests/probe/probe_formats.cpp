@@ -65,6 +65,7 @@ int spec(const Arguments& arguments) {
                           {"low_freq_factor", s.rope_scaling.low_freq_factor},
                           {"high_freq_factor", s.rope_scaling.high_freq_factor},
                           {"original_max_position", s.rope_scaling.original_max_position}};
+  const char* const activations[] = {"silu", "gelu_tanh", "relu"};
   const ordered_json all{{"model_type", s.model_type},
                          {"name", s.name},
                          {"hidden", s.hidden},
@@ -84,8 +85,25 @@ int spec(const Arguments& arguments) {
                          {"o_bias", s.o_bias},
                          {"mlp_bias", s.mlp_bias},
                          {"qk_norm", s.qk_norm},
+                         {"activation", activations[static_cast<size_t>(s.activation)]},
+                         {"gated", s.gated},
+                         {"encoder_layers", s.encoder_layers},
+                         {"position_buckets", s.position_buckets},
+                         {"position_max_distance", s.position_max_distance},
+                         {"decoder_start", s.decoder_start},
+                         {"head_scale", s.head_scale},
+                         {"has_weights", model->has_weights()},
                          {"path", model->path().string()},
                          {"commit", model->commit()}};
+  std::printf("%s\n", all.dump().c_str());
+  return 0;
+}
+
+// probe shapes MODEL: {"tensor's name": [extents]}
+int shapes(const Arguments& arguments) {
+  require(arguments, 1, "shapes MODEL");
+  ordered_json all = ordered_json::object();
+  for (const WeightInfo& weight : open_model(arguments[0], "")->weights()) all[weight.name] = weight.shape;
   std::printf("%s\n", all.dump().c_str());
   return 0;
 }
@@ -203,6 +221,7 @@ int tfevents(const Arguments& arguments) {
 
 const Register registered[] = {{"weights", weights},
                                {"spec", spec},
+                               {"shapes", shapes},
                                {"gguf-tensors", gguf_tensors},
                                {"gguf-metadata", gguf_metadata},
                                {"peft-show", peft_show},

@@ -38,7 +38,8 @@ int ia3_train(const std::vector<std::string>& arguments) {
   const json spec = json::parse(read_file(arguments[0]));
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   run_as_threads(spec.value("ranks", 1), 300, [&](Communicator& group) {
-    const auto base = load_base_model(*open_model(spec.at("model"), ""), "fp32", at::kCPU, BaseUse::training);
+    const auto base =
+        load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
     const Config config = ia3_config(spec, rows_of_all(tasks));
     const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                               tasks, spec.value("lanes", 2));
@@ -66,7 +67,7 @@ PolySpec folder_spec(const PeftIa3& ia3, const std::vector<Site>& sites) {
 int ia3_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 4) user_error("probe ia3-logits MODEL FOLDER SEQUENCES OUT.safetensors");
   const PeftIa3 ia3 = read_peft_ia3(arguments[1]);
-  const auto base = load_base_model(*open_model(arguments[0], ""), "fp32", at::kCPU, BaseUse::training);
+  const auto base = load_base_model(*open_model(arguments[0], ""), at::kFloat, at::kCPU, BaseUse::training);
   const PolySpec spec = folder_spec(ia3, base->sites());
   Ia3Adapter adapter(spec, ia3_from_peft(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();

@@ -1,13 +1,14 @@
-// probe model-pass MODEL DTYPE < {"sequences": [[ids]], "matrices": "FILE.safetensors", "target_rows",
-// "target_ids", "target_weights"} > safetensors with logits [T, vocab], nll [N] (forward alone), and where
-// there are weights: nll of forward_backward and the gradient of every matrix (y += x Cᵀ at each site), under
-// the sites' names. probe model-info MODEL DTYPE: sites, digests and counts as JSON.
+// probe model-pass MODEL DTYPE < {"sequences": [[ids]], "encoder": [[ids]], "sources": [numbers], "matrices":
+// "FILE.safetensors", "target_rows", "target_ids", "target_weights"} > safetensors with logits [T, vocab], nll
+// [N] (forward alone), and where there are weights: nll of forward_backward and the gradient of every matrix (y
+// += x Cᵀ at each site), under the sites' names. probe model-info MODEL DTYPE: sites, digests and counts as
+// JSON.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "formats/safetensors.h"
-#include "model/llama.h"
+#include "model/base_model.h"
 #include "probe/matrix_adapter.h"
 #include "probe/probe.h"
 
@@ -20,7 +21,7 @@ at::ScalarType compute_dtype(const std::string& name) {
 
 std::unique_ptr<BaseModel> load(const std::vector<std::string>& arguments) {
   const auto checkpoint = open_model(arguments.at(0), "");
-  return std::make_unique<LlamaModel>(*checkpoint, compute_dtype(arguments.at(1)), at::kCPU, BaseUse::training);
+  return load_base_model(*checkpoint, compute_dtype(arguments.at(1)), at::kCPU, BaseUse::training);
 }
 
 NamedTensor named(const std::string& name, const at::Tensor& values) {
@@ -32,10 +33,9 @@ NamedTensor named(const std::string& name, const at::Tensor& values) {
           {bytes, bytes + x.nbytes()}};
 }
 
-Rows rows_of(const nlohmann::json& request) {
-  Rows rows;
+void add_sequences(const nlohmann::json& sequences, RowSet& rows) {
   rows.starts.push_back(0);
-  for (const auto& sequence : request.at("sequences")) {
+  for (const auto& sequence : sequences) {
     int32_t position = 0;
     for (int32_t id : sequence.get<std::vector<int32_t>>()) {
       rows.ids.push_back(id);
@@ -44,6 +44,15 @@ Rows rows_of(const nlohmann::json& request) {
     rows.starts.push_back(rows.count());
   }
   rows.segments = {{0, 0, rows.count()}};
+}
+
+Rows rows_of(const nlohmann::json& request) {
+  Rows rows;
+  add_sequences(request.at("sequences"), rows);
+  if (request.contains("encoder")) {
+    add_sequences(request["encoder"], rows.encoder);
+    rows.sources = request.at("sources").get<std::vector<int64_t>>();
+  }
   rows.target_rows = request.value("target_rows", std::vector<int64_t>());
   rows.target_ids = request.value("target_ids", std::vector<int32_t>());
   rows.target_weights = request.value("target_weights", std::vector<float>());

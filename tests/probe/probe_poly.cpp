@@ -42,7 +42,7 @@ int poly_train(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-train SPEC.json OUT");
   const json spec = json::parse(read_file(arguments[0]));
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
-  const auto base = load_base_model(*open_model(spec.at("model"), ""), "fp32", at::kCPU, BaseUse::training);
+  const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const Config config = config_of(spec, rows_of_all(tasks));
   const RoutedRecipe recipe =
       routed_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
@@ -68,7 +68,8 @@ PolySpec spec_of(const PeftPoly& poly, const std::vector<Site>& sites) {
 int poly_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-logits SPEC.json OUT.safetensors");
   const json about = json::parse(read_file(arguments[0]));
-  const auto base = load_base_model(*open_model(about.at("model"), ""), "fp32", at::kCPU, BaseUse::training);
+  const auto base =
+      load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const std::string from = about.at("from");
   const PeftPoly poly = read_peft_poly(from);
   const PolySpec spec = spec_of(poly, base->sites());

@@ -60,8 +60,9 @@ int run_train(const std::vector<std::string>& arguments) {
   const Config config = config_of(spec);
   const TokenTask task = task_of(spec);
   run_as_threads(spec.value("ranks", 1), 300, [&](Communicator& group) {
-    const auto base = load_base_model(*open_model(spec.at("model"), ""), spec.value("dtype", "fp32"), at::kCPU,
-                                      BaseUse::training);
+    const auto base =
+        load_base_model(*open_model(spec.at("model"), ""), resolve_dtype(spec.value("dtype", "fp32"), at::kCPU),
+                        at::kCPU, BaseUse::training);
     const Recipe recipe = expert_recipe({config, base->sites(), base->content_digest(), base->dtype()}, task);
     json losses = {{"lora", json::array()}, {"gate", json::array()}};
     LoopHooks hooks;

@@ -1,0 +1,75 @@
+#include "kernel/dropout.h"
+
+#include <ATen/Parallel.h>
+
+#include "base/error.h"
+#include "base/philox.h"
+#include "kernel/dispatch.h"
+
+namespace gaggle {
+namespace {
+
+using simd::Bf16;
+using simd::Floats;
+using simd::lanes;
+
+constexpr int64_t block = 512;  // values whose factors are on the stack, a multiple of the lanes
+
+// row[i] *= 0 or scale. `below`: what is dropped has random bits below it.
+template <class X>
+GAGGLE_SHARED void drop_row(uint64_t key, uint64_t below, float scale, X* row, int64_t n) {
+  float factors[block];
+  Floats x, factor;
+  for (int64_t begin = 0; begin < n; begin += block) {
+    const int64_t count = n - begin < block ? n - begin : block;
+    for (int64_t i = 0; i < count; ++i)
+      factors[i] = random_bits(key, static_cast<uint64_t>(begin + i)) < below ? 0.0f : scale;
+    for (int64_t i = 0; i < count; i += lanes) {
+      simd::load(row + begin + i, count - i, x);
+      simd::load(factors + i, count - i, factor);
+      simd::store(row + begin + i, count - i, x * factor);
+    }
+  }
+}
+
+GAGGLE_CLONES void drop_f32(uint64_t key, uint64_t below, float scale, float* row, int64_t n) {
+  drop_row(key, below, scale, row, n);
+}
+GAGGLE_CLONES void drop_bf16(uint64_t key, uint64_t below, float scale, Bf16* row, int64_t n) {
+  drop_row(key, below, scale, row, n);
+}
+GAGGLE_CLONES void keep(uint64_t key, uint64_t below, bool* kept, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) kept[i] = random_bits(key, static_cast<uint64_t>(i)) >= below;
+}
+
+}  // namespace
+
+void dropout_(at::Tensor& x, std::span<const uint64_t> keys, double p) {
+  GAGGLE_CHECK(x.dim() == 2 && x.size(0) == static_cast<int64_t>(keys.size()) && p >= 0 && p < 1);
+  if (p == 0) return;
+  const auto below = static_cast<uint64_t>(p * 0x1p64);
+  const double scale = 1 / (1 - p);
+  const int64_t n = x.size(1);
+  // of_row(t, key) for all rows, on all processors.
+  const auto every_row = [&](const auto& of_row) {
+    at::parallel_for(0, x.size(0), grain(n), [&](int64_t first, int64_t last) {
+      for (int64_t t = first; t < last; ++t) of_row(t, keys[static_cast<size_t>(t)]);
+    });
+  };
+  if (on_cpu(x) && is_bf16(x)) {
+    every_row([&](int64_t t, uint64_t key) {
+      drop_bf16(key, below, static_cast<float>(scale), bf16_of(x) + t * n, n);
+    });
+  } else if (on_cpu(x)) {
+    every_row([&](int64_t t, uint64_t key) {
+      drop_f32(key, below, static_cast<float>(scale), float_of(x) + t * n, n);
+    });
+  } else {
+    const at::Tensor kept = at::empty({x.size(0), n}, at::kBool);
+    every_row([&](int64_t t, uint64_t key) { keep(key, below, kept.data_ptr<bool>() + t * n, n); });
+    // Factors in the wide type, so that bf16 is rounded once, as by the loops.
+    x.mul_(kept.to(x.device()).to(sum_type(x.scalar_type())).mul_(scale));
+  }
+}
+
+}  // namespace gaggle

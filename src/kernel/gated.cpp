@@ -1,0 +1,179 @@
+#include "kernel/gated.h"
+
+#include <ATen/Parallel.h>
+
+#include "base/error.h"
+#include "kernel/cuda_kernels.h"
+#include "kernel/dispatch.h"
+#include "kernel/element.h"
+
+namespace gaggle {
+namespace {
+
+using simd::Bf16;
+using simd::Floats;
+using simd::lanes;
+
+GAGGLE_SHARED void sigmoid(const Floats& x, Floats& y) {
+  simd::exp(-x, y);
+  y = 1.0f / (1.0f + y);
+}
+
+template <Activation activation>
+GAGGLE_SHARED void share(const Floats& g, Floats& s) {
+  if constexpr (activation == Activation::relu) {
+    element::step(g, s);
+  } else {
+    element::sigmoid_argument<activation>(g, s);
+    sigmoid(s, s);
+  }
+}
+
+template <Activation activation, class X>
+GAGGLE_SHARED void forward_loop(const X* gate, const X* up, X* y, int64_t begin, int64_t end) {
+  Floats g, u, s;
+  for (int64_t i = begin; i < end; i += lanes) {
+    simd::load(gate + i, end - i, g);
+    simd::load(up + i, end - i, u);
+    share<activation>(g, s);
+    element::gated(g, s, u, u);
+    simd::store(y + i, end - i, u);
+  }
+}
+
+template <Activation activation, class X>
+GAGGLE_SHARED void backward_loop(X* gate, X* up, const X* dy, int64_t begin, int64_t end) {
+  Floats g, u, s, d, dg, du;
+  for (int64_t i = begin; i < end; i += lanes) {
+    simd::load(gate + i, end - i, g);
+    simd::load(up + i, end - i, u);
+    simd::load(dy + i, end - i, d);
+    share<activation>(g, s);
+    element::gated_backward<activation>(g, s, u, d, dg, du);
+    simd::store(gate + i, end - i, dg);
+    simd::store(up + i, end - i, du);
+  }
+}
+
+template <class X>
+GAGGLE_SHARED void forward_range(Activation activation, const X* gate, const X* up, X* y, int64_t begin,
+                                 int64_t end) {
+  switch (activation) {
+    case Activation::silu:
+      return forward_loop<Activation::silu>(gate, up, y, begin, end);
+    case Activation::gelu_tanh:
+      return forward_loop<Activation::gelu_tanh>(gate, up, y, begin, end);
+    case Activation::relu:
+      return forward_loop<Activation::relu>(gate, up, y, begin, end);
+  }
+}
+
+template <class X>
+GAGGLE_SHARED void backward_range(Activation activation, X* gate, X* up, const X* dy, int64_t begin,
+                                  int64_t end) {
+  switch (activation) {
+    case Activation::silu:
+      return backward_loop<Activation::silu>(gate, up, dy, begin, end);
+    case Activation::gelu_tanh:
+      return backward_loop<Activation::gelu_tanh>(gate, up, dy, begin, end);
+    case Activation::relu:
+      return backward_loop<Activation::relu>(gate, up, dy, begin, end);
+  }
+}
+
+GAGGLE_CLONES void forward_f32(Activation activation, const float* gate, const float* up, float* y,
+                               int64_t begin, int64_t end) {
+  forward_range(activation, gate, up, y, begin, end);
+}
+GAGGLE_CLONES void forward_bf16(Activation activation, const Bf16* gate, const Bf16* up, Bf16* y, int64_t begin,
+                                int64_t end) {
+  forward_range(activation, gate, up, y, begin, end);
+}
+GAGGLE_CLONES void backward_f32(Activation activation, float* gate, float* up, const float* dy, int64_t begin,
+                                int64_t end) {
+  backward_range(activation, gate, up, dy, begin, end);
+}
+GAGGLE_CLONES void backward_bf16(Activation activation, Bf16* gate, Bf16* up, const Bf16* dy, int64_t begin,
+                                 int64_t end) {
+  backward_range(activation, gate, up, dy, begin, end);
+}
+
+constexpr int64_t piece = 16384;  // elements, a multiple of the lanes
+
+}  // namespace
+
+at::Tensor gated(Activation activation, const at::Tensor& gate, const at::Tensor& up) {
+  GAGGLE_CHECK(gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type());
+  const int64_t n = gate.numel();
+  if (on_cpu(gate) && on_cpu(up)) {
+    at::Tensor y = at::empty_like(gate);
+    at::parallel_for(0, (n + piece - 1) / piece, 1, [&](int64_t first, int64_t last) {
+      const int64_t begin = first * piece, end = std::min(n, last * piece);
+      if (is_bf16(gate))
+        forward_bf16(activation, bf16_of(gate), bf16_of(up), bf16_of(y), begin, end);
+      else
+        forward_f32(activation, float_of(gate), float_of(up), float_of(y), begin, end);
+    });
+    return y;
+  }
+  if (const CudaKernels* cuda = cuda_kernels(gate); cuda && up.is_contiguous()) {
+    at::Tensor y = at::empty_like(gate);
+    cuda->gated(activation, gate.data_ptr(), up.data_ptr(), y.data_ptr(), is_bf16(gate), n, LaunchStream(gate));
+    return y;
+  }
+  return (activated(activation, widened(gate)) * widened(up)).to(gate.scalar_type());
+}
+
+void gated_backward_(Activation activation, at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
+  GAGGLE_CHECK(gate.sizes() == up.sizes() && gate.sizes() == dy.sizes() &&
+               gate.scalar_type() == dy.scalar_type());
+  const int64_t n = gate.numel();
+  if (on_cpu(gate) && on_cpu(up) && on_cpu(dy)) {
+    at::parallel_for(0, (n + piece - 1) / piece, 1, [&](int64_t first, int64_t last) {
+      const int64_t begin = first * piece, end = std::min(n, last * piece);
+      if (is_bf16(gate))
+        backward_bf16(activation, bf16_of(gate), bf16_of(up), bf16_of(dy), begin, end);
+      else
+        backward_f32(activation, float_of(gate), float_of(up), float_of(dy), begin, end);
+    });
+    return;
+  }
+  if (const CudaKernels* cuda = cuda_kernels(gate); cuda && up.is_contiguous() && dy.is_contiguous()) {
+    cuda->gated_backward(activation, gate.data_ptr(), up.data_ptr(), dy.data_ptr(), is_bf16(gate), n,
+                         LaunchStream(gate));
+    return;
+  }
+  at::Tensor g = widened(gate);  // gate itself where it is wide already
+  const at::Tensor d = widened(dy), dact = d * widened(up), du = d * activated(activation, g);
+  activated_backward_(activation, g, dact);
+  gate.copy_(g);
+  up.copy_(du);
+}
+
+at::Tensor activated(Activation activation, const at::Tensor& x) {
+  switch (activation) {
+    case Activation::silu:
+      return at::silu(x);
+    case Activation::gelu_tanh:
+      return at::gelu(x, "tanh");
+    case Activation::relu:
+      return at::relu(x);
+  }
+  return {};
+}
+
+void activated_backward_(Activation activation, at::Tensor& x, const at::Tensor& dy) {
+  switch (activation) {
+    case Activation::silu:
+      at::silu_backward_out(x, dy, x);
+      return;
+    case Activation::gelu_tanh:
+      at::gelu_backward_out(x, dy, x, "tanh");
+      return;
+    case Activation::relu:
+      at::threshold_backward_out(x, dy, x, 0);
+      return;
+  }
+}
+
+}  // namespace gaggle

@@ -1,0 +1,99 @@
+// Gated activations on the GPU: one thread an element.
+#include <type_traits>
+
+#include "kernel/cuda_kernels.h"
+#include "kernel/device.cuh"
+#include "kernel/element.h"
+
+namespace gaggle {
+namespace {
+
+using device::threads;
+using Bf16 = __nv_bfloat16;
+
+template <Activation activation>
+__device__ __forceinline__ float share(float g) {
+  float s;
+  if constexpr (activation == Activation::relu) {
+    element::step(g, s);
+    return s;
+  } else {
+    element::sigmoid_argument<activation>(g, s);
+    return device::sigmoid(s);
+  }
+}
+
+template <Activation activation, class X>
+__global__ void forward(const X* gate, const X* up, X* y, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= count) return;
+  const float g = device::read(gate + i);
+  float out;
+  element::gated(g, share<activation>(g), device::read(up + i), out);
+  device::write(y + i, out);
+}
+
+template <Activation activation, class X>
+__global__ void backward(X* gate, X* up, const X* dy, int64_t count) {
+  const int64_t i = static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
+  if (i >= count) return;
+  const float g = device::read(gate + i);
+  float dg, du;
+  element::gated_backward<activation>(g, share<activation>(g), device::read(up + i), device::read(dy + i), dg,
+                                      du);
+  device::write(gate + i, dg);
+  device::write(up + i, du);
+}
+
+template <Activation activation, class X>
+void launch_forward(const void* gate, const void* up, void* y, int64_t count, cudaStream_t on) {
+  forward<activation><<<device::blocks(count), threads, 0, on>>>(
+      static_cast<const X*>(gate), static_cast<const X*>(up), static_cast<X*>(y), count);
+}
+
+template <Activation activation, class X>
+void launch_backward(void* gate, void* up, const void* dy, int64_t count, cudaStream_t on) {
+  backward<activation><<<device::blocks(count), threads, 0, on>>>(static_cast<X*>(gate), static_cast<X*>(up),
+                                                                  static_cast<const X*>(dy), count);
+}
+
+// run(activation) with the activation as a constant.
+template <class Run>
+void chosen(Activation activation, const Run& run) {
+  switch (activation) {
+    case Activation::silu:
+      return run(std::integral_constant<Activation, Activation::silu>());
+    case Activation::gelu_tanh:
+      return run(std::integral_constant<Activation, Activation::gelu_tanh>());
+    case Activation::relu:
+      return run(std::integral_constant<Activation, Activation::relu>());
+  }
+}
+
+}  // namespace
+
+void gated_cuda(Activation activation, const void* gate, const void* up, void* y, bool bf16, int64_t count,
+                void* stream) {
+  if (count == 0) return;
+  const auto on = static_cast<cudaStream_t>(stream);
+  chosen(activation, [&](auto a) {
+    if (bf16)
+      launch_forward<a(), Bf16>(gate, up, y, count, on);
+    else
+      launch_forward<a(), float>(gate, up, y, count, on);
+  });
+}
+
+void gated_backward_cuda(Activation activation, void* gate, void* up, const void* dy, bool bf16, int64_t count,
+                         void* stream) {
+  if (count == 0) return;
+  const auto on = static_cast<cudaStream_t>(stream);
+  chosen(activation, [&](auto a) {
+    if (bf16)
+      launch_backward<a(), Bf16>(gate, up, dy, count, on);
+    else
+      launch_backward<a(), float>(gate, up, dy, count, on);
+  });
+}
+
+}  // namespace gaggle

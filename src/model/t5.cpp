@@ -1,0 +1,136 @@
+#include "model/t5.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernel/norm.h"
+#include "model/t5_blocks.h"
+
+namespace gaggle {
+
+T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use)
+    : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use),
+      heads_{spec_.heads, spec_.heads, spec_.head_dim, 1} {
+  const c10::InferenceMode no_autograd;
+  if (use == BaseUse::planning) return;
+  WeightTensors weights = read_weights(checkpoint, dtype, device);
+  size_t next = 0;  // sites lie in the order that they are taken in
+  const auto linear = [&] { return take_linear(weights, sites_[next++]); };
+  const auto norm = [&](const std::string& layer) { return weights.take(layer + ".layer_norm.weight"); };
+  const auto load = [&](T5Stack& stack, const std::string& name, int64_t layers, bool decoder) {
+    for (int64_t l = 0; l < layers; ++l) {
+      const std::string block = fmt::format("{}.block.{}.layer.", name, l);
+      T5Layer& layer = stack.layers.emplace_back();
+      layer.self = {linear(), linear(), linear(), linear(), norm(block + "0")};
+      if (decoder) layer.cross = {linear(), linear(), linear(), linear(), norm(block + "1")};
+      layer.feed_forward.wi.push_back(linear());
+      if (spec_.gated) layer.feed_forward.wi.push_back(linear());
+      layer.feed_forward.wo = linear();
+      layer.feed_forward.norm = norm(block + (decoder ? "2" : "1"));
+    }
+    stack.position_bias = weights.take(name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+  };
+  load(encoder_, "encoder", spec_.encoder_layers, false);
+  load(decoder_, "decoder", spec_.layers, true);
+  encoder_.norm = weights.take("encoder.final_layer_norm.weight");
+  take_ends(weights, "shared.weight", "decoder.final_layer_norm.weight");
+}
+
+void T5Model::reach(T5Stack& stack, const RowSet& rows, bool bidirectional) {
+  const int64_t need = *std::max_element(rows.positions.begin(), rows.positions.end()) + 1;
+  if (need > stack.bias.reach)
+    stack.bias = t5_position_bias(stack.position_bias, bidirectional, spec_.position_max_distance,
+                                  std::max<int64_t>(2 * need, 512));
+}
+
+T5Pass T5Model::begin_encoder(const Rows& rows, SiteAdapter* adapter, const BaseDropout& dropout) {
+  check_rows(rows.encoder);
+  reach(encoder_, rows.encoder, /*bidirectional=*/true);
+  return {spec_,
+          dtype_,
+          heads_,
+          encoder_,
+          plan_encoder_attention(rows.encoder, heads_, device_),
+          adapter,
+          RowDropout(dropout, rows, Side::encoder)};
+}
+
+T5Pass T5Model::begin_decoder(const Rows& rows, std::span<const int64_t> source_starts, SiteAdapter* adapter,
+                              KeyValueCache* cache, const BaseDropout& dropout) {
+  check_rows(rows);
+  reach(decoder_, rows, /*bidirectional=*/false);
+  return {spec_,
+          dtype_,
+          heads_,
+          decoder_,
+          plan_attention(rows, cache ? cache->length : 0, 0, heads_, device_),
+          adapter,
+          RowDropout(dropout, rows, Side::decoder),
+          cache,
+          plan_cross_attention(rows, source_starts, heads_, device_)};
+}
+
+at::Tensor T5Model::encode(const Rows& rows, const T5Pass& pass, std::vector<T5Tape>* tape,
+                           at::Tensor& encoded) {
+  at::Tensor residual = embed(rows.encoder);
+  pass.dropout.drop(residual, t5_places::embedding);
+  at::Tensor last = t5_layers(pass, std::move(residual), tape);
+  encoded = rms_norm(last, encoder_.norm, spec_.norm_eps, dtype_);
+  pass.dropout.drop(encoded, t5_places::final_norm);
+  return last;
+}
+
+at::Tensor T5Model::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
+  const c10::InferenceMode no_autograd;
+  GAGGLE_CHECK(cache || rows.past.empty(), "past rows without a cache");
+  const bool encodes = rows.encoder.count() > 0;
+  GAGGLE_CHECK(encodes || (cache && !cache->source_keys.empty()), "nothing for cross-attention to read");
+  if (adapter) adapter->begin(rows);
+  if (cache) cache->reserve(spec_.layers, rows.count(), spec_.heads * spec_.head_dim, activations());
+  at::Tensor encoded;
+  if (encodes) encode(rows, begin_encoder(rows, adapter, {}), nullptr, encoded);
+  T5Pass pass = begin_decoder(rows, encodes ? rows.encoder.starts : cache->source_starts, adapter, cache, {});
+  if (encodes) {
+    pass.encoded = encoded;
+    t5_read_sources(pass);
+    if (cache) {
+      cache->source_keys = pass.source_keys;
+      cache->source_values = pass.source_values;
+      cache->source_starts = rows.encoder.starts;
+    }
+  } else {
+    pass.source_keys = cache->source_keys;
+    pass.source_values = cache->source_values;
+  }
+  const at::Tensor residual = t5_layers(pass, embed(rows), nullptr);
+  if (cache) cache->length += rows.count();
+  return rms_norm(residual, norm_, spec_.norm_eps, dtype_);
+}
+
+at::Tensor T5Model::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss,
+                                     const BaseDropout& dropout) {
+  const c10::InferenceMode no_autograd;
+  GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
+  adapter.begin(rows);
+  std::vector<T5Tape> encoder_tape(encoder_.layers.size()), tape(decoder_.layers.size());
+  const T5Pass encoder = begin_encoder(rows, &adapter, dropout);
+  T5Pass pass = begin_decoder(rows, rows.encoder.starts, &adapter, nullptr, dropout);
+  const at::Tensor encoder_last = encode(rows, encoder, &encoder_tape, pass.encoded);
+  t5_read_sources(pass);
+  at::Tensor residual = embed(rows);
+  pass.dropout.drop(residual, t5_places::embedding);
+  const at::Tensor last = t5_layers(pass, std::move(residual), &tape);
+
+  const DropRows drop = [&](at::Tensor& x, std::span<const int64_t> of) {
+    pass.dropout.drop(x, of, t5_places::final_norm);
+  };
+  at::Tensor d, d_encoded = at::zeros_like(encoder_last), d_last = at::zeros_like(encoder_last);
+  const at::Tensor nll = loss_backward(last, rows, loss, drop, d);
+  t5_layers_backward(pass, d, tape, d_encoded);
+  encoder.dropout.drop(d_encoded, t5_places::final_norm);
+  rms_norm_backward(encoder_last, d_encoded.to(dtype_), encoder_.norm, spec_.norm_eps, d_last);
+  t5_layers_backward(encoder, d_last, encoder_tape, d_encoded);
+  return nll;
+}
+
+}  // namespace gaggle

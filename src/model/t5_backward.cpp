@@ -1,0 +1,69 @@
+#include "kernel/norm.h"
+#include "model/t5.h"
+#include "model/t5_blocks.h"
+
+namespace gaggle {
+namespace {
+
+// dy [T, hidden]: gradient of what the block added → of the stream before it, added to d; returned in the
+// activations' type.
+at::Tensor feed_forward_backward(const T5Pass& pass, const T5FeedForward& block, T5FeedForwardTape kept,
+                                 const at::Tensor& dy, at::Tensor& d) {
+  SiteAdapter& adapter = *pass.adapter;
+  const uint64_t inner = t5_places::activation(block.wo);
+  const at::Tensor h = pass.dropout.dropped(t5_activation(pass.spec, kept.gate, kept.up), inner);
+  at::Tensor dh = block.wo.dx(h, pass.dropout.dropped(dy, t5_places::block(block.wo)), adapter);
+  pass.dropout.drop(dh, inner);
+  t5_activation_backward_(pass.spec, kept.gate, kept.up, dh);  // gate and up are their gradients from here on
+  const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
+  at::Tensor dx = block.wi[0].dx(x, kept.gate, adapter);
+  if (pass.spec.gated) block.wi[1].add_dx(x, kept.up, dx, adapter);
+  return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
+}
+
+AttentionGrad attend_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
+                              const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
+                              const PositionBias* bias, const at::Tensor& dy) {
+  const at::Tensor dx =
+      block.o.dx(kept.context, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
+  const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
+  return attention_backward(kept.q, k, v, dx, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
+}
+
+at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
+                                   const at::Tensor& dy, at::Tensor& d) {
+  const AttentionGrad grad =
+      attend_backward(pass, block, kept, kept.k, kept.v, pass.plan, &pass.stack.bias, dy);
+  const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
+  at::Tensor dx = block.q.dx(x, grad.q, *pass.adapter);
+  block.k.add_dx(x, grad.k, dx, *pass.adapter);
+  block.v.add_dx(x, grad.v, dx, *pass.adapter);
+  return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
+}
+
+at::Tensor cross_attention_backward(const T5Pass& pass, size_t layer, const T5AttentionTape& kept,
+                                    const at::Tensor& dy, at::Tensor& d, at::Tensor& d_encoded) {
+  const T5Attention& block = pass.stack.layers[layer].cross;
+  const AttentionGrad grad = attend_backward(pass, block, kept, pass.source_keys[layer],
+                                             pass.source_values[layer], pass.cross_plan, nullptr, dy);
+  at::Tensor d_source = block.k.dx(pass.encoded, grad.k, *pass.adapter);
+  block.v.add_dx(pass.encoded, grad.v, d_source, *pass.adapter);
+  d_encoded.add_(d_source);
+  const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
+  return rms_norm_backward(kept.input, block.q.dx(x, grad.q, *pass.adapter), block.norm, pass.spec.norm_eps, d);
+}
+
+}  // namespace
+
+void t5_layers_backward(const T5Pass& pass, at::Tensor d, std::vector<T5Tape>& tape, at::Tensor& d_encoded) {
+  at::Tensor dy = d.to(pass.dtype);  // d in the activations' type
+  for (size_t layer = tape.size(); layer-- > 0;) {
+    const T5Layer& weights = pass.stack.layers[layer];
+    T5Tape kept = std::move(tape[layer]);
+    dy = feed_forward_backward(pass, weights.feed_forward, std::move(kept.feed_forward), dy, d);
+    if (!pass.source_keys.empty()) dy = cross_attention_backward(pass, layer, kept.cross, dy, d, d_encoded);
+    dy = self_attention_backward(pass, weights.self, kept.self, dy, d);
+  }
+}
+
+}  // namespace gaggle

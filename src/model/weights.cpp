@@ -1,0 +1,53 @@
+#include "model/weights.h"
+
+#include <ATen/Parallel.h>
+
+#include "base/error.h"
+#include "base/sha256.h"
+
+namespace gaggle {
+namespace {
+
+// Few values that every row is multiplied with, or that every score has added.
+bool kept_wide(const WeightInfo& weight) {
+  return (weight.shape.size() == 1 && weight.name.ends_with("norm.weight")) ||
+         weight.name.ends_with("relative_attention_bias.weight");
+}
+
+}  // namespace
+
+at::ScalarType residual_dtype(at::ScalarType activations) {
+  return activations == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+at::Tensor WeightTensors::take(const std::string& name) {
+  const auto found = tensors_.extract(name);
+  return found ? found.mapped() : at::Tensor();
+}
+
+// Tensors are independent: threads share them.
+WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device) {
+  const std::vector<WeightInfo> weights = checkpoint.weights();
+  std::vector<at::Tensor> tensors(weights.size());
+  std::vector<std::string> digests(weights.size());
+  at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
+    const c10::InferenceMode no_autograd;
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      const WeightInfo& weight = weights[i];
+      at::Tensor values = at::empty(weight.shape, at::kFloat);
+      const std::span<float> span(values.data_ptr<float>(), static_cast<size_t>(values.numel()));
+      checkpoint.read(weight.name, weight.shape, span);
+      digests[i] = Sha256().update(std::as_bytes(span)).hex();
+      tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
+    }
+  });
+  std::map<std::string, at::Tensor> by_name;
+  Sha256 digest;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    digest.update(fmt::format("{}[{}]{}\n", weights[i].name, fmt::join(weights[i].shape, ","), digests[i]));
+    by_name.emplace(weights[i].name, tensors[i]);
+  }
+  return {std::move(by_name), digest.hex()};
+}
+
+}  // namespace gaggle
