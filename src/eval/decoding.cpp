@@ -8,7 +8,7 @@ namespace {
 
 // One pass over `rows`, a run of them for every sequence: they join its past.
 at::Tensor feed(Decoding& decoding, Rows& rows, std::vector<Sequence>& sequences) {
-  rows.segments = {{0, 0, rows.count()}};
+  cover_with_one_segment(rows);
   const int64_t cached = decoding.cache.length;
   const auto hidden = decoding.base.forward(rows, decoding.adapter, &decoding.cache);
   std::vector<int64_t> last_rows;

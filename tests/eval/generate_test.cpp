@@ -6,6 +6,7 @@
 #include <map>
 
 #include "eval/score.h"
+#include "no_checkpoint.h"
 #include "stories.h"
 
 namespace gaggle {
@@ -133,19 +134,19 @@ TEST_F(Stories, beams_with_cache_write_what_recomputation_writes) {
   EXPECT_GT(shorter, 4u);  // else no end was ever reached
 }
 
-// A base that looks at the last token alone: its logits are a row of a table [V, V].
+// A base that looks at the last token alone: its logits are that token's row of a table [V, V].
 struct Chain : BaseModel {
-  explicit Chain(at::Tensor rows) : table(std::move(rows)) {}
+  explicit Chain(at::Tensor rows)
+      : BaseModel(NoCheckpoint(), {}, at::kFloat, at::kCPU, BaseUse::inference), table(std::move(rows)) {
+    head_ = FrozenLinear(table.t().contiguous(), {}, BaseUse::inference);
+  }
   at::Tensor forward(const Rows& rows, SiteAdapter*, KeyValueCache* cache) override {
     cache->length += rows.count();
-    return at::tensor(at::ArrayRef<int32_t>(rows.ids), at::kLong);
+    return at::eye(table.size(0)).index_select(0, ids_on(rows.ids, at::kCPU));
   }
-  at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) override {
-    const at::ArrayRef<int64_t> wanted(rows.data(), rows.size());
-    return table.index_select(0, hidden.index_select(0, at::tensor(wanted, at::kLong)));
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
   }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
-  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
   at::Tensor table;
 };
 
@@ -155,10 +156,11 @@ at::Tensor random_table(int64_t size, uint64_t seed) {
   return table;
 }
 
-// Rows of probabilities as a table.
+// Rows of probabilities as a table; 0 is as good as none.
 at::Tensor table_of(const std::vector<std::vector<double>>& rows) {
   std::vector<at::Tensor> logs;
-  for (const auto& row : rows) logs.push_back(at::tensor(at::ArrayRef<double>(row), at::kFloat).log());
+  for (const auto& row : rows)
+    logs.push_back(at::tensor(at::ArrayRef<double>(row), at::kFloat).log().clamp_min(-1e4));
   return at::stack(logs);
 }
 

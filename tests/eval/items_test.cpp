@@ -11,19 +11,21 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "eval/summary.h"
+#include "no_checkpoint.h"
 
 namespace gaggle {
 namespace {
 
 struct FakeBase : BaseModel {
-  FakeBase() {
-    sites_ = {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}};
+  FakeBase()
+      : BaseModel(NoCheckpoint(), {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}}, at::kFloat, at::kCPU,
+                  BaseUse::inference) {
     content_digest_ = "base";
   }
   at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
-  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
+  }
 };
 
 struct FakeTokenizer : Tokenizer {
@@ -50,8 +52,8 @@ class Items : public ::testing::Test {
       task.name = name;
       task.metric = "accuracy";
       task.end_id = 0;
-      task.splits[2] = {{"1", {5, 6}, {7, 0}, {{7, 0}, {8, 0}}, 0, false},
-                        {"2", {5}, {8, 0}, {{7, 0}, {8, 0}}, 1, false}};
+      task.splits[2] = {{"1", {}, {5, 6}, {7, 0}, {{7, 0}, {8, 0}}, 0, false},
+                        {"2", {}, {5}, {8, 0}, {{7, 0}, {8, 0}}, 1, false}};
       tasks_.push_back(task);
     }
     folder_ = fs::path(testing::TempDir()) / "gaggle_items_test";
