@@ -92,6 +92,12 @@ target_compile_options(gaggle_torch INTERFACE
   "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Xcompiler -idirafter -Xcompiler ${TORCH_ROOT}/include>")
 target_link_libraries(gaggle_torch INTERFACE ${TORCH_ROOT}/lib/libtorch_cpu.so ${TORCH_ROOT}/lib/libc10.so)
 target_compile_definitions(gaggle_torch INTERFACE GAGGLE_TORCH_VERSION="${torch_version}")
+# at::parallel_for is a plain loop in translation units without OpenMP. One runtime in a process: LibTorch's own.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(gaggle_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+  find_library(torch_gomp NAMES libgomp.so.1 gomp HINTS ${TORCH_ROOT}/lib NO_CACHE REQUIRED)
+  target_link_libraries(gaggle_torch INTERFACE ${torch_gomp})
+endif()
 if(GAGGLE_WITH_CUDA)
   # Linked only: no header or definition of CUDA reaches other files.
   add_library(gaggle_torch_cuda INTERFACE)

@@ -18,9 +18,9 @@ constexpr uint32_t directory_signature = 0x02014b50, local_signature = 0x04034b5
 constexpr uint64_t end_size = 22, locator64_size = 20, directory_size = 46, local_size = 30;
 constexpr uint64_t longest_comment = 65535;
 
-class Reader {
+class ArchiveReader {
  public:
-  Reader(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes), file_(file) {}
+  ArchiveReader(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes), file_(file) {}
 
   uint64_t size() const { return bytes_.size(); }
   std::span<const std::byte> part(uint64_t offset, uint64_t count) const {
@@ -49,7 +49,7 @@ struct Directory {
   uint64_t offset = 0, entries = 0;
 };
 
-Directory find_directory(const Reader& in) {
+Directory find_directory(const ArchiveReader& in) {
   const uint64_t least = in.size() > end_size + longest_comment ? in.size() - end_size - longest_comment : 0;
   for (uint64_t at = in.size() >= end_size ? in.size() - end_size + 1 : 0; at-- > least;) {
     if (in.number<uint32_t>(at) != end_signature) continue;
@@ -65,7 +65,7 @@ Directory find_directory(const Reader& in) {
 }
 
 // The 64-bit sizes and offset of an entry whose 32-bit ones are full.
-void read_extra64(const Reader& in, uint64_t begin, uint64_t length, uint64_t& plain, uint64_t& stored,
+void read_extra64(const ArchiveReader& in, uint64_t begin, uint64_t length, uint64_t& plain, uint64_t& stored,
                   uint64_t& offset) {
   for (uint64_t at = begin; at + 4 <= begin + length;) {
     const auto id = in.number<uint16_t>(at);
@@ -89,7 +89,7 @@ struct Placed {
 }  // namespace
 
 std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::string& file) {
-  const Reader in(bytes, file);
+  const ArchiveReader in(bytes, file);
   const Directory directory = find_directory(in);
   std::vector<ZipEntry> entries;
   std::set<std::string> names;
