@@ -16,7 +16,13 @@ nlohmann::json score_json(const AdaptJob& job, const TokenTask& task) {
                          {"limit_rows", job.config.eval.limit_rows},
                          {"metric", task.metric},
                          {"end", task.end_id}};
-  if (task.metric == "exact_match") json["max_new_tokens"] = job.config.eval.max_new_tokens;
+  if (task.metric != "exact_match") return json;
+  const EvalConfig& eval = job.config.eval;
+  json["max_new_tokens"] = eval.max_new_tokens;
+  if (eval.beams > 1) {
+    json["beams"] = eval.beams;
+    json["length_penalty"] = eval.length_penalty;
+  }
   return json;
 }
 
@@ -52,8 +58,9 @@ double scoring_flops(const AdaptJob& job, size_t t) {
   const std::vector<TokenRow> rows(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(count));
   double flops = 0.5 * pass_flops(job.base, rows);  // forward alone
   // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.
+  const EvalConfig& eval = job.config.eval;
   if (task.metric == "exact_match")
-    flops += 10 * static_cast<double>(job.config.eval.max_new_tokens) * static_cast<double>(count) * 2 *
+    flops += static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(count) * 2 *
              static_cast<double>(job.base.linear_weights());
   return flops;
 }

@@ -1,5 +1,5 @@
-// gaggle generate: one prompt through the routed collection, streamed, then which experts answered; or through
-// a routed artefact's average or one of its rows.
+// gaggle generate: one prompt through the routed collection, streamed (of beams, the best at the end), then
+// which experts answered; or through a routed artefact's average or one of its rows.
 #include <algorithm>
 #include <cstdio>
 
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"
-#include "eval/greedy.h"
+#include "eval/generate.h"
 
 namespace gaggle {
 namespace {
@@ -84,14 +84,14 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   const auto adapter = make_adapter(sources.methods[0], collection, config.eval, *base, "");
 
   const TokenTask task = tokens_of(config, inputs, prompt);
-  const std::span<const int32_t> ids = task.rows(Split::test)[0].input;
+  const TokenRow& row = task.rows(Split::test)[0];
+  const GeneratePrompt tokens{row.source, row.input};
   Stream stream(*inputs.tokenizer);
-  GreedyOptions options;
-  options.max_new_tokens = config.eval.max_new_tokens;
+  GenerateOptions options = generate_options(config.eval);
   options.end = task.end_id;
   options.on_token = [&](size_t, int32_t token) { stream.add(token); };
   if (session.identity.rank == 0) {
-    generate_greedy(*base, adapter.get(), {&ids, 1}, options);
+    generate(*base, adapter.get(), {&tokens, 1}, options);
     stream.finish();
     if (!collection.names.empty()) print_shares(collection, adapter->weight_by_expert());
   }

@@ -44,6 +44,9 @@ Complaints cross_check(const Config& config) {
   if (config.cluster.independent && config.comm.backend == "mpi")
     complaints.emplace_back("cluster.independent",
                             "cluster.independent = true and comm.backend = \"mpi\" exclude each other");
+  if (config.eval.length_penalty != 1 && config.eval.beams == 1)
+    complaints.emplace_back("eval.length_penalty",
+                            "eval.length_penalty belongs to beam search: set eval.beams > 1");
   check_sampling(complaints, config);
   check_poly(complaints, config);
   check_adapt(complaints, config);

@@ -152,10 +152,12 @@ struct EvalConfig {
   int64_t top_k = 2;       // 0: dense (all experts)
   std::string collection;  // "": registry.collection
   int64_t limit_rows = 0;
-  std::string split = "test";   // test | validation | train
-  std::string arrow = "mttl";   // mttl | phatgoose: how arrow scores become weights
-  std::string routed;           // artefact of methods poly, mu, shared; empty: the run's own
-  int64_t max_new_tokens = 32;  // greedy generation
+  std::string split = "test";  // test | validation | train
+  std::string arrow = "mttl";  // mttl | phatgoose: how arrow scores become weights
+  std::string routed;          // artefact of methods poly, mu, shared; empty: the run's own
+  int64_t max_new_tokens = 32;
+  int64_t beams = 1;          // of generation; 1: greedy
+  double length_penalty = 1;  // of beam search
 };
 
 struct CheckpointConfig {

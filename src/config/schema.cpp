@@ -105,6 +105,10 @@ std::vector<Key> job_keys() {
       {KEY(eval, routed), "",
        "artefact of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
       {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
+      {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
+      {KEY(eval, length_penalty), "",
+       "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, so more favours longer "
+       "ones"},
       {KEY(checkpoint, every), "steps", "between checkpoints of unfinished experts; 0: only when stopped",
        at_least(0)},
       {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},

@@ -1,25 +1,12 @@
-// Greedy generation over a batch of prompts with a key/value cache.
+// Greedy generation of one batch: the likeliest token each time, the first of equals.
 #pragma once
 
-#include <functional>
-#include <span>
-#include <vector>
-
-#include "model/base_model.h"
+#include "eval/decoding.h"
 
 namespace gaggle {
 
-struct GreedyOptions {
-  int64_t max_new_tokens = 32;
-  int32_t end = -1;               // generation of a row stops here; the token is not returned
-  int64_t token_budget = 2048;    // prompt and new rows of one batch
-  std::function<void()> between;  // called before every pass; may throw
-  std::function<void(size_t prompt, int32_t token)> on_token;
-};
-
-// New tokens of every prompt, in the order given.
-std::vector<std::vector<int32_t>> generate_greedy(BaseModel& base, SiteAdapter* adapter,
-                                                  std::span<const std::span<const int32_t>> prompts,
-                                                  const GreedyOptions& options);
+// Writes the outputs of the prompts in `batch`; the decoding's cache is empty.
+void generate_greedy(Decoding& decoding, std::span<const size_t> batch, const GenerateOptions& options,
+                     std::vector<std::vector<int32_t>>& outputs);
 
 }  // namespace gaggle

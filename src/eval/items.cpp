@@ -41,9 +41,17 @@ double cost_of(const EvalContext& context, const EvalItem& item) {
     if (task.metric == "accuracy")
       for (const auto& choice : row.choices) cost += static_cast<double>(choice.size());
     // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.
-    if (task.metric == "exact_match") cost += 10 * static_cast<double>(context.config.eval.max_new_tokens);
+    const EvalConfig& eval = context.config.eval;
+    if (task.metric == "exact_match") cost += static_cast<double>((9 + eval.beams) * eval.max_new_tokens);
   }
   return cost;
+}
+
+// What changes the texts that are generated; "0" where none are.
+std::string generation_of(const TokenTask& task, const EvalConfig& eval) {
+  if (task.metric != "exact_match") return "0";
+  if (eval.beams == 1) return fmt::format("{}", eval.max_new_tokens);
+  return fmt::format("{} beams {} {}", eval.max_new_tokens, eval.beams, eval.length_penalty);
 }
 
 }  // namespace
@@ -73,7 +81,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
       item.key = sha256_hex(
           fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                       context.base.content_digest(), at::toString(context.base.dtype()),
-                      context.tasks[task].metric == "exact_match" ? context.config.eval.max_new_tokens : 0,
+                      generation_of(context.tasks[task], context.config.eval),
                       digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
       item.cost = cost_of(context, item);
       items.push_back(std::move(item));

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "eval/greedy.h"
+#include "eval/generate.h"
 #include "eval/items.h"
 
 namespace gaggle {
@@ -23,14 +23,13 @@ std::string stripped(const std::string& text) {
 void generate_rows(const EvalContext& context, std::span<const TokenRow> rows, int32_t end,
                    RoutedAdapter* adapter, const std::function<void()>& between,
                    std::vector<RowResult>& results) {
-  std::vector<std::span<const int32_t>> prompts(rows.size());
-  for (size_t i = 0; i < rows.size(); ++i) prompts[i] = rows[i].input;
-  GreedyOptions options;
-  options.max_new_tokens = context.config.eval.max_new_tokens;
+  std::vector<GeneratePrompt> prompts;
+  for (const TokenRow& row : rows) prompts.push_back({row.source, row.input});
+  GenerateOptions options = generate_options(context.config.eval);
   options.end = end;
   options.token_budget = context.config.train.tokens_per_microbatch;
   options.between = between;
-  const auto outputs = generate_greedy(context.base, adapter, prompts, options);
+  const auto outputs = generate(context.base, adapter, prompts, options);
   for (size_t i = 0; i < rows.size(); ++i) {
     results[i].prediction = context.tokenizer.decode(outputs[i]);
     results[i].predicted = true;

@@ -88,17 +88,34 @@ def test_rank_classification_takes_the_choice_with_the_least_nll_per_token(score
     assert checked
 
 
-def test_generation_is_transformers_greedy_text(trained, scored):
-    model = base_model(trained)
+def assert_generated(found, shop, **settings):
+    """The texts of the base are those of transformers' generate."""
+    model = base_model(shop)
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(trained.folder / "base" / "tokenizer.json"))
-    for row in rows(trained, "copy"):
+    tokenizer = Tokenizer.from_file(str(shop.folder / "base" / "tokenizer.json"))
+    for row in rows(shop, "copy"):
         ids = torch.tensor([row["input_ids"]])
         out = model.generate(ids, do_sample=False, max_new_tokens=32, eos_token_id=row["target_ids"][-1],
-                             attention_mask=torch.ones_like(ids))[0, ids.shape[1]:].tolist()
+                             attention_mask=torch.ones_like(ids), **settings)[0, ids.shape[1]:].tolist()
         text = tokenizer.decode([i for i in out if i != row["target_ids"][-1]], skip_special_tokens=True)
-        assert scored["none", "copy", row["id"]]["prediction"].strip() == text.strip()
+        assert found["none", "copy", row["id"]]["prediction"].strip() == text.strip()
+
+
+def test_generation_is_transformers_greedy_text(trained, scored):
+    assert_generated(scored, trained)
+
+
+def test_generation_by_beams_is_transformers_text(trained, scored):
+    settings = ["--eval.beams=4", "--eval.length_penalty=0.5"]
+    found = predictions(trained, "--run.name=beams", "--eval.methods=['none','phatgoose']", *settings, name="beams")
+    assert_generated(found, trained, num_beams=4, length_penalty=0.5, early_stopping=False)
+    assert any(line["prediction"] != scored[key]["prediction"] for key, line in found.items())
+
+    tasks = [json.loads(line) for line in (trained.folder / "tasks/copy.jsonl").read_text().splitlines()]
+    row = next(row for row in tasks if row["split"] == "test")
+    done = trained.run("generate", "tiny.toml", row["input"], *settings)
+    assert done.stdout == found["phatgoose", "copy", row["id"]]["prediction"] + "\n"
 
 
 def test_ranks_share_the_evaluation_and_agree(trained, scored):

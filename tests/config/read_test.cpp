@@ -185,6 +185,7 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {{"poly.adapter=ia3", "poly.rank=4"}, "--poly.rank: poly.rank belongs to poly.adapter = \"lora\""},
            {{"poly.sample=example", "alignment.space=both"}, "no single mixture"},
            {{"poly.sample=example", "alignment.space=mixed"}, "no single mixture"},
+           {{"eval.length_penalty=2"}, "belongs to beam search: set eval.beams > 1"},
            {{"train.scale_parameter=true"}, "belongs to train.optimizer = \"adafactor\""},
            {{"train.label_smoothing=1"}, "train.label_smoothing: expected a number >= 0 and < 1, got 1"},
            {{"data.sampling=capped"},

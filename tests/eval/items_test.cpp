@@ -11,19 +11,21 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "eval/summary.h"
+#include "no_checkpoint.h"
 
 namespace gaggle {
 namespace {
 
 struct FakeBase : BaseModel {
-  FakeBase() {
-    sites_ = {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}};
+  FakeBase()
+      : BaseModel(NoCheckpoint(), {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}}, at::kFloat, at::kCPU,
+                  BaseUse::inference) {
     content_digest_ = "base";
   }
   at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
-  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
+  }
 };
 
 struct FakeTokenizer : Tokenizer {
@@ -50,8 +52,8 @@ class Items : public ::testing::Test {
       task.name = name;
       task.metric = "accuracy";
       task.end_id = 0;
-      task.splits[2] = {{"1", {5, 6}, {7, 0}, {{7, 0}, {8, 0}}, 0, false},
-                        {"2", {5}, {8, 0}, {{7, 0}, {8, 0}}, 1, false}};
+      task.splits[2] = {{"1", {}, {5, 6}, {7, 0}, {{7, 0}, {8, 0}}, 0, false},
+                        {"2", {}, {5}, {8, 0}, {{7, 0}, {8, 0}}, 1, false}};
       tasks_.push_back(task);
     }
     folder_ = fs::path(testing::TempDir()) / "gaggle_items_test";
@@ -169,6 +171,22 @@ TEST_F(Items, keys_change_with_what_changes_results_and_with_nothing_else) {
   config_.eval.top_k = 2;
   tasks_[0].splits[2][0].choices[1][0] = 9;
   EXPECT_NE(keys({"phatgoose", "none"}), before);
+}
+
+TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
+  const auto scored = keys({"none"});
+  config_.eval.max_new_tokens = 7, config_.eval.beams = 4, config_.eval.length_penalty = 2;
+  EXPECT_EQ(keys({"none"}), scored);  // nothing is generated
+  for (TokenTask& task : tasks_) task.metric = "exact_match";
+  config_.eval = {};
+  std::set<std::string> all = keys({"none"});
+  config_.eval.max_new_tokens = 7;
+  all.merge(keys({"none"}));
+  config_.eval.beams = 4;
+  all.merge(keys({"none"}));
+  config_.eval.length_penalty = 2;
+  all.merge(keys({"none"}));
+  EXPECT_EQ(all.size(), 12u);
 }
 
 TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_all) {

@@ -1,10 +1,12 @@
 // probe routed-logits MODEL REGISTRY COLLECTION METHOD K < {"sequences": [[ids]]} > logits [T, vocab] as
 // safetensors, all sequences one after the other, through the routed collection in fp32.
+// probe generate MODEL < {"prompts": [[ids]], "beams", "length_penalty", "max_new_tokens", "end"} > [[ids]].
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "eval/collection.h"
+#include "eval/generate.h"
 #include "eval/method.h"
 #include "eval/score.h"
 #include "formats/safetensors.h"
@@ -43,7 +45,23 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+int run_generate(const std::vector<std::string>& arguments) {
+  const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
+  const auto request = nlohmann::json::parse(std::cin);
+  const auto ids = request.at("prompts").get<std::vector<std::vector<int32_t>>>();
+  std::vector<GeneratePrompt> prompts;
+  for (const auto& prompt : ids) prompts.push_back({prompt});
+  GenerateOptions options;
+  options.max_new_tokens = request.at("max_new_tokens");
+  options.beams = request.at("beams");
+  options.length_penalty = request.at("length_penalty");
+  options.end = request.at("end");
+  std::cout << nlohmann::json(generate(*base, nullptr, prompts, options)).dump() << "\n";
+  return 0;
+}
+
 const Register logits("routed-logits", run_routed_logits);
+const Register texts("generate", run_generate);
 
 }  // namespace
 }  // namespace gaggle::probe

@@ -1,0 +1,13 @@
+// What a made-up base is opened from: nothing.
+#pragma once
+
+#include "model/base_model.h"
+
+namespace gaggle {
+
+struct NoCheckpoint final : ModelCheckpoint {
+  std::vector<WeightInfo> weights() const override { return {}; }
+  void read(const std::string&, std::span<const int64_t>, std::span<float>) const override {}
+};
+
+}  // namespace gaggle

@@ -1,0 +1,62 @@
+"""Greedy generation and beam search against transformers' generate, prompts of unlike lengths in one batch."""
+import json
+from itertools import product
+
+import pytest
+import torch
+from make_models import make_model
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+BEAMS, PENALTIES, NEW = (1, 2, 4), (0.5, 1.0, 2.0), 16
+
+
+@pytest.fixture(scope="module", params=["tiny", "stories260K"])
+def world(request, tmp_path_factory):
+    """(folder, model, prompts, a token that they often write and that may stand for the end)."""
+    folder = tmp_path_factory.mktemp("generate")
+    if request.param == "tiny":
+        make_model(folder, "llama", seed=1, vocab_size=60)
+    else:
+        folder = request.getfixturevalue("shared") / "models/stories260K"
+        if not folder.is_dir():
+            pytest.skip("no stories260K in ../shared/models")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    generator = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(3, model.config.vocab_size, (n,), generator=generator).tolist() for n in (9, 1, 21, 9, 4)]
+    written = sum((theirs(model, prompt, 4, 1.0, -1) for prompt in prompts), [])
+    return folder, model, prompts, max(sorted(set(written)), key=written.count)
+
+
+@torch.no_grad()
+def theirs(model, prompt, beams, penalty, end):
+    """One prompt at a time: no padding on their side. The end token itself is left out."""
+    model.generation_config = GenerationConfig()
+    settings = GenerationConfig(do_sample=False, num_beams=beams, length_penalty=penalty, early_stopping=False,
+                                max_new_tokens=NEW, eos_token_id=None if end < 0 else end, pad_token_id=end)
+    ids = torch.tensor([prompt])
+    tokens = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)[0, len(prompt):].tolist()
+    return tokens[:tokens.index(end)] if end in tokens else tokens
+
+
+def ours(probe, folder, prompts, beams, penalty, end):
+    request = {"prompts": prompts, "beams": beams, "length_penalty": penalty, "end": end, "max_new_tokens": NEW}
+    return probe.json("generate", folder, stdin=json.dumps(request).encode())
+
+
+@pytest.mark.parametrize("beams,penalty", [(1, 1.0), *product(BEAMS[1:], PENALTIES)])
+def test_outputs_are_those_of_transformers(probe, world, beams, penalty):
+    folder, model, prompts, end = world
+    for stop in (-1, end):
+        expected = [theirs(model, prompt, beams, penalty, stop) for prompt in prompts]
+        assert ours(probe, folder, prompts, beams, penalty, stop) == expected
+
+
+def test_the_cases_differ(world):
+    """Else the comparison above would hold for a search without beams, ends or penalty."""
+    _, model, prompts, end = world
+    found = {(beams, penalty, stop): [theirs(model, prompt, beams, penalty, stop) for prompt in prompts]
+             for beams, penalty, stop in product((1, 4), (0.5, 2.0), (-1, end))}
+    assert found[4, 0.5, end] != found[4, 2.0, end]
+    assert found[4, 0.5, -1] == found[4, 2.0, -1] != found[1, 0.5, -1]
+    lengths = [len(tokens) for tokens in found[4, 0.5, end]]
+    assert min(lengths) < NEW and max(map(len, found[4, 2.0, end])) > min(lengths)
