@@ -57,17 +57,17 @@ at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec) {
                                             : poly_from_peft(routed.poly, spec, where);
 }
 
-NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
+NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const PeftBase& base,
                      nlohmann::json about, DType dtype) {
   const std::vector<std::string> all = site_names(sites);
   about["method"] = inventory.method;
   about["tasks"] = inventory.tasks;
   about["router_granularity"] = inventory.spec.granularity;
   if (inventory.spec.skill == SkillKind::rescaling) {
-    const PeftIa3 ia3 = ia3_to_peft(inventory.spec, inventory.values, base_name);
+    const PeftIa3 ia3 = ia3_to_peft(inventory.spec, inventory.values, base);
     return {inventory.name, peft_ia3_config_json(ia3, all), peft_ia3_tensors(ia3, dtype), about.dump(), ""};
   }
-  const PeftPoly poly = poly_to_peft(inventory.spec, inventory.values, base_name);
+  const PeftPoly poly = poly_to_peft(inventory.spec, inventory.values, base);
   return {inventory.name, peft_poly_config_json(poly, all), peft_poly_tensors(poly, dtype), about.dump(), ""};
 }
 

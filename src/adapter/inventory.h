@@ -28,7 +28,7 @@ at::Tensor stored_values(const StoredRouted& routed, const PolySpec& spec);
 
 // Whatever the skills are: what commit_routed wants but for the key. `about`: base, recipe, data, metrics, …;
 // method, tasks and router_granularity are added.
-NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const std::string& base_name,
+NewRouted new_routed(const Inventory& inventory, const std::vector<Site>& sites, const PeftBase& base,
                      nlohmann::json about, DType dtype);
 
 }  // namespace gaggle

@@ -108,10 +108,10 @@ LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, c
   return start;
 }
 
-PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const std::string& base_name) {
+PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const PeftBase& base) {
   const ParameterLayout layout = lora_layout(sites);
   PeftLora lora;
-  lora.base_name = base_name;
+  lora.base = base;
   for (const LoraSite& s : sites)
     lora.sites.push_back({s.site.name, s.rank, s.scale, copy_out(layout.view(values, s.site.name + ".lora_A")),
                           copy_out(layout.view(values, s.site.name + ".lora_B")), s.site.d_in, s.site.d_out});

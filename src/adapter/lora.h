@@ -38,7 +38,7 @@ struct LoraStart {
   at::Tensor values;
 };
 LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where);
-PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const std::string& base_name);
+PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const PeftBase& base);
 
 // Experts under training: LoRA trains, no gate. Member m of the segments is the m-th copy of the parameters
 // (named "<m>/<site>.lora_A" where there are several).

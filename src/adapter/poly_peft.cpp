@@ -71,10 +71,10 @@ void copy_routing(const PolySpec& spec, const std::vector<const Site*>& sites, c
 
 }  // namespace
 
-PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name) {
+PeftPoly poly_to_peft(const PolySpec& spec, const at::Tensor& values, const PeftBase& base) {
   const ParameterLayout layout = poly_layout(spec);
   PeftPoly poly;
-  poly.base_name = base_name;
+  poly.base = base;
   poly.tasks = spec.tasks;
   poly.skills = spec.skills;
   poly.heads = spec.heads;
@@ -107,10 +107,10 @@ at::Tensor poly_from_peft(const PeftPoly& poly, const PolySpec& spec, const std:
   return values;
 }
 
-PeftIa3 ia3_to_peft(const PolySpec& spec, const at::Tensor& values, const std::string& base_name) {
+PeftIa3 ia3_to_peft(const PolySpec& spec, const at::Tensor& values, const PeftBase& base) {
   const ParameterLayout layout = poly_layout(spec);
   PeftIa3 ia3;
-  ia3.base_name = base_name;
+  ia3.base = base;
   if (!one_for_all(spec)) ia3.tasks = spec.tasks, ia3.skills = spec.skills, ia3.heads = spec.heads;
   for (const LoraSite& s : spec.sites) {
     PeftIa3Site& site = ia3.sites.emplace_back();

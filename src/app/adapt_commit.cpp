@@ -61,7 +61,7 @@ std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptI
   const AdaptRecipe& recipe = *item.recipe;
   const nlohmann::json about = about_adapted(job, item);
   const DType dtype = stored_dtype(job.config.registry.dtype);
-  const std::string& base_name = job.base.spec().name;
+  const PeftBase base = peft_base(job.base.spec());
   if (stored_kind(recipe) == Kind::row)
     return commit_row(registry,
                       {item.name, job.from->pin(), row_tensors(recipe.spec, values), about.dump(), recipe.key});
@@ -74,11 +74,11 @@ std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptI
                             "",
                             routes ? job.from->method : "shared",
                             {job.tasks[item.task].name}};
-    NewRouted routed = new_routed(adapted, job.base.sites(), base_name, about, dtype);
+    NewRouted routed = new_routed(adapted, job.base.sites(), base, about, dtype);
     routed.key = recipe.key;
     return commit_routed(registry, routed);
   }
-  const PeftLora lora = lora_to_peft(recipe.spec.sites, adapted_mixture(recipe, values), base_name);
+  const PeftLora lora = lora_to_peft(recipe.spec.sites, adapted_mixture(recipe, values), base);
   return registry.commit({item.name,
                           peft_config_json(lora, site_names(job.base.sites())),
                           peft_tensors(lora, dtype),

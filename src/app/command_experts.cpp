@@ -1,10 +1,17 @@
 // gaggle experts: for each task LoRA, then gate, then commit; workers take items from the registry by lease.
+#include <cstdio>
+
+#include "app/cost.h"
 #include "app/expert_job.h"
 #include "base/names.h"
 
 namespace gaggle {
 
 Exit command_experts(const Config& config, const CommandOptions& options) {
+  if (asks_for_cost_alone(config, options)) {
+    std::fputs(experts_cost_text(config).c_str(), stdout);
+    return Exit::done;
+  }
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   Session session = start_session(config);
   check_job(config, session);

@@ -6,6 +6,7 @@
 #include "adapter/inventory.h"
 #include "alignment/routing_record.h"
 #include "app/alignment_watch.h"
+#include "app/cost.h"
 #include "app/expert_commit.h"
 #include "app/machine.h"
 #include "app/pretrain_job.h"
@@ -50,7 +51,7 @@ std::string commit(const PretrainJob& job, const Registry& registry, const Route
   }
   const nlohmann::json about = {
       {"base", base_json(job.base)}, {"recipe", job.recipe.json}, {"data", data}, {"metrics", result.metrics}};
-  NewRouted routed = new_routed(inventory, job.base.sites(), job.base.spec().name, about,
+  NewRouted routed = new_routed(inventory, job.base.sites(), peft_base(job.base.spec()), about,
                                 stored_dtype(job.config.registry.dtype));
   routed.key = job.recipe.key;
   return commit_routed(registry, routed);
@@ -140,6 +141,10 @@ Exit run_job(const PretrainJob& job) {
 }  // namespace
 
 Exit command_pretrain(const Config& config, const CommandOptions& options) {
+  if (asks_for_cost_alone(config, options)) {
+    std::fputs(pretrain_cost_text(config).c_str(), stdout);
+    return Exit::done;
+  }
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   Session session = start_session(config);
   check_writable(config.registry.path, "registry.path");

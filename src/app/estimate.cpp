@@ -53,34 +53,47 @@ double job_seconds(const ExpertJob& job) {
 }
 
 MemoryEstimate memory_estimate(const ExpertJob& job) {
-  const ModelSpec& spec = job.base.spec();
   const auto width = static_cast<uint64_t>(c10::elementSize(job.base.dtype()));
   MemoryEstimate need;
   need.base = static_cast<uint64_t>(job.base.weight_bytes());
   const uint64_t now = resident_bytes();
   need.program = job.base.device().is_cpu() && now > need.base ? now - need.base : now;
   int64_t trained = 0, longest = 0, targets = 0;
+  double source = 0, fed = 0;
   for (const ExpertItem& item : job.items) {
     const Recipe& recipe = item.recipe;
     trained = std::max(trained,
                        recipe.train_lora ? lora_layout(recipe.sites).size() : gate_layout(recipe.sites).size());
-    for (const TokenRow& row : item.task->rows(Split::train)) longest = std::max(longest, fed_rows(row));
-    for (const TokenRow& row : item.task->rows(Split::train))
+    for (const TokenRow& row : item.task->rows(Split::train)) {
+      longest = std::max(longest, fed_rows(row));
       targets = std::max(targets, static_cast<int64_t>(row.target.size()));
+      source += static_cast<double>(row.source.size()), fed += static_cast<double>(fed_rows(row));
+    }
   }
-  // fp32: value, gradient, two moments, the start; copy for the base's type; values and moments once more in a
-  // checkpoint, and the bytes of its file.
-  need.adapter = static_cast<uint64_t>(trained) * (20 + width + 24);
-  // The tape of a pass: two residual streams in fp32, q, k, v, context, gate and up of every layer; then one
-  // chunk of logits with its gradient.
-  const auto rows = std::max(job.config.train.tokens_per_microbatch, longest);
-  const auto heads = 2 * (spec.heads + spec.kv_heads) * spec.head_dim;
-  const auto tape =
-      static_cast<uint64_t>(rows * spec.layers) *
-      (8 * static_cast<uint64_t>(spec.hidden) + width * static_cast<uint64_t>(heads + 2 * spec.intermediate));
-  const auto logits = std::min<int64_t>(targets * job.config.train.batch_size * spec.vocab, int64_t{1} << 24);
-  need.activations = tape + static_cast<uint64_t>(logits) * (8 + width);
+  need.adapter = adapter_bytes(trained, width);
+  const int64_t rows = std::max(job.config.train.tokens_per_microbatch, longest);
+  const auto encoder = static_cast<int64_t>(static_cast<double>(rows) * source / fed);
+  need.activations =
+      activation_bytes(job.base, {rows - encoder, encoder}, targets * job.config.train.batch_size);
   return need;
+}
+
+uint64_t adapter_bytes(int64_t trained, uint64_t width) {
+  return static_cast<uint64_t>(trained) * (20 + width + 24);
+}
+
+// Of a layer's row: the residual stream in fp32 before each block, its queries, keys, values and context, gate
+// and up. Cross-attention's keys and values are of the encoder's rows.
+uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& rows, int64_t targets) {
+  const ModelSpec& spec = base.spec();
+  const auto width = static_cast<int64_t>(c10::elementSize(base.dtype()));
+  const int64_t heads = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
+  const int64_t layer = 8 * spec.hidden + width * (2 * (heads + kv) + 2 * spec.intermediate);
+  int64_t bytes = rows.decoder * spec.layers * layer + rows.encoder * spec.encoder_layers * layer;
+  if (spec.encoder_decoder())
+    bytes += rows.decoder * spec.layers * (4 * spec.hidden + 2 * width * heads) +
+             rows.encoder * spec.layers * 2 * width * heads;
+  return static_cast<uint64_t>(bytes + std::min<int64_t>(targets * spec.vocab, int64_t{1} << 24) * (8 + width));
 }
 
 }  // namespace gaggle

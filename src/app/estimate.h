@@ -18,6 +18,12 @@ struct MemoryEstimate {  // bytes of one rank
 };
 MemoryEstimate memory_estimate(const ExpertJob& job);
 
+// fp32: value, gradient, two moments, the start; copy for the base's type; values and moments once more in a
+// checkpoint, and the bytes of its file. width: bytes of a value of the base.
+uint64_t adapter_bytes(int64_t trained, uint64_t width);
+// What a pass over a micro-batch keeps for its backward, and one chunk of logits with its gradient.
+uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& rows, int64_t targets);
+
 // Forward and backward of one pass over rows, useful FLOP, without attention, which is small at these lengths.
 double pass_flops(const BaseModel& base, const std::vector<TokenRow>& rows);
 // Of the GEMM rate, by the steps of training on CPUs.

@@ -47,7 +47,7 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
   std::vector<NamedTensor> gates;
   if (result.gate.defined()) gates = gate_tensors(item.recipe.sites, result.gate);
   if (!item.parent.empty()) return registry.commit_gates(item.parent, gates, about, item.recipe.key);
-  const PeftLora lora = lora_to_peft(item.recipe.sites, result.lora, job.base.spec().name);
+  const PeftLora lora = lora_to_peft(item.recipe.sites, result.lora, peft_base(job.base.spec()));
   return registry.commit({item.name, peft_config_json(lora, site_names(job.base.sites())),
                           peft_tensors(lora, stored_dtype(job.config.registry.dtype)), gates, about,
                           item.recipe.key});

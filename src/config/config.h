@@ -165,6 +165,17 @@ struct CheckpointConfig {
   int64_t keep = 1;
 };
 
+// What a dry run takes for given where there is nothing to look at but a model's config.json.
+struct PlanConfig {
+  int64_t tasks = 1;
+  int64_t rows = 1000;        // of a task
+  int64_t input_tokens = 0;   // of a row; 0: data.max_input_tokens
+  int64_t target_tokens = 0;  // 0: data.max_target_tokens
+  std::string gpu = "h100";
+  int64_t gpus = 1;
+  double share = 0.4;  // of the peak that training reaches
+};
+
 struct ReportConfig {
   bool tensorboard = true;
 };
@@ -185,6 +196,7 @@ struct Config {
   EvalConfig eval;
   CheckpointConfig checkpoint;
   ReportConfig report;
+  PlanConfig plan;
 
   std::string file;  // the config file, for messages
   // Where each key that was set came from ("demo.toml:14:1", "--train.lr"), by "section.key".

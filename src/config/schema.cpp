@@ -113,6 +113,13 @@ std::vector<Key> job_keys() {
        at_least(0)},
       {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},
       {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
+      {KEY(plan, tasks), "tasks", "how many there will be", at_least(1)},
+      {KEY(plan, rows), "rows", "for training, of each task", at_least(1)},
+      {KEY(plan, input_tokens), "tokens", "of a row's input; 0: data.max_input_tokens", at_least(0)},
+      {KEY(plan, target_tokens), "tokens", "of a row's output; 0: data.max_target_tokens", at_least(0)},
+      {KEY(plan, gpu), "", "kind of GPU", one_of({"a100-40", "a100", "h100", "h200", "b200", "l40s"})},
+      {KEY(plan, gpus), "GPUs", "that share the work", at_least(1)},
+      {KEY(plan, share), "share of the peak", "of a GPU's dense bf16 rate that training reaches", above(0)},
   };
 }
 
@@ -135,6 +142,7 @@ const std::vector<Section>& config_sections() {
       {"eval", "scoring the routed collection"},
       {"checkpoint", "saving unfinished experts"},
       {"report", "what is written for people"},
+      {"plan", "what --dry-run assumes where a model folder holds config.json and no weights"},
   };
   return sections;
 }

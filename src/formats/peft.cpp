@@ -46,7 +46,7 @@ PeftLora read_peft_lora(const fs::path& folder) {
     if (tensor.name.find("lora_magnitude_vector") != std::string::npos)
       user_error("{}: tensor {} belongs to DoRA, which is not supported", file.name(), tensor.name);
   PeftLora lora;
-  lora.base_name = config.base_name;
+  lora.base = config.base;
   lora.dtype = common_dtype(file.tensors());
   for (const auto& [module, parts] : by_module(file, lora_suffixes, "a plain LoRA on linears"))
     lora.sites.push_back(read_site(module, parts, config, file.name()));

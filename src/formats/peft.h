@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/peft_base.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -19,7 +20,7 @@ struct PeftLoraSite {
 };
 
 struct PeftLora {
-  std::string base_name;            // base_model_name_or_path
+  PeftBase base;
   DType dtype = DType::f32;         // of the stored tensors
   std::vector<PeftLoraSite> sites;  // in name order
 };

@@ -72,7 +72,7 @@ PeftLoraConfig read_keys(const ordered_json& config, const std::string& file) {
   refuse_other_methods(config, file);
   warn_of_unknown_keys(config, file, known_keys);
   PeftLoraConfig lora;
-  lora.base_name = text_of(value_of(config, "base_model_name_or_path"));
+  lora.base = base_of(config);
   if (const auto& value = value_of(config, "r"); !value.is_null()) lora.rank = whole_number(value, file, "r");
   if (const auto& value = value_of(config, "lora_alpha"); !value.is_null())
     lora.alpha = positive(value, file, "lora_alpha");

@@ -11,7 +11,7 @@
 namespace gaggle {
 
 struct PeftLoraConfig {
-  std::string base_name;
+  PeftBase base;
   int64_t rank = 8;
   double alpha = 8;
   bool rslora = false;

@@ -54,7 +54,7 @@ PeftIa3 read_peft_ia3(const fs::path& folder) {
   warn_of_unknown_keys(
       config, config_path,
       {"fan_in_fan_out", "feedforward_modules", "init_ia3_weights", "n_skills", "n_splits", "n_tasks"});
-  ia3.base_name = text_of(value_of(config, "base_model_name_or_path"));
+  ia3.base = base_of(config);
   if (poly) {
     ia3.tasks = whole_number(value_of(config, "n_tasks"), config_path, "n_tasks");
     ia3.skills = whole_number(value_of(config, "n_skills"), config_path, "n_skills");
@@ -83,7 +83,7 @@ std::string peft_ia3_config_json(const PeftIa3& ia3, const std::vector<std::stri
     if (site.feedforward) feedforward.insert(site.site);
   }
   ordered_json config;
-  config["base_model_name_or_path"] = ia3.base_name;
+  config["base_model_name_or_path"] = ia3.base.name;
   config["feedforward_modules"] = target_names(feedforward, all_sites);
   config["inference_mode"] = true;
   if (ia3.tasks > 0) {
@@ -93,7 +93,7 @@ std::string peft_ia3_config_json(const PeftIa3& ia3, const std::vector<std::stri
   }
   config["peft_type"] = ia3.tasks > 0 ? poly_ia3_type : "IA3";
   config["target_modules"] = target_names(adapted, all_sites);
-  config["task_type"] = "CAUSAL_LM";
+  config["task_type"] = task_type_json(ia3.base);
   return config.dump(2) + "\n";
 }
 
@@ -118,7 +118,7 @@ std::vector<NamedTensor> peft_ia3_tensors(const PeftIa3& ia3, DType dtype) {
 
 PeftIa3 mean_of_skills(const PeftIa3& ia3) {
   PeftIa3 mean;
-  mean.base_name = ia3.base_name;
+  mean.base = ia3.base;
   for (const PeftIa3Site& from : ia3.sites) {
     PeftIa3Site& site = mean.sites.emplace_back();
     site.site = from.site;

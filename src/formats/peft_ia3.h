@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/peft_base.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -23,7 +24,7 @@ struct PeftIa3Site {
 };
 
 struct PeftIa3 {
-  std::string base_name;     // base_model_name_or_path
+  PeftBase base;
   DType dtype = DType::f32;  // of the stored tensors
   int64_t tasks = 0, skills = 1,
           heads = 1;               // n_tasks, n_skills, n_splits; no tasks: PEFT's form, one l for all

@@ -83,6 +83,14 @@ std::vector<std::string> texts(const ordered_json& value, const std::string& fil
   return found;
 }
 
+PeftBase base_of(const ordered_json& config) {
+  return {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
+}
+
+ordered_json task_type_json(const PeftBase& base) {
+  return base.task_type.empty() ? ordered_json(nullptr) : ordered_json(base.task_type);
+}
+
 int64_t whole_number(const ordered_json& value, const std::string& file, const char* key) {
   if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<int64_t>() > 65536)
     mistyped(file, key, value, "a whole number of at least 1");

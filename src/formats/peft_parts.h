@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/peft_base.h"
 #include "formats/python_regex.h"
 #include "formats/safetensors.h"
 
@@ -38,6 +39,8 @@ SafetensorsFile open_tensors(const std::filesystem::path& folder);
 const ordered_json& value_of(const ordered_json& config, const char* key);  // null: not there
 bool is_set(const ordered_json& value);          // null, false, "", [] and {} all mean: not used
 std::string text_of(const ordered_json& value);  // "": no text
+PeftBase base_of(const ordered_json& config);    // "" for what it does not say
+ordered_json task_type_json(const PeftBase& base);
 [[noreturn]] void mistyped(const std::string& file, const char* key, const ordered_json& value,
                            const char* expected);
 std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key);

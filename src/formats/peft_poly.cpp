@@ -12,7 +12,7 @@ using namespace peft_parts;
 const std::vector<std::string> poly_suffixes = {".poly_lora_A", ".poly_lora_B", ".poly_router.module_logits"};
 
 struct PolyConfig {
-  std::string base_name;
+  PeftBase base;
   int64_t rank = 8, tasks = 1, skills = 4, heads = 1;  // PEFT's defaults
   PeftModules target_modules, exclude_modules;
 };
@@ -26,7 +26,7 @@ PolyConfig read_poly_config(const fs::path& folder) {
     user_error("{}: poly_type is {}; only \"poly\" is read", file, type.dump());
   warn_of_unknown_keys(config, file, {"init_weights", "n_skills", "n_splits", "n_tasks", "poly_type"});
   PolyConfig poly;
-  poly.base_name = text_of(value_of(config, "base_model_name_or_path"));
+  poly.base = base_of(config);
   const auto read = [&](const char* key, int64_t& number) {
     if (const auto& value = value_of(config, key); !value.is_null()) number = whole_number(value, file, key);
   };
@@ -74,7 +74,7 @@ PeftPoly read_peft_poly(const fs::path& folder) {
   const PolyConfig config = read_poly_config(folder);
   const SafetensorsFile file = open_tensors(folder);
   PeftPoly poly;
-  poly.base_name = config.base_name;
+  poly.base = config.base;
   poly.dtype = common_dtype(file.tensors());
   poly.tasks = config.tasks;
   poly.skills = config.skills;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/peft.h"
+#include "formats/peft_base.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -23,7 +24,7 @@ struct PeftPolySite {
 };
 
 struct PeftPoly {
-  std::string base_name;                     // base_model_name_or_path
+  PeftBase base;
   DType dtype = DType::f32;                  // of the stored tensors
   int64_t tasks = 0, skills = 0, heads = 0;  // n_tasks, n_skills, n_splits
   std::vector<PeftPolySite> sites;           // in name order; all of one rank (r)

@@ -48,7 +48,7 @@ std::string peft_poly_config_json(const PeftPoly& poly, const std::vector<std::s
     adapted.insert(site.site);
   }
   ordered_json config;
-  config["base_model_name_or_path"] = poly.base_name;
+  config["base_model_name_or_path"] = poly.base.name;
   config["inference_mode"] = true;
   config["n_skills"] = poly.skills;
   config["n_splits"] = poly.heads;
@@ -57,7 +57,7 @@ std::string peft_poly_config_json(const PeftPoly& poly, const std::vector<std::s
   config["poly_type"] = "poly";
   config["r"] = poly.sites.front().rank;
   config["target_modules"] = target_names(adapted, all_sites);
-  config["task_type"] = "CAUSAL_LM";
+  config["task_type"] = task_type_json(poly.base);
   return config.dump(2) + "\n";
 }
 
@@ -80,7 +80,7 @@ std::vector<NamedTensor> peft_poly_tensors(const PeftPoly& poly, DType dtype) {
 
 PeftLora mean_of_skills(const PeftPoly& poly) {
   PeftLora mean;
-  mean.base_name = poly.base_name;
+  mean.base = poly.base;
   for (const PeftPolySite& site : poly.sites) mean.sites.push_back(mean_site(site, poly));
   return mean;
 }

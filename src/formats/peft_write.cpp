@@ -73,7 +73,7 @@ std::string peft_config_json(const PeftLora& lora, const std::vector<std::string
   const double alpha = most_common(alphas);
   ordered_json config;
   config["alpha_pattern"] = pattern_of(alphas, alpha);
-  config["base_model_name_or_path"] = lora.base_name;
+  config["base_model_name_or_path"] = lora.base.name;
   config["bias"] = "none";
   config["inference_mode"] = true;
   config["lora_alpha"] = number(alpha);
@@ -82,7 +82,7 @@ std::string peft_config_json(const PeftLora& lora, const std::vector<std::string
   config["r"] = rank;
   config["rank_pattern"] = pattern_of(ranks, rank);
   config["target_modules"] = target_names(adapted, all_sites);
-  config["task_type"] = "CAUSAL_LM";
+  config["task_type"] = task_type_json(lora.base);
   return config.dump(2) + "\n";
 }
 

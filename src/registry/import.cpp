@@ -129,7 +129,7 @@ NewExpert read_import(const fs::path& folder, const std::string& name, const std
         user_error("{}: {} is no gate (\"<module path>.gate\", one fp32 vector)", (folder / gate_file).string(),
                    gate.name);
   }
-  expert.expert_json = import_sidecar(folder, lora.base_name, base).dump();
+  expert.expert_json = import_sidecar(folder, lora.base.name, base).dump();
   return expert;
 }
 
@@ -145,12 +145,12 @@ NewRouted read_routed_import(const fs::path& folder, const std::string& name,
   if (peft_type(folder) == "POLY") {
     const PeftPoly poly = read_peft_poly(folder);
     if (base) check_sites(poly.sites, poly.heads, *base, folder);
-    sidecar = import_sidecar(folder, poly.base_name, base);
+    sidecar = import_sidecar(folder, poly.base.name, base);
     sidecar.update(routed_words(folder, poly.tasks, poly.heads));
   } else {
     const PeftIa3 ia3 = read_peft_ia3(folder);
     if (base) check_vectors(ia3, *base, folder);
-    sidecar = import_sidecar(folder, ia3.base_name, base);
+    sidecar = import_sidecar(folder, ia3.base.name, base);
     sidecar.update(routed_words(folder, ia3.tasks, ia3.heads));
   }
   return {name, read_file(folder / lora_config_file), tensors_of(folder / lora_file), sidecar.dump(), ""};

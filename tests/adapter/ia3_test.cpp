@@ -13,21 +13,23 @@ struct Ia3Case {
   int64_t heads, skills;
   Sampling sampling = Sampling::none;
   Routing routing = Routing::learned;
-  std::vector<std::string> targets = ia3_targets;
+  std::vector<std::string> targets = {};
   bool qk_norm = false, bias = false;
   std::string granularity = "site";
   int64_t step = 0;  // from 10 on routing goes over to uniform, until 20
+  bool t5 = false;
 };
 
 void PrintTo(const Ia3Case& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling) << ", "
-       << c.targets.size() << " targets, step " << c.step << ", by " << c.granularity;
+       << c.targets.size() << " targets, step " << c.step << ", by " << c.granularity << (c.t5 ? ", T5" : "");
 }
 
 PolySpec ia3_spec(const BaseModel& base, const Ia3Case& c) {
   PolySpec spec;
   spec.skill = SkillKind::rescaling;
-  spec.sites = lora_sites(base.sites(), c.targets, 1, 1);
+  const bool all = c.targets == std::vector<std::string>{"all-linear"};
+  spec.sites = all ? lora_sites(base.sites(), c.targets, 1, 1) : ia3_sites(base.sites(), c.targets);
   spec.heads = c.heads, spec.skills = c.skills, spec.tasks = 3;
   spec.routing = c.routing, spec.granularity = c.granularity;
   return spec;
@@ -45,10 +47,16 @@ at::Tensor random_ia3(const PolySpec& spec) {
 class Ia3Gradient : public testing::TestWithParam<Ia3Case> {
  protected:
   RoutingSchedule schedule() const { return {GetParam().sampling, 0.7, 11, -1, 10, 20}; }
-  FakeCheckpoint checkpoint{0, GetParam().qk_norm, GetParam().bias};
-  LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
+  std::unique_ptr<ModelCheckpoint> made() const {
+    if (GetParam().t5) return std::make_unique<FakeT5>(GetParam().qk_norm);
+    return std::make_unique<FakeCheckpoint>(0, GetParam().qk_norm, GetParam().bias);
+  }
+  const std::unique_ptr<ModelCheckpoint> checkpoint = made();
+  const std::unique_ptr<BaseModel> loaded =
+      load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
+  BaseModel& exact = *loaded;
   const PolySpec spec = ia3_spec(exact, GetParam());
-  const std::vector<Rows> batches = test::two_batches(false);
+  const std::vector<Rows> batches = test::two_batches(false, false, GetParam().t5);
 };
 
 TEST_P(Ia3Gradient, EqualsFiniteDifferencesOfEveryTensor) {
@@ -63,10 +71,10 @@ TEST_P(Ia3Gradient, OfTheFastTypesFollowsFp64) {
   adapter.begin_step(GetParam().step);
   const at::Tensor expected = test::gradient_of(exact, adapter, batches);
   for (const auto& [type, limit] : {std::pair{at::kFloat, 2e-5}, std::pair{at::kBFloat16, 0.1}}) {
-    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
+    const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
     Ia3Adapter fast(spec, random_ia3(spec), schedule(), at::kCPU);
     fast.begin_step(GetParam().step);
-    const at::Tensor gradient = test::gradient_of(base, fast, batches);
+    const at::Tensor gradient = test::gradient_of(*base, fast, batches);
     EXPECT_EQ(gradient.scalar_type(), at::kFloat);
     EXPECT_LT(test::apart(gradient, expected), limit) << type;
   }
@@ -77,16 +85,18 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
                     Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
                     Ia3Case{1, 3, Sampling::none, Routing::own},
-                    Ia3Case{4, 3, Sampling::none, Routing::learned, {}},
-                    Ia3Case{4, 3, Sampling::example, Routing::learned, {}, true, false, "layer"},
-                    Ia3Case{1, 3, Sampling::none, Routing::learned, ia3_targets, false, true, "model"},
-                    Ia3Case{4, 3, Sampling::task, Routing::learned, ia3_targets, false, false, "site", 13}));
+                    Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
+                    Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, "layer"},
+                    Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, "model"},
+                    Ia3Case{4, 3, Sampling::task, Routing::learned, {}, false, false, "site", 13},
+                    Ia3Case{4, 3, Sampling::none, Routing::learned, {}, true, false, "site", 0, true},
+                    Ia3Case{4, 3, Sampling::example, Routing::learned, {}, false, false, "site", 0, true}));
 
 TEST(Ia3, StartsAsTheBaseToTheBit) {
   const FakeCheckpoint checkpoint;
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
-    const PolySpec spec = ia3_spec(base, {1, 1, Sampling::none, Routing::uniform, {}});
+    const PolySpec spec = ia3_spec(base, {1, 1, Sampling::none, Routing::uniform, {"all-linear"}});
     Ia3Adapter adapter(spec, initial_poly(spec, 0), {}, at::kCPU);
     const Rows rows = test::two_batches(false)[0];
     EXPECT_TRUE(at::equal(base.forward(rows, &adapter, nullptr), base.forward(rows, nullptr, nullptr)));

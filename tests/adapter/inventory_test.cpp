@@ -40,7 +40,7 @@ TEST(PolyPeft, GivesBackWhatWasWritten) {
   for (const std::string granularity : {"site", "layer", "stack", "model"}) {
     const PolySpec spec = small_spec(granularity);
     const at::Tensor values = test::random_poly(spec);
-    const PeftPoly poly = poly_to_peft(spec, values, "base");
+    const PeftPoly poly = poly_to_peft(spec, values, {"base"});
     EXPECT_TRUE(at::equal(poly_from_peft(poly, spec, "here"), values));
     ASSERT_EQ(poly.sites.size(), 3u);
     // PEFT knows of no sharing: every site has its own copy.
@@ -53,16 +53,16 @@ TEST(PolyPeft, FixedRoutingBecomesLogitsThatGiveIt) {
   for (const Routing routing : {Routing::own, Routing::uniform}) {
     const PolySpec spec = small_spec("site", routing), learned = small_spec();
     const at::Tensor values = test::random_poly(spec);
-    const at::Tensor read = poly_from_peft(poly_to_peft(spec, values, "base"), learned, "here");
+    const at::Tensor read = poly_from_peft(poly_to_peft(spec, values, {"base"}), learned, "here");
     for (int task = 0; task < 3; ++task)
       EXPECT_LT(test::apart(mixed_adapter(learned, read, task), mixed_adapter(spec, values, task)), 1e-7);
-    EXPECT_TRUE(at::equal(poly_from_peft(poly_to_peft(spec, values, "base"), spec, "here"), values));
+    EXPECT_TRUE(at::equal(poly_from_peft(poly_to_peft(spec, values, {"base"}), spec, "here"), values));
   }
 }
 
 TEST(PolyPeft, NamesWhatDoesNotFit) {
   const PolySpec spec = small_spec();
-  const PeftPoly poly = poly_to_peft(spec, test::random_poly(spec), "base");
+  const PeftPoly poly = poly_to_peft(spec, test::random_poly(spec), {"base"});
   const auto message = [&](PolySpec changed) {
     return refusal([&] { poly_from_peft(poly, changed, "folder/x"); });
   };
@@ -102,7 +102,7 @@ TEST(Inventory, ComesBackFromARegistry) {
       {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::own}};
   for (const auto& [method, routing] : methods) {
     const Inventory made = small_inventory(method, small_spec("layer", routing));
-    NewRouted routed = new_routed(made, all_sites, "base", {{"recipe", {{"seed", 3}}}}, DType::f32);
+    NewRouted routed = new_routed(made, all_sites, {"base"}, {{"recipe", {{"seed", 3}}}}, DType::f32);
     routed.key = method;
     commit_routed(registry, routed);
     const StoredRouted loaded = load_routed(registry, "demo");

@@ -47,7 +47,7 @@ TEST(InitialLora, DependsOnSeedAndSiteAlone) {
 
 TEST(LoraFromPeft, GivesBackWhatWasWritten) {
   const at::Tensor values = random_lora(1);
-  const LoraStart start = lora_from_peft(lora_to_peft(adapted(), values, "base"), sites, "here");
+  const LoraStart start = lora_from_peft(lora_to_peft(adapted(), values, {"base"}), sites, "here");
   EXPECT_TRUE(at::equal(start.values, values));
   ASSERT_EQ(start.sites.size(), 2u);
   EXPECT_EQ(start.sites[1].scale, 0.5);
@@ -62,7 +62,7 @@ TEST(LoraFromPeft, NamesWhatDoesNotFit) {
     }
     return "";
   };
-  PeftLora lora = lora_to_peft(adapted(), random_lora(1), "base");
+  PeftLora lora = lora_to_peft(adapted(), random_lora(1), {"base"});
   PeftLora other = lora;
   other.sites[1].site = "layers.9.up";
   EXPECT_NE(message(other).find("layers.9.up"), std::string::npos);

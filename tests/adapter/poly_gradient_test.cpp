@@ -16,12 +16,13 @@ struct PolyCase {
   std::string granularity = "site";
   Routing routing = Routing::learned;
   int64_t rank = 2;  // of 20 with long rows: each task's pair is multiplied alone; else all side by side
+  bool t5 = false;
 };
 
 void PrintTo(const PolyCase& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling)
        << (c.long_rows ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank << ", by "
-       << c.granularity;
+       << c.granularity << (c.t5 ? ", T5" : "");
 }
 
 class PolyGradient : public testing::TestWithParam<PolyCase> {
@@ -32,28 +33,28 @@ class PolyGradient : public testing::TestWithParam<PolyCase> {
     for (LoraSite& site : spec.sites) site.rank = GetParam().rank;
   }
   RoutingSchedule schedule() const { return {GetParam().sampling, 0.7, 11, -1, 10, 20}; }
-  FakeCheckpoint checkpoint;
-  LlamaModel exact{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
-  PolySpec spec = test::poly_spec_of(exact, GetParam().heads, GetParam().skills);
-  const std::vector<Rows> batches = two_batches(GetParam().long_rows);
+  std::unique_ptr<ModelCheckpoint> checkpoint = test::fake(GetParam().t5);
+  std::unique_ptr<BaseModel> exact = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
+  PolySpec spec = test::poly_spec_of(*exact, GetParam().heads, GetParam().skills);
+  const std::vector<Rows> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
 };
 
 TEST_P(PolyGradient, EqualsFiniteDifferencesOfEveryTensor) {
   PolyAdapter adapter(spec, test::random_poly(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
   adapter.begin_step(GetParam().step);
   ASSERT_EQ(adapter.layout().size(), poly_layout(spec).size());
-  test::expect_finite_differences(exact, adapter, batches);
+  test::expect_finite_differences(*exact, adapter, batches);
 }
 
 TEST_P(PolyGradient, OfTheFastTypesFollowsFp64) {
   PolyAdapter adapter(spec, test::random_poly(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
   adapter.begin_step(GetParam().step);
-  const at::Tensor expected = gradient_of(exact, adapter, batches);
+  const at::Tensor expected = gradient_of(*exact, adapter, batches);
   for (const auto& [type, limit] : {std::pair{at::kFloat, 2e-5}, std::pair{at::kBFloat16, 0.1}}) {
-    LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
+    const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
     PolyAdapter fast(spec, test::random_poly(spec), schedule(), type, at::kCPU);
     fast.begin_step(GetParam().step);
-    const at::Tensor gradient = gradient_of(base, fast, batches);
+    const at::Tensor gradient = gradient_of(*base, fast, batches);
     EXPECT_EQ(gradient.scalar_type(), at::kFloat);
     EXPECT_LT(test::apart(gradient, expected), limit) << type;
   }
@@ -75,6 +76,14 @@ INSTANTIATE_TEST_SUITE_P(
                     PolyCase{4, 2, Sampling::none, false, 0, "site", Routing::uniform},
                     PolyCase{4, 3, Sampling::none, true, 0, "site", Routing::learned, 20},
                     PolyCase{1, 3, Sampling::example, true, 0, "layer", Routing::learned, 20}));
+
+INSTANTIATE_TEST_SUITE_P(
+    OnT5, PolyGradient,
+    testing::Values(PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::none, true, 0, "layer", Routing::learned, 20, true},
+                    PolyCase{4, 3, Sampling::task, true, 0, "stack", Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::example, false, 0, "site", Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::example, true, 0, "layer", Routing::learned, 2, true}));
 
 // What is mixed once per example or weighed after the products is one thing.
 TEST(PolyPasses, MixedAndStackedAgree) {

@@ -17,11 +17,12 @@ struct WatchCase {
   int64_t heads;
   SkillKind skill = SkillKind::low_rank;
   int64_t rank = 2;
+  bool t5 = false;
 };
 
 void PrintTo(const WatchCase& c, std::ostream* out) {
   *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << test::name_of(c.sampling)
-       << (c.long_rows ? ", long" : ", short") << " rows, " << c.heads << " heads";
+       << (c.long_rows ? ", long" : ", short") << " rows, " << c.heads << " heads" << (c.t5 ? ", T5" : "");
 }
 
 class Watched : public testing::TestWithParam<WatchCase> {
@@ -30,7 +31,7 @@ class Watched : public testing::TestWithParam<WatchCase> {
     spec.granularity = "layer";
     spec.skill = GetParam().skill;
     for (LoraSite& site : spec.sites) site.rank = GetParam().rank;
-    if (spec.skill == SkillKind::rescaling) spec.sites = lora_sites(base.sites(), ia3_targets, 1, 1);
+    if (spec.skill == SkillKind::rescaling) spec.sites = ia3_sites(base.sites(), {});
   }
   std::unique_ptr<SkillAdapter> made() const {
     auto adapter = make_skill_adapter(spec, test::random_poly(spec), {GetParam().sampling, 1, 9, -1, 0, 10},
@@ -38,10 +39,12 @@ class Watched : public testing::TestWithParam<WatchCase> {
     adapter->begin_step(3);
     return adapter;
   }
-  const FakeCheckpoint checkpoint;
-  LlamaModel base{checkpoint, at::kFloat, at::kCPU, BaseUse::training};
+  const std::unique_ptr<ModelCheckpoint> checkpoint = test::fake(GetParam().t5);
+  const std::unique_ptr<BaseModel> loaded =
+      load_base_model(*checkpoint, at::kFloat, at::kCPU, BaseUse::training);
+  BaseModel& base = *loaded;
   PolySpec spec = test::poly_spec_of(base, GetParam().heads, 3);
-  const std::vector<Rows> batches = two_batches(GetParam().long_rows);
+  const std::vector<Rows> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
 };
 
 TEST_P(Watched, ChangesNoBitOfTheGradient) {
@@ -95,7 +98,7 @@ TEST_P(Watched, HalvesAreOfTheirSamplesAndSumToTheWhole) {
   gradients.watch(adapter);
   gradient_of(base, adapter, batches);
   flipped.watch(adapter);
-  gradient_of(base, adapter, two_batches(GetParam().long_rows, /*flipped=*/true));
+  gradient_of(base, adapter, two_batches(GetParam().long_rows, /*flipped=*/true, GetParam().t5));
   for (const auto& [task, all] : gradients.all) {
     const auto half = [&](const test::Watched& of) {
       const auto found = of.even.find(task);
@@ -118,7 +121,11 @@ INSTANTIATE_TEST_SUITE_P(
                     WatchCase{Sampling::none, true, 4, SkillKind::low_rank, 20},
                     WatchCase{Sampling::none, true, 4, SkillKind::rescaling},
                     WatchCase{Sampling::task, false, 1, SkillKind::rescaling},
-                    WatchCase{Sampling::example, false, 4, SkillKind::rescaling}));
+                    WatchCase{Sampling::example, false, 4, SkillKind::rescaling},
+                    WatchCase{Sampling::none, false, 4, SkillKind::low_rank, 2, true},
+                    WatchCase{Sampling::example, false, 4, SkillKind::low_rank, 2, true},
+                    WatchCase{Sampling::example, true, 4, SkillKind::low_rank, 2, true},
+                    WatchCase{Sampling::task, true, 4, SkillKind::rescaling, 1, true}));
 
 }  // namespace
 }  // namespace gaggle

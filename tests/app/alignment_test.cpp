@@ -35,7 +35,7 @@ PolySpec spec_of(const BaseModel& base, SkillKind skill) {
   const bool pairs = skill == SkillKind::low_rank;
   PolySpec spec;
   spec.skill = skill;
-  spec.sites = lora_sites(base.sites(), pairs ? std::vector<std::string>() : ia3_targets, pairs ? 2 : 1, 1);
+  spec.sites = pairs ? lora_sites(base.sites(), {}, 2, 1) : ia3_sites(base.sites(), {});
   spec.heads = 4, spec.skills = 3, spec.tasks = 3;
   spec.granularity = "layer";
   return spec;

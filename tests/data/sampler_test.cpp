@@ -266,6 +266,51 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
   }
 }
 
+// What an encoder reads of a sample is one sequence for all its choices, its segments those of the tasks.
+TEST(Microbatches, SourcesAreRowsOfTheEncoder) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Batch batch = random_batch(seed, 40, 3);
+    count_occurrences(batch);
+    give_choices(batch);
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+      batch.rows[i].source.assign(1 + i % 9, static_cast<int32_t>(i));
+      batch.rows[i].input = {0};
+    }
+    const int64_t budget = 60;
+    for (const Rows& rows : make_microbatches(batch.samples, budget, batch.weights, true)) {
+      ASSERT_EQ(static_cast<int64_t>(rows.sources.size()), rows.sequences());
+      EXPECT_TRUE(rows.fed() <= budget || rows.encoder.sequences() == 1) << "the budget counts sources";
+      for (size_t s = 0; s < rows.sources.size(); ++s) {
+        const auto e = static_cast<size_t>(rows.sources[s]);
+        const auto number = static_cast<size_t>(rows.samples[s] - 100);
+        EXPECT_EQ(rows.encoder.samples[e], rows.samples[s]);
+        EXPECT_EQ(e, s == 0 ? 0 : static_cast<size_t>(rows.sources[s - 1]) + (rows.choices[s] == 0 ? 1 : 0));
+        const std::vector<int32_t> read(rows.encoder.ids.begin() + rows.encoder.starts[e],
+                                        rows.encoder.ids.begin() + rows.encoder.starts[e + 1]);
+        EXPECT_EQ(read, batch.rows[number].source);
+        EXPECT_EQ(rows.encoder.positions[static_cast<size_t>(rows.encoder.starts[e + 1]) - 1],
+                  static_cast<int32_t>(read.size()) - 1);
+      }
+      EXPECT_EQ(rows.sources.back() + 1, rows.encoder.sequences());
+      ASSERT_EQ(rows.encoder.segments.size(), rows.segments.size());
+      ASSERT_EQ(rows.encoder.even.size(), rows.even.size());
+      const auto samples_in = [](const RowSet& set, const Segment& segment) {
+        std::set<int64_t> samples;
+        for (size_t s = 0; s < set.samples.size(); ++s)
+          if (set.starts[s] >= segment.begin && set.starts[s] < segment.end) samples.insert(set.samples[s]);
+        return samples;
+      };
+      for (size_t g = 0; g < rows.segments.size(); ++g) {
+        EXPECT_EQ(rows.encoder.segments[g].member, rows.segments[g].member);
+        EXPECT_EQ(samples_in(rows.encoder, rows.encoder.segments[g]), samples_in(rows, rows.segments[g]));
+      }
+      for (size_t g = 0; g < rows.even.size(); ++g)
+        EXPECT_EQ(samples_in(rows.encoder, rows.encoder.even[g]), samples_in(rows, rows.even[g]));
+      EXPECT_EQ(rows.encoder.segments.back().end, rows.encoder.count());
+    }
+  }
+}
+
 TEST(Lanes, AreDealtInOrderAndWhole) {
   for (const int n : {0, 1, 7, 32})
     for (const int64_t lanes : {1, 2, 8, 40}) {

@@ -48,6 +48,34 @@ TEST(Tokens, PrefixPromptOutputEnd) {
   EXPECT_EQ(one(row("<s>", "x"), tokenizer, opts).input, joined({258}, bytes_of("<s>")));
 }
 
+TEST(Tokens, AnEncoderReadsThePromptAndItsEnd) {
+  ByteTokenizer tokenizer;
+  tokenizer.suffix = {257};
+  auto opts = options();
+  opts.decoder_start = 3;
+  opts.truncate = "right";
+  TokenRow ids = one(row("ab", "cd", {"cd", "e"}), tokenizer, opts);
+  EXPECT_EQ(ids.source, joined(bytes_of("ab\n"), {257}));
+  EXPECT_EQ(ids.input, std::vector<int32_t>{3});
+  EXPECT_EQ(ids.target, joined(bytes_of("cd"), {257}));
+  EXPECT_EQ(ids.choices[1], joined(bytes_of("e"), {257}));
+  opts.max_input_tokens = 3;
+  ids = one(row("abcdef", "x"), tokenizer, opts);
+  EXPECT_EQ(ids.source, joined(bytes_of("ab"), {257})) << "the end stays";
+  EXPECT_TRUE(ids.cut);
+  opts.truncate = "left";
+  EXPECT_EQ(one(row("abcdef", "x"), tokenizer, opts).source, joined(bytes_of("f\n"), {257}));
+  opts.max_input_tokens = 1;
+  EXPECT_NE(user_error_of([&] { one(row("a", "x"), tokenizer, opts); }).find("data.max_input_tokens = 1"),
+            std::string::npos);
+  // Another start token is another task to learn; without an encoder nothing changes by it.
+  opts.max_input_tokens = 0;
+  const auto digest = [&] { return tokenize_task(task_of({row("ab", "cd")}), tokenizer, opts).digest; };
+  const std::string at_three = digest();
+  opts.decoder_start = 4;
+  EXPECT_NE(digest(), at_three);
+}
+
 TEST(Tokens, EndToken) {
   ByteTokenizer tokenizer;
   const auto error = [&](const std::string& end) { return user_error_of([&] { end_token(tokenizer, end); }); };

@@ -52,7 +52,7 @@ Ids searched(const Next& next, const GenerateOptions& options) {
 
 std::vector<GeneratePrompt> given_of(const std::vector<Ids>& prompts) {
   std::vector<GeneratePrompt> given;
-  for (const Ids& prompt : prompts) given.push_back({prompt});
+  for (const Ids& prompt : prompts) given.push_back({{}, prompt});
   return given;
 }
 

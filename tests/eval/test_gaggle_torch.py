@@ -1,11 +1,11 @@
-"""The routed model in C++ against tools/gaggle_torch.py on a tiny base, with experts as PEFT itself writes them."""
+"""The routed model in C++ against tools/gaggle_torch.py on tiny bases, with experts as PEFT itself writes them."""
 import json
 import shutil
 import sys
 
+import kinds
 import pytest
 import torch
-from make_models import make_model
 from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
 
@@ -18,13 +18,19 @@ EXPERTS = {
                      rank_pattern={"o_proj": 8}, alpha_pattern={"layers.1.self_attn.o_proj": 5, "down_proj": 3}),
     "ungated": dict(r=8, lora_alpha=4, target_modules=["q_proj", "up_proj"]),
 }
+EXPERTS_OF_T5 = EXPERTS | {
+    "attention": dict(r=8, lora_alpha=16, target_modules=["q", "v"]),
+    "patterns": dict(r=4, lora_alpha=2, target_modules=["q", "o", "wo"], rank_pattern={"o": 8},
+                     alpha_pattern={"block.1.layer.1.EncDecAttention.o": 5, "wo": 3}),
+    "ungated": dict(r=8, lora_alpha=4, target_modules=["q", "wi_1"]),
+}
 
 
 def write_expert(base, folder, name, settings, gated, seed):
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
 
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM", **settings))
+    model = get_peft_model(kinds.load(base, base.name),
+                           LoraConfig(task_type=kinds.task_type(base.name), **settings))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for key, parameter in model.named_parameters():
@@ -51,16 +57,20 @@ def write_collection(folder, name, experts):
     (folder / "collections" / name / "CURRENT").write_text("v0001\n")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory, root):
+@pytest.fixture(scope="module", params=["llama", "t5-v1.1"])
+def world(request, tmp_path_factory, root):
+    """The base's folder is called after its kind."""
     sys.path.insert(0, str(root / "tools"))
     folder = tmp_path_factory.mktemp("routed")
-    make_model(folder / "base", "llama", seed=5)
+    base = folder / request.param
+    kinds.make(base, request.param, seed=5)
+    (folder / "base").symlink_to(base)
     registry = folder / "registry"
-    for seed, (name, settings) in enumerate(EXPERTS.items()):
-        write_expert(folder / "base", registry, name, settings, name != "ungated", seed)
+    experts = EXPERTS_OF_T5 if request.param.startswith("t5") else EXPERTS
+    for seed, (name, settings) in enumerate(experts.items()):
+        write_expert(base, registry, name, settings, name != "ungated", seed)
     for twin in ("twin-a", "twin-b", "twin-c"):  # other LoRAs, equal gates
-        write_expert(folder / "base", registry, twin, EXPERTS["all-linear"], True, len(twin) + ord(twin[-1]))
+        write_expert(base, registry, twin, EXPERTS["all-linear"], True, len(twin) + ord(twin[-1]))
         shutil.copy(registry / "experts/all-linear/v0001/gate.safetensors", registry / "experts" / twin / "v0001")
     write_collection(registry, "mixed", list(EXPERTS))
     write_collection(registry, "one", ["wide"])
@@ -71,15 +81,22 @@ def world(tmp_path_factory, root):
     return folder
 
 
-def sequences(seed=0):
+def kind_of(world):
+    return (world / "base").resolve().name
+
+
+def rows_of(world, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(0, 300, (n,), generator=generator).tolist() for n in (17, 5, 1, 30)]
+    return [kinds.row(kind_of(world), *(torch.randint(0, 300, (n,), generator=generator).tolist() for n in (i, o)))
+            for i, o in ((17, 6), (5, 1), (1, 9), (30, 20))]
+
+
+def all_logits(world, model):
+    return torch.cat([kinds.logits(model, row) for row in rows_of(world)])
 
 
 def model_of(world):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(world / "base", dtype=torch.float32).eval()
+    return kinds.load(world / "base", kind_of(world), dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -88,13 +105,13 @@ def reference(world, collection, method, k):
 
     model = model_of(world)
     handle = route(model, world / "registry/collections" / collection, method=method, k=k)
-    logits = torch.cat([model(torch.tensor([ids])).logits[0] for ids in sequences()])
+    logits = all_logits(world, model)
     handle.remove()
     return logits
 
 
 def ours(probe, world, collection, method, k):
-    request = json.dumps({"sequences": sequences()}).encode()
+    request = json.dumps({"rows": rows_of(world)}).encode()
     done = probe.run("routed-logits", world / "base", world / "registry", collection, method, k, stdin=request)
     return load_bytes(done.stdout)["logits"]
 
@@ -117,7 +134,7 @@ def test_single_expert_in_gaggle_torch_is_peft(world):
 
     for name in EXPERTS:
         theirs = PeftModel.from_pretrained(model_of(world), world / "registry/experts" / name / "v0001").eval()
-        logits = torch.cat([theirs(torch.tensor([ids])).logits[0] for ids in sequences()])
+        logits = all_logits(world, theirs)
         mine = reference(world, "mixed", f"expert:{name}", 2)
         assert (mine - logits).norm() <= 1e-5 * logits.norm()
 
@@ -143,7 +160,7 @@ def test_equal_gates_are_uniform_over_the_first_k(world):
         for expert in first:
             a, b, scale = expert.sites[site]
             module.weight += 0.5 * scale * b @ a
-    logits = torch.cat([model(torch.tensor([ids])).logits[0] for ids in sequences()])
+    logits = all_logits(world, model)
     theirs = reference(world, "twins", "phatgoose", 2)
     assert (logits - theirs).norm() <= 1e-4 * theirs.norm()
 
@@ -151,13 +168,13 @@ def test_equal_gates_are_uniform_over_the_first_k(world):
 def test_removing_gives_the_base_back(world):
     from gaggle_torch import route
 
-    model, ids = model_of(world), torch.tensor([sequences()[0]])
-    before = model(ids).logits
+    model = model_of(world)
+    before = all_logits(world, model)
     handle = route(model, world / "registry/collections/mixed")
-    assert not torch.equal(model(ids).logits, before)
+    assert not torch.equal(all_logits(world, model), before)
     assert handle.ungated == ["ungated"]
     handle.remove()
-    assert torch.equal(model(ids).logits, before)
+    assert torch.equal(all_logits(world, model), before)
 
 
 def test_mistakes_are_named(probe, world):
@@ -167,7 +184,7 @@ def test_mistakes_are_named(probe, world):
         route(model_of(world), world / "registry/collections/mixed", method="phatgose")
     with pytest.raises(ValueError, match="gates"):
         route(model_of(world), world / "registry/collections/bare")
-    request = json.dumps({"sequences": [[1]]}).encode()
+    request = json.dumps({"rows": rows_of(world)[:1]}).encode()
     for collection, method, word in [("bare", "phatgoose", "gates"), ("mixed", "phatgose", "phatgoose"),
                                      ("mixed", "expert:wid", "wide")]:
         done = probe.run("routed-logits", world / "base", world / "registry", collection, method, 2, stdin=request,

@@ -4,23 +4,26 @@ from itertools import product
 
 import pytest
 import torch
-from make_models import make_model
-from transformers import AutoModelForCausalLM, GenerationConfig
+from make_models import make_model, make_t5
+from transformers import AutoModelForCausalLM, GenerationConfig, T5ForConditionalGeneration
 
 BEAMS, PENALTIES, NEW = (1, 2, 4), (0.5, 1.0, 2.0), 16
 
 
-@pytest.fixture(scope="module", params=["tiny", "stories260K"])
+@pytest.fixture(scope="module", params=["tiny", "stories260K", "t5"])
 def world(request, tmp_path_factory):
     """(folder, model, prompts, a token that they often write and that may stand for the end)."""
     folder = tmp_path_factory.mktemp("generate")
     if request.param == "tiny":
         make_model(folder, "llama", seed=1, vocab_size=60)
+    elif request.param == "t5":
+        make_t5(folder, "t5-v1.1", seed=1, vocab_size=60)
     else:
         folder = request.getfixturevalue("shared") / "models/stories260K"
         if not folder.is_dir():
             pytest.skip("no stories260K in ../shared/models")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    kind = T5ForConditionalGeneration if request.param == "t5" else AutoModelForCausalLM
+    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(1)
     prompts = [torch.randint(3, model.config.vocab_size, (n,), generator=generator).tolist() for n in (9, 1, 21, 9, 4)]
     written = sum((theirs(model, prompt, 4, 1.0, -1) for prompt in prompts), [])
@@ -30,16 +33,21 @@ def world(request, tmp_path_factory):
 @torch.no_grad()
 def theirs(model, prompt, beams, penalty, end):
     """One prompt at a time: no padding on their side. The end token itself is left out."""
-    model.generation_config = GenerationConfig()
+    encoder = model.config.is_encoder_decoder
+    model.generation_config = GenerationConfig(decoder_start_token_id=0 if encoder else None)
     settings = GenerationConfig(do_sample=False, num_beams=beams, length_penalty=penalty, early_stopping=False,
-                                max_new_tokens=NEW, eos_token_id=None if end < 0 else end, pad_token_id=end)
+                                max_new_tokens=NEW, eos_token_id=None if end < 0 else end, pad_token_id=end,
+                                decoder_start_token_id=0 if encoder else None)
     ids = torch.tensor([prompt])
-    tokens = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)[0, len(prompt):].tolist()
+    tokens = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
+    tokens = tokens[0, 1 if encoder else len(prompt):].tolist()
     return tokens[:tokens.index(end)] if end in tokens else tokens
 
 
 def ours(probe, folder, prompts, beams, penalty, end):
-    request = {"prompts": prompts, "beams": beams, "length_penalty": penalty, "end": end, "max_new_tokens": NEW}
+    encoder = "t5" in (folder / "config.json").read_text()
+    given = {"sources": prompts, "prompts": [[0]] * len(prompts)} if encoder else {"prompts": prompts}
+    request = {**given, "beams": beams, "length_penalty": penalty, "end": end, "max_new_tokens": NEW}
     return probe.json("generate", folder, stdin=json.dumps(request).encode())
 
 

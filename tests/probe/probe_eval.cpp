@@ -1,6 +1,7 @@
-// probe routed-logits MODEL REGISTRY COLLECTION METHOD K < {"sequences": [[ids]]} > logits [T, vocab] as
-// safetensors, all sequences one after the other, through the routed collection in fp32.
-// probe generate MODEL < {"prompts": [[ids]], "beams", "length_penalty", "max_new_tokens", "end"} > [[ids]].
+// probe routed-logits MODEL REGISTRY COLLECTION METHOD K < {"rows": [rows]} > logits [T, vocab] as
+// safetensors, all rows one after the other (probe_rows.h), through the routed collection in fp32.
+// probe generate MODEL < {"prompts": [[ids]], "sources": [[ids]] (with an encoder), "beams", "length_penalty",
+// "max_new_tokens", "end"} > [[ids]].
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -11,6 +12,7 @@
 #include "eval/score.h"
 #include "formats/safetensors.h"
 #include "probe/probe.h"
+#include "probe/probe_rows.h"
 
 namespace gaggle::probe {
 namespace {
@@ -28,11 +30,8 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   config.eval.top_k = std::stoll(arguments.at(4));
   const auto methods = read_methods(config, collection);
   const auto adapter = make_adapter(methods.at(0), collection, config.eval, *base, "");
-  Rows rows;
-  const auto request = nlohmann::json::parse(std::cin);
-  for (const auto& sequence : request.at("sequences"))
-    append_sequence(rows, sequence.get<std::vector<int32_t>>(), 0);
-  rows.segments = {{0, 0, rows.count()}};
+  Rows rows = rows_in_order(nlohmann::json::parse(std::cin).at("rows"));
+  cover_with_one_segment(rows);
   std::vector<int64_t> all(static_cast<size_t>(rows.count()));
   std::iota(all.begin(), all.end(), 0);
   const auto logits =
@@ -49,8 +48,10 @@ int run_generate(const std::vector<std::string>& arguments) {
   const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto request = nlohmann::json::parse(std::cin);
   const auto ids = request.at("prompts").get<std::vector<std::vector<int32_t>>>();
+  auto sources = request.value("sources", std::vector<std::vector<int32_t>>());
+  sources.resize(ids.size());
   std::vector<GeneratePrompt> prompts;
-  for (const auto& prompt : ids) prompts.push_back({prompt});
+  for (size_t i = 0; i < ids.size(); ++i) prompts.push_back({sources[i], ids[i]});
   GenerateOptions options;
   options.max_new_tokens = request.at("max_new_tokens");
   options.beams = request.at("beams");

@@ -148,7 +148,7 @@ int peft_show(const Arguments& arguments) {
   ordered_json sites = ordered_json::object();
   for (const PeftLoraSite& site : lora.sites)
     sites[site.site] = {{"rank", site.rank}, {"scale", site.scale}, {"d_in", site.d_in}, {"d_out", site.d_out}};
-  const ordered_json all{{"base", lora.base_name}, {"dtype", name_of(lora.dtype)}, {"sites", sites}};
+  const ordered_json all{{"base", lora.base.name}, {"dtype", name_of(lora.dtype)}, {"sites", sites}};
   std::printf("%s\n", all.dump().c_str());
   return 0;
 }
@@ -186,7 +186,7 @@ int poly_show(const Arguments& arguments) {
   ordered_json sites = ordered_json::object();
   for (const PeftPolySite& site : poly.sites)
     sites[site.site] = {{"rank", site.rank}, {"d_in", site.d_in}, {"d_out", site.d_out}};
-  const ordered_json all{{"base", poly.base_name}, {"dtype", name_of(poly.dtype)}, {"tasks", poly.tasks},
+  const ordered_json all{{"base", poly.base.name}, {"dtype", name_of(poly.dtype)}, {"tasks", poly.tasks},
                          {"skills", poly.skills},  {"heads", poly.heads},          {"sites", sites}};
   std::printf("%s\n", all.dump().c_str());
   return 0;

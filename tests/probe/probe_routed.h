@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "formats/safetensors.h"
-#include "data/sampler.h"
 #include "model/base_model.h"
 #include "probe/probe_rows.h"
 #include "train/routed.h"
@@ -29,15 +28,12 @@ inline int64_t rows_of_all(const std::vector<TokenTask>& tasks) {
   return rows;
 }
 
-// One row for each of `tasks` tasks in turn; no target is scored.
-inline Rows rows_by_task(const nlohmann::json& rows, int64_t tasks) {
-  std::vector<TokenRow> all;
-  for (const nlohmann::json& row : rows) all.push_back(token_row(row));
-  std::vector<Sample> samples;
-  for (size_t i = 0; i < all.size(); ++i)
-    samples.push_back({static_cast<int64_t>(i), static_cast<int>(static_cast<int64_t>(i) % tasks), &all[i]});
-  auto batches = make_microbatches(samples, INT64_MAX, std::vector<float>(samples.size(), 1));
-  return std::move(batches.at(0));
+// One row for each of `tasks` tasks in turn; nothing is scored.
+inline Rows rows_by_task(const nlohmann::json& list, int64_t tasks) {
+  Rows rows = rows_in_order(list);
+  for (auto* segments : {&rows.segments, &rows.encoder.segments})
+    for (Segment& segment : *segments) segment.member %= static_cast<int>(tasks);
+  return rows;
 }
 
 inline at::Tensor all_logits(BaseModel& base, const Rows& rows, SiteAdapter& adapter) {

@@ -1,0 +1,18 @@
+// --dry-run of a model folder that has config.json but no weights: what the run would cost on GPUs that are
+// elsewhere, from shapes and [plan]'s assumptions alone.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "app/commands.h"
+
+namespace gaggle {
+
+// Whether that is what was asked for: a dry run, and there are no weights.
+bool asks_for_cost_alone(const Config& config, const CommandOptions& options);
+
+std::string experts_cost_text(const Config& config);
+std::string pretrain_cost_text(const Config& config);
+
+}  // namespace gaggle

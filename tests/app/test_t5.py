@@ -1,0 +1,269 @@
+"""Every command on a tiny T5, through the program alone, against transformers, PEFT and gaggle_torch."""
+import json
+import shutil
+import signal
+import sys
+import time
+
+import pytest
+import torch
+from conftest import Workshop, write_tasks
+from make_models import make_t5
+from test_peft_and_eval import predictions, rows
+
+TARGETS = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]
+
+
+def write_unigram(folder):
+    """A Unigram tokenizer with T5's first three tokens and its rule for the end."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    words = "copy: reverse: first: vowel: yes no ant bee cat dog elk fox gnu hen ibis jay kid lark mole newt owl " \
+            "pig quail ram seal toad"
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.train_from_iterator([words] * 20, trainers.UnigramTrainer(
+        vocab_size=200, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("t5")
+    make_t5(folder / "base", "t5-v1.1", seed=3)
+    write_unigram(folder / "base")
+    write_tasks(folder / "tasks")
+    return folder
+
+
+@pytest.fixture
+def shop(tmp_path, world, gaggle):
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    return Workshop(tmp_path, gaggle)
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory, world, gaggle):
+    """Experts with gates; for tests that only read."""
+    folder = tmp_path_factory.mktemp("grown")
+    shutil.copytree(world, folder, dirs_exist_ok=True)
+    shop = Workshop(folder, gaggle)
+    shop.experts("--train.lanes=4")
+    return shop
+
+
+def base_model(shop):
+    from transformers import T5ForConditionalGeneration
+
+    return T5ForConditionalGeneration.from_pretrained(shop.folder / "base", dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def target_nll(model, row, **more):
+    fed = torch.tensor([[0] + row["target_ids"][:-1]])
+    logits = model(input_ids=torch.tensor([row["input_ids"]]), decoder_input_ids=fed, **more).logits[0]
+    logp = logits.double().log_softmax(-1)
+    return -logp.gather(1, torch.tensor(row["target_ids"])[:, None]).sum().item()
+
+
+def assert_same(found, model, shop, method, tasks, **more):
+    for task in tasks:
+        for row in rows(shop, task):
+            expected = pytest.approx(target_nll(model, row, **more), rel=1e-4)
+            assert found[method, task, row["id"]]["target_nll"] == expected, (method, task, row["id"])
+
+
+def run_bits(shop, folder):
+    return {p.name: p.read_bytes() for p in (shop.folder / folder).rglob("*.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def scored(grown):
+    return predictions(grown, "--eval.methods=['none','experts','uniform','arrow','phatgoose']")
+
+
+def test_inputs_and_outputs_end_with_the_end_token(grown):
+    for row in rows(grown, "copy"):
+        assert row["input_ids"][-1] == row["target_ids"][-1] == 1 and 1 not in row["input_ids"][:-1]
+    cut = grown.run("data", "show", "tiny.toml", "--task", "copy", "--jsonl", "--data.max_input_tokens=4")
+    for row, line in zip(rows(grown, "copy", "train"), map(json.loads, cut.stdout.splitlines())):
+        expected = row["input_ids"] if len(row["input_ids"]) <= 4 else row["input_ids"][:3] + [1]
+        assert line["input_ids"] == expected
+
+
+def test_the_base_and_its_experts_score_as_in_peft(grown, scored):
+    from peft import PeftModel
+
+    assert_same(scored, base_model(grown), grown, "none", ["copy", "vowel"])
+    folder = grown.folder / "registry/experts/reverse/v0001"
+    assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == "SEQ_2_SEQ_LM"
+    model = PeftModel.from_pretrained(base_model(grown), folder)
+    assert_same(scored, model, grown, "expert:reverse", ["reverse", "copy"])
+    assert scored["expert:reverse", "reverse", "reverse-9"]["target_nll"] < \
+        scored["none", "reverse", "reverse-9"]["target_nll"]
+
+
+@pytest.mark.parametrize("method,options", [("phatgoose", {"k": 2}), ("uniform", {}), ("arrow", {"k": 2})])
+def test_routing_scores_as_gaggle_torch(grown, scored, root, method, options):
+    sys.path.insert(0, str(root / "tools"))
+    from gaggle_torch import route
+
+    model = base_model(grown)
+    handle = route(model, grown.folder / "registry" / "collections" / "all", method=method, **options)
+    assert_same(scored, model, grown, method, ["copy", "vowel"])
+    handle.remove()
+
+
+def test_rank_classification_and_generation(grown, scored):
+    from tokenizers import Tokenizer
+
+    for (_, task, _), line in scored.items():
+        if task == "vowel":
+            score = [n / t for n, t in zip(line["choice_nll"], line["choice_tokens"])]
+            assert line["prediction"] == line["choices"][score.index(min(score))]
+    tokenizer = Tokenizer.from_file(str(grown.folder / "base/tokenizer.json"))
+    beams = predictions(grown, "--run.name=beams", "--eval.methods=['none']", "--eval.beams=3", name="beams")
+    model = base_model(grown)
+    for row in rows(grown, "copy"):
+        for found, settings in [(scored, {}), (beams, {"num_beams": 3, "early_stopping": False})]:
+            with torch.no_grad():
+                out = model.generate(torch.tensor([row["input_ids"]]), do_sample=False, max_new_tokens=32, **settings)
+            text = tokenizer.decode(out[0].tolist(), skip_special_tokens=True)
+            assert found["none", "copy", row["id"]]["prediction"].strip() == text.strip()
+    assert grown.run("generate", "tiny.toml", "copy: ant bee").stdout.endswith("\n")
+
+
+def test_ranks_and_a_kill_change_no_bit(grown, shop):
+    settings = ["--train.lanes=4", "--checkpoint.every=2"]
+    shop.experts(*settings, "--registry.path=two", "--cluster.ranks_per_expert=2", ranks=2)
+    assert shop.bits("two") == grown.bits()
+    running = shop.start("experts", "tiny.toml", *settings)
+    end = time.monotonic() + 120
+    while not list(shop.folder.glob("registry/work/items/*/*/*/COMPLETE")) and time.monotonic() < end:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    running.communicate()
+    shop.experts(*settings)
+    assert shop.bits() == grown.bits()
+
+
+def test_dropout_of_the_base_changes_training_and_no_rank_changes_it(grown, shop):
+    settings = ["--train.dropout=0.1", "--train.lanes=4", "--gate.steps=2", "--train.steps=4"]
+    shop.experts(*settings)
+    shop.experts(*settings, "--registry.path=two", "--cluster.ranks_per_expert=2", ranks=2)
+    assert shop.bits("two") == shop.bits()
+    shop.experts(*settings[1:], "--registry.path=none")
+    assert shop.bits("none") != shop.bits()
+
+
+def test_pretraining_adaptation_alignment(shop):
+    settings = ["--poly.heads=4", "--poly.rank=2", "--poly.skills=3", "--train.lanes=4", "--train.lr=0.01",
+                "--alignment.every=4"]
+    shop.run("pretrain", "tiny.toml", *settings)
+    shop.run("pretrain", "tiny.toml", *settings, "--registry.path=two", "--run.dir=runs2", ranks=2)
+    one, two = run_bits(shop, "registry/routed"), run_bits(shop, "two/routed")
+    assert one and one == two
+    assert "cosine" in shop.run("align", "runs/tiny").stdout
+    for sample in ("task", "example"):
+        shop.run("pretrain", "tiny.toml", *settings, f"--poly.sample={sample}", f"--run.variant={sample}",
+                 "--train.steps=3")
+    shop.run("pretrain", "tiny.toml", "--poly.adapter=ia3", "--poly.heads=1", "--train.steps=3", "--run.variant=ia3",
+             "--alignment.every=2")
+    config = json.loads((shop.folder / "registry/routed/tiny-ia3/v0001/adapter_config.json").read_text())
+    assert sorted(config["target_modules"]) == ["k", "v", "wi_1"]
+    shop.run("adapt", "tiny.toml", "--adapt.from=tiny", "--adapt.method=['full','mu','z','lora']", "--adapt.shots=8",
+             "--adapt.seeds=1", "--adapt.steps=3", "--adapt.loss=tfew", "--adapt.tasks=['tasks/vowel.jsonl']")
+    found = predictions(shop, "--eval.methods=['none','poly','mu']", "--eval.routed=tiny")
+    assert_poly_is_pefts(shop, found)
+
+
+def assert_poly_is_pefts(shop, found):
+    from peft import PeftModel
+
+    folder = shop.folder / "registry/routed/tiny/v0001"
+    assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == "SEQ_2_SEQ_LM"
+    model = PeftModel.from_pretrained(base_model(shop), folder).eval()
+    for number, task in enumerate(["copy", "first", "reverse", "vowel"]):
+        assert_same(found, model, shop, "poly", [task], task_ids=torch.tensor([number]))
+
+
+def test_loras_and_polys_of_peft_are_imported(shop, tmp_path):
+    from peft import LoraConfig, PolyConfig, get_peft_model
+
+    torch.manual_seed(1)
+    lora = get_peft_model(base_model(shop), LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wo"],
+                                                       rank_pattern={"wo": 2}, task_type="SEQ_2_SEQ_LM"))
+    poly = get_peft_model(base_model(shop), PolyConfig(r=2, n_tasks=4, n_skills=3, n_splits=4, target_modules=TARGETS,
+                                                       task_type="SEQ_2_SEQ_LM"))
+    for name, model in {"copy": lora, "mixed": poly}.items():
+        with torch.no_grad():
+            for key, parameter in model.named_parameters():
+                if "lora_" in key or "module_logits" in key:
+                    parameter.copy_(0.1 * torch.randn_like(parameter))
+        model.save_pretrained(tmp_path / "peft" / name)
+    shop.run("registry", "import", tmp_path / "peft/copy", tmp_path / "peft/mixed", "--base", "base", "--registry",
+             "registry")
+    shop.run("registry", "collect", "all", "--registry", "registry")
+    found = predictions(shop, "--eval.methods=['expert:copy']")
+    assert_same(found, lora.eval(), shop, "expert:copy", ["copy", "vowel"])
+    assert any((shop.folder / "registry/routed").glob("mixed/v0001/adapter_model.safetensors"))
+
+
+def test_pickled_weights_are_the_same_base(grown, shop):
+    from transformers import T5ForConditionalGeneration
+
+    model = T5ForConditionalGeneration.from_pretrained(shop.folder / "base")
+    (shop.folder / "base/model.safetensors").unlink()
+    model.save_pretrained(shop.folder / "base", safe_serialization=False, max_shard_size="100KB")
+    assert (shop.folder / "base/pytorch_model.bin.index.json").exists()
+    shop.experts("--train.lanes=4")
+    assert shop.bits() == grown.bits()
+
+
+XL = {"model_type": "t5", "d_model": 2048, "d_kv": 64, "d_ff": 5120, "num_layers": 24, "num_heads": 32,
+      "vocab_size": 32128, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "pad_token_id": 0}
+
+
+def test_costs_are_known_from_the_config_alone(shop, root):
+    folder = shop.folder / "t5-xl-lm-adapt"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(XL))
+    shown = shop.run("experts", root / "configs/paper/phatgoose.toml", "--model.path=t5-xl-lm-adapt",
+                     "--plan.gpus=8", "--plan.tasks=35", "--dry-run").stdout
+    for words in ["t5-xl-lm-adapt", "2,849,757,184 parameters", "432 sites", "35,389,440 values per expert",
+                  "1,032,192 values per expert", "1,000 steps of 1,024 rows", "35 tasks", "8 H100", "GPU hours",
+                  "FLOP a step", "nothing was started"]:
+        assert words in shown, (words, shown)
+    shown = shop.run("pretrain", root / "configs/paper/mhr-t0.toml", "--model.path=t5-xl-lm-adapt", "--poly.rank=1",
+                     "--poly.heads=64", "--plan.tasks=316", "--train.steps=1000", "--dry-run").stdout
+    for words in ["17,694,720 skill values", "69,894,144 routing values", "316 tasks"]:
+        assert words in shown, (words, shown)
+    assert not (shop.folder / "runs").exists()
+    refused = shop.run("experts", "tiny.toml", "--model.path=t5-xl-lm-adapt", expect=2)
+    assert "model.safetensors" in refused.stderr
+
+
+def test_the_demonstration_runs_on_a_tiny_t5(tmp_path, gaggle, root):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    tasks = root / "demo/tasks"
+    if not tasks.is_dir():
+        pytest.skip("no demo/tasks: tools/demo_assets.sh makes them")
+    make_t5(tmp_path / "base", "t5-v1.1", seed=3, vocab_size=600)
+    texts = [line for file in sorted(tasks.glob("held_*/*.jsonl")) for line in file.read_text().splitlines()[:40]]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
+        vocab_size=500, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.save(str(tmp_path / "base/tokenizer.json"))
+    shop = Workshop(tmp_path, gaggle)
+    settings = [root / "configs/demo.toml", f"--model.path={tmp_path}/base", "--run.dir=runs", "--run.threads=1",
+                "--registry.path=registry", "--registry.cache=cache", "--train.steps=3", "--gate.steps=2",
+                "--eval.limit_rows=4", "--eval.max_new_tokens=3"]
+    shown = shop.run("experts", *settings, ranks=2).stdout
+    assert "collection demo: 6 experts" in shown and "t5" in shown
+    shown = shop.run("eval", *settings, ranks=2).stdout
+    assert "phatgoose / oracle" in shown and "held-out" in shown
