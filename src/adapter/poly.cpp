@@ -83,9 +83,9 @@ std::string PolySpec::router_name(const Site& site) const {
 std::string PolySpec::router_prefix(const Site& site) const {
   if (granularity == "model") return "";
   if (granularity == "stack") return site.name.substr(0, site.name.find('.') + 1);
-  if (granularity == "layer") {
-    const std::string number = fmt::format(".{}.", site.layer);
-    return site.name.substr(0, site.name.find(number) + number.size());
+  if (granularity == "layer") {  // as far as the first number: "model.layers.3.", "decoder.block.3."
+    const size_t number = site.name.find_first_of("0123456789");
+    return site.name.substr(0, site.name.find('.', number) + 1);
   }
   return site.name + ".";
 }

@@ -16,13 +16,11 @@ namespace gaggle {
 namespace {
 
 // The prompt as a row of a task, so that it is formatted as in training.
-TokenTask tokens_of(const Config& config, const Tokenizer& tokenizer, const std::string& prompt) {
+TokenTask tokens_of(const Config& config, const Inputs& inputs, const std::string& prompt) {
   Task task;
   task.name = "prompt";
   task.splits[static_cast<size_t>(Split::test)].push_back({"1", {{"user", prompt}}, "-", {}});
-  return tokenize_task(task, tokenizer,
-                       {config.data.prompt, config.data.end, config.data.truncate, config.data.max_input_tokens,
-                        config.data.max_target_tokens, ""});
+  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
 }
 
 // Prints text as tokens come, holding back a character whose bytes are not all there yet.
@@ -85,8 +83,9 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
   const auto adapter = make_adapter(sources.methods[0], collection, config.eval, *base, "");
 
-  const TokenTask task = tokens_of(config, *inputs.tokenizer, prompt);
-  const GeneratePrompt tokens{task.rows(Split::test)[0].input};
+  const TokenTask task = tokens_of(config, inputs, prompt);
+  const TokenRow& row = task.rows(Split::test)[0];
+  const GeneratePrompt tokens{row.source, row.input};
   Stream stream(*inputs.tokenizer);
   GenerateOptions options = generate_options(config.eval);
   options.end = task.end_id;

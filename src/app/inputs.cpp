@@ -45,6 +45,10 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
 
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
                                      BaseUse use) {
+  const ModelSpec& spec = inputs.checkpoint->spec();
+  if (config.train.dropout > 0 && !spec.encoder_decoder())
+    user_error("train.dropout = {:g}: a {} model has no dropout of its own; only T5 was trained with one",
+               config.train.dropout, spec.model_type);
   return load_base_model(*inputs.checkpoint, resolve_dtype(config.model.dtype, device), device, use);
 }
 

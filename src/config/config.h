@@ -64,6 +64,7 @@ struct TrainConfig {
   bool scale_parameter = false;       // adafactor: the rate is relative to each tensor's RMS
   double weight_decay = 0;
   double label_smoothing = 0;  // share of the target spread over the whole vocabulary
+  double dropout = 0;          // inside the frozen base (T5)
   double clip = 1;             // joint gradient norm; 0: none
   int64_t tokens_per_microbatch = 2048;
   int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)

@@ -30,6 +30,9 @@ std::vector<Key> training_keys() {
        at_least(0)},
       {KEY(train, label_smoothing), "", "share of the target that is spread over the whole vocabulary",
        from_below(0, 1)},
+      {KEY(train, dropout), "",
+       "of the frozen base itself while adapters train: T5 was trained with 0.1; Llama-shaped models have none",
+       from_below(0, 1)},
       {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
       {KEY(train, tokens_per_microbatch), "tokens",
        "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
@@ -67,7 +70,7 @@ std::vector<Key> multitask_keys() {
        one_of({"poly", "mhr", "shared", "private"})},
       {KEY(poly, adapter), "",
        "what a skill is: low-rank pairs, or (IA)³'s rescaling vectors (lora.targets not set: k_proj, v_proj, "
-       "down_proj)",
+       "down_proj; of T5 k, v, wi_1)",
        one_of({"lora", "ia3"})},
       {KEY(poly, skills), "skills", "K of the inventory", at_least(1)},
       {KEY(poly, heads), "heads",

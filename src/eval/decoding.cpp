@@ -9,6 +9,8 @@ namespace {
 // One pass over `rows`, a run of them for every sequence: they join its past.
 at::Tensor feed(Decoding& decoding, Rows& rows, std::vector<Sequence>& sequences) {
   cover_with_one_segment(rows);
+  for (const Sequence& sequence : sequences)
+    if (sequence.source >= 0) rows.sources.push_back(sequence.source);
   const int64_t cached = decoding.cache.length;
   const auto hidden = decoding.base.forward(rows, decoding.adapter, &decoding.cache);
   std::vector<int64_t> last_rows;
@@ -28,7 +30,11 @@ at::Tensor feed_prompts(Decoding& decoding, std::span<const size_t> batch, std::
     const GeneratePrompt& prompt = decoding.prompts[i];
     GAGGLE_CHECK(!prompt.input.empty(), "a prompt without tokens cannot be continued");
     append_sequence(rows, prompt.input, 0);
-    sequences.emplace_back().prompt = i;
+    Sequence& sequence = sequences.emplace_back();
+    sequence.prompt = i;
+    if (prompt.source.empty()) continue;
+    append_sequence(rows.encoder, prompt.source, 0);
+    sequence.source = rows.encoder.sequences() - 1;
   }
   return feed(decoding, rows, sequences);
 }

@@ -16,6 +16,7 @@ struct Decoding {
 // A sequence still being written.
 struct Sequence {
   size_t prompt = 0;
+  int64_t source = -1;          // the cache's sequence that cross-attention reads; -1: a decoder alone
   std::vector<int64_t> past;    // its rows in the cache; beams of one prompt share them
   std::vector<int32_t> tokens;  // written so far; the last one is not fed yet
   double log_probability = 0;   // Σ over `tokens`, nats; only beam search fills it

@@ -20,7 +20,8 @@ std::vector<std::vector<int32_t>> generate(BaseModel& base, SiteAdapter* adapter
   std::vector<std::vector<int32_t>> outputs(prompts.size());
   std::vector<int64_t> lengths;
   for (const GeneratePrompt& prompt : prompts)
-    lengths.push_back(static_cast<int64_t>(prompt.input.size()) + options.beams * options.max_new_tokens);
+    lengths.push_back(static_cast<int64_t>(prompt.source.size() + prompt.input.size()) +
+                      options.beams * options.max_new_tokens);
   for (const auto& batch : batches_by_length(lengths, options.token_budget)) {
     Decoding decoding{base, adapter, prompts, {}};
     if (options.beams == 1)

@@ -11,7 +11,8 @@
 namespace gaggle {
 
 struct GeneratePrompt {
-  std::span<const int32_t> input;  // not empty
+  std::span<const int32_t> source;  // what an encoder reads; empty: a decoder alone
+  std::span<const int32_t> input;   // what the decoder is fed first, not empty
 };
 
 struct GenerateOptions {

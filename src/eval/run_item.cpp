@@ -24,7 +24,7 @@ void generate_rows(const EvalContext& context, std::span<const TokenRow> rows, i
                    RoutedAdapter* adapter, const std::function<void()>& between,
                    std::vector<RowResult>& results) {
   std::vector<GeneratePrompt> prompts;
-  for (const TokenRow& row : rows) prompts.push_back({row.input});
+  for (const TokenRow& row : rows) prompts.push_back({row.source, row.input});
   GenerateOptions options = generate_options(context.config.eval);
   options.end = end;
   options.token_budget = context.config.train.tokens_per_microbatch;

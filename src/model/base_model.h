@@ -18,12 +18,11 @@
 
 namespace gaggle {
 
-// Dropout of the base itself in training, as T5 was trained with; keyed by (seed, step, place, sample,
-// position).
+// Dropout of the base itself in training, as T5 was trained with; keyed by (seed, place, sample, position). A
+// sample's global index belongs to one step.
 struct BaseDropout {
   double p = 0;  // 0: none
   uint64_t seed = 0;
-  int64_t step = 0;
 };
 
 class BaseModel {

@@ -14,9 +14,8 @@ RowDropout::RowDropout(const BaseDropout& dropout, const Rows& rows, Side side) 
   for (size_t s = 0; s + 1 < own.starts.size(); ++s) {
     const uint64_t sample = own.samples.empty() ? s : static_cast<uint64_t>(own.samples[s]);
     for (int64_t t = own.starts[s]; t < own.starts[s + 1]; ++t)
-      keys_.push_back(
-          random_key("dropout", {dropout.seed, static_cast<uint64_t>(dropout.step), static_cast<uint64_t>(side),
-                                 sample, static_cast<uint64_t>(own.positions[static_cast<size_t>(t)])}));
+      keys_.push_back(random_key("dropout", {dropout.seed, static_cast<uint64_t>(side), sample,
+                                             static_cast<uint64_t>(own.positions[static_cast<size_t>(t)])}));
   }
 }
 

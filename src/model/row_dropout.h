@@ -1,4 +1,4 @@
-// Dropout inside the base, keyed by (seed, step, side, sample, position) of a row and the place in the model:
+// Dropout inside the base, keyed by (seed, side, sample, position) of a row and the place in the model:
 // the same whatever rank, lane or micro-batch a sample is in.
 #pragma once
 

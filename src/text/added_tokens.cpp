@@ -8,12 +8,6 @@
 namespace gaggle {
 namespace {
 
-size_t last_char_start(std::string_view text) {
-  size_t at = text.size() - 1;
-  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
-  return at;
-}
-
 bool first_char_is(std::string_view text, bool (*property)(char32_t)) {
   size_t at = 0;
   return !text.empty() && property(next_char(text, at));
@@ -21,29 +15,6 @@ bool first_char_is(std::string_view text, bool (*property)(char32_t)) {
 
 bool last_char_is(std::string_view text, bool (*property)(char32_t)) {
   return !text.empty() && first_char_is(text.substr(last_char_start(text)), property);
-}
-
-size_t without_space_at_end(std::string_view text) {
-  while (!text.empty()) {
-    const size_t start = last_char_start(text);
-    if (!first_char_is(text.substr(start), is_white_space)) break;
-    text = text.substr(0, start);
-  }
-  return text.size();
-}
-
-size_t space_at_start(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    size_t next = at;
-    if (!is_white_space(next_char(text, next))) break;
-    at = next;
-  }
-  return at;
-}
-
-uint64_t edge(uint32_t node, char byte) {
-  return static_cast<uint64_t>(node) << 8 | static_cast<unsigned char>(byte);
 }
 
 }  // namespace
@@ -57,31 +28,26 @@ bool only_in_markup(const AddedToken& token) {
 }
 
 AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& spellings)
-    : tokens_(std::move(tokens)), token_at_{-1} {
+    : tokens_(std::move(tokens)) {
   GAGGLE_CHECK(tokens_.size() == spellings.size());
   for (size_t i = 0; i < tokens_.size(); ++i) {
     if (spellings[i].empty()) continue;
     first_byte_[static_cast<unsigned char>(spellings[i][0])] = true;
-    uint32_t node = 0;
-    for (const char byte : spellings[i]) {
-      const auto [place, fresh] = next_.try_emplace(edge(node, byte), static_cast<uint32_t>(token_at_.size()));
-      if (fresh) token_at_.push_back(-1);
-      node = place->second;
-    }
-    token_at_[node] = static_cast<int32_t>(i);
+    spelled_.insert(spellings[i], static_cast<int32_t>(i));
   }
 }
 
 AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, size_t at,
                                                      size_t markup_end) const {
   Match longest;
-  uint32_t node = 0;
+  uint32_t node = ByteTrie::kRoot;
   for (size_t end = at; end < text.size();) {
-    const auto found = next_.find(edge(node, text[end++]));
-    if (found == next_.end()) break;
-    node = found->second;
-    if (token_at_[node] < 0) continue;
-    const AddedToken& token = tokens_[static_cast<size_t>(token_at_[node])];
+    const auto next = spelled_.next(node, text[end++]);
+    if (!next) break;
+    node = *next;
+    const int32_t index = spelled_.value(node);
+    if (index < 0) continue;
+    const AddedToken& token = tokens_[static_cast<size_t>(index)];
     if (end <= markup_end || !only_in_markup(token)) longest = {&token, end};
   }
   return longest;

@@ -6,8 +6,9 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
+
+#include "text/byte_trie.h"
 
 namespace gaggle {
 
@@ -51,8 +52,7 @@ class AddedTokenFinder {
 
   std::vector<AddedToken> tokens_;
   std::array<bool, 256> first_byte_{};
-  std::unordered_map<uint64_t, uint32_t> next_;  // trie: (node, byte) → node; the root is 0
-  std::vector<int32_t> token_at_;                // [nodes] index into tokens_, -1: none
+  ByteTrie spelled_;  // → index into tokens_
 };
 
 }  // namespace gaggle

@@ -1,7 +1,5 @@
 #include "text/bpe.h"
 
-#include <fmt/format.h>
-
 #include <queue>
 
 #include "text/unicode.h"
@@ -14,17 +12,6 @@ std::optional<int32_t> id_in(const Bpe& bpe, std::string_view token) {
   return found == bpe.ids.end() ? std::nullopt : std::optional(found->second);
 }
 
-bool append_byte_tokens(const Bpe& bpe, std::string_view character, std::vector<int32_t>& tokens) {
-  std::vector<int32_t> bytes;
-  for (const char byte : character) {
-    const auto id = id_in(bpe, fmt::format("<0x{:02X}>", static_cast<unsigned char>(byte)));
-    if (!id) return false;
-    bytes.push_back(*id);
-  }
-  tokens.insert(tokens.end(), bytes.begin(), bytes.end());
-  return true;
-}
-
 std::vector<int32_t> initial_tokens(const Bpe& bpe, std::string_view word) {
   std::vector<int32_t> tokens;
   bool after_unknown = false;
@@ -34,7 +21,7 @@ std::vector<int32_t> initial_tokens(const Bpe& bpe, std::string_view word) {
     const std::string_view character = word.substr(begin, at - begin);
     if (const auto id = id_in(bpe, character)) {
       tokens.push_back(*id);
-    } else if (!bpe.byte_fallback || !append_byte_tokens(bpe, character, tokens)) {
+    } else if (!bpe.byte_fallback || !append_byte_tokens(bpe.ids, character, tokens)) {
       if (bpe.unknown && !(after_unknown && bpe.fuse_unknown)) tokens.push_back(*bpe.unknown);
       after_unknown = bpe.unknown.has_value();
       continue;

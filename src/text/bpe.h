@@ -4,18 +4,13 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
-namespace gaggle {
+#include "text/token_ids.h"
 
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using TokenIds = std::unordered_map<std::string, int32_t, TextHash, std::equal_to<>>;
+namespace gaggle {
 
 struct Merge {
   int32_t rank = 0;  // equal ranks are allowed: the leftmost goes first

@@ -9,7 +9,7 @@
 #include "base/names.h"
 #include "base/sha256.h"
 #include "formats/gguf.h"
-#include "text/bpe_tokenizer.h"
+#include "text/composed_tokenizer.h"
 #include "text/token_digest.h"
 
 namespace gaggle {
@@ -61,11 +61,11 @@ Vocabulary read_vocabulary(const GgufFile& file) {
   return vocabulary;
 }
 
-void add_vocabulary(const Vocabulary& vocabulary, BpeParts& parts) {
+void add_vocabulary(const Vocabulary& vocabulary, Bpe& bpe, TokenizerParts& parts) {
   for (size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const int64_t type = vocabulary.types[i];
-    parts.bpe.ids.insert_or_assign(valid_utf8(vocabulary.tokens[i]), id);
+    bpe.ids.insert_or_assign(valid_utf8(vocabulary.tokens[i]), id);
     const bool special = type == kControl || type == kUnknown;
     if ((special || type == kUserDefined) && !vocabulary.tokens[i].empty())
       parts.added.push_back({.id = id, .content = vocabulary.tokens[i], .special = special});
@@ -111,7 +111,7 @@ void add_scored_merges(const GgufFile& file, const Vocabulary& vocabulary, Bpe& 
 }
 
 struct Description {
-  BpeParts parts;
+  TokenizerParts parts;
   bool add_bos = false;
   std::string rule;  // for the digest
 };
@@ -126,10 +126,11 @@ Description byte_level(const GgufFile& file, const Vocabulary& vocabulary) {
                join(names, ", "));
   }
   Description description{.parts = {}, .add_bos = rule->second.add_bos, .rule = "gpt2 " + pre};
-  BpeParts& parts = description.parts;
-  add_vocabulary(vocabulary, parts);
-  add_merges(file, parts.bpe);
-  parts.bpe.ignore_merges = rule->second.ignore_merges;
+  TokenizerParts& parts = description.parts;
+  Bpe& bpe = parts.model.emplace<Bpe>();
+  add_vocabulary(vocabulary, bpe, parts);
+  add_merges(file, bpe);
+  bpe.ignore_merges = rule->second.ignore_merges;
   if (rule->second.nfc) parts.normalizer.emplace_back(NormalForm::nfc);
   if (file.flag_or("tokenizer.ggml.add_space_prefix", false))
     parts.pre_tokenizer.emplace_back(PrefixSpaceStep{});
@@ -143,13 +144,14 @@ Description byte_level(const GgufFile& file, const Vocabulary& vocabulary) {
 Description scored(const GgufFile& file, const Vocabulary& vocabulary) {
   const bool prefix_space = file.flag_or("tokenizer.ggml.add_space_prefix", true);
   Description description{.parts = {}, .add_bos = true, .rule = fmt::format("llama {}", prefix_space)};
-  BpeParts& parts = description.parts;
-  add_vocabulary(vocabulary, parts);
-  add_scored_merges(file, vocabulary, parts.bpe);
-  parts.bpe.byte_fallback = true;
-  parts.bpe.fuse_unknown = true;
+  TokenizerParts& parts = description.parts;
+  Bpe& bpe = parts.model.emplace<Bpe>();
+  add_vocabulary(vocabulary, bpe, parts);
+  add_scored_merges(file, vocabulary, bpe);
+  bpe.byte_fallback = true;
+  bpe.fuse_unknown = true;
   const auto unknown = file.integer_or("tokenizer.ggml.unknown_token_id", 0);
-  parts.bpe.unknown = static_cast<int32_t>(unknown);
+  bpe.unknown = static_cast<int32_t>(unknown);
   if (prefix_space) parts.normalizer.emplace_back(PrependText{"▁"});
   parts.normalizer.emplace_back(ReplaceText{Pattern::literal(" "), "▁"});
   parts.decoder = {ReplaceDecoder{Pattern::literal("▁"), " "}, ByteFallbackDecoder{}, FuseDecoder{}};
@@ -181,7 +183,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_gguf(const std::filesystem::path& path
   Description description = model == "gpt2" ? byte_level(file, vocabulary) : scored(file, vocabulary);
   const std::string digest = digest_of(file, description, vocabulary);
   const std::vector<AddedToken> added = description.parts.added;
-  std::unique_ptr<Tokenizer> tokenizer = make_bpe_tokenizer(std::move(description.parts));
+  std::unique_ptr<Tokenizer> tokenizer = compose_tokenizer(std::move(description.parts));
   const auto token = [&](const char* key) -> std::optional<int32_t> {
     if (!file.has(key)) return std::nullopt;
     const int64_t id = file.integer(key);

@@ -19,14 +19,20 @@ void each_member(const Json& node, const char* list, const std::function<void(co
   user_error("{}: {} '{}' is not supported", file.string(), component, what);
 }
 
-// {"String": …} or {"Regex": …}
-Pattern read_pattern(const path& file, const char* component, const Json& node) {
-  if (node.contains("String")) return Pattern::literal(node.at("String").get<std::string>());
+// What `read` says is wrong, with the file and the component.
+template <class Read>
+auto with_component(const path& file, const char* component, Read&& read) {
   try {
-    return Pattern(node.at("Regex").get<std::string>());
+    return read();
   } catch (const UserError& error) {
     user_error("{}: {}: {}", file.string(), component, error.what());
   }
+}
+
+// {"String": …} or {"Regex": …}
+Pattern read_pattern(const path& file, const char* component, const Json& node) {
+  if (node.contains("String")) return Pattern::literal(node.at("String").get<std::string>());
+  return with_component(file, component, [&] { return Pattern(node.at("Regex").get<std::string>()); });
 }
 
 SplitBehavior read_behavior(const path& file, const std::string& name) {
@@ -66,9 +72,15 @@ void add_pre_tokenizer(const path& file, const Json& node, PreTokenizerParts& pa
   } else if (type == "Digits") {
     const bool individual = value_or(node, "individual_digits", false);
     parts.steps.emplace_back(SplitStep{Pattern(individual ? R"(\p{N})" : R"(\p{N}+)")});
+  } else if (type == "WhitespaceSplit") {
+    parts.steps.emplace_back(SplitStep{Pattern(R"(\s+)"), SplitBehavior::removed});
   } else if (type == "Metaspace") {
-    parts.steps.emplace_back(MetaspaceStep{node.at("replacement").get<std::string>(), read_prepend(file, node),
-                                           value_or(node, "split", true)});
+    const auto prepend = read_prepend(file, node);
+    // "first" asks where a word stands in the text as written, which a step before this one may have moved.
+    if (prepend == MetaspaceStep::Prepend::first && !parts.steps.empty())
+      unsupported(file, "pre_tokenizer", "Metaspace with prepend_scheme first after another step");
+    parts.steps.emplace_back(
+        MetaspaceStep{node.at("replacement").get<std::string>(), prepend, value_or(node, "split", true)});
   } else {
     unsupported(file, "pre_tokenizer", type);
   }
@@ -91,6 +103,14 @@ std::vector<NormalizerStep> read_normalizer(const path& file, const Json& node) 
     else if (type == "Replace")
       steps.emplace_back(ReplaceText{read_pattern(file, "normalizer Replace", member.at("pattern")),
                                      member.at("content").get<std::string>()});
+    else if (type == "Strip")
+      steps.emplace_back(StripSpace{member.at("strip_left").get<bool>(), member.at("strip_right").get<bool>()});
+    else if (type == "Nmt")
+      steps.emplace_back(NmtRule{});
+    else if (type == "Precompiled")
+      steps.emplace_back(with_component(file, "normalizer Precompiled", [&] {
+        return Charsmap(member.at("precompiled_charsmap").get<std::string>());
+      }));
     else
       unsupported(file, "normalizer", type);
   });

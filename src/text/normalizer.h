@@ -1,5 +1,5 @@
 // What happens to a text before it is cut into words: Unicode normal forms, a prepended character,
-// replacements.
+// replacements, white space at the ends.
 #pragma once
 
 #include <string>
@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "text/charsmap.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 
@@ -19,7 +20,11 @@ struct ReplaceText {
   Pattern pattern;
   std::string with;
 };
-using NormalizerStep = std::variant<NormalForm, PrependText, ReplaceText>;
+struct StripSpace {
+  bool left = true, right = true;
+};
+struct NmtRule {};  // some controls left out, white space and its like → " " (the rule "nmt" of SentencePiece)
+using NormalizerStep = std::variant<NormalForm, PrependText, ReplaceText, StripSpace, NmtRule, Charsmap>;
 
 std::string normalize(const std::vector<NormalizerStep>& steps, std::string_view text);
 

@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "text/added_tokens.h"
+#include "text/marked_text.h"
 #include "text/token_digest.h"
-#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -53,17 +53,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
-    std::string text;
-    std::vector<TextRange> markup;
-    for (const TextPiece& piece : pieces) {
-      const size_t begin = text.size();
-      text += valid_utf8(piece.text);
-      if (!piece.markup || begin == text.size()) continue;
-      if (!markup.empty() && markup.back().end == begin)
-        markup.back().end = text.size();
-      else
-        markup.push_back({begin, text.size()});
-    }
+    const auto [text, markup] = joined(pieces);
     std::vector<int32_t> tokens;
     for (const TextPart& part : finder_.split(text, markup)) {
       if (part.id >= 0) {

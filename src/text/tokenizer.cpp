@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "text/gguf_tokenizer.h"
+#include "text/json_model.h"
 #include "text/sentencepiece_tokenizer.h"
 #include "text/tokenizer_config.h"
 #include "text/tokenizer_json.h"
@@ -19,11 +20,16 @@ fs::path sentencepiece_in(const fs::path& folder) {
 }
 
 std::unique_ptr<Tokenizer> from_json(const fs::path& file) {
-  const TokenizerConfig config = read_tokenizer_config(file.parent_path());
+  TokenizerConfig config = read_tokenizer_config(file.parent_path());
   const Json root = read_json_file(file);
-  // A Unigram model's tokenizer.json was converted from the SentencePiece file beside it.
+  // A Unigram model's tokenizer.json was converted from the SentencePiece file beside it, and cuts some texts
+  // otherwise (it keeps a blank at the end, and maps characters by grapheme clusters). T5 was trained with
+  // SentencePiece: that file has the last word, and tokenizer.json says which tokens were added.
   const fs::path original = sentencepiece_in(file.parent_path());
-  if (model_type(root) == "Unigram" && !original.empty()) return tokenizer_from_sentencepiece(original, config);
+  if (model_type(root) == "Unigram" && !original.empty()) {
+    config.added = with_file_name(file, [&] { return read_added_tokens(file, root, config); });
+    return tokenizer_from_sentencepiece(original, config);
+  }
   return tokenizer_from_json(file, root, config);
 }
 

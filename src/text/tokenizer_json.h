@@ -1,4 +1,4 @@
-// tokenizer.json, the file of the Hugging Face tokenizers library, for BPE models.
+// tokenizer.json, the file of the Hugging Face tokenizers library, for BPE and Unigram models.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,9 @@
 
 namespace gaggle {
 
-// "BPE", "Unigram", …
-std::string model_type(const Json& root);
+// added_tokens with the flags that `config` gives them, and the config's own. Throws UserError.
+std::vector<AddedToken> read_added_tokens(const std::filesystem::path& path, const Json& root,
+                                          const TokenizerConfig& config);
 
 // Throws UserError that names the file and the component that is not supported or not well-formed.
 std::unique_ptr<Tokenizer> tokenizer_from_json(const std::filesystem::path& path, const Json& root,

@@ -102,6 +102,46 @@ bool is_word_char(char32_t c) {
   }
 }
 
+size_t last_char_start(std::string_view text) {
+  size_t at = text.size() - 1;
+  while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) --at;
+  return at;
+}
+
+size_t without_space_at_end(std::string_view text) {
+  while (!text.empty()) {
+    const size_t start = last_char_start(text);
+    size_t at = start;
+    if (!is_white_space(next_char(text, at))) break;
+    text = text.substr(0, start);
+  }
+  return text.size();
+}
+
+size_t space_at_start(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t next = at;
+    if (!is_white_space(next_char(text, next))) break;
+    at = next;
+  }
+  return at;
+}
+
+size_t grapheme_end(std::string_view text, size_t begin) {
+  size_t at = begin;
+  auto before = static_cast<utf8proc_int32_t>(next_char(text, at));
+  utf8proc_int32_t state = 0;
+  while (at < text.size()) {
+    size_t behind = at;
+    const auto c = static_cast<utf8proc_int32_t>(next_char(text, behind));
+    if (utf8proc_grapheme_break_stateful(before, c, &state)) break;
+    before = c;
+    at = behind;
+  }
+  return at;
+}
+
 std::string normal_form(std::string_view text, NormalForm form) {
   const auto ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
   if (std::ranges::all_of(text, ascii)) return std::string(text);

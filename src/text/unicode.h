@@ -18,6 +18,14 @@ void append_char(std::string& text, char32_t c);
 bool is_white_space(char32_t c);  // Unicode White_Space
 bool is_word_char(char32_t c);    // Alphabetic, marks, decimal digits, connectors: \w of UTS #18
 
+size_t last_char_start(std::string_view text);       // of text that is not empty
+size_t without_space_at_end(std::string_view text);  // how many bytes are left
+size_t space_at_start(std::string_view text);        // how many bytes it has
+
+// Where the extended grapheme cluster that starts at `begin` ends: UAX #29 of Unicode 14, so Indic conjuncts
+// (rule GB9c of Unicode 15.1) are several.
+size_t grapheme_end(std::string_view text, size_t begin);
+
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 std::string normal_form(std::string_view text, NormalForm form);
 

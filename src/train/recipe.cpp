@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/philox.h"
 #include "base/sha256.h"
 #include "formats/peft.h"
 
@@ -49,6 +50,7 @@ PhaseSettings gate_phase(const Config& config) {
   if (config.gate.batch_size > 0) phase.batch_size = config.gate.batch_size;
   phase.step.optimizer = {};
   phase.step.label_smoothing = 0;
+  phase.step.dropout.seed = random_key("gates", {config.run.seed});
   phase.validate_every = 0;
   phase.keep_best = false;
   return phase;
@@ -102,6 +104,7 @@ PhaseSettings training_phase(const Config& config, double lr, int64_t rows) {
   phase.step.loss_average = train.loss_average;
   phase.step.clip = train.clip;
   phase.step.label_smoothing = train.label_smoothing;
+  phase.step.dropout = {train.dropout, config.run.seed};
   phase.step.optimizer.kind = train.optimizer;
   phase.step.optimizer.adafactor.scale_parameter = train.scale_parameter;
   phase.step.optimizer.weight_decay = train.weight_decay;
@@ -125,6 +128,7 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
   if (phase.keep_best) json["validate_every"] = phase.validate_every;
   // Settings that came later stand here only where they are used: they change no older key.
   if (phase.step.label_smoothing > 0) json["label_smoothing"] = phase.step.label_smoothing;
+  if (phase.step.dropout.p > 0) json["dropout"] = phase.step.dropout.p;
   if (phase.step.tfew) json["loss"] = "tfew";
   const OptimizerSettings& optimizer = phase.step.optimizer;
   if (optimizer.kind != "adamw") {

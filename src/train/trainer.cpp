@@ -77,12 +77,13 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
 
 void Trainer::add_loss(const Rows& rows, std::span<double> by_task) {
   LossOptions options{settings_.label_smoothing, {}};
-  if (!settings_.tfew) return add_weighted(base_.forward_backward(rows, adapter_, options), rows, by_task);
+  if (!settings_.tfew)
+    return add_weighted(base_.forward_backward(rows, adapter_, options, settings_.dropout), rows, by_task);
   GAGGLE_CHECK(by_task.size() == 1);
   options.weights = [&](const Rows& all, std::span<const float> nll, std::span<float> weights) {
     by_task[0] += tfew_loss(all, nll, weights);
   };
-  base_.forward_backward(rows, adapter_, options);
+  base_.forward_backward(rows, adapter_, options, settings_.dropout);
 }
 
 std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,

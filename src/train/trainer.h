@@ -18,6 +18,7 @@ struct StepSettings {
   double clip = 1;
   OptimizerSettings optimizer;
   double label_smoothing = 0;
+  BaseDropout dropout;
   bool tfew = false;  // T-Few's three losses (tfew.h) instead of the plain one; a single task
 };
 

@@ -125,7 +125,7 @@ TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
 // With dropout in the base the pass itself is the reference: the same noise at every call.
 TEST_P(Gradient, KnowsTheBasesDropout) {
   if (!checkpoint->spec().encoder_decoder()) GTEST_SKIP() << "Llama-shaped models have none";
-  const BaseDropout dropout{0.3, 5, 7};
+  const BaseDropout dropout{0.3, 5};
   const auto dropped_loss = [&](probe::MatrixAdapter& moved) {
     const at::Tensor nll = exact->forward_backward(rows, moved, {}, dropout).to(at::kDouble);
     return (nll * at::tensor(rows.target_weights, at::kDouble)).sum().item<double>();

@@ -6,7 +6,9 @@
 #include <numeric>
 
 #include "formats/safetensors.h"
+#include "data/sampler.h"
 #include "model/base_model.h"
+#include "probe/probe_rows.h"
 #include "train/routed.h"
 
 namespace gaggle::probe {
@@ -16,8 +18,7 @@ inline std::vector<TokenTask> training_tasks(const nlohmann::json& spec) {
   std::vector<TokenTask> tasks;
   for (const nlohmann::json& task : spec) {
     tasks.emplace_back().name = fmt::format("task {}", tasks.size());
-    for (const nlohmann::json& row : task)
-      tasks.back().splits[0].push_back({"", row.at("input"), row.at("target"), {}, -1, false});
+    for (const nlohmann::json& row : task) tasks.back().splits[0].push_back(token_row(row));
   }
   return tasks;
 }
@@ -28,18 +29,15 @@ inline int64_t rows_of_all(const std::vector<TokenTask>& tasks) {
   return rows;
 }
 
-// One sequence of ids for each of `tasks` tasks in turn.
-inline Rows rows_by_task(const nlohmann::json& sequences, int64_t tasks) {
-  Rows rows;
-  rows.starts = {0};
-  for (const std::vector<int32_t> ids : sequences) {
-    rows.ids.insert(rows.ids.end(), ids.begin(), ids.end());
-    for (size_t i = 0; i < ids.size(); ++i) rows.positions.push_back(static_cast<int32_t>(i));
-    const auto task = static_cast<int>(static_cast<int64_t>(rows.segments.size()) % tasks);
-    rows.segments.push_back({task, rows.starts.back(), rows.count()});
-    rows.starts.push_back(rows.count());
-  }
-  return rows;
+// One row for each of `tasks` tasks in turn; no target is scored.
+inline Rows rows_by_task(const nlohmann::json& rows, int64_t tasks) {
+  std::vector<TokenRow> all;
+  for (const nlohmann::json& row : rows) all.push_back(token_row(row));
+  std::vector<Sample> samples;
+  for (size_t i = 0; i < all.size(); ++i)
+    samples.push_back({static_cast<int64_t>(i), static_cast<int>(static_cast<int64_t>(i) % tasks), &all[i]});
+  auto batches = make_microbatches(samples, INT64_MAX, std::vector<float>(samples.size(), 1));
+  return std::move(batches.at(0));
 }
 
 inline at::Tensor all_logits(BaseModel& base, const Rows& rows, SiteAdapter& adapter) {

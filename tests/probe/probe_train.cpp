@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "formats/safetensors.h"
 #include "probe/probe.h"
+#include "probe/probe_rows.h"
 #include "train/expert.h"
 
 namespace gaggle::probe {
@@ -39,8 +40,7 @@ Config config_of(const json& spec) {
 TokenTask task_of(const json& spec) {
   TokenTask task;
   task.name = "probe";
-  for (const json& row : spec.at("rows"))
-    task.splits[0].push_back({"", row.at("input"), row.at("target"), {}, -1, false});
+  for (const json& row : spec.at("rows")) task.splits[0].push_back(token_row(row));
   return task;
 }
 

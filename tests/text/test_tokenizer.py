@@ -5,6 +5,7 @@ import time
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from text.asking import ask, assert_same
 from text.lines import lines
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
@@ -55,18 +56,6 @@ def trained(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     tokenizer.save(str(folder / "tokenizer.json"))
     return tokenizer, folder
-
-
-def ask(probe, command, path, values, *options):
-    text = "\n".join(json.dumps(value) for value in values) + "\n"
-    out = probe.run(command, path, *options, stdin=text.encode()).stdout.decode()
-    return [json.loads(line) for line in out.split("\n") if line]
-
-
-def assert_same(reference, texts, ids):
-    assert len(ids) == len(texts)
-    for text, one in zip(texts, ids):
-        assert one == reference(text), f"{text!r}"
 
 
 def test_ten_thousand_lines(probe, trained):
@@ -240,29 +229,6 @@ def test_scored_gguf(probe, shared, tmp_path):
     texts = lines(2000, seed=12)
     assert_same(processor.encode, texts, ask(probe, "tokenize", path, texts))
     assert probe.json("tokenizer", path)["prefix"] == [1]
-
-
-def clean_up(text):
-    """transformers' clean_up_tokenization, which the vectors went through."""
-    for space, word in [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
-                        (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")]:
-        text = text.replace(space, word)
-    return text
-
-
-def test_t5_vectors(probe, shared):
-    folder = shared / "tokenizers" / "t5"
-    vectors = json.loads((folder / "t5-base-tests.json").read_text())
-    ids = ask(probe, "tokenize", folder, [text for text, _, _ in vectors], "--around")
-    for (text, expected, _), got in zip(vectors, ids, strict=True):
-        assert got == expected, f"{text!r}"
-    known = [(expected, decoded) for _, expected, decoded in vectors if 2 not in expected]
-    decoded = ask(probe, "detokenize", folder, [expected for expected, _ in known])
-    assert [clean_up(text) + "</s>" for text in decoded] == [text for _, text in known]
-    about = probe.json("tokenizer", folder)
-    assert (about["size"], about["suffix"], about["eos"]) == (32100, [1], 1)
-    (sentinels,) = ask(probe, "tokenize", folder, ["<extra_id_0>a<extra_id_99>"], "--markup")
-    assert (sentinels[0], sentinels[-1]) == (32099, 32000)
 
 
 def test_llama_class_makes_its_own_rule(probe, shared, tmp_path):

@@ -78,6 +78,31 @@ TEST_F(Folder, RefusesByName) {
   expect_message("the pattern '(a' cannot be read");
 }
 
+TEST_F(Folder, RefusesPartsOfUnigramByName) {
+  const auto write_unigram = [&](const std::string& members, const std::string& extra) {
+    write("tokenizer.json",
+          R"({"model": {"type": "Unigram", "vocab": [["<unk>", 0], ["a", -1]])" + members + "}" + extra + "}");
+  };
+  const auto normalizer = [](const std::string& charsmap) {
+    return R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": ")" + charsmap + "\"}";
+  };
+  write_unigram(R"(, "unk_id": 0, "alpha": 0.1)", "");
+  expect_message("model.alpha is not supported");
+  write_unigram("", "");
+  expect_message("model.unk_id is missing");
+  write_unigram(R"(, "unk_id": 2)", "");
+  expect_message("model.unk_id is 2");
+  write_unigram(R"(, "unk_id": 0)", normalizer("AAAA?"));
+  expect_message("normalizer Precompiled: this is not base64");
+  for (const char* damaged : {"", "AAAA", "CAAAAAAAAAA="}) {
+    write_unigram(R"(, "unk_id": 0)", normalizer(damaged));
+    expect_message("are no trie with its replacements");
+  }
+  write_unigram(R"(, "unk_id": 0)", R"(, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+      {"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"}]})");
+  expect_message("Metaspace with prepend_scheme first after another step");
+}
+
 TEST_F(Folder, RefusesWhatIsNotWellFormed) {
   write_tokenizer(R"("vocab": {"a": 0, "ab": 1}, "merges": ["a b"])", "");
   expect_message("model.merges uses 'b', which is not in model.vocab");

@@ -2,6 +2,7 @@
 AdamW in fp32; and equal bits on one and two ranks."""
 import json
 
+import kinds
 import pytest
 import torch
 from make_models import make_model
@@ -34,10 +35,10 @@ def tasks_of(draw):
             for task in range(TASKS)]
 
 
-def peft_model(base, folder, targets=TARGETS, feedforward=FEEDFORWARD):
+def peft_model(base, folder, targets=TARGETS, feedforward=FEEDFORWARD, kind="llama"):
     """PEFT's IA3 with random vectors, saved to `folder`."""
-    model = get_peft_model(load(base), IA3Config(task_type="CAUSAL_LM", target_modules=targets,
-                                                 feedforward_modules=feedforward))
+    model = get_peft_model(kinds.load(base, kind), IA3Config(task_type=kinds.task_type(kind), target_modules=targets,
+                                                             feedforward_modules=feedforward))
     draw = torch.Generator().manual_seed(1)
     for name, parameter in sorted(model.named_parameters()):
         if "ia3_l" in name:
@@ -83,37 +84,53 @@ def poly_model(base, folder, heads):
     return model, sites
 
 
-def logits_of(probe, base, folder, sequences, out):
-    probe.run("ia3-logits", base, folder, json.dumps(sequences), out)
+def logits_of(probe, base, folder, rows, out):
+    probe.run("ia3-logits", base, folder, json.dumps(rows), out)
     return load_file(out)["logits"]
 
 
-SEQUENCES = [[5, 9, 200, 31], [7, 3, 2, 2, 90, 14], [250, 1, 17]]
+def rows_of(kind):
+    return [kinds.row(kind, ids, [3, 250, 8]) for ids in INPUTS]
+
+
+INPUTS = [[250, 1, 17], [5, 9, 200, 31], [7, 3, 2, 2, 90, 14]]  # the rows of one task lie by length
 
 
 @pytest.mark.parametrize("targets,feedforward", [
     (TARGETS, FEEDFORWARD), (["k_proj"], []), (r".*\.(0|2)\.(self_attn\.[vo]|mlp\.(down|up))_proj", FEEDFORWARD)])
 @torch.no_grad()
 def test_a_folder_of_peft_has_its_logits(probe, base, tmp_path, targets, feedforward):
-    model = peft_model(base, tmp_path / "ia3", targets, feedforward)
-    ours = logits_of(probe, base, tmp_path / "ia3", SEQUENCES, tmp_path / "out")
-    theirs = torch.cat([model(torch.tensor([s])).logits[0] for s in SEQUENCES])
+    check_folder(probe, base, tmp_path, targets, feedforward, "llama")
+
+
+def check_folder(probe, base, folder, targets, feedforward, kind):
+    model, rows = peft_model(base, folder / "ia3", targets, feedforward, kind), rows_of(kind)
+    ours = logits_of(probe, base, folder / "ia3", rows, folder / "out")
+    theirs = torch.cat([kinds.logits(model, row) for row in rows])
     assert torch.allclose(ours, theirs, atol=1e-4, rtol=0)
     with model.disable_adapter():
-        plain = torch.cat([model(torch.tensor([s])).logits[0] for s in SEQUENCES])
+        plain = torch.cat([kinds.logits(model, row) for row in rows])
     assert not torch.allclose(plain, theirs, atol=1e-2)
+
+
+@pytest.mark.parametrize("kind,targets,feedforward", [
+    ("t5-v1.1", ["k", "v", "wo"], ["wo"]), ("t5-v1.1", ["k", "v", "wi_1"], []), ("t5-v1.0", ["k", "v", "wo"], ["wo"])])
+@torch.no_grad()
+def test_a_folder_of_peft_for_t5_has_its_logits(probe, tmp_path, kind, targets, feedforward):
+    kinds.make(tmp_path / "base", kind, seed=6)
+    check_folder(probe, tmp_path / "base", tmp_path, targets, feedforward, kind)
 
 
 @pytest.mark.parametrize("heads", [1, 4])
 @torch.no_grad()
 def test_our_folder_has_the_logits_of_plain_pytorch(probe, base, tmp_path, heads):
     model, sites = poly_model(base, tmp_path / "poly", heads)
-    ours = logits_of(probe, base, tmp_path / "poly", SEQUENCES, tmp_path / "out")
+    ours = logits_of(probe, base, tmp_path / "poly", rows_of("llama"), tmp_path / "out")
     theirs = []
-    for task, sequence in enumerate(SEQUENCES):
+    for task, row in enumerate(rows_of("llama")):
         for site in sites.values():
             site.task = task
-        theirs.append(model(torch.tensor([sequence])).logits[0])
+        theirs.append(kinds.logits(model, row))
     assert torch.allclose(ours, torch.cat(theirs), atol=1e-4, rtol=0)
 
 

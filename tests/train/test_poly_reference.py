@@ -3,23 +3,20 @@ folder against ours. PEFT's router draws samples in training: its model stays in
 the plain sigmoid's."""
 import json
 
+import kinds
 import pytest
 import torch
 from peft import PolyConfig, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
-
-from make_models import make_model
 
 STEPS, LR, ROUTER_LR, RANK, SKILLS, TASKS = 20, 5e-3, 0.05, 2, 3, 3
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WARM = 2  # ceil(0.06 * 20)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("poly") / "base"
-    make_model(folder, "llama", seed=5)
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def base(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("poly") / request.param
+    kinds.make(folder, request.param, seed=5)
     return folder
 
 
@@ -27,15 +24,16 @@ def ids(draw, n):
     return torch.randint(0, 300, (n,), generator=draw).tolist()
 
 
-def tasks_of(draw):
-    return [[{"input": ids(draw, 2 + i % 5), "target": ids(draw, 1 + i % 3)} for i in range(3 + 2 * task)]
+def tasks_of(draw, kind):
+    return [[kinds.row(kind, ids(draw, 2 + i % 5), ids(draw, 1 + i % 3)) for i in range(3 + 2 * task)]
             for task in range(TASKS)]
 
 
 def poly_model(base, heads, folder):
     """PEFT's Poly with random values, saved to `folder`."""
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), PolyConfig(
-        task_type="CAUSAL_LM", n_tasks=TASKS, n_skills=SKILLS, n_splits=heads, r=RANK, target_modules=TARGETS))
+    model = get_peft_model(kinds.load(base, base.name), PolyConfig(
+        task_type=kinds.task_type(base.name), n_tasks=TASKS, n_skills=SKILLS, n_splits=heads, r=RANK,
+        target_modules=kinds.TARGETS[base.name]))
     draw = torch.Generator().manual_seed(heads)
     for name, parameter in sorted(model.named_parameters()):
         if "poly_" in name:
@@ -49,10 +47,9 @@ def batch_loss(model, tasks, smoothing):
     losses, tokens = [], 0
     for task, rows in enumerate(tasks):
         for row in rows:
-            sequence = torch.tensor([row["input"] + row["target"]])
-            logits = model(sequence[:, :-1], task_ids=torch.tensor([task])).logits[0, len(row["input"]) - 1:]
+            logits = kinds.target_logits(model, row, task_ids=torch.tensor([task]))
             losses.append(torch.nn.functional.cross_entropy(
-                logits.float(), sequence[0, len(row["input"]):], reduction="sum", label_smoothing=smoothing))
+                logits.float(), torch.tensor(row["target"]), reduction="sum", label_smoothing=smoothing))
             tokens += len(row["target"])
     return sum(losses) / tokens
 
@@ -81,11 +78,11 @@ def train(model, tasks, smoothing, decay, clip, linear):
 @pytest.mark.parametrize("heads,smoothing,decay,clip,linear", [
     (1, 0.0, 0.0, 1.0, False), (4, 0.0, 0.1, 0.1, False), (4, 0.1, 0.01, 1.0, True)])
 def test_steps_equal_peft_under_adamw(probe, base, tmp_path, heads, smoothing, decay, clip, linear):
-    tasks = tasks_of(torch.Generator().manual_seed(7))
+    tasks = tasks_of(torch.Generator().manual_seed(7), base.name)
     model = poly_model(base, heads, tmp_path / "start")
     (tmp_path / "spec.json").write_text(json.dumps({
         "model": str(base), "from": str(tmp_path / "start"), "tasks": tasks, "heads": heads, "skills": SKILLS,
-        "rank": RANK, "targets": TARGETS, "steps": STEPS, "lr": LR, "router_lr": ROUTER_LR, "warmup": 0.06,
+        "rank": RANK, "targets": kinds.TARGETS[base.name], "steps": STEPS, "lr": LR, "router_lr": ROUTER_LR, "warmup": 0.06,
         "schedule": "linear" if linear else "constant", "weight_decay": decay, "clip": clip,
         "label_smoothing": smoothing, "lanes": 2, "tokens_per_microbatch": 24}))
     probe.run("poly-train", tmp_path / "spec.json", tmp_path / "done")
@@ -109,7 +106,7 @@ def test_steps_equal_peft_under_adamw(probe, base, tmp_path, heads, smoothing, d
 def test_a_folder_of_peft_has_its_logits(probe, base, tmp_path, heads):
     model = poly_model(base, heads, tmp_path / "poly")
     draw = torch.Generator().manual_seed(2)
-    sequences = [ids(draw, 5 + 3 * task) for task in range(TASKS)]
+    sequences = [kinds.row(base.name, ids(draw, 5 + 3 * task), [7, 9, 3]) for task in range(TASKS)]
     (tmp_path / "spec.json").write_text(json.dumps({
         "model": str(base), "from": str(tmp_path / "poly"), "tasks": sequences}))
     probe.run("poly-logits", tmp_path / "spec.json", tmp_path / "logits.safetensors")
@@ -117,7 +114,7 @@ def test_a_folder_of_peft_has_its_logits(probe, base, tmp_path, heads):
 
     def theirs():
         with torch.no_grad():
-            return torch.cat([model(torch.tensor([sequence]), task_ids=torch.tensor([task])).logits[0]
+            return torch.cat([kinds.logits(model, sequence, task_ids=torch.tensor([task]))
                               for task, sequence in enumerate(sequences)])
 
     expected = theirs()

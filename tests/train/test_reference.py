@@ -1,13 +1,12 @@
 """Thirty full-batch steps of expert training, then of gate training, against plain PyTorch in fp32."""
 import json
 
+import kinds
 import pytest
 import torch
-from make_models import make_model
 from safetensors.torch import load_file, save_file
 
 STEPS, LR, RANK, ALPHA = 30, 5e-3, 4, 0.25
-SITES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 class Adapted(torch.nn.Module):
@@ -24,10 +23,10 @@ class Adapted(torch.nn.Module):
         return self.linear(x) + g * (ALPHA / RANK) * ((x @ self.a.T) @ self.b.T)
 
 
-def adapt(model, start):
+def adapt(model, start, kind):
     sites = {}
     for name, module in list(model.named_modules()):
-        if isinstance(module, torch.nn.Linear) and name.endswith(SITES):
+        if kinds.is_site(name, kind):
             parent, _, last = name.rpartition(".")
             sites[name] = Adapted(module, start[name + ".lora_A"], start[name + ".lora_B"])
             setattr(model.get_submodule(parent), last, sites[name])
@@ -37,11 +36,9 @@ def adapt(model, start):
 def batch_loss(model, rows):
     nll, tokens = 0.0, 0
     for row in rows:
-        ids = torch.tensor([row["input"] + row["target"]])
-        logp = model(ids[:, :-1]).logits.float().log_softmax(-1)
-        target = ids[0, len(row["input"]):]
-        nll = nll - logp[0, len(row["input"]) - 1:].gather(1, target.unsqueeze(1)).sum()
-        tokens += len(target)
+        logp = kinds.target_logits(model, row).float().log_softmax(-1)
+        nll = nll - logp.gather(1, torch.tensor(row["target"]).unsqueeze(1)).sum()
+        tokens += len(row["target"])
     return nll / tokens
 
 
@@ -61,19 +58,19 @@ def train(model, parameters, rows):
     return losses
 
 
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("reference")
-    model = make_model(folder / "base", "llama", seed=5)
+@pytest.fixture(scope="module", params=kinds.KINDS)
+def setting(request, tmp_path_factory):
+    kind, folder = request.param, tmp_path_factory.mktemp("reference")
+    model = kinds.make(folder / "base", kind, seed=5)
     draw = torch.Generator().manual_seed(1)
 
     def ids(n):
         return torch.randint(0, 300, (n,), generator=draw).tolist()
 
-    rows = [{"input": ids(2 + i % 5), "target": ids(1 + i % 3)} for i in range(12)]
+    rows = [kinds.row(kind, ids(2 + i % 5), ids(1 + i % 3)) for i in range(12)]
     start, peft = {}, {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and name.endswith(SITES):
+        if kinds.is_site(name, kind):
             a = 0.1 * torch.randn(RANK, module.in_features, generator=draw)
             b = 0.1 * torch.randn(module.out_features, RANK, generator=draw)
             start[name + ".lora_A"], start[name + ".lora_B"] = a, b
@@ -81,9 +78,9 @@ def setting(tmp_path_factory):
     (folder / "start").mkdir()
     save_file(peft, folder / "start" / "adapter_model.safetensors", {"format": "pt"})
     (folder / "start" / "adapter_config.json").write_text(json.dumps({
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": "base", "r": RANK,
-        "lora_alpha": ALPHA, "lora_dropout": 0.0, "bias": "none", "target_modules": list(SITES)}))
-    return folder, model, rows, start
+        "peft_type": "LORA", "task_type": kinds.task_type(kind), "base_model_name_or_path": "base", "r": RANK,
+        "lora_alpha": ALPHA, "lora_dropout": 0.0, "bias": "none", "target_modules": kinds.TARGETS[kind]}))
+    return folder, model, rows, start, kind
 
 
 def run_probe(probe, folder, rows, name, **more):
@@ -101,11 +98,11 @@ def distances(ours, theirs):
 
 
 def test_lora_then_gates_equal_plain_pytorch(probe, setting):
-    folder, model, rows, start = setting
+    folder, model, rows, start, kind = setting
     ours, about = run_probe(probe, folder, rows, "alone")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    sites = adapt(model, start)
+    sites = adapt(model, start, kind)
     lora_losses = train(model, [p for s in sites.values() for p in (s.a, s.b)], rows)
     for site in sites.values():
         site.gated = True
@@ -124,7 +121,7 @@ def test_lora_then_gates_equal_plain_pytorch(probe, setting):
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_make_equal_bits_on_a_real_model(probe, setting, ranks):
-    folder, _, rows, _ = setting
+    folder, _, rows, *_ = setting
     alone, _ = run_probe(probe, folder, rows, "lanes1", lanes=8, steps=4, gate_steps=3)
     shared, _ = run_probe(probe, folder, rows, f"lanes{ranks}", lanes=8, steps=4, gate_steps=3, ranks=ranks)
     assert all(torch.equal(alone[name], shared[name]) for name in alone)

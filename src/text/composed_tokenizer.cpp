@@ -1,4 +1,4 @@
-#include "text/bpe_tokenizer.h"
+#include "text/composed_tokenizer.h"
 
 #include <algorithm>
 #include <mutex>
@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "text/byte_level.h"
+#include "text/marked_text.h"
 
 namespace gaggle {
 namespace {
@@ -33,39 +34,10 @@ class WordCache {
   std::unordered_map<std::string, std::vector<int32_t>, TextHash, std::equal_to<>> words_;
 };
 
-struct MarkedText {
-  std::string text;
-  std::vector<TextRange> markup;
-};
-
-MarkedText joined(std::span<const TextPiece> pieces) {
-  MarkedText all;
-  for (const TextPiece& piece : pieces) {
-    const size_t begin = all.text.size();
-    all.text += valid_utf8(piece.text);
-    if (!piece.markup || all.text.size() == begin) continue;
-    if (!all.markup.empty() && all.markup.back().end == begin)
-      all.markup.back().end = all.text.size();
-    else
-      all.markup.push_back({begin, all.text.size()});
-  }
-  return all;
-}
-
-// Part of a marked text.
-MarkedText cut(const MarkedText& all, size_t begin, size_t end) {
-  MarkedText part{all.text.substr(begin, end - begin), {}};
-  for (const TextRange& range : all.markup) {
-    const TextRange inside{std::max(range.begin, begin), std::min(range.end, end)};
-    if (inside.begin < inside.end) part.markup.push_back({inside.begin - begin, inside.end - begin});
-  }
-  return part;
-}
-
-class BpeTokenizer final : public Tokenizer {
+class ComposedTokenizer final : public Tokenizer {
  public:
-  explicit BpeTokenizer(BpeParts parts) : parts_(std::move(parts)) {
-    for (const auto& [token, id] : parts_.bpe.ids) name_token(token, id);
+  explicit ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
+    for (const auto& [token, id] : ids()) name_token(token, id);
     std::vector<AddedToken> raw, normalized;
     std::vector<std::string> raw_spellings, normalized_spellings;
     for (const AddedToken& token : parts_.added) {
@@ -104,8 +76,8 @@ class BpeTokenizer final : public Tokenizer {
 
   std::optional<int32_t> id_of(std::string_view token) const override {
     if (const auto found = added_ids_.find(token); found != added_ids_.end()) return found->second;
-    const auto found = parts_.bpe.ids.find(token);
-    return found == parts_.bpe.ids.end() ? std::nullopt : std::optional(found->second);
+    const auto found = ids().find(token);
+    return found == ids().end() ? std::nullopt : std::optional(found->second);
   }
   std::string token_of(int32_t id) const override {
     return id >= 0 && id < size() ? tokens_[static_cast<size_t>(id)] : "";
@@ -113,6 +85,10 @@ class BpeTokenizer final : public Tokenizer {
   int32_t size() const override { return static_cast<int32_t>(tokens_.size()); }
 
  private:
+  const TokenIds& ids() const {
+    return std::visit([](const auto& model) -> const TokenIds& { return model.ids; }, parts_.model);
+  }
+
   void name_token(const std::string& token, int32_t id) {
     if (id >= size()) tokens_.resize(static_cast<size_t>(id) + 1);
     tokens_[static_cast<size_t>(id)] = token;
@@ -149,15 +125,13 @@ class BpeTokenizer final : public Tokenizer {
   void encode_word(std::string_view word, std::vector<int32_t>& tokens) const {
     if (cache_.append(word, tokens)) return;
     std::vector<int32_t> own;
-    if (parts_.byte_level)
-      append_tokens(parts_.bpe, spell_bytes(word), own);
-    else
-      append_tokens(parts_.bpe, word, own);
+    const std::string spelled = parts_.byte_level ? spell_bytes(word) : std::string(word);
+    std::visit([&](const auto& model) { append_tokens(model, spelled, own); }, parts_.model);
     tokens.insert(tokens.end(), own.begin(), own.end());
     cache_.keep(word, std::move(own));
   }
 
-  BpeParts parts_;
+  TokenizerParts parts_;
   std::vector<std::string> tokens_;  // [size] spelling by id, "" where there is none
   TokenIds added_ids_;
   std::unordered_set<int32_t> special_;
@@ -167,8 +141,8 @@ class BpeTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_bpe_tokenizer(BpeParts parts) {
-  return std::make_unique<BpeTokenizer>(std::move(parts));
+std::unique_ptr<Tokenizer> compose_tokenizer(TokenizerParts parts) {
+  return std::make_unique<ComposedTokenizer>(std::move(parts));
 }
 
 }  // namespace gaggle

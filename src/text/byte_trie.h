@@ -1,0 +1,27 @@
+// Byte strings with a number each, walked byte by byte.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace gaggle {
+
+class ByteTrie {
+ public:
+  static constexpr uint32_t kRoot = 0;
+  void insert(std::string_view bytes, int32_t value);  // the last of equal strings stays
+  std::optional<uint32_t> next(uint32_t node, char byte) const;
+  int32_t value(uint32_t node) const { return values_[node]; }  // -1: no string ends here
+
+ private:
+  static uint64_t edge(uint32_t node, char byte) {
+    return static_cast<uint64_t>(node) << 8 | static_cast<unsigned char>(byte);
+  }
+  std::unordered_map<uint64_t, uint32_t> next_;  // (node, byte) → node
+  std::vector<int32_t> values_ = {-1};           // [nodes]
+};
+
+}  // namespace gaggle

@@ -1,0 +1,96 @@
+#include "text/charsmap.h"
+
+#include "base/error.h"
+#include "text/unicode.h"
+
+namespace gaggle {
+namespace {
+
+std::string from_base64(std::string_view text) {
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string bytes;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const size_t digit = kDigits.find(c);
+    if (digit == std::string_view::npos) user_error("this is not base64");
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xFF);
+  }
+  return bytes;
+}
+
+uint32_t little_endian(std::string_view bytes, size_t at) {
+  uint32_t value = 0;
+  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[at + i]);
+  return value;
+}
+
+// A unit of darts-clone's double array: bits 0-7 and 31 label, bit 8 "a key ends here", bits 9-31 offset;
+// a leaf's unit is the key's value (darts.h, DoubleArrayUnit).
+uint32_t label(uint32_t unit) {
+  return unit & (1u << 31 | 0xFF);
+}
+bool has_leaf(uint32_t unit) {
+  return (unit >> 8 & 1) != 0;
+}
+uint32_t offset(uint32_t unit) {
+  return unit >> 10 << ((unit & 1u << 9) >> 6);
+}
+uint32_t leaf_value(uint32_t unit) {
+  return unit & ~(1u << 31);
+}
+
+}  // namespace
+
+Charsmap::Charsmap(std::string_view base64) {
+  const std::string bytes = from_base64(base64);
+  const size_t size = bytes.size() < 4 ? 0 : little_endian(bytes, 0);
+  if (size == 0 || size % 4 != 0 || size > bytes.size() - 4)
+    user_error("the {} bytes are no trie with its replacements", bytes.size());
+  for (size_t at = 0; at < size; at += 4) trie_.push_back(little_endian(bytes, 4 + at));
+  replacements_ = bytes.substr(4 + size);
+  if (!is_valid_utf8(replacements_)) user_error("the replacements are not UTF-8");
+}
+
+std::optional<std::string_view> Charsmap::replacement(std::string_view characters) const {
+  size_t at = offset(unit(0));
+  for (const char c : characters) {
+    const auto byte = static_cast<unsigned char>(c);
+    at ^= byte;
+    const uint32_t here = unit(at);
+    if (byte == 0 || label(here) != byte) return std::nullopt;
+    at ^= offset(here);
+    if (!has_leaf(here)) continue;
+    const size_t begin = leaf_value(unit(at));
+    if (begin >= replacements_.size()) return std::nullopt;
+    return std::string_view(replacements_).substr(begin, replacements_.find('\0', begin) - begin);
+  }
+  return std::nullopt;
+}
+
+std::string Charsmap::apply(std::string_view text) const {
+  constexpr size_t kLongest = 5;  // bytes of a cluster that is looked up as a whole
+  std::string result;
+  result.reserve(text.size());
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = grapheme_end(text, begin);
+    const auto whole = end - begin <= kLongest ? replacement(text.substr(begin, end - begin)) : std::nullopt;
+    if (whole) result += *whole;
+    for (size_t at = begin; !whole && at < end;) {
+      const size_t start = at;
+      next_char(text, at);
+      const std::string_view character = text.substr(start, at - start);
+      result += replacement(character).value_or(character);
+    }
+    begin = end;
+  }
+  return result;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,94 @@
+#include "text/json_model.h"
+
+#include <algorithm>
+
+namespace gaggle {
+namespace {
+
+using std::filesystem::path;
+
+// A merge is written "left right" or ["left", "right"].
+std::pair<std::string, std::string> merge_pair(const path& file, const Json& node) {
+  if (node.is_array() && node.size() == 2) return {node[0].get<std::string>(), node[1].get<std::string>()};
+  const auto text = node.is_string() ? node.get<std::string>() : std::string();
+  const size_t space = text.find(' ');
+  if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
+    user_error("{}: model.merges: {} is no pair of tokens", file.string(), node.dump());
+  return {text.substr(0, space), text.substr(space + 1)};
+}
+
+Bpe read_bpe(const path& file, const Json& model) {
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
+    if (!value_or<std::string>(model, key, "").empty())
+      user_error("{}: model.{} '{}' is not supported", file.string(), key, model.at(key).get<std::string>());
+  if (value_or(model, "dropout", 0.0) != 0.0) user_error("{}: model.dropout is not supported", file.string());
+  Bpe bpe;
+  for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(file, id, token));
+  const auto known = [&](const std::string& token) {
+    const auto found = bpe.ids.find(token);
+    if (found == bpe.ids.end())
+      user_error("{}: model.merges uses '{}', which is not in model.vocab", file.string(), token);
+    return found->second;
+  };
+  int32_t rank = 0;
+  for (const Json& node : model.at("merges")) {
+    const auto [left, right] = merge_pair(file, node);
+    bpe.merges.insert_or_assign(Bpe::pair_key(known(left), known(right)), Merge{rank++, known(left + right)});
+  }
+  if (const auto unknown = value_or<std::string>(model, "unk_token", ""); !unknown.empty())
+    bpe.unknown = known(unknown);
+  bpe.fuse_unknown = value_or(model, "fuse_unk", false);
+  bpe.byte_fallback = value_or(model, "byte_fallback", false);
+  bpe.ignore_merges = value_or(model, "ignore_merges", false);
+  return bpe;
+}
+
+Unigram read_unigram(const path& file, const Json& model, const std::vector<AddedToken>& added) {
+  constexpr double kUnknownPenalty = 10;  // below the worst piece: SentencePiece's kUnkPenalty
+  for (const auto& [key, unused] : model.items())
+    if (key != "type" && key != "vocab" && key != "unk_id" && key != "byte_fallback")
+      user_error("{}: model.{} is not supported", file.string(), key);
+  Unigram unigram;
+  for (const Json& entry : model.at("vocab")) {
+    unigram.ids.insert_or_assign(entry.at(0).get<std::string>(), static_cast<int32_t>(unigram.scores.size()));
+    unigram.scores.push_back(entry.at(1).get<double>());
+  }
+  const auto unknown = value_or<int64_t>(model, "unk_id", -1);
+  if (unknown < 0 || unknown >= static_cast<int64_t>(unigram.scores.size()))
+    user_error("{}: model.unk_id is {}: a Unigram model needs an unknown token among its {} tokens",
+               file.string(), unknown < 0 ? "missing" : std::to_string(unknown), unigram.scores.size());
+  unigram.unknown = static_cast<int32_t>(unknown);
+  unigram.unknown_score = std::ranges::min(unigram.scores) - kUnknownPenalty;
+  unigram.byte_fallback = value_or(model, "byte_fallback", false);
+  for (const auto& [token, id] : unigram.ids) {
+    const auto same = std::ranges::find(added, token, &AddedToken::content);
+    if (!token.empty() && id != unigram.unknown && (same == added.end() || !only_in_markup(*same)))
+      unigram.pieces.insert(token, id);
+  }
+  return unigram;
+}
+
+}  // namespace
+
+std::string model_type(const Json& root) {
+  const Json model = root.is_object() ? root.value("model", Json::object()) : Json::object();
+  if (!model.is_object()) return "";
+  const bool looks_like_bpe = model.contains("merges");  // old files do not say
+  return value_or<std::string>(model, "type", looks_like_bpe ? "BPE" : "");
+}
+
+int32_t read_id(const path& file, const Json& node, const std::string& token) {
+  constexpr int64_t kMost = 1 << 24;  // far above any vocabulary: a larger id is a damaged file
+  const auto id = node.get<int64_t>();
+  if (id < 0 || id >= kMost) user_error("{}: the token '{}' has the id {}", file.string(), token, id);
+  return static_cast<int32_t>(id);
+}
+
+TokenModel read_model(const path& file, const Json& model, const std::string& type,
+                      const std::vector<AddedToken>& added) {
+  if (type == "BPE") return read_bpe(file, model);
+  if (type == "Unigram") return read_unigram(file, model, added);
+  user_error("{}: the tokenizer model '{}' is not supported (supported: BPE, Unigram)", file.string(), type);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,44 @@
+"""Llama-shaped models and T5 for the same tests: folders, rows as gaggle is given them, logits of their targets."""
+import torch
+from make_models import make_model, make_t5
+from transformers import AutoModelForCausalLM, T5ForConditionalGeneration
+
+KINDS = ["llama", "t5-v1.1", "t5-v1.0"]
+TARGETS = {"llama": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+           "t5-v1.1": ["q", "k", "v", "o", "wi_0", "wi_1", "wo"], "t5-v1.0": ["q", "k", "v", "o", "wi", "wo"]}
+END = 1
+
+
+def make(folder, kind, **settings):
+    return make_t5(folder, kind, **settings) if kind.startswith("t5") else make_model(folder, kind, **settings)
+
+
+def load(folder, kind, **settings):
+    model = T5ForConditionalGeneration if kind.startswith("t5") else AutoModelForCausalLM
+    return model.from_pretrained(folder, **settings).eval()
+
+
+def task_type(kind):
+    return "SEQ_2_SEQ_LM" if kind.startswith("t5") else "CAUSAL_LM"
+
+
+def is_site(name, kind):
+    return name.rpartition(".")[2] in TARGETS[kind]
+
+
+def row(kind, input, target):
+    """What a model is fed: T5's encoder reads the input with the end token, its decoder starts with 0."""
+    return {"source": input + [END], "input": [0], "target": target} if kind.startswith("t5") else {
+        "input": input, "target": target}
+
+
+def logits(model, row, **more):
+    """Of every row that the decoder is fed but the last target: [rows, vocab]."""
+    fed = torch.tensor([row["input"] + row["target"][:-1]])
+    if "source" in row:
+        return model(input_ids=torch.tensor([row["source"]]), decoder_input_ids=fed, **more).logits[0]
+    return model(fed, **more).logits[0]
+
+
+def target_logits(model, row, **more):
+    return logits(model, row, **more)[len(row["input"]) - 1:]
