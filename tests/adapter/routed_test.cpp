@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "../model/no_checkpoint.h"
 #include "adapter/inventory_row.h"
 #include "base/error.h"
 #include "base/philox.h"
@@ -126,11 +127,11 @@ TEST(RoutedAdapter, weight_by_expert_counts_every_row_and_site_once) {
 }
 
 struct TwoSites : BaseModel {
-  TwoSites() { sites_ = {first, second}; }
+  TwoSites() : BaseModel(NoCheckpoint(), {first, second}, at::kFloat, at::kCPU, BaseUse::inference) {}
   at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor logits(const at::Tensor&, std::span<const int64_t>) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&) override { return {}; }
-  at::Tensor nll(const at::Tensor&, const Rows&) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
+  }
 };
 
 TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
+#include "../model/no_checkpoint.h"
 #include "eval/score.h"
-#include "no_checkpoint.h"
 #include "stories.h"
 
 namespace gaggle {
@@ -52,7 +52,7 @@ Ids searched(const Next& next, const GenerateOptions& options) {
 
 std::vector<GeneratePrompt> given_of(const std::vector<Ids>& prompts) {
   std::vector<GeneratePrompt> given;
-  for (const Ids& prompt : prompts) given.push_back({{}, prompt});
+  for (const Ids& prompt : prompts) given.push_back({.source = {}, .input = prompt});
   return given;
 }
 
@@ -173,7 +173,7 @@ Next next_of(const Chain& chain, int32_t prompt) {
 
 // The output for a prompt of one token.
 Ids written(Chain& chain, int32_t prompt, const GenerateOptions& options) {
-  const GeneratePrompt given{{&prompt, 1}};
+  const GeneratePrompt given{.source = {}, .input = {&prompt, 1}};
   return generate(chain, nullptr, {&given, 1}, options)[0];
 }
 

@@ -8,10 +8,10 @@
 #include <set>
 #include <sstream>
 
+#include "../model/no_checkpoint.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "eval/summary.h"
-#include "no_checkpoint.h"
 
 namespace gaggle {
 namespace {

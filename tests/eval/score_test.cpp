@@ -12,7 +12,7 @@ struct Examples {
   std::vector<Question> questions() const {
     std::vector<Question> out;
     for (size_t i = 0; i < prompts.size(); ++i) {
-      out.push_back({prompts[i], {}});
+      out.push_back({{}, prompts[i], {}});
       for (const Ids& ids : continuations[i]) out.back().continuations.push_back(ids);
     }
     return out;

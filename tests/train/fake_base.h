@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "../model/no_checkpoint.h"
 #include "data/tokens.h"
 #include "model/base_model.h"
 
@@ -10,13 +11,15 @@ namespace gaggle {
 
 class FakeBase : public BaseModel {
  public:
-  FakeBase() {
+  FakeBase()
+      : BaseModel(NoCheckpoint(), {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}},
+                  at::kFloat, at::kCPU, BaseUse::training) {
     at::manual_seed(3);
     embedding_ = at::randn({vocab, 6});
     first_ = at::randn({5, 6}) * 0.4;
     second_ = at::randn({7, 5}) * 0.4;
-    head_ = at::randn({vocab, 7});
-    sites_ = {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}};
+    out_ = at::randn({vocab, 7});
+    head_ = FrozenLinear(out_, {}, BaseUse::training);
     content_digest_ = "fake";
   }
   at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache*) override {
@@ -29,16 +32,9 @@ class FakeBase : public BaseModel {
     if (adapter) adapter->forward(sites_[1], z_, out);
     return out;
   }
-  at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) override {
-    return at::mm(hidden.index_select(0, at::tensor(at::IntArrayRef(rows.data(), rows.size()))), head_.t());
-  }
-  at::Tensor nll(const at::Tensor& hidden, const Rows& rows) override {
-    return -logits(hidden, rows.target_rows)
-                .log_softmax(1)
-                .gather(1, ids(rows.target_ids).unsqueeze(1))
-                .squeeze(1);
-  }
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& options) override {
+  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& options,
+                              const BaseDropout&) override {
+    const c10::InferenceMode no_autograd;
     const at::Tensor out = forward(rows, &adapter, nullptr);
     at::Tensor loss = nll(out, rows);
     std::vector<float> w = rows.target_weights;
@@ -52,7 +48,7 @@ class FakeBase : public BaseModel {
     }
     d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, smoothing - 1));
     const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(rows.target_rows)),
-                                                          at::mm(d.mul(weights), head_));
+                                                          at::mm(d.mul(weights), out_));
     at::Tensor dz = at::mm(adapter.rescaled_gradient(sites_[1], dout), second_);
     adapter.backward(sites_[1], z_, dout, dz);
     const at::Tensor dy = dz.mul(1 - z_.square());
@@ -67,7 +63,7 @@ class FakeBase : public BaseModel {
   static at::Tensor ids(const std::vector<int32_t>& values) {
     return at::tensor(at::ArrayRef<int32_t>(values)).to(at::kLong);
   }
-  at::Tensor embedding_, first_, second_, head_, x_, z_;
+  at::Tensor first_, second_, out_, x_, z_;
 };
 
 // 23 rows of 2 to 7 tokens.
