@@ -70,7 +70,9 @@ def filled(model_class, config, seed, dtype):
                 parameter.copy_(0.3 * noise)
             else:
                 embedding = "embed" in name or name == "shared.weight"
-                parameter.copy_(noise * (1.0 if embedding else 0.8 / parameter.shape[-1] ** 0.5))
+                # T5 divides no score by the root of the heads' width: its queries start small instead.
+                query = config.d_kv ** -0.5 if name.endswith("Attention.q.weight") else 1.0
+                parameter.copy_(noise * (1.0 if embedding else 0.8 * query / parameter.shape[-1] ** 0.5))
     return model.to(getattr(torch, dtype)).eval()
 
 

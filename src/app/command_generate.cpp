@@ -71,11 +71,7 @@ Exit command_generate(const Config& given, const std::string& prompt) {
         methods_origin(given), join(given.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config);
-  Inputs inputs;
-  if (config.model.path.empty())
-    user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
-  inputs.checkpoint = open_model(config.model.path, config.model.revision);
-  inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
+  const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
   const RoutedCollection& collection = sources.collection;

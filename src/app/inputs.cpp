@@ -24,12 +24,17 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
           spec.decoder_start};
 }
 
-Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows) {
+Inputs open_inputs(const Config& config) {
   Inputs inputs;
   if (config.model.path.empty())
     user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
   inputs.checkpoint = open_model(config.model.path, config.model.revision);
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
+  return inputs;
+}
+
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows) {
+  Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
   for (const Task& task : load_tasks(paths, limit_rows))
     inputs.tasks.push_back(
@@ -46,6 +51,12 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
                                      BaseUse use) {
   const ModelSpec& spec = inputs.checkpoint->spec();
+  if (!inputs.checkpoint->has_weights())
+    user_error(
+        "{}: there is config.json, but no weights: model.safetensors or pytorch_model.bin, or the index of "
+        "their "
+        "parts, is looked for. --dry-run of gaggle experts or gaggle pretrain says what a run would cost",
+        inputs.checkpoint->path().string());
   if (config.train.dropout > 0 && !spec.encoder_decoder())
     user_error("train.dropout = {:g}: a {} model has no dropout of its own; only T5 was trained with one",
                config.train.dropout, spec.model_type);

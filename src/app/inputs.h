@@ -20,6 +20,8 @@ struct Inputs {
   std::vector<TokenTask> tasks;  // in name order
 };
 
+// The model and its tokenizer, without tasks.
+Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);

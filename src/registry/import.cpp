@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -18,13 +19,21 @@
 namespace gaggle {
 namespace {
 
+// A layer's number is a part of the path of everything in it.
+bool is_inside_a_layer(const std::string& site) {
+  std::istringstream parts(site);
+  for (std::string part; std::getline(parts, part, '.');)
+    if (!part.empty() && part.find_first_not_of("0123456789") == std::string::npos) return true;
+  return false;
+}
+
 // Every site must be a linear inside the base's layers; returns its shape there, [d_out, d_in].
 std::vector<int64_t> shape_in_base(const std::string& site, const BaseShapes& base, const fs::path& folder) {
   const std::string name = site + ".weight", &model = base.fingerprint.name;
   const auto found = std::ranges::find(base.weights, name, &WeightInfo::name);
   if (found == base.weights.end() || found->shape.size() != 2)
     user_error("{}: site {} is no linear of {}", folder.string(), site, model);
-  if (site.find(".layers.") == std::string::npos)
+  if (!is_inside_a_layer(site))
     user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding",
                folder.string(), site, model);
   return found->shape;

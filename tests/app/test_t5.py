@@ -241,6 +241,7 @@ def test_costs_are_known_from_the_config_alone(shop, root):
     for words in ["17,694,720 skill values", "69,894,144 routing values", "316 tasks"]:
         assert words in shown, (words, shown)
     assert not (shop.folder / "runs").exists()
+    shutil.copy(shop.folder / "base/tokenizer.json", folder)
     refused = shop.run("experts", "tiny.toml", "--model.path=t5-xl-lm-adapt", expect=2)
     assert "model.safetensors" in refused.stderr
 

@@ -111,7 +111,7 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
 };
 
 TEST_P(Types, AttentionAndItsGradient) {
-  const HeadShape shape{4, 2, 6};
+  const HeadShape shape{4, 2, 6, 0.4};
   const Rows rows = ragged({3, 40, 1, 9});
   const AttentionPlan here = plan_attention(rows, 0, 5, shape, at::kCPU);
   const AttentionPlan plan = plan_attention(rows, 0, 5, shape, gpu);
@@ -127,7 +127,7 @@ TEST_P(Types, AttentionAndItsGradient) {
 }
 
 TEST_P(Types, AttentionBehindACache) {
-  const HeadShape shape{4, 2, 6};
+  const HeadShape shape{4, 2, 6, 0.4};
   Rows rows = ragged({2, 5});
   rows.past = {{0, 1, 2, 3}, {4, 5, 6}};
   const at::Tensor q = values({7, 24}), k = values({15, 12}), v = values({15, 12});

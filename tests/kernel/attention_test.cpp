@@ -44,7 +44,7 @@ at::Tensor by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
 
 void expect_formula(const Rows& rows, int64_t own_begin, int64_t window) {
   at::manual_seed(3);
-  const HeadShape shape{6, 2, 4};
+  const HeadShape shape{6, 2, 4, 0.5};
   const int64_t t = rows.count(), pool = own_begin + t;
   const auto f64 = at::TensorOptions().dtype(at::kDouble);
   const at::Tensor q = at::randn({t, 24}, f64), k = at::randn({pool, 8}, f64), v = at::randn({pool, 8}, f64);

@@ -116,7 +116,7 @@ INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
 
 TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   at::manual_seed(1);
-  const HeadShape shape{4, 2, 6};
+  const HeadShape shape{4, 2, 6, 0.4};
   const Rows rows = ragged({3, 40, 1, 9});
   const AttentionPlan plan = plan_attention(rows, 0, 5, shape, at::kCPU);
   EXPECT_GT(plan.chunks.size(), 1u);

@@ -82,20 +82,19 @@ class Gradient : public testing::TestWithParam<GradientCase> {
   }
 
   // Of the adapter's gradients against what `loss_of` says.
-  void expect_differences(const std::function<double(probe::MatrixAdapter&)>& loss_of) {
+  void expect_differences(const std::function<double(probe::MatrixAdapter&)>& loss_of, double h, double limit) {
     ASSERT_EQ(adapter.gradients.size(), exact->sites().size());
     const std::map<std::string, at::Tensor> gradients = adapter.gradients;
     for (const Site& site : exact->sites()) {
       at::Tensor& matrix = adapter.matrices[site.name];
       const at::Tensor direction = normal(matrix.sizes(), name_number(site.name) + 1, 1);
-      const double h = 1e-5;
       matrix.add_(direction, h);
       const double above = loss_of(adapter);
       matrix.add_(direction, -2 * h);
       const double below = loss_of(adapter);
       matrix.add_(direction, h);
       const double expected = (gradients.at(site.name) * direction).sum().item<double>();
-      EXPECT_NEAR((above - below) / (2 * h), expected, 2e-6 * (1 + std::abs(expected))) << site.name;
+      EXPECT_NEAR((above - below) / (2 * h), expected, limit * (1 + std::abs(expected))) << site.name;
     }
   }
 };
@@ -104,13 +103,14 @@ TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
   for (const double smoothing : {0.0, 0.2}) {
     adapter.gradients.clear();
     exact->forward_backward(rows, adapter, {.label_smoothing = smoothing});
-    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, rows, smoothing); });
+    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, rows, smoothing); }, 1e-5,
+                       2e-6);
   }
 }
 
 TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
   const at::Tensor nll = exact->forward_backward(rows, adapter);
-  for (const auto& [type, limit] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 0.06}}) {
+  for (const auto& [type, limit] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 0.08}}) {
     const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
     probe::MatrixAdapter ours = made();
     const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
@@ -125,6 +125,7 @@ TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
 // With dropout in the base the pass itself is the reference: the same noise at every call.
 TEST_P(Gradient, KnowsTheBasesDropout) {
   if (!checkpoint->spec().encoder_decoder()) GTEST_SKIP() << "Llama-shaped models have none";
+  if (!checkpoint->spec().gated) GTEST_SKIP() << "relu has kinks within a step that fp32 losses can resolve";
   const BaseDropout dropout{0.3, 5};
   const auto dropped_loss = [&](probe::MatrixAdapter& moved) {
     const at::Tensor nll = exact->forward_backward(rows, moved, {}, dropout).to(at::kDouble);
@@ -132,7 +133,7 @@ TEST_P(Gradient, KnowsTheBasesDropout) {
   };
   const double with = dropped_loss(adapter);
   EXPECT_GT(std::abs(with - loss(*exact, adapter, rows, 0)), 1e-3);
-  expect_differences(dropped_loss);
+  expect_differences(dropped_loss, 1e-4, 5e-3);  // the pass gives its nll in fp32
 }
 
 template <class Checkpoint, class... Arguments>

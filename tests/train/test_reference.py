@@ -18,6 +18,10 @@ class Adapted(torch.nn.Module):
         self.v = torch.nn.Parameter(torch.zeros(linear.in_features))
         self.gated = False
 
+    @property
+    def weight(self):  # T5 asks its type
+        return self.linear.weight
+
     def forward(self, x):
         g = torch.sigmoid(x @ self.v).unsqueeze(-1) if self.gated else 1.0
         return self.linear(x) + g * (ALPHA / RANK) * ((x @ self.a.T) @ self.b.T)
