@@ -22,9 +22,9 @@ bool looks_like_number(const std::string& text) {
 }
 
 std::string scaled(double value, const char* unit_suffix) {
-  static constexpr const char* prefixes[] = {"", "k", "M", "G", "T", "P"};
+  static constexpr const char* prefixes[] = {"", "k", "M", "G", "T", "P", "E"};
   int power = 0;
-  while (std::abs(value) >= 999.5 && power < 5) {
+  while (std::abs(value) >= 999.5 && power < 6) {
     value /= 1000;
     ++power;
   }

@@ -31,7 +31,7 @@ def peft_logits(shop, folder=None):
 
 
 def our_logits(shop, probe, folder):
-    probe.run("ia3-logits", shop.folder / "base", folder, json.dumps(IDS.tolist()), shop.folder / "logits")
+    probe.run("ia3-logits", shop.folder / "base", folder, json.dumps([{"input": IDS[0].tolist(), "target": [0]}]), shop.folder / "logits")
     return load_file(shop.folder / "logits")["logits"]
 
 
