@@ -30,6 +30,10 @@ std::string model_words(const BaseModel& base) {
                      count_text(static_cast<double>(base.parameters())), base.sites().size());
 }
 
+std::string dropout_words(const StepSettings& step) {
+  return step.dropout.p > 0 ? fmt::format(", dropout {:g} in the base", step.dropout.p) : "";
+}
+
 std::string data_words(const std::vector<const TokenTask*>& tasks) {
   int64_t rows = 0, cut = 0, shortest = INT64_MAX, longest = 0;
   for (const TokenTask* task : tasks) {

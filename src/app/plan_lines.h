@@ -7,6 +7,7 @@
 #include "app/session.h"
 #include "data/tokens.h"
 #include "model/base_model.h"
+#include "train/trainer.h"
 
 namespace gaggle {
 
@@ -16,6 +17,7 @@ std::string plural(size_t n, const char* what);                      // "12 task
 // gemm_flops: per second, of one rank while all are busy.
 std::string machine_line(const Session& session, const BaseModel& base, double gemm_flops);
 std::string model_words(const BaseModel& base);
+std::string dropout_words(const StepSettings& step);  // "": the base has none
 std::string data_words(const std::vector<const TokenTask*>& tasks);  // of their training rows
 
 }  // namespace gaggle

@@ -66,7 +66,8 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
       fmt::format("{} steps of {} rows, {} epochs, lr {:g}{}",
                   range(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
                   range(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
-                  phase.schedule.linear ? " falling to 0" : "");
+                  phase.schedule.linear ? " falling to 0" : "") +
+      dropout_words(phase.step);
   if (most > many_epochs) text += fmt::format("  (warning: {} sees its rows {:.0f} times)", worst, most);
   return text;
 }

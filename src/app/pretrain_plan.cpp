@@ -42,7 +42,8 @@ std::string train_words(const PretrainJob& job) {
   const StepSettings& step = phase.step;
   std::string text = fmt::format("{} steps of {} rows, {}, lr {:g}{}", with_commas(phase.schedule.steps),
                                  phase.batch_size, step.optimizer.kind == "adafactor" ? "Adafactor" : "AdamW",
-                                 phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "");
+                                 phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "") +
+                     dropout_words(step);
   if (job.recipe.spec.routing == Routing::learned)
     text += fmt::format(", routing {:g}", job.config.poly.router_lr);
   const RoutingSchedule& routing = job.recipe.schedule;

@@ -151,7 +151,7 @@ def test_ranks_and_a_kill_change_no_bit(grown, shop):
 
 def test_dropout_of_the_base_changes_training_and_no_rank_changes_it(grown, shop):
     settings = ["--train.dropout=0.1", "--train.lanes=4", "--gate.steps=2", "--train.steps=4"]
-    shop.experts(*settings)
+    assert "dropout 0.1 in the base" in shop.experts(*settings).stdout
     shop.experts(*settings, "--registry.path=two", "--cluster.ranks_per_expert=2", ranks=2)
     assert shop.bits("two") == shop.bits()
     shop.experts(*settings[1:], "--registry.path=none")
@@ -166,6 +166,7 @@ def test_pretraining_adaptation_alignment(shop):
     one, two = run_bits(shop, "registry/routed"), run_bits(shop, "two/routed")
     assert one and one == two
     assert "cosine" in shop.run("align", "runs/tiny").stdout
+    assert "cosine" in shop.run("align", "runs/tiny", "--rows", "4").stdout
     for sample in ("task", "example"):
         shop.run("pretrain", "tiny.toml", *settings, f"--poly.sample={sample}", f"--run.variant={sample}",
                  "--train.steps=3")
@@ -206,6 +207,8 @@ def test_loras_and_polys_of_peft_are_imported(shop, tmp_path):
     shop.run("registry", "import", tmp_path / "peft/copy", tmp_path / "peft/mixed", "--base", "base", "--registry",
              "registry")
     shop.run("registry", "collect", "all", "--registry", "registry")
+    shop.run("gates", "tiny.toml")
+    assert (shop.folder / "registry/experts/copy/v0002/gate.safetensors").exists()
     found = predictions(shop, "--eval.methods=['expert:copy']")
     assert_same(found, lora.eval(), shop, "expert:copy", ["copy", "vowel"])
     assert any((shop.folder / "registry/routed").glob("mixed/v0001/adapter_model.safetensors"))

@@ -4,25 +4,25 @@ from itertools import product
 
 import pytest
 import torch
-from make_models import make_model, make_t5
+from make_models import T5_KINDS, make_model, make_t5
 from transformers import AutoModelForCausalLM, GenerationConfig, T5ForConditionalGeneration
 
 BEAMS, PENALTIES, NEW = (1, 2, 4), (0.5, 1.0, 2.0), 16
 
 
-@pytest.fixture(scope="module", params=["tiny", "stories260K", "t5"])
+@pytest.fixture(scope="module", params=["tiny", "stories260K", *T5_KINDS])
 def world(request, tmp_path_factory):
     """(folder, model, prompts, a token that they often write and that may stand for the end)."""
     folder = tmp_path_factory.mktemp("generate")
     if request.param == "tiny":
         make_model(folder, "llama", seed=1, vocab_size=60)
-    elif request.param == "t5":
-        make_t5(folder, "t5-v1.1", seed=1, vocab_size=60)
+    elif request.param in T5_KINDS:
+        make_t5(folder, request.param, seed=1, vocab_size=60)
     else:
         folder = request.getfixturevalue("shared") / "models/stories260K"
         if not folder.is_dir():
             pytest.skip("no stories260K in ../shared/models")
-    kind = T5ForConditionalGeneration if request.param == "t5" else AutoModelForCausalLM
+    kind = T5ForConditionalGeneration if request.param in T5_KINDS else AutoModelForCausalLM
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     generator = torch.Generator().manual_seed(1)
     prompts = [torch.randint(3, model.config.vocab_size, (n,), generator=generator).tolist() for n in (9, 1, 21, 9, 4)]

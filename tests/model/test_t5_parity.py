@@ -7,11 +7,24 @@ from test_parity import apart, model_pass, sequences, with_matrices
 from transformers import T5ForConditionalGeneration
 
 
+# Every version in one of the ways it may be stored, and one of them in all four.
+STORED = {"t5-v1.0": dict(), "t5-v1.1": dict(shards=3), "t5-flan": dict(safetensors=False)}
+ALL_FORMS = [dict(shards=shards, safetensors=safetensors) for shards in (1, 3) for safetensors in (True, False)]
+
+
 @pytest.fixture(scope="module", params=T5_KINDS)
 def folder(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    make_t5(folder, request.param, seed=7)
+    make_t5(folder, request.param, seed=7, **STORED[request.param])
     return folder
+
+
+def test_every_form_of_storage_is_the_same_base(probe, tmp_path):
+    infos = []
+    for i, form in enumerate(ALL_FORMS):
+        make_t5(tmp_path / str(i), "t5-v1.0", seed=2, **form)
+        infos.append(probe.json("model-info", tmp_path / str(i), "fp32"))
+    assert all(info == infos[0] for info in infos)
 
 
 def load(folder, dtype):

@@ -59,14 +59,34 @@ def rows_of(gaggle, command_line):
     return [json.loads(line) for line in run([gaggle, "data", "show", *command_line, "--jsonl"])[0].splitlines()]
 
 
-def adapter_config(job):
+def adapter_config(job, encoder):
     from peft import LoraConfig, PolyConfig
 
+    task_type = "SEQ_2_SEQ_LM" if encoder else "CAUSAL_LM"
     if "skills" in job:
         return PolyConfig(r=int(job["rank"]), n_tasks=job["tasks"], n_skills=int(job["skills"]),
-                          n_splits=int(job["heads"]), target_modules="all-linear", task_type="CAUSAL_LM")
+                          n_splits=int(job["heads"]), target_modules="all-linear", task_type=task_type)
     return LoraConfig(r=int(job["rank"]), lora_alpha=job["alpha"], lora_dropout=0.0, target_modules="all-linear",
-                      task_type="CAUSAL_LM")
+                      task_type=task_type)
+
+
+def padded(sequences, value):
+    """A rectangle, and where it is real."""
+    import torch
+
+    width = max(map(len, sequences))
+    return (torch.tensor([s + [value] * (width - len(s)) for s in sequences]),
+            torch.tensor([[1] * len(s) + [0] * (width - len(s)) for s in sequences]))
+
+
+def model_inputs(batch, encoder):
+    inputs, targets = [row["input_ids"] for row in batch], [row["target_ids"] for row in batch]
+    if encoder:
+        ids, mask = padded(inputs, 0)
+        return {"input_ids": ids, "attention_mask": mask, "labels": padded(targets, -100)[0]}
+    ids, mask = padded([i + t for i, t in zip(inputs, targets)], 0)
+    labels, _ = padded([[-100] * len(i) + t for i, t in zip(inputs, targets)], -100)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def train_peft(job_file):
@@ -82,24 +102,19 @@ def train_peft(job_file):
     path = pathlib.Path(job["model"])
     dtype = torch.bfloat16 if job["dtype"] == "bf16" else torch.float32
     options = {"gguf_file": path.name} if path.suffix == ".gguf" else {}
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        path.parent if options else path, torch_dtype=dtype, attn_implementation="sdpa", **options)
-    model = get_peft_model(model, adapter_config(job))
+    place = path.parent if options else path
+    encoder = not options and transformers.AutoConfig.from_pretrained(place).is_encoder_decoder
+    kind, attention = ((transformers.AutoModelForSeq2SeqLM, "eager") if encoder else
+                       (transformers.AutoModelForCausalLM, "sdpa"))  # T5 has no other
+    model = kind.from_pretrained(place, torch_dtype=dtype, attn_implementation=attention, **options)
+    model = get_peft_model(model, adapter_config(job, encoder))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=job["lr"], weight_decay=0.0)
     seconds, losses = [], []
     for batch in job["batches"]:
         start = time.perf_counter()
-        width = max(len(row["input_ids"]) + len(row["target_ids"]) for row in batch)
-        ids = torch.zeros(len(batch), width, dtype=torch.long)
-        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-        for i, row in enumerate(batch):
-            n, m = len(row["input_ids"]), len(row["input_ids"]) + len(row["target_ids"])
-            ids[i, :m] = torch.tensor(row["input_ids"] + row["target_ids"])
-            mask[i, :m] = 1
-            labels[i, n:m] = ids[i, n:m]
         whose = {"task_ids": torch.tensor([row["task"] for row in batch])} if "skills" in job else {}
         with torch.autocast("cpu", torch.bfloat16, enabled=job["dtype"] == "autocast"):
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels, **whose).loss
+            loss = model(**model_inputs(batch, encoder), **whose).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
