@@ -15,6 +15,7 @@
 #include "cluster/stop.h"
 #include "coordinator/queue.h"
 #include "eval/summary.h"
+#include "model/hardware.h"
 
 namespace gaggle {
 namespace {

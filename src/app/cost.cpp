@@ -9,6 +9,7 @@
 #include "app/plan_lines.h"
 #include "base/error.h"
 #include "base/table.h"
+#include "model/hardware.h"
 #include "model/speed.h"
 #include "train/routed.h"
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "data/task.h"
+#include "model/hardware.h"
 
 namespace gaggle {
 

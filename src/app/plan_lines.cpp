@@ -5,6 +5,7 @@
 #include "app/command_line.h"
 #include "base/error.h"
 #include "base/table.h"
+#include "model/hardware.h"
 #include "train/batch.h"
 
 namespace gaggle {

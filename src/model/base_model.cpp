@@ -5,9 +5,7 @@
 #include "base/error.h"
 #include "formats/checkpoint_digest.h"
 #include "kernel/norm.h"
-#include "model/llama.h"
 #include "model/memory.h"
-#include "model/t5.h"
 
 namespace gaggle {
 
@@ -21,12 +19,6 @@ at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
   at::Tensor index = at::empty({static_cast<int64_t>(ids.size())}, at::kInt);
   std::copy(ids.begin(), ids.end(), index.data_ptr<int32_t>());
   return index.to(device);
-}
-
-std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
-                                           at::Device device, BaseUse use) {
-  if (checkpoint.spec().encoder_decoder()) return std::make_unique<T5Model>(checkpoint, dtype, device, use);
-  return std::make_unique<LlamaModel>(checkpoint, dtype, device, use);
 }
 
 BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,

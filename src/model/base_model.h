@@ -82,14 +82,10 @@ class BaseModel {
   FrozenLinear head_;     // [vocab, hidden]
 };
 
-// dtype: auto | fp32 | bf16. forward_backward wants BaseUse::training. Refuses (UserError) what does not fit in
-// memory, before reading, with the bytes by kind.
+// Of whatever architecture the checkpoint is. forward_backward wants BaseUse::training. Refuses (UserError)
+// what does not fit in memory, before reading, with the bytes by kind.
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
                                            at::Device device, BaseUse use);
-
-// bf16 where the hardware multiplies it fast (GPU, AMX, AVX512-BF16), else fp32.
-at::ScalarType resolve_dtype(const std::string& dtype, at::Device device);
-std::string hardware_text(at::Device device, at::ScalarType dtype);  // "cpu bf16 (AMX)"
 
 // Index tensors on the device.
 at::Tensor index_on(std::span<const int64_t> rows, at::Device device);

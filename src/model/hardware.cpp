@@ -1,8 +1,8 @@
-// What the hardware computes with.
+#include "model/hardware.h"
+
 #include <ATen/cpu/Utils.h>
 
 #include "base/error.h"
-#include "model/base_model.h"
 
 namespace gaggle {
 namespace {

@@ -4,7 +4,7 @@
 #include "../probe/matrix_adapter.h"
 #include "fake_checkpoint.h"
 
-namespace gaggle {
+namespace gaggle::t5 {
 namespace {
 
 using Ids = std::vector<int32_t>;
@@ -126,4 +126,4 @@ INSTANTIATE_TEST_SUITE_P(Versions, T5Rows, testing::Values(true, false),
                          [](const auto& version) { return version.param ? "v11" : "v10"; });
 
 }  // namespace
-}  // namespace gaggle
+}  // namespace gaggle::t5

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "formats/safetensors.h"
 #include "model/base_model.h"
+#include "model/hardware.h"
 #include "probe/matrix_adapter.h"
 #include "probe/probe.h"
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "formats/safetensors.h"
+#include "model/hardware.h"
 #include "probe/probe.h"
 #include "probe/probe_rows.h"
 #include "train/expert.h"
