@@ -152,17 +152,15 @@ std::string pretrain_cost_text(const Config& config) {
   const PolySpec spec = poly_spec(config, shapes.base->sites(), config.plan.tasks);
   const PhaseSettings phase =
       training_phase(config, config.train.lr.value_or(0), config.plan.tasks * config.plan.rows);
-  int64_t skills = 0, routing = 0;
-  const ParameterLayout trained = trained_layout(spec);
-  for (const ParameterInfo& tensor : trained.tensors()) (is_router(tensor) ? routing : skills) += tensor.count;
+  const TrainedCounts trained = trained_counts(spec);
   return heading(config, shapes) +
          train_line(phase, "routed",
                     fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
                                 plural(static_cast<size_t>(spec.skills), "skill"),
-                                plural(static_cast<size_t>(spec.heads), "head"), with_commas(skills),
-                                with_commas(routing))) +
-         cost_lines(config, shapes, trained.size(), rows_of(phase), static_cast<double>(phase.batch_size),
-                    "in all");
+                                plural(static_cast<size_t>(spec.heads), "head"), with_commas(trained.skills),
+                                with_commas(trained.routing))) +
+         cost_lines(config, shapes, trained.skills + trained.routing, rows_of(phase),
+                    static_cast<double>(phase.batch_size), "in all");
 }
 
 }  // namespace gaggle

@@ -2,7 +2,6 @@
 // elsewhere, from shapes and [plan]'s assumptions alone.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "app/commands.h"

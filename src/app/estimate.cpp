@@ -78,6 +78,14 @@ MemoryEstimate memory_estimate(const ExpertJob& job) {
   return need;
 }
 
+TrainedCounts trained_counts(const PolySpec& spec) {
+  TrainedCounts counts;
+  const ParameterLayout trained = trained_layout(spec);
+  for (const ParameterInfo& tensor : trained.tensors())
+    (is_router(tensor) ? counts.routing : counts.skills) += tensor.count;
+  return counts;
+}
+
 uint64_t adapter_bytes(int64_t trained, uint64_t width) {
   return static_cast<uint64_t>(trained) * (20 + width + 24);
 }

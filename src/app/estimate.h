@@ -1,6 +1,7 @@
 // What a run will cost: time from the measured GEMM rate, memory by kind.
 #pragma once
 
+#include "adapter/poly.h"
 #include "app/expert_job.h"
 
 namespace gaggle {
@@ -17,6 +18,12 @@ struct MemoryEstimate {  // bytes of one rank
   uint64_t activations = 0;  // of the largest micro-batch
 };
 MemoryEstimate memory_estimate(const ExpertJob& job);
+
+// Values of an inventory that train, of its skills and of its routing table.
+struct TrainedCounts {
+  int64_t skills = 0, routing = 0;
+};
+TrainedCounts trained_counts(const PolySpec& spec);
 
 // fp32: value, gradient, two moments, the start; copy for the base's type; values and moments once more in a
 // checkpoint, and the bytes of its file. width: bytes of a value of the base.

@@ -21,18 +21,16 @@ constexpr double least_lane_tokens = 300;  // below it a lane's products no long
 
 std::string routed_words(const PretrainJob& job) {
   const PolySpec& spec = job.recipe.spec;
-  int64_t skills = 0, routing = 0;
-  const ParameterLayout trained = trained_layout(spec);
-  for (const ParameterInfo& tensor : trained.tensors()) (is_router(tensor) ? routing : skills) += tensor.count;
+  const TrainedCounts trained = trained_counts(spec);
   const std::string form =
       spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
-  std::string text = fmt::format("{}, {}, {}, {} at {}, {} trained", job.config.poly.method,
-                                 plural(static_cast<size_t>(spec.skills), "skill"),
-                                 plural(static_cast<size_t>(spec.heads), "head"), form,
-                                 plural(spec.sites.size(), "site"), count_text(static_cast<double>(skills)));
-  if (routing > 0)
-    text += fmt::format(" and {} of routing table ({} granularity)", count_text(static_cast<double>(routing)),
-                        spec.granularity);
+  std::string text = fmt::format(
+      "{}, {}, {}, {} at {}, {} trained", job.config.poly.method,
+      plural(static_cast<size_t>(spec.skills), "skill"), plural(static_cast<size_t>(spec.heads), "head"), form,
+      plural(spec.sites.size(), "site"), count_text(static_cast<double>(trained.skills)));
+  if (trained.routing > 0)
+    text += fmt::format(" and {} of routing table ({} granularity)",
+                        count_text(static_cast<double>(trained.routing)), spec.granularity);
   if (!job.config.poly.init_from.empty()) text += ", from " + job.config.poly.init_from;
   return text;
 }

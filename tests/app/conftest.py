@@ -116,6 +116,14 @@ class Workshop:
         return lines
 
 
+def grown(folder, world, gaggle, *settings):
+    """A workshop in `folder` with everything of `world`, whose experts are trained."""
+    shutil.copytree(world, folder, dirs_exist_ok=True)
+    shop = Workshop(folder, gaggle)
+    shop.experts(*settings)
+    return shop
+
+
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
@@ -135,8 +143,4 @@ def workshop(tmp_path, tiny_world, gaggle):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, tiny_world, gaggle):
     """A workshop whose experts are trained; for tests that only read it."""
-    folder = tmp_path_factory.mktemp("trained")
-    shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
-    shop = Workshop(folder, gaggle)
-    shop.experts()
-    return shop
+    return grown(tmp_path_factory.mktemp("trained"), tiny_world, gaggle)

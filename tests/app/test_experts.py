@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 
+import conftest
 import pytest
 
 
@@ -163,13 +164,7 @@ def test_training_lowers_the_loss(workshop):
 
 @pytest.fixture(scope="module")
 def eight_lanes(tmp_path_factory, tiny_world, gaggle):
-    from conftest import Workshop
-
-    folder = tmp_path_factory.mktemp("lanes")
-    shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
-    shop = Workshop(folder, gaggle)
-    shop.experts("--train.lanes=8")
-    return shop
+    return conftest.grown(tmp_path_factory.mktemp("lanes"), tiny_world, gaggle, "--train.lanes=8")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

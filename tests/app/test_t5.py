@@ -3,28 +3,29 @@ import json
 import shutil
 import signal
 import sys
-import time
 
+import conftest
+import kinds
 import pytest
+import test_peft_and_eval
 import torch
-from conftest import Workshop, write_tasks
+from conftest import WORDS, Workshop, write_tasks
 from make_models import make_t5
-from test_peft_and_eval import predictions, rows
+from test_experts import wait_for
+from test_peft_and_eval import assert_best_choices, predictions, rows
 
-TARGETS = ["q", "k", "v", "o", "wi_0", "wi_1", "wo"]
+KIND = "t5-v1.1"
 
 
-def write_unigram(folder):
+def write_unigram(folder, texts, vocab_size):
     """A Unigram tokenizer with T5's first three tokens and its rule for the end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-    words = "copy: reverse: first: vowel: yes no ant bee cat dog elk fox gnu hen ibis jay kid lark mole newt owl " \
-            "pig quail ram seal toad"
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator([words] * 20, trainers.UnigramTrainer(
-        vocab_size=200, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
+        vocab_size=vocab_size, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer.save(str(folder / "tokenizer.json"))
 
@@ -32,8 +33,8 @@ def write_unigram(folder):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t5")
-    make_t5(folder / "base", "t5-v1.1", seed=3)
-    write_unigram(folder / "base")
+    make_t5(folder / "base", KIND, seed=3)
+    write_unigram(folder / "base", [" ".join(["copy: reverse: first: vowel: yes no", *WORDS])] * 20, 200)
     write_tasks(folder / "tasks")
     return folder
 
@@ -47,32 +48,21 @@ def shop(tmp_path, world, gaggle):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory, world, gaggle):
     """Experts with gates; for tests that only read."""
-    folder = tmp_path_factory.mktemp("grown")
-    shutil.copytree(world, folder, dirs_exist_ok=True)
-    shop = Workshop(folder, gaggle)
-    shop.experts("--train.lanes=4")
-    return shop
+    return conftest.grown(tmp_path_factory.mktemp("grown"), world, gaggle, "--train.lanes=4")
 
 
 def base_model(shop):
-    from transformers import T5ForConditionalGeneration
-
-    return T5ForConditionalGeneration.from_pretrained(shop.folder / "base", dtype=torch.float32).eval()
-
-
-@torch.no_grad()
-def target_nll(model, row, **more):
-    fed = torch.tensor([[0] + row["target_ids"][:-1]])
-    logits = model(input_ids=torch.tensor([row["input_ids"]]), decoder_input_ids=fed, **more).logits[0]
-    logp = logits.double().log_softmax(-1)
-    return -logp.gather(1, torch.tensor(row["target_ids"])[:, None]).sum().item()
+    return kinds.load(shop.folder / "base", KIND, dtype=torch.float32)
 
 
 def assert_same(found, model, shop, method, tasks, **more):
-    for task in tasks:
-        for row in rows(shop, task):
-            expected = pytest.approx(target_nll(model, row, **more), rel=1e-4)
-            assert found[method, task, row["id"]]["target_nll"] == expected, (method, task, row["id"])
+    @torch.no_grad()
+    def nll(model, row):
+        fed = {"source": row["input_ids"], "input": [0], "target": row["target_ids"]}
+        logp = kinds.target_logits(model, fed, **more).double().log_softmax(-1)
+        return -logp.gather(1, torch.tensor(row["target_ids"])[:, None]).sum().item()
+
+    test_peft_and_eval.assert_same(found, model, shop, method, tasks, nll=nll)
 
 
 def run_bits(shop, folder):
@@ -119,10 +109,7 @@ def test_routing_scores_as_gaggle_torch(grown, scored, root, method, options):
 def test_rank_classification_and_generation(grown, scored):
     from tokenizers import Tokenizer
 
-    for (_, task, _), line in scored.items():
-        if task == "vowel":
-            score = [n / t for n, t in zip(line["choice_nll"], line["choice_tokens"])]
-            assert line["prediction"] == line["choices"][score.index(min(score))]
+    assert_best_choices(scored)
     tokenizer = Tokenizer.from_file(str(grown.folder / "base/tokenizer.json"))
     beams = predictions(grown, "--run.name=beams", "--eval.methods=['none']", "--eval.beams=3", name="beams")
     model = base_model(grown)
@@ -140,9 +127,7 @@ def test_ranks_and_a_kill_change_no_bit(grown, shop):
     shop.experts(*settings, "--registry.path=two", "--cluster.ranks_per_expert=2", ranks=2)
     assert shop.bits("two") == grown.bits()
     running = shop.start("experts", "tiny.toml", *settings)
-    end = time.monotonic() + 120
-    while not list(shop.folder.glob("registry/work/items/*/*/*/COMPLETE")) and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_for(lambda: list(shop.folder.glob("registry/work/items/*/*/*/COMPLETE")), 120)
     running.send_signal(signal.SIGKILL)
     running.communicate()
     shop.experts(*settings)
@@ -196,7 +181,7 @@ def test_loras_and_polys_of_peft_are_imported(shop, tmp_path):
     torch.manual_seed(1)
     lora = get_peft_model(base_model(shop), LoraConfig(r=4, lora_alpha=8, target_modules=["q", "v", "wo"],
                                                        rank_pattern={"wo": 2}, task_type="SEQ_2_SEQ_LM"))
-    poly = get_peft_model(base_model(shop), PolyConfig(r=2, n_tasks=4, n_skills=3, n_splits=4, target_modules=TARGETS,
+    poly = get_peft_model(base_model(shop), PolyConfig(r=2, n_tasks=4, n_skills=3, n_splits=4, target_modules=kinds.TARGETS[KIND],
                                                        task_type="SEQ_2_SEQ_LM"))
     for name, model in {"copy": lora, "mixed": poly}.items():
         with torch.no_grad():
@@ -215,9 +200,7 @@ def test_loras_and_polys_of_peft_are_imported(shop, tmp_path):
 
 
 def test_pickled_weights_are_the_same_base(grown, shop):
-    from transformers import T5ForConditionalGeneration
-
-    model = T5ForConditionalGeneration.from_pretrained(shop.folder / "base")
+    model = base_model(shop)
     (shop.folder / "base/model.safetensors").unlink()
     model.save_pretrained(shop.folder / "base", safe_serialization=False, max_shard_size="100KB")
     assert (shop.folder / "base/pytorch_model.bin.index.json").exists()
@@ -250,19 +233,12 @@ def test_costs_are_known_from_the_config_alone(shop, root):
 
 
 def test_the_demonstration_runs_on_a_tiny_t5(tmp_path, gaggle, root):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
     tasks = root / "demo/tasks"
     if not tasks.is_dir():
         pytest.skip("no demo/tasks: tools/demo_assets.sh makes them")
-    make_t5(tmp_path / "base", "t5-v1.1", seed=3, vocab_size=600)
+    make_t5(tmp_path / "base", KIND, seed=3, vocab_size=600)
     texts = [line for file in sorted(tasks.glob("held_*/*.jsonl")) for line in file.read_text().splitlines()[:40]]
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
-        vocab_size=500, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer.save(str(tmp_path / "base/tokenizer.json"))
+    write_unigram(tmp_path / "base", texts, 500)
     shop = Workshop(tmp_path, gaggle)
     settings = [root / "configs/demo.toml", f"--model.path={tmp_path}/base", "--run.dir=runs", "--run.threads=1",
                 "--registry.path=registry", "--registry.cache=cache", "--train.steps=3", "--gate.steps=2",
