@@ -1,30 +1,13 @@
 #include "app/machine.h"
 
-#include <sys/utsname.h>
-
-#include <fstream>
-
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/host_facts.h"
 #include "kernel/dispatch.h"
 #include "model/speed.h"
 #include "train/recipe.h"
 
 namespace gaggle {
-namespace {
-
-// /proc/cpuinfo names the model on x86; elsewhere the architecture has to do.
-std::string processor_name() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);)
-    if (line.starts_with("model name"))
-      if (const size_t colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
-  utsname machine{};
-  return ::uname(&machine) == 0 ? machine.machine : "unknown";
-}
-
-}  // namespace
-
 nlohmann::json machine_of(const Session& session) {
   return {{"libtorch", GAGGLE_TORCH_VERSION},
           {"processor", session.device.is_cpu() ? processor_name() : gpu_name(session.device)},

@@ -3,7 +3,7 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <sched.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "cluster/host_facts.h"
 #include "cluster/stop.h"
 #include "config/read.h"
 
@@ -28,17 +29,6 @@ bool speaks_mpi(const Config& config, const Identity& identity) {
   return config.comm.backend == "mpi" || identity.launcher == "mpirun" || identity.launcher == "srun";
 }
 
-// The cores of the affinity mask as "0 1 5".
-std::string mask_text() {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  std::string text;
-  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return text;
-  for (int core = 0; core < CPU_SETSIZE; ++core)
-    if (CPU_ISSET(core, &mask)) text += fmt::format("{} ", core);
-  return text;
-}
-
 std::set<int> cores_of(const std::string& text) {
   std::istringstream words(text);
   return {std::istream_iterator<int>(words), {}};
@@ -48,7 +38,7 @@ std::set<int> cores_of(const std::string& text) {
 // already.
 int fair_share(const Session& session) {
   const auto hosts = session.world->all_gather_text(session.identity.host);
-  const auto masks = session.world->all_gather_text(mask_text());
+  const auto masks = session.world->all_gather_text(fmt::format("{}", fmt::join(allowed_core_numbers(), " ")));
   const auto me = static_cast<size_t>(session.world->rank());
   const std::set<int> mine = cores_of(masks[me]);
   int sharers = 0;

@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -24,6 +24,19 @@ struct Descriptor {
 
 std::string reason() {
   return std::strerror(errno);
+}
+
+// From begin to end in pieces that a network file system takes in one stream of requests.
+void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
+  constexpr size_t piece = size_t{16} << 20;
+  ::posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+  while (!bytes.empty()) {
+    const ssize_t got = ::read(fd, bytes.data(), std::min(piece, bytes.size()));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0)
+      user_error("{}: cannot be read to its end ({})", path.string(), got < 0 ? reason() : "it became shorter");
+    bytes = bytes.subspan(static_cast<size_t>(got));
+  }
 }
 
 }  // namespace
@@ -97,42 +110,28 @@ void require_writable(const fs::path& folder, std::string_view option) {
                failed.message());
 }
 
-MappedFile::MappedFile(const fs::path& path) : path_(path) {
-  if (is_network_folder(path)) {
-    copy_ = read_file(path);
-    bytes_ = std::as_bytes(std::span(copy_));
-    return;
-  }
+MappedFile::MappedFile(const fs::path& path) : MappedFile(path, access_of(file_system_of(path))) {}
+
+MappedFile::MappedFile(const fs::path& path, FileAccess access) : path_(path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   struct stat info {};
   if (file.fd < 0 || ::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode))
     user_error("{}: cannot be read ({})", path.string(), file.fd < 0 ? reason() : "not a file");
-  if (info.st_size == 0) return;
-  void* start = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.fd, 0);
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) return;
+  if (access == FileAccess::in_order) {
+    copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    read_in_order(file.fd, path, {copy_.get(), size});
+    bytes_ = {copy_.get(), size};
+    return;
+  }
+  void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (start == MAP_FAILED) user_error("{}: cannot be mapped ({})", path.string(), reason());
-  bytes_ = {static_cast<const std::byte*>(start), static_cast<size_t>(info.st_size)};
-  mapped_ = true;
+  bytes_ = {static_cast<const std::byte*>(start), size};
 }
 
 MappedFile::~MappedFile() {
-  if (mapped_) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-}
-
-bool is_network_folder(const fs::path& path) {
-  struct statfs info {};
-  if (::statfs(path.c_str(), &info) != 0) return false;
-  switch (static_cast<unsigned long>(info.f_type)) {
-    case 0x6969:      // NFS
-    case 0x0BD00BD0:  // Lustre
-    case 0x47504653:  // GPFS
-    case 0x19830326:  // BeeGFS
-    case 0x00C36400:  // Ceph
-    case 0xFF534D42:  // CIFS
-    case 0xFE534D42:  // SMB2
-      return true;
-    default:
-      return false;
-  }
+  if (!copy_ && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 }  // namespace gaggle

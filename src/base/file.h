@@ -3,9 +3,12 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+
+#include "base/file_system.h"
 
 namespace gaggle {
 
@@ -30,10 +33,11 @@ void check_writable(const fs::path& folder, std::string_view option);
 // Checks, then makes `folder`.
 void require_writable(const fs::path& folder, std::string_view option);
 
-// A read-only mapping of a whole file; on network file systems the file is read into memory instead.
+// A whole file's bytes, to be read only: mapped, or on network file systems read in order into memory.
 class MappedFile {
  public:
-  explicit MappedFile(const fs::path& path);  // throws UserError
+  explicit MappedFile(const fs::path& path);  // as its file system wants it; throws UserError
+  MappedFile(const fs::path& path, FileAccess access);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -43,10 +47,7 @@ class MappedFile {
  private:
   fs::path path_;
   std::span<const std::byte> bytes_;
-  std::string copy_;
-  bool mapped_ = false;
+  std::unique_ptr<std::byte[]> copy_;  // in_order; else mapped
 };
-
-bool is_network_folder(const fs::path& path);
 
 }  // namespace gaggle

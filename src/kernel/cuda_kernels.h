@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/activation.h"
+#include "kernel/gpus.h"
 
 namespace gaggle {
 
@@ -24,6 +26,8 @@ struct CudaKernels {
                  float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
   // The model's name into name[size], ended by 0.
   void (*device_name)(int device, char* name, int size);
+  std::vector<GpuFacts> (*gpus)();
+  GpuLink (*gpu_link)(int, int);
 };
 
 // Defined by the .cu files.
@@ -36,5 +40,7 @@ void gated_backward_cuda(Activation, void*, void*, const void*, bool, int64_t, v
 void rotary_cuda(void*, bool, const int32_t*, const float*, const float*, float, int64_t, int64_t, int64_t,
                  void*);
 void device_name_cuda(int, char*, int);
+std::vector<GpuFacts> gpus_cuda();
+GpuLink gpu_link_cuda(int, int);
 
 }  // namespace gaggle

@@ -13,7 +13,7 @@ bool plain(const at::Tensor& x) {
 
 #ifdef GAGGLE_WITH_CUDA
 constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda,
-                               rotary_cuda,   device_name_cuda};
+                               rotary_cuda,   device_name_cuda,       gpus_cuda,  gpu_link_cuda};
 constexpr const CudaKernels* built = &table;
 #else
 constexpr const CudaKernels* built = nullptr;
@@ -33,6 +33,16 @@ std::string gpu_name(at::Device device) {
   char name[256] = "gpu";
   if (const CudaKernels* kernels = built) kernels->device_name(device.index(), name, sizeof name);
   return name;
+}
+
+std::vector<GpuFacts> visible_gpus() {
+  const CudaKernels* kernels = built;
+  return kernels ? kernels->gpus() : std::vector<GpuFacts>();
+}
+
+GpuLink gpu_link(int a, int b) {
+  const CudaKernels* kernels = built;
+  return kernels ? kernels->gpu_link(a, b) : GpuLink::through_host;
 }
 
 LaunchStream::LaunchStream(const at::Tensor& x)

@@ -1,0 +1,29 @@
+// What kind of file system a path lies on, and so how files there are read.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace gaggle {
+
+// Who may see the files: this host alone, other hosts too, or as the kind cannot tell (FUSE) perhaps.
+enum class Reach { host, hosts, perhaps };
+
+struct FileSystem {
+  std::string name;  // "NFS", "ext4"; "file system 0x1234" of a kind that is not in our list
+  Reach reach = Reach::host;
+  bool in_memory = false;  // gone when the machine restarts
+};
+
+// By statfs's f_type (Linux, include/uapi/linux/magic.h, and the makers' own sources).
+FileSystem file_system_of_magic(unsigned long magic);
+// Of the path, or of the nearest folder above that is there.
+FileSystem file_system_of(const std::filesystem::path& path);
+
+// How a big file is read. A page of a mapped file is fetched when it is touched: many small requests in no
+// order on a network file system, and SIGBUS where the server or the file goes away. There a file is read once,
+// in order, in big pieces.
+enum class FileAccess { mapped, in_order };
+FileAccess access_of(const FileSystem& system);
+
+}  // namespace gaggle

@@ -1,0 +1,55 @@
+// Big files are read as their file system wants it, to the same bytes.
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace gaggle {
+namespace {
+
+TEST(FileSystem, KindsAreKnownByTheirMagic) {
+  EXPECT_EQ(file_system_of_magic(0x6969).name, "NFS");
+  EXPECT_EQ(file_system_of_magic(0x6969).reach, Reach::hosts);
+  EXPECT_EQ(file_system_of_magic(0x0BD00BD0).name, "Lustre");
+  EXPECT_EQ(file_system_of_magic(0xEF53).reach, Reach::host);
+  EXPECT_TRUE(file_system_of_magic(0x01021994).in_memory);
+  EXPECT_EQ(file_system_of_magic(0xABCDEF).name, "file system 0xABCDEF");
+  EXPECT_EQ(file_system_of_magic(0xABCDEF).reach, Reach::perhaps);
+}
+
+TEST(FileSystem, NetworkFilesAreReadInOrder) {
+  EXPECT_EQ(access_of(file_system_of_magic(0x6969)), FileAccess::in_order);
+  EXPECT_EQ(access_of(file_system_of_magic(0x65735546)), FileAccess::in_order);
+  EXPECT_EQ(access_of(file_system_of_magic(0xABCDEF)), FileAccess::in_order);
+  EXPECT_EQ(access_of(file_system_of_magic(0xEF53)), FileAccess::mapped);
+}
+
+TEST(FileSystem, OfAPathThatIsNotThereYet) {
+  EXPECT_EQ(file_system_of("/proc/no/such/folder").name, "proc");
+}
+
+TEST(MappedFile, BothWaysReadTheSame) {
+  const fs::path path = fs::temp_directory_path() / ("gaggle_file_" + std::to_string(::getpid()));
+  for (const size_t size : {size_t{0}, size_t{1}, (size_t{33} << 20) + 7}) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 2654435761u >> 13);
+    write_file_atomic(path, bytes);
+    for (const FileAccess access : {FileAccess::mapped, FileAccess::in_order}) {
+      const MappedFile file(path, access);
+      ASSERT_EQ(file.bytes().size(), size);
+      EXPECT_TRUE(std::ranges::equal(file.bytes(), std::as_bytes(std::span(bytes))));
+    }
+  }
+  fs::remove(path);
+  for (const FileAccess access : {FileAccess::mapped, FileAccess::in_order}) {
+    EXPECT_THROW(MappedFile(path, access), UserError);
+    EXPECT_THROW(MappedFile(fs::temp_directory_path(), access), UserError);
+  }
+}
+
+}  // namespace
+}  // namespace gaggle
