@@ -69,6 +69,7 @@ struct Commands {
     add_data();
     add_align();
     add_registry();
+    add_doctor();
   }
 
   CLI::App* with_config(const std::string& name, const std::string& help, CLI::App* parent = nullptr) {
@@ -123,6 +124,19 @@ struct Commands {
                          "Name of the one folder that is imported, or of the collection");
     registry->add_flag("--accept-base", line.registry.accept_base,
                        "Write to a registry whose base has the same shapes but other contents");
+  }
+
+  void add_doctor() {
+    auto* doctor = app.add_subcommand(
+        "doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host");
+    doctor->add_option(
+        "CONFIG", line.doctor.where,
+        "The config whose folders are meant, or a run folder: what its ranks were at when it hung");
+    doctor->add_option("--folder", line.doctor.folders, "Also look at this folder (several: repeat it)")
+        ->take_all();
+    doctor->add_option("--mb", line.doctor.megabytes, "Megabytes that each host writes and reads per folder")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
   }
 };
 

@@ -9,8 +9,8 @@
 namespace gaggle {
 
 struct CommandLine {
-  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry; "": print `text`
-                        // and leave
+  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry | doctor; "":
+                        // print `text` and leave
   std::string text;     // --help, --version
   std::string config;
   std::vector<std::string> overrides;  // "section.key=value"
@@ -20,6 +20,7 @@ struct CommandLine {
   DataShowOptions data;
   AlignOptions align;
   RegistryOptions registry;
+  DoctorOptions doctor;
 };
 
 // `words`: the arguments after the program's name. Throws UserError with the nearest option or command.

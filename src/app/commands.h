@@ -51,4 +51,11 @@ struct RegistryOptions {
 };
 Exit command_registry(const RegistryOptions& options);
 
+struct DoctorOptions {
+  std::string where;                 // a config file, a run folder, or "": the machine alone
+  std::vector<std::string> folders;  // --folder: looked at besides the config's
+  int64_t megabytes = 64;            // --mb: written and read by one rank of each host, per folder
+};
+Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>& overrides);
+
 }  // namespace gaggle

@@ -25,6 +25,7 @@ Exit run(const CommandLine& line) {
   }
   if (line.command == "registry") return command_registry(line.registry);
   if (line.command == "align") return command_align(line.align);
+  if (line.command == "doctor") return command_doctor(line.doctor, line.overrides);
   const Config config = read_config(line.config, line.overrides);
   if (line.print_config) {
     std::fputs(print_config(config).c_str(), stdout);

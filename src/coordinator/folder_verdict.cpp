@@ -65,9 +65,9 @@ FolderVerdict judge(const FolderFacts& f) {
   FolderVerdict verdict;
   verdict.registry_here = registry(f);
   verdict.registry_everywhere = everywhere(f, verdict.registry_here);
-  verdict.run_folder = replacing(f);
-  if (verdict.run_folder.fitness == Fitness::yes && f.system.in_memory)
-    verdict.run_folder.why = "in memory: gone when the machine restarts";
+  // Evaluation shares its items in the run folder as training does in the registry.
+  const bool several = f.hosts + static_cast<int>(f.blind_hosts.size()) > 1;
+  verdict.run_folder = several ? verdict.registry_everywhere : verdict.registry_here;
   verdict.cache = replacing(f);
   verdict.least_lease_s = least_lease(f.counter, f.fsync_worst_s);
   return verdict;
