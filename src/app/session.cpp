@@ -104,7 +104,7 @@ Session start_session(const Config& config) {
   Session session;
   session.identity = identify(config.cluster.independent);
   const Identity& me = session.identity;
-  session.world = speaks_mpi(config, me) ? make_mpi_world(config.comm.timeout_s) : make_self();
+  session.world = speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s}) : make_self();
   if (session.world->size() != me.size)
     user_error(
         "{} says there are {} ranks, MPI says {}: the mpirun that started gaggle is not of the MPI it was "

@@ -88,8 +88,9 @@ std::vector<Key> job_keys() {
       {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
       {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
       {KEY(comm, backend), "", "auto: mpi under mpirun or srun, else self", one_of({"auto", "self", "mpi"})},
-      {KEY(comm, timeout_s), "seconds",
-       "a collective that takes longer ends the job and names the missing ranks", above(0)},
+      {KEY(comm, first_timeout_s), "seconds",
+       "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
+      {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work", above(0)},
       {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
