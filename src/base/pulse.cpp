@@ -1,14 +1,16 @@
 #include "base/pulse.h"
 
 #include <atomic>
+#include <mutex>
 
 namespace gaggle {
 namespace {
 
 std::atomic<uint64_t> count = 0;
-std::atomic<const char*> phase_now = "start";
-std::atomic<int64_t> step_now = 0;
 std::atomic<bool> under_way = false;
+std::mutex place_mutex;  // of the two below
+std::string phase_now = "start";
+int64_t step_now = 0;
 
 }  // namespace
 
@@ -16,9 +18,12 @@ void pulse() {
   count.fetch_add(1, std::memory_order_relaxed);
 }
 
-void pulse(const char* phase, int64_t step) {
-  phase_now.store(phase, std::memory_order_relaxed);
-  step_now.store(step, std::memory_order_relaxed);
+void pulse(std::string_view phase, int64_t step) {
+  {
+    const std::lock_guard lock(place_mutex);
+    phase_now = phase;
+    step_now = step;
+  }
   pulse();
 }
 
@@ -28,8 +33,8 @@ void pulse_under_way() {
 }
 
 Pulse current_pulse() {
-  return {count.load(std::memory_order_relaxed), phase_now.load(std::memory_order_relaxed),
-          step_now.load(std::memory_order_relaxed), under_way.load(std::memory_order_relaxed)};
+  const std::lock_guard lock(place_mutex);
+  return {count.load(std::memory_order_relaxed), phase_now, step_now, under_way.load(std::memory_order_relaxed)};
 }
 
 }  // namespace gaggle

@@ -55,6 +55,11 @@ void set_record_folder(const fs::path& run_folder) {
   folder = run_folder;
 }
 
+void forget_records(const fs::path& run_folder) {
+  std::error_code ignored;
+  fs::remove_all(records_of(run_folder), ignored);
+}
+
 void write_record_file(const RankRecord& record, int rank, int size, const std::string& reason) {
   const std::lock_guard lock(folder_mutex);
   if (folder.empty()) return;

@@ -20,6 +20,8 @@ struct RankReport {
 
 // Records of this process go there; without it none are written. Throws nothing.
 void set_record_folder(const std::filesystem::path& run_folder);
+// Removes the records of an earlier start. Throws nothing.
+void forget_records(const std::filesystem::path& run_folder);
 // Of this process, as it stands. A failure to write is a warning: the job is ending anyway.
 void write_record_file(const RankRecord& record, int rank, int size, const std::string& reason);
 // All reports of a run folder in order of rank; none where there are none. Throws UserError for a file that is

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pulse.h"
 
 namespace gaggle {
 namespace {
@@ -131,10 +132,12 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     const double lr = learning_rate(settings.schedule, step);
     const Status mine = group.rank() == 0 && hooks.stop ? status_of(hooks.stop()) : Status::ok;
     const std::vector<Sample> batch = data.batch(step);
+    pulse(settings.name, step);
     adapter.begin_step(step);
     if (hooks.before_step) hooks.before_step(step, batch);
     const StepResult done = trainer.step(batch, lr, mine);
     ++step;
+    pulse_under_way();
     if (done.skipped && group.rank() == 0)
       log::warning(
           "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
@@ -147,6 +150,7 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     if (hooks.after_step) hooks.after_step(report);
     if (settings.validate_every > 0 &&
         (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) && validates) {
+      pulse(settings.name + " validation", step);
       adapter.begin_evaluation();
       report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation,
                                               settings.step.lanes, settings.step.tokens_per_microbatch, group);
