@@ -33,8 +33,11 @@ at::Tensor take(const Snapshot& snapshot, const ParameterLayout& layout, const s
   return flat;
 }
 
-Status status_of(const std::optional<Exit>& stop) {
-  if (!stop) return Status::ok;
+// What the group's first rank has to say before a step.
+Status status_of(const LoopHooks& hooks, double seconds_since_checkpoint) {
+  const std::optional<Exit> stop = hooks.stop ? hooks.stop() : std::nullopt;
+  const double minutes = hooks.checkpoint_every.minutes;
+  if (!stop) return minutes > 0 && seconds_since_checkpoint >= 60 * minutes ? Status::save : Status::ok;
   return *stop == Exit::stopped ? Status::stopped : Status::resumable;
 }
 
@@ -121,16 +124,18 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
   }
   if (hooks.on_start) hooks.on_start(step);
   PhaseResult result;
+  double saved_at = monotonic_seconds();
   const auto checkpoint = [&] {
     if (hooks.on_checkpoint) hooks.on_checkpoint();
     Snapshot snapshot =
         make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
     if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));
+    saved_at = monotonic_seconds();
   };
   while (step < steps) {
     const double started = monotonic_seconds();
     const double lr = learning_rate(settings.schedule, step);
-    const Status mine = group.rank() == 0 && hooks.stop ? status_of(hooks.stop()) : Status::ok;
+    const Status mine = group.rank() == 0 ? status_of(hooks, started - saved_at) : Status::ok;
     const std::vector<Sample> batch = data.batch(step);
     pulse(settings.name, step);
     adapter.begin_step(step);
@@ -160,15 +165,15 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     }
     if (hooks.on_step) hooks.on_step(report);
 
-    if (done.status != Status::ok && step < steps) {
+    if (done.status > Status::save && step < steps) {
       checkpoint();
       if (hooks.snapshots) hooks.snapshots->wait();
       result.stopped = done.status == Status::stopped ? Exit::stopped : Exit::resumable;
       return result;
     }
-    const bool at_end = step == steps;
-    if (at_end ? hooks.checkpoint_at_end : hooks.checkpoint_every > 0 && step % hooks.checkpoint_every == 0)
-      checkpoint();
+    const int64_t every = hooks.checkpoint_every.steps;
+    const bool due = done.status == Status::save || (every > 0 && step % every == 0);
+    if (step == steps ? hooks.checkpoint_at_end : due) checkpoint();
   }
   if (settings.keep_best && best.step >= 0) {
     adapter.values().copy_(best.values);

@@ -11,7 +11,7 @@ import time
 import pytest
 
 SHORT = ["--comm.timeout_s=2", "--comm.first_timeout_s=20"]
-SLOW = ["--train.steps=400", "--checkpoint.every=20"]
+SLOW = ["--train.steps=2000", "--checkpoint.every=20"]
 MHR = ["--poly.skills=4", "--poly.heads=2", "--train.lr=1e-2", "--train.validate_every=0", "--alignment.every=0"]
 
 
@@ -48,14 +48,15 @@ def wait_until(condition, what, seconds=60):
         time.sleep(0.05)
 
 
-def has_steps(shop, name, count):
-    path = shop.folder / "runs" / "tiny" / name
-    return lambda: path.exists() and path.read_text().count("\n") >= count
+def checkpointed(shop, step):
+    """Whether the pretraining run has a checkpoint of that step or a later one."""
+    folder = shop.folder / "runs" / "tiny" / "checkpoints"
+    return lambda: any(int(path.name.split("-")[1]) >= step for path in folder.glob("*/0-*") if (path / "COMPLETE").exists())
 
 
 def test_a_sleeping_rank_is_named_and_the_records_tell_where_everybody_was(workshop):
     run = start(workshop, "pretrain", "tiny.toml", *SHORT, *SLOW, *MHR, ranks=2)
-    wait_until(has_steps(workshop, "metrics.jsonl", 3), "three steps")
+    wait_until(checkpointed(workshop, 20), "a checkpoint")
     os.kill(ranks_of(run)[1], signal.SIGSTOP)
     asleep = time.monotonic()
     output, errors = run.communicate(timeout=60)
@@ -63,7 +64,7 @@ def test_a_sleeping_rank_is_named_and_the_records_tell_where_everybody_was(works
     assert run.returncode not in (0, 75), errors
     host = os.uname().nodename
     assert f"no progress within 2 s: rank 1 on host {host} did not come" in errors
-    assert re.search(r"rank 0 on host .*waits in all_\w+ \(collective \d+\), skills step \d+", errors), errors
+    assert re.search(r"rank 0 on host .*waits in all_\w+ \(collective \d+\), mhr step \d+", errors), errors
     record = json.loads((workshop.folder / "runs" / "tiny" / "collectives" / "rank-0.json").read_text())
     assert record["collectives"][-1].get("took_s") is None and record["collectives"][-2]["took_s"] >= 0
     said = workshop.run("doctor", "runs/tiny").stdout
@@ -83,7 +84,7 @@ def test_a_rank_with_another_config_is_named(workshop):
 def test_a_full_disk_is_said_and_the_next_start_goes_on(workshop, command):
     """No file may grow beyond 60 kB: checkpoints do not fit, and later they do."""
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
-    words = [command, "tiny.toml", "--run.name=disk", "--registry.path=disk-registry", *MHR]
+    words = [command, "tiny.toml", "--run.dir=disk-runs", "--registry.path=disk-registry", *MHR]
     done = subprocess.run(workshop.command(*words), cwd=workshop.folder, env=workshop.environment(), capture_output=True,
                           text=True, preexec_fn=limit, timeout=120)
     assert done.returncode in (1, 3), done.stderr
@@ -133,7 +134,7 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
     shutil.rmtree(workshop.folder / "runs")
     for moment in (3, 20, 41):
         run = start(workshop, *words, "--checkpoint.every=1", ranks=2)
-        wait_until(has_steps(workshop, "metrics.jsonl", moment), f"step {moment}")
+        wait_until(checkpointed(workshop, moment), f"step {moment}")
         for pid in ranks_of(run).values():
             os.kill(pid, signal.SIGTERM)
         run.communicate(timeout=60)
