@@ -79,7 +79,7 @@ Exit examine(const DoctorOptions& options, const Config* given) {
   Config config = given ? *given : Config();
   const bool share_device = config.cluster.share_device;
   config.cluster.share_device = true;  // said in the report instead of refused
-  Session session = start_session(config);
+  Session session = start_session(config, Refusals::none);
   Report report{session.world->rank() == 0};
   report.print(version_text() + "\n");
   const auto ranks = gather_facts(session, given);

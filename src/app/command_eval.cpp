@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/pulse.h"
 #include "base/table.h"
 #include "cluster/stop.h"
 #include "coordinator/queue.h"
@@ -129,10 +130,12 @@ class Worker {
       log::info("{} of {} items done · now {}", queue_->plan().count(ItemState::done), by_key_.size(),
                 taken.item.name);
     }
+    pulse("eval item", static_cast<int64_t>(queue_->plan().count(ItemState::done)));
     const auto result = run_item(context_, item, adapter->second.get(), [] {
       if (const auto stop = stop_requested()) throw Stopped{*stop};
     });
     write_file_atomic(result_path(folder_, item.key), result_text(context_, item, result));
+    pulse_under_way();
   }
 
   const EvalContext& context_;
@@ -183,6 +186,7 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   if (!options.dry_run) {
     if (first) require_writable(folder / "items", "run.dir");
     session.world->barrier();
+    bear_losses();
     code = Worker(context, session, items, folder, options.retry).run();
     if (code == Exit::stopped && first)
       log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/pulse.h"
 #include "cluster/stop.h"
 #include "coordinator/lease.h"
 
@@ -32,6 +33,7 @@ std::unique_ptr<Lease> hold_run(const PretrainJob& job, LeaseTable& leases) {
       user_error("{} is being trained by {}: wait for it, or set run.variant", job.session.run_dir.string(),
                  leases.holder(key).value_or("somebody who has just left"));
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    pulse();
   }
 }
 

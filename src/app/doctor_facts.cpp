@@ -8,8 +8,8 @@
 namespace gaggle {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(HostFacts, host, kernel, processor, cores, allowed_cores, mask, memory_bytes,
-                                   available_bytes, open_files, locked_bytes, temporary, temporary_free_bytes,
-                                   shared_memory_free_bytes)
+                                   available_bytes, open_files, locked_bytes, infiniband, temporary,
+                                   temporary_free_bytes, shared_memory_free_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, name, uuid, pci, computes, memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, gaggle, libtorch, mpi, config, threads, has_gpu, gpu, gpus,
                                    fp32_flops, bf16_flops)

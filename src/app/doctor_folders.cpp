@@ -34,9 +34,9 @@ bool meant_for(const FolderTask& task, const char* use) {
 void add_use(ReportBlock& block, const std::string& topic, const std::string& of, const FolderUse& use,
              bool needed) {
   const bool unfit = use.fitness != Fitness::yes;
-  block.add(needed && unfit              ? Mark::wrong
-            : needed && !use.why.empty() ? Mark::look
-                                         : Mark::ok,
+  block.add(!unfit   ? Mark::ok
+            : needed ? Mark::wrong
+                     : Mark::none,
             topic, (of.empty() ? "" : of + ": ") + use_text(use));
 }
 

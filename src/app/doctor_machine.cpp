@@ -40,15 +40,11 @@ void add_alike(ReportBlock& block, const std::vector<RankFacts>& ranks, const st
 // The least of all, on the host that has it; too little is something to look at.
 void add_least(ReportBlock& block, const std::vector<RankFacts>& ranks, const std::string& topic,
                const NumberOf& of, double enough, const TextOf& words, const std::string& advice) {
-  const auto least =
-      std::min_element(ranks.begin(), ranks.end(), [&](const auto& a, const auto& b) { return of(a) < of(b); });
-  const std::set<std::string> hosts = [&] {
-    const auto names = hosts_of(ranks);
-    return std::set<std::string>(names.begin(), names.end());
-  }();
-  const bool low = of(*least) < enough;
+  const auto [least, most] = std::minmax_element(ranks.begin(), ranks.end(),
+                                                 [&](const auto& a, const auto& b) { return of(a) < of(b); });
+  const bool low = of(*least) < enough, uneven = words(*least) != words(*most);
   block.add(low ? Mark::look : Mark::ok, topic,
-            words(*least) + (hosts.size() > 1 ? fmt::format(" (the least, on {})", least->host.host) : "") +
+            words(*least) + (uneven ? fmt::format(" (the least, on {})", least->host.host) : "") +
                 (low ? ": " + advice : ""));
 }
 
@@ -138,10 +134,10 @@ ReportBlock machine_block(const std::vector<RankFacts>& ranks) {
         return limit_text(r.host.open_files, "at most " + with_commas(static_cast<int64_t>(r.host.open_files)));
       },
       "raise it with ulimit -n 4096");
-  const bool several = !disagreement(hosts_of(ranks), hosts_of(ranks)).empty();
+  const bool pinned = std::any_of(ranks.begin(), ranks.end(), [](const auto& r) { return r.host.infiniband; });
   add_least(
       block, ranks, "locked memory",
-      [](const RankFacts& r) { return static_cast<double>(r.host.locked_bytes); }, several ? 64e6 : 0,
+      [](const RankFacts& r) { return static_cast<double>(r.host.locked_bytes); }, pinned ? 64e6 : 0,
       [](const RankFacts& r) {
         return limit_text(r.host.locked_bytes, "at most " + bytes_text(r.host.locked_bytes));
       },

@@ -4,7 +4,9 @@
 #include <chrono>
 
 #include "app/estimate.h"
+#include "base/pulse.h"
 #include "base/table.h"
+#include "comm/communicator.h"
 
 namespace gaggle {
 namespace {
@@ -54,12 +56,15 @@ void ExpertDisplay::wait_for(size_t workers, double patience_s) {
     double silence = 0;
     {
       const std::lock_guard lock(mutex_);
+      const std::vector<int> lost = lost_ranks();
       for (const WorkerStatus& worker : reader_.workers()) {
-        finished += worker.finished;
-        if (!worker.finished) silence = std::max(silence, worker.silent_s);
+        const bool gone = worker.finished || std::ranges::find(lost, worker.rank) != lost.end();
+        finished += gone;
+        if (!gone) silence = std::max(silence, worker.silent_s);
       }
     }
     if (finished >= workers || silence >= patience_s) return;
+    pulse();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
 }
@@ -67,7 +72,9 @@ void ExpertDisplay::wait_for(size_t workers, double patience_s) {
 void ExpertDisplay::follow(std::stop_token stop) {
   while (!stop.stop_requested()) {
     draw();
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    // At most 200 journals a second are opened, however many workers there are: they lie on a shared folder.
+    const auto pause = std::chrono::duration<double>(std::max(0.2, workers_ / 200));
+    std::this_thread::sleep_for(pause);
   }
   draw();
 }

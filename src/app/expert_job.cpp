@@ -91,6 +91,7 @@ Exit run_job(const ExpertJob& job) {
   std::optional<WorkQueue> queue;
   if (group->rank() == 0) queue.emplace(queue_options(job, registry), work_items(job));
   world.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
+  if (per_group == 1) bear_losses();
   if (queue) return run_worker(job, registry, *queue, *group, job_name);
   ExpertWorker{job, registry, *group}.work();
   return Exit::done;

@@ -1,4 +1,5 @@
 // gaggle: command line → config → command → exit code (docs/architecture.md says what each code promises).
+#include <csignal>
 #include <cstdio>
 #include <thread>
 
@@ -52,6 +53,11 @@ bool say(const UserError& error) {
   return true;
 }
 
+// A file that grows beyond the allowed size is an error with a message, not the end of the process.
+void survive_full_disks() {
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
 // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
 void heed_signals_early(int argc, char** argv) {
   const std::string command = argc > 1 ? argv[1] : "";
@@ -83,6 +89,7 @@ int run_and_report(int argc, char** argv) {
 }  // namespace gaggle
 
 int main(int argc, char** argv) {
+  gaggle::survive_full_disks();
   gaggle::heed_signals_early(argc, argv);
   return gaggle::run_and_report(argc, argv);
 }

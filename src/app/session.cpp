@@ -15,8 +15,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "cluster/host_facts.h"
 #include "cluster/stop.h"
+#include "comm/record_file.h"
 #include "config/read.h"
 
 namespace gaggle {
@@ -90,11 +92,12 @@ void demand_determinism(at::Device device) {
 
 }  // namespace
 
-Session start_session(const Config& config) {
+Session start_session(const Config& config, Refusals refusals) {
   Session session;
   session.identity = identify(config.cluster.independent);
   const Identity& me = session.identity;
-  session.world = speaks_mpi(config, me) ? make_mpi_world(config.comm.timeout_s) : make_self();
+  session.world = speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s})
+                                         : make_self();
   if (session.world->size() != me.size)
     user_error(
         "{} says there are {} ranks, MPI says {}: the mpirun that started gaggle is not of the MPI it was "
@@ -103,20 +106,40 @@ Session start_session(const Config& config) {
         me.launcher, me.size, session.world->size(), mpi_library_version());
   session.identity.rank = session.world->rank();
   log::set_rank(me.rank, me.size);
+  if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();
+  if (refusals == Refusals::odd_ranks) set_record_folder(session.run_dir);
   return session;
 }
 
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config) {
   watch_for_stop(session.run_dir, config.run.max_minutes);
+  if (session.identity.rank == 0) forget_records(session.run_dir);
   const auto stop = stop_requested();
   if (stop == Exit::stopped)
     log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
   return stop;
+}
+
+void check_ranks_alike(const Session& session, const Config& config) {
+  const std::string mine = fmt::format("gaggle {}\n{}", GAGGLE_VERSION, print_config(config));
+  const auto digests = session.world->all_gather_text(sha256_hex(mine));
+  const auto odd =
+      std::ranges::find_if(digests, [&](const std::string& digest) { return digest != digests[0]; });
+  if (odd == digests.end()) return;
+  const auto rank = static_cast<size_t>(odd - digests.begin());
+  const auto texts = session.world->all_gather_text(mine);
+  std::istringstream first(texts[0]), other(texts[rank]);
+  std::string here, there;
+  while (std::getline(first, here) && std::getline(other, there) && here == there) here.clear(), there.clear();
+  user_error(
+      "rank {} has another config than rank 0: `{}` there, `{}` here. Start all ranks with the same command "
+      "and the same files",
+      rank, there, here);
 }
 
 void make_run_folder(const Session& session, const Config& config) {

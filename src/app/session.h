@@ -22,10 +22,14 @@ struct Session {
   std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 
+// A run refuses ranks that are not alike; gaggle doctor wants to tell of them.
+enum class Refusals { odd_ranks, none };
 // Sets threads and determinism once, joins MPI where the launcher is one. Writes nothing.
-Session start_session(const Config& config);
+Session start_session(const Config& config, Refusals refusals = Refusals::odd_ranks);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);
+// Ranks of one job have one program and one config. Throws UserError that names the odd rank and what differs.
+void check_ranks_alike(const Session& session, const Config& config);
 // With the resolved config in it (config.toml). To be called when everything was checked. Collective.
 void make_run_folder(const Session& session, const Config& config);
 // Says goodbye to the other ranks.

@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 
 #include "base/error.h"
+#include "base/process.h"
 
 namespace gaggle {
 namespace {
@@ -64,8 +66,10 @@ void write_file_durable(const fs::path& path, std::string_view bytes) {
 }
 
 void write_file_atomic(const fs::path& path, std::string_view bytes) {
+  // Writers on other hosts may have our pid, and threads share it.
+  static std::atomic<int> count = 0;
   fs::path beside = path;
-  beside += fmt::format(".{}.part", ::getpid());
+  beside += fmt::format(".{}-{}.part", file_tag(this_process()), count++);
   write_file_durable(beside, bytes);
   std::error_code failed;
   fs::rename(beside, path, failed);

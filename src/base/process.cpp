@@ -1,13 +1,17 @@
 #include "base/process.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
 #include <iterator>
 #include <sstream>
+
+#include "base/sha256.h"
 
 namespace gaggle {
 namespace {
@@ -66,6 +70,21 @@ Life life_of(const ProcessId& process) {
   if (now.state == 0) return Life::unknown;  // /proc may hide the processes of others
   if (now.state == 'Z' || now.state == 'X') return Life::gone;
   return now.start_ticks == process.start_ticks ? Life::alive : Life::gone;
+}
+
+std::string file_tag(const ProcessId& process) {
+  return fmt::format("{}-{}-{}", sha256_hex(process.kernel).substr(0, 12), process.pid, process.start_ticks);
+}
+
+Life life_of_tag(const std::string& text) {
+  std::string words = text, kernel;
+  std::replace(words.begin(), words.end(), '-', ' ');
+  std::istringstream fields(words);
+  ProcessId process = this_process();
+  if (!(fields >> kernel >> process.pid >> process.start_ticks) ||
+      kernel != sha256_hex(process.kernel).substr(0, 12))
+    return Life::unknown;
+  return life_of(process);
 }
 
 }  // namespace gaggle

@@ -9,12 +9,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "base/process.h"
 #include "cluster/identity.h"
 
 namespace gaggle {
+namespace fs = std::filesystem;
 namespace {
 
 uint64_t soft_limit(auto resource) {
@@ -92,6 +94,8 @@ HostFacts host_facts() {
                group_most == no_limit ? no_limit : group_most - std::min(group_most, group_used));
   facts.open_files = soft_limit(RLIMIT_NOFILE);
   facts.locked_bytes = soft_limit(RLIMIT_MEMLOCK);
+  std::error_code none;
+  facts.infiniband = fs::exists("/sys/class/infiniband", none) && !fs::is_empty("/sys/class/infiniband", none);
   const char* temporary = std::getenv("TMPDIR");
   facts.temporary = temporary && *temporary ? temporary : "/tmp";
   facts.temporary_free_bytes = free_bytes(facts.temporary);

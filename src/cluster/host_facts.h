@@ -20,7 +20,8 @@ struct HostFacts {
   uint64_t memory_bytes = 0, available_bytes = 0;  // the smaller of the host's and the cgroup's
   uint64_t open_files = no_limit;                  // soft limits of this process
   uint64_t locked_bytes = no_limit;
-  std::string temporary;  // TMPDIR or /tmp: where MPI keeps its session
+  bool infiniband = false;  // there is such a device: its messages want locked memory
+  std::string temporary;    // TMPDIR or /tmp: where MPI keeps its session
   uint64_t temporary_free_bytes = 0;
   uint64_t shared_memory_free_bytes = 0;  // /dev/shm: how ranks of a host talk
 };

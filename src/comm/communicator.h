@@ -1,7 +1,7 @@
 // What ranks say to each other: ten verbs over spans of bytes. No Torch here, so that it runs under
 // ThreadSanitizer. Every verb is collective over the communicator. At the deadline the verb, its number and the
-// ranks that never came are named: threads throw SystemError, MPI (whose buffers are still in flight) writes
-// the message and ends the job.
+// ranks that never came are named: threads throw SystemError; under MPI (whose buffers are still in flight) a
+// watchdog writes the message and ends the job (comm/mpi_watchdog.h).
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "comm/deadlines.h"
 
 namespace gaggle {
 
@@ -40,9 +41,14 @@ std::unique_ptr<Communicator> make_self();
 // n ranks as threads of this process: runs body(communicator) on each; rethrows the first exception.
 void run_as_threads(int n, double timeout_s, const std::function<void(Communicator&)>& body);
 
-// The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded). Throws UserError in
-// a build without MPI.
-std::unique_ptr<Communicator> make_mpi_world(double timeout_s);
+// The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded), and starts the
+// watchdog. Throws UserError in a build without MPI.
+std::unique_ptr<Communicator> make_mpi_world(Deadlines deadlines);
+// From here on the ranks do not need each other: where MPI can survive deaths (mpirun --with-ft ulfm), who dies
+// or stands still is given up and the others go on; elsewhere nothing changes. To be called on every rank.
+void bear_losses();
+// Ranks of the world that were given up so far, as far as this rank knows.
+std::vector<int> lost_ranks();
 bool built_with_mpi();
 std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 // Every rank's goodbye, with what became of it: to be called once, as the last thing, also after an error

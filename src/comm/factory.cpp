@@ -5,6 +5,8 @@
 
 #ifdef GAGGLE_WITH_MPI
 #include <mpi.h>
+
+#include "comm/mpi_watchdog.h"
 #if __has_include(<mpi-ext.h>)
 #include <mpi-ext.h>
 #endif
@@ -14,9 +16,10 @@ namespace gaggle {
 
 #ifdef GAGGLE_WITH_MPI
 
-// Whether the job outlives a killed rank: only known once MPI runs.
-static bool survives_deaths() {
-#ifdef MPIX_FT
+namespace mpi {
+
+bool survives_deaths() {
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
   int started = 0, finished = 0, found = 0;
   void* value = nullptr;
   MPI_Initialized(&started);
@@ -29,11 +32,40 @@ static bool survives_deaths() {
 #endif
 }
 
+std::set<int> failed_ranks([[maybe_unused]] MPI_Comm comm) {
+  std::set<int> failed;
+#ifdef OMPI_HAVE_MPI_EXT_FTMPI
+  if (!survives_deaths()) return failed;
+  MPI_Group dead, all;
+  if (MPIX_Comm_get_failed(comm, &dead) != MPI_SUCCESS) return failed;
+  MPI_Comm_group(comm, &all);
+  int count = 0, acknowledged = 0;
+  MPI_Group_size(dead, &count);
+  for (int i = 0; i < count; ++i) {
+    int rank = MPI_UNDEFINED;
+    MPI_Group_translate_ranks(dead, 1, &i, all, &rank);
+    failed.insert(rank);
+  }
+  if (count > 0) MPIX_Comm_ack_failed(comm, count, &acknowledged);
+  MPI_Group_free(&dead);
+  MPI_Group_free(&all);
+#endif
+  return failed;
+}
+
+}  // namespace mpi
+
 bool built_with_mpi() {
   return true;
 }
-std::unique_ptr<Communicator> make_mpi_world(double timeout_s) {
-  return mpi::make_world(timeout_s);
+std::unique_ptr<Communicator> make_mpi_world(Deadlines deadlines) {
+  return mpi::make_world(deadlines);
+}
+void bear_losses() {
+  mpi::bear_losses();
+}
+std::vector<int> lost_ranks() {
+  return mpi::lost_ranks();
 }
 std::string mpi_library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
@@ -42,7 +74,7 @@ std::string mpi_library_version() {
   std::string version(text, static_cast<size_t>(length));  // "Open MPI v5.0.11, package: …"
   version = version.substr(0, version.find_first_of(",\n"));
   if (const size_t v = version.find(" v"); v != std::string::npos) version.erase(v + 1, 1);
-  return version + (survives_deaths() ? " (ULFM)" : "");
+  return version + (mpi::survives_deaths() ? " (ULFM)" : "");
 }
 Exit finish_mpi(Exit code, const std::string& message, bool said) {
   return mpi::finish(code, message, said);
@@ -59,10 +91,14 @@ void set_mpi_chunk_bytes_for_test(size_t bytes) {
 bool built_with_mpi() {
   return false;
 }
-std::unique_ptr<Communicator> make_mpi_world(double) {
+std::unique_ptr<Communicator> make_mpi_world(Deadlines) {
   user_error(
       "this gaggle was built without MPI: set MPI_HOME and build again, or start it as plain processes with "
       "--cluster.independent=true");
+}
+void bear_losses() {}
+std::vector<int> lost_ranks() {
+  return {};
 }
 std::string mpi_library_version() {
   return "no MPI";

@@ -8,7 +8,9 @@
 
 namespace gaggle::mpi {
 
-std::unique_ptr<Communicator> make_world(double timeout_s);
+std::unique_ptr<Communicator> make_world(Deadlines deadlines);
+void bear_losses();
+std::vector<int> lost_ranks();
 Exit finish(Exit code, const std::string& message, bool said);
 bool is_running();
 void set_chunk_bytes(size_t bytes);

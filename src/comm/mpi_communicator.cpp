@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "base/clock.h"
 #include "comm/mpi_backend.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
@@ -14,8 +13,8 @@ namespace {
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(MPI_Comm comm, double timeout_s, bool owned)
-      : comm_(comm), timeout_s_(timeout_s), owned_(owned) {
+  MpiCommunicator(MPI_Comm comm, CollectiveRecord record, bool owned)
+      : comm_(comm), owned_(owned), record_(std::move(record)) {
     check(MPI_Comm_rank(comm, &rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size_), "MPI_Comm_size");
     MPI_Group group, world;
@@ -112,14 +111,14 @@ class MpiCommunicator final : public Communicator {
     MPI_Comm part = MPI_COMM_NULL;
     check(MPI_Comm_split(comm_, colour, rank_, &part), "MPI_Comm_split");
     check(MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-    return std::make_unique<MpiCommunicator>(part, timeout_s_, true);
+    return std::make_unique<MpiCommunicator>(part, record_.of_part(colour), true);
   }
 
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
   Transfer begin(const char* verb, size_t bytes) {
     record_.begin(verb, bytes);
-    return Transfer(comm_, static_cast<int>(record_.last().number % 32767));
+    return Transfer(comm_, static_cast<int>(record_.number() % 32767));
   }
 
   void exchange(Transfer& transfer, std::span<const std::span<const std::byte>> send,
@@ -133,34 +132,33 @@ class MpiCommunicator final : public Communicator {
     std::ranges::copy(send[me], receive[me].begin());
   }
 
+  // Waits for as long as it takes: the watchdog has the deadline.
   void finish(Transfer& transfer) {
     Patience patience;
-    const double deadline = monotonic_seconds() + timeout_s_;
     while (!transfer.test()) {
       patience.wait();
       throw_if_left(transfer);
-      if (monotonic_seconds() > deadline)
-        end_job(fmt::format("{}: {} did not come within {:g} s. Last collectives of rank {}:\n{}",
-                            record_.last_text(), ranks_text(transfer.missing()), timeout_s_, rank_,
-                            record_.text()));
     }
     record_.end();
   }
 
-  // A rank that has left will never send what we wait for.
+  // A rank that has left, or was given up, will never send what we wait for.
   void throw_if_left(Transfer& transfer) const {
-    const auto& left = goodbyes();
-    if (left.empty() || transfer.test()) return;  // its last messages may have come just before its goodbye
+    const auto left = goodbyes();
+    const auto lost = lost_ranks();
+    if ((left.empty() && lost.empty()) || transfer.test())
+      return;  // its last messages may have come just before
     for (const int peer : transfer.missing()) {
-      const auto found = left.find(world_ranks_[static_cast<size_t>(peer)]);
-      if (found != left.end())
+      const int rank = world_ranks_[static_cast<size_t>(peer)];
+      if (std::ranges::find(lost, rank) != lost.end())
+        system_error("{} was given up: rank {} was lost", record_.last_text(), rank);
+      if (const auto found = left.find(rank); found != left.end())
         system_error("{} was given up: rank {} has left{}", record_.last_text(), found->first,
                      found->second.message.empty() ? "" : ": " + found->second.message);
     }
   }
 
   MPI_Comm comm_;
-  double timeout_s_;
   bool owned_;
   int rank_ = 0, size_ = 1;
   std::vector<int> world_ranks_;  // [size]
@@ -169,8 +167,9 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_world(double timeout_s) {
-  return std::make_unique<MpiCommunicator>(start(), timeout_s, false);
+std::unique_ptr<Communicator> make_world(Deadlines deadlines) {
+  const Started world = start(deadlines);
+  return std::make_unique<MpiCommunicator>(world.comm, CollectiveRecord(world.record), false);
 }
 
 }  // namespace gaggle::mpi

@@ -6,11 +6,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/log.h"
 #include "comm/mpi_backend.h"
 #include "comm/mpi_transfer.h"
+#include "comm/mpi_watchdog.h"
 
 namespace gaggle::mpi {
 namespace {
@@ -23,6 +25,8 @@ struct World {
   bool started = false, finished = false;
   MPI_Comm data = MPI_COMM_NULL;     // collectives
   MPI_Comm control = MPI_COMM_NULL;  // goodbyes
+  std::shared_ptr<RankRecord> record = std::make_shared<RankRecord>();
+  std::optional<Watchdog> watchdog;
   int rank = 0, size = 1;
   std::map<int, Goodbye> goodbyes;
 };
@@ -32,12 +36,14 @@ World& world() {
   return instance;
 }
 
-// Takes the goodbyes that have arrived. A goodbye is "CODE SAID message".
+// Takes the goodbyes that have arrived. A goodbye is "CODE SAID message". Asking about deaths first lets the
+// look go on without the dead.
 void take_goodbyes(World& state) {
+  failed_ranks(state.control);
   while (true) {
     int there = 0;
     MPI_Status status;
-    check(MPI_Iprobe(MPI_ANY_SOURCE, goodbye_tag, state.control, &there, &status), "MPI_Iprobe");
+    if (MPI_Iprobe(MPI_ANY_SOURCE, goodbye_tag, state.control, &there, &status) != MPI_SUCCESS) return;
     if (!there) return;
     int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
@@ -75,11 +81,11 @@ int severity(Exit code) {
 
 }  // namespace
 
-MPI_Comm start() {
+Started start(Deadlines deadlines) {
   World& state = world();
   const std::lock_guard lock(state.mutex);
   GAGGLE_CHECK(!state.finished, "MPI was left already");
-  if (state.started) return state.data;
+  if (state.started) return {state.data, state.record};
   int provided = 0;
   check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_MULTIPLE)
@@ -90,11 +96,12 @@ MPI_Comm start() {
     check(MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   MPI_Comm_rank(state.data, &state.rank);
   MPI_Comm_size(state.data, &state.size);
+  state.watchdog.emplace(deadlines, state.record);
   state.started = true;
-  return state.data;
+  return {state.data, state.record};
 }
 
-const std::map<int, Goodbye>& goodbyes() {
+std::map<int, Goodbye> goodbyes() {
   World& state = world();
   const std::lock_guard lock(state.mutex);
   take_goodbyes(state);
@@ -115,40 +122,47 @@ bool is_running() {
   return state.started && !state.finished;
 }
 
-Exit finish(Exit code, const std::string& message, bool said) {
+void bear_losses() {
   World& state = world();
   const std::lock_guard lock(state.mutex);
-  if (!state.started || state.finished) return code;
-  const std::string text = fmt::format("{} {} {}", static_cast<int>(code), said ? 1 : 0, message);
-  Transfer mine(state.control, goodbye_tag);
-  for (int rank = 0; rank < state.size; ++rank)
-    if (rank != state.rank) mine.send(std::as_bytes(std::span(text)), rank);
-  // Everybody stays until rank 0 has heard of everybody; asleep, for that may take hours.
+  if (state.watchdog) state.watchdog->bear_losses();
+}
+
+std::vector<int> lost_ranks() {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  if (!state.watchdog) return {};
+  const std::set<int> lost = state.watchdog->lost();
+  return {lost.begin(), lost.end()};
+}
+
+namespace {
+
+// Everybody stays until rank 0 has heard of everybody who lives; asleep, for that may take hours.
+void wait_for_all(World& state, Transfer& mine) {
   std::byte token{1};
   Transfer release(state.control, release_tag);
   if (state.rank != 0) release.receive(std::span(&token, 1), 0);
   Patience patience;
-  bool released = false;
-  while (!released) {
+  while (true) {
     take_goodbyes(state);
-    const bool heard_all = state.goodbyes.size() + 1 == static_cast<size_t>(state.size);
-    released = mine.test() && (state.rank == 0 ? heard_all : heard_all && release.test());
-    if (!released) patience.wait();
+    const std::set<int> lost = state.watchdog->lost();
+    bool heard_all = true;
+    for (int rank = 0; rank < state.size; ++rank)
+      heard_all = heard_all && (rank == state.rank || lost.contains(rank) || state.goodbyes.contains(rank));
+    const bool let_go = state.rank == 0 || lost.contains(0) || release.test();
+    if (heard_all && let_go && (!lost.empty() || mine.test())) break;
+    patience.wait();
   }
-  if (state.rank == 0) {
-    for (int rank = 1; rank < state.size; ++rank) release.send(std::span(&token, 1), rank);
-    while (!release.test()) patience.wait();
-  }
-  MPI_Comm_free(&state.control);
-  MPI_Comm_free(&state.data);
-  state.finished = true;
-  // After an error a message may be in flight for good, and MPI_Finalize may wait for it.
-  std::thread([code] {
-    std::this_thread::sleep_for(std::chrono::seconds(10));
-    ::_exit(static_cast<int>(code));
-  }).detach();
-  check(MPI_Finalize(), "MPI_Finalize");
-  if (state.rank != 0) return Exit::done;
+  if (state.rank != 0) return;
+  const std::set<int> lost = state.watchdog->lost();
+  for (int rank = 1; rank < state.size; ++rank)
+    if (!lost.contains(rank)) release.send(std::span(&token, 1), rank);
+  while (lost.empty() && !release.test()) patience.wait();
+}
+
+// Rank 0's last words: the worst code of all, and what their ranks have not said themselves.
+Exit conclude(const World& state, Exit code, const std::string& message) {
   std::string written = message;
   for (const auto& [rank, goodbye] : state.goodbyes) {
     if (severity(goodbye.code) > severity(code)) code = goodbye.code;
@@ -156,9 +170,43 @@ Exit finish(Exit code, const std::string& message, bool said) {
     log::error("rank {}: {}", rank, goodbye.message);
     written += "\n" + goodbye.message;
   }
-  // mpirun ends what still writes when its first process is gone.
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
   return code;
+}
+
+}  // namespace
+
+Exit finish(Exit code, const std::string& message, bool said) {
+  World& state = world();
+  const std::lock_guard lock(state.mutex);
+  if (!state.started || state.finished) return code;
+  state.watchdog->leaving();
+  const std::string text = fmt::format("{} {} {}", static_cast<int>(code), said ? 1 : 0, message);
+  Transfer mine(state.control, goodbye_tag);
+  const std::set<int> gone = state.watchdog->lost();
+  for (int rank = 0; rank < state.size; ++rank)
+    if (rank != state.rank && !gone.contains(rank)) mine.send(std::as_bytes(std::span(text)), rank);
+  wait_for_all(state, mine);
+  const bool some_lost = !state.watchdog->lost().empty();
+  state.watchdog.reset();
+  state.finished = true;
+  if (!some_lost) {
+    MPI_Comm_free(&state.control);
+    MPI_Comm_free(&state.data);
+    // After an error a message may be in flight for good, and MPI_Finalize may wait for it.
+    std::thread([code] {
+      std::this_thread::sleep_for(std::chrono::seconds(10));
+      ::_exit(static_cast<int>(code));
+    }).detach();
+    check(MPI_Finalize(), "MPI_Finalize");
+  }
+  if (state.rank == 0) {
+    code = conclude(state, code, message);
+    // mpirun ends what still writes when its first process is gone.
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  }
+  // MPI_Finalize waits for the dead, often for good.
+  if (some_lost) ::_exit(static_cast<int>(state.rank == 0 ? code : Exit::done));
+  return state.rank == 0 ? code : Exit::done;
 }
 
 }  // namespace gaggle::mpi

@@ -4,10 +4,13 @@
 #include <mpi.h>
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "base/error.h"
+#include "comm/deadlines.h"
+#include "comm/record.h"
 
 namespace gaggle::mpi {
 
@@ -17,10 +20,14 @@ struct Goodbye {
   bool said = true;  // its rank has written the message itself
 };
 
-// MPI_COMM_WORLD's duplicate for the collectives; starts MPI at the first call.
-MPI_Comm start();
+struct Started {
+  MPI_Comm comm;  // MPI_COMM_WORLD's duplicate for the collectives
+  std::shared_ptr<RankRecord> record;
+};
+// Starts MPI and the watchdog at the first call, whose deadlines count.
+Started start(Deadlines deadlines);
 // Ranks of the world that have said goodbye so far, as far as their word has come.
-const std::map<int, Goodbye>& goodbyes();
+std::map<int, Goodbye> goodbyes();
 // Writes the message and ends the whole job: MPI_Abort from a helper thread, after 3 s SIGKILL.
 [[noreturn]] void end_job(const std::string& message);
 

@@ -4,38 +4,89 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/pulse.h"
 
 namespace gaggle {
+namespace {
+
+constexpr size_t kept_entries = 64;
+
+}  // namespace
+
+void RankRecord::begin(CollectiveEntry entry) {
+  const std::lock_guard lock(mutex_);
+  entries_.push_back(std::move(entry));
+  if (entries_.size() > kept_entries) entries_.pop_front();
+}
+
+void RankRecord::end(const std::string& group, uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto entry = std::find_if(entries_.rbegin(), entries_.rend(), [&](const CollectiveEntry& each) {
+    return each.number == number && each.group == group;
+  });
+  if (entry != entries_.rend()) entry->took = monotonic_seconds() - entry->started;
+}
+
+std::vector<CollectiveEntry> RankRecord::entries() const {
+  const std::lock_guard lock(mutex_);
+  return {entries_.begin(), entries_.end()};
+}
+
+std::optional<CollectiveEntry> RankRecord::waiting_in() const {
+  const std::lock_guard lock(mutex_);
+  const auto entry = std::ranges::find_if(entries_, [](const auto& each) { return each.took < 0; });
+  return entry == entries_.end() ? std::nullopt : std::optional(*entry);
+}
+
+CollectiveRecord::CollectiveRecord(std::shared_ptr<RankRecord> rank, std::string group)
+    : rank_(std::move(rank)), group_(std::move(group)) {}
 
 void CollectiveRecord::begin(const char* verb, size_t bytes) {
-  ++count_;
-  ring_[count_ % ring_.size()] = {verb, count_, bytes, monotonic_seconds(), -1};
+  pulse();
+  const Pulse now = current_pulse();
+  verb_ = verb;
+  rank_->begin({group_, verb, ++number_, bytes, now.phase, now.step, monotonic_seconds(), -1});
 }
 
 void CollectiveRecord::end() {
-  auto& entry = ring_[count_ % ring_.size()];
-  entry.took = monotonic_seconds() - entry.started;
+  rank_->end(group_, number_);
+  pulse();
 }
 
 std::string CollectiveRecord::last_text() const {
-  return fmt::format("{} (collective {})", last().verb, count_);
+  return collective_text(verb_, number_, group_);
 }
 
 std::string CollectiveRecord::text() const {
   std::string lines;
   const double now = monotonic_seconds();
-  const uint64_t first = count_ < ring_.size() ? 1 : count_ - ring_.size() + 1;
-  for (uint64_t number = first; number <= count_; ++number) {
-    const auto& entry = ring_[number % ring_.size()];
-    lines += fmt::format("  {:>6} {:<15} {:>12} bytes  {:.3f} s ago  {}\n", entry.number, entry.verb,
-                         entry.bytes, now - entry.started,
+  for (const CollectiveEntry& entry : rank_->entries())
+    lines += fmt::format("  {:>6} {:<10} {:<15} {:>12} bytes  {:.3f} s ago  {}\n", entry.number, entry.group,
+                         entry.verb, entry.bytes, now - entry.started,
                          entry.took < 0 ? "not finished" : fmt::format("took {:.3f} s", entry.took));
-  }
   return lines;
 }
 
+CollectiveRecord CollectiveRecord::of_part(int colour) const {
+  return CollectiveRecord(rank_, fmt::format("{}/{}", group_, colour));
+}
+
+std::string collective_text(const std::string& verb, uint64_t number, const std::string& group) {
+  return fmt::format("{} (collective {}{})", verb, number, group == "world" ? "" : " of " + group);
+}
+
 std::string ranks_text(const std::vector<int>& ranks) {
-  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "));
+  std::vector<std::string> runs;
+  for (size_t i = 0; i < ranks.size();) {
+    size_t end = i + 1;
+    while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
+    if (end - i > 2)
+      runs.push_back(fmt::format("{}-{}", ranks[i], ranks[end - 1]));
+    else
+      for (size_t j = i; j < end; ++j) runs.push_back(std::to_string(ranks[j]));
+    i = end;
+  }
+  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(runs, ", "));
 }
 
 }  // namespace gaggle

@@ -1,39 +1,67 @@
-// The last collectives of a process, for the message when one of them does not finish.
+// The last collectives of a rank, for the message when one of them does not finish, and for the file that
+// `gaggle doctor` reads afterwards.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace gaggle {
 
 struct CollectiveEntry {
-  const char* verb = "";
-  uint64_t number = 0;  // counts this communicator's collectives from 1
+  std::string group;  // which ranks: "world", "world/1" (the part of colour 1)
+  std::string verb;
+  uint64_t number = 0;  // counts the group's collectives from 1: equal numbers belong together
   size_t bytes = 0;     // sent and received by this rank
-  double started = 0;   // monotonic seconds
-  double took = -1;     // -1: not finished
+  std::string phase;    // what the main thread was at (base/pulse.h)
+  int64_t step = 0;
+  double started = 0;  // monotonic seconds
+  double took = -1;    // -1: not finished
+};
+
+// Of one rank, over all its communicators, oldest first; the newest 64 are kept. Any thread may read.
+class RankRecord {
+ public:
+  void begin(CollectiveEntry entry);
+  void end(const std::string& group, uint64_t number);
+  std::vector<CollectiveEntry> entries() const;
+  // The oldest that has not finished: what the rank waits in.
+  std::optional<CollectiveEntry> waiting_in() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<CollectiveEntry> entries_;
 };
 
 // Of one communicator on one rank; used by the thread that calls its verbs.
 class CollectiveRecord {
  public:
+  explicit CollectiveRecord(std::shared_ptr<RankRecord> rank = std::make_shared<RankRecord>(),
+                            std::string group = "world");
   void begin(const char* verb, size_t bytes);
   void end();
-  const CollectiveEntry& last() const { return ring_[count_ % ring_.size()]; }
-  // "all_gather (collective 17)"
+  uint64_t number() const { return number_; }
+  // "all_gather (collective 17)"; of a part of the world: "all_gather (collective 17 of world/1)"
   std::string last_text() const;
-  // One line each, oldest first.
+  // The rank's collectives, one line each, oldest first.
   std::string text() const;
+  // The record of a communicator split off with this colour.
+  CollectiveRecord of_part(int colour) const;
 
  private:
-  std::array<CollectiveEntry, 16> ring_;
-  uint64_t count_ = 0;
+  std::shared_ptr<RankRecord> rank_;
+  std::string group_, verb_;
+  uint64_t number_ = 0;
 };
 
-// "rank 2", "ranks 0, 3"
+// "all_gather (collective 17)", "all_gather (collective 17 of world/1)"
+std::string collective_text(const std::string& verb, uint64_t number, const std::string& group);
+// "rank 2", "ranks 0, 3", "ranks 0-6, 8"
 std::string ranks_text(const std::vector<int>& ranks);
 
 }  // namespace gaggle

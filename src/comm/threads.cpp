@@ -49,8 +49,9 @@ struct Group {
 
 class ThreadCommunicator final : public Communicator {
  public:
-  ThreadCommunicator(std::shared_ptr<World> world, std::shared_ptr<Group> group, int rank)
-      : world_(std::move(world)), group_(std::move(group)), rank_(rank) {}
+  ThreadCommunicator(std::shared_ptr<World> world, std::shared_ptr<Group> group, int rank,
+                     CollectiveRecord record = CollectiveRecord())
+      : world_(std::move(world)), group_(std::move(group)), rank_(rank), record_(std::move(record)) {}
 
   int rank() const override { return rank_; }
   int size() const override { return static_cast<int>(group_->posts.size()); }
@@ -121,7 +122,8 @@ class ThreadCommunicator final : public Communicator {
       group_->children.clear();
     }
     barrier();
-    return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before));
+    return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before),
+                                                record_.of_part(colour));
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -104,6 +105,25 @@ struct Take {
     *field = value;
     return true;
   }
+  // 100, "100 steps", "10 minutes"
+  bool operator()(Interval* field) const {
+    if (node.is_integer()) {
+      *field = {*node.value<int64_t>(), 0};
+      return field->steps >= 0;
+    }
+    if (!node.is_string()) return false;
+    std::istringstream words(*node.value<std::string>());
+    double number = 0;
+    std::string unit, more;
+    if (!(words >> number >> unit) || words >> more || !(number > 0) || !std::isfinite(number)) return false;
+    if (unit == "steps" && number == std::floor(number) && number < 1e15)
+      *field = {static_cast<int64_t>(number), 0};
+    else if (unit == "minutes" || unit == "minute")
+      *field = {0, number};
+    else
+      return false;
+    return true;
+  }
   // One value alone is a list of it.
   template <class Value>
   bool list(std::vector<Value>* field) const {
@@ -170,6 +190,7 @@ std::string expected_text(const Key& key) {
     std::string operator()(uint64_t*) const { return "an integer" + range_text(check); }
     std::string operator()(double*) const { return "a number" + range_text(check); }
     std::string operator()(std::optional<double>*) const { return "a number" + range_text(check); }
+    std::string operator()(Interval*) const { return "a number of steps >= 0, or \"10 minutes\""; }
     std::string operator()(std::vector<std::string>*) const {
       return check.choices.empty() ? "a list of texts, [\"…\", …]" : "a list of " + join(check.choices, ", ");
     }

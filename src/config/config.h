@@ -143,6 +143,7 @@ struct ClusterConfig {
 
 struct CommConfig {
   std::string backend = "auto";  // auto | self | mpi (threads: inside tests only)
+  double first_timeout_s = 1800;
   double timeout_s = 600;
 };
 
@@ -160,8 +161,14 @@ struct EvalConfig {
   double length_penalty = 1;  // of beam search
 };
 
+// Every so many steps, or every so many minutes; both 0: never.
+struct Interval {
+  int64_t steps = 0;
+  double minutes = 0;
+};
+
 struct CheckpointConfig {
-  int64_t every = 100;  // steps; 0: only when stopped
+  Interval every = {100, 0};  // 0: only when stopped
   int64_t keep = 1;
 };
 

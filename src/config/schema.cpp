@@ -88,8 +88,10 @@ std::vector<Key> job_keys() {
       {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
       {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
       {KEY(comm, backend), "", "auto: mpi under mpirun or srun, else self", one_of({"auto", "self", "mpi"})},
-      {KEY(comm, timeout_s), "seconds",
-       "a collective that takes longer ends the job and names the missing ranks", above(0)},
+      {KEY(comm, first_timeout_s), "seconds",
+       "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
+      {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work",
+       above(0)},
       {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
@@ -109,8 +111,8 @@ std::vector<Key> job_keys() {
       {KEY(eval, length_penalty), "",
        "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, so more favours longer "
        "ones"},
-      {KEY(checkpoint, every), "steps", "between checkpoints of unfinished experts; 0: only when stopped",
-       at_least(0)},
+      {KEY(checkpoint, every), "",
+       "between checkpoints of unfinished experts: a number of steps, or \"10 minutes\"; 0: only when stopped"},
       {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},
       {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
       {KEY(plan, tasks), "tasks", "how many there will be", at_least(1)},

@@ -102,6 +102,10 @@ std::string toml_text(const Field& field) {
     std::string operator()(std::optional<double>* value) const {
       return *value ? fmt::format("{}", **value) : "";
     }
+    std::string operator()(Interval* value) const {
+      return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes)
+                                : fmt::format("{}", value->steps);
+    }
     std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
     std::string operator()(std::vector<int64_t>* value) const {
       return fmt::format("[{}]", fmt::join(*value, ", "));

@@ -1,16 +1,28 @@
 #include "coordinator/folder_probe.h"
 
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <set>
 
 #include "base/file.h"
+#include "base/process.h"
 #include "coordinator/folder_trials.h"
 
 namespace gaggle {
 namespace {
+
+const std::string trial_prefix = ".gaggle-doctor-";
+
+// What a doctor left that was killed on this host.
+void sweep_trials(const fs::path& folder) {
+  std::error_code failed;
+  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with(trial_prefix) && life_of_tag(name.substr(trial_prefix.size())) == Life::gone)
+      fs::remove_all(entry.path(), failed);
+  }
+}
 
 // A folder for the trials inside the probed one, made by the first rank and gone with it.
 class TrialFolder {
@@ -88,7 +100,8 @@ FolderFacts probe_folder(Communicator& comm, const std::string& host, const fs::
   measure_space(facts);
   const auto hosts = comm.all_gather_text(host);
   // One name for all: the first rank's.
-  const std::string name = comm.all_gather_text(fmt::format(".gaggle-doctor-{}-{}", host, ::getpid()))[0];
+  const std::string name = comm.all_gather_text(trial_prefix + file_tag(this_process()))[0];
+  if (comm.rank() == 0) sweep_trials(folder);
   TrialFolder place(folder, comm.rank() == 0, name);
   const std::string failed = comm.all_gather_text(comm.rank() == 0 ? place.make() : "")[0];
   if (!failed.empty()) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/pulse.h"
 #include "coordinator/attempts.h"
 #include "coordinator/lease_file.h"
 
@@ -48,6 +49,7 @@ WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
 }
 
 bool WorkQueue::look_at(const WorkItem& item) {
+  pulse();
   if (plan_.at(item.key).state == ItemState::done) return false;
   if (options_.done(item)) {
     plan_.observe(item.key, ItemState::done);
@@ -77,7 +79,8 @@ std::optional<Taken> WorkQueue::try_take(const WorkItem& item) {
   // What was seen before the lease may be old by now.
   if (!look_at(item)) return std::nullopt;
   if (const auto lost = taken.lease->lost_predecessor();
-      lost && !lost->job.empty() && lost->job == own_record().job) {
+      lost && !lost->job.empty() && lost->job == own_record().job &&
+      !left_a_checkpoint(options_.folder, item.key, taken.generation - 1)) {
     const std::string reason = "its worker was lost: " + lost->text();
     note_failure(options_.folder, item.key, taken.generation - 1, lost->worker, reason);
     if (plan_.failed(item.key, count_failures(options_.folder, item.key), false, false)) {
@@ -109,7 +112,7 @@ std::optional<Taken> WorkQueue::next() {
     if (all_alive && !options_.wait) return std::nullopt;
     const auto until = clock::now() + std::chrono::duration<double>(pause_s);
     while (clock::now() < until && !(options_.stop && options_.stop()))
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      std::this_thread::sleep_for(std::chrono::milliseconds(10)), pulse();
   }
 }
 

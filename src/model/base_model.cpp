@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/pulse.h"
 #include "formats/checkpoint_digest.h"
 #include "kernel/norm.h"
 #include "model/memory.h"
@@ -65,6 +66,7 @@ void BaseModel::check_rows(const RowSet& rows) const {
 }
 
 at::Tensor BaseModel::embed(const RowSet& rows) const {
+  pulse();  // every forward pass begins here
   return embedding_.index_select(0, ids_on(rows.ids, device_)).to(residual_dtype(dtype_));
 }
 

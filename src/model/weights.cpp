@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "base/error.h"
+#include "base/pulse.h"
 #include "base/sha256.h"
 
 namespace gaggle {
@@ -37,6 +38,7 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
       at::Tensor values = at::empty(weight.shape, at::kFloat);
       const std::span<float> span(values.data_ptr<float>(), static_cast<size_t>(values.numel()));
       checkpoint.read(weight.name, weight.shape, span);
+      pulse();
       digests[i] = Sha256().update(std::as_bytes(span)).hex();
       tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
     }

@@ -8,36 +8,21 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "base/sha256.h"
 #include "registry/layout.h"
 #include "registry/sums.h"
 
 namespace gaggle {
 namespace {
 
-// "KERNEL-PID-START-N": who staged it can be checked for life from the name alone.
-std::string owner_prefix(const ProcessId& process) {
-  return fmt::format("{}-{}-{}-", sha256_hex(process.kernel).substr(0, 12), process.pid, process.start_ticks);
-}
-
+// A staged folder's name begins with its process' tag: who staged it can be checked for life from that alone.
 void sweep(const fs::path& staging) {
-  ProcessId owner = this_process();
-  const std::string kernel = sha256_hex(owner.kernel).substr(0, 12);
   std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(staging, missing)) {
-    std::string name = entry.path().filename();
-    std::replace(name.begin(), name.end(), '-', ' ');
-    std::istringstream fields(name);
-    std::string of_kernel;
-    if (fields >> of_kernel >> owner.pid >> owner.start_ticks && of_kernel == kernel &&
-        life_of(owner) == Life::gone)
-      fs::remove_all(entry.path(), missing);
-  }
+  for (const auto& entry : fs::directory_iterator(staging, missing))
+    if (life_of_tag(entry.path().filename()) == Life::gone) fs::remove_all(entry.path(), missing);
 }
 
 // A directory's identity, which a rename keeps: our commit id.
@@ -74,7 +59,7 @@ Stage::Stage(const fs::path& registry) : registry_(registry) {
   fs::create_directory(staging, failed);
   sweep(without_links(registry, staging));
   static std::atomic<int> count = 0;
-  folder_ = staging / (owner_prefix(this_process()) + std::to_string(count++));
+  folder_ = staging / fmt::format("{}-{}", file_tag(this_process()), count++);
   if (!fs::create_directory(folder_, failed))
     system_error("{}: cannot be made ({})", folder_.string(), failed ? failed.message() : "it exists");
 }

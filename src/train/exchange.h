@@ -13,9 +13,9 @@
 
 namespace gaggle {
 
-// Rides in every step's exchange; the worst counts. resumable, stopped: leave after this step with that exit
-// code.
-enum class Status : int32_t { ok = 0, resumable = 1, stopped = 2, failed = 3 };
+// Rides in every step's exchange; the worst counts. save: write a checkpoint after this step; resumable,
+// stopped: leave after it with that exit code.
+enum class Status : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, failed = 4 };
 
 // A run of neighbouring values in the flat tensor.
 struct FlatRange {

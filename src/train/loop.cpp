@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pulse.h"
 
 namespace gaggle {
 namespace {
@@ -32,8 +33,11 @@ at::Tensor take(const Snapshot& snapshot, const ParameterLayout& layout, const s
   return flat;
 }
 
-Status status_of(const std::optional<Exit>& stop) {
-  if (!stop) return Status::ok;
+// What the group's first rank has to say before a step.
+Status status_of(const LoopHooks& hooks, double seconds_since_checkpoint) {
+  const std::optional<Exit> stop = hooks.stop ? hooks.stop() : std::nullopt;
+  const double minutes = hooks.checkpoint_every.minutes;
+  if (!stop) return minutes > 0 && seconds_since_checkpoint >= 60 * minutes ? Status::save : Status::ok;
   return *stop == Exit::stopped ? Status::stopped : Status::resumable;
 }
 
@@ -120,21 +124,25 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
   }
   if (hooks.on_start) hooks.on_start(step);
   PhaseResult result;
+  double saved_at = monotonic_seconds();
   const auto checkpoint = [&] {
     if (hooks.on_checkpoint) hooks.on_checkpoint();
     Snapshot snapshot =
         make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
     if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));
+    saved_at = monotonic_seconds();
   };
   while (step < steps) {
     const double started = monotonic_seconds();
     const double lr = learning_rate(settings.schedule, step);
-    const Status mine = group.rank() == 0 && hooks.stop ? status_of(hooks.stop()) : Status::ok;
+    const Status mine = group.rank() == 0 ? status_of(hooks, started - saved_at) : Status::ok;
     const std::vector<Sample> batch = data.batch(step);
+    pulse(settings.name, step);
     adapter.begin_step(step);
     if (hooks.before_step) hooks.before_step(step, batch);
     const StepResult done = trainer.step(batch, lr, mine);
     ++step;
+    pulse_under_way();
     if (done.skipped && group.rank() == 0)
       log::warning(
           "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
@@ -147,6 +155,7 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     if (hooks.after_step) hooks.after_step(report);
     if (settings.validate_every > 0 &&
         (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) && validates) {
+      pulse(settings.name + " validation", step);
       adapter.begin_evaluation();
       report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation,
                                               settings.step.lanes, settings.step.tokens_per_microbatch, group);
@@ -156,15 +165,15 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     }
     if (hooks.on_step) hooks.on_step(report);
 
-    if (done.status != Status::ok && step < steps) {
+    if (done.status > Status::save && step < steps) {
       checkpoint();
       if (hooks.snapshots) hooks.snapshots->wait();
       result.stopped = done.status == Status::stopped ? Exit::stopped : Exit::resumable;
       return result;
     }
-    const bool at_end = step == steps;
-    if (at_end ? hooks.checkpoint_at_end : hooks.checkpoint_every > 0 && step % hooks.checkpoint_every == 0)
-      checkpoint();
+    const int64_t every = hooks.checkpoint_every.steps;
+    const bool due = done.status == Status::save || (every > 0 && step % every == 0);
+    if (step == steps ? hooks.checkpoint_at_end : due) checkpoint();
   }
   if (settings.keep_best && best.step >= 0) {
     adapter.values().copy_(best.values);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "config/config.h"
 #include "train/checkpoint.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
@@ -56,7 +57,7 @@ struct LoopHooks {
   std::function<void()> on_checkpoint;
   std::function<std::optional<Exit>()> stop;  // asked on the group's first rank before each step
   SnapshotWriter* snapshots = nullptr;        // on the group's first rank
-  int64_t checkpoint_every = 0;               // steps; 0: only when stopped
+  Interval checkpoint_every;                  // by the clock of the group's first rank; 0: only when stopped
   bool checkpoint_at_end = false;
   // What equal bits need besides the recipe; kept in snapshots. One made on another machine is gone on from
   // with a warning; `strict`: refused (OtherMachine).

@@ -9,9 +9,8 @@ namespace {
 
 RankFacts rank_on(const std::string& host) {
   RankFacts rank;
-  rank.host = {host,   "Linux 6.1",    "Xeon",         4,     2,
-               "0-1",  64'000'000'000, 32'000'000'000, 65536, no_limit,
-               "/tmp", 9'000'000'000,  9'000'000'000};
+  rank.host = {host,           "Linux 6.1", "Xeon",   4,     2,      "0-1",         64'000'000'000,
+               32'000'000'000, 65536,       no_limit, false, "/tmp", 9'000'000'000, 9'000'000'000};
   rank.gaggle = "0.1", rank.libtorch = "2.11.0", rank.mpi = "Open MPI 5.0.11";
   rank.config = {{"train.lr", "0.005"}};
   rank.fp32_flops = 1e11, rank.bf16_flops = 1e12;

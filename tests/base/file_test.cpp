@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "base/error.h"
+#include "base/process.h"
 
 namespace gaggle {
 namespace {
@@ -49,6 +51,33 @@ TEST(MappedFile, BothWaysReadTheSame) {
     EXPECT_THROW(MappedFile(path, access), UserError);
     EXPECT_THROW(MappedFile(fs::temp_directory_path(), access), UserError);
   }
+}
+
+// As on a shared folder: several write one file, and every reader sees one of their versions whole.
+TEST(WriteFileAtomic, WritersOfOneFileDoNotMix) {
+  const fs::path path = fs::temp_directory_path() / ("gaggle_atomic_" + std::to_string(::getpid()));
+  write_file_atomic(path, std::string(100'000, 'a'));
+  std::vector<std::thread> writers;
+  for (const char letter : {'a', 'b', 'c', 'd'})
+    writers.emplace_back([&, letter] {
+      for (int i = 0; i < 20; ++i) write_file_atomic(path, std::string(100'000, letter));
+    });
+  for (int i = 0; i < 200; ++i) {
+    const std::string text = read_file(path);
+    ASSERT_EQ(text, std::string(100'000, text.at(0)));
+  }
+  for (std::thread& writer : writers) writer.join();
+  fs::remove(path);
+}
+
+TEST(FileTag, TellsWhetherItsProcessLives) {
+  ProcessId process = this_process();
+  EXPECT_EQ(life_of_tag(file_tag(process) + "-7"), Life::alive);
+  process.start_ticks += 1;
+  EXPECT_EQ(life_of_tag(file_tag(process)), Life::gone);
+  process.kernel += "of another host";
+  EXPECT_EQ(life_of_tag(file_tag(process)), Life::unknown);
+  EXPECT_EQ(life_of_tag("anything"), Life::unknown);
 }
 
 }  // namespace

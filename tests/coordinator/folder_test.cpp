@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "coordinator/folder_verdict.h"
 
 namespace gaggle {
@@ -113,6 +114,17 @@ TEST_F(FolderTest, AFailureIsNotedWithItsHostAndEndsNothing) {
   for (const FolderUse& use : {judge(facts).registry_here, judge(facts).run_folder, judge(facts).cache})
     EXPECT_EQ(use.fitness, Fitness::no);
   EXPECT_TRUE(fs::is_empty(folder));
+}
+
+TEST_F(FolderTest, WhatAKilledDoctorLeftIsSwept) {
+  ProcessId gone = this_process();
+  gone.start_ticks += 1;
+  fs::create_directory(folder / (".gaggle-doctor-" + file_tag(gone)));
+  fs::create_directory(folder / (".gaggle-doctor-" + file_tag(this_process()) + "-other"));
+  LeaseFiles files;
+  probe(1, files);
+  EXPECT_FALSE(fs::exists(folder / (".gaggle-doctor-" + file_tag(gone))));
+  EXPECT_TRUE(fs::exists(folder / (".gaggle-doctor-" + file_tag(this_process()) + "-other")));
 }
 
 TEST_F(FolderTest, AFolderThatIsNotThereIsNamed) {

@@ -151,7 +151,7 @@ TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const Config config = small_config();
   const std::string key = small_recipe(base, task, config).key;
   Config other = config;
-  other.checkpoint.every = 1, other.run.dir = "elsewhere", other.report.tensorboard = false,
+  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.report.tensorboard = false,
   other.run.threads = 3;
   EXPECT_EQ(small_recipe(base, task, other).key, key);
   for (const auto& change : std::vector<std::function<void(Config&)>>{

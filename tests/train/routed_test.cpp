@@ -238,7 +238,8 @@ TEST(Routed, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const std::string key = Setting(config).recipe.key;
   EXPECT_EQ(Setting(config).recipe.plain_key, "");
   Config other = config;
-  other.checkpoint.every = 1, other.run.dir = "elsewhere", other.alignment.every = 3, other.run.threads = 2;
+  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.alignment.every = 3,
+  other.run.threads = 2;
   EXPECT_EQ(Setting(other).recipe.key, key);
   for (const auto& change : std::vector<std::function<void(Config&)>>{
            [](Config& c) { c.poly.skills = 2; }, [](Config& c) { c.poly.heads = 2; },

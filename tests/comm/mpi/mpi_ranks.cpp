@@ -1,5 +1,8 @@
 // What one rank does in the MPI tests: `mpirun -np N mpi_ranks SCENARIO`. Exit code 0 and no output: as it
 // should be.
+#include <signal.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -7,6 +10,7 @@
 #include "../verbs.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pulse.h"
 
 namespace gaggle {
 namespace {
@@ -15,7 +19,7 @@ using namespace std::chrono_literals;
 
 // The same verbs in one piece, then in pieces of 1000 bytes.
 int verbs() {
-  auto world = make_mpi_world(60);
+  auto world = make_mpi_world({60, 60});
   test::expect_all_verbs(*world);
   set_mpi_chunk_bytes_for_test(1000);
   test::expect_all_verbs(*world);
@@ -24,16 +28,46 @@ int verbs() {
 
 // Rank 1 sleeps through a collective; the others' deadline is to name it.
 int silent() {
-  auto world = make_mpi_world(1);
+  auto world = make_mpi_world({60, 60});
   world->barrier();
   if (world->rank() == 1) std::this_thread::sleep_for(60s);
   world->all_gather_text("here");
   return 0;
 }
 
+// All work for longer than the deadline, and show it: nobody is ended.
+int late() {
+  auto world = make_mpi_world({60, 60});
+  for (int i = 0; i < 15 + 15 * (world->rank() % 2); ++i) {
+    std::this_thread::sleep_for(50ms);
+    pulse();
+  }
+  world->barrier();
+  return static_cast<int>(finish_mpi());
+}
+
+// Ranks that work for themselves: rank 2 dies, or stands still; the others say goodbye without it.
+int loses_one(bool dies) {
+  auto world = make_mpi_world({60, 60});
+  world->barrier();
+  bear_losses();
+  if (world->rank() == 2 && dies) ::kill(::getpid(), SIGKILL);
+  if (world->rank() == 2) std::this_thread::sleep_for(60s);
+  for (int i = 0; i < 20; ++i) {
+    std::this_thread::sleep_for(100ms);
+    pulse();
+  }
+  if (world->rank() == 0) {
+    while (lost_ranks().empty()) std::this_thread::sleep_for(10ms), pulse();
+    std::printf("rank 0 went on without rank %d, code 0\n", lost_ranks()[0]);
+    std::fflush(stdout);
+  }
+  return static_cast<int>(finish_mpi());
+}
+
 // Rank 1 fails while the others wait for it; rank 0 returns its code and says what it had not said.
 int fails() {
-  auto world = make_mpi_world(60);
+  auto world = make_mpi_world({60, 60});
   if (world->rank() == 1)
     return static_cast<int>(finish_mpi(Exit::bad_input, "tasks.jsonl:3: not JSON", false));
   try {
@@ -48,7 +82,7 @@ int fails() {
 
 // Rank 0 hears of everybody, leaves last, and has the worst code of all.
 int leaves_last() {
-  auto world = make_mpi_world(60);
+  auto world = make_mpi_world({60, 60});
   const double start = monotonic_seconds();
   if (world->rank() != 0) std::this_thread::sleep_for(1s);
   const Exit code = finish_mpi(world->rank() == 2 ? Exit::some_set_aside : Exit::done);
@@ -63,10 +97,16 @@ int leaves_last() {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  gaggle::log::set_rank(gaggle::make_mpi_world(60)->rank(), 2);
   const std::string scenario = argc > 1 ? argv[1] : "";
+  // The first call's deadlines count.
+  const bool short_deadline =
+      scenario == "silent" || scenario == "late" || scenario == "dies" || scenario == "stands";
+  gaggle::log::set_rank(gaggle::make_mpi_world({60, short_deadline ? 1.0 : 60.0})->rank(), 2);
+  gaggle::pulse_under_way();
   if (scenario == "verbs") return gaggle::verbs();
   if (scenario == "silent") return gaggle::silent();
+  if (scenario == "late") return gaggle::late();
+  if (scenario == "dies" || scenario == "stands") return gaggle::loses_one(scenario == "dies");
   if (scenario == "fails") return gaggle::fails();
   if (scenario == "leaves_last") return gaggle::leaves_last();
   return 99;

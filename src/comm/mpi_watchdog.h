@@ -1,0 +1,42 @@
+// Heartbeats of every rank to rank 0, on a communicator of their own, by a thread of each rank that never
+// blocks inside MPI. On expiry every rank writes its record, rank 0 says who is missing, and the job ends.
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "comm/record.h"
+#include "comm/watch.h"
+
+namespace gaggle::mpi {
+
+class Watchdog {
+ public:
+  // Duplicates MPI_COMM_WORLD; collective. `record`: of this rank.
+  Watchdog(Deadlines deadlines, std::shared_ptr<RankRecord> record);
+  ~Watchdog();  // stops the thread
+  // This rank has said goodbye: it may stand still.
+  void leaving();
+  // Deaths are borne: who dies or stands still is given up, the others go on. For ranks that do not need each
+  // other. To be called on every rank.
+  void bear_losses();
+  // Known to be dead, or given up. Rank 0 knows first.
+  std::set<int> lost() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The next two ask an MPI with fault tolerance (ULFM); they stand in factory.cpp.
+// Whether the launcher leaves the others alive when a rank dies (mpirun --with-ft ulfm). Known once MPI runs.
+bool survives_deaths();
+// Ranks of the communicator that are known to be dead; receives from any rank go on without them. Empty where
+// deaths are not survived.
+std::set<int> failed_ranks(MPI_Comm comm);
+
+}  // namespace gaggle::mpi

@@ -1,0 +1,163 @@
+"""What goes wrong on clusters, one test each: a clear message, nothing lost, no hang."""
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+SHORT = ["--comm.timeout_s=2", "--comm.first_timeout_s=20"]
+SLOW = ["--train.steps=2000", "--checkpoint.every=20"]
+MHR = ["--poly.skills=4", "--poly.heads=2", "--train.lr=1e-2", "--train.validate_every=0", "--alignment.every=0"]
+
+
+def ranks_of(mpirun):
+    """Pids of the gaggle processes under this mpirun, by rank."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        try:
+            environment = open(f"/proc/{entry}/environ", "rb").read().split(b"\0")
+            command = open(f"/proc/{entry}/cmdline", "rb").read()
+        except OSError:
+            continue
+        if b"gaggle\0" not in command or b"mpirun" in command or f"GAGGLE_TEST={mpirun.test_id}".encode() not in environment:
+            continue
+        for word in environment:
+            if word.startswith(b"OMPI_COMM_WORLD_RANK="):
+                found[int(word.split(b"=")[1])] = int(entry)
+    return found
+
+
+def start(shop, *words, ranks, before=()):
+    """mpirun with a mark in the environment, by which its ranks are found."""
+    mark = f"{os.getpid()}-{time.monotonic_ns()}"
+    run = subprocess.Popen([*before, *shop.command(*words, ranks=ranks)], cwd=shop.folder, text=True,
+                           env=shop.environment() | {"GAGGLE_TEST": mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.test_id = mark
+    return run
+
+
+def wait_until(condition, what, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def checkpointed(shop, step):
+    """Whether the pretraining run has a checkpoint of that step or a later one."""
+    folder = shop.folder / "runs" / "tiny" / "checkpoints"
+    return lambda: any(int(path.name.split("-")[1]) >= step for path in folder.glob("*/0-*") if (path / "COMPLETE").exists())
+
+
+def test_a_sleeping_rank_is_named_and_the_records_tell_where_everybody_was(workshop):
+    run = start(workshop, "pretrain", "tiny.toml", *SHORT, *SLOW, *MHR, ranks=2)
+    wait_until(checkpointed(workshop, 20), "a checkpoint")
+    os.kill(ranks_of(run)[1], signal.SIGSTOP)
+    asleep = time.monotonic()
+    output, errors = run.communicate(timeout=60)
+    assert time.monotonic() - asleep < 12, "the job ends within seconds of the deadline"
+    assert run.returncode not in (0, 75), errors
+    host = os.uname().nodename
+    assert f"no progress within 2 s: rank 1 on host {host} did not come" in errors
+    assert re.search(r"rank 0 on host .*waits in all_\w+ \(collective \d+\), mhr step \d+", errors), errors
+    record = json.loads((workshop.folder / "runs" / "tiny" / "collectives" / "rank-0.json").read_text())
+    assert record["collectives"][-1].get("took_s") is None and record["collectives"][-2]["took_s"] >= 0
+    said = workshop.run("doctor", "runs/tiny").stdout
+    assert re.search(r"rank 1 left no record", said), said
+
+
+def test_a_rank_with_another_config_is_named(workshop):
+    other = workshop.command("experts", "tiny.toml", "--train.lr=1e-3")
+    run = subprocess.run([*workshop.command("experts", "tiny.toml", ranks=1), ":", "-np", "1", *other], cwd=workshop.folder,
+                         env=workshop.environment(), capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2, run.stderr
+    assert re.search(r"rank 1 has another config than rank 0: `lr = 0.001.*` there, `lr = 0.005.*` here", run.stderr)
+    assert not (workshop.folder / "registry").exists()
+
+
+@pytest.mark.parametrize("command", ["experts", "pretrain"])
+def test_a_full_disk_is_said_and_the_next_start_goes_on(workshop, command):
+    """No file may grow beyond 60 kB: checkpoints do not fit, and later they do."""
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+    words = [command, "tiny.toml", "--run.dir=disk-runs", "--registry.path=disk-registry", *MHR]
+    done = subprocess.run(workshop.command(*words), cwd=workshop.folder, env=workshop.environment(), capture_output=True,
+                          text=True, preexec_fn=limit, timeout=120)
+    assert done.returncode in (1, 3), done.stderr
+    assert "File too large" in done.stderr, done.stderr
+    workshop.run(*words, *(["--retry"] if command == "experts" else []))
+    workshop.run(command, "tiny.toml", *MHR)
+    for path in (workshop.folder / "registry").rglob("*.safetensors"):
+        if "work" not in path.parts:
+            twin = workshop.folder / "disk-registry" / path.relative_to(workshop.folder / "registry")
+            assert twin.read_bytes() == path.read_bytes(), twin
+
+
+def mounted(options, folder):
+    """A command's start that mounts something of its own over `folder`, or a skip where that is not permitted."""
+    script = f'mount {options} "{folder}" && exec "$@"'
+    if subprocess.run(["unshare", "-m", "bash", "-c", script, "-", "true"], capture_output=True).returncode != 0:
+        pytest.skip("mounting in a namespace of one's own is not permitted here")
+    return ["unshare", "-m", "bash", "-c", script, "-"]
+
+
+def test_a_full_small_disk_loses_nothing(workshop):
+    registry = workshop.folder / "registry"
+    registry.mkdir()
+    before = mounted("-t tmpfs -o size=300k none", registry)
+    done = subprocess.run([*before, *workshop.command("experts", "tiny.toml")], cwd=workshop.folder,
+                          env=workshop.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 3), (done.returncode, done.stderr)
+    assert "No space left on device" in done.stderr, done.stderr
+
+
+def test_a_read_only_registry_is_refused_before_anything_starts(trained, tmp_path, gaggle, tiny_world):
+    registry = trained.folder / "registry"
+    before = mounted(f"--bind -o ro \"{registry}\"", registry)
+    done = subprocess.run([*before, *trained.command("experts", "tiny.toml", "--train.lr=1e-4", "--run.dir=elsewhere")],
+                          cwd=trained.folder, env=trained.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert "registry.path" in done.stderr and "Read-only file system" in done.stderr, done.stderr
+    assert not (trained.folder / "elsewhere").exists()
+
+
+def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
+    """A checkpoint at every step, SIGTERM at some moment of one: saved, or the one before is whole."""
+    words = ["pretrain", "tiny.toml", *MHR, "--train.steps=60"]
+    workshop.run(*words)
+    reference = {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "routed").rglob("*.safetensors")}
+    shutil.rmtree(workshop.folder / "registry")
+    shutil.rmtree(workshop.folder / "runs")
+    for moment in (3, 20, 41):
+        run = start(workshop, *words, "--checkpoint.every=1", ranks=2)
+        wait_until(checkpointed(workshop, moment), f"step {moment}")
+        for pid in ranks_of(run).values():
+            os.kill(pid, signal.SIGTERM)
+        run.communicate(timeout=60)
+        assert run.returncode == 75
+    workshop.run(*words, "--checkpoint.every=1", ranks=2)
+    assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "routed").rglob("*.safetensors")} == reference
+
+
+def test_a_killed_rank_costs_only_its_item_under_ulfm(workshop, trained):
+    if "Open MPI) 5" not in subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("this mpirun has no --with-ft ulfm")
+    words = ["experts", "tiny.toml", *SLOW, "--cluster.lease_s=3", *SHORT]
+    workshop.run(*words, "--registry.path=undisturbed")
+    command = workshop.command(*words, ranks=4)
+    command[1:1] = ["--with-ft", "ulfm"]
+    mark = f"ulfm-{time.monotonic_ns()}"
+    run = subprocess.Popen(command, cwd=workshop.folder, env=workshop.environment() | {"GAGGLE_TEST": mark}, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.test_id = mark
+    for victim in (2, 3):
+        wait_until(lambda: victim in ranks_of(run) and len(workshop.journal()) > 8 * victim, "work", 60)
+        os.kill(ranks_of(run)[victim], signal.SIGKILL)
+    output, errors = run.communicate(timeout=240)
+    assert run.returncode == 0, (output, errors)
+    assert "rank 2 on host" in errors and "is given up" in errors
+    assert workshop.bits() == workshop.bits("undisturbed")
