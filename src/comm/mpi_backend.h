@@ -11,6 +11,7 @@ namespace gaggle::mpi {
 std::unique_ptr<Communicator> make_world(double timeout_s);
 Exit finish(Exit code, const std::string& message, bool said);
 bool is_running();
+[[noreturn]] void end_job(const std::string& message);
 void set_chunk_bytes(size_t bytes);
 
 }  // namespace gaggle::mpi

@@ -2,6 +2,7 @@
 // number.
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 #include "base/clock.h"
 #include "comm/mpi_backend.h"
@@ -115,6 +116,14 @@ class MpiCommunicator final : public Communicator {
     return std::make_unique<MpiCommunicator>(part, timeout_s_, true);
   }
 
+  std::string who_left() override {
+    const auto left = goodbyes();
+    if (left.empty()) return "";
+    std::vector<int> everybody(world_ranks_.size());
+    std::iota(everybody.begin(), everybody.end(), 0);
+    return left_among(left, everybody);
+  }
+
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
   Transfer begin(const char* verb, size_t bytes) {
@@ -149,14 +158,20 @@ class MpiCommunicator final : public Communicator {
 
   // A rank that has left will never send what we wait for.
   void throw_if_left(Transfer& transfer) const {
-    const auto& left = goodbyes();
+    const auto left = goodbyes();
     if (left.empty() || transfer.test()) return;  // its last messages may have come just before its goodbye
-    for (const int peer : transfer.missing()) {
+    const std::string who = left_among(left, transfer.missing());
+    if (!who.empty()) system_error("{} was given up: {}", record_.last_text(), who);
+  }
+
+  std::string left_among(const std::map<int, Goodbye>& left, const std::vector<int>& peers) const {
+    for (const int peer : peers) {
       const auto found = left.find(world_ranks_[static_cast<size_t>(peer)]);
-      if (found != left.end())
-        system_error("{} was given up: rank {} has left{}", record_.last_text(), found->first,
-                     found->second.message.empty() ? "" : ": " + found->second.message);
+      if (found == left.end()) continue;
+      const std::string& why = found->second.message;
+      return fmt::format("rank {} has left{}", found->first, why.empty() ? "" : ": " + why);
     }
+    return "";
   }
 
   MPI_Comm comm_;

@@ -94,13 +94,14 @@ MPI_Comm start() {
   return state.data;
 }
 
-const std::map<int, Goodbye>& goodbyes() {
+std::map<int, Goodbye> goodbyes() {
   World& state = world();
   const std::lock_guard lock(state.mutex);
   take_goodbyes(state);
   return state.goodbyes;
 }
 
+// MPI_Abort may hang: it is called from a helper thread, and after 3 s SIGKILL does its work.
 void end_job(const std::string& message) {
   log::error("{}", message);
   std::thread([] { MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Exit::failed)); }).detach();

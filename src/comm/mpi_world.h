@@ -20,8 +20,6 @@ struct Goodbye {
 // MPI_COMM_WORLD's duplicate for the collectives; starts MPI at the first call.
 MPI_Comm start();
 // Ranks of the world that have said goodbye so far, as far as their word has come.
-const std::map<int, Goodbye>& goodbyes();
-// Writes the message and ends the whole job: MPI_Abort from a helper thread, after 3 s SIGKILL.
-[[noreturn]] void end_job(const std::string& message);
+std::map<int, Goodbye> goodbyes();
 
 }  // namespace gaggle::mpi

@@ -7,14 +7,19 @@
 
 namespace gaggle {
 
-void CollectiveRecord::begin(const char* verb, size_t bytes) {
+uint64_t CollectiveRecord::begin(const char* verb, size_t bytes) {
   ++count_;
   ring_[count_ % ring_.size()] = {verb, count_, bytes, monotonic_seconds(), -1};
+  return count_;
 }
 
 void CollectiveRecord::end() {
-  auto& entry = ring_[count_ % ring_.size()];
-  entry.took = monotonic_seconds() - entry.started;
+  end(count_);
+}
+
+void CollectiveRecord::end(uint64_t number) {
+  auto& entry = ring_[number % ring_.size()];
+  if (entry.number == number) entry.took = monotonic_seconds() - entry.started;
 }
 
 std::string CollectiveRecord::last_text() const {

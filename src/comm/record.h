@@ -20,8 +20,9 @@ struct CollectiveEntry {
 // Of one communicator on one rank; used by the thread that calls its verbs.
 class CollectiveRecord {
  public:
-  void begin(const char* verb, size_t bytes);
+  uint64_t begin(const char* verb, size_t bytes);  // its number
   void end();
+  void end(uint64_t number);  // of one that others have followed already
   const CollectiveEntry& last() const { return ring_[count_ % ring_.size()]; }
   // "all_gather (collective 17)"
   std::string last_text() const;

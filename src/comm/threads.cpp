@@ -124,6 +124,11 @@ class ThreadCommunicator final : public Communicator {
     return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before));
   }
 
+  std::string who_left() override {
+    const std::lock_guard lock(world_->mutex);
+    return world_->failure;
+  }
+
  private:
   void exchange(const char* verb, std::span<const std::span<const std::byte>> send,
                 std::span<const std::span<std::byte>> receive) {
