@@ -325,6 +325,13 @@ int FakeNccl::aborts() const {
   return engine_->aborts;
 }
 
+int FakeNccl::groups() const {
+  const std::lock_guard lock(engine_->mutex);
+  int groups = 0;
+  for (const auto& comm : engine_->comms) groups += comm->groups;
+  return groups;
+}
+
 int FakeNccl::communicators() const {
   const std::lock_guard lock(engine_->mutex);
   return engine_->alive;

@@ -34,6 +34,7 @@ class FakeNccl {
   GpuEvent* make_gate();
   void open(GpuEvent* gate);
   int aborts() const;
+  int groups() const;         // begun, of all ranks together
   int communicators() const;  // connected and not yet destroyed or aborted
 
  private:
