@@ -22,7 +22,8 @@ struct Session {
   std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 
-// Sets threads and determinism once, joins MPI where the launcher is one. Writes nothing.
+// Sets threads and determinism once, joins MPI where the launcher is one, and NCCL where tensors can travel
+// from GPU to GPU. Writes nothing.
 Session start_session(const Config& config);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);

@@ -142,8 +142,9 @@ struct ClusterConfig {
 };
 
 struct CommConfig {
-  std::string backend = "auto";  // auto | self | mpi (threads: inside tests only)
+  std::string backend = "auto";  // auto | self | mpi | nccl (threads: inside tests only)
   double timeout_s = 600;
+  double first_timeout_s = 1800;  // connecting GPUs, and NCCL's first collective
 };
 
 struct EvalConfig {

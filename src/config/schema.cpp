@@ -87,9 +87,14 @@ std::vector<Key> job_keys() {
       {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
       {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
       {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
-      {KEY(comm, backend), "", "auto: mpi under mpirun or srun, else self", one_of({"auto", "self", "mpi"})},
+      {KEY(comm, backend), "",
+       "auto: mpi under mpirun or srun, with NCCL from GPU to GPU where it can be had; mpi: tensors in the "
+       "hosts' memory; nccl: an error where it cannot be had; self: one process",
+       one_of({"auto", "self", "mpi", "nccl"})},
       {KEY(comm, timeout_s), "seconds",
        "a collective that takes longer ends the job and names the missing ranks", above(0)},
+      {KEY(comm, first_timeout_s), "seconds", "the same until NCCL has connected the ranks and moved data once",
+       above(0)},
       {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "

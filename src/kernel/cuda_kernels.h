@@ -24,6 +24,7 @@ struct CudaKernels {
                  float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
   // The model's name into name[size], ended by 0.
   void (*device_name)(int device, char* name, int size);
+  void (*device_uuid)(int device, unsigned char* uuid);  // [16]
 };
 
 // Defined by the .cu files.
@@ -36,5 +37,6 @@ void gated_backward_cuda(Activation, void*, void*, const void*, bool, int64_t, v
 void rotary_cuda(void*, bool, const int32_t*, const float*, const float*, float, int64_t, int64_t, int64_t,
                  void*);
 void device_name_cuda(int, char*, int);
+void device_uuid_cuda(int, unsigned char*);
 
 }  // namespace gaggle

@@ -1,6 +1,7 @@
 #include "kernel/dispatch.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
 
 #include "kernel/cuda_kernels.h"
 
@@ -12,8 +13,8 @@ bool plain(const at::Tensor& x) {
 }
 
 #ifdef GAGGLE_WITH_CUDA
-constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda,
-                               rotary_cuda,   device_name_cuda};
+constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda,      gated_backward_cuda,
+                               rotary_cuda,   device_name_cuda,       device_uuid_cuda};
 constexpr const CudaKernels* built = &table;
 #else
 constexpr const CudaKernels* built = nullptr;
@@ -35,8 +36,16 @@ std::string gpu_name(at::Device device) {
   return name;
 }
 
-LaunchStream::LaunchStream(const at::Tensor& x)
-    : device_(x.device()),
-      handle_(c10::impl::VirtualGuardImpl(at::kCUDA).getStream(x.device()).native_handle()) {}
+std::string gpu_uuid(at::Device device) {
+  unsigned char uuid[16] = {};
+  if (const CudaKernels* kernels = built) kernels->device_uuid(device.index(), uuid);
+  return fmt::format("GPU-{:02x}", fmt::join(uuid, ""));
+}
+
+void* current_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(device).native_handle();
+}
+
+LaunchStream::LaunchStream(const at::Tensor& x) : device_(x.device()), handle_(current_stream(x.device())) {}
 
 }  // namespace gaggle

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -26,24 +26,23 @@ struct Memory {
   std::function<std::shared_ptr<std::byte>(size_t bytes)> make = [](size_t bytes) {
     return std::shared_ptr<std::byte>(new std::byte[bytes], std::default_delete<std::byte[]>());
   };
-  // Either way; after all that this thread has computed.
-  std::function<void(void* to, const void* from, size_t bytes)> copy = [](void* to, const void* from,
-                                                                          size_t bytes) {
-    if (bytes > 0) std::memcpy(to, from, bytes);
-  };
+  std::function<void(std::span<std::byte> here, std::span<const std::byte> content)> write =
+      [](auto here, auto content) { std::ranges::copy(content, here.begin()); };
+  std::function<void(std::span<const std::byte> here, std::span<std::byte> content)> read =
+      [](auto here, auto content) { std::ranges::copy(here, content.begin()); };
 };
 
 class Held {
  public:
   Held(const Memory& memory, const std::vector<std::byte>& content)
       : memory_(&memory), data_(memory.make(content.size())), bytes_(content.size()) {
-    memory.copy(data_.get(), content.data(), bytes_);
+    memory.write(span(), content);
   }
   Held(const Memory& memory, size_t bytes) : Held(memory, std::vector(bytes, std::byte{0xab})) {}
   std::span<std::byte> span() const { return {data_.get(), bytes_}; }
   std::vector<std::byte> read() const {
     std::vector<std::byte> content(bytes_);
-    memory_->copy(content.data(), data_.get(), bytes_);
+    memory_->read(span(), content);
     return content;
   }
 
