@@ -9,11 +9,11 @@
 namespace gaggle {
 
 struct RankPlace {
-  std::string host;
-  std::string gpu;  // the GPU's UUID, whatever number it has in this process; "": works on the processor
-  int nccl = 0;     // 22809 for 2.28.9; 0: see complaint
+  std::string host = {};
+  std::string gpu = {};         // its UUID, whatever number it has in that process; "": works on the processor
+  int nccl = 0;                 // 22809 for 2.28.9; 0: see complaint
   bool multi_rank_gpu = false;  // NCCL_MULTI_RANK_GPU_ENABLE=1: NCCL 2.30 then takes several ranks on one GPU
-  std::string complaint;
+  std::string complaint = {};
 };
 
 struct DataPath {
