@@ -71,6 +71,12 @@ if(NOT GAGGLE_CUDA STREQUAL "OFF")
   endif()
 endif()
 message(STATUS "CUDA: ${GAGGLE_WITH_CUDA}")
+if(GAGGLE_WITH_CUDA)
+  # Only its header: the library is the one that LibTorch loads, opened by name (src/comm/nccl_cuda.cpp).
+  file(GLOB nccl_hints ${venv}/lib/python3*/site-packages/nvidia/nccl/include)
+  find_path(NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${nccl_hints})
+  message(STATUS "NCCL: ${NCCL_INCLUDE}")
+endif()
 
 # LibTorch: linked by library, not by find_package(Torch), which asks for a CUDA toolkit even for a CPU build.
 file(GLOB torch_hints ${venv}/lib/python3*/site-packages/torch)

@@ -2,7 +2,7 @@
 
 function(gaggle_room name rooms)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "src/app/main.cpp$")
+  list(FILTER sources EXCLUDE REGEX "src/app/main.cpp$|_cuda.cpp$")
   if(NOT GAGGLE_WITH_MPI)
     list(FILTER sources EXCLUDE REGEX "/mpi_[a-z]+.cpp$")
   endif()
@@ -43,8 +43,8 @@ function(gaggle_torch_pch target)
   endif()
 endfunction()
 
-# What a program that uses GPUs has on top: the kernels in .cu files, and the factory file that names them in place
-# of the one in room_kernel. Every other object serves programs with and without CUDA.
+# What a program that uses GPUs has on top: the kernels in .cu files, and the factory files that name them and NCCL
+# in place of those in room_kernel and room_comm. Every other object serves programs with and without CUDA.
 function(gaggle_cuda_kernels)
   if(NOT GAGGLE_WITH_CUDA)
     return()
@@ -54,11 +54,20 @@ function(gaggle_cuda_kernels)
   add_library(cuda_kernels OBJECT ${sources} ${PROJECT_SOURCE_DIR}/src/kernel/dispatch.cpp)
   target_compile_definitions(cuda_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:GAGGLE_WITH_CUDA>)
   target_link_libraries(cuda_kernels PUBLIC room_base gaggle_torch)
+  set_source_files_properties(src/comm/nccl_absent.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  add_library(cuda_comm OBJECT)
+  target_link_libraries(cuda_comm PUBLIC room_base)
+  if(NCCL_INCLUDE)
+    target_sources(cuda_comm PRIVATE ${PROJECT_SOURCE_DIR}/src/comm/nccl_cuda.cpp)
+    target_include_directories(cuda_comm PRIVATE ${NCCL_INCLUDE} ${CUDAToolkit_INCLUDE_DIRS})
+  else()
+    target_sources(cuda_comm PRIVATE ${PROJECT_SOURCE_DIR}/src/comm/nccl_absent.cpp)
+  endif()
 endfunction()
 
 function(gaggle_use_cuda target)
   if(GAGGLE_WITH_CUDA)
-    target_link_libraries(${target} PRIVATE cuda_kernels gaggle_torch_cuda)
+    target_link_libraries(${target} PRIVATE cuda_kernels cuda_comm gaggle_torch_cuda ${CMAKE_DL_LIBS})
   endif()
 endfunction()
 

@@ -12,6 +12,7 @@
 #include <set>
 #include <sstream>
 
+#include "app/placement.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -28,7 +29,8 @@ bool speaks_mpi(const Config& config, const Identity& identity) {
   if (config.comm.backend == "self" && identity.size > 1)
     user_error("comm.backend = \"self\", but {} started {} ranks: use \"auto\", or cluster.independent = true",
                identity.launcher, identity.size);
-  return config.comm.backend == "mpi" || identity.launcher == "mpirun" || identity.launcher == "srun";
+  return config.comm.backend == "mpi" || config.comm.backend == "nccl" || identity.launcher == "mpirun" ||
+         identity.launcher == "srun";
 }
 
 std::set<int> cores_of(const std::string& text) {
@@ -70,15 +72,23 @@ int agreed_threads(const Config& config, const Session& session) {
   return *least;
 }
 
+// Neighbours that work for themselves cannot be asked which GPU they took (a world can: connect_devices). One
+// GPU that the launcher shows to this process alone is its own.
+bool may_share_unasked(const Identity& identity, int devices) {
+  return identity.size == 1 && identity.local_size > devices &&
+         !(devices == 1 && std::getenv("CUDA_VISIBLE_DEVICES"));
+}
+
 at::Device choose_device(const Config& config, const Identity& identity) {
   const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
   if (config.run.device == "cpu" || (config.run.device == "auto" && !has_cuda)) return at::kCPU;
   if (!has_cuda)
     user_error(
-        "run.device = \"cuda\": this machine shows no GPU to this build of gaggle; use \"auto\" or \"cpu\"");
+        "run.device = \"cuda\": {} shows no GPU to this build of gaggle (rank {}); use \"auto\" or \"cpu\"",
+        identity.host, identity.rank);
   const int devices = at::detail::getCUDAHooks().getNumGPUs();
-  if (identity.local_size > devices && !config.cluster.share_device)
-    user_error("{} ranks on {} have {} GPUs: start fewer ranks, or set cluster.share_device = true",
+  if (may_share_unasked(identity, devices) && !config.cluster.share_device)
+    user_error("{} processes on {} have {} GPUs: start fewer, or set cluster.share_device = true",
                identity.local_size, identity.host, devices);
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(identity.local_rank % devices));
 }
@@ -109,6 +119,7 @@ Session start_session(const Config& config, Refusals refusals) {
   if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);
+  connect_devices(session, config);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();

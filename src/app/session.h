@@ -24,7 +24,8 @@ struct Session {
 
 // A run refuses ranks that are not alike; gaggle doctor wants to tell of them.
 enum class Refusals { odd_ranks, none };
-// Sets threads and determinism once, joins MPI where the launcher is one. Writes nothing.
+// Sets threads and determinism once, joins MPI where the launcher is one, and NCCL where tensors can travel
+// from GPU to GPU. Writes nothing.
 Session start_session(const Config& config, Refusals refusals = Refusals::odd_ranks);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);

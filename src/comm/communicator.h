@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "comm/deadlines.h"
+#include "comm/record.h"
 
 namespace gaggle {
 
@@ -21,7 +22,7 @@ class Communicator {
   virtual ~Communicator() = default;
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  virtual std::string backend() const = 0;  // "self", "threads", "mpi"
+  virtual std::string backend() const = 0;  // "self", "threads", "mpi"; "nccl": of device()
 
   virtual void barrier() = 0;
   virtual void broadcast(std::span<std::byte> data, int root) = 0;
@@ -34,6 +35,15 @@ class Communicator {
   virtual std::vector<std::string> all_gather_text(const std::string& mine) = 0;
   // A communicator over the ranks of the same colour, in rank order.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
+
+  // The same ranks with verbs over spans of the GPU's memory (comm/nccl_backend.h); null: data travels through
+  // the host's. The first call connects the ranks: all make it together.
+  virtual Communicator* device() { return nullptr; }
+  // For what `device()` does: in the record of this rank, under a name of its own.
+  virtual CollectiveRecord record_beside(const std::string&) const { return CollectiveRecord(); }
+  // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there. Any thread
+  // may ask.
+  virtual std::string who_left() { return ""; }
 };
 
 std::unique_ptr<Communicator> make_self();
@@ -58,6 +68,8 @@ std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 // Does nothing where MPI never started.
 Exit finish_mpi(Exit code = Exit::done, const std::string& message = "", bool said = true);
 bool mpi_is_running();
+// Writes the message and ends the whole job within seconds, as the verbs do at their deadline.
+[[noreturn]] void end_mpi_job(const std::string& message);
 
 // Longer messages travel in pieces; MPI counts in int.
 void set_mpi_chunk_bytes_for_test(size_t bytes);

@@ -82,6 +82,9 @@ Exit finish_mpi(Exit code, const std::string& message, bool said) {
 bool mpi_is_running() {
   return mpi::is_running();
 }
+void end_mpi_job(const std::string& message) {
+  mpi::end_job(message);
+}
 void set_mpi_chunk_bytes_for_test(size_t bytes) {
   mpi::set_chunk_bytes(bytes);
 }
@@ -108,6 +111,9 @@ Exit finish_mpi(Exit code, const std::string&, bool) {
 }
 bool mpi_is_running() {
   return false;
+}
+void end_mpi_job(const std::string& message) {
+  system_error("{}", message);
 }
 void set_mpi_chunk_bytes_for_test(size_t) {}
 

@@ -13,6 +13,7 @@ void bear_losses();
 std::vector<int> lost_ranks();
 Exit finish(Exit code, const std::string& message, bool said);
 bool is_running();
+[[noreturn]] void end_job(const std::string& message);
 void set_chunk_bytes(size_t bytes);
 
 }  // namespace gaggle::mpi

@@ -2,6 +2,7 @@
 // number.
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 
 #include "comm/mpi_backend.h"
 #include "comm/mpi_transfer.h"
@@ -114,6 +115,13 @@ class MpiCommunicator final : public Communicator {
     return std::make_unique<MpiCommunicator>(part, record_.of_part(colour), true);
   }
 
+  CollectiveRecord record_beside(const std::string& name) const override { return record_.beside(name); }
+  std::string who_left() override {
+    std::vector<int> everybody(world_ranks_.size());
+    std::iota(everybody.begin(), everybody.end(), 0);
+    return gone_among(goodbyes(), lost_ranks(), everybody);
+  }
+
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
   Transfer begin(const char* verb, size_t bytes) {
@@ -148,14 +156,21 @@ class MpiCommunicator final : public Communicator {
     const auto lost = lost_ranks();
     if ((left.empty() && lost.empty()) || transfer.test())
       return;  // its last messages may have come just before
-    for (const int peer : transfer.missing()) {
+    const std::string who = gone_among(left, lost, transfer.missing());
+    if (!who.empty()) system_error("{} was given up: {}", record_.last_text(), who);
+  }
+
+  std::string gone_among(const std::map<int, Goodbye>& left, const std::vector<int>& lost,
+                         const std::vector<int>& peers) const {
+    for (const int peer : peers) {
       const int rank = world_ranks_[static_cast<size_t>(peer)];
-      if (std::ranges::find(lost, rank) != lost.end())
-        system_error("{} was given up: rank {} was lost", record_.last_text(), rank);
-      if (const auto found = left.find(rank); found != left.end())
-        system_error("{} was given up: rank {} has left{}", record_.last_text(), found->first,
-                     found->second.message.empty() ? "" : ": " + found->second.message);
+      if (std::ranges::find(lost, rank) != lost.end()) return fmt::format("rank {} was lost", rank);
+      const auto found = left.find(rank);
+      if (found == left.end()) continue;
+      const std::string& why = found->second.message;
+      return fmt::format("rank {} has left{}", rank, why.empty() ? "" : ": " + why);
     }
+    return "";
   }
 
   MPI_Comm comm_;

@@ -1,9 +1,7 @@
 #include "comm/mpi_transfer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <set>
-#include <thread>
 
 #include "base/error.h"
 
@@ -24,13 +22,6 @@ void check(int code, const char* call) {
 
 void set_chunk_bytes(size_t bytes) {
   chunk_bytes = bytes;
-}
-
-void Patience::wait() {
-  ++looks_;
-  if (looks_ <= 50) return std::this_thread::yield();
-  const int microseconds = std::min(2000, 20 * (looks_ - 50));
-  std::this_thread::sleep_for(std::chrono::microseconds(microseconds));
 }
 
 // After an error the buffers belong to the caller again: receives are withdrawn; a send cannot be.

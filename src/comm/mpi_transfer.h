@@ -10,21 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "comm/patience.h"
+
 namespace gaggle::mpi {
 
 // Throws SystemError with MPI's own words.
 void check(int code, const char* call);
 
 void set_chunk_bytes(size_t bytes);
-
-// Sleeps longer and longer between looks: microseconds at first, 2 ms in the end.
-class Patience {
- public:
-  void wait();
-
- private:
-  int looks_ = 0;
-};
 
 // The messages of one collective: all are started, then waited for together.
 class Transfer {

@@ -108,6 +108,7 @@ std::map<int, Goodbye> goodbyes() {
   return state.goodbyes;
 }
 
+// MPI_Abort may hang: it is called from a helper thread, and after 3 s SIGKILL does its work.
 void end_job(const std::string& message) {
   log::error("{}", message);
   std::thread([] { MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Exit::failed)); }).detach();

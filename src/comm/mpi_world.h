@@ -28,7 +28,5 @@ struct Started {
 Started start(Deadlines deadlines);
 // Ranks of the world that have said goodbye so far, as far as their word has come.
 std::map<int, Goodbye> goodbyes();
-// Writes the message and ends the whole job: MPI_Abort from a helper thread, after 3 s SIGKILL.
-[[noreturn]] void end_job(const std::string& message);
 
 }  // namespace gaggle::mpi

@@ -41,15 +41,20 @@ std::optional<CollectiveEntry> RankRecord::waiting_in() const {
 CollectiveRecord::CollectiveRecord(std::shared_ptr<RankRecord> rank, std::string group)
     : rank_(std::move(rank)), group_(std::move(group)) {}
 
-void CollectiveRecord::begin(const char* verb, size_t bytes) {
+uint64_t CollectiveRecord::begin(const char* verb, size_t bytes) {
   pulse();
   const Pulse now = current_pulse();
   verb_ = verb;
   rank_->begin({group_, verb, ++number_, bytes, now.phase, now.step, monotonic_seconds(), -1});
+  return number_;
 }
 
 void CollectiveRecord::end() {
-  rank_->end(group_, number_);
+  end(number_);
+}
+
+void CollectiveRecord::end(uint64_t number) {
+  rank_->end(group_, number);
   pulse();
 }
 
@@ -69,6 +74,10 @@ std::string CollectiveRecord::text() const {
 
 CollectiveRecord CollectiveRecord::of_part(int colour) const {
   return CollectiveRecord(rank_, fmt::format("{}/{}", group_, colour));
+}
+
+CollectiveRecord CollectiveRecord::beside(const std::string& name) const {
+  return CollectiveRecord(rank_, fmt::format("{} over {}", group_, name));
 }
 
 std::string collective_text(const std::string& verb, uint64_t number, const std::string& group) {

@@ -43,8 +43,9 @@ class CollectiveRecord {
  public:
   explicit CollectiveRecord(std::shared_ptr<RankRecord> rank = std::make_shared<RankRecord>(),
                             std::string group = "world");
-  void begin(const char* verb, size_t bytes);
+  uint64_t begin(const char* verb, size_t bytes);  // its number
   void end();
+  void end(uint64_t number);  // of one that others have followed already
   uint64_t number() const { return number_; }
   // "all_gather (collective 17)"; of a part of the world: "all_gather (collective 17 of world/1)"
   std::string last_text() const;
@@ -52,6 +53,8 @@ class CollectiveRecord {
   std::string text() const;
   // The record of a communicator split off with this colour.
   CollectiveRecord of_part(int colour) const;
+  // The record of the same ranks' verbs over another path: "world over NCCL".
+  CollectiveRecord beside(const std::string& name) const;
 
  private:
   std::shared_ptr<RankRecord> rank_;

@@ -126,6 +126,12 @@ class ThreadCommunicator final : public Communicator {
                                                 record_.of_part(colour));
   }
 
+  CollectiveRecord record_beside(const std::string& name) const override { return record_.beside(name); }
+  std::string who_left() override {
+    const std::lock_guard lock(world_->mutex);
+    return world_->failure;
+  }
+
  private:
   void exchange(const char* verb, std::span<const std::span<const std::byte>> send,
                 std::span<const std::span<std::byte>> receive) {

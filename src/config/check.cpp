@@ -41,9 +41,11 @@ Complaints cross_check(const Config& config) {
     complaints.emplace_back("cluster.independent",
                             "cluster.independent = true makes every process its own job, so "
                             "cluster.ranks_per_expert has to be 1");
-  if (config.cluster.independent && config.comm.backend == "mpi")
-    complaints.emplace_back("cluster.independent",
-                            "cluster.independent = true and comm.backend = \"mpi\" exclude each other");
+  if (config.cluster.independent && (config.comm.backend == "mpi" || config.comm.backend == "nccl"))
+    complaints.emplace_back(
+        "cluster.independent",
+        fmt::format("cluster.independent = true and comm.backend = \"{}\" exclude each other",
+                    config.comm.backend));
   if (config.eval.length_penalty != 1 && config.eval.beams == 1)
     complaints.emplace_back("eval.length_penalty",
                             "eval.length_penalty belongs to beam search: set eval.beams > 1");

@@ -142,7 +142,7 @@ struct ClusterConfig {
 };
 
 struct CommConfig {
-  std::string backend = "auto";  // auto | self | mpi (threads: inside tests only)
+  std::string backend = "auto";  // auto | self | mpi | nccl (threads: inside tests only)
   double first_timeout_s = 1800;
   double timeout_s = 600;
 };

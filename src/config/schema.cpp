@@ -87,7 +87,10 @@ std::vector<Key> job_keys() {
       {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
       {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
       {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
-      {KEY(comm, backend), "", "auto: mpi under mpirun or srun, else self", one_of({"auto", "self", "mpi"})},
+      {KEY(comm, backend), "",
+       "auto: mpi under mpirun or srun, with NCCL from GPU to GPU where it can be had; mpi: tensors in the "
+       "hosts' memory; nccl: an error where it cannot be had; self: one process",
+       one_of({"auto", "self", "mpi", "nccl"})},
       {KEY(comm, first_timeout_s), "seconds",
        "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
       {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work",

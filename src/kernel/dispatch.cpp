@@ -1,6 +1,7 @@
 #include "kernel/dispatch.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <fmt/format.h>
 
 #include "kernel/cuda_kernels.h"
 
@@ -45,8 +46,10 @@ GpuLink gpu_link(int a, int b) {
   return kernels ? kernels->gpu_link(a, b) : GpuLink::through_host;
 }
 
-LaunchStream::LaunchStream(const at::Tensor& x)
-    : device_(x.device()),
-      handle_(c10::impl::VirtualGuardImpl(at::kCUDA).getStream(x.device()).native_handle()) {}
+void* current_stream(at::Device device) {
+  return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(device).native_handle();
+}
+
+LaunchStream::LaunchStream(const at::Tensor& x) : device_(x.device()), handle_(current_stream(x.device())) {}
 
 }  // namespace gaggle

@@ -18,6 +18,8 @@ bool on_cpu(const at::Tensor& x);
 const CudaKernels* cuda_kernels(const at::Tensor& x);
 // "NVIDIA H100"; "gpu" where gaggle was built without CUDA.
 std::string gpu_name(at::Device device);
+// This thread's current CUDA stream there, as a cudaStream_t.
+void* current_stream(at::Device device);
 // The current CUDA stream of x's device as its native handle; while this lives, that device is the current one,
 // which a launch asks for: `kernel(…, LaunchStream(x))`.
 class LaunchStream {

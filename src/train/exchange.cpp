@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "train/optimizer.h"
@@ -10,11 +9,11 @@
 namespace gaggle {
 namespace {
 
-std::span<const std::byte> bytes_of(const at::Tensor& cpu) {
-  return {static_cast<const std::byte*>(cpu.const_data_ptr()), cpu.nbytes()};
+std::span<const std::byte> bytes_of(const at::Tensor& dense) {
+  return {static_cast<const std::byte*>(dense.const_data_ptr()), dense.nbytes()};
 }
-std::span<std::byte> writable_bytes_of(at::Tensor& cpu) {
-  return {static_cast<std::byte*>(cpu.mutable_data_ptr()), cpu.nbytes()};
+std::span<std::byte> writable_bytes_of(const at::Tensor& dense) {
+  return {static_cast<std::byte*>(dense.mutable_data_ptr()), dense.nbytes()};
 }
 
 // This rank's values where its lanes stand among all lanes; 0 elsewhere.
@@ -97,7 +96,23 @@ void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges
 }
 
 Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes)
-    : group_(group), layout_(layout), lanes_(lanes), owners_(assign_owners(layout, group.size())) {}
+    : group_(group),
+      device_(group.size() > 1 ? group.device() : nullptr),
+      layout_(layout),
+      lanes_(lanes),
+      owners_(assign_owners(layout, group.size())) {}
+
+void Exchange::agree(Status& status) {
+  const StepWord mine{status};
+  std::vector<StepWord> all(static_cast<size_t>(group_.size()));
+  group_.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  for (int r = 0; r < group_.size(); ++r) {
+    const Status theirs = all[static_cast<size_t>(r)].status;
+    if (theirs == Status::failed && r != group_.rank())
+      system_error("rank {} of the group failed in this step; its own message says why", r);
+    status = std::max(status, theirs);
+  }
+}
 
 at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& status) {
   if (group_.size() == 1 && status != Status::failed) {
@@ -105,50 +120,36 @@ at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& sta
     for (const Piece& piece : pieces) all[piece.node] = piece.sum;
     return finish_tree(all, lanes_);
   }
+  agree(status);
+  if (status == Status::failed) return {};  // ours: the caller rethrows
   const auto ranks = static_cast<size_t>(group_.size());
   const auto me = static_cast<size_t>(group_.rank());
-  const size_t head = sizeof(Status);
-  const auto floats = [](int64_t count) { return static_cast<size_t>(count) * sizeof(float); };
   const auto nodes_of = [&](size_t rank) {
     return complete_subtrees(lanes_of_rank(static_cast<int>(rank), group_.size(), lanes_), lanes_);
   };
-  const std::vector<TreeNode> my_nodes = nodes_of(me);
-  GAGGLE_CHECK(status == Status::failed || pieces.size() == my_nodes.size());
+  GAGGLE_CHECK(pieces.size() == nodes_of(me).size());
+  const at::Device pieces_device = pieces.front().sum.device();
+  const auto place = at::TensorOptions(memory(pieces.front().sum)).dtype(at::kFloat);
 
-  std::vector<std::vector<std::byte>> out(ranks), in(ranks);
+  std::vector<at::Tensor> out, in;  // by rank: what each piece holds of the owner's tensors, piece by piece
+  std::vector<std::span<const std::byte>> send;
+  std::vector<std::span<std::byte>> receive;
   for (size_t r = 0; r < ranks; ++r) {
-    out[r].resize(head + my_nodes.size() * floats(owners_.counts[r]));
-    in[r].resize(head + nodes_of(r).size() * floats(owners_.counts[me]));
-    std::memcpy(out[r].data(), &status, head);
-    if (status == Status::failed) continue;
-    std::byte* to = out[r].data() + head;
-    for (const Piece& piece : pieces) {
-      const at::Tensor part = gather_ranges(piece.sum, owners_.ranges[r]).cpu();
-      std::memcpy(to, part.const_data_ptr(), part.nbytes());
-      to += part.nbytes();
-    }
+    std::vector<at::Tensor> parts;
+    for (const Piece& piece : pieces) parts.push_back(gather_ranges(piece.sum, owners_.ranges[r]));
+    out.push_back(at::cat(parts).to(place));
+    in.push_back(at::empty({static_cast<int64_t>(nodes_of(r).size()), owners_.counts[me]}, place));
+    send.push_back(bytes_of(out.back()));
+    receive.push_back(writable_bytes_of(in.back()));
   }
-  std::vector<std::span<const std::byte>> send(out.begin(), out.end());
-  std::vector<std::span<std::byte>> receive(in.begin(), in.end());
-  group_.all_to_all(send, receive);
+  path().all_to_all(send, receive);
 
   std::map<TreeNode, at::Tensor> all;
   for (size_t r = 0; r < ranks; ++r) {
-    Status theirs;
-    std::memcpy(&theirs, in[r].data(), head);
-    if (theirs == Status::failed && r != me)
-      system_error("rank {} of the group failed in this step; its own message says why", r);
-    status = std::max(status, theirs);
-    std::byte* from = in[r].data() + head;
-    for (const TreeNode& node : nodes_of(r)) {
-      at::Tensor part = at::empty({owners_.counts[me]}, at::kFloat);
-      std::memcpy(part.mutable_data_ptr(), from, part.nbytes());
-      from += part.nbytes();
-      all[node] = part;
-    }
+    int64_t row = 0;
+    for (const TreeNode& node : nodes_of(r)) all[node] = in[r][row++];
   }
-  if (status == Status::failed) return {};  // ours: the caller rethrows
-  return finish_tree(all, lanes_).to(pieces.front().sum.device());
+  return finish_tree(all, lanes_).to(pieces_device);
 }
 
 std::vector<ParameterInfo> Exchange::my_tensors() const {
@@ -186,12 +187,13 @@ std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<cons
 
 at::Tensor Exchange::whole(const at::Tensor& owned, const Owners& owners, int64_t size) {
   if (group_.size() == 1) return owned;
+  const auto place = at::TensorOptions(memory(owned)).dtype(at::kFloat);
   const int64_t widest = *std::max_element(owners.counts.begin(), owners.counts.end());
-  at::Tensor mine = at::zeros({widest}, at::kFloat);
+  at::Tensor mine = at::zeros({widest}, place);
   mine.narrow(0, 0, owned.numel()).copy_(owned);
-  at::Tensor all = at::empty({group_.size(), widest}, at::kFloat);
-  group_.all_gather(bytes_of(mine), writable_bytes_of(all));
-  at::Tensor flat = at::empty({size}, at::kFloat);
+  const at::Tensor all = at::empty({group_.size(), widest}, place);
+  path().all_gather(bytes_of(mine), writable_bytes_of(all));
+  at::Tensor flat = at::empty({size}, place);
   for (int r = 0; r < group_.size(); ++r) {
     const auto rank = static_cast<size_t>(r);
     scatter_ranges(all[r].narrow(0, 0, owners.counts[rank]), owners.ranges[rank], flat);

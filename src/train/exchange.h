@@ -1,5 +1,6 @@
-// What the ranks of a group say to each other in a step: pieces of lane sums to each tensor's owner, norms, new
-// values; and with the first message how each rank fares, so that all go on or leave together.
+// What the ranks of a group say to each other in a step: first how each rank fares, so that all go on or leave
+// together; then pieces of lane sums to each tensor's owner, norms, new values. Tensors travel from GPU to GPU
+// where the group has a device(), else through the host's memory; the sums are the same bits.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -13,7 +14,7 @@
 
 namespace gaggle {
 
-// Rides in every step's exchange; the worst counts. save: write a checkpoint after this step; resumable,
+// Said in every step before data moves; the worst counts. save: write a checkpoint after this step; resumable,
 // stopped: leave after it with that exit code.
 enum class Status : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, failed = 4 };
 
@@ -40,13 +41,14 @@ void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges
 
 class Exchange {
  public:
+  // Collective: connects the group's GPUs.
   Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes);
   const Owners& owners() const { return owners_; }
   std::span<const FlatRange> mine() const { return owners_.ranges[static_cast<size_t>(group_.rank())]; }
   std::vector<ParameterInfo> my_tensors() const;
 
-  // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact. A rank that
-  // failed passes no pieces. Throws SystemError on every other rank if one failed.
+  // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact, on the pieces'
+  // device. A rank that failed passes no pieces. Throws SystemError on every other rank if one failed.
   at::Tensor sum_to_owners(const std::vector<Piece>& pieces, Status& status);
   // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
   // lane by lane. From whoever has them, added in tensor order and in tree order.
@@ -57,11 +59,22 @@ class Exchange {
   Totals totals(const at::Tensor& owned_gradient, std::span<const double> my_lane_values, int64_t width);
   // New values of what this rank owns are in `flat` already; after it, everybody's are.
   void spread(at::Tensor& flat);
-  // What the owners hold of some layout, as one flat tensor on every rank.
+  // What the owners hold of some layout, as one flat tensor on every rank; on the device or in the host's
+  // memory, as it came.
   at::Tensor whole(const at::Tensor& owned, const Owners& owners, int64_t size);
 
  private:
+  // The message that comes before the data of a step.
+  struct StepWord {
+    Status status = Status::ok;
+  };
+  void agree(Status& status);
+  // Where tensors travel: the communicator over that memory, and the memory.
+  Communicator& path() const { return device_ ? *device_ : group_; }
+  at::Device memory(const at::Tensor& like) const { return device_ ? like.device() : at::kCPU; }
+
   Communicator& group_;
+  Communicator* device_;  // null: through the host's memory
   const ParameterLayout& layout_;
   int64_t lanes_;
   Owners owners_;

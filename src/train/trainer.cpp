@@ -145,7 +145,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
 }
 
 Trainer::State Trainer::state() {
-  return {exchange_.whole(optimizer_.state().cpu(), state_owners_, state_layout_.size()), updates_,
+  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_,
           not_finite_};
 }
 

@@ -1,24 +1,16 @@
-// Ranks as threads: verbs, deadlines, and what happens to the others when one fails.
+// Ranks as threads: barriers, deadlines, and what happens to the others when one fails.
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <chrono>
 #include <thread>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "verbs.h"
+#include "comm/communicator.h"
 
 namespace gaggle {
 namespace {
-
-TEST(Self, EveryVerb) {
-  test::expect_all_verbs(*make_self());
-}
-
-class Threads : public testing::TestWithParam<int> {};
-TEST_P(Threads, EveryVerb) {
-  run_as_threads(GetParam(), 60, [](Communicator& comm) { test::expect_all_verbs(comm); });
-}
-INSTANTIATE_TEST_SUITE_P(OneToFive, Threads, testing::Range(1, 6));
 
 // Nobody passes a barrier before all have come.
 TEST(ThreadsBackend, BarrierHoldsBackEverybody) {

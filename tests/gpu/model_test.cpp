@@ -2,11 +2,13 @@
 // number of ranks.
 #include <mutex>
 
+#include "../comm/nccl_ranks.h"
 #include "../model/fake_checkpoint.h"
 #include "../train/fake_base.h"
 #include "adapter/gate.h"
 #include "adapter/routed.h"
 #include "gpu.h"
+#include "kernel/dispatch.h"
 #include "train/expert.h"
 
 namespace gaggle {
@@ -207,6 +209,25 @@ TEST_F(Training, RanksMakeEqualBits) {
       EXPECT_TRUE(at::equal(done.gate, alone.gate));
       EXPECT_EQ(done.metrics, alone.metrics);
     });
+  }
+}
+
+// The same with gradients and values that never leave the GPU.
+TEST_F(Training, RanksMakeEqualBitsFromGpuToGpu) {
+  if (nccl_version() == 0) GTEST_SKIP() << nccl_complaint();
+  const auto self = make_self();
+  const ExpertResult alone = train_on(*self, at::kFloat);
+  NcclOptions options = test::fake_options();
+  options.compute_stream = [] { return static_cast<GpuStream*>(current_stream(gpu)); };
+  for (const int ranks : {2, 4, 8}) {
+    test::FakeNccl fake({}, nccl_tables(gpu.index()).gpu);
+    test::run_with_nccl(ranks, fake, options, [&](Communicator& group) {
+      const ExpertResult done = train_on(group, at::kFloat);
+      EXPECT_TRUE(at::equal(done.lora, alone.lora));
+      EXPECT_TRUE(at::equal(done.gate, alone.gate));
+      EXPECT_EQ(done.metrics, alone.metrics);
+    });
+    EXPECT_GE(fake.groups(), ranks * 2 * (20 + 5)) << "the device's path was taken";
   }
 }
 
