@@ -49,6 +49,13 @@ std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string&
   return earlier;
 }
 
+bool left_checkpoint(const fs::path& folder, const std::string& key, int generation) {
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(item_folder(folder, key, generation), missing))
+    if (fs::exists(entry.path() / "COMPLETE", missing)) return true;
+  return false;
+}
+
 void note_failure(const fs::path& folder, const std::string& key, int generation, const std::string& worker,
                   const std::string& reason) {
   const fs::path attempt = item_folder(folder, key, generation);

@@ -16,6 +16,9 @@ std::filesystem::path item_folder(const std::filesystem::path& folder, const std
 std::vector<std::filesystem::path> earlier_folders(const std::filesystem::path& folder, const std::string& key,
                                                    int generation);
 
+// Whether an attempt wrote a checkpoint: a folder with the marker COMPLETE.
+bool left_checkpoint(const std::filesystem::path& folder, const std::string& key, int generation);
+
 void note_failure(const std::filesystem::path& folder, const std::string& key, int generation,
                   const std::string& worker, const std::string& reason);
 int count_failures(const std::filesystem::path& folder, const std::string& key);

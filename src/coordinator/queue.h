@@ -64,8 +64,11 @@ class WorkQueue {
   bool all_done();                             // a fresh look: every item done
 
  private:
-  std::optional<Taken> try_take(const WorkItem& item);
-  bool look_at(const WorkItem& item);  // true: it may be taken, if nobody holds it
+  Attempt try_take(const WorkItem& item, std::optional<Taken>& taken);
+  // Done or set aside, or nothing: it may be taken, if nobody holds it.
+  std::optional<Attempt> settled(const WorkItem& item);
+  Attempt held_or_open(const std::string& key) const;  // from the last look at its lease
+  bool set_aside_for_loss(const WorkItem& item, const Taken& taken);
   void set_aside(const WorkItem& item, const std::string& reason);
   std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;
