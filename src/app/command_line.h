@@ -9,8 +9,8 @@
 namespace gaggle {
 
 struct CommandLine {
-  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry; "": print `text`
-                        // and leave
+  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry | status; "":
+                        // print `text` and leave
   std::string text;     // --help, --version
   std::string config;
   std::vector<std::string> overrides;  // "section.key=value"
@@ -19,6 +19,7 @@ struct CommandLine {
   std::string prompt;
   DataShowOptions data;
   AlignOptions align;
+  StatusOptions status;
   RegistryOptions registry;
 };
 

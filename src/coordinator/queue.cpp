@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "coordinator/attempts.h"
+#include "coordinator/item_list.h"
 #include "coordinator/lease_file.h"
 
 namespace gaggle {
@@ -36,6 +37,7 @@ void check_key(const std::string& key) {
 
 WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
     : options_(std::move(options)),
+      list_(publish_items(options_.folder, items)),
       plan_(std::move(items)),
       leases_(options_.folder, options_.worker, options_.lease_s, options_.files) {
   GAGGLE_CHECK(options_.done != nullptr);

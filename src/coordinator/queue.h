@@ -59,9 +59,10 @@ class WorkQueue {
   // A fresh look at every item, e.g. for the plan before the start and the closing message.
   void refresh();
   const Plan& plan() const { return plan_; }
-  std::vector<PlannedItem> held_by_others();   // note: the holder
-  std::vector<PlannedItem> set_aside() const;  // note: the reason
-  bool all_done();                             // a fresh look: every item done
+  const std::string& list() const { return list_; }  // digest of the published list of all items
+  std::vector<PlannedItem> held_by_others();         // note: the holder
+  std::vector<PlannedItem> set_aside() const;        // note: the reason
+  bool all_done();                                   // a fresh look: every item done
 
  private:
   Attempt try_take(const WorkItem& item, std::optional<Taken>& taken);
@@ -72,6 +73,7 @@ class WorkQueue {
   void set_aside(const WorkItem& item, const std::string& reason);
   std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;
+  std::string list_;
   Plan plan_;
   LeaseTable leases_;
 };
