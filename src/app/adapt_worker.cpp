@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/table.h"
 #include "cluster/stop.h"
+#include "coordinator/journal.h"
 #include "coordinator/queue.h"
 #include "report/live.h"
 #include "report/metrics.h"
@@ -75,6 +76,9 @@ class AdaptWorker {
         registry_(registry),
         self_(make_self()),
         queue_(options(), work_items()),
+        journal_(job.folder, job.session.identity.worker_name(),
+                 job.session.world->all_gather_text(job.session.identity.worker_name())[0],
+                 job.session.identity.rank, queue_.list()),
         progress_(job, queue_) {}
 
   Exit run() {
@@ -83,14 +87,16 @@ class AdaptWorker {
     if (first) queue_.refresh();
     while (auto taken = queue_.next()) {
       const AdaptItem& item = *by_key_.at(taken->item.key);
+      journal_.event("taken", item.name, item.key);
       try {
         if (const auto stopped = one(item, *taken)) {
           queue_.give_back(std::move(*taken));
           return *stopped;
         }
-        if (queue_.still_mine(*taken))
+        if (queue_.still_mine(*taken)) {
+          journal_.event("committed", item.name, item.key);
           queue_.finish(std::move(*taken));
-        else
+        } else
           log::warning("{}: another worker took it over meanwhile", item.name);
       } catch (const StopAsked& stop) {
         queue_.give_back(std::move(*taken));
@@ -167,6 +173,9 @@ class AdaptWorker {
       speed.add(r);
       metrics.write(r.phase, r.step,
                     {{"loss", r.loss}, {"grad_norm", r.grad_norm}, {"lr", r.lr}, {"seconds", r.seconds}});
+      journal_.progress({item.name, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr,
+                         speed.per_second(speed.rows), speed.seconds_left(r),
+                         speed.per_second(speed.flops) / std::max(1.0, job_.gemm_flops)});
       progress_.step(item, r, speed);
     };
     const TokenTask few = few_shot(job_.tasks[item.task], item.shots, recipe.seed);
@@ -175,6 +184,7 @@ class AdaptWorker {
 
   void failed(const AdaptItem& item, Taken taken, const std::string& reason, bool final) {
     const bool aside = queue_.fail(std::move(taken), reason, final);
+    journal_.event(aside ? "aside" : "failed", item.name, item.key, reason);
     log::warning("{}: {}{}", item.name, reason,
                  aside ? "; set aside (--retry takes it up again)" : "; tried once more");
   }
@@ -184,6 +194,7 @@ class AdaptWorker {
   std::unique_ptr<Communicator> self_;
   std::map<std::string, const AdaptItem*> by_key_;
   WorkQueue queue_;
+  Journal journal_;
   AdaptProgress progress_;
 };
 

@@ -14,6 +14,7 @@
 #include "base/pulse.h"
 #include "base/table.h"
 #include "cluster/stop.h"
+#include "coordinator/journal.h"
 #include "coordinator/queue.h"
 #include "eval/summary.h"
 #include "model/hardware.h"
@@ -91,21 +92,28 @@ class Worker {
     options.retry = retry;
     options.done = [this](const WorkItem& item) { return fs::exists(result_path(folder_, item.key)); };
     options.stop = [] { return stop_requested().has_value(); };
+    const std::string worker = options.worker;
     queue_ = std::make_unique<WorkQueue>(std::move(options), std::move(work));
+    const std::string job_name = session.world->all_gather_text(worker)[0];
+    journal_ = std::make_unique<Journal>(folder_, worker, job_name, session.identity.rank, queue_->list());
   }
 
   // Exit::done when there is nothing left to take.
   Exit run() {
     while (auto taken = queue_->next()) {
+      journal_->event("taken", taken->item.name, taken->item.key);
       try {
         do_item(*taken);
+        journal_->event("committed", taken->item.name, taken->item.key);
         queue_->finish(std::move(*taken));
       } catch (const Stopped& stopped) {
         queue_->give_back(std::move(*taken));
         return stopped.code;
       } catch (const std::exception& error) {
-        const std::string name = taken->item.name;
-        if (queue_->fail(std::move(*taken), error.what()))
+        const std::string name = taken->item.name, key = taken->item.key;
+        const bool aside = queue_->fail(std::move(*taken), error.what());
+        journal_->event(aside ? "aside" : "failed", name, key, error.what());
+        if (aside)
           log::error("{} is set aside: {}", name, error.what());
         else
           log::warning("{} failed and is tried once more: {}", name, error.what());
@@ -144,6 +152,7 @@ class Worker {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>>
       adapters_;  // by method, and of poly task
   std::unique_ptr<WorkQueue> queue_;
+  std::unique_ptr<Journal> journal_;
   double said_ = -1e9;
 };
 

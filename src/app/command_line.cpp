@@ -70,6 +70,7 @@ struct Commands {
     add_align();
     add_registry();
     add_doctor();
+    add_status();
   }
 
   CLI::App* with_config(const std::string& name, const std::string& help, CLI::App* parent = nullptr) {
@@ -104,6 +105,13 @@ struct Commands {
     align->add_option("--pairs", line.align.pairs, "Closest and most conflicting pairs to show")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+  }
+
+  void add_status() {
+    auto* status = app.add_subcommand("status", "Who works on what, and what is done, open and set aside");
+    status->add_option("PATH", line.status.path, "A registry or a run folder, e.g. runs/demo")->required();
+    status->add_flag("--json", line.status.json, "Print it for machines");
+    status->add_flag("--watch", line.status.watch, "Look again every few seconds until all is done");
   }
 
   void add_registry() {
@@ -198,7 +206,8 @@ CommandLine parse_command_line(const std::vector<std::string>& words) {
   const auto* command = chosen(&app);
   line.command = command->get_parent() == &app ? command->get_name()
                                                : command->get_parent()->get_name() + " " + command->get_name();
-  if ((line.command == "registry" || line.command == "align") && !line.overrides.empty())
+  if ((line.command == "registry" || line.command == "align" || line.command == "status") &&
+      !line.overrides.empty())
     user_error("--{}: gaggle {} takes no keys of the config; gaggle {} --help lists its options",
                line.overrides[0].substr(0, line.overrides[0].find('=')), line.command, line.command);
   return line;

@@ -9,9 +9,9 @@
 namespace gaggle {
 
 struct CommandLine {
-  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry | doctor; "":
-                        // print `text` and leave
-  std::string text;     // --help, --version
+  std::string command;  // experts | gates | pretrain | eval | generate | data show | registry | status |
+                        // doctor; "": print `text` and leave
+  std::string text;  // --help, --version
   std::string config;
   std::vector<std::string> overrides;  // "section.key=value"
   bool print_config = false;
@@ -19,6 +19,7 @@ struct CommandLine {
   std::string prompt;
   DataShowOptions data;
   AlignOptions align;
+  StatusOptions status;
   RegistryOptions registry;
   DoctorOptions doctor;
 };

@@ -135,7 +135,7 @@ Exit run_job(const PretrainJob& job) {
   }
   if (!first) return Exit::done;
   const std::string version = commit(job, registry, result);
-  report->finish();
+  report->finish(version);
   std::fputs(closing_text(job, registry, version).c_str(), stdout);
   return Exit::done;
 }

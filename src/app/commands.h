@@ -39,6 +39,13 @@ struct AlignOptions {
 };
 Exit command_align(const AlignOptions& options);
 
+struct StatusOptions {
+  std::filesystem::path path;  // a registry or a run folder
+  bool json = false;
+  bool watch = false;  // again every few seconds until all is done
+};
+Exit command_status(const StatusOptions& options);
+
 struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm
   std::filesystem::path registry;      // --registry, default "registry"

@@ -61,7 +61,7 @@ Exit run_worker(const ExpertJob& job, Registry& registry, WorkQueue& queue, Comm
                 const std::string& job_name) {
   const int rank = job.session.world->rank();
   std::optional<Journal> journal(std::in_place, registry.folder(), job.session.identity.worker_name(), job_name,
-                                 rank);
+                                 rank, queue.list());
   std::optional<ExpertDisplay> display;
   if (rank == 0) display.emplace(job, registry.folder(), job_name);
   const std::optional<Exit> stopped = ExpertWorker{job, registry, group, &*journal, &queue}.work();

@@ -25,6 +25,7 @@ Exit run(const CommandLine& line) {
     return Exit::done;
   }
   if (line.command == "registry") return command_registry(line.registry);
+  if (line.command == "status") return command_status(line.status);
   if (line.command == "align") return command_align(line.align);
   if (line.command == "doctor") return command_doctor(line.doctor, line.overrides);
   const Config config = read_config(line.config, line.overrides);

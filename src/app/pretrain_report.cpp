@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/table.h"
+#include "coordinator/item_list.h"
 
 namespace gaggle {
 
@@ -12,7 +13,11 @@ PretrainReport::PretrainReport(const PretrainJob& job)
     : job_(job),
       live_(stdout),
       metrics_(job.session.run_dir, job.name, job.config.report.tensorboard),
-      started_(monotonic_seconds()) {}
+      journal_(job.session.run_dir, job.session.identity.worker_name(), job.session.identity.worker_name(), 0,
+               publish_items(job.session.run_dir, {{job.recipe.key, job.name, 1}})),
+      started_(monotonic_seconds()) {
+  journal_.event("taken", job.name, job.recipe.key);
+}
 
 void PretrainReport::step(const StepReport& r, std::span<const RoutingNumbers> routing) {
   speed_.add(r);
@@ -36,16 +41,19 @@ void PretrainReport::step(const StepReport& r, std::span<const RoutingNumbers> r
   const double now = monotonic_seconds();
   if (now - last_drawn_ < 0.25 && r.step < r.steps) return;
   last_drawn_ = now;
-  const double left = speed_.seconds_left(r),
+  const double left = speed_.seconds_left(r), tokens_per_s = speed_.per_second(speed_.rows),
+               gemm_share = speed_.per_second(speed_.flops) / std::max(1.0, job_.gemm_flops),
                share = static_cast<double>(r.step) / static_cast<double>(r.steps);
+  journal_.progress(
+      {job_.name, r.phase, r.step, r.steps, r.loss, r.grad_norm, r.lr, tokens_per_s, left, gemm_share});
   const int ranks = job_.session.world->size();
   live_.draw({{ranks == 1 ? "1 rank" : fmt::format("{} ranks", ranks), job_.name, r.phase, r.step, r.steps,
-               r.loss, r.grad_norm, r.lr, speed_.per_second(speed_.rows),
-               speed_.per_second(speed_.flops) / std::max(1.0, job_.gemm_flops), left}},
+               r.loss, r.grad_norm, r.lr, tokens_per_s, gemm_share, left}},
              share, fmt::format("step {} of {} · {} left", r.step, r.steps, time_text(left)));
 }
 
-void PretrainReport::finish() {
+void PretrainReport::finish(const std::string& version) {
+  journal_.event("committed", job_.name, job_.recipe.key, version);
   metrics_.flush();
   live_.say(fmt::format("{} steps in {}", job_.recipe.phase.schedule.steps,
                         time_text(monotonic_seconds() - started_)));

@@ -4,6 +4,7 @@
 #include "alignment/routing_table.h"
 #include "app/pretrain_job.h"
 #include "app/running_speed.h"
+#include "coordinator/journal.h"
 #include "report/live.h"
 #include "report/metrics.h"
 
@@ -15,7 +16,7 @@ class PretrainReport {
   explicit PretrainReport(const PretrainJob& job);
   // `routing`: what the routing table looked like after this step, by kind of site; empty: not looked at.
   void step(const StepReport& report, std::span<const RoutingNumbers> routing);
-  void finish();
+  void finish(const std::string& version);
   // What measuring alignment cost, of the time of all steps.
   void alignment(int64_t measurements, double seconds, double step_seconds);
 
@@ -23,6 +24,7 @@ class PretrainReport {
   const PretrainJob& job_;
   LiveView live_;
   MetricsLog metrics_;
+  Journal journal_;
   RunningSpeed speed_;
   double started_, last_drawn_ = 0;
 };

@@ -49,10 +49,10 @@ std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string&
   return earlier;
 }
 
-bool left_a_checkpoint(const fs::path& folder, const std::string& key, int generation) {
+bool left_checkpoint(const fs::path& folder, const std::string& key, int generation) {
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(item_folder(folder, key, generation), missing))
-    if (entry.is_directory() && !entry.path().filename().string().starts_with('.')) return true;
+    if (fs::exists(entry.path() / "COMPLETE", missing)) return true;
   return false;
 }
 

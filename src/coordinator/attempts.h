@@ -16,8 +16,8 @@ std::filesystem::path item_folder(const std::filesystem::path& folder, const std
 std::vector<std::filesystem::path> earlier_folders(const std::filesystem::path& folder, const std::string& key,
                                                    int generation);
 
-// Whether the attempt left a checkpoint: the item itself did not kill its worker at once.
-bool left_a_checkpoint(const std::filesystem::path& folder, const std::string& key, int generation);
+// Whether an attempt wrote a checkpoint: a folder with the marker COMPLETE.
+bool left_checkpoint(const std::filesystem::path& folder, const std::string& key, int generation);
 
 void note_failure(const std::filesystem::path& folder, const std::string& key, int generation,
                   const std::string& worker, const std::string& reason);

@@ -51,7 +51,8 @@ struct Journal::Impl {
   }
 };
 
-Journal::Journal(const fs::path& folder, const std::string& worker, const std::string& job, int rank)
+Journal::Journal(const fs::path& folder, const std::string& worker, const std::string& job, int rank,
+                 const std::string& items)
     : impl_(std::make_unique<Impl>()) {
   check_name(worker, "worker");
   std::error_code failed;
@@ -61,7 +62,15 @@ Journal::Journal(const fs::path& folder, const std::string& worker, const std::s
   if (impl_->fd < 0) system_error("{}: cannot be opened for writing", impl_->path.string());
   impl_->worker = worker;
   impl_->rank = rank;
-  impl_->write({{"kind", "started"}, {"job", job}, {"utc", utc_now()}});
+  const ProcessId& me = this_process();
+  impl_->write({{"kind", "started"},
+                {"job", job},
+                {"items", items},
+                {"host", me.host},
+                {"kernel", me.kernel},
+                {"pid", me.pid},
+                {"start", me.start_ticks},
+                {"utc", utc_now()}});
 }
 
 Journal::~Journal() {
@@ -102,10 +111,19 @@ struct JournalReader::Impl {
 
   void take(File& file, const nlohmann::json& line) {
     const std::string kind = line.value("kind", "");
-    if (kind == "started") file.of_job = line.value("job", "") == job;
+    WorkerStatus& status = file.status;
+    if (kind == "started") {
+      file.of_job = job.empty() || line.value("job", "") == job;
+      status = {};
+      status.job = line.value("job", "");
+      status.items = line.value("items", "");
+      status.process = {line.value("host", ""), line.value("kernel", ""), line.value("pid", int64_t{0}),
+                        line.value("start", uint64_t{0})};
+    }
     if (!file.of_job) return;
     file.heard = monotonic_seconds();
-    WorkerStatus& status = file.status;
+    ++status.lines;
+    status.seconds = number(line, "seconds");
     status.worker = line.value("worker", "");
     status.rank = line.value("rank", 0);
     status.finished = kind == "finished";
@@ -122,8 +140,16 @@ struct JournalReader::Impl {
                          line.value("gemm_share", 0.0)};
       return;
     }
+    if (kind == "taken") {
+      status.key = line.value("key", "");
+      status.taken_at = status.seconds;
+      status.progress = {};
+      status.progress.item = line.value("item", "");
+    } else if (line.value("key", "") == status.key) {
+      status.key.clear();
+    }
     events.push_back({status.worker, kind, status.rank, line.value("item", ""), line.value("key", ""),
-                      line.value("detail", ""), number(line, "seconds")});
+                      line.value("detail", ""), number(line, "seconds"), line.value("utc", "")});
   }
 
   void read(const fs::path& path, File& file) {

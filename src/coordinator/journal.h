@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "base/process.h"
+
 namespace gaggle {
 
 // Where a worker stands.
@@ -28,6 +30,7 @@ struct JournalEvent {
   int rank = 0;
   std::string item, key, detail;  // detail: version, reason
   double seconds = 0;             // since the worker started
+  std::string utc;                // on the clock of its host: for people
 };
 
 // What the reader knows of one worker.
@@ -36,13 +39,22 @@ struct WorkerStatus {
   int rank = 0;
   WorkerProgress progress;
   bool finished = false;  // it said goodbye
-  double silent_s = 0;    // since its last new line, on the reader's monotonic clock
+  std::string job;        // as its journal has it
+  std::string items;      // digest of the list of what its job is to do (item_list.h)
+  ProcessId process;
+  std::string key;      // of the item that it took last and has not finished; "": none
+  double taken_at = 0;  // when, in its own seconds
+  double seconds = 0;   // of its last line
+  int64_t lines = 0;    // whole lines so far
+  double silent_s = 0;  // since its last new line, on the reader's monotonic clock
 };
 
 class Journal {
  public:
   // `folder`: registry or run folder. `job` is the same for all workers of one job and differs between jobs.
-  Journal(const std::filesystem::path& folder, const std::string& worker, const std::string& job, int rank);
+  // `items`: digest of the list of its items.
+  Journal(const std::filesystem::path& folder, const std::string& worker, const std::string& job, int rank,
+          const std::string& items = "");
   ~Journal();
   void progress(const WorkerProgress& progress);
   void event(const std::string& kind, const std::string& item, const std::string& key = "",
@@ -53,8 +65,8 @@ class Journal {
   std::unique_ptr<Impl> impl_;
 };
 
-// Follows the journals of one job; every call reads only what is new. Lines that are cut short (a killed
-// worker) are left alone.
+// Follows the journals of one job, or of all (`job` is ""); every call reads only what is new. Lines that are
+// cut short (a killed worker) are left alone.
 class JournalReader {
  public:
   JournalReader(std::filesystem::path folder, std::string job);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "coordinator/lease_file.h"
+#include "coordinator/plan.h"
 
 namespace gaggle {
 namespace fs = std::filesystem;
@@ -58,34 +59,66 @@ struct LeaseTable::Impl {
   LeaseRecord self = own_record();
   std::map<std::string, Observation> seen;
 
-  int highest(const std::string& key) const {
-    int generation = 0;
-    for (const std::string& name : files->list(folder))
-      generation = std::max(generation, generation_in(name, key));
-    // A listing may be older than the files: whoever made the next generation is asked for by name.
-    while (files->read(folder / file_name(key, generation + 1))) ++generation;
-    return generation;
+  std::map<std::string, int> listed;  // key → highest generation in the last listing
+
+  void list() {
+    listed.clear();
+    for (const std::string& name : files->list(folder)) {
+      const std::string key = name.substr(0, name.rfind('.'));
+      int& highest = listed[key];
+      highest = std::max(highest, generation_in(name, key));
+    }
   }
 
-  Found look(const std::string& key) {
+  Found read(const std::string& key, int generation) {
     Found found;
-    found.generation = highest(key);
-    if (found.generation == 0) return found;
-    found.content = files->read(folder / file_name(key, found.generation)).value_or("");
+    found.generation = generation;
+    if (generation == 0) return found;
+    found.content = files->read(folder / file_name(key, generation)).value_or("");
     found.record = parse_lease(found.content);
     Observation& before = seen[key];
-    if (before.generation != found.generation || before.content != found.content) {
-      const bool moved = before.generation == found.generation;
-      before = {found.generation, found.content, monotonic_seconds(), moved};
+    if (before.generation != generation || before.content != found.content) {
+      const bool moved = before.generation == generation;
+      before = {generation, found.content, monotonic_seconds(), moved};
     }
     return found;
   }
 
-  bool dead(const std::string& key, const Found& found) const {
-    if (found.generation == 0 || (found.record && found.record->released)) return true;
-    if (found.record && certainly_dead(*found.record, self)) return true;
-    return monotonic_seconds() - seen.at(key).since >= lease_s;
+  Found look(const std::string& key) {
+    const auto place = listed.find(key);
+    int generation = place == listed.end() ? 0 : place->second;
+    if (const auto before = seen.find(key); before != seen.end())
+      generation = std::max(generation, before->second.generation);
+    for (;;) {
+      const Found found = read(key, generation);
+      if (!dead(key, found) || !files->read(folder / file_name(key, generation + 1))) return found;
+      ++generation;
+    }
   }
+
+  // What the last look at a key found.
+  Found last(const std::string& key) const {
+    const auto before = seen.find(key);
+    if (before == seen.end()) return {};
+    return {before->second.generation, before->second.content, parse_lease(before->second.content)};
+  }
+
+  LeaseSight sight(const std::string& key, const Found& found) const {
+    LeaseSight sight;
+    sight.there = found.generation > 0;
+    if (found.record) {
+      sight.released = found.record->released;
+      sight.gone = certainly_dead(*found.record, self);
+      sight.running = life_of(found.record->process) == Life::alive;
+    }
+    if (const auto before = seen.find(key); sight.there && before != seen.end()) {
+      sight.moved = before->second.moved;
+      sight.still_s = monotonic_seconds() - before->second.since;
+    }
+    return sight;
+  }
+
+  bool dead(const std::string& key, const Found& found) const { return lease_free(sight(key, found), lease_s); }
 };
 
 struct Lease::Impl {
@@ -145,6 +178,10 @@ LeaseTable::LeaseTable(fs::path registry, std::string worker, double lease_s, st
 
 LeaseTable::~LeaseTable() = default;
 
+void LeaseTable::list() {
+  impl_->list();
+}
+
 std::unique_ptr<Lease> LeaseTable::try_take(const std::string& key) {
   static std::atomic<uint64_t> attempts = 0;
   const Found found = impl_->look(key);
@@ -164,7 +201,7 @@ std::unique_ptr<Lease> LeaseTable::try_take(const std::string& key) {
   }
   if (!made) {
     // The reply may be lost where the deed was done: the file says whose it is.
-    const auto there = parse_lease(impl_->files->read(lease->path).value_or(""));
+    const auto there = impl_->read(key, lease->generation).record;
     if (!there || there->nonce != record.nonce || there->process.kernel != record.process.kernel) {
       if (failure) std::rethrow_exception(failure);
       return nullptr;
@@ -173,7 +210,7 @@ std::unique_ptr<Lease> LeaseTable::try_take(const std::string& key) {
   impl_->seen.erase(key);
   lease->key = key;
   lease->files = impl_->files;
-  lease->beat_s = std::min(10.0, impl_->lease_s / 12);
+  lease->beat_s = beat_seconds(impl_->lease_s);
   if (found.record && !found.record->released)
     lease->lost = LeaseHolder{found.record->worker, found.record->process.host, found.record->job, false};
   lease->beat = std::thread([state = lease.get()] { state->run(); });
@@ -181,18 +218,19 @@ std::unique_ptr<Lease> LeaseTable::try_take(const std::string& key) {
 }
 
 std::optional<std::string> LeaseTable::holder(const std::string& key) {
-  const Found found = impl_->look(key);
+  impl_->look(key);
+  return holder_seen(key);
+}
+
+std::optional<std::string> LeaseTable::holder_seen(const std::string& key) const {
+  const Found found = impl_->last(key);
   if (impl_->dead(key, found)) return std::nullopt;
   if (!found.record) return "a worker that is just starting";
   return LeaseHolder{found.record->worker, found.record->process.host, found.record->job, false}.text();
 }
 
 bool LeaseTable::seen_alive(const std::string& key) const {
-  const auto found = impl_->seen.find(key);
-  if (found == impl_->seen.end()) return false;
-  if (found->second.moved && monotonic_seconds() - found->second.since < impl_->lease_s / 4) return true;
-  const auto record = parse_lease(found->second.content);
-  return record && life_of(record->process) == Life::alive;
+  return lease_alive(impl_->sight(key, impl_->last(key)), impl_->lease_s);
 }
 
 Lease::Lease(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -36,11 +36,16 @@ class LeaseTable {
   LeaseTable(std::filesystem::path registry, std::string worker, double lease_s,
              std::shared_ptr<LeaseFiles> files = nullptr);
   ~LeaseTable();
+  // Lists the folder, once for the looks at all keys that follow. A listing may be old: whoever made the next
+  // generation is asked for by name before a lease is taken.
+  void list();
   // Takes KEY if nobody holds it, or its holder is dead: the counter stood still for lease_s on this process'
   // monotonic clock, or the holder was a process of this host that is gone. Null: somebody holds it.
   std::unique_ptr<Lease> try_take(const std::string& key);
   // Who holds it, as text for people; nullopt: nobody alive.
   std::optional<std::string> holder(const std::string& key);
+  // The same, from the last look at the key.
+  std::optional<std::string> holder_seen(const std::string& key) const;
   // Whether the holder was seen to live: its counter moved, or it is a live process of this host.
   bool seen_alive(const std::string& key) const;
 

@@ -6,54 +6,114 @@
 #include "base/error.h"
 
 namespace gaggle {
+namespace {
 
-Plan::Plan(std::vector<WorkItem> items) {
-  for (WorkItem& item : items) items_.push_back({std::move(item), ItemState::open, "", 0, false});
-  std::sort(items_.begin(), items_.end(), [](const PlannedItem& left, const PlannedItem& right) {
-    return std::tie(right.item.cost, left.item.key) < std::tie(left.item.cost, right.item.key);
+bool is_left(ItemState state) {
+  return state == ItemState::open || state == ItemState::held;
+}
+
+}  // namespace
+
+Plan::Plan(std::vector<WorkItem> items) : seen_(items.size()) {
+  std::sort(items.begin(), items.end(), [](const WorkItem& left, const WorkItem& right) {
+    return std::tie(right.cost, left.key) < std::tie(left.cost, right.key);
   });
-  for (size_t i = 0; i < items_.size(); ++i) {
-    index_.emplace(items_[i].item.key, i);
-    GAGGLE_CHECK(index_.size() == i + 1, "two items with the key {}", items_[i].item.key);
+  auto known = std::make_shared<Items>();
+  for (size_t i = 0; i < items.size(); ++i) {
+    known->places.emplace(items[i].key, i);
+    GAGGLE_CHECK(known->places.size() == i + 1, "two items with the key {}", items[i].key);
   }
+  known->sorted = std::move(items);
+  items_ = std::move(known);
+  counts_[static_cast<size_t>(ItemState::open)] = seen_.size();
 }
 
-PlannedItem& Plan::find(const std::string& key) {
-  const auto found = index_.find(key);
-  GAGGLE_CHECK(found != index_.end(), "no item has the key {}", key);
-  return items_[found->second];
+size_t Plan::place(const std::string& key) const {
+  const auto found = items_->places.find(key);
+  GAGGLE_CHECK(found != items_->places.end(), "no item has the key {}", key);
+  return found->second;
 }
 
-const PlannedItem& Plan::at(const std::string& key) const {
-  return const_cast<Plan*>(this)->find(key);
+PlannedItem Plan::planned(size_t place) const {
+  const auto note = notes_.find(place);
+  const Seen& seen = seen_[place];
+  return {items_->sorted[place], seen.state, note == notes_.end() ? "" : note->second, seen.failures,
+          seen.failed_here};
+}
+
+PlannedItem Plan::at(const std::string& key) const {
+  return planned(place(key));
+}
+
+std::vector<PlannedItem> Plan::items() const {
+  std::vector<PlannedItem> all;
+  for (size_t i = 0; i < seen_.size(); ++i) all.push_back(planned(i));
+  return all;
+}
+
+void Plan::observe(size_t place, ItemState state, const std::string& note, bool alive) {
+  Seen& seen = seen_[place];
+  if (seen.state == ItemState::done) return;  // what is committed stays committed
+  --counts_[static_cast<size_t>(seen.state)];
+  ++counts_[static_cast<size_t>(state)];
+  // Who sets aside what was set aside for good may be taken back (--retry).
+  if (is_left(state)) first_left_ = std::min(first_left_, place);
+  seen.state = state;
+  seen.alive = alive;
+  if (!note.empty())
+    notes_[place] = note;
+  else
+    notes_.erase(place);
 }
 
 void Plan::observe(const std::string& key, ItemState state, const std::string& note) {
-  PlannedItem& item = find(key);
-  if (item.state == ItemState::done) return;  // what is committed stays committed
-  item.state = state;
-  item.note = note;
+  observe(place(key), state, note, false);
 }
 
 bool Plan::failed(const std::string& key, int failures, bool here, bool final) {
-  PlannedItem& item = find(key);
-  item.failures = std::max(item.failures, failures);
-  item.failed_here = item.failed_here || here;
-  return final || item.failures >= max_failures;
+  Seen& seen = seen_[place(key)];
+  seen.failures = std::max(seen.failures, failures);
+  seen.failed_here = seen.failed_here || here;
+  return final || seen.failures >= max_failures;
 }
 
-std::vector<std::string> Plan::candidates() const {
-  std::vector<std::string> keys;
-  for (bool failed_here : {false, true})
-    for (const PlannedItem& item : items_)
-      if (item.failed_here == failed_here && (item.state == ItemState::open || item.state == ItemState::held))
-        keys.push_back(item.item.key);
-  return keys;
+std::optional<WorkItem> Plan::turn(const std::function<Attempt(const WorkItem&)>& attempt) {
+  while (first_left_ < seen_.size() && !is_left(seen_[first_left_].state)) ++first_left_;
+  for (const bool failed_here : {false, true})
+    for (size_t i = first_left_; i < seen_.size(); ++i) {
+      if (!is_left(seen_[i].state) || seen_[i].failed_here != failed_here) continue;
+      const WorkItem& item = items_->sorted[i];
+      const Attempt came_to = attempt(item);
+      observe(i, came_to.taken ? ItemState::held : came_to.state, came_to.note, came_to.alive);
+      if (came_to.taken) return item;
+    }
+  return std::nullopt;
 }
 
-size_t Plan::count(ItemState state) const {
-  return static_cast<size_t>(std::count_if(items_.begin(), items_.end(),
-                                           [&](const PlannedItem& item) { return item.state == state; }));
+bool Plan::may_leave(bool wait) const {
+  if (count(ItemState::open) > 0) return false;
+  if (count(ItemState::held) == 0) return true;
+  return !wait && std::all_of(seen_.begin(), seen_.end(),
+                              [](const Seen& seen) { return seen.state != ItemState::held || seen.alive; });
+}
+
+bool lease_free(const LeaseSight& sight, double lease_s) {
+  return !sight.there || sight.released || sight.gone || sight.still_s >= lease_s;
+}
+
+bool lease_alive(const LeaseSight& sight, double lease_s) {
+  if (lease_free(sight, lease_s)) return false;
+  return sight.running || (sight.moved && sight.still_s < lease_s / 4);
+}
+
+double pause_seconds(double lease_s, size_t held) {
+  constexpr double reads_per_s = 4;
+  return std::clamp(static_cast<double>(held) / reads_per_s, std::clamp(lease_s / 24, 0.01, 2.0),
+                    std::max(lease_s / 4, 0.01));
+}
+
+bool loss_counts(bool same_job, bool left_checkpoint) {
+  return same_job && !left_checkpoint;
 }
 
 }  // namespace gaggle

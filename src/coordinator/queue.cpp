@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/pulse.h"
 #include "coordinator/attempts.h"
+#include "coordinator/item_list.h"
 #include "coordinator/lease_file.h"
 
 namespace gaggle {
@@ -37,6 +38,7 @@ void check_key(const std::string& key) {
 
 WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
     : options_(std::move(options)),
+      list_(publish_items(options_.folder, items)),
       plan_(std::move(items)),
       leases_(options_.folder, options_.worker, options_.lease_s, options_.files) {
   GAGGLE_CHECK(options_.done != nullptr);
@@ -48,68 +50,67 @@ WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
   }
 }
 
-bool WorkQueue::look_at(const WorkItem& item) {
+std::optional<Attempt> WorkQueue::settled(const WorkItem& item) {
   pulse();
-  if (plan_.at(item.key).state == ItemState::done) return false;
+  const Attempt done{false, ItemState::done, "", false};
+  if (plan_.at(item.key).state == ItemState::done) return done;
   if (options_.done(item)) {
-    plan_.observe(item.key, ItemState::done);
     // Its worker may have died between the commit and the cleaning.
     const fs::path attempts = attempts_folder(options_.folder, item.key);
     std::error_code ignored;
     if (fs::exists(attempts, ignored) && !leases_.holder(item.key)) fs::remove_all(attempts, ignored);
-    return false;
+    return done;
   }
   const fs::path aside = aside_file(options_.folder, item.key);
-  if (fs::exists(aside)) {
-    plan_.observe(item.key, ItemState::aside, aside_reason(aside));
-    return false;
-  }
-  return true;
+  if (fs::exists(aside)) return Attempt{false, ItemState::aside, aside_reason(aside), false};
+  return std::nullopt;
 }
 
-std::optional<Taken> WorkQueue::try_take(const WorkItem& item) {
-  if (!look_at(item)) return std::nullopt;
-  Taken taken{item, 0, {}, {}, leases_.try_take(item.key)};
-  if (!taken.lease) {
-    const auto holder = leases_.holder(item.key);
-    plan_.observe(item.key, holder ? ItemState::held : ItemState::open, holder.value_or(""));
-    return std::nullopt;
-  }
-  taken.generation = taken.lease->generation();
+Attempt WorkQueue::held_or_open(const std::string& key) const {
+  const auto holder = leases_.holder_seen(key);
+  return {false, holder ? ItemState::held : ItemState::open, holder.value_or(""), leases_.seen_alive(key)};
+}
+
+// The first look is at the lease: one read, where asking for the result of every held item costs many.
+Attempt WorkQueue::try_take(const WorkItem& item, std::optional<Taken>& taken) {
+  if (leases_.holder(item.key)) return held_or_open(item.key);
+  if (const auto said = settled(item)) return *said;
+  Taken mine{item, 0, {}, {}, leases_.try_take(item.key)};
+  if (!mine.lease) return held_or_open(item.key);
+  mine.generation = mine.lease->generation();
   // What was seen before the lease may be old by now.
-  if (!look_at(item)) return std::nullopt;
-  if (const auto lost = taken.lease->lost_predecessor();
-      lost && !lost->job.empty() && lost->job == own_record().job &&
-      !left_a_checkpoint(options_.folder, item.key, taken.generation - 1)) {
-    const std::string reason = "its worker was lost: " + lost->text();
-    note_failure(options_.folder, item.key, taken.generation - 1, lost->worker, reason);
-    if (plan_.failed(item.key, count_failures(options_.folder, item.key), false, false)) {
-      set_aside(item, reason);
-      return std::nullopt;
-    }
-  }
-  taken.folder = item_folder(options_.folder, item.key, taken.generation);
-  taken.earlier = earlier_folders(options_.folder, item.key, taken.generation);
+  if (const auto said = settled(item)) return *said;
+  if (set_aside_for_loss(item, mine)) return {false, ItemState::aside, plan_.at(item.key).note, false};
+  mine.folder = item_folder(options_.folder, item.key, mine.generation);
+  mine.earlier = earlier_folders(options_.folder, item.key, mine.generation);
   std::error_code failed;
-  fs::create_directories(taken.folder, failed);
-  if (failed) system_error("{}: cannot be made ({})", taken.folder.string(), failed.message());
-  plan_.observe(item.key, ItemState::held, options_.worker);
-  return taken;
+  fs::create_directories(mine.folder, failed);
+  if (failed) system_error("{}: cannot be made ({})", mine.folder.string(), failed.message());
+  taken = std::move(mine);
+  return {true, ItemState::held, options_.worker, true};
+}
+
+bool WorkQueue::set_aside_for_loss(const WorkItem& item, const Taken& taken) {
+  const auto lost = taken.lease->lost_predecessor();
+  if (!lost || !loss_counts(!lost->job.empty() && lost->job == own_record().job,
+                            left_checkpoint(options_.folder, item.key, taken.generation - 1)))
+    return false;
+  const std::string reason = "its worker was lost: " + lost->text();
+  note_failure(options_.folder, item.key, taken.generation - 1, lost->worker, reason);
+  if (!plan_.failed(item.key, count_failures(options_.folder, item.key), false, false)) return false;
+  set_aside(item, reason);
+  return true;
 }
 
 std::optional<Taken> WorkQueue::next() {
   using clock = std::chrono::steady_clock;
-  const double pause_s = std::clamp(options_.lease_s / 24, 0.01, 2.0);
   for (;;) {
     if (options_.stop && options_.stop()) return std::nullopt;
-    for (const std::string& key : plan_.candidates())
-      if (auto taken = try_take(WorkItem(plan_.at(key).item))) return taken;
-    const auto left = plan_.candidates();
-    if (left.empty()) return std::nullopt;
-    const bool all_alive = std::all_of(left.begin(), left.end(), [&](const std::string& key) {
-      return plan_.at(key).state == ItemState::held && leases_.seen_alive(key);
-    });
-    if (all_alive && !options_.wait) return std::nullopt;
+    std::optional<Taken> taken;
+    leases_.list();
+    if (plan_.turn([&](const WorkItem& item) { return try_take(item, taken); })) return taken;
+    if (plan_.may_leave(options_.wait)) return std::nullopt;
+    const double pause_s = pause_seconds(options_.lease_s, plan_.count(ItemState::held));
     const auto until = clock::now() + std::chrono::duration<double>(pause_s);
     while (clock::now() < until && !(options_.stop && options_.stop()))
       std::this_thread::sleep_for(std::chrono::milliseconds(10)), pulse();
@@ -126,7 +127,7 @@ void WorkQueue::finish(Taken taken) {
 
 bool WorkQueue::fail(Taken taken, const std::string& reason, bool final) {
   const std::string key = taken.item.key;
-  if (!taken.lease->still_mine() || !look_at(taken.item)) {
+  if (!taken.lease->still_mine() || settled(taken.item)) {
     taken.lease->release();
     return false;
   }
@@ -153,10 +154,14 @@ void WorkQueue::set_aside(const WorkItem& item, const std::string& reason) {
 }
 
 void WorkQueue::refresh() {
-  for (const PlannedItem& planned : std::vector<PlannedItem>(plan_.items())) {
-    if (!look_at(planned.item)) continue;
-    const auto holder = leases_.holder(planned.item.key);
-    plan_.observe(planned.item.key, holder ? ItemState::held : ItemState::open, holder.value_or(""));
+  leases_.list();
+  for (const PlannedItem& planned : plan_.items()) {
+    auto said = settled(planned.item);
+    if (!said) {
+      leases_.holder(planned.item.key);
+      said = held_or_open(planned.item.key);
+    }
+    plan_.observe(planned.item.key, said->state, said->note);
   }
 }
 
@@ -178,7 +183,7 @@ std::vector<PlannedItem> WorkQueue::set_aside() const {
 
 bool WorkQueue::all_done() {
   refresh();
-  return plan_.count(ItemState::done) == plan_.items().size();
+  return plan_.count(ItemState::done) == plan_.size();
 }
 
 }  // namespace gaggle

@@ -59,16 +59,21 @@ class WorkQueue {
   // A fresh look at every item, e.g. for the plan before the start and the closing message.
   void refresh();
   const Plan& plan() const { return plan_; }
-  std::vector<PlannedItem> held_by_others();   // note: the holder
-  std::vector<PlannedItem> set_aside() const;  // note: the reason
-  bool all_done();                             // a fresh look: every item done
+  const std::string& list() const { return list_; }  // digest of the published list of all items
+  std::vector<PlannedItem> held_by_others();         // note: the holder
+  std::vector<PlannedItem> set_aside() const;        // note: the reason
+  bool all_done();                                   // a fresh look: every item done
 
  private:
-  std::optional<Taken> try_take(const WorkItem& item);
-  bool look_at(const WorkItem& item);  // true: it may be taken, if nobody holds it
+  Attempt try_take(const WorkItem& item, std::optional<Taken>& taken);
+  // Done or set aside, or nothing: it may be taken, if nobody holds it.
+  std::optional<Attempt> settled(const WorkItem& item);
+  Attempt held_or_open(const std::string& key) const;  // from the last look at its lease
+  bool set_aside_for_loss(const WorkItem& item, const Taken& taken);
   void set_aside(const WorkItem& item, const std::string& reason);
   std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;
+  std::string list_;
   Plan plan_;
   LeaseTable leases_;
 };

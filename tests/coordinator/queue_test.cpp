@@ -10,7 +10,6 @@
 #include <cmath>
 #include <fstream>
 #include <mutex>
-#include <queue>
 #include <thread>
 
 #include "base/file.h"
@@ -146,28 +145,33 @@ TEST_F(QueueTest, KilledWorkersItemIsTakenWithItsCheckpoints) {
   EXPECT_EQ(again->generation, 3);
 }
 
-// Thousands of workers on the plan alone: the makespan against the lower bound of the tail.
-TEST(Plan, LongestFirstIsNearTheBound) {
-  std::vector<WorkItem> items;
-  double total = 0, longest = 0;
-  for (int i = 0; i < 8000; ++i) {
-    const double cost = 1 + 30 * std::pow(std::fmod(i * 0.6180339887, 1.0), 4);
-    items.push_back({"k" + std::to_string(i), "", cost});
-    total += cost;
-    longest = std::max(longest, cost);
-  }
-  const Plan plan(items);
-  std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
-  const int workers = 2000;
-  for (int w = 0; w < workers; ++w) free_at.push(0);
-  double end = 0;
-  for (const std::string& key : plan.candidates()) {
-    const double done = free_at.top() + plan.at(key).item.cost;
-    free_at.pop();
-    free_at.push(done);
-    end = std::max(end, done);
-  }
-  EXPECT_LE(end, 1.15 * std::max(longest, total / workers));
+// Workers of one job die at an item: as long as each leaves a checkpoint, the item goes on.
+TEST_F(QueueTest, LossesCountOnlyWhereNothingWasGained) {
+  ::setenv("SLURM_JOB_ID", "7", 1);
+  const auto lose_one = [&](bool with_checkpoint) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      WorkQueue queue(options("child"), made_items(1));
+      const auto taken = queue.next();
+      if (!taken) ::_exit(1);
+      if (with_checkpoint) {
+        fs::create_directories(taken->folder / "0-00000004");
+        std::ofstream(taken->folder / "0-00000004" / "COMPLETE") << "x";
+      }
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status);
+  };
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(lose_one(true));
+  EXPECT_TRUE(lose_one(false));
+  EXPECT_TRUE(lose_one(false));
+  WorkQueue queue(options("parent"), made_items(1));
+  EXPECT_FALSE(queue.next());
+  ASSERT_EQ(queue.set_aside().size(), 1u);
+  EXPECT_NE(queue.set_aside()[0].note.find("its worker was lost: child on "), std::string::npos);
+  ::unsetenv("SLURM_JOB_ID");
 }
 
 TEST_F(QueueTest, JournalsOfThisJobOnly) {
