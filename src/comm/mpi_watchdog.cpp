@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/pulse.h"
+#include "comm/mpi_backend.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
 #include "comm/record_file.h"

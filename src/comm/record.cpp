@@ -66,7 +66,7 @@ std::string CollectiveRecord::text() const {
   std::string lines;
   const double now = monotonic_seconds();
   for (const CollectiveEntry& entry : rank_->entries())
-    lines += fmt::format("  {:>6} {:<10} {:<15} {:>12} bytes  {:.3f} s ago  {}\n", entry.number, entry.group,
+    lines += fmt::format("  {:>6} {:<20} {:<15} {:>12} bytes  {:.3f} s ago  {}\n", entry.number, entry.group,
                          entry.verb, entry.bytes, now - entry.started,
                          entry.took < 0 ? "not finished" : fmt::format("took {:.3f} s", entry.took));
   return lines;

@@ -57,7 +57,7 @@ TEST(Nccl, ASilentRankIsFoundAtTheDeadlineAndEverybodyGetsAway) {
     const double start = monotonic_seconds();
     const auto errors = errors_of(3, fake, options, gather);
     EXPECT_LT(monotonic_seconds() - start, 10);
-    for (const std::string& error : errors) expect_in("all_gather (collective 2 of world over NCCL), ", error);
+    for (const std::string& error : errors) expect_in("all_gather (collective 2 of world/0 over NCCL), ", error);
     expect_in(start_polls ? "starting on the GPU" : "data on its way", errors[0]);
     expect_in("ranks 1, 2 did not come within 0.3 s. Last collectives of rank 0:", errors[0]);
     expect_in("connect", errors[0]);
@@ -76,7 +76,7 @@ TEST(Nccl, TheFirstCollectiveMayTakeLongerThanTheNext) {
   });
   EXPECT_LT(monotonic_seconds() - start, 20);
   for (const std::string& error : errors) {
-    expect_in("all_gather (collective 5 of world over NCCL)", error);
+    expect_in("all_gather (collective 5 of world/0 over NCCL)", error);
     expect_in("within 0.2 s", error);
   }
 }
@@ -92,7 +92,7 @@ TEST(Nccl, AnAsynchronousErrorEndsTheVerbAndAllAfterIt) {
     }
     gather(comm);
   });
-  for (const std::string& error : errors) expect_in("(collective 4 of world over NCCL), data on its way, among", error);
+  for (const std::string& error : errors) expect_in("(collective 4 of world/0 over NCCL), data on its way, among", error);
   expect_in("ranks 1 and 0: remote process exited", errors[1]);
   EXPECT_EQ(fake.aborts(), 2);
 }
@@ -117,14 +117,14 @@ TEST(Nccl, AGroupThatDoesNotMatch) {
   FakeNccl other;  // rank 1 expects nothing
   const auto alone = errors_of(2, other, fake_options(0.3, 0.3),
                                [](Communicator& comm) { exchange(comm, comm.rank() == 0 ? 10 : 0, 0); });
-  expect_in("all_to_all (collective 2 of world over NCCL), data on its way: rank 1 did not come", alone[0]);
+  expect_in("all_to_all (collective 2 of world/0 over NCCL), data on its way: rank 1 did not come", alone[0]);
   EXPECT_EQ(alone[1], "");
 }
 
 TEST(Nccl, InitThatFailsOrNeverEnds) {
   FakeNccl never({.init_never_on = 1});
   for (const std::string& error : errors_of(3, never, fake_options(0.3), gather))
-    expect_in("connect (collective 1 of world over NCCL), connecting the ranks: ranks ", error);
+    expect_in("connect (collective 1 of world/0 over NCCL), connecting the ranks: ranks ", error);
   EXPECT_EQ(never.communicators(), 0);
 
   // The others hear of it from the host's communicator.
@@ -143,7 +143,7 @@ TEST(Nccl, InitThatFailsOrNeverEnds) {
                                    }),
                SystemError);
   ASSERT_EQ(errors.size(), 2u);
-  expect_in("connect (collective 1 of world over NCCL) was given up: rank 1 failed", *errors.begin());
+  expect_in("connect (collective 1 of world/0 over NCCL) was given up: rank 1 failed", *errors.begin());
   expect_in("among ranks 1 and 0, 2: unhandled system error", *errors.rbegin());
 }
 
@@ -159,7 +159,7 @@ TEST(Nccl, ARankThatThrowsReleasesThoseWhoWaitForItsData) {
                                        gather(comm);
                                      } catch (const SystemError& error) {
                                        expect_in(
-                                           "(collective 3 of world over NCCL) was given up: rank 2 failed: no such file",
+                                           "(collective 3 of world/0 over NCCL) was given up: rank 2 failed: no such file",
                                            error.what());
                                        ++released;
                                        throw;
