@@ -89,10 +89,11 @@ void add_speeds(ReportBlock& block, const FolderFacts& f) {
 }  // namespace
 
 ReportBlock folder_block(const FolderTask& task, const FolderFacts& f, double lease_s) {
-  ReportBlock block{
-      fmt::format("folder {}   {}{}", task.folder, join(task.uses, ", "),
-                  task.later.empty() ? "" : fmt::format(" ({} to be made in it)", join(task.later, ", "))),
-      {}};
+  const std::string later = task.later.empty() ? ""
+                            : task.later.size() == task.uses.size()
+                                ? ", yet to be made in it"
+                                : fmt::format(" ({} yet to be made in it)", join(task.later, ", "));
+  ReportBlock block{fmt::format("folder {} for {}{}", task.folder, join(task.uses, ", "), later), {}};
   const bool low = f.free_bytes < 1'000'000'000;
   const bool forgets = f.system.in_memory && task.uses != std::vector<std::string>{"registry.cache"};
   block.add(low || forgets ? Mark::look : Mark::ok, "kind",

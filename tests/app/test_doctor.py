@@ -31,7 +31,7 @@ def test_alone_without_a_config(doctor):
 
 def test_a_config_is_measured_where_its_folders_will_be(doctor):
     done = doctor.run("doctor", "tiny.toml", "--mb", 2)
-    assert f"folder {doctor.folder}   registry.path, run.dir, registry.cache" in done.stdout
+    assert f"folder {doctor.folder} for registry.path, run.dir, registry.cache, yet to be made in it" in done.stdout
     assert done.stdout.count("\nfolder ") == 1
     assert "cluster.lease_s at least 10 s here, and it is 120 s" in done.stdout
     assert "one winner each" in done.stdout
@@ -82,7 +82,7 @@ def test_a_host_that_has_another_folder_is_named(doctor):
 def test_a_folder_that_nobody_can_write_to(doctor):
     done = doctor.run("doctor", "--folder", "/proc", expect=1)
     assert re.search(r"wrong +usable +no: /proc cannot be written to", done.stdout)
-    assert "not fit: 1 wrong (folder /proc" in done.stdout
+    assert "not fit: 1 wrong (folder /proc for --folder: usable)" in done.stdout
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="no tmpfs here")
