@@ -1,16 +1,19 @@
-"""A Slurm of our own for the tests: munged, slurmctld and one slurmd as this user, on free ports, in one folder."""
+"""A Slurm of our own for the tests: munged, slurmctld and one slurmd as this user, on free ports, in a temporary folder."""
 import os
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
+
+from workshop import wait_for
 
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo"]
 SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 
-# cred_expire: a requeued job starts again after seconds instead of two minutes. config_overrides: four tasks fit
+# cred_expire (5 s is the least): a requeued job starts again after seconds instead of two minutes. config_overrides: four tasks fit
 # wherever the tests run.
 CONFIG = """
 ClusterName=test
@@ -53,14 +56,6 @@ def missing_programs():
     return [name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:{SYSTEM}")]
 
 
-def wait_for(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.05)
-    return found
-
-
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
@@ -74,8 +69,9 @@ def free_ports(count):
 class Slurm:
     """Running from __enter__ to __exit__; the commands are called with run("squeue", …)."""
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # munged wants a path that everybody may walk
+        self.daemons = []
         self.environment = {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf"),
                             "PATH": f"{os.environ['PATH']}:{SYSTEM}"}
 
@@ -94,33 +90,49 @@ class Slurm:
                                                          controller_port=controller_port, node_port=node_port))
         (folder / "plugstack.conf").touch()
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-        self.pid_files = [folder / "slurmd.pid", folder / "slurmctld.pid", folder / "munge/pid"]
+        munge = folder / "munge"
         try:
-            munge = folder / "munge"
-            self.run("munged", "--num-threads=2", f"--key-file={key}", f"--socket={munge}/sock", f"--pid-file={munge}/pid",
-                     f"--log-file={munge}/log", f"--seed-file={munge}/seed")
-            self.run("slurmctld", "-c")
-            self.run("slurmd", "-N", "n1")
-            wait_for(lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%N").strip(), "Slurm's node is not idle")
+            self.start("munged", "--foreground", "--num-threads=2", f"--key-file={key}", f"--socket={munge}/sock",
+                       f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed")
+            wait_for((munge / "sock").exists, what="munged did not start")
+            self.start("slurmctld", "-D", "-c")
+            self.start("slurmd", "-D", "-N", "n1")
+            wait_for(lambda: self.run("sinfo", "-h", "-t", "idle", "-o", "%N", check=False).strip(),
+                     what="Slurm's node is not idle")
         except BaseException:
             self.__exit__()
             raise
         return self
 
+    def start(self, *words):
+        with open(self.folder / f"{words[0]}.out", "w") as out:
+            self.daemons.append(subprocess.Popen([str(word) for word in words], env=self.environment, stdout=out,
+                                                 stderr=out))
+
     def __exit__(self, *_):
-        subprocess.run(["scancel", "--user", str(os.getuid())], env=self.environment, capture_output=True)
-        end = time.monotonic() + 20
-        while time.monotonic() < end and self.squeue(check=False):
-            time.sleep(0.1)
-        for file in self.pid_files:
-            if file.exists() and file.read_text().strip():
-                stop(int(file.read_text()))
+        if len(self.daemons) == 3:
+            subprocess.run(["scancel", "--user", str(os.getuid())], env=self.environment, capture_output=True)
+            end = time.monotonic() + 20
+            while time.monotonic() < end and self.squeue(check=False):
+                time.sleep(0.1)
+        for daemon in reversed(self.daemons):
+            daemon.terminate()
+            try:
+                daemon.wait(10)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, *words, check=True, cwd=None, timeout=60):
         done = subprocess.run([str(word) for word in words], env=self.environment, cwd=cwd, capture_output=True, text=True,
                               timeout=timeout)
         assert not check or done.returncode == 0, f"{words} ended with {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def speaks_pmix(self):
+        start = ["srun", "--mpi=pmix", "true"]
+        return subprocess.run(start, env=self.environment, capture_output=True, timeout=60).returncode == 0
 
     def sbatch(self, *words, cwd):
         return int(self.run("sbatch", "--parsable", *words, cwd=cwd))
@@ -130,7 +142,7 @@ class Slurm:
 
     def wait(self, job, seconds=120):
         """Until the job has left the queue; returns its exit code."""
-        wait_for(lambda: not self.squeue("-j", str(job), check=False), f"job {job} is still in the queue", seconds)
+        wait_for(lambda: not self.squeue("-j", str(job), check=False), seconds, f"job {job} is still in the queue")
         return self.exit_code(job)
 
     def facts(self, job):
@@ -140,19 +152,3 @@ class Slurm:
     def exit_code(self, job):
         return int(self.facts(job)["ExitCode"].split(":")[0])
 
-
-def stop(pid):
-    """Ends a daemon that is not our child, and sees it gone."""
-    for number in [15, 9]:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            return
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            try:
-                if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                    return
-            except FileNotFoundError:
-                return
-            time.sleep(0.02)
