@@ -58,6 +58,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs(slurm, workshop, root):
+    slurm.environment["GAGGLE_LAUNCHER"] = "mpirun"
     return Jobs(slurm, workshop, root)
 
 
@@ -136,12 +137,11 @@ def ranks_of(shop):
 
 
 def test_a_killed_rank_is_requeued_after_progress_alone(jobs, slurm, undisturbed):
-    slurm.environment["GAGGLE_LAUNCHER"] = "mpirun"
     job = jobs.submit("slurm.sbatch", "pretrain", "tiny.toml", *LONG)
     jobs.wait_for_checkpoint()
     os.kill(ranks_of(jobs.shop)[1], signal.SIGKILL)
     assert slurm.wait(job) == 0, jobs.log(job)
-    assert "exit code 137 (a process was killed): requeued, 1 of at most 3 times" in jobs.log(job)
+    assert "exit code 137 (a process was killed or a host lost): requeued, 1 of at most 3 times" in jobs.log(job)
     assert routed_bits(jobs.shop) == routed_bits(undisturbed)
     job = jobs.submit("slurm.sbatch", "pretrain", "tiny.toml", "--train.steps=100000", "--checkpoint.every=0",
                       "--run.name=other")
@@ -150,18 +150,31 @@ def test_a_killed_rank_is_requeued_after_progress_alone(jobs, slurm, undisturbed
     assert slurm.wait(job) == 137 and "no progress since the start: not requeued" in jobs.log(job)
 
 
-def test_three_requeues_without_progress_end_with_1(jobs, slurm, workshop):
-    """A program that always asks to be started again, as one whose time limit is shorter than a checkpoint takes."""
-    idle = workshop.folder / "idle"
-    idle.write_text(f'#!/bin/sh\ncase " $* " in *" --print-config "*) exec {workshop.gaggle} "$@" ;; esac\nexit 75\n')
-    idle.chmod(0o755)
-    slurm.environment["GAGGLE"] = str(idle)
+def stand_in(jobs, does):
+    """A program that prints configs as gaggle does, and else only does that."""
+    path = jobs.shop.folder / "stand-in"
+    path.write_text(f'#!/bin/sh\ncase " $* " in *" --print-config "*) exec {jobs.shop.gaggle} "$@" ;; esac\n{does}\n')
+    path.chmod(0o755)
+    jobs.slurm.environment["GAGGLE"] = str(path)
+
+
+def test_three_requeues_without_progress_end_with_1(jobs, slurm):
+    """As when the time limit is shorter than the way to the next checkpoint."""
+    stand_in(jobs, 'echo 75 >"$GAGGLE_EXIT_FILE"; exit 75')
     job = jobs.submit("slurm.sbatch", "experts", "tiny.toml", options=["--ntasks=1"])
     assert slurm.wait(job) == 1
     log = jobs.log(job)
     assert "] start 4 " in log and "] start 5 " not in log and log.count(": requeued") == 3
     assert "3 of at most 3 times without progress" in log and "three requeues brought neither" in log
-    assert not list(workshop.folder.glob("runs/*/requeue-*"))
+    assert not list(jobs.shop.folder.glob("runs/*/requeue-*"))
+
+
+def test_an_mpirun_that_ends_with_0_without_gaggle_is_not_taken_for_the_end(jobs, slurm):
+    """As Open MPI 5 does when a host is lost (test_hosts.py)."""
+    stand_in(jobs, "exit 0")
+    job = jobs.submit("slurm.sbatch", "experts", "tiny.toml", options=["--ntasks=1"])
+    assert slurm.wait(job) == 205
+    assert "mpirun ended, but gaggle did not" in jobs.log(job) and "no progress since the start" in jobs.log(job)
 
 
 def test_what_a_start_cannot_mend_is_not_requeued(jobs, slurm):
