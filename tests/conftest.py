@@ -1,4 +1,4 @@
-"""What every Python test may ask for: the probe program, the data beside the project, the real model."""
+"""What every Python test may ask for: the probe program, the data beside the project, the real model, a workshop."""
 import json
 import os
 import subprocess
@@ -12,6 +12,8 @@ BUILD = Path(os.environ.get("GAGGLE_BUILD", ROOT / "build")).resolve()
 sys.path.insert(0, str(ROOT / "tests"))  # from make_models import make_model
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from workshop import tiny_world, trained, workshop  # noqa: E402, F401 (fixtures)
 
 
 class Probe:

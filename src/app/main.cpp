@@ -1,9 +1,11 @@
 // gaggle: command line → config → command → exit code (docs/architecture.md says what each code promises).
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "app/command_line.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cluster/identity.h"
 #include "cluster/stop.h"
@@ -86,11 +88,25 @@ int run_and_report(int argc, char** argv) {
   return static_cast<int>(finish_mpi(code, message, said));
 }
 
+// For the launch scripts: mpirun of Open MPI 5 ends with 0 when it has lost a host, so it cannot be asked how
+// the job ended.
+void leave_exit_code(int code) {
+  const char* path = std::getenv("GAGGLE_EXIT_FILE");
+  if (!path || launched_rank() != 0) return;
+  try {
+    write_file_atomic(path, fmt::format("{}\n", code));
+  } catch (const std::exception& error) {
+    log::warning("GAGGLE_EXIT_FILE: {}", error.what());
+  }
+}
+
 }  // namespace
 }  // namespace gaggle
 
 int main(int argc, char** argv) {
   gaggle::survive_full_disks();
   gaggle::heed_signals_early(argc, argv);
-  return gaggle::run_and_report(argc, argv);
+  const int code = gaggle::run_and_report(argc, argv);
+  gaggle::leave_exit_code(code);
+  return code;
 }

@@ -42,7 +42,7 @@ def write_inventory(folder, base, *, heads, skills, tasks, method):
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory, tiny_world, gaggle):
     """A workshop with two routed artefacts in its registry; to be copied."""
-    from conftest import Workshop
+    from workshop import Workshop
 
     folder = tmp_path_factory.mktemp("pretrained")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
@@ -56,7 +56,7 @@ def pretrained(tmp_path_factory, tiny_world, gaggle):
 
 @pytest.fixture
 def shop(tmp_path, pretrained, gaggle):
-    from conftest import Workshop
+    from workshop import Workshop
 
     shutil.copytree(pretrained.folder, tmp_path, dirs_exist_ok=True)
     shop = Workshop(tmp_path, gaggle)
@@ -67,7 +67,7 @@ def shop(tmp_path, pretrained, gaggle):
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory, pretrained, gaggle):
     """Everything done by one process; for tests that only read it."""
-    from conftest import Workshop
+    from workshop import Workshop
 
     folder = tmp_path_factory.mktemp("adapted")
     shutil.copytree(pretrained.folder, folder, dirs_exist_ok=True)

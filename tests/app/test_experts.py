@@ -5,15 +5,8 @@ import shutil
 import signal
 import time
 
-import conftest
 import pytest
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+from workshop import grown, wait_for
 
 
 def test_the_registry_holds_what_the_config_asked_for(trained):
@@ -164,7 +157,7 @@ def test_training_lowers_the_loss(workshop):
 
 @pytest.fixture(scope="module")
 def eight_lanes(tmp_path_factory, tiny_world, gaggle):
-    return conftest.grown(tmp_path_factory.mktemp("lanes"), tiny_world, gaggle, "--train.lanes=8")
+    return grown(tmp_path_factory.mktemp("lanes"), tiny_world, gaggle, "--train.lanes=8")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

@@ -8,16 +8,10 @@ import time
 
 import pytest
 from safetensors.torch import load_file, save_file
+from workshop import Workshop, wait_for
 
 POLY = ["--poly.skills=3", "--poly.heads=4", "--poly.rank=2", "--train.steps=12", "--train.lr=1e-2",
         "--checkpoint.every=3", "--checkpoint.keep=4", "--cluster.lease_s=2"]
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 def pretrain(shop, *overrides, **options):
@@ -39,8 +33,6 @@ def start(shop, *overrides, ranks=0):
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory, tiny_world, gaggle):
     """A finished run on one rank that measured alignment; for tests that only read it."""
-    from conftest import Workshop
-
     folder = tmp_path_factory.mktemp("pretrained")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
     shop = Workshop(folder, gaggle)

@@ -41,7 +41,7 @@ class OfTask:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory, tiny_world, gaggle, probe):
     """A registry with an MHR artefact ("tiny": the run's own), a shared one, and a row; no collection."""
-    from conftest import Workshop
+    from workshop import Workshop
 
     folder = tmp_path_factory.mktemp("routed")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)

@@ -4,15 +4,13 @@ import shutil
 import signal
 import sys
 
-import conftest
 import kinds
 import pytest
 import test_peft_and_eval
 import torch
-from conftest import WORDS, Workshop, write_tasks
 from make_models import make_t5
-from test_experts import wait_for
 from test_peft_and_eval import assert_best_choices, predictions, rows
+from workshop import WORDS, Workshop, grown, wait_for, write_tasks
 
 KIND = "t5-v1.1"
 
@@ -48,7 +46,7 @@ def shop(tmp_path, world, gaggle):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory, world, gaggle):
     """Experts with gates; for tests that only read."""
-    return conftest.grown(tmp_path_factory.mktemp("grown"), world, gaggle, "--train.lanes=4")
+    return grown(tmp_path_factory.mktemp("grown"), world, gaggle, "--train.lanes=4")
 
 
 def base_model(shop):

@@ -5,9 +5,9 @@ import os
 import random
 import shutil
 import subprocess
+import time
 
 import pytest
-from make_models import make_model
 
 SPLITS = ["train"] * 8 + ["validation", "test"]
 WORDS = "ant bee cat dog elk fox gnu hen ibis jay kid lark mole newt owl pig quail ram seal toad".split()
@@ -78,6 +78,15 @@ methods = ["none", "uniform", "phatgoose"]
 """
 
 
+def wait_for(condition, seconds=60, what="waited in vain"):
+    """What the condition gives, once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+    return found
+
+
 class Workshop:
     def __init__(self, folder, gaggle):
         self.folder, self.gaggle = folder, gaggle
@@ -126,6 +135,8 @@ def grown(folder, world, gaggle, *settings):
 
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory):
+    from make_models import make_model  # not before it is needed: it takes seconds
+
     folder = tmp_path_factory.mktemp("tiny")
     make_model(folder / "base", "llama", seed=3)
     write_tokenizer(folder / "base")
