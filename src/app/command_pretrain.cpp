@@ -87,6 +87,7 @@ RoutedResult train(const PretrainJob& job, PretrainReport* report) {
     hooks.stop = [] { return stop_requested(); };
   }
   hooks.checkpoint_every = job.config.checkpoint.every;
+  hooks.compare_every = job.config.comm.compare_every;
   hooks.checkpoint_at_end = true;
   hooks.machine = machine_of(job.session);
   hooks.strict = job.config.run.strict;

@@ -32,7 +32,7 @@ ReportBlock network_block(const NetworkFacts& facts, const std::vector<std::stri
 ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<std::vector<GpuLink>>& links,
                       bool share_device);
 std::vector<std::vector<GpuLink>> measure_gpu_links(const std::vector<GpuFacts>& gpus);  // of this host
-std::string nccl_version_text();  // "no NCCL in this build"
+std::string nccl_version_text();  // "NCCL 2.27.7", or why there is none
 
 // A folder and the keys of the config that name it, or --folder.
 struct FolderTask {

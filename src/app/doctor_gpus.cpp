@@ -3,9 +3,11 @@
 #include <set>
 
 #include "app/doctor_checks.h"
+#include "app/placement.h"
 #include "app/plan_lines.h"
 #include "base/table.h"
 #include "cluster/odd_one.h"
+#include "comm/nccl.h"
 
 namespace gaggle {
 namespace {
@@ -33,7 +35,7 @@ std::string links_text(const std::vector<std::vector<GpuLink>>& links) {
 }  // namespace
 
 std::string nccl_version_text() {
-  return "no NCCL in this build";
+  return nccl_version() > 0 ? nccl_text(nccl_version()) : nccl_complaint();
 }
 
 std::vector<std::vector<GpuLink>> measure_gpu_links(const std::vector<GpuFacts>& gpus) {

@@ -84,6 +84,8 @@ ExpertResult ExpertWorker::train(const ExpertItem& item, int generation) {
     hooks.stop = [] { return stop_requested(); };
   }
   hooks.checkpoint_every = job.config.checkpoint.every;
+  hooks.checkpoint_at_end = true;
+  hooks.compare_every = job.config.comm.compare_every;
   hooks.machine = machine_of(job.session);
   hooks.strict = job.config.run.strict;
   if (queue) leave_sketch(job, item, registry.folder());
@@ -110,6 +112,9 @@ std::optional<Exit> ExpertWorker::one(const ExpertItem& item, int generation, st
     const std::string version = commit_expert(job, registry, item, result);
     journal->event("committed", item.name, key, committed_text(version, result.metrics));
     queue->finish(std::move(*taken));
+  } catch (const Interrupted& asked) {
+    if (taken) queue->give_back(std::move(*taken));
+    return asked.code;
   } catch (const OtherMachine&) {
     if (taken) queue->give_back(std::move(*taken));
     throw;

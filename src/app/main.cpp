@@ -108,5 +108,7 @@ int main(int argc, char** argv) {
   gaggle::heed_signals_early(argc, argv);
   const int code = gaggle::run_and_report(argc, argv);
   gaggle::leave_exit_code(code);
-  return code;
+  // Not by return: where a rank was lost, what MPI does at the end of a process may wait for it for good.
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

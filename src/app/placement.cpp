@@ -16,10 +16,6 @@ namespace {
 
 constexpr int first_with_shared_gpus = 23000;
 
-std::string nccl_text(int version) {
-  return fmt::format("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
-}
-
 // "": every rank has a GPU, or none has.
 std::string without_gpu(std::span<const RankPlace> places) {
   const auto has = [](const RankPlace& place) { return !place.gpu.empty(); };
@@ -82,6 +78,10 @@ std::vector<RankPlace> all_places(const Session& session) {
 }
 
 }  // namespace
+
+std::string nccl_text(int version) {
+  return fmt::format("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
 
 DataPath choose_data_path(const Config& config, std::span<const RankPlace> places) {
   if (const std::string wrong = without_gpu(places); !wrong.empty()) user_error("{}", wrong);

@@ -28,4 +28,7 @@ DataPath choose_data_path(const Config& config, std::span<const RankPlace> place
 // Collective over session.world, which gets its device() where tensors travel by NCCL.
 void connect_devices(Session& session, const Config& config);
 
+// "NCCL 2.27.7" of 22707.
+std::string nccl_text(int version);
+
 }  // namespace gaggle

@@ -119,7 +119,7 @@ Session start_session(const Config& config, Refusals refusals) {
   if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);
-  connect_devices(session, config);
+  if (refusals == Refusals::odd_ranks) connect_devices(session, config);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();

@@ -65,7 +65,8 @@ std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 // (others that wait for this rank then throw SystemError). Rank 0 waits for all, leaves last, and returns the
 // worst code of any rank; the others return Exit::done, because mpirun kills the rest of a job when one rank
 // exits otherwise. Messages that their ranks have not said, and that are not its own, are written by rank 0.
-// Does nothing where MPI never started.
+// Does nothing where MPI never started. After it the process is to be left by _exit: a lost rank may be waited
+// for otherwise.
 Exit finish_mpi(Exit code = Exit::done, const std::string& message = "", bool said = true);
 bool mpi_is_running();
 // Writes the message and ends the whole job within seconds, as the verbs do at their deadline.

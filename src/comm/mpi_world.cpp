@@ -190,7 +190,7 @@ Exit finish(Exit code, const std::string& message, bool said) {
   const bool some_lost = !state.watchdog->lost().empty();
   state.watchdog.reset();
   state.finished = true;
-  if (!some_lost) {
+  if (!some_lost) {  // MPI_Finalize waits for the dead, often for good
     MPI_Comm_free(&state.control);
     MPI_Comm_free(&state.data);
     // After an error a message may be in flight for good, and MPI_Finalize may wait for it.
@@ -205,8 +205,6 @@ Exit finish(Exit code, const std::string& message, bool said) {
     // mpirun ends what still writes when its first process is gone.
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
   }
-  // MPI_Finalize waits for the dead, often for good.
-  if (some_lost) ::_exit(static_cast<int>(state.rank == 0 ? code : Exit::done));
   return state.rank == 0 ? code : Exit::done;
 }
 

@@ -145,6 +145,7 @@ struct CommConfig {
   std::string backend = "auto";  // auto | self | mpi | nccl (threads: inside tests only)
   double first_timeout_s = 1800;
   double timeout_s = 600;
+  int64_t compare_every = 100;  // steps; 0: only before checkpoints
 };
 
 struct EvalConfig {

@@ -95,6 +95,9 @@ std::vector<Key> job_keys() {
        "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
       {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work",
        above(0)},
+      {KEY(comm, compare_every), "steps",
+       "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then",
+       at_least(0)},
       {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "

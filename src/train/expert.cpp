@@ -43,7 +43,7 @@ ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& 
     const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
     if (task.rows(Split::validation).empty()) return nullptr;
     return mean_losses(base, adapter, {&task}, Split::validation, phase.step.lanes,
-                       phase.step.tokens_per_microbatch, group)[0];
+                       phase.step.tokens_per_microbatch, group, hooks.stop)[0];
   };
 
   at::Tensor lora =

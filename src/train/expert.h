@@ -13,7 +13,8 @@ struct ExpertResult {
                            // every run of a recipe
 };
 
-// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine.
+// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine;
+// Interrupted where a stop was asked for between two phases (hooks.checkpoint_at_end keeps what is done).
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders);
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
+#include "train/same_values.h"
 
 namespace gaggle {
 namespace {
@@ -60,6 +61,33 @@ Snapshot make_snapshot(const PhaseSettings& settings, Trainer& trainer, Trainabl
     put(snapshot, layout, "best/", best.values);
   }
   return snapshot;
+}
+
+// A step whose validation is still to be done, so that a stop need not wait for its end.
+nlohmann::json step_json(const StepReport& report) {
+  return {{"loss", report.loss},       {"grad_norm", report.grad_norm}, {"lr", report.lr},
+          {"seconds", report.seconds}, {"rows", report.rows},           {"flops", report.flops},
+          {"by_task", report.by_task}};
+}
+
+StepReport step_from(const nlohmann::json& json, const PhaseSettings& settings, int64_t step) {
+  const auto number = [](const nlohmann::json& value) {
+    return value.is_number() ? value.get<double>() : std::nan("");
+  };
+  StepReport report{settings.name,
+                    step,
+                    settings.schedule.steps,
+                    number(json.at("loss")),
+                    number(json.at("grad_norm")),
+                    json.at("lr"),
+                    json.at("seconds"),
+                    json.at("rows"),
+                    json.at("flops"),
+                    {},
+                    {},
+                    {}};
+  for (const auto& loss : json.at("by_task")) report.by_task.push_back(number(loss));
+  return report;
 }
 
 Best restore(const Snapshot& from, Trainer& trainer, Trainable& adapter) {
@@ -125,13 +153,42 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
   if (hooks.on_start) hooks.on_start(step);
   PhaseResult result;
   double saved_at = monotonic_seconds();
+  std::optional<StepReport> unvalidated;
   const auto checkpoint = [&] {
+    check_same_values(group, adapter.layout(), adapter.values(), settings.name, step);
     if (hooks.on_checkpoint) hooks.on_checkpoint();
     Snapshot snapshot =
         make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
+    if (unvalidated) snapshot.state["unvalidated"] = step_json(*unvalidated);
     if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));
     saved_at = monotonic_seconds();
   };
+  const auto validate = [&](StepReport& report) {
+    pulse(settings.name + " validation", step);
+    adapter.begin_evaluation();
+    report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation, settings.step.lanes,
+                                            settings.step.tokens_per_microbatch, group, hooks.stop);
+    const double loss = mean_of_tasks(report.validation_by_task);
+    report.validation_loss = loss;
+    if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};
+  };
+  const auto leave = [&](Exit code) {
+    checkpoint();
+    if (hooks.snapshots) hooks.snapshots->wait();
+    result.stopped = code;
+    return result;
+  };
+  if (from && from->state.contains("unvalidated")) {
+    unvalidated = step_from(from->state.at("unvalidated"), settings, step);
+    adapter.begin_step(step - 1);
+    try {
+      validate(*unvalidated);
+    } catch (const Interrupted& asked) {
+      return leave(asked.code);
+    }
+    if (hooks.on_step) hooks.on_step(*unvalidated);
+    unvalidated.reset();
+  }
   while (step < steps) {
     const double started = monotonic_seconds();
     const double lr = learning_rate(settings.schedule, step);
@@ -153,24 +210,21 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     StepReport report{settings.name, step,         steps, done.loss, done.grad_norm, lr, seconds, done.rows,
                       done.flops,    done.by_task, {},    {}};
     if (hooks.after_step) hooks.after_step(report);
+    if (hooks.compare_every > 0 && step % hooks.compare_every == 0)
+      check_same_values(group, adapter.layout(), adapter.values(), settings.name, step);
     if (settings.validate_every > 0 &&
         (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) && validates) {
-      pulse(settings.name + " validation", step);
-      adapter.begin_evaluation();
-      report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation,
-                                              settings.step.lanes, settings.step.tokens_per_microbatch, group);
-      const double loss = mean_of_tasks(report.validation_by_task);
-      report.validation_loss = loss;
-      if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};
+      try {
+        validate(report);
+      } catch (const Interrupted& asked) {
+        unvalidated = report;
+        return leave(asked.code);
+      }
     }
     if (hooks.on_step) hooks.on_step(report);
 
-    if (done.status > Status::save && step < steps) {
-      checkpoint();
-      if (hooks.snapshots) hooks.snapshots->wait();
-      result.stopped = done.status == Status::stopped ? Exit::stopped : Exit::resumable;
-      return result;
-    }
+    if (done.status > Status::save && step < steps)
+      return leave(done.status == Status::stopped ? Exit::stopped : Exit::resumable);
     const int64_t every = hooks.checkpoint_every.steps;
     const bool due = done.status == Status::save || (every > 0 && step % every == 0);
     if (step == steps ? hooks.checkpoint_at_end : due) checkpoint();

@@ -59,6 +59,7 @@ struct LoopHooks {
   SnapshotWriter* snapshots = nullptr;        // on the group's first rank
   Interval checkpoint_every;                  // by the clock of the group's first rank; 0: only when stopped
   bool checkpoint_at_end = false;
+  int64_t compare_every = 0;  // steps between comparisons of the ranks' values; 0: none
   // What equal bits need besides the recipe; kept in snapshots. One made on another machine is gone on from
   // with a warning; `strict`: refused (OtherMachine).
   nlohmann::json machine;

@@ -154,7 +154,7 @@ RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, 
   const TrainingData data = mixed_tasks(tasks, recipe.phase, recipe.mix);
   const auto validation = [&](SiteAdapter* with) {
     return mean_losses(base, with, data.tasks, Split::validation, recipe.phase.step.lanes,
-                       recipe.phase.step.tokens_per_microbatch, group);
+                       recipe.phase.step.tokens_per_microbatch, group, hooks.stop);
   };
   const std::optional<Snapshot> from = routed_snapshot(recipe, group, hooks, folder);
   const PhaseResult done =
@@ -166,7 +166,14 @@ RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, 
   }
   result.values = adapter.all_values().to(at::kCPU, at::kFloat);
   adapter.begin_evaluation();
-  const std::vector<double> before = validation(nullptr), after = validation(&adapter);
+  std::vector<double> before, after;
+  try {
+    before = validation(nullptr);
+    after = validation(&adapter);
+  } catch (const Interrupted& asked) {  // the checkpoint of the last step is there
+    result.stopped = asked.code;
+    return result;
+  }
   result.metrics = {{"base_loss_by_task", by_name(data.tasks, before)},
                     {"validation_loss_by_task", by_name(data.tasks, after)}};
   if (!result.metrics["base_loss_by_task"].empty()) {

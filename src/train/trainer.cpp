@@ -157,7 +157,8 @@ void Trainer::restore(const State& state) {
 
 std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
                                 const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
-                                int64_t tokens_per_microbatch, Communicator& group) {
+                                int64_t tokens_per_microbatch, Communicator& group,
+                                const std::function<std::optional<Exit>()>& stop) {
   std::vector<Sample> all;
   std::vector<float> weights;
   for (size_t t = 0; t < tasks.size(); ++t) {
@@ -169,14 +170,21 @@ std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
     weights.insert(weights.end(), its.begin(), its.end());
   }
   const LaneRange run = lanes_of_rank(group.rank(), group.size(), lanes);
+  const size_t width = tasks.size() + 1;  // a lane's sums by task, then the exit code that was asked for in it
   std::vector<double> losses;
+  std::optional<Exit> asked;
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    losses.resize(losses.size() + tasks.size(), 0);
-    for (const Rows& part : lane_microbatches(all, weights, lane, lanes, tokens_per_microbatch))
-      add_weighted(base.nll(base.forward(part, adapter, nullptr), part), part,
-                   std::span(losses).last(tasks.size()));
+    losses.resize(losses.size() + width, 0);
+    const std::span<double> mine = std::span(losses).last(width);
+    for (const Rows& part : lane_microbatches(all, weights, lane, lanes, tokens_per_microbatch)) {
+      if (stop && group.rank() == 0 && !asked && (asked = stop())) mine.back() = static_cast<double>(*asked);
+      if (asked) break;
+      add_weighted(base.nll(base.forward(part, adapter, nullptr), part), part, mine.first(tasks.size()));
+    }
   }
-  std::vector<double> sums = sum_lanes(group, lanes, losses, static_cast<int64_t>(tasks.size()));
+  std::vector<double> sums = sum_lanes(group, lanes, losses, static_cast<int64_t>(width));
+  if (sums.back() > 0) throw Interrupted{static_cast<Exit>(sums.back())};
+  sums.pop_back();
   for (size_t t = 0; t < tasks.size(); ++t)
     if (tasks[t]->rows(split).empty()) sums[t] = std::nan("");
   return sums;

@@ -1,7 +1,9 @@
 // One optimiser step over lanes: the same bits on any number of ranks. With one rank nothing is copied or sent.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "adapter/trainable.h"
@@ -72,11 +74,18 @@ class Trainer {
   int64_t updates_ = 0, not_finite_ = 0;
 };
 
+// A stop was asked for in a phase without steps: every rank of the group throws it together.
+struct Interrupted {
+  Exit code;
+};
+
 // Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: it has
-// none. Forward only, spread over the group's lanes.
+// none. Forward only, spread over the group's lanes. `stop` is asked on the group's first rank between
+// micro-batches. Throws Interrupted.
 std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
                                 const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
-                                int64_t tokens_per_microbatch, Communicator& group);
+                                int64_t tokens_per_microbatch, Communicator& group,
+                                const std::function<std::optional<Exit>()>& stop = {});
 // The mean of those that are there.
 double mean_of_tasks(const std::vector<double>& losses);
 

@@ -8,6 +8,7 @@
 
 #include "../model/fake_checkpoint.h"
 #include "base/error.h"
+#include "base/pulse.h"
 #include "fake_base.h"
 
 namespace gaggle::routed_run {
@@ -97,9 +98,53 @@ RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const 
   hooks.snapshots = &writer;
   int64_t asked = 0;
   hooks.stop = [&]() -> std::optional<Exit> {
+    if (current_pulse().phase.ends_with("validation")) return std::nullopt;
     return ++asked == stop_at ? std::optional(Exit::resumable) : std::nullopt;
   };
   return train_on(ranks, config, hooks, folder.path);
+}
+
+// Asked to stop at any look, also in the middle of a validation: bits, best step and the steps reported are
+// those of a run that nobody stopped.
+TEST(Routed, AStopInsideAValidationLosesNothing) {
+  const Config config = small_config();
+  std::vector<std::pair<int64_t, std::optional<double>>> undisturbed;
+  const auto note = [](auto& lines) {
+    return [&](const StepReport& r) {
+      while (!lines.empty() && lines.back().first >= r.step) lines.pop_back();  // as metrics.jsonl is read
+      lines.emplace_back(r.step, r.validation_loss);
+    };
+  };
+  LoopHooks plain;
+  plain.on_step = note(undisturbed);
+  const RoutedResult whole = train_alone(config, plain);
+  int64_t inside = 0;
+  for (const int ranks : {1, 3})
+    for (int64_t stop_at = 1;; ++stop_at) {
+      const Folder folder;
+      const std::string key = Setting(config).recipe.key;
+      SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
+      std::vector<std::pair<int64_t, std::optional<double>>> lines;
+      LoopHooks hooks;
+      hooks.snapshots = &writer;
+      hooks.checkpoint_at_end = true;
+      hooks.on_step = note(lines);
+      int64_t asked = 0;
+      hooks.stop = [&]() -> std::optional<Exit> {
+        if (++asked != stop_at) return std::nullopt;
+        inside += current_pulse().phase.ends_with("validation");
+        return Exit::resumable;
+      };
+      const RoutedResult first = train_on(ranks, config, hooks, folder.path);
+      if (asked < stop_at) break;  // it had no more looks
+      writer.wait();
+      LoopHooks again;
+      again.on_step = note(lines);
+      const RoutedResult second = first.stopped ? train_on(4 - ranks, config, again, folder.path) : first;
+      expect_equal(second, whole, fmt::format("{} ranks, stopped at look {}", ranks, stop_at));
+      EXPECT_EQ(lines, undisturbed) << ranks << " ranks, stopped at look " << stop_at;
+    }
+  EXPECT_GT(inside, 5);
 }
 
 TEST(Routed, LearnsEveryTask) {
