@@ -7,10 +7,9 @@ cd "$(dirname "$0")/.."
 tools/setup.sh
 tools/demo_assets.sh
 . launch/env.sh
-gaggle=build/gaggle
-[ -x $gaggle ] || gaggle=build-cuda/gaggle
+gaggle=${GAGGLE#"$PWD/"}
 
 for command in experts eval; do
-  printf '\n$ mpirun -np 2 %s %s configs/demo.toml %s\n' $gaggle $command "$*"
-  mpirun -np 2 $gaggle $command configs/demo.toml "$@"
+  printf '\n$ mpirun -np 2 %s %s configs/demo.toml %s\n' "$gaggle" "$command" "$*"
+  mpirun -np 2 "$gaggle" "$command" configs/demo.toml "$@"
 done
