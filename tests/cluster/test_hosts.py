@@ -140,11 +140,6 @@ def watchdog_output(hosts, tmp_path_factory, tiny_world, gaggle):
     return log_of(shop)
 
 
-def test_a_cut_link_in_a_collective_is_an_error_within_the_deadline(watchdog_output):
-    assert re.search(r"rank 1\b.*within 5 s", watchdog_output), watchdog_output
-
-
-# To be switched on at the merge with the watchdog's heartbeats: take the mark away.
-@pytest.mark.xfail(reason="the watchdog does not name hosts yet", strict=True)
-def test_a_cut_link_is_said_with_the_name_of_the_host(watchdog_output):
-    assert re.search(r"host h2\b", watchdog_output), watchdog_output
+def test_a_cut_link_in_a_collective_is_an_error_within_the_deadline_that_names_the_host(watchdog_output):
+    assert re.search(r"no progress within 5 s: rank 1 on host h2 did not come", watchdog_output), watchdog_output
+    assert re.search(r"rank 1 on host h2: not heard of for \d+ s, before that: ", watchdog_output), watchdog_output
