@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <thread>
 
@@ -107,6 +109,46 @@ TEST_F(LeaseTest, AManyWayRaceHasOneWinner) {
     threads.emplace_back([&, i] { won[i] = LeaseTable(folder, "w" + std::to_string(i), 60).try_take("k"); });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(std::count_if(won.begin(), won.end(), [](const auto& lease) { return lease != nullptr; }), 1);
+}
+
+// What two racing processes say to each other, in memory that both see.
+struct Race {
+  std::atomic<int> at_the_line, over, winners, double_holders;
+};
+
+// Both try for each of the leases at the same moment, and hold what they won until the other has tried too.
+void race_for_leases(const fs::path& folder, const std::string& name, int leases, Race& race) {
+  const auto meet = [](std::atomic<int>& count, int until) {
+    for (++count; count < until;) std::this_thread::yield();
+  };
+  LeaseTable table(folder, name, 60);
+  for (int i = 1; i <= leases; ++i) {
+    meet(race.at_the_line, 2 * i);
+    const auto lease = table.try_take("k" + std::to_string(i));
+    race.winners += lease != nullptr;
+    meet(race.over, 2 * i);
+    if (race.winners != i) ++race.double_holders;
+    if (lease && (!lease->still_mine() || lease->generation() != 1)) ++race.double_holders;
+  }
+}
+
+TEST_F(LeaseTest, TwoProcessesRacingAThousandTimesHaveOneWinnerEach) {
+  constexpr int leases = 1000;
+  void* shared = ::mmap(nullptr, sizeof(Race), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  Race& race = *new (shared) Race{};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    race_for_leases(folder, "child", leases, race);
+    ::_exit(0);
+  }
+  race_for_leases(folder, "parent", leases, race);
+  int status = 1;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(race.winners, leases);
+  EXPECT_EQ(race.double_holders, 0);
+  ::munmap(shared, sizeof(Race));
 }
 
 TEST_F(LeaseTest, DeadProcessOfThisHostIsSeenAtOnce) {
