@@ -25,7 +25,7 @@ if ! [ -x "$GAGGLE" ]; then
 fi
 
 if [ -z "$ranks" ]; then
-  ranks=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || ranks=$(nproc)
+  ranks=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || ranks=$(OMP_NUM_THREADS="" nproc)
   [ "$ranks" -le 8 ] || ranks=8
 fi
 [ "$ranks" = 1 ] && exec "$GAGGLE" "$@"
