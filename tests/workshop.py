@@ -87,6 +87,19 @@ def wait_for(condition, seconds=60, what="waited in vain"):
     return found
 
 
+def ranks_under(mpirun):
+    """Pids of the gaggle processes that this mpirun started, by rank."""
+    found = {}
+    for pid in subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split():
+        try:
+            environment = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
+        except OSError:
+            continue
+        ranks = [int(word.split(b"=")[1]) for word in environment if word.startswith(b"OMPI_COMM_WORLD_RANK=")]
+        found |= {rank: int(pid) for rank in ranks}
+    return found
+
+
 class Workshop:
     def __init__(self, folder, gaggle):
         self.folder, self.gaggle = folder, gaggle

@@ -190,11 +190,11 @@ PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable&
     unvalidated.reset();
   }
   while (step < steps) {
+    pulse(settings.name, step);
     const double started = monotonic_seconds();
     const double lr = learning_rate(settings.schedule, step);
     const Status mine = group.rank() == 0 ? status_of(hooks, started - saved_at) : Status::ok;
     const std::vector<Sample> batch = data.batch(step);
-    pulse(settings.name, step);
     adapter.begin_step(step);
     if (hooks.before_step) hooks.before_step(step, batch);
     const StepResult done = trainer.step(batch, lr, mine);

@@ -9,43 +9,11 @@ import subprocess
 import time
 
 import pytest
+from workshop import ranks_under, wait_for
 
 SHORT = ["--comm.timeout_s=2", "--comm.first_timeout_s=20"]
 SLOW = ["--train.steps=2000", "--checkpoint.every=20"]
 MHR = ["--poly.skills=4", "--poly.heads=2", "--train.lr=1e-2", "--train.validate_every=0", "--alignment.every=0"]
-
-
-def ranks_of(mpirun):
-    """Pids of the gaggle processes under this mpirun, by rank."""
-    found = {}
-    for entry in os.listdir("/proc"):
-        try:
-            environment = open(f"/proc/{entry}/environ", "rb").read().split(b"\0")
-            command = open(f"/proc/{entry}/cmdline", "rb").read()
-        except OSError:
-            continue
-        if b"gaggle\0" not in command or b"mpirun" in command or f"GAGGLE_TEST={mpirun.test_id}".encode() not in environment:
-            continue
-        for word in environment:
-            if word.startswith(b"OMPI_COMM_WORLD_RANK="):
-                found[int(word.split(b"=")[1])] = int(entry)
-    return found
-
-
-def start(shop, *words, ranks, before=()):
-    """mpirun with a mark in the environment, by which its ranks are found."""
-    mark = f"{os.getpid()}-{time.monotonic_ns()}"
-    run = subprocess.Popen([*before, *shop.command(*words, ranks=ranks)], cwd=shop.folder, text=True,
-                           env=shop.environment() | {"GAGGLE_TEST": mark}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    run.test_id = mark
-    return run
-
-
-def wait_until(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
 
 
 def checkpointed(shop, step):
@@ -55,9 +23,9 @@ def checkpointed(shop, step):
 
 
 def test_a_sleeping_rank_is_named_and_the_records_tell_where_everybody_was(workshop):
-    run = start(workshop, "pretrain", "tiny.toml", *SHORT, *SLOW, *MHR, ranks=2)
-    wait_until(checkpointed(workshop, 20), "a checkpoint")
-    os.kill(ranks_of(run)[1], signal.SIGSTOP)
+    run = workshop.start("pretrain", "tiny.toml", *SHORT, *SLOW, *MHR, ranks=2)
+    wait_for(checkpointed(workshop, 20), 60, "no checkpoint")
+    os.kill(ranks_under(run)[1], signal.SIGSTOP)
     asleep = time.monotonic()
     output, errors = run.communicate(timeout=60)
     assert time.monotonic() - asleep < 12, "the job ends within seconds of the deadline"
@@ -115,7 +83,7 @@ def test_a_full_small_disk_loses_nothing(workshop):
     assert "No space left on device" in done.stderr, done.stderr
 
 
-def test_a_read_only_registry_is_refused_before_anything_starts(trained, tmp_path, gaggle, tiny_world):
+def test_a_read_only_registry_is_refused_before_anything_starts(trained):
     registry = trained.folder / "registry"
     before = mounted(f"--bind -o ro \"{registry}\"", registry)
     done = subprocess.run([*before, *trained.command("experts", "tiny.toml", "--train.lr=1e-4", "--run.dir=elsewhere")],
@@ -133,31 +101,11 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
     shutil.rmtree(workshop.folder / "registry")
     shutil.rmtree(workshop.folder / "runs")
     for moment in (3, 20, 41):
-        run = start(workshop, *words, "--checkpoint.every=1", ranks=2)
-        wait_until(checkpointed(workshop, moment), f"step {moment}")
-        for pid in ranks_of(run).values():
+        run = workshop.start(*words, "--checkpoint.every=1", ranks=2)
+        wait_for(checkpointed(workshop, moment), 60, f"no step {moment}")
+        for pid in ranks_under(run).values():
             os.kill(pid, signal.SIGTERM)
         run.communicate(timeout=60)
         assert run.returncode == 75
     workshop.run(*words, "--checkpoint.every=1", ranks=2)
     assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "routed").rglob("*.safetensors")} == reference
-
-
-def test_a_killed_rank_costs_only_its_item_under_ulfm(workshop, trained):
-    if "Open MPI) 5" not in subprocess.run(["mpirun", "--version"], capture_output=True, text=True).stdout:
-        pytest.skip("this mpirun has no --with-ft ulfm")
-    words = ["experts", "tiny.toml", *SLOW, "--cluster.lease_s=3", *SHORT]
-    workshop.run(*words, "--registry.path=undisturbed")
-    command = workshop.command(*words, ranks=4)
-    command[1:1] = ["--with-ft", "ulfm"]
-    mark = f"ulfm-{time.monotonic_ns()}"
-    run = subprocess.Popen(command, cwd=workshop.folder, env=workshop.environment() | {"GAGGLE_TEST": mark}, text=True,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    run.test_id = mark
-    for victim in (2, 3):
-        wait_until(lambda: victim in ranks_of(run) and len(workshop.journal()) > 8 * victim, "work", 60)
-        os.kill(ranks_of(run)[victim], signal.SIGKILL)
-    output, errors = run.communicate(timeout=240)
-    assert run.returncode == 0, (output, errors)
-    assert "rank 2 on host" in errors and "is given up" in errors
-    assert workshop.bits() == workshop.bits("undisturbed")

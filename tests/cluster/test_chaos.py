@@ -8,7 +8,7 @@ import time
 
 import pytest
 from chaos import chaos, write_many_tasks
-from workshop import Workshop, wait_for
+from workshop import Workshop, ranks_under, wait_for
 
 EXPERTS = 12
 SETTINGS = ["--train.steps=60", "--checkpoint.every=10"]
@@ -24,19 +24,6 @@ def twelve(tmp_path, tiny_world, gaggle):
 def test_plain_processes_killed_at_random_make_the_undisturbed_bits(twelve):
     storm = chaos(twelve, seed=1, workers=3, settings=SETTINGS, disturbances=10, pause=(0.2, 1.0))
     assert sum(storm.did.values()) == 10 or storm.ended[0]
-
-
-def ranks_under(mpirun):
-    """Pids of the gaggle processes that this mpirun started, by rank."""
-    found = {}
-    for pid in subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split():
-        try:
-            environment = open(f"/proc/{pid}/environ", "rb").read().split(b"\0")
-        except OSError:
-            continue
-        ranks = [int(word.split(b"=")[1]) for word in environment if word.startswith(b"OMPI_COMM_WORLD_RANK=")]
-        found |= {rank: int(pid) for rank in ranks}
-    return found
 
 
 def test_ten_of_twelve_ranks_killed_at_random_under_ulfm(twelve):

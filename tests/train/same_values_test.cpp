@@ -7,6 +7,7 @@
 
 #include "../model/fake_checkpoint.h"
 #include "base/error.h"
+#include "fake_base.h"
 #include "train/routed.h"
 
 namespace gaggle::same_values {
