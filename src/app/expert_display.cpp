@@ -117,7 +117,8 @@ void ExpertDisplay::draw() {
   std::vector<Progress> lines;
   for (const WorkerStatus& worker : workers) {
     const auto cost = costs_.find(worker.progress.item);
-    if (!worker.finished && cost != costs_.end() && !cost->second.done) lines.push_back(as_progress(worker));
+    if (!worker.finished && worker.progress.steps > 0 && cost != costs_.end() && !cost->second.done)
+      lines.push_back(as_progress(worker));
   }
   const double share = share_done(workers);
   if (!lines.empty())

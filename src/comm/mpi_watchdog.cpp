@@ -107,8 +107,12 @@ struct Watchdog::Impl {
   void look_at_all() {
     Heartbeat message;
     int from = 0;
-    if (bears_losses)
-      for (const int dead : failed_ranks(comm)) give_up(dead, "its process died");
+    for (const int dead : failed_ranks(comm)) {
+      if (!bears_losses)
+        end_all(fmt::format("rank {} on host {} died, and the others need it", dead,
+                            hosts[static_cast<size_t>(dead)]));
+      give_up(dead, "its process died");
+    }
     while (take(message, from, MPI_ANY_SOURCE, beat_tag, comm))
       watch->heard(from, message, monotonic_seconds());
     watch->heard(0, make_heartbeat(*record, leaving), monotonic_seconds());
@@ -126,10 +130,14 @@ struct Watchdog::Impl {
       }
       return;
     }
+    end_all(verdict.text);
+  }
+
+  [[noreturn]] void end_all(const std::string& why) {
     for (int r = 1; r < size; ++r) order_end(r);
-    write_record_file(*record, rank, size, verdict.text);
+    write_record_file(*record, rank, size, why);
     std::this_thread::sleep_for(std::chrono::duration<double>(2 * period_s));  // the others write theirs
-    end_job(verdict.text);
+    end_job(why);
   }
 
   void order_end(int r) {

@@ -49,9 +49,9 @@ void take_goodbyes(World& state) {
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
     std::string text(static_cast<size_t>(bytes), '\0');
     // It is here already: this receive does not wait.
-    check(MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
-                   MPI_STATUS_IGNORE),
-          "MPI_Recv");
+    if (MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
+                 MPI_STATUS_IGNORE) != MPI_SUCCESS)
+      return;  // its sender died meanwhile
     Goodbye& goodbye = state.goodbyes[status.MPI_SOURCE];
     char* end = nullptr;
     goodbye.code = static_cast<Exit>(std::strtol(text.c_str(), &end, 10));
@@ -139,6 +139,22 @@ std::vector<int> lost_ranks() {
 
 namespace {
 
+// A peer that died is no longer waited for.
+bool through(Transfer& transfer) {
+  try {
+    return transfer.test();
+  } catch (const SystemError&) {
+    return true;
+  }
+}
+
+void say(Transfer& transfer, std::span<const std::byte> what, int to) {
+  try {
+    transfer.send(what, to);
+  } catch (const SystemError&) {  // it has just died
+  }
+}
+
 // Everybody stays until rank 0 has heard of everybody who lives; asleep, for that may take hours.
 void wait_for_all(World& state, Transfer& mine) {
   std::byte token{1};
@@ -151,15 +167,15 @@ void wait_for_all(World& state, Transfer& mine) {
     bool heard_all = true;
     for (int rank = 0; rank < state.size; ++rank)
       heard_all = heard_all && (rank == state.rank || lost.contains(rank) || state.goodbyes.contains(rank));
-    const bool let_go = state.rank == 0 || lost.contains(0) || release.test();
-    if (heard_all && let_go && (!lost.empty() || mine.test())) break;
+    const bool let_go = state.rank == 0 || lost.contains(0) || through(release);
+    if (heard_all && let_go && (!lost.empty() || through(mine))) break;
     patience.wait();
   }
   if (state.rank != 0) return;
   const std::set<int> lost = state.watchdog->lost();
   for (int rank = 1; rank < state.size; ++rank)
-    if (!lost.contains(rank)) release.send(std::span(&token, 1), rank);
-  while (lost.empty() && !release.test()) patience.wait();
+    if (!lost.contains(rank)) say(release, std::span(&token, 1), rank);
+  while (lost.empty() && !through(release)) patience.wait();
 }
 
 // Rank 0's last words: the worst code of all, and what their ranks have not said themselves.
@@ -185,7 +201,7 @@ Exit finish(Exit code, const std::string& message, bool said) {
   Transfer mine(state.control, goodbye_tag);
   const std::set<int> gone = state.watchdog->lost();
   for (int rank = 0; rank < state.size; ++rank)
-    if (rank != state.rank && !gone.contains(rank)) mine.send(std::as_bytes(std::span(text)), rank);
+    if (rank != state.rank && !gone.contains(rank)) say(mine, std::as_bytes(std::span(text)), rank);
   wait_for_all(state, mine);
   const bool some_lost = !state.watchdog->lost().empty();
   state.watchdog.reset();

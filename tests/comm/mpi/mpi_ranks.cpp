@@ -46,6 +46,18 @@ int late() {
   return static_cast<int>(finish_mpi());
 }
 
+// Rank 2 dies while the others wait for it in a collective.
+int needed() {
+  auto world = make_mpi_world({60, 60});
+  world->barrier();
+  if (world->rank() == 2) ::kill(::getpid(), SIGKILL);
+  try {
+    world->barrier();
+  } catch (const SystemError&) {  // MPI says so too
+  }
+  return static_cast<int>(finish_mpi(Exit::failed));
+}
+
 // Ranks that work for themselves: rank 2 dies, or stands still; the others say goodbye without it.
 int loses_one(bool dies) {
   auto world = make_mpi_world({60, 60});
@@ -107,6 +119,7 @@ int main(int argc, char** argv) {
   if (scenario == "silent") return gaggle::silent();
   if (scenario == "late") return gaggle::late();
   if (scenario == "dies" || scenario == "stands") return gaggle::loses_one(scenario == "dies");
+  if (scenario == "needed") return gaggle::needed();
   if (scenario == "fails") return gaggle::fails();
   if (scenario == "leaves_last") return gaggle::leaves_last();
   return 99;
