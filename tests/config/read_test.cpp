@@ -246,6 +246,27 @@ TEST_F(ReadConfig, OneValueIsAListOfIt) {
   EXPECT_NE(complaints(write("e.toml", "[data]\ntasks = \"\"\n")).find("expected a list"), std::string::npos);
 }
 
+TEST_F(ReadConfig, CheckpointsComeEverySoManyStepsOrMinutes) {
+  const std::string file = write("a.toml", "");
+  const auto every = [&](const std::string& value) {
+    return read_config(file, {"checkpoint.every=" + value}).checkpoint.every;
+  };
+  EXPECT_EQ(every("40").steps, 40);
+  EXPECT_EQ(every("'40 steps'").steps, 40);
+  EXPECT_EQ(every("0").steps, 0);
+  EXPECT_DOUBLE_EQ(every("10 minutes").minutes, 10);
+  EXPECT_DOUBLE_EQ(every("'0.5 minutes'").minutes, 0.5);
+  EXPECT_EQ(every("10 minutes").steps, 0);
+  for (const std::string bad :
+       {"-1", "1.5", "'10 hours'", "'minutes'", "'-3 minutes'", "'1.5 steps'", "'3 steps more'"})
+    EXPECT_NE(complaints(file, {"checkpoint.every=" + bad})
+                  .find("expected a number of steps >= 0, or \"10 minutes\""),
+              std::string::npos)
+        << bad;
+  const auto config = read_config(file, {"checkpoint.every=10 minutes"});
+  EXPECT_NE(print_config(config).find("\nevery = \"10 minutes\""), std::string::npos);
+}
+
 TEST_F(ReadConfig, HeadsNobodySetAreOneWhereTheMethodHasNone) {
   const std::string file = write("a.toml", "");
   EXPECT_EQ(read_config(file, {}).poly.heads, 8);
@@ -269,6 +290,7 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
     }
     if (auto* list = std::get_if<std::vector<int64_t>*>(&field)) **list = {7, 0};
     if (auto* table = std::get_if<std::map<std::string, std::string>*>(&field)) **table = {{"tomi", "t.jsonl"}};
+    if (auto* every = std::get_if<Interval*>(&field)) **every = {0, 2.5};
     if (auto* flag = std::get_if<bool*>(&field)) **flag = !**flag;
     if (auto* number = std::get_if<int*>(&field)) **number += 1;
     if (auto* number = std::get_if<int64_t*>(&field)) **number += 1;

@@ -104,6 +104,25 @@ RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const 
   return train_on(ranks, config, hooks, folder.path);
 }
 
+// The first rank's clock decides, and all ranks write together; bits do not know of it.
+TEST(Routed, CheckpointsByTheClock) {
+  const Config config = small_config();
+  const RoutedResult whole = train_alone(config);
+  for (const double minutes : {1e-9, 60.0}) {
+    const Folder folder;
+    const std::string key = Setting(config).recipe.key;
+    SnapshotWriter writer(folder.path / key.substr(0, 16), key, 100);
+    LoopHooks hooks;
+    hooks.snapshots = &writer;
+    hooks.checkpoint_every = {0, minutes};
+    expect_equal(train_on(2, config, hooks, folder.path), whole, fmt::format("{} minutes", minutes));
+    writer.wait();
+    const auto written =
+        std::distance(fs::directory_iterator(folder.path / key.substr(0, 16)), fs::directory_iterator());
+    EXPECT_EQ(written, minutes < 1 ? 6 : 0);  // after each step but the last
+  }
+}
+
 // Asked to stop at any look, also in the middle of a validation: bits, best step and the steps reported are
 // those of a run that nobody stopped.
 TEST(Routed, AStopInsideAValidationLosesNothing) {
