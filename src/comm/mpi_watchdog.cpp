@@ -27,9 +27,7 @@ namespace {
 constexpr int beat_tag = 1;
 constexpr int order_tag = 2;
 constexpr size_t host_bytes = 64;
-
-// What rank 0 tells the others once a period.
-enum class Order : uint8_t { go_on, end };
+constexpr double asleep_s = 10;  // between two looks
 
 // Every rank's host, for people.
 std::vector<std::string> all_hosts(MPI_Comm comm, int size) {
@@ -42,6 +40,21 @@ std::vector<std::string> all_hosts(MPI_Comm comm, int size) {
   for (size_t at = 0; at < all.size(); at += host_bytes) hosts.emplace_back(all.c_str() + at);
   return hosts;
 }
+
+// Takes one message if there is one. Errors (a peer that is gone) are no message: silence is what is judged.
+template <class Message>
+bool take(Message& message, int& from, int source, int tag, MPI_Comm comm) {
+  int there = 0;
+  MPI_Status status;
+  if (MPI_Iprobe(source, tag, comm, &there, &status) != MPI_SUCCESS || !there) return false;
+  from = status.MPI_SOURCE;
+  return MPI_Recv(&message, sizeof message, MPI_BYTE, from, tag, comm, MPI_STATUS_IGNORE) == MPI_SUCCESS;
+}
+
+}  // namespace
+
+// What rank 0 tells the others once a period.
+enum class Order : uint8_t { go_on, end };
 
 // One message on its way to a peer; the next waits until it is through, so a cut link costs nothing.
 template <class Message>
@@ -62,18 +75,6 @@ struct Post {
   }
 };
 
-// Takes one message if there is one. Errors (a peer that is gone) are no message: silence is what is judged.
-template <class Message>
-bool take(Message& message, int& from, int source, int tag, MPI_Comm comm) {
-  int there = 0;
-  MPI_Status status;
-  if (MPI_Iprobe(source, tag, comm, &there, &status) != MPI_SUCCESS || !there) return false;
-  from = status.MPI_SOURCE;
-  return MPI_Recv(&message, sizeof message, MPI_BYTE, from, tag, comm, MPI_STATUS_IGNORE) == MPI_SUCCESS;
-}
-
-}  // namespace
-
 struct Watchdog::Impl {
   MPI_Comm comm = MPI_COMM_NULL;
   int rank = 0, size = 1;
@@ -88,6 +89,7 @@ struct Watchdog::Impl {
   // The others
   Post<Heartbeat> beat;
   double heard_of_first = monotonic_seconds();
+  double looked_at = monotonic_seconds();
 
   mutable std::mutex mutex;  // of the members below
   std::condition_variable wake;
@@ -99,9 +101,17 @@ struct Watchdog::Impl {
     std::unique_lock lock(mutex);
     while (!wake.wait_for(lock, std::chrono::duration<double>(period_s), [&] { return ended; })) {
       lock.unlock();
+      if (monotonic_seconds() - looked_at > asleep_s) begin_anew();
       rank == 0 ? look_at_all() : report();
+      looked_at = monotonic_seconds();
       lock.lock();
     }
+  }
+
+  // Suspended and continued (gang scheduling, a paused machine): standing still was nobody's fault.
+  void begin_anew() {
+    heard_of_first = monotonic_seconds();
+    watch->begin_anew(monotonic_seconds());
   }
 
   void look_at_all() {

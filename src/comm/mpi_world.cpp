@@ -19,6 +19,8 @@ namespace {
 
 constexpr int goodbye_tag = 1;
 constexpr int release_tag = 2;
+// What mpirun itself ends with when it has lost a host: launch scripts start again where there was progress.
+constexpr int exit_code_of_loss = 205;
 
 struct World {
   std::mutex mutex;
@@ -111,7 +113,7 @@ std::map<int, Goodbye> goodbyes() {
 // MPI_Abort may hang: it is called from a helper thread, and after 3 s SIGKILL does its work.
 void end_job(const std::string& message) {
   log::error("{}", message);
-  std::thread([] { MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Exit::failed)); }).detach();
+  std::thread([] { MPI_Abort(MPI_COMM_WORLD, exit_code_of_loss); }).detach();
   std::this_thread::sleep_for(std::chrono::seconds(3));
   ::kill(::getpid(), SIGKILL);
   std::abort();

@@ -13,6 +13,7 @@ namespace {
 
 constexpr double seconds_for_last_words = 2;  // what a rank sent before it left is still on its way
 constexpr double seconds_to_leave = 10;
+constexpr double asleep_s = 10;  // between two looks
 constexpr auto pause_between_looks = std::chrono::milliseconds(2);
 
 // A rank that has left will never come, but what it sent last may.
@@ -228,6 +229,9 @@ std::string NcclLink::look(const std::string& gone) {
   if (result != nccl_success && result != nccl_in_progress) return error_text(oldest, what, result);
   if (!gone.empty()) return fmt::format("{} was given up: {}", oldest.text, gone);
   const double now = monotonic_seconds();
+  // A process that was suspended begins anew.
+  if (now - looked_at_ > asleep_s) oldest.since = -1;
+  looked_at_ = now;
   if (oldest.since < 0 && tables_->gpu.done(oldest.ready)) oldest.since = now;
   return oldest.since >= 0 && now - oldest.since > timeout_s() ? late_text(oldest, what) : "";
 }

@@ -67,6 +67,7 @@ class NcclLink {
   NcclComm* comm_ = nullptr;
   std::string failure_;
   bool first_over_ = false;
+  double looked_at_ = 0;  // at pending verbs
   bool leaving_ = false;
   std::condition_variable changed_;
   std::deque<Verb> pending_;  // on the stream, oldest first

@@ -48,6 +48,10 @@ void Watch::heard(int rank, const Heartbeat& beat, double now) {
   it.heard_at = now;
 }
 
+void Watch::begin_anew(double now) {
+  for (Rank& rank : ranks_) rank.heard_at = rank.moved_at = now;
+}
+
 double Watch::deadline_of(const Rank& rank) const {
   return rank.beat.under_way ? deadlines_.later_s : deadlines_.first_s;
 }

@@ -26,6 +26,8 @@ class Watch {
   // hosts[r]: of rank r, for people. `now`: monotonic seconds of the watching rank, here and below.
   Watch(std::vector<std::string> hosts, Deadlines deadlines, double now);
   void heard(int rank, const Heartbeat& beat, double now);
+  // The watching process itself was asleep (a suspended job): nobody could be heard, all begin anew.
+  void begin_anew(double now);
   // It is known to be dead, and the others go on without it.
   void lost(int rank) { ranks_[static_cast<size_t>(rank)].lost = true; }
   bool is_lost(int rank) const { return ranks_[static_cast<size_t>(rank)].lost; }

@@ -105,6 +105,13 @@ TEST(Watch, IsPatientBeforeTheFirstStepAndWithThoseWhoLeft) {
   EXPECT_EQ(watch.verdict(100).missing, std::vector{0});
 }
 
+TEST(Watch, ASuspendedJobBeginsAnew) {
+  Watch watch = three({at_work(1, 1), at_work(1, 1), at_work(1, 1)}, 5);
+  watch.begin_anew(1000);
+  EXPECT_FALSE(watch.verdict(1009));
+  EXPECT_TRUE(watch.verdict(1010));
+}
+
 TEST(Watch, ForgetsWhoIsLost) {
   Watch watch = three({at_work(1, 1), at_work(1, 1), at_work(1, 1)}, 5);
   watch.lost(2);
