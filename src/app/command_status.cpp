@@ -18,7 +18,7 @@
 namespace gaggle {
 namespace {
 
-struct Section {
+struct WorkPlace {
   std::string what;
   std::unique_ptr<StatusReader> reader;
 };
@@ -27,7 +27,7 @@ bool has_work(const fs::path& folder) {
   return fs::is_directory(folder / "work" / "journal");
 }
 
-Section of_registry(const fs::path& folder) {
+WorkPlace of_registry(const fs::path& folder) {
   const auto registry = std::make_shared<Registry>(Registry::open(folder, std::nullopt, /*create=*/false));
   return {"experts", std::make_unique<StatusReader>(
                          folder, [registry](const WorkItem& item) -> std::optional<std::string> {
@@ -37,7 +37,7 @@ Section of_registry(const fs::path& folder) {
 }
 
 // Results are files items/KEY.json.
-Section of_results(const std::string& what, const fs::path& folder) {
+WorkPlace of_results(const std::string& what, const fs::path& folder) {
   return {what, std::make_unique<StatusReader>(folder, [folder](const WorkItem& item) {
             return fs::exists(folder / "items" / (item.key + ".json")) ? std::optional<std::string>("")
                                                                        : std::nullopt;
@@ -45,7 +45,7 @@ Section of_results(const std::string& what, const fs::path& folder) {
 }
 
 // A run of all ranks together: done where its journal says so.
-Section of_pretraining(const fs::path& folder) {
+WorkPlace of_pretraining(const fs::path& folder) {
   const auto journals = std::make_shared<JournalReader>(folder, "");
   return {"pretraining", std::make_unique<StatusReader>(
                              folder, [journals](const WorkItem& item) -> std::optional<std::string> {
@@ -56,8 +56,8 @@ Section of_pretraining(const fs::path& folder) {
                              })};
 }
 
-std::vector<Section> sections_of(const fs::path& path) {
-  std::vector<Section> sections;
+std::vector<WorkPlace> sections_of(const fs::path& path) {
+  std::vector<WorkPlace> sections;
   if (fs::exists(path / "registry.json")) {
     sections.push_back(of_registry(path));
     return sections;
@@ -82,24 +82,24 @@ bool over(const std::vector<WorkStatus>& all) {
   return true;
 }
 
-std::vector<WorkStatus> look(std::vector<Section>& sections) {
+std::vector<WorkStatus> look(std::vector<WorkPlace>& sections) {
   std::vector<WorkStatus> all;
-  for (Section& section : sections) all.push_back(section.reader->look());
+  for (WorkPlace& section : sections) all.push_back(section.reader->look());
   return all;
 }
 
 // Until workers of other hosts are judged.
-std::vector<WorkStatus> look_twice(std::vector<Section>& sections) {
+std::vector<WorkStatus> look_twice(std::vector<WorkPlace>& sections) {
   for (;;) {
     std::vector<WorkStatus> all = look(sections);
     const bool undecided =
-        std::ranges::any_of(sections, [](const Section& s) { return s.reader->undecided(); });
+        std::ranges::any_of(sections, [](const WorkPlace& s) { return s.reader->undecided(); });
     if (!undecided) return all;
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }
 
-void print(const std::vector<Section>& sections, const std::vector<WorkStatus>& all,
+void print(const std::vector<WorkPlace>& sections, const std::vector<WorkStatus>& all,
            const StatusOptions& options) {
   if (options.watch && !options.json && ::isatty(STDOUT_FILENO)) std::fputs("\x1b[H\x1b[2J", stdout);
   auto json = nlohmann::ordered_json::array();
@@ -117,7 +117,7 @@ void print(const std::vector<Section>& sections, const std::vector<WorkStatus>& 
 }  // namespace
 
 Exit command_status(const StatusOptions& options) {
-  std::vector<Section> sections = sections_of(options.path);
+  std::vector<WorkPlace> sections = sections_of(options.path);
   std::vector<WorkStatus> all = options.watch ? look(sections) : look_twice(sections);
   print(sections, all, options);
   while (options.watch && !over(all)) {
