@@ -32,12 +32,11 @@ struct NcclComm {
 }  // namespace gaggle
 
 namespace gaggle::test {
-namespace {
 
-constexpr int system_failure = 2, invalid_usage = 5, remote_failure = 6;
+static constexpr int system_failure = 2, invalid_usage = 5, remote_failure = 6;
 
 // The posts of one rank between group_start and group_end.
-struct Group {
+struct PostedGroup {
   NcclComm* comm = nullptr;
   GpuStream* stream = nullptr;
   GpuEvent* ready = nullptr;  // on a GPU: what was on the stream before
@@ -50,14 +49,12 @@ struct Post {
   void* to = nullptr;
   size_t bytes = 0;
   int peer = 0;
-  std::shared_ptr<Group> group;
+  std::shared_ptr<PostedGroup> group;
 };
 
 // NCCL's groups belong to the calling thread.
-thread_local std::vector<Post> posts;
-thread_local Group next_group;
-
-}  // namespace
+static thread_local std::vector<Post> posts;
+static thread_local PostedGroup next_group;
 
 struct FakeNccl::Engine {
   using Pair = std::tuple<uint64_t, int, int>;  // job, from, to
@@ -140,7 +137,7 @@ struct FakeNccl::Engine {
   int end_group() {
     std::vector<Post> mine;
     mine.swap(posts);
-    const auto group = std::make_shared<Group>(next_group);
+    const auto group = std::make_shared<PostedGroup>(next_group);
     if (mine.empty()) return nccl_success;
     group->open = mine.size();
     for (Post& post : mine) post.group = group;
