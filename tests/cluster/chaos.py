@@ -16,7 +16,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from workshop import SPLITS, WORDS, Workshop, write_tokenizer  # noqa: E402
 
-ENDINGS = {0: "done", 75: "saved and left", -signal.SIGKILL: "killed", -signal.SIGTERM: "terminated at its start"}
+# A process that the loader still works on heeds no request to stop: signals end it.
+ENDINGS = {0: "done", 75: "saved and left", -signal.SIGKILL: "killed", -signal.SIGTERM: "ended by TERM while loading",
+           -signal.SIGUSR1: "ended by USR1 while loading"}
 
 
 def write_many_tasks(folder, count):
