@@ -205,7 +205,9 @@ bool adapt_item_done(const AdaptJob& job, const Registry& registry, const AdaptI
 }
 
 Exit work_on_adaptation(const AdaptJob& job, Registry& registry) {
-  return AdaptWorker(job, registry).run();
+  AdaptWorker worker(job, registry);
+  bear_losses();
+  return worker.run();
 }
 
 }  // namespace gaggle

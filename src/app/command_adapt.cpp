@@ -46,7 +46,6 @@ Exit run_adaptation(const AdaptJob& job) {
     make_done_current(job, registry);
   }
   job.session.world->barrier();
-  bear_losses();
   const Exit code = work_on_adaptation(job, registry);
   if (code == Exit::done) return first ? conclude_adaptation(job) : code;
   if (first && code == Exit::stopped)

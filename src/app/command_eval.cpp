@@ -195,8 +195,9 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
   if (!options.dry_run) {
     if (first) require_writable(folder / "items", "run.dir");
     session.world->barrier();
+    Worker worker(context, session, items, folder, options.retry);
     bear_losses();
-    code = Worker(context, session, items, folder, options.retry).run();
+    code = worker.run();
     if (code == Exit::stopped && first)
       log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
     if (code == Exit::done && first) code = merge(context, methods, items, folder);
