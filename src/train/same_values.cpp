@@ -57,8 +57,7 @@ void check_same_values(Communicator& group, const ParameterLayout& layout, const
   system_error(
       "{} step {}: the ranks hold different values. Rank {} of the group differs from rank {} first in {}: its "
       "memory, its GPU or the way to it is at fault. No checkpoint is written of this; start again without "
-      "that "
-      "host to go on from the last one (gaggle doctor tests hosts)",
+      "that host to go on from the last one (gaggle doctor tests hosts)",
       phase, step, rank, like_most, layout.tensors()[tensor].name);
 }
 

@@ -87,6 +87,29 @@ def test_usr1_saves_and_requeues_and_the_bits_are_those_of_an_undisturbed_run(jo
         assert routed_bits(jobs.shop) == routed_bits(undisturbed)
 
 
+def test_slurm_asks_before_the_time_limit(jobs, slurm):
+    """Slurm sends the signal up to a minute early: it looks twice a minute, half a minute ahead."""
+    job = jobs.submit("slurm.sbatch", "pretrain", "tiny.toml", "--train.steps=100000",
+                      options=["--ntasks=2", "--time=1", "--signal=B:USR1@10"])
+    jobs.wait_for_log(job, "] start 2 ")
+    slurm.run("scancel", job)
+    log = jobs.log(job)
+    assert "USR1 came: asking gaggle to save and leave" in log and "exit code 75: everything is saved, requeued" in log
+
+
+def test_the_demonstration_is_requeued_with_the_bits_of_an_undisturbed_run(jobs, slurm, smollm2, root):
+    settings = [root / "configs/demo.toml", f"--run.dir={jobs.shop.folder}/runs", "--run.threads=1", "--train.steps=4",
+                "--train.batch_size=4", "--gate.steps=2", "--checkpoint.every=2"]
+    folder = jobs.shop.folder
+    job = jobs.submit("slurm.sbatch", "experts", *settings, f"--registry.path={folder}/registry")
+    jobs.wait_for_checkpoint()
+    jobs.usr1(job)
+    assert slurm.wait(job, 600) == 0, jobs.log(job)
+    assert "everything is saved, requeued" in jobs.log(job) and "collection demo: 6 experts" in jobs.log(job)
+    jobs.shop.run("experts", *settings, f"--registry.path={folder}/calm", "--run.name=calm", ranks=2)
+    assert jobs.shop.bits() == jobs.shop.bits("calm")
+
+
 @pytest.mark.parametrize("seconds", [0, 0.7])
 def test_a_signal_while_ranks_are_still_started_is_not_a_failure(jobs, slurm, seconds):
     job = jobs.submit("slurm.sbatch", "experts", "tiny.toml", "--train.steps=100000")

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <thread>
 
 #include "../model/fake_checkpoint.h"
 #include "base/error.h"
@@ -105,38 +106,45 @@ RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const 
   return train_on(ranks, config, hooks, folder.path);
 }
 
-// The first rank's clock decides, and all ranks write together; bits do not know of it.
+// The first rank's clock decides, and all ranks write together; bits do not know of it. Step 2 takes 3 s.
 TEST(Routed, CheckpointsByTheClock) {
   const Config config = small_config();
   const RoutedResult whole = train_alone(config);
-  for (const double minutes : {1e-9, 60.0}) {
+  const std::vector<std::pair<double, int>> expected = {{0, 6}, {3, 1}, {3600, 0}};  // after the last step none
+  for (const auto& [seconds, checkpoints] : expected) {
     const Folder folder;
     const std::string key = Setting(config).recipe.key;
     SnapshotWriter writer(folder.path / key.substr(0, 16), key, 100);
     LoopHooks hooks;
     hooks.snapshots = &writer;
-    hooks.checkpoint_every = {0, minutes};
-    expect_equal(train_on(2, config, hooks, folder.path), whole, fmt::format("{} minutes", minutes));
+    hooks.checkpoint_every = {0, seconds == 0 ? 1e-9 : seconds / 60};
+    hooks.on_step = [&](const StepReport& r) {
+      if (seconds == 3 && r.step == 2) std::this_thread::sleep_for(std::chrono::seconds(3));
+    };
+    expect_equal(train_on(2, config, hooks, folder.path), whole, fmt::format("{} s", seconds));
     writer.wait();
     const auto entries = fs::recursive_directory_iterator(folder.path);
     const auto written = std::count_if(begin(entries), end(entries), [](const auto& entry) {
       return entry.path().filename() == "state.safetensors";
     });
-    EXPECT_EQ(written, minutes < 1 ? 6 : 0);  // after each step but the last
+    EXPECT_EQ(written, checkpoints) << seconds << " s";
   }
 }
 
-// Asked to stop at any look, also in the middle of a validation: bits, best step and the steps reported are
-// those of a run that nobody stopped.
+using ReportedSteps = std::vector<std::pair<int64_t, std::optional<double>>>;
+
+auto note(ReportedSteps& lines) {
+  return [&](const StepReport& r) {
+    while (!lines.empty() && lines.back().first >= r.step) lines.pop_back();  // as metrics.jsonl is read
+    lines.emplace_back(r.step, r.validation_loss);
+  };
+}
+
+// Asked to stop at any look, also in the middle of a validation, and once more a little later: bits, best step
+// and the steps reported are those of a run that nobody stopped.
 TEST(Routed, AStopInsideAValidationLosesNothing) {
   const Config config = small_config();
-  std::vector<std::pair<int64_t, std::optional<double>>> undisturbed;
-  const auto note = [](auto& lines) {
-    return [&](const StepReport& r) {
-      while (!lines.empty() && lines.back().first >= r.step) lines.pop_back();  // as metrics.jsonl is read
-      lines.emplace_back(r.step, r.validation_loss);
-    };
-  };
+  ReportedSteps undisturbed;
   LoopHooks plain;
   plain.on_step = note(undisturbed);
   const RoutedResult whole = train_alone(config, plain);
@@ -146,24 +154,31 @@ TEST(Routed, AStopInsideAValidationLosesNothing) {
       const Folder folder;
       const std::string key = Setting(config).recipe.key;
       SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
-      std::vector<std::pair<int64_t, std::optional<double>>> lines;
+      ReportedSteps lines;
+      int64_t looks = 0, last = stop_at;
+      bool validating = false;
       LoopHooks hooks;
       hooks.snapshots = &writer;
       hooks.checkpoint_at_end = true;
       hooks.on_step = note(lines);
-      int64_t asked = 0;
       hooks.stop = [&]() -> std::optional<Exit> {
-        if (++asked != stop_at) return std::nullopt;
-        inside += current_pulse().phase.ends_with("validation");
+        if (++looks != last) return std::nullopt;
+        validating = current_pulse().phase.ends_with("validation");
         return Exit::resumable;
       };
-      const RoutedResult first = train_on(ranks, config, hooks, folder.path);
-      if (asked < stop_at) break;  // it had no more looks
+      RoutedResult result = train_on(ranks, config, hooks, folder.path);
+      if (looks < stop_at) break;  // it had no more looks
+      inside += validating;
+      writer.wait();
+      if (validating) {
+        looks = 0, last = 7;
+        result = train_on(ranks, config, hooks, folder.path);
+      }
       writer.wait();
       LoopHooks again;
       again.on_step = note(lines);
-      const RoutedResult second = first.stopped ? train_on(4 - ranks, config, again, folder.path) : first;
-      expect_equal(second, whole, fmt::format("{} ranks, stopped at look {}", ranks, stop_at));
+      if (result.stopped) result = train_on(4 - ranks, config, again, folder.path);
+      expect_equal(result, whole, fmt::format("{} ranks, stopped at look {}", ranks, stop_at));
       EXPECT_EQ(lines, undisturbed) << ranks << " ranks, stopped at look " << stop_at;
     }
   EXPECT_GT(inside, 5);

@@ -13,19 +13,19 @@
 namespace gaggle::same_values {
 namespace {
 
-const ParameterLayout& two_tensors() {
-  static const ParameterLayout layout({{"first", {3, 5}}, {"second", {4}}});
+const ParameterLayout& three_tensors() {
+  static const ParameterLayout layout({{"first", {3, 5}}, {"second", {4}}, {"third", {2}}});
   return layout;
 }
 
-// What each of three ranks says when rank 1 has `spoil` done to its values; "": nothing.
-std::vector<std::string> complaints(const std::function<void(at::Tensor)>& spoil) {
+// What each of three ranks says when one of them has `spoil` done to its values; "": nothing.
+std::vector<std::string> complaints(int spoiled, const std::function<void(at::Tensor)>& spoil) {
   std::vector<std::string> said(3);
   run_as_threads(3, 60, [&](Communicator& group) {
-    at::Tensor flat = at::arange(two_tensors().size(), at::kFloat) / 7;
-    if (group.rank() == 1) spoil(flat);
+    at::Tensor flat = at::arange(three_tensors().size(), at::kFloat) / 7;
+    if (group.rank() == spoiled) spoil(flat);
     try {
-      check_same_values(group, two_tensors(), flat, "lora", 100);
+      check_same_values(group, three_tensors(), flat, "lora", 100);
     } catch (const SystemError& error) {
       said[static_cast<size_t>(group.rank())] = error.what();
     }
@@ -34,27 +34,28 @@ std::vector<std::string> complaints(const std::function<void(at::Tensor)>& spoil
 }
 
 TEST(SameValues, EqualValuesPass) {
-  EXPECT_EQ(complaints([](at::Tensor) {}), std::vector<std::string>(3));
+  EXPECT_EQ(complaints(1, [](at::Tensor) {}), std::vector<std::string>(3));
 }
 
 TEST(SameValues, OneBitIsFoundAndNamedOnEveryRank) {
-  const auto flip = [](at::Tensor flat, int64_t place) {
-    flat.view(at::kInt).narrow(0, place, 1).bitwise_xor_(1);
+  const auto complain = [](int rank, int64_t place) {
+    return complaints(rank, [&](at::Tensor flat) { flat.view(at::kInt).narrow(0, place, 1).bitwise_xor_(1); });
   };
-  for (const auto& error : complaints([&](at::Tensor flat) { flip(flat, 17); }))
-    EXPECT_NE(
-        error.find(
-            "lora step 100: the ranks hold different values. Rank 1 of the group differs from rank 0 first "
-            "in second"),
-        std::string::npos)
-        << error;
-  for (const auto& error : complaints([&](at::Tensor flat) { flip(flat, 0); }))
-    EXPECT_NE(error.find("first in first"), std::string::npos) << error;
+  const auto expect = [](const std::vector<std::string>& errors, const std::string& words) {
+    for (const std::string& error : errors)
+      EXPECT_NE(error.find("lora step 100: the ranks hold different values. " + words), std::string::npos)
+          << error;
+  };
+  expect(complain(1, 0), "Rank 1 of the group differs from rank 0 first in first");
+  expect(complain(2, 17), "Rank 2 of the group differs from rank 0 first in second");
+  expect(complain(0, 20), "Rank 0 of the group differs from rank 1 first in third");
 }
 
 TEST(SameValues, TheSignOfZeroAndExchangedValuesCount) {
-  EXPECT_NE(complaints([](at::Tensor flat) { flat.narrow(0, 0, 1).neg_(); })[0], "");
-  EXPECT_NE(complaints([](at::Tensor flat) { flat.copy_(flat.flip(0)); })[0], "");
+  EXPECT_NE(complaints(1, [](at::Tensor flat) { flat.narrow(0, 0, 1).neg_(); })[0], "");
+  EXPECT_NE(
+      complaints(1, [](at::Tensor flat) { flat.narrow(0, 0, 15).copy_(flat.narrow(0, 0, 15).flip(0)); })[0],
+      "");
 }
 
 // The loop asks: a value that changes behind its back ends the run.
