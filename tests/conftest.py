@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ BUILD = Path(os.environ.get("GAGGLE_BUILD", ROOT / "build")).resolve()
 sys.path.insert(0, str(ROOT / "tests"))  # from make_models import make_model
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a killed mpirun left in /tmp ends a later one that happens to get its process number (docs/cluster.md).
+MPIRUN_SESSIONS = tempfile.TemporaryDirectory(prefix="mpirun-")
+os.environ["PRTE_MCA_prte_tmpdir_base"] = MPIRUN_SESSIONS.name
 
 from workshop import tiny_world, trained, workshop  # noqa: E402, F401 (fixtures)
 

@@ -138,7 +138,7 @@ class Workshop:
         return lines
 
 
-def grown(folder, world, gaggle, *settings):
+def grow(folder, world, gaggle, *settings):
     """A workshop in `folder` with everything of `world`, whose experts are trained."""
     shutil.copytree(world, folder, dirs_exist_ok=True)
     shop = Workshop(folder, gaggle)
@@ -167,4 +167,4 @@ def workshop(tmp_path, tiny_world, gaggle):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, tiny_world, gaggle):
     """A workshop whose experts are trained; for tests that only read it."""
-    return grown(tmp_path_factory.mktemp("trained"), tiny_world, gaggle)
+    return grow(tmp_path_factory.mktemp("trained"), tiny_world, gaggle)

@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from workshop import grown, wait_for
+from workshop import grow, wait_for
 
 
 def test_the_registry_holds_what_the_config_asked_for(trained):
@@ -157,7 +157,7 @@ def test_training_lowers_the_loss(workshop):
 
 @pytest.fixture(scope="module")
 def eight_lanes(tmp_path_factory, tiny_world, gaggle):
-    return grown(tmp_path_factory.mktemp("lanes"), tiny_world, gaggle, "--train.lanes=8")
+    return grow(tmp_path_factory.mktemp("lanes"), tiny_world, gaggle, "--train.lanes=8")
 
 
 @pytest.mark.parametrize("ranks", [2, 4])

@@ -6,7 +6,7 @@ import shutil
 import signal
 import time
 
-from conftest import Workshop
+from workshop import Workshop
 
 
 def status(shop, path="registry", *words):

@@ -10,7 +10,7 @@ import test_peft_and_eval
 import torch
 from make_models import make_t5
 from test_peft_and_eval import assert_best_choices, predictions, rows
-from workshop import WORDS, Workshop, grown, wait_for, write_tasks
+from workshop import WORDS, Workshop, grow, wait_for, write_tasks
 
 KIND = "t5-v1.1"
 
@@ -46,7 +46,7 @@ def shop(tmp_path, world, gaggle):
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory, world, gaggle):
     """Experts with gates; for tests that only read."""
-    return grown(tmp_path_factory.mktemp("grown"), world, gaggle, "--train.lanes=4")
+    return grow(tmp_path_factory.mktemp("grown"), world, gaggle, "--train.lanes=4")
 
 
 def base_model(shop):
