@@ -52,18 +52,19 @@ void ExpertDisplay::stop() {
 
 void ExpertDisplay::wait_for(size_t workers, double patience_s) {
   for (;;) {
-    size_t finished = 0;
+    size_t known = 0, finished = 0;
     double silence = 0;
     {
       const std::lock_guard lock(mutex_);
       const std::vector<int> lost = lost_ranks();
       for (const WorkerStatus& worker : reader_.workers()) {
         const bool gone = worker.finished || std::ranges::find(lost, worker.rank) != lost.end();
+        ++known;
         finished += gone;
         if (!gone) silence = std::max(silence, worker.silent_s);
       }
     }
-    if (finished >= workers || silence >= patience_s) return;
+    if ((finished == known && known >= workers) || silence >= patience_s) return;
     pulse();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }

@@ -57,6 +57,18 @@ QueueOptions queue_options(const ExpertJob& job, const Registry& registry) {
   return options;
 }
 
+// False where the group has lost a rank: each of the others then goes on alone, to the same bits.
+bool works_to_the_end(ExpertWorker worker, std::optional<Exit>& stopped) {
+  try {
+    stopped = worker.work();
+    return true;
+  } catch (const SystemError&) {
+    if (!lost_a_rank(worker.group)) throw;
+    log::warning("{}: this rank goes on alone", worker.group.who_left());
+    return false;
+  }
+}
+
 Exit run_worker(const ExpertJob& job, Registry& registry, WorkQueue& queue, Communicator& group,
                 const std::string& job_name) {
   const int rank = job.session.world->rank();
@@ -64,7 +76,9 @@ Exit run_worker(const ExpertJob& job, Registry& registry, WorkQueue& queue, Comm
                                  rank, queue.list());
   std::optional<ExpertDisplay> display;
   if (rank == 0) display.emplace(job, registry.folder(), job_name);
-  const std::optional<Exit> stopped = ExpertWorker{job, registry, group, &*journal, &queue}.work();
+  std::optional<Exit> stopped;
+  if (!works_to_the_end({job, registry, group, &*journal, &queue}, stopped))
+    stopped = ExpertWorker{job, registry, *make_self(), &*journal, &queue}.work();
   journal.reset();
   std::vector<JournalEvent> events;
   if (display) {
@@ -86,15 +100,19 @@ Exit run_job(const ExpertJob& job) {
   for (const ExpertItem& item : job.items)
     if (!item.version.empty()) registry.make_current(item.name, item.version);
   const auto per_group = static_cast<int>(job.config.cluster.ranks_per_expert);
-  const auto group = per_group == 1 ? make_self() : world.split(world.rank() / per_group);
+  auto group = per_group == 1 ? make_self() : world.split(world.rank() / per_group);
   const std::string job_name = world.all_gather_text(job.session.identity.worker_name())[0];
   std::optional<WorkQueue> queue;
   if (group->rank() == 0) queue.emplace(queue_options(job, registry), work_items(job));
   world.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
-  if (per_group == 1) bear_losses();
-  if (queue) return run_worker(job, registry, *queue, *group, job_name);
-  ExpertWorker{job, registry, *group}.work();
-  return Exit::done;
+  bear_losses();
+  if (!queue) {
+    std::optional<Exit> stopped;
+    if (works_to_the_end({job, registry, *group}, stopped)) return Exit::done;
+    group = make_self();
+    queue.emplace(queue_options(job, registry), work_items(job));
+  }
+  return run_worker(job, registry, *queue, *group, job_name);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 #include "app/expert_worker.h"
 
+#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "app/expert_commit.h"
 #include "app/expert_sketch.h"
@@ -54,6 +56,14 @@ std::string committed_text(const std::string& version, const nlohmann::json& met
 
 }  // namespace
 
+bool lost_a_rank(Communicator& group) {
+  for (int look = 0; group.size() > 1 && look < 50; ++look) {
+    if (!lost_ranks().empty() && !group.who_left().empty()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
+}
+
 std::optional<Exit> ExpertWorker::work() {
   for (;;) {
     std::optional<Taken> taken;
@@ -63,7 +73,12 @@ std::optional<Exit> ExpertWorker::work() {
         if (job.items[i].recipe.key == taken->item.key) said[0] = static_cast<int64_t>(i);
       said[1] = taken->generation;
     }
-    group.broadcast(std::as_writable_bytes(std::span(said)), 0);
+    try {
+      group.broadcast(std::as_writable_bytes(std::span(said)), 0);
+    } catch (const SystemError&) {
+      if (taken) queue->give_back(std::move(*taken));
+      throw;
+    }
     if (said[0] < 0) return queue ? stop_requested() : std::nullopt;
     const ExpertItem& item = job.items[static_cast<size_t>(said[0])];
     const auto stopped = one(item, static_cast<int>(said[1]), std::move(taken));
@@ -120,6 +135,13 @@ std::optional<Exit> ExpertWorker::one(const ExpertItem& item, int generation, st
     throw;
   } catch (const NotFinite& error) {
     failed(item, std::move(taken), error.what(), true);
+  } catch (const SystemError& error) {
+    if (!lost_a_rank(group)) {
+      failed(item, std::move(taken), error.what(), false);
+      return std::nullopt;
+    }
+    if (taken) queue->give_back(std::move(*taken));
+    throw;
   } catch (const std::exception& error) {
     failed(item, std::move(taken), error.what(), false);
   }

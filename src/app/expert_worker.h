@@ -9,6 +9,10 @@
 
 namespace gaggle {
 
+// Whether a rank of this group was given up (bear_losses). Asks for some seconds, as what MPI throws may come
+// before the watchdog knows.
+bool lost_a_rank(Communicator& group);
+
 struct ExpertWorker {
   const ExpertJob& job;
   Registry& registry;
@@ -16,7 +20,8 @@ struct ExpertWorker {
   Journal* journal = nullptr;  // the group's first rank
   WorkQueue* queue = nullptr;  // likewise
 
-  // Takes items until there are none; returns how it was stopped, if it was.
+  // Takes items until there are none; returns how it was stopped, if it was. Throws SystemError where the group
+  // has lost a rank; its item is given back.
   std::optional<Exit> work();
 
  private:

@@ -54,8 +54,9 @@ void run_as_threads(int n, double timeout_s, const std::function<void(Communicat
 // The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded), and starts the
 // watchdog. Throws UserError in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_world(Deadlines deadlines);
-// From here on the ranks do not need each other: where MPI can survive deaths (mpirun --with-ft ulfm), who dies
-// or stands still is given up and the others go on; elsewhere nothing changes. To be called on every rank.
+// From here on the ranks do not need each other, or can bear that verbs throw where one was lost: where MPI can
+// survive deaths (mpirun --with-ft ulfm), who dies or stands still is given up and the others go on; elsewhere
+// nothing changes. To be called on every rank.
 void bear_losses();
 // Ranks of the world that were given up so far, as far as this rank knows.
 std::vector<int> lost_ranks();

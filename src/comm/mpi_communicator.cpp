@@ -32,7 +32,7 @@ class MpiCommunicator final : public Communicator {
   ~MpiCommunicator() override {
     int finished = 0;
     MPI_Finalized(&finished);
-    if (owned_ && !finished) MPI_Comm_free(&comm_);
+    if (owned_ && !finished && lost_ranks().empty()) MPI_Comm_free(&comm_);  // it would wait for the dead
   }
 
   int rank() const override { return rank_; }
@@ -116,11 +116,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   CollectiveRecord record_beside(const std::string& name) const override { return record_.beside(name); }
-  std::string who_left() override {
-    std::vector<int> everybody(world_ranks_.size());
-    std::iota(everybody.begin(), everybody.end(), 0);
-    return gone_among(goodbyes(), lost_ranks(), everybody);
-  }
+  std::string who_left() override { return gone_among(goodbyes(), lost_ranks(), everybody()); }
 
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
@@ -150,14 +146,25 @@ class MpiCommunicator final : public Communicator {
     record_.end();
   }
 
-  // A rank that has left, or was given up, will never send what we wait for.
-  void throw_if_left(Transfer& transfer) const {
+  // A rank that has left will never send what we wait for. Where one was lost all others give up as well: they
+  // would wait for each other.
+  void throw_if_left(Transfer& transfer) {
     const auto left = goodbyes();
     const auto lost = lost_ranks();
     if ((left.empty() && lost.empty()) || transfer.test())
       return;  // its last messages may have come just before
-    const std::string who = gone_among(left, lost, transfer.missing());
-    if (!who.empty()) system_error("{} was given up: {}", record_.last_text(), who);
+    const std::string gone = gone_among({}, lost, everybody());
+    const std::string who = gone.empty() ? gone_among(left, {}, transfer.missing()) : gone;
+    if (who.empty()) return;
+    const std::string what = record_.last_text();
+    record_.end();
+    system_error("{} was given up: {}", what, who);
+  }
+
+  std::vector<int> everybody() const {
+    std::vector<int> ranks(world_ranks_.size());
+    std::iota(ranks.begin(), ranks.end(), 0);
+    return ranks;
   }
 
   std::string gone_among(const std::map<int, Goodbye>& left, const std::vector<int>& lost,

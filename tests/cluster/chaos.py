@@ -7,6 +7,7 @@ import argparse
 import collections
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def grow_world(folder, experts):
 
 
 class Chaos:
-    def __init__(self, shop, seed, workers, settings):
-        self.shop, self.draw, self.workers = shop, random.Random(seed), workers
+    def __init__(self, shop, seed, workers, settings, experts):
+        self.shop, self.draw, self.workers, self.experts = shop, random.Random(seed), workers, experts
         self.words = ["experts", "tiny.toml", "--cluster.independent=true", "--cluster.lease_s=4", *settings]
         self.running, self.asleep, self.log = [], [], open(shop.folder / "chaos.log", "w")
         self.did, self.ended, self.checks = collections.Counter(), collections.Counter(), 0
@@ -56,15 +57,13 @@ class Chaos:
                                              env=self.shop.environment(), stdout=self.log, stderr=self.log))
 
     def reap(self):
-        """Whether some worker found nothing left to do."""
-        done = False
+        """Whether all is done. A worker also leaves when the others hold all that is left."""
         for process in [p for p in self.running if p.poll() is not None]:
             self.running.remove(process)
             self.asleep = [(end, p) for end, p in self.asleep if p is not process]
             self.ended[process.returncode] += 1
             assert process.returncode in ENDINGS, f"a worker ended with {process.returncode}: see chaos.log"
-            done = done or process.returncode == 0
-        return done
+        return len(list((self.shop.folder / "registry/experts").glob("*/CURRENT"))) == self.experts
 
     def disturb(self):
         victim = self.draw.choice(self.running)
@@ -126,11 +125,16 @@ class Chaos:
         assert bits == expected, f"other bits: {sorted(set(bits.items()) ^ set(expected.items()))}"
 
 
-def chaos(shop, seed, workers, settings, **until):
-    """Makes the undisturbed registry `calm`, then the chaos, and holds one against the other."""
+def calm(shop, settings):
+    """The undisturbed registry `calm`."""
     shop.run("experts", "tiny.toml", *settings, "--registry.path=calm", "--run.dir=calm-runs")
-    storm = Chaos(shop, seed, workers, settings)
+
+
+def chaos(shop, seed, workers, settings, **until):
+    """From an empty registry to its end, which is held against `calm`."""
+    storm = Chaos(shop, seed, workers, settings, len(list((shop.folder / "tasks").iterdir())))
     storm.run(**until)
+    shop.run(*storm.words)  # finds nothing left to do, and collects
     storm.check_end("calm")
     return storm
 
@@ -140,7 +144,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--experts", type=int, default=40)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=300, help="per expert: so that the work lasts as long as the chaos")
+    parser.add_argument("--steps", type=int, default=300, help="per expert")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("chaos"))
     parser.add_argument("--gaggle", type=Path, default=Path("build/gaggle"))
@@ -148,14 +152,20 @@ def main():
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True)
     grow_world(folder, arguments.experts)
-    begin = time.monotonic()
-    storm = chaos(Workshop(folder, arguments.gaggle.resolve()), arguments.seed, arguments.workers,
-                  [f"--train.steps={arguments.steps}", "--checkpoint.every=20"], seconds=60 * arguments.minutes)
-    print(f"{arguments.experts} experts, {arguments.workers} workers, {(time.monotonic() - begin) / 60:.1f} minutes with the "
+    shop, settings = Workshop(folder, arguments.gaggle.resolve()), [f"--train.steps={arguments.steps}", "--checkpoint.every=20"]
+    calm(shop, settings)
+    begin, storms = time.monotonic(), []
+    while (left := begin + 60 * arguments.minutes - time.monotonic()) > 0:
+        if storms:
+            shutil.rmtree(folder / "registry")
+        storms.append(chaos(shop, arguments.seed + len(storms), arguments.workers, settings, seconds=left))
+    did, ended = (sum((getattr(storm, what) for storm in storms), collections.Counter()) for what in ["did", "ended"])
+    print(f"{arguments.experts} experts, {arguments.workers} workers: grown {len(storms)} times in "
+          f"{(time.monotonic() - begin) / 60:.1f} minutes")
+    print("disturbed:", ", ".join(f"{count} × {what}" for what, count in did.most_common()))
+    print("ended:    ", ", ".join(f"{count} × {ENDINGS[code]}" for code, count in ended.most_common()))
+    print(f"verified:  {sum(storm.checks for storm in storms)} times; every expert committed once, with the bits of the "
           f"undisturbed run")
-    print("disturbed:", ", ".join(f"{count} × {what}" for what, count in storm.did.most_common()))
-    print("ended:    ", ", ".join(f"{count} × {ENDINGS[code]}" for code, count in storm.ended.most_common()))
-    print(f"verified:  {storm.checks} times; every expert committed once, with the bits of the undisturbed run")
 
 
 if __name__ == "__main__":
