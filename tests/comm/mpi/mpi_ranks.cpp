@@ -77,6 +77,23 @@ int loses_one(bool dies) {
   ::_exit(static_cast<int>(finish_mpi()));
 }
 
+// Rank 2 dies, rank 1 has noticed and waits for nobody; rank 3, which waits for rank 1 alone, is told.
+int given_up() {
+  auto world = make_mpi_world({60, 60});
+  world->barrier();
+  bear_losses();
+  if (world->rank() == 2) ::kill(::getpid(), SIGKILL);
+  if (world->rank() == 1) std::this_thread::sleep_for(4s);
+  std::byte data{};
+  try {
+    if (world->rank() == 3) world->broadcast(std::span(&data, 1), 1);
+  } catch (const SystemError& error) {
+    std::printf("rank 3: %s\n", error.what());
+    std::fflush(stdout);
+  }
+  ::_exit(static_cast<int>(finish_mpi()));
+}
+
 // Rank 1 fails while the others wait for it; rank 0 returns its code and says what it had not said.
 int fails() {
   auto world = make_mpi_world({60, 60});
@@ -120,6 +137,7 @@ int main(int argc, char** argv) {
   if (scenario == "late") return gaggle::late();
   if (scenario == "dies" || scenario == "stands") return gaggle::loses_one(scenario == "dies");
   if (scenario == "needed") return gaggle::needed();
+  if (scenario == "given_up") return gaggle::given_up();
   if (scenario == "fails") return gaggle::fails();
   if (scenario == "leaves_last") return gaggle::leaves_last();
   return 99;
