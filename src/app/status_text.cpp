@@ -46,10 +46,10 @@ std::string named(const WorkStatus& status, Standing standing, const std::string
 
 std::string status_text(const std::string& what, const WorkStatus& status) {
   std::string text = fmt::format(
-      "{} in {}: {} items, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n",
-      what, status.folder.string(), status.items.size(), status.count(Standing::done),
-      status.count(Standing::running), status.count(Standing::silent), status.count(Standing::open),
-      status.count(Standing::aside));
+      "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n",
+      what, status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s",
+      status.count(Standing::done), status.count(Standing::running), status.count(Standing::silent),
+      status.count(Standing::open), status.count(Standing::aside));
   if (status.count(Standing::running) + status.count(Standing::silent) > 0) text += workers_text(status);
   text += named(status, Standing::open, "open      ", false);
   text += named(status, Standing::aside, "set aside ", true);
