@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "app/commands.h"
-#include "app/inputs.h"
-#include "app/session.h"
+#include "job/inputs.h"
+#include "job/session.h"
 #include "eval/items.h"
 #include "train/adapt.h"
 

@@ -5,7 +5,7 @@
 
 #include "app/adapt_commit.h"
 #include "app/adapt_result.h"
-#include "app/machine.h"
+#include "job/machine.h"
 #include "app/running_speed.h"
 #include "base/clock.h"
 #include "base/file.h"

@@ -7,7 +7,7 @@
 #include "app/adapt_plan.h"
 #include "app/adapt_table.h"
 #include "app/adapt_worker.h"
-#include "app/machine.h"
+#include "job/machine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/stop.h"

@@ -5,7 +5,7 @@
 #include "alignment/report.h"
 #include "app/alignment_watch.h"
 #include "app/commands.h"
-#include "app/inputs.h"
+#include "job/inputs.h"
 #include "app/pretrain_job.h"
 #include "base/error.h"
 #include "base/file.h"

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
-#include "app/inputs.h"
+#include "job/inputs.h"
 #include "base/names.h"
 #include "base/table.h"
 

@@ -8,7 +8,7 @@
 #include "app/commands.h"
 #include "app/doctor_checks.h"
 #include "app/doctor_records.h"
-#include "app/session.h"
+#include "job/session.h"
 #include "base/file.h"
 #include "config/read.h"
 

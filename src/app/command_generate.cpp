@@ -5,8 +5,8 @@
 
 #include "app/commands.h"
 #include "app/eval_sources.h"
-#include "app/inputs.h"
-#include "app/session.h"
+#include "job/inputs.h"
+#include "job/session.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"

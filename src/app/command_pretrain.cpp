@@ -8,7 +8,7 @@
 #include "app/alignment_watch.h"
 #include "app/cost.h"
 #include "app/expert_commit.h"
-#include "app/machine.h"
+#include "job/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
 #include "app/routing_sites.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "app/machine.h"
+#include "job/machine.h"
 #include "config/schema.h"
 
 namespace gaggle {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "app/session.h"
+#include "job/session.h"
 #include "cluster/host_facts.h"
 #include "kernel/gpus.h"
 

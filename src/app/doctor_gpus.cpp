@@ -3,7 +3,7 @@
 #include <set>
 
 #include "app/doctor_checks.h"
-#include "app/placement.h"
+#include "job/placement.h"
 #include "app/plan_lines.h"
 #include "base/table.h"
 #include "cluster/odd_one.h"

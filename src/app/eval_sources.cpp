@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "app/inputs.h"
+#include "job/inputs.h"
 #include "base/error.h"
 #include "base/names.h"
 

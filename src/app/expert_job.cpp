@@ -7,7 +7,7 @@
 #include "app/expert_display.h"
 #include "app/expert_table.h"
 #include "app/expert_worker.h"
-#include "app/machine.h"
+#include "job/machine.h"
 #include "app/plan_text.h"
 #include "base/file.h"
 #include "base/log.h"

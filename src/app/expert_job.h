@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "app/commands.h"
-#include "app/inputs.h"
-#include "app/session.h"
+#include "job/inputs.h"
+#include "job/session.h"
 #include "train/recipe.h"
 
 namespace gaggle {

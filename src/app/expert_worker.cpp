@@ -7,7 +7,7 @@
 
 #include "app/expert_commit.h"
 #include "app/expert_sketch.h"
-#include "app/machine.h"
+#include "job/machine.h"
 #include "app/running_speed.h"
 #include "base/log.h"
 #include "cluster/stop.h"

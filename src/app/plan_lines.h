@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "app/session.h"
+#include "job/session.h"
 #include "data/tokens.h"
 #include "model/base_model.h"
 #include "train/trainer.h"

@@ -23,10 +23,11 @@ MAY_INCLUDE = {
     "coordinator": ["base", "comm", "registry"],
     "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "registry", "coordinator"],
     "report": ["base", "formats"],
+    "job": ["config", "cluster", "comm", "text", "data", "kernel", "model", "registry", "train", "coordinator", "report"],
     "app": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "train", "alignment",
-            "registry", "coordinator", "eval", "report"],
+            "registry", "coordinator", "eval", "report", "job"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "app"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "app/session.h"
+#include "job/session.h"
 
 namespace gaggle {
 

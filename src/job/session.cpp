@@ -1,4 +1,4 @@
-#include "app/session.h"
+#include "job/session.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -12,7 +12,7 @@
 #include <set>
 #include <sstream>
 
-#include "app/placement.h"
+#include "job/placement.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"

@@ -1,4 +1,4 @@
-#include "app/placement.h"
+#include "job/placement.h"
 
 #include <algorithm>
 #include <cstdlib>

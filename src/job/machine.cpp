@@ -1,4 +1,4 @@
-#include "app/machine.h"
+#include "job/machine.h"
 
 #include "base/error.h"
 #include "base/log.h"

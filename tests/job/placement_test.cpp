@@ -1,5 +1,5 @@
 // Ranks and their GPUs: what is refused, with whose names in it, and when tensors travel by NCCL.
-#include "app/placement.h"
+#include "job/placement.h"
 
 #include <gtest/gtest.h>
 

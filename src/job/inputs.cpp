@@ -1,4 +1,4 @@
-#include "app/inputs.h"
+#include "job/inputs.h"
 
 #include <cstdlib>
 

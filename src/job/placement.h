@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "app/session.h"
+#include "job/session.h"
 
 namespace gaggle {
 
