@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "eval/items.h"
 #include "job/inputs.h"
 #include "job/session.h"
-#include "eval/items.h"
 #include "train/adapt.h"
 
 namespace gaggle {
@@ -46,7 +46,7 @@ struct AdaptJob {
 // "copy.mu-kept.32.s0"; "all" for 0 shots.
 std::string item_name(const std::string& task, AdaptMethod method, int64_t shots, uint64_t seed);
 
-// Fills methods and items. Throws UserError: artefacts that are missing or do not serve a method, a task with
+// Fills methods and items. Throws UserError: inventories that are missing or do not serve a method, a task with
 // fewer training rows than shots or without rows to score, a name that cannot be a folder's.
 void make_adapt_items(AdaptJob& job);
 // Fills their seconds, from gemm_flops.

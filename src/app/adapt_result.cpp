@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "eval/collection.h"
+#include "library/collection.h"
 
 namespace gaggle {
 

@@ -10,7 +10,7 @@
 namespace gaggle {
 
 struct AdaptScore {
-  std::string stored;  // "rows/copy.z.32.s0@v0001"; "": the base alone
+  std::string stored;  // "routing_rows/copy.z.32.s0@v0001"; "": the base alone
   Score score;
 };
 

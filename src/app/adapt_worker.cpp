@@ -5,7 +5,6 @@
 
 #include "app/adapt_commit.h"
 #include "app/adapt_result.h"
-#include "job/machine.h"
 #include "app/running_speed.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -14,6 +13,7 @@
 #include "cluster/stop.h"
 #include "coordinator/journal.h"
 #include "coordinator/queue.h"
+#include "job/machine.h"
 #include "report/live.h"
 #include "report/metrics.h"
 #include "train/resume.h"

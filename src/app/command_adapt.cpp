@@ -7,20 +7,20 @@
 #include "app/adapt_plan.h"
 #include "app/adapt_table.h"
 #include "app/adapt_worker.h"
-#include "job/machine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/stop.h"
+#include "job/machine.h"
 
 namespace gaggle {
 namespace {
 
 // Throws UserError that begins with the key.
-std::optional<Inventory> artefact(const Registry& registry, const BaseModel& base, const std::string& key,
-                                  const std::string& name) {
+std::optional<Inventory> inventory_at(const Registry& registry, const BaseModel& base, const std::string& key,
+                                      const std::string& name) {
   if (name.empty()) return std::nullopt;
   try {
-    return inventory_of(load_routed(registry, name), base.sites());
+    return load_inventory(registry, name, base.sites());
   } catch (const UserError& error) {
     user_error("{} = \"{}\": {}", key, name, error.what());
   }
@@ -34,7 +34,7 @@ bool wants_shared(const Config& config) {
 void make_done_current(const AdaptJob& job, Registry& registry) {
   for (const AdaptItem& item : job.items)
     if (item.recipe && adapt_item_done(job, registry, item))
-      registry.make_current(item.name, *stored_version(registry, item), stored_kind(*item.recipe));
+      registry.make_current(stored_kind(*item.recipe), item.name, *stored_version(registry, item));
 }
 
 Exit run_adaptation(const AdaptJob& job) {
@@ -74,9 +74,9 @@ Exit command_adapt(const Config& config, const CommandOptions& options) {
                *inputs.tokenizer,
                inputs.tasks,
                split,
-               artefact(registry, *base, "adapt.from", config.adapt.from),
+               inventory_at(registry, *base, "adapt.from", config.adapt.from),
                wants_shared(config) || config.adapt.from.empty()
-                   ? artefact(registry, *base, "adapt.shared_from", config.adapt.shared_from)
+                   ? inventory_at(registry, *base, "adapt.shared_from", config.adapt.shared_from)
                    : std::nullopt,
                {},
                {},

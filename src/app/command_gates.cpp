@@ -3,20 +3,9 @@
 #include <map>
 
 #include "app/expert_job.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
-namespace {
-
-LoraStart start_of(const Expert& expert, const std::vector<Site>& sites) {
-  PeftLora lora;
-  for (const SiteLora& s : expert.sites)
-    lora.sites.push_back(
-        {s.site, s.rank, s.scale, s.a, s.b, s.rank > 0 ? s.shape_a[1] : 0, s.rank > 0 ? s.shape_b[0] : 0});
-  return lora_from_peft(lora, sites, expert.name);
-}
-
-}  // namespace
-
 Exit command_gates(const Config& config, const CommandOptions& options) {
   Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   std::map<std::string, TokenTask> tasks;  // by expert
@@ -34,21 +23,22 @@ Exit command_gates(const Config& config, const CommandOptions& options) {
   const Registry registry =
       Registry::open(config.registry.path, fingerprint_of(*base), false, options.accept_base);
   for (const auto& [expert, path] : config.gate.tasks)
-    if (!registry.find(expert)) user_error("gate.tasks.{}: the registry has no expert of that name", expert);
+    if (!registry.find(Kind::expert, expert))
+      user_error("gate.tasks.{}: the registry has no expert of that name", expert);
 
   std::vector<ExpertItem> items;
   std::vector<std::string> ungated;
-  for (const ExpertInfo& info : registry.list()) {
-    if (!info.current) continue;
-    const auto task = tasks.find(info.name);
+  for (const Version& expert : registry.list(Kind::expert)) {
+    if (!expert.current) continue;
+    const auto task = tasks.find(expert.name);
     if (task == tasks.end()) {
-      if (!info.gated) ungated.push_back(info.name);
+      if (!is_gated(expert)) ungated.push_back(expert.name);
       continue;
     }
-    LoraStart start = start_of(registry.load(info.name), base->sites());
-    const std::string digest = values_digest(lora_layout(start.sites), start.values);
-    items.push_back({info.name, &task->second, gates_recipe(common, task->second, std::move(start), digest),
-                     info.name + "@" + info.version, "", ""});
+    Lora lora = load_lora(registry, expert.name, base->sites());
+    const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
+    items.push_back({expert.name, &task->second, gates_recipe(common, task->second, std::move(lora), digest),
+                     expert.pin(), "", ""});
   }
   return plan_and_run({config, options, session, *base, std::move(items), std::move(ungated), 0});
 }

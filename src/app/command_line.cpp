@@ -121,13 +121,13 @@ struct Commands {
         ->required()
         ->check(CLI::IsMember(actions));
     registry->add_option("ARGUMENTS", line.registry.arguments,
-                         "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
+                         "Names (experts/NAME, inventories/NAME, … where several kinds have it), or folders");
     line.registry.registry = "registry";
     registry->add_option("--registry", line.registry.registry, "The registry's folder")->capture_default_str();
     registry->add_option("--base", line.registry.base, "Base model that imported adapters are checked against");
     registry->add_option("--to", line.registry.to, "Folder that export writes");
     registry->add_flag("--mu", line.registry.mu,
-                       "Export the averaged skills of a routed adapter, as a plain LoRA");
+                       "Export the averaged skills of an inventory, as a plain LoRA or IA3");
     registry->add_option("--name", line.registry.name,
                          "Name of the one folder that is imported, or of the collection");
     registry->add_flag("--accept-base", line.registry.accept_base,

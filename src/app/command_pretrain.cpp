@@ -1,14 +1,11 @@
-// gaggle pretrain: Poly / MHR skills (LoRA or (IA)³) over many tasks, all ranks together; ends as routed/NAME
-// in the registry.
+// gaggle pretrain: Poly / MHR skills (LoRA or (IA)³) over many tasks, all ranks together; ends as
+// inventories/NAME in the registry.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "adapter/inventory.h"
 #include "alignment/routing_record.h"
 #include "app/alignment_watch.h"
 #include "app/cost.h"
-#include "app/expert_commit.h"
-#include "job/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
 #include "app/routing_sites.h"
@@ -19,6 +16,8 @@
 #include "base/pulse.h"
 #include "cluster/stop.h"
 #include "coordinator/lease.h"
+#include "job/machine.h"
+#include "library/inventory.h"
 
 namespace gaggle {
 namespace {
@@ -41,22 +40,26 @@ void look_up(PretrainJob& job) {
   const fs::path folder = job.config.registry.path;
   if (!fs::exists(folder / "registry.json")) return;
   const Registry registry = Registry::open(folder, fingerprint_of(job.base), false, job.options.accept_base);
-  if (const auto there = find_routed_key(registry, job.name, job.recipe.key)) job.version = there->version;
+  if (const auto there = registry.find_key(Kind::inventory, job.name, job.recipe.key))
+    job.version = there->version;
 }
 
-std::string commit(const PretrainJob& job, const Registry& registry, const RoutedResult& result) {
-  Inventory inventory{job.recipe.spec, result.values, job.name, "", "", job.config.poly.method, {}};
+std::string commit(const PretrainJob& job, Registry& registry, const RoutedResult& result) {
+  Inventory inventory;
+  inventory.name = job.name;
+  inventory.spec = job.recipe.spec;
+  inventory.values = result.values;
+  inventory.method = job.config.poly.method;
   nlohmann::json data = nlohmann::json::object();
   for (const TokenTask& task : job.tasks) {
     inventory.tasks.push_back(task.name);
     data[task.name] = task.digest;
   }
-  const nlohmann::json about = {
-      {"base", base_json(job.base)}, {"recipe", job.recipe.json}, {"data", data}, {"metrics", result.metrics}};
-  NewRouted routed = new_routed(inventory, job.base.sites(), peft_base(job.base.spec()), about,
-                                stored_dtype(job.config.registry.dtype));
-  routed.key = job.recipe.key;
-  return commit_routed(registry, routed);
+  return store_inventory(registry, inventory,
+                         {job.base,
+                          stored_dtype(job.config.registry.dtype),
+                          job.recipe.key,
+                          {{"recipe", job.recipe.json}, {"data", data}, {"metrics", result.metrics}}});
 }
 
 AlignmentPlan alignment_plan(const PretrainJob& job) {
@@ -114,7 +117,7 @@ Exit run_job(const PretrainJob& job) {
   Registry registry =
       Registry::open(job.config.registry.path, fingerprint_of(job.base), true, job.options.accept_base);
   if (!job.version.empty()) {
-    if (first) registry.make_current(job.name, job.version, Kind::routed);
+    if (first) registry.make_current(Kind::inventory, job.name, job.version);
     if (first) std::fputs(closing_text(job, registry, job.version).c_str(), stdout);
     return Exit::done;
   }

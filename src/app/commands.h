@@ -52,7 +52,7 @@ struct RegistryOptions {
   std::vector<std::string> arguments;  // names or folders
   std::string base;                    // --base: model path; imported adapters are checked against it
   std::string to;                      // --to: where export writes
-  bool mu = false;                     // --mu: export the averaged skills of a routed adapter
+  bool mu = false;                     // --mu: export the averaged skills of an inventory
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };

@@ -10,9 +10,4 @@ namespace gaggle {
 std::string commit_expert(const ExpertJob& job, Registry& registry, const ExpertItem& item,
                           const ExpertResult& result);
 
-// What sidecars say of the base.
-nlohmann::json base_json(const BaseModel& base);
-// registry.dtype.
-DType stored_dtype(const std::string& text);
-
 }  // namespace gaggle

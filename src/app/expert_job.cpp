@@ -7,12 +7,13 @@
 #include "app/expert_display.h"
 #include "app/expert_table.h"
 #include "app/expert_worker.h"
-#include "job/machine.h"
 #include "app/plan_text.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "cluster/stop.h"
+#include "job/machine.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -24,14 +25,14 @@ void look_up(ExpertJob& job) {
   if (!fs::exists(folder / "registry.json")) return;
   const Registry registry = Registry::open(folder, fingerprint_of(job.base), false, job.options.accept_base);
   for (ExpertItem& item : job.items) {
-    if (const auto there = registry.find_key(item.name, item.recipe.key)) {
+    if (const auto there = registry.find_key(Kind::expert, item.name, item.recipe.key)) {
       item.version = there->version;
       continue;
     }
     if (!item.parent.empty()) continue;
-    const auto current = registry.find(item.name);
+    const auto current = registry.find(Kind::expert, item.name);
     if (!current) continue;
-    const auto about = nlohmann::json::parse(registry.expert_json(item.name));
+    const nlohmann::json about = read_sidecar(*current);
     item.why = fmt::format("v{:04}, {}", std::stoi(current->version.substr(1)) + 1,
                            about.contains("recipe") ? difference_text(about.at("recipe"), item.recipe.json)
                                                     : "the one there was imported");
@@ -52,7 +53,9 @@ QueueOptions queue_options(const ExpertJob& job, const Registry& registry) {
   options.lease_s = job.config.cluster.lease_s;
   options.wait = job.config.cluster.wait;
   options.retry = job.options.retry && job.session.world->rank() == 0;
-  options.done = [&](const WorkItem& item) { return registry.find_key(item.name, item.key).has_value(); };
+  options.done = [&](const WorkItem& item) {
+    return registry.find_key(Kind::expert, item.name, item.key).has_value();
+  };
   options.stop = [] { return stop_requested().has_value(); };
   return options;
 }
@@ -98,7 +101,7 @@ Exit run_job(const ExpertJob& job) {
   make_run_folder(job.session, job.config);
   // Also mends a CURRENT that a killed worker left behind.
   for (const ExpertItem& item : job.items)
-    if (!item.version.empty()) registry.make_current(item.name, item.version);
+    if (!item.version.empty()) registry.make_current(Kind::expert, item.name, item.version);
   const auto per_group = static_cast<int>(job.config.cluster.ranks_per_expert);
   auto group = per_group == 1 ? make_self() : world.split(world.rank() / per_group);
   const std::string job_name = world.all_gather_text(job.session.identity.worker_name())[0];

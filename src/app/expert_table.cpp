@@ -7,6 +7,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "registry/listing.h"
+#include "registry/pins.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -36,15 +39,14 @@ std::string table_text(const ExpertJob& job, const Registry& registry, const Wor
                        const std::vector<JournalEvent>& events) {
   Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
   for (const ExpertItem& item : job.items) {
-    const auto info = registry.find_key(item.name, item.recipe.key);
+    const auto info = registry.find_key(Kind::expert, item.name, item.recipe.key);
     if (!info) {
       const ItemState state = queue.plan().at(item.recipe.key).state;
       table.add(
           {item.name, "-", "-", "-", "-", "-", state == ItemState::aside ? "set aside" : "not finished", "-"});
       continue;
     }
-    const json about = json::parse(registry.expert_json(item.name, info->version));
-    const json metrics = about.value("metrics", json::object());
+    const json metrics = object_at(read_sidecar(*info), "metrics");
     const auto [where, time] = trained_by(item.recipe.key, events);
     table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
                number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
@@ -56,8 +58,8 @@ std::string table_text(const ExpertJob& job, const Registry& registry, const Wor
 std::string collection_text(const ExpertJob& job, const Registry& registry) {
   const std::string& name = job.config.registry.collection;
   uint64_t bytes = 0;
-  for (const std::string& pin : registry.pins(name))
-    if (const auto info = registry.find(pin)) bytes += info->bytes;
+  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
+    bytes += bytes_of(registry.load(Kind::expert, pinned.pin.text()));
   const auto folder = (fs::path(job.config.registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {} expert{}, {}, {} · next: gaggle eval {}\n", name, job.items.size(),
                      job.items.size() == 1 ? "" : "s", bytes_text(bytes), folder.string(), job.config.file);

@@ -17,7 +17,7 @@ struct PretrainJob {
   Session& session;
   BaseModel& base;
   const std::vector<TokenTask>& tasks;
-  std::string name;  // under routed/ in the registry: run.name[-run.variant]
+  std::string name;  // under inventories/ in the registry: run.name[-run.variant]
   RoutedRecipe recipe;
   std::string version;    // there already with this key; "": to train
   double gemm_flops = 0;  // per second, of this rank while all ranks are busy

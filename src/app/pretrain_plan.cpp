@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "adapter/inventory.h"
 #include "alignment/routing_record.h"
 #include "app/estimate.h"
 #include "app/plan_lines.h"
@@ -11,6 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"
+#include "library/inventory.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -19,7 +20,7 @@ constexpr double share_of_short_lanes =
     0.15;                                  // of the GEMM rate, by lanes of some hundred tokens of several tasks
 constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
 
-std::string routed_words(const PretrainJob& job) {
+std::string inventory_words(const PretrainJob& job) {
   const PolySpec& spec = job.recipe.spec;
   const TrainedCounts trained = trained_counts(spec);
   const std::string form =
@@ -106,7 +107,7 @@ std::string plan_text(const PretrainJob& job) {
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.tasks) tasks.push_back(&task);
   line("model", model_words(job.base));
-  line("routed", routed_words(job));
+  line("inventory", inventory_words(job));
   line("train", train_words(job));
   line("lanes", lanes_words(job));
   line("data", data_words(tasks) + ", sampled by " + job.config.data.sampling);
@@ -114,16 +115,17 @@ std::string plan_text(const PretrainJob& job) {
     line("align", fmt::format("gradients of tasks compared every {} steps, {} space",
                               job.config.alignment.every, job.config.alignment.space));
   const std::string place = fs::path(job.config.registry.path).lexically_normal().string();
-  line("registry", job.version.empty() ? fmt::format("{}   routed/{} to be made", place, job.name)
-                                       : fmt::format("{}   routed/{} {} is there already: nothing to train",
-                                                     place, job.name, job.version));
+  line("registry", job.version.empty()
+                       ? fmt::format("{}   inventories/{} to be made", place, job.name)
+                       : fmt::format("{}   inventories/{} {} is there already: nothing to train", place,
+                                     job.name, job.version));
   if (job.version.empty()) line("time", "about " + time_text(job_seconds(job)));
   return text;
 }
 
 std::string closing_text(const PretrainJob& job, const Registry& registry, const std::string& version) {
-  const StoredRouted routed = load_routed(registry, job.name, version);
-  const auto metrics = nlohmann::json::parse(routed.json).value("metrics", nlohmann::json::object());
+  const Version stored = registry.load(Kind::inventory, job.name + "@" + version);
+  const nlohmann::json metrics = object_at(read_sidecar(stored), "metrics");
   const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
   const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
   Table table({"task", "rows", "base loss", "validation loss"});
@@ -136,12 +138,12 @@ std::string closing_text(const PretrainJob& job, const Registry& registry, const
   if (has_routing_table(spec)) {
     const std::vector<RoutingStep> steps = read_routing(job.session.run_dir);
     if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
-    text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
+    const Inventory inventory = load_inventory(registry, stored.pin(), job.base.sites());
+    text += fmt::format("\n{}", routing_text(routing_sites(spec, inventory.values), inventory.tasks));
   }
-  text +=
-      fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
-                  version, routed.tasks.size(), fs::path(routed.folder).lexically_normal().string(),
-                  job.config.file, job.config.poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
+  text += fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n",
+                      job.name, version, job.tasks.size(), fs::path(stored.folder).lexically_normal().string(),
+                      job.config.file, job.config.poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return text;
 }
 

@@ -2,8 +2,8 @@
 // 2211.03831): what each method trains, from which values, under which key.
 #pragma once
 
-#include "adapter/inventory.h"
 #include "adapter/poly_adapter.h"
+#include "library/inventory.h"
 #include "train/recipe.h"
 
 namespace gaggle {
@@ -18,7 +18,7 @@ enum class AdaptMethod { full, z, mu_collapsed, mu_kept, random, shared, lora };
 AdaptMethod adapt_method(const std::string& name, const std::string& mu);  // adapt.method's words, adapt.mu
 std::string method_name(AdaptMethod method);  // as printed and in names: "mu" collapsed, "mu-kept"
 
-// The artefacts of a run; null: not there.
+// The inventories of a run; null: not there.
 struct AdaptSources {
   const Inventory* from = nullptr;
   const Inventory* shared = nullptr;
@@ -44,7 +44,7 @@ struct AdaptRecipe {
   int64_t trained() const;   // values
 };
 
-// `few`: of few_shot(task, shots, seed). Throws UserError: an artefact that is missing or of a method that
+// `few`: of few_shot(task, shots, seed). Throws UserError: an inventory that is missing or of a method that
 // cannot be adapted so.
 AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
                          AdaptMethod method, int64_t shots, uint64_t seed);

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "base/sha256.h"
-#include "formats/peft.h"
 
 namespace gaggle {
 namespace {
@@ -159,7 +158,7 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
     recipe.sites = lora_sites(base.sites, config.lora.targets, config.lora.rank, config.lora.alpha);
     lora["init_std"] = config.lora.init_std;
   } else {
-    LoraStart start = lora_from_peft(read_peft_lora(config.lora.init_from), base.sites, config.lora.init_from);
+    Lora start = read_lora(config.lora.init_from, base.sites);
     recipe.sites = std::move(start.sites);
     recipe.start = start.values;
     lora["init_from"] = values_digest(lora_layout(recipe.sites), recipe.start);
@@ -174,8 +173,7 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   return recipe;
 }
 
-Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
-                    const std::string& lora_digest) {
+Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest) {
   if (task.rows(Split::train).empty()) user_error("task {} has no training rows", task.name);
   Recipe recipe;
   recipe.seed = base.config.run.seed;

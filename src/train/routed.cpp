@@ -2,9 +2,9 @@
 
 #include <cmath>
 
-#include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/sha256.h"
+#include "library/inventory.h"
 #include "train/resume.h"
 
 namespace gaggle {
@@ -57,9 +57,7 @@ nlohmann::json poly_json(const Config& config, const RoutedRecipe& recipe) {
 
 at::Tensor start_values(const PolySpec& spec, const Config& config) {
   const std::string& from = config.poly.init_from;
-  if (from.empty()) return initial_poly(spec, config.run.seed);
-  return spec.skill == SkillKind::rescaling ? ia3_from_peft(read_peft_ia3(from), spec, from)
-                                            : poly_from_peft(read_peft_poly(from), spec, from);
+  return from.empty() ? initial_poly(spec, config.run.seed) : read_inventory_values(from, spec);
 }
 
 nlohmann::json data_json(const Config& config, const std::vector<TokenTask>& tasks) {

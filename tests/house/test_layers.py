@@ -16,18 +16,20 @@ MAY_INCLUDE = {
     "data": ["base", "formats", "text"],
     "kernel": ["base"],
     "model": ["base", "formats", "kernel"],
-    "adapter": ["base", "kernel", "model", "registry"],
-    "train": ["config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter"],
+    "adapter": ["base", "kernel", "model"],
+    "library": ["base", "formats", "model", "adapter", "registry"],
+    "train": ["config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter", "library"],
     "alignment": ["base", "comm", "formats", "kernel"],
     "registry": ["base", "formats"],
     "coordinator": ["base", "comm", "registry"],
-    "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "registry", "coordinator"],
+    "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "library", "registry",
+             "coordinator"],
     "report": ["base", "formats"],
     "job": ["config", "cluster", "comm", "text", "data", "kernel", "model", "registry", "train", "coordinator", "report"],
-    "app": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "train", "alignment",
-            "registry", "coordinator", "eval", "report", "job"],
+    "app": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "library", "train",
+            "alignment", "registry", "coordinator", "eval", "report", "job"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "app"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
