@@ -108,7 +108,7 @@ AlignmentWindows read_windows(const fs::path& folder) {
     for (const json& group : state.at("groups"))
       windows.groups.push_back(
           {group.at("by"), group.at("name"), group.at("sites").get<std::vector<size_t>>()});
-    for (const Space space : {Space::mixed, Space::skill}) {
+    for (const GradientSpace space : {GradientSpace::mixed, GradientSpace::skill}) {
       const std::string prefix = name_of(space);
       if (state.contains("running") && state["running"].contains(prefix))
         read_window(prefix, state["running"][prefix], file, windows.running[space]);

@@ -6,7 +6,7 @@
 #include "app/adapt_commit.h"
 #include "app/adapt_result.h"
 #include "job/machine.h"
-#include "app/running_speed.h"
+#include "train/running_speed.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"

@@ -5,13 +5,13 @@
 
 #include "adapter/inventory.h"
 #include "alignment/routing_record.h"
-#include "app/alignment_watch.h"
+#include "alignment/watch.h"
 #include "app/cost.h"
 #include "app/expert_commit.h"
 #include "job/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
-#include "app/routing_sites.h"
+#include "alignment/routing_table.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -44,7 +44,7 @@ void look_up(PretrainJob& job) {
   if (const auto there = find_routed_key(registry, job.name, job.recipe.key)) job.version = there->version;
 }
 
-std::string commit(const PretrainJob& job, const Registry& registry, const RoutedResult& result) {
+std::string commit(const PretrainJob& job, const Registry& registry, const SkillsResult& result) {
   Inventory inventory{job.recipe.spec, result.values, job.name, "", "", job.config.poly.method, {}};
   nlohmann::json data = nlohmann::json::object();
   for (const TokenTask& task : job.tasks) {
@@ -64,9 +64,9 @@ AlignmentPlan alignment_plan(const PretrainJob& job) {
           job.session.run_dir / "alignment"};
 }
 
-RoutedResult train(const PretrainJob& job, PretrainReport* report) {
+SkillsResult train(const PretrainJob& job, PretrainReport* report) {
   Communicator& world = *job.session.world;
-  const RoutedRecipe& recipe = job.recipe;
+  const SkillsRecipe& recipe = job.recipe;
   const auto adapter =
       make_skill_adapter(recipe.spec, recipe.start, recipe.schedule, job.base.dtype(), job.base.device());
   std::optional<AlignmentWatch> watch;
@@ -103,7 +103,7 @@ RoutedResult train(const PretrainJob& job, PretrainReport* report) {
     hooks.after_step = [&](const StepReport& step) { watch->after_step(step); };
     hooks.on_checkpoint = [&] { watch->save(); };
   }
-  RoutedResult result = train_routed(job.base, job.tasks, recipe, *adapter, world, hooks, checkpoints);
+  SkillsResult result = train_skills(job.base, job.tasks, recipe, *adapter, world, hooks, checkpoints);
   if (writer) writer->wait();
   if (watch && report) report->alignment(watch->measurements(), watch->seconds(), watch->step_seconds());
   return result;
@@ -129,7 +129,7 @@ Exit run_job(const PretrainJob& job) {
     keep_recipe(job);
     report.emplace(job);
   }
-  const RoutedResult result = train(job, report ? &*report : nullptr);
+  const SkillsResult result = train(job, report ? &*report : nullptr);
   if (result.stopped) {
     if (first) log::info("stopped early, everything is saved: start again to go on");
     return *result.stopped;
@@ -162,7 +162,7 @@ Exit command_pretrain(const Config& config, const CommandOptions& options) {
                   *base,
                   inputs.tasks,
                   config.run.full_name(),
-                  routed_recipe(common, inputs.tasks, lanes),
+                  skills_recipe(common, inputs.tasks, lanes),
                   "",
                   0};
   look_up(job);

@@ -11,7 +11,7 @@
 #include "base/table.h"
 #include "model/hardware.h"
 #include "model/speed.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "app/expert_sketch.h"
+#include "alignment/expert_sketch.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"

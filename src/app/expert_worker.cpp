@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "app/expert_commit.h"
-#include "app/expert_sketch.h"
+#include "alignment/expert_sketch.h"
 #include "job/machine.h"
-#include "app/running_speed.h"
+#include "train/running_speed.h"
 #include "base/log.h"
 #include "cluster/stop.h"
 #include "report/metrics.h"

@@ -7,7 +7,7 @@
 #include "app/commands.h"
 #include "job/inputs.h"
 #include "job/session.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle {
 
@@ -18,7 +18,7 @@ struct PretrainJob {
   BaseModel& base;
   const std::vector<TokenTask>& tasks;
   std::string name;  // under routed/ in the registry: run.name[-run.variant]
-  RoutedRecipe recipe;
+  SkillsRecipe recipe;
   std::string version;    // there already with this key; "": to train
   double gemm_flops = 0;  // per second, of this rank while all ranks are busy
 };

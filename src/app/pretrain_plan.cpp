@@ -7,7 +7,7 @@
 #include "app/estimate.h"
 #include "app/plan_lines.h"
 #include "app/pretrain_job.h"
-#include "app/routing_sites.h"
+#include "alignment/routing_table.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"

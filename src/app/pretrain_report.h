@@ -3,7 +3,7 @@
 
 #include "alignment/routing_table.h"
 #include "app/pretrain_job.h"
-#include "app/running_speed.h"
+#include "train/running_speed.h"
 #include "coordinator/journal.h"
 #include "report/live.h"
 #include "report/metrics.h"

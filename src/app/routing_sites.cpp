@@ -1,4 +1,4 @@
-#include "app/routing_sites.h"
+#include "alignment/routing_table.h"
 
 #include <set>
 

@@ -16,6 +16,12 @@ void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes);
 // Exit::resumable or Exit::stopped once a stop was asked for. Cheap: the file is looked at every 2 s at most.
 std::optional<Exit> stop_requested();
 
+// Unwinds the work that was under way when a stop was asked for. Whoever throws it has saved what is to be
+// saved; where several ranks work together, all of them throw it.
+struct StopRequested {
+  Exit code;  // Exit::resumable or Exit::stopped
+};
+
 void clear_stop_for_test();
 
 }  // namespace gaggle

@@ -89,6 +89,24 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
 
 }  // namespace
 
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
+                 const at::Tensor& flat) {
+  for (const ParameterInfo& tensor : layout.tensors())
+    snapshot.tensors[prefix + tensor.name] = layout.view(flat, tensor);
+}
+
+at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout) {
+  at::Tensor flat = at::empty({layout.size()}, at::kFloat);
+  for (const ParameterInfo& tensor : layout.tensors()) {
+    const auto found = snapshot.tensors.find(prefix + tensor.name);
+    GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", prefix, tensor.name);
+    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape),
+                 "{}{} has other sizes in the checkpoint", prefix, tensor.name);
+    layout.view(flat, tensor).copy_(found->second);
+  }
+  return flat;
+}
+
 std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, const std::string& key,
                                         int64_t last_step) {
   std::vector<Place> places;

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "adapter/parameters.h"
+
 namespace gaggle {
 
 struct Snapshot {
@@ -22,6 +24,12 @@ struct Snapshot {
   nlohmann::json state;                       // numbers: updates, best so far, results of finished phases
   std::map<std::string, at::Tensor> tensors;  // fp32 on the CPU, of any shape
 };
+
+// The tensors of a layout, which a snapshot holds under PREFIX + name, from and to a flat tensor in the
+// layout's order. What is put shares the flat tensor's memory.
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
+                 const at::Tensor& flat);
+at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout);
 
 // The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
 // one that cannot be read although it is marked complete, is passed over with a warning; one of a later step

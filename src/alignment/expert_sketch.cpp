@@ -1,4 +1,4 @@
-#include "app/expert_sketch.h"
+#include "alignment/expert_sketch.h"
 
 #include <nlohmann/json.hpp>
 

@@ -154,7 +154,7 @@ TaskGradients task_gradients(const SkillAdapter& adapter, const test::Watched& w
     for (const auto& [task, gradient] : by_task) all[task].copy_(gradient);
     return all;
   };
-  return {adapter.per_example() ? Space::skill : Space::mixed, stacked(watched.all), stacked(watched.even),
+  return {adapter.per_example() ? GradientSpace::skill : GradientSpace::mixed, stacked(watched.all), stacked(watched.even),
           std::move(routing)};
 }
 
@@ -177,11 +177,11 @@ TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
     const std::vector<int> numbers = {0, 1, 2};
     std::vector<at::Tensor> routing = adapter.routing_of(numbers);
     trainer.step(batch, 0.1);
-    std::vector<Space> spaces = {Space::skill};
-    if (!adapter.per_example()) spaces.push_back(Space::mixed);
+    std::vector<GradientSpace> spaces = {GradientSpace::skill};
+    if (!adapter.per_example()) spaces.push_back(GradientSpace::mixed);
     const Grams grams =
         task_grams(aligned_sites(adapter), task_gradients(adapter, watched, routing), shares, spaces, group)
-            .at(Space::skill);
+            .at(GradientSpace::skill);
     const std::lock_guard lock(expecting);
     for (int64_t s = 0; s < exact.full.size(0); ++s) {
       EXPECT_LT(((grams.full[s] - exact.full[s]).norm() / exact.full[s].norm()).item<double>(), 1e-5) << s;

@@ -1,4 +1,4 @@
-#include "app/alignment_watch.h"
+#include "alignment/watch.h"
 
 #include <algorithm>
 
@@ -18,10 +18,10 @@ bool ends_with_any(const std::string& name, const std::vector<std::string>& endi
 }
 
 // With one skill both spaces are one.
-std::vector<Space> spaces_of(const AlignmentConfig& config, int64_t skills) {
-  if (skills == 1) return {Space::skill};
-  if (config.space == "both") return {Space::skill, Space::mixed};
-  return {config.space == "mixed" ? Space::mixed : Space::skill};
+std::vector<GradientSpace> spaces_of(const AlignmentConfig& config, int64_t skills) {
+  if (skills == 1) return {GradientSpace::skill};
+  if (config.space == "both") return {GradientSpace::skill, GradientSpace::mixed};
+  return {config.space == "mixed" ? GradientSpace::mixed : GradientSpace::skill};
 }
 
 std::vector<bool> chosen_tasks(const AlignmentConfig& config, const std::vector<TokenTask>& tasks) {
@@ -114,8 +114,8 @@ void AlignmentWatch::lay_out() {
     gathered_.push_back({{}, spaces_, {}});
     return;
   }
-  for (const Space space : spaces_) {
-    const bool weighted = space == Space::skill && !per_example_;
+  for (const GradientSpace space : spaces_) {
+    const bool weighted = space == GradientSpace::skill && !per_example_;
     gathered_.push_back(
         {plan_sketch(sites_, Slots::by_site, dims, weighted, seed_, adapter_.values().device()), {space}, {}});
   }
@@ -130,7 +130,7 @@ void AlignmentWatch::begin_gathering() {
   for (Gathered& g : gathered_) {
     const int64_t width = g.plan ? g.plan->dims : values_of(sites_);
     const auto options = adapter_.values().options();
-    g.gradients.space = g.plan ? g.spaces[0] : adapter_.per_example() ? Space::skill : Space::mixed;
+    g.gradients.space = g.plan ? g.spaces[0] : adapter_.per_example() ? GradientSpace::skill : GradientSpace::mixed;
     g.gradients.all = at::zeros({tasks, width}, options);
     g.gradients.even = at::zeros({tasks, width}, options);
     g.gradients.weights.clear();
@@ -176,7 +176,7 @@ void AlignmentWatch::measure(const StepReport& report) {
     const auto& sites = g.plan ? g.plan->slots : sites_;
     const auto grams = task_grams(sites, g.gradients, *batch_, g.spaces, group_);
     if (!first()) continue;
-    for (const Space space : g.spaces) {
+    for (const GradientSpace space : g.spaces) {
       MeasuredStep& line =
           lines.emplace_back(add_measurement(windows_, report.step, space, grams.at(space), *batch_));
       if (!g.plan) continue;

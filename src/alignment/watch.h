@@ -42,7 +42,7 @@ class AlignmentWatch {
   // Gradients of one step, as they are or as sketches for one space.
   struct Gathered {
     std::optional<SketchPlan> plan;
-    std::vector<Space> spaces;  // to be had from them
+    std::vector<GradientSpace> spaces;  // to be had from them
     TaskGradients gradients;
   };
   void lay_out();  // sites and sketches for gradients as the adapter shows them in this step
@@ -56,7 +56,7 @@ class AlignmentWatch {
   Communicator& group_;
   std::filesystem::path folder_;
   std::vector<bool> chosen_tasks_;
-  std::vector<Space> spaces_;
+  std::vector<GradientSpace> spaces_;
   int64_t most_tasks_;  // in a batch
   uint64_t seed_;
   bool per_example_ = false;

@@ -1,6 +1,6 @@
-// Multi-task training of a Poly / MHR inventory: equal bits on any number of ranks and from any interruption,
+// Multi-task training of an inventory of skills: equal bits on any number of ranks and from any interruption,
 // also into a run that averages from some step on.
-#include "train/routed.h"
+#include "train/skills.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 #include "base/pulse.h"
 #include "fake_base.h"
 
-namespace gaggle::routed_run {
+namespace gaggle::skills_run {
 namespace {
 
 namespace fs = std::filesystem;
@@ -41,45 +41,58 @@ struct Setting {
   FakeCheckpoint checkpoint;
   LlamaModel base{checkpoint, at::kFloat, at::kCPU, BaseUse::training};
   std::vector<TokenTask> tasks = fake_tasks();
-  RoutedRecipe recipe;
+  SkillsRecipe recipe;
   explicit Setting(const Config& config)
-      : recipe(routed_recipe({config, base.sites(), "fake", at::kFloat}, tasks, /*lanes=*/8)) {}
+      : recipe(skills_recipe({config, base.sites(), "fake", at::kFloat}, tasks, /*lanes=*/8)) {}
 };
 
-RoutedResult train(const Config& config, Communicator& group, const LoopHooks& hooks = {},
+SkillsResult train(const Config& config, Communicator& group, const LoopHooks& hooks = {},
                    const fs::path& folder = "nowhere") {
   Setting s(config);
   PolyAdapter adapter(s.recipe.spec, s.recipe.start, s.recipe.schedule, at::kFloat, at::kCPU);
-  return train_routed(s.base, s.tasks, s.recipe, adapter, group, hooks, folder);
+  return train_skills(s.base, s.tasks, s.recipe, adapter, group, hooks, folder);
 }
 
-RoutedResult train_alone(const Config& config, const LoopHooks& hooks = {},
+SkillsResult train_alone(const Config& config, const LoopHooks& hooks = {},
                          const fs::path& folder = "nowhere") {
   return train(config, *make_self(), hooks, folder);
 }
 
+// nullopt: the run was stopped, which every rank is told.
+using Outcome = std::optional<SkillsResult>;
+
 // The first rank's result; all have the same.
-RoutedResult train_on(int ranks, const Config& config, const LoopHooks& hooks = {},
-                      const fs::path& folder = "nowhere") {
+Outcome train_until_stopped(int ranks, const Config& config, const LoopHooks& hooks = {},
+                            const fs::path& folder = "nowhere") {
   std::mutex mutex;
-  std::vector<RoutedResult> results(static_cast<size_t>(ranks));
+  std::vector<Outcome> results(static_cast<size_t>(ranks));
   run_as_threads(ranks, 60, [&](Communicator& group) {
     LoopHooks mine = hooks;
     if (group.rank() > 0) mine.snapshots = nullptr, mine.on_step = nullptr;
-    RoutedResult done = train(config, group, mine, folder);
+    Outcome done;
+    try {
+      done = train(config, group, mine, folder);
+    } catch (const StopRequested& asked) {
+      EXPECT_EQ(asked.code, Exit::resumable);
+    }
     const std::lock_guard lock(mutex);
     results[static_cast<size_t>(group.rank())] = std::move(done);
   });
-  for (const RoutedResult& result : results) {
-    EXPECT_EQ(result.stopped, results[0].stopped);
-    EXPECT_EQ(result.metrics, results[0].metrics);
-    EXPECT_TRUE(result.stopped || at::equal(result.values, results[0].values));
+  for (const Outcome& result : results) {
+    EXPECT_EQ(result.has_value(), results[0].has_value());
+    if (!result || !results[0]) continue;
+    EXPECT_EQ(result->metrics, results[0]->metrics);
+    EXPECT_TRUE(at::equal(result->values, results[0]->values));
   }
   return results[0];
 }
 
-void expect_equal(const RoutedResult& a, const RoutedResult& b, const std::string& what) {
-  ASSERT_FALSE(a.stopped || b.stopped) << what;
+SkillsResult train_on(int ranks, const Config& config, const LoopHooks& hooks = {},
+                      const fs::path& folder = "nowhere") {
+  return train_until_stopped(ranks, config, hooks, folder).value();
+}
+
+void expect_equal(const SkillsResult& a, const SkillsResult& b, const std::string& what) {
   EXPECT_TRUE(at::equal(a.values, b.values)) << what;
   EXPECT_EQ(a.metrics, b.metrics) << what;
 }
@@ -87,15 +100,15 @@ void expect_equal(const RoutedResult& a, const RoutedResult& b, const std::strin
 struct Folder {
   fs::path path =
       fs::temp_directory_path() /
-      ("gaggle_routed_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+      ("gaggle_skills_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
   Folder() { fs::remove_all(path), fs::create_directories(path); }
   ~Folder() { fs::remove_all(path); }
 };
 
 // Runs on `ranks` until `stop_at` steps are done; its checkpoint lies in the folder.
-RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const Folder& folder) {
+void stop_after(int64_t stop_at, int ranks, const Config& config, const Folder& folder) {
   const std::string key = Setting(config).recipe.key;
-  SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
+  SnapshotWriter writer(checkpoints_of_key(folder.path, key), key, 1);
   LoopHooks hooks;
   hooks.snapshots = &writer;
   int64_t asked = 0;
@@ -103,18 +116,18 @@ RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const 
     if (current_pulse().phase.ends_with("validation")) return std::nullopt;
     return ++asked == stop_at ? std::optional(Exit::resumable) : std::nullopt;
   };
-  return train_on(ranks, config, hooks, folder.path);
+  EXPECT_FALSE(train_until_stopped(ranks, config, hooks, folder.path));
 }
 
 // The first rank's clock decides, and all ranks write together; bits do not know of it. Step 2 takes 3 s.
-TEST(Routed, CheckpointsByTheClock) {
+TEST(Skills, CheckpointsByTheClock) {
   const Config config = small_config();
-  const RoutedResult whole = train_alone(config);
+  const SkillsResult whole = train_alone(config);
   const std::vector<std::pair<double, int>> expected = {{0, 6}, {3, 1}, {3600, 0}};  // after the last step none
   for (const auto& [seconds, checkpoints] : expected) {
     const Folder folder;
     const std::string key = Setting(config).recipe.key;
-    SnapshotWriter writer(folder.path / key.substr(0, 16), key, 100);
+    SnapshotWriter writer(checkpoints_of_key(folder.path, key), key, 100);
     LoopHooks hooks;
     hooks.snapshots = &writer;
     hooks.checkpoint_every = {0, seconds == 0 ? 1e-9 : seconds / 60};
@@ -142,18 +155,18 @@ auto note(ReportedSteps& lines) {
 
 // Asked to stop at any look, also in the middle of a validation, and once more a little later: bits, best step
 // and the steps reported are those of a run that nobody stopped.
-TEST(Routed, AStopInsideAValidationLosesNothing) {
+TEST(Skills, AStopInsideAValidationLosesNothing) {
   const Config config = small_config();
   ReportedSteps undisturbed;
   LoopHooks plain;
   plain.on_step = note(undisturbed);
-  const RoutedResult whole = train_alone(config, plain);
+  const SkillsResult whole = train_alone(config, plain);
   int64_t inside = 0;
   for (const int ranks : {1, 3})
     for (int64_t stop_at = 1;; ++stop_at) {
       const Folder folder;
       const std::string key = Setting(config).recipe.key;
-      SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
+      SnapshotWriter writer(checkpoints_of_key(folder.path, key), key, 1);
       ReportedSteps lines;
       int64_t looks = 0, last = stop_at;
       bool validating = false;
@@ -166,28 +179,28 @@ TEST(Routed, AStopInsideAValidationLosesNothing) {
         validating = current_pulse().phase.ends_with("validation");
         return Exit::resumable;
       };
-      RoutedResult result = train_on(ranks, config, hooks, folder.path);
+      Outcome result = train_until_stopped(ranks, config, hooks, folder.path);
       if (looks < stop_at) break;  // it had no more looks
       inside += validating;
       writer.wait();
       if (validating) {
         looks = 0, last = 7;
-        result = train_on(ranks, config, hooks, folder.path);
+        result = train_until_stopped(ranks, config, hooks, folder.path);
       }
       writer.wait();
       LoopHooks again;
       again.on_step = note(lines);
-      if (result.stopped) result = train_on(4 - ranks, config, again, folder.path);
-      expect_equal(result, whole, fmt::format("{} ranks, stopped at look {}", ranks, stop_at));
+      if (!result) result = train_on(4 - ranks, config, again, folder.path);
+      expect_equal(*result, whole, fmt::format("{} ranks, stopped at look {}", ranks, stop_at));
       EXPECT_EQ(lines, undisturbed) << ranks << " ranks, stopped at look " << stop_at;
     }
   EXPECT_GT(inside, 5);
 }
 
-TEST(Routed, LearnsEveryTask) {
+TEST(Skills, LearnsEveryTask) {
   Config config = small_config("none");
   config.train.steps = 30;
-  const RoutedResult done = train_alone(config);
+  const SkillsResult done = train_alone(config);
   const auto &before = done.metrics["base_loss_by_task"], &after = done.metrics["validation_loss_by_task"];
   EXPECT_EQ(before.size(), 2u);  // of three: one has no validation rows
   for (const auto& [task, loss] : before.items())
@@ -200,28 +213,27 @@ TEST(Routed, LearnsEveryTask) {
 struct Mode {
   const char *sample, *optimizer;
 };
-class RoutedBits : public testing::TestWithParam<Mode> {
+class SkillsBits : public testing::TestWithParam<Mode> {
  protected:
-  RoutedBits() { config.train.lr = -0.02; }  // uphill: the best lies early
+  SkillsBits() { config.train.lr = -0.02; }  // uphill: the best lies early
   Config config = small_config(GetParam().sample, GetParam().optimizer);
 };
 
-TEST_P(RoutedBits, AreTheSameOnAnyNumberOfRanks) {
+TEST_P(SkillsBits, AreTheSameOnAnyNumberOfRanks) {
   config.train.lr = 0.02;
-  const RoutedResult alone = train_alone(config);
+  const SkillsResult alone = train_alone(config);
   EXPECT_GT((alone.values - Setting(config).recipe.start).norm().item<float>(), 0.1);
   for (const int ranks : {2, 3, 4, 8})
     expect_equal(train_on(ranks, config), alone, fmt::format("{} ranks", ranks));
 }
 
-TEST_P(RoutedBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
-  const RoutedResult whole = train_alone(config);
+TEST_P(SkillsBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
+  const SkillsResult whole = train_alone(config);
   EXPECT_LT(whole.metrics["best_step"].get<int64_t>(), 6);
   for (int64_t stop_at = 1; stop_at < 7; ++stop_at) {
     const Folder folder;
     const int before = static_cast<int>(stop_at % 3) + 1, after = 4 - before;
-    const RoutedResult first = stop_after(stop_at, before, config, folder);
-    ASSERT_EQ(first.stopped, Exit::resumable);
+    stop_after(stop_at, before, config, folder);
     int64_t steps = 0;
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) {
@@ -234,23 +246,23 @@ TEST_P(RoutedBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, RoutedBits,
+INSTANTIATE_TEST_SUITE_P(Modes, SkillsBits,
                          testing::Values(Mode{"example", "adamw"}, Mode{"task", "adafactor"},
                                          Mode{"none", "adafactor"}),
                          [](const auto& info) {
                            return fmt::format("{}_{}", info.param.sample, info.param.optimizer);
                          });
 
-TEST(Routed, AveragingContinuesThePlainRun) {
+TEST(Skills, AveragingContinuesThePlainRun) {
   Config config = small_config("task");
   config.train.keep = "last";
   Config averaging = config;
   averaging.poly.average_from = 4;
-  const RoutedResult whole = train_alone(averaging), plain = train_alone(config);
+  const SkillsResult whole = train_alone(averaging), plain = train_alone(config);
   EXPECT_FALSE(at::equal(whole.values, plain.values));
   for (const int64_t stop_at : {2, 4, 5}) {
     const Folder folder;
-    ASSERT_TRUE(stop_after(stop_at, 2, config, folder).stopped);
+    stop_after(stop_at, 2, config, folder);
     int64_t first = 0;
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) { first = first == 0 ? r.step : first; };
@@ -261,7 +273,7 @@ TEST(Routed, AveragingContinuesThePlainRun) {
 }
 
 // Steps are done, but the commit is not: nothing is left to train, and the report is the same.
-TEST(Routed, AFinishedRunReportsTheSameAgain) {
+TEST(Skills, AFinishedRunReportsTheSameAgain) {
   for (const std::string keep : {"last", "best"})
     for (const int64_t average_from : {0, 4}) {
       const Folder folder;
@@ -269,41 +281,41 @@ TEST(Routed, AFinishedRunReportsTheSameAgain) {
       config.train.keep = keep;
       config.poly.average_from = average_from;
       const std::string key = Setting(config).recipe.key;
-      SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
+      SnapshotWriter writer(checkpoints_of_key(folder.path, key), key, 1);
       LoopHooks hooks;
       hooks.snapshots = &writer;
       hooks.checkpoint_at_end = true;
-      const RoutedResult whole = train_alone(config, hooks, folder.path);
+      const SkillsResult whole = train_alone(config, hooks, folder.path);
       writer.wait();
       hooks.on_step = [](const StepReport&) { FAIL(); };
       expect_equal(train_alone(config, hooks, folder.path), whole, fmt::format("{} {}", keep, average_from));
     }
 }
 
-TEST(Routed, ACheckpointOfAnotherRunIsLeftAlone) {
+TEST(Skills, ACheckpointOfAnotherRunIsLeftAlone) {
   const Folder folder;
   const Config config = small_config();
   Config other = config;
   other.poly.skills = 4;
-  ASSERT_TRUE(stop_after(3, 1, other, folder).stopped);
-  const std::string its = Setting(other).recipe.key.substr(0, 16),
-                    own = Setting(config).recipe.key.substr(0, 16);
-  EXPECT_NE(its, own);
-  fs::rename(folder.path / its, folder.path / own);  // as if it were ours
+  stop_after(3, 1, other, folder);
+  const fs::path other_folder = checkpoints_of_key(folder.path, Setting(other).recipe.key),
+                 this_folder = checkpoints_of_key(folder.path, Setting(config).recipe.key);
+  EXPECT_NE(other_folder, this_folder);
+  fs::rename(other_folder, this_folder);
   expect_equal(train_alone(config, {}, folder.path), train_alone(config), "from the start");
 }
 
-TEST(Routed, ACheckpointOfOtherShapesIsRefused) {
+TEST(Skills, ACheckpointOfOtherShapesIsRefused) {
   const Folder folder;
   const Config config = small_config();
-  ASSERT_TRUE(stop_after(3, 1, config, folder).stopped);
+  stop_after(3, 1, config, folder);
   const std::string key = Setting(config).recipe.key;
-  const fs::path own = folder.path / key.substr(0, 16);
-  Snapshot changed = *newest_snapshot({own}, key);
+  const fs::path checkpoints = checkpoints_of_key(folder.path, key);
+  Snapshot changed = *newest_snapshot({checkpoints}, key);
   for (auto& [name, tensor] : changed.tensors)
     if (name.ends_with("layers.0.self_attn.q_proj.poly_lora_A")) tensor = at::zeros({4, 3, 12, 3});
   changed.step = 4;
-  SnapshotWriter writer(own, key, 1);
+  SnapshotWriter writer(checkpoints, key, 1);
   writer.write(changed);
   writer.wait();
   try {
@@ -315,7 +327,7 @@ TEST(Routed, ACheckpointOfOtherShapesIsRefused) {
   }
 }
 
-TEST(Routed, KeyFollowsWhatChangesTheResultAndNothingElse) {
+TEST(Skills, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const Config config = small_config();
   const std::string key = Setting(config).recipe.key;
   EXPECT_EQ(Setting(config).recipe.plain_key, "");
@@ -344,7 +356,7 @@ TEST(Routed, KeyFollowsWhatChangesTheResultAndNothingElse) {
   // Rows of the table belong to tasks by their order.
   const Setting s(config);
   std::vector<TokenTask> turned = {s.tasks[1], s.tasks[0], s.tasks[2]};
-  EXPECT_NE(routed_recipe({config, s.base.sites(), "fake", at::kFloat}, turned, 8).key, key);
+  EXPECT_NE(skills_recipe({config, s.base.sites(), "fake", at::kFloat}, turned, 8).key, key);
 }
 
 TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
@@ -416,7 +428,7 @@ TEST(Trainer, StateIsTheSameOnAnyNumberOfRanksAndComesBack) {
 }
 
 // A loss that is not a number on one rank: nobody makes the update, and training goes on.
-TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
+TEST(Skills, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
   Config config = small_config("example");
   config.poly.heads = 1;
   config.train.keep = "last";
@@ -431,7 +443,7 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         const std::lock_guard lock(mutex);  // its weights come from the global generator
         base = std::make_unique<FakeBase>();
       }
-      const RoutedRecipe recipe = routed_recipe({config, base->sites(), "fake", at::kFloat}, tasks, 8);
+      const SkillsRecipe recipe = skills_recipe({config, base->sites(), "fake", at::kFloat}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       at::Tensor before;
       LoopHooks hooks;
@@ -443,7 +455,7 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         EXPECT_EQ(std::isnan(report.loss), report.step == 4);
         EXPECT_EQ(at::equal(before, adapter.values()), report.step == 4 || report.lr == 0);
       };
-      const RoutedResult done = train_routed(*base, tasks, recipe, adapter, group, hooks, "nowhere");
+      const SkillsResult done = train_skills(*base, tasks, recipe, adapter, group, hooks, "nowhere");
       const std::lock_guard lock(mutex);
       values[static_cast<size_t>(group.rank())] = done.values;
     });
@@ -458,4 +470,4 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
 }
 
 }  // namespace
-}  // namespace gaggle::routed_run
+}  // namespace gaggle::skills_run
