@@ -14,14 +14,9 @@ std::string plan_line(const char* label, const std::string& words) {
   return fmt::format("{:<9} {}\n", label, words);
 }
 
-std::string plural(size_t n, const char* what) {
-  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
-}
-
 std::string machine_line(const Session& session, const BaseModel& base, double gemm_flops) {
   return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", version_text(),
-                     plural(static_cast<size_t>(session.world->size()), "rank"),
-                     plural(static_cast<size_t>(session.threads), "thread"),
+                     plural(session.world->size(), "rank"), plural(session.threads, "thread"),
                      hardware_text(base.device(), base.dtype()), count_text(gemm_flops),
                      session.world->size() > 1 ? " a rank" : "");
 }
