@@ -3,10 +3,10 @@
 #include <cstdio>
 
 #include "alignment/report.h"
-#include "app/alignment_watch.h"
+#include "alignment/alignment_watch.h"
 #include "app/commands.h"
 #include "job/inputs.h"
-#include "app/pretrain_job.h"
+#include "workflow/pretrain.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"

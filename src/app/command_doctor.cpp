@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "app/command_line.h"
+#include "job/plan.h"
 #include "app/commands.h"
 #include "app/doctor_checks.h"
 #include "app/doctor_records.h"

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "app/commands.h"
-#include "app/eval_sources.h"
+#include "workflow/eval_sources.h"
 #include "job/inputs.h"
 #include "job/session.h"
 #include "base/log.h"

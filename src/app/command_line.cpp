@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "comm/communicator.h"
 #include "config/read.h"
+#include "job/plan.h"
 
 namespace gaggle {
 namespace {
@@ -172,11 +173,6 @@ const CLI::App* chosen(const CLI::App* app) {
 }
 
 }  // namespace
-
-std::string version_text() {
-  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION,
-                     mpi_library_version());
-}
 
 CommandLine parse_command_line(const std::vector<std::string>& words) {
   Commands commands;

@@ -15,7 +15,7 @@ struct CommandLine {
   std::string config;
   std::vector<std::string> overrides;  // "section.key=value"
   bool print_config = false;
-  CommandOptions options;
+  JobOptions options;
   std::string prompt;
   DataShowOptions data;
   AlignOptions align;
@@ -26,8 +26,5 @@ struct CommandLine {
 
 // `words`: the arguments after the program's name. Throws UserError with the nearest option or command.
 CommandLine parse_command_line(const std::vector<std::string>& words);
-
-// "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
-std::string version_text();
 
 }  // namespace gaggle

@@ -7,21 +7,15 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "job/job.h"
 
 namespace gaggle {
 
-// Options that several commands share.
-struct CommandOptions {
-  bool dry_run = false;      // load and check everything, print the plan, start nothing
-  bool accept_base = false;  // write to a registry whose base has other contents
-  bool retry = false;        // take up items that were set aside
-};
-
-Exit command_experts(const Config& config, const CommandOptions& options);
-Exit command_pretrain(const Config& config, const CommandOptions& options);
-Exit command_gates(const Config& config, const CommandOptions& options);
-Exit command_adapt(const Config& config, const CommandOptions& options);
-Exit command_eval(const Config& config, const CommandOptions& options);
+Exit command_experts(const Config& config, const JobOptions& options);
+Exit command_pretrain(const Config& config, const JobOptions& options);
+Exit command_gates(const Config& config, const JobOptions& options);
+Exit command_adapt(const Config& config, const JobOptions& options);
+Exit command_eval(const Config& config, const JobOptions& options);
 Exit command_generate(const Config& config, const std::string& prompt);
 
 struct DataShowOptions {
