@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/philox.h"
 #include "config/read.h"
+#include "job/inputs.h"
 
 namespace gaggle {
 namespace {
@@ -52,9 +53,9 @@ void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, con
   watch.before_step(step, batch);
   const LaneRange run = lanes_of_rank(group.rank(), group.size(), settings.lanes);
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    for (const Rows& rows :
+    for (const Microbatch& microbatch :
          lane_microbatches(batch, weights, lane, settings.lanes, settings.tokens_per_microbatch))
-      base.forward_backward(rows, adapter, {settings.label_smoothing, {}});
+      base.forward_backward(microbatch, adapter, {settings.label_smoothing, {}});
     adapter.finish_gradients();
   }
   StepReport report;

@@ -63,7 +63,7 @@ at::Tensor start_gradient(const ExpertJob& job, const ExpertItem& item) {
   const auto count = std::min(job.config().alignment.rows, static_cast<int64_t>(rows.size()));
   const std::vector<Sample> batch = task_batch(order, rows, 0, count);
   const std::vector<float> weights = loss_weights(batch, "token");
-  for (const Rows& part : lane_microbatches(batch, weights, 0, 1, recipe.lora.step.tokens_per_microbatch))
+  for (const Microbatch& part : lane_microbatches(batch, weights, 0, 1, recipe.lora.step.tokens_per_microbatch))
     job.context.base.forward_backward(part, adapter);
   std::vector<at::Tensor> parts;
   for (const LoraSite& s : recipe.sites)
