@@ -1,5 +1,4 @@
-// gaggle adapt: a pretrained skill inventory taken to new tasks; task × method × shots × seed by lease, then
-// one table.
+// gaggle adapt: a pretrained skill inventory taken to new tasks; task × method × shots × seed by lease.
 #include <algorithm>
 #include <cstdio>
 
@@ -7,10 +6,10 @@
 #include "app/adapt_plan.h"
 #include "app/adapt_table.h"
 #include "app/adapt_worker.h"
-#include "job/machine.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/stop.h"
+#include "job/machine.h"
 
 namespace gaggle {
 namespace {

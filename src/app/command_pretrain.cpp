@@ -8,7 +8,6 @@
 #include "app/alignment_watch.h"
 #include "app/cost.h"
 #include "app/expert_commit.h"
-#include "job/machine.h"
 #include "app/pretrain_job.h"
 #include "app/pretrain_report.h"
 #include "app/routing_sites.h"
@@ -19,12 +18,12 @@
 #include "base/pulse.h"
 #include "cluster/stop.h"
 #include "coordinator/lease.h"
+#include "job/machine.h"
 
 namespace gaggle {
 namespace {
 
-// Two jobs in one run folder would write over each other's checkpoints: the first rank holds a lease on the
-// run.
+// Two jobs in one run folder would write over each other's checkpoints: the first rank holds a lease on it.
 std::unique_ptr<Lease> hold_run(const PretrainJob& job, LeaseTable& leases) {
   const std::string& key = job.recipe.key;
   while (true) {

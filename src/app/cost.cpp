@@ -68,8 +68,8 @@ std::string heading(const Config& config, const Shapes& shapes) {
          plan_line("model",
                    fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name,
                                base.spec().model_type, with_commas(base.parameters()), base.sites().size())) +
-         plan_line("data", fmt::format("{} of {} rows, {} + {} tokens each (plan.tasks, rows, input_tokens, "
-                                       "target_tokens)",
+         plan_line("data", fmt::format("{} of {} rows, {} + {} tokens each "
+                                       "(plan.tasks, rows, input_tokens, target_tokens)",
                                        plural(static_cast<size_t>(config.plan.tasks), "task"),
                                        with_commas(config.plan.rows), input, shapes.row.target.size()));
 }

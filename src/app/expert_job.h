@@ -1,5 +1,4 @@
-// What `gaggle experts` and `gaggle gates` share: the plan, then workers that take items by lease, then the
-// end.
+// What `gaggle experts` and `gaggle gates` share: the plan, workers that take items by lease, the end.
 #pragma once
 
 #include <string>
@@ -40,8 +39,8 @@ inline size_t worker_count(const ExpertJob& job) {
 // What can be known before the base is read: folders that cannot be written to, ranks that do not fit.
 void check_job(const Config& config, const Session& session);
 
-// Looks up what is there, prints the plan, and unless it is a dry run: the workers' loop, the collection, the
-// closing table.
+// Looks up what is there, prints the plan, and unless it is a dry run: the workers' loop, the collection,
+// the closing table.
 Exit plan_and_run(ExpertJob job);
 
 }  // namespace gaggle

@@ -48,9 +48,8 @@ int64_t resolve_lanes(const Config& config, const Session& session) {
   }
   if (ranks > lanes)
     user_error(
-        "{} ranks cannot share {} lanes{}: start at most {} ranks, or set train.lanes (that makes other bits, "
-        "so "
-        "also run.variant)",
+        "{} ranks cannot share {} lanes{}: start at most {} ranks, or set train.lanes "
+        "(that makes other bits, so also run.variant)",
         ranks, lanes, config.train.lanes == 0 ? ", which this run began with" : " (train.lanes)", lanes);
   return lanes;
 }
@@ -73,9 +72,8 @@ void check_same_recipe(const PretrainJob& job) {
   const auto found = std::ranges::find_if(changes, speaks);
   const std::string first = (found == changes.end() ? changes[0] : *found).at("path");
   user_error(
-      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, "
-      "or "
-      "remove the folder",
+      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. "
+      "Set run.variant for a new run, or remove the folder",
       job.session.run_dir.string(), dotted(first), value_at(there, first), value_at(here, first),
       changes.size() == 1 ? "" : fmt::format(", and {} more", changes.size() - 1));
 }

@@ -26,8 +26,8 @@ struct PretrainJob {
 // Where checkpoints of a run lie, one folder per key.
 std::filesystem::path checkpoints_of(const std::filesystem::path& run_dir);
 
-// train.lanes, or what the run's first start chose (keep_lanes), or the default; a user's mistake if there are
-// more ranks.
+// train.lanes, or what the run's first start chose (keep_lanes), or the default;
+// a user's mistake if there are more ranks.
 int64_t resolve_lanes(const Config& config, const Session& session);
 void keep_lanes(const PretrainJob& job);
 

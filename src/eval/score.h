@@ -23,8 +23,8 @@ struct ContinuationScore {
 };
 
 // [questions][continuations], in the order given. Batches are cut by length under `token_budget` rows (one
-// question at least); results do not depend on the cut but by rounding. `between` is called between batches and
-// may throw.
+// question at least); results do not depend on the cut but by rounding.
+// `between` is called between batches and may throw.
 std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base, SiteAdapter* adapter,
                                                                 std::span<const Question> questions,
                                                                 int64_t token_budget,
