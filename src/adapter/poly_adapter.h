@@ -68,8 +68,8 @@ class PolyAdapter : public SkillAdapter {
     std::vector<Segment> segments, even_segments;
     std::vector<Segment> task_segments, even_task_segments;  // as the rows have them
     int64_t count = 0;
-    // Few rows of several tasks: the pairs are joined; by rank what is not a row's own, or not of its even
-    // samples.
+    // Few rows of several tasks: the pairs are joined; by rank what is not a row's own,
+    // or not of its even samples.
     std::map<int64_t, at::Tensor> foreign, not_even;
     at::Tensor mixture;  // [T], where the micro-batch is stacked
   };

@@ -1,5 +1,4 @@
-// gaggle doctor: is this machine, are these hosts and folders fit for a run? Measures for seconds, changes
-// nothing.
+// gaggle doctor: are this machine, these hosts and folders fit for a run? Takes seconds, changes nothing.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -8,9 +7,9 @@
 #include "app/commands.h"
 #include "app/doctor_checks.h"
 #include "app/doctor_records.h"
-#include "job/session.h"
 #include "base/file.h"
 #include "config/read.h"
+#include "job/session.h"
 
 namespace gaggle {
 

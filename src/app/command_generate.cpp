@@ -11,6 +11,8 @@
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/generate.h"
+#include "job/inputs.h"
+#include "job/session.h"
 
 namespace gaggle {
 namespace {
@@ -65,9 +67,8 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   const std::string method = prompt_method(given.eval);
   if (method.empty())
     user_error(
-        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
-        "shared, "
-        "z:NAME, phatgoose or arrow",
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. "
+        "Take mu, shared, z:NAME, phatgoose or arrow",
         methods_origin(given), join(given.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config);

@@ -1,6 +1,6 @@
 // The work queue of a job: items taken by lease from a folder that several processes and jobs share (a
-// registry, or a run folder). No message passes between workers: the files are the queue. Files:
-// docs/registry.md.
+// registry, or a run folder). No message passes between workers:
+// the files, described in docs/registry.md, are the queue.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,4 @@
-// The frozen base as free of its architecture as the rest of the house needs it: sites, forward,
-// forward+backward.
+// The frozen base as free of its architecture as the rest of the house needs it: sites, forward, backward.
 #pragma once
 
 #include <ATen/ATen.h>

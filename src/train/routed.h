@@ -16,21 +16,18 @@ struct RoutedRecipe {
   at::Tensor start;  // all of poly_layout(spec); from poly.init_from, else drawn
   nlohmann::json json;
   std::string key;
-  // The same run without poly.average_from: its checkpoints up to that step are this run's too. "": no such
-  // run.
+  // The same run without poly.average_from: its checkpoints up to there are this run's too. "": there is none.
   std::string plain_key;
 };
 
-// The sites and sizes of poly.method for this many tasks. Throws UserError: heads that do not divide, unknown
-// targets.
+// The sites and sizes of poly.method for this many tasks. Throws UserError: undivided heads, unknown targets.
 PolySpec poly_spec(const Config& config, const std::vector<Site>& sites, int64_t tasks);
 
 // Where train.lr is not set: (IA)³'s (arXiv 2205.05638), else MHR's, beside 0.1 of the routing table.
 double default_skills_lr(SkillKind skill);
 Sampling sampling_named(const std::string& name);  // poly.sample: none | example | task
 
-// `lanes`: train.lanes resolved. Throws UserError: a task without training rows, poly.init_from that does not
-// fit.
+// `lanes`: train.lanes resolved. Throws UserError: a task without training rows, an unfit poly.init_from.
 RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);
 
 struct RoutedResult {

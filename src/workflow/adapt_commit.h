@@ -14,8 +14,8 @@ Kind stored_kind(const AdaptRecipe& recipe);
 // The version that carries the recipe's key; nullopt: none does.
 std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item);
 
-// `values`: AdaptResult::values. Returns the version. Nothing that is written differs between two runs of one
-// recipe.
+// `values`: AdaptResult::values. Returns the version.
+// Nothing that is written differs between two runs of one recipe.
 std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
                            const at::Tensor& values);
 
