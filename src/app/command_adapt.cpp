@@ -1,11 +1,12 @@
 // gaggle adapt: a pretrained skill inventory taken to new tasks.
-#include "app/commands.h"
+#include "app/command.h"
 #include "base/file.h"
 #include "workflow/adapt.h"
 
 namespace gaggle {
+namespace {
 
-Exit command_adapt(const Config& config, const JobOptions& options) {
+Exit adapt_skills(const Config& config, const JobOptions& options) {
   const Split split = split_named(config.eval.split);
   const auto& paths = config.adapt.tasks.empty() ? config.data.tasks : config.adapt.tasks;
   StartedJob start =
@@ -14,6 +15,13 @@ Exit command_adapt(const Config& config, const JobOptions& options) {
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   return run_adaptation({context, *start.inputs.tokenizer, start.inputs.tasks, split});
+}
+
+}  // namespace
+
+Command adapt_command() {
+  return {"adapt", "Take a pretrained skill inventory to new tasks, from a few rows of each",
+          [](CLI::App& parser) { return with_job_options(parser, adapt_skills); }};
 }
 
 }  // namespace gaggle

@@ -4,6 +4,7 @@
 
 #include "alignment/report.h"
 #include "alignment/alignment_watch.h"
+#include "app/command.h"
 #include "app/commands.h"
 #include "job/inputs.h"
 #include "workflow/pretrain.h"
@@ -112,6 +113,23 @@ Exit command_align(const AlignOptions& options) {
   std::fputs((runs.size() > 1 ? comparison_text(runs) : alignment_text(runs[0], options.pairs)).c_str(),
              stdout);
   return Exit::done;
+}
+
+Command align_command() {
+  return {"align", "Show and compare the gradient alignment of pretraining runs", [](CLI::App& parser) {
+            const auto options = std::make_shared<AlignOptions>();
+            parser.add_option("RUN", options->runs, "Run folders, e.g. runs/mhr")->required();
+            parser
+                .add_option("--rows", options->rows,
+                            "Measure every pair of tasks at a checkpoint, with so many rows of each task")
+                ->check(CLI::PositiveNumber);
+            parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
+                ->check(CLI::NonNegativeNumber);
+            parser.add_option("--pairs", options->pairs, "Closest and most conflicting pairs to show")
+                ->check(CLI::PositiveNumber)
+                ->capture_default_str();
+            return without_config(parser, [options] { return command_align(*options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -1,10 +1,11 @@
 // gaggle eval: methods × tasks, scored by items that are taken from the run folder by lease.
-#include "app/commands.h"
+#include "app/command.h"
 #include "workflow/evaluate.h"
 
 namespace gaggle {
+namespace {
 
-Exit command_eval(const Config& config, const JobOptions& options) {
+Exit evaluate(const Config& config, const JobOptions& options) {
   const Split split = split_named(config.eval.split);
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
   StartedJob start = start_job(config, options, load_inputs(config, paths, config.eval.limit_rows),
@@ -13,6 +14,13 @@ Exit command_eval(const Config& config, const JobOptions& options) {
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   const EvalSources sources = load_sources(config, *start.base);
   return run_evaluation(context, sources, *start.inputs.tokenizer, start.inputs.tasks, split);
+}
+
+}  // namespace
+
+Command eval_command() {
+  return {"eval", "Score routings of a collection on tasks",
+          [](CLI::App& parser) { return with_job_options(parser, evaluate); }};
 }
 
 }  // namespace gaggle

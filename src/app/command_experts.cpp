@@ -1,14 +1,15 @@
 // gaggle experts: for each task LoRA, then gate, then commit; workers take items from the registry by lease.
 #include <cstdio>
 
-#include "app/commands.h"
+#include "app/command.h"
 #include "base/names.h"
 #include "workflow/assumed_cost.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
+namespace {
 
-Exit command_experts(const Config& config, const JobOptions& options) {
+Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) {
     std::fputs(experts_cost_text(config).c_str(), stdout);
     return Exit::done;
@@ -26,6 +27,13 @@ Exit command_experts(const Config& config, const JobOptions& options) {
     job.items.push_back({task.name, &task, expert_recipe(common, task)});
   }
   return run_experts(std::move(job));
+}
+
+}  // namespace
+
+Command experts_command() {
+  return {"experts", "Train one expert (LoRA, then gate) per task into the registry",
+          [](CLI::App& parser) { return with_job_options(parser, train_experts); }};
 }
 
 }  // namespace gaggle

@@ -2,7 +2,7 @@
 // ungated and are named.
 #include <map>
 
-#include "app/commands.h"
+#include "app/command.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -24,9 +24,7 @@ std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& in
   return tasks;
 }
 
-}  // namespace
-
-Exit command_gates(const Config& config, const JobOptions& options) {
+Exit train_gates(const Config& config, const JobOptions& options) {
   Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   const std::map<std::string, TokenTask> tasks = tasks_of(config, inputs);
   StartedJob start = start_job(config, options, std::move(inputs), BaseUse::training,
@@ -54,6 +52,13 @@ Exit command_gates(const Config& config, const JobOptions& options) {
                          info.name + "@" + info.version});
   }
   return run_experts(std::move(job));
+}
+
+}  // namespace
+
+Command gates_command() {
+  return {"gates", "Train gates for experts that are in the registry",
+          [](CLI::App& parser) { return with_job_options(parser, train_gates); }};
 }
 
 }  // namespace gaggle

@@ -1,14 +1,15 @@
 // gaggle pretrain: Poly / MHR skills (LoRA or (IA)³) over many tasks, all ranks together.
 #include <cstdio>
 
-#include "app/commands.h"
+#include "app/command.h"
 #include "base/file.h"
 #include "workflow/assumed_cost.h"
 #include "workflow/pretrain.h"
 
 namespace gaggle {
+namespace {
 
-Exit command_pretrain(const Config& config, const JobOptions& options) {
+Exit pretrain_skills(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) {
     std::fputs(pretrain_cost_text(config).c_str(), stdout);
     return Exit::done;
@@ -25,6 +26,13 @@ Exit command_pretrain(const Config& config, const JobOptions& options) {
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   return run_pretraining({context, start.inputs.tasks, config.run.full_name(),
                           skills_recipe(common, start.inputs.tasks, lanes)});
+}
+
+}  // namespace
+
+Command pretrain_command() {
+  return {"pretrain", "Train Poly or MHR skills over all tasks together",
+          [](CLI::App& parser) { return with_job_options(parser, pretrain_skills); }};
 }
 
 }  // namespace gaggle

@@ -11,19 +11,7 @@
 
 namespace gaggle {
 
-Exit command_experts(const Config& config, const JobOptions& options);
-Exit command_pretrain(const Config& config, const JobOptions& options);
-Exit command_gates(const Config& config, const JobOptions& options);
-Exit command_adapt(const Config& config, const JobOptions& options);
-Exit command_eval(const Config& config, const JobOptions& options);
-Exit command_generate(const Config& config, const std::string& prompt);
 
-struct DataShowOptions {
-  std::string task, split = "train";
-  bool jsonl = false;  // {"id","input_ids","target_ids"} per row, else a readable page
-  int64_t rows = 0;    // 0: all
-};
-Exit command_data_show(const Config& config, const DataShowOptions& options);
 
 struct AlignOptions {
   std::vector<std::string> runs;  // run folders
@@ -33,12 +21,6 @@ struct AlignOptions {
 };
 Exit command_align(const AlignOptions& options);
 
-struct StatusOptions {
-  std::filesystem::path path;  // a registry or a run folder
-  bool json = false;
-  bool watch = false;  // again every few seconds until all is done
-};
-Exit command_status(const StatusOptions& options);
 
 struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm

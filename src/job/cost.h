@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "config/config.h"
 #include "data/tokens.h"
 #include "job/job.h"

@@ -10,6 +10,7 @@
 #include "coordinator/journal.h"
 #include "report/metrics.h"
 #include "train/loop.h"
+#include "train/running_speed.h"
 
 namespace gaggle {
 
