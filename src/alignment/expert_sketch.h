@@ -1,17 +1,34 @@
-// Tasks that never meet: every expert leaves a sketch of its task's gradient at the start that all experts
-// share, and the job's first rank compares them.
+// Tasks that never meet: every expert leaves a sketch of its task's gradient at the start that all experts share,
+// and at the end of a job the sketches are compared.
 #pragma once
 
-#include "app/expert_job.h"
+#include "train/recipe.h"
 
 namespace gaggle {
 
-// Of alignment.rows training rows, into the registry's work/reports/; does nothing where the item's own is
-// there or alignment.rows is 0. Needs as long as a step of so many rows.
-void leave_sketch(const ExpertJob& job, const ExpertItem& item, const std::filesystem::path& registry);
+// Where the sketches of a base's experts lie, and how they are made. Only sketches made alike are compared.
+struct StartSketches {
+  BaseModel& base;
+  std::filesystem::path folder;  // holds KEY.safetensors of each recipe
+  int64_t examples = 16;         // of each task, whose gradient is sketched; 0: no sketches are made
+  int64_t dims = 4096;
+  uint64_t seed = 0;
+};
+// Of [alignment], in the registry's work/reports/.
+StartSketches start_sketches(BaseModel& base, const std::filesystem::path& registry,
+                             const AlignmentConfig& alignment, uint64_t seed);
 
-// The similarity of the job's tasks as text, and as alignment/experts.safetensors in the run folder; "" where
-// fewer than two of them left a sketch of these settings.
-std::string compare_sketches(const ExpertJob& job, const std::filesystem::path& registry);
+// Costs as much as a step of so many examples. Does nothing where the recipe's own sketch is there already, or
+// where it trains no LoRA.
+void leave_sketch(const StartSketches& sketches, const TokenTask& task, const Recipe& recipe);
+
+struct SketchedTask {
+  std::string name;
+  const Recipe& recipe;
+};
+// The similarity of the tasks as text, and as matrices in the safetensors file `result`; "" where fewer than two
+// of them left a sketch.
+std::string compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks,
+                             const std::filesystem::path& result);
 
 }  // namespace gaggle

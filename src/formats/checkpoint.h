@@ -59,8 +59,7 @@ class ModelCheckpoint {
   const ModelSpec& spec() const { return spec_; }
   const std::filesystem::path& path() const { return path_; }  // the folder or file that was opened
   const std::string& commit() const { return commit_; }        // of a hub name, else ""
-  // Sorted by name: those of the files, or what config.json asks for where it lies alone (a model to plan
-  // with).
+  // Sorted by name: those of the files, or what config.json asks for where it lies alone (a plan's model).
   virtual std::vector<WeightInfo> weights() const = 0;
   virtual bool has_weights() const { return true; }
   // The tensor as fp32, row-major. Throws UserError if it is not there or its shape is not `shape`.

@@ -44,15 +44,13 @@ using GgufValue = std::variant<bool, int64_t, double, std::string, std::vector<i
 
 class GgufFile {
  public:
-  // Maps and checks the file: counts, lengths, types, offsets. Throws UserError naming the file and what is
-  // wrong.
+  // Maps and checks the file: counts, lengths, types, offsets. Throws UserError naming the file and the fault.
   explicit GgufFile(const std::filesystem::path& path);
   // The same from memory, which must outlive this; `name` stands in messages.
   GgufFile(std::span<const std::byte> bytes, std::string name);
 
   bool has(std::string_view key) const { return metadata_.find(key) != metadata_.end(); }
-  // Each throws UserError where the key is missing or of another type; numbers() and number() take integers
-  // too.
+  // Each throws UserError where the key is missing or of another type; number and numbers take integers too.
   bool flag(std::string_view key) const;
   int64_t integer(std::string_view key) const;
   double number(std::string_view key) const;

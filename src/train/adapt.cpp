@@ -30,8 +30,8 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
                pin, source->method);
   if (start == AdaptStart::fresh_lora && source->spec.skill == SkillKind::rescaling)
     user_error(
-        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, which have no "
-        "rank: the same from scratch is method random",
+        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, "
+        "which have no rank: the same from scratch is method random",
         pin);
   if (!shared && start != AdaptStart::fresh_lora && source->spec.routing != Routing::learned)
     user_error("adapt.from: {} was pretrained with poly.method = \"{}\"; method {} needs \"poly\" or \"mhr\"",

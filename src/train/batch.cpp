@@ -49,8 +49,9 @@ std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage avera
   return weights;
 }
 
-std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
-                                    int64_t lanes, int64_t token_budget, bool with_choices) {
+std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights,
+                                          int64_t lane, int64_t lanes, int64_t token_budget,
+                                          bool with_choices) {
   const std::span<const Sample> mine = lane_samples(batch, lane, lanes);
   if (mine.empty()) return {};
   const auto first = static_cast<size_t>(mine.data() - batch.data());

@@ -29,8 +29,9 @@ const char* name_of(LossAverage average);
 std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage average);
 
 // Micro-batches of one lane of the batch.
-std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
-                                    int64_t lanes, int64_t token_budget, bool with_choices = false);
+std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights,
+                                          int64_t lane, int64_t lanes, int64_t token_budget,
+                                          bool with_choices = false);
 
 // Tokens that a sample feeds through the model, encoder and decoder.
 int64_t fed_rows(const TokenRow& row);

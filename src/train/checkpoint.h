@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "adapter/parameters.h"
+#include "formats/tensor.h"
 
 namespace gaggle {
 
@@ -30,6 +31,11 @@ struct Snapshot {
 void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
                  const at::Tensor& flat);
 at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout);
+
+// A dense fp32, fp64 or int64 tensor on the CPU as formats/safetensors.h writes it, which must outlive the view;
+// and what was read as fp32.
+TensorView tensor_view(const std::string& name, const at::Tensor& tensor);
+at::Tensor float_tensor(const TensorView& view);
 
 // The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
 // one that cannot be read although it is marked complete, is passed over with a warning; one of a later step

@@ -60,7 +60,7 @@ class Trainer {
  private:
   std::vector<double> run_lanes(std::span<const Sample> batch, double& flops);
   // Forward and backward of a micro-batch; adds its loss to each task's.
-  void add_loss(const Rows& rows, std::span<double> by_task);
+  void add_loss(const Microbatch& batch, std::span<double> by_task);
   std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
   BaseModel& base_;
   Trainable& adapter_;

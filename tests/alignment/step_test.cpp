@@ -76,7 +76,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
   // Gradient of the skills from one task's samples of a parity (2: both), over the share of their tokens; fp64,
   // [sites] of one long vector.
   std::vector<at::Tensor> alone(LlamaModel& base, SkillAdapter& adapter, int task, int parity) const {
-    const std::vector<float> all_weights = loss_weights(batch, "token");
+    const std::vector<float> all_weights = loss_weights(batch, LossAverage::token);
     std::vector<Sample> samples;
     std::vector<float> weights;
     for (size_t i = 0; i < batch.size(); ++i)
@@ -84,7 +84,8 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
         samples.push_back(batch[i]), weights.push_back(all_weights[i]);
     const at::Tensor flat = at::zeros({adapter.layout().size()}, at::kDouble);
     adapter.set_gradients(flat);
-    for (const Rows& part : make_microbatches(samples, 1 << 20, weights)) base.forward_backward(part, adapter);
+    for (const Microbatch& part : make_microbatches(samples, 1 << 20, weights))
+      base.forward_backward(part, adapter);
     adapter.finish_gradients();
     const auto t = static_cast<size_t>(task);
     const double share = (parity != 1 ? shares.even_share[t] : 0) + (parity != 0 ? shares.odd_share[t] : 0);

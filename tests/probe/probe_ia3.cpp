@@ -71,8 +71,8 @@ int ia3_logits(const std::vector<std::string>& arguments) {
   const PolySpec spec = folder_spec(ia3, base->sites());
   Ia3Adapter adapter(spec, ia3_from_peft(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();
-  const Rows rows = rows_by_task(json::parse(arguments[2]), spec.tasks);
-  const at::Tensor logits = all_logits(*base, rows, adapter);
+  const Microbatch batch = rows_by_task(json::parse(arguments[2]), spec.tasks);
+  const at::Tensor logits = all_logits(*base, batch, adapter);
   std::ofstream(arguments[3], std::ios::binary) << safetensors_bytes({float_view("logits", logits)});
   return 0;
 }
