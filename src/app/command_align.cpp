@@ -33,7 +33,7 @@ std::vector<Sample> pass_batch(const std::vector<TokenTask>& tasks, int64_t n, u
   return batch;
 }
 
-Snapshot checkpoint_of(const RoutedRecipe& recipe, const fs::path& run, int64_t step) {
+Snapshot checkpoint_of(const SkillsRecipe& recipe, const fs::path& run, int64_t step) {
   const fs::path folder = checkpoints_of(run) / recipe.key.substr(0, 16);
   std::optional<Snapshot> found =
       newest_snapshot({folder}, recipe.key, step < 0 ? recipe.phase.schedule.steps : step);
@@ -46,7 +46,7 @@ Snapshot checkpoint_of(const RoutedRecipe& recipe, const fs::path& run, int64_t 
 }
 
 // Gradients of the batch's tasks at the adapter's values go to the watch; nothing is trained.
-void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const RoutedRecipe& recipe,
+void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const SkillsRecipe& recipe,
               int64_t step, std::span<const Sample> batch, Communicator& group) {
   const StepSettings& settings = recipe.phase.step;
   const std::vector<float> weights = loss_weights(batch, settings.loss_average);
@@ -70,7 +70,7 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
-  const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
+  const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                             inputs.tasks, resolve_lanes(config, session));
   const Snapshot from = checkpoint_of(recipe, run, options.step);
   const auto adapter = make_skill_adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)),

@@ -6,7 +6,7 @@
 #include "base/philox.h"
 #include "base/sha256.h"
 #include "train/resume.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle {
 namespace {

@@ -8,7 +8,7 @@
 
 namespace gaggle {
 
-struct RoutedRecipe {
+struct SkillsRecipe {
   PolySpec spec;  // spec.skill: whether PolyAdapter or Ia3Adapter trains it
   RoutingSchedule schedule;
   PhaseSettings phase;
@@ -28,9 +28,9 @@ double default_skills_lr(SkillKind skill);
 Sampling sampling_named(const std::string& name);  // poly.sample: none | example | task
 
 // `lanes`: train.lanes resolved. Throws UserError: a task without training rows, an unfit poly.init_from.
-RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);
+SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);
 
-struct RoutedResult {
+struct SkillsResult {
   std::optional<Exit> stopped;  // then nothing else is set
   at::Tensor values;            // of poly_layout(spec), fp32 on the CPU
   nlohmann::json metrics;       // base_loss and validation_loss, by task and their means; best_step
@@ -38,12 +38,12 @@ struct RoutedResult {
 
 // `folder`: of all its checkpoints, one folder per key inside. `adapter`: made by the caller from recipe.start,
 // so that it can be watched. Collective over the group.
-RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, const RoutedRecipe& recipe,
+SkillsResult train_skills(BaseModel& base, const std::vector<TokenTask>& tasks, const SkillsRecipe& recipe,
                           SkillAdapter& adapter, Communicator& group, const LoopHooks& hooks,
                           const std::filesystem::path& folder);
 
 // The newest checkpoint that the recipe can go on from, the same on every rank; its machine was compared.
-std::optional<Snapshot> routed_snapshot(const RoutedRecipe& recipe, Communicator& group, const LoopHooks& hooks,
+std::optional<Snapshot> skills_snapshot(const SkillsRecipe& recipe, Communicator& group, const LoopHooks& hooks,
                                         const std::filesystem::path& folder);
 
 }  // namespace gaggle

@@ -1,4 +1,4 @@
-#include "train/routed.h"
+#include "train/skills.h"
 
 #include <cmath>
 
@@ -37,7 +37,7 @@ PhaseSettings routed_phase(const Config& config, int64_t lanes, int64_t rows) {
   return phase;
 }
 
-nlohmann::json poly_json(const Config& config, const RoutedRecipe& recipe) {
+nlohmann::json poly_json(const Config& config, const SkillsRecipe& recipe) {
   const PolyConfig& poly = config.poly;
   nlohmann::json json = {{"method", poly.method},
                          {"adapter", poly.adapter},
@@ -105,14 +105,14 @@ double default_skills_lr(SkillKind skill) {
   return skill == SkillKind::rescaling ? 3e-3 : 1e-3;
 }
 
-RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes) {
+SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes) {
   const Config& config = base.config;
   int64_t rows = 0;
   for (const TokenTask& task : tasks) {
     require_train(task);
     rows += static_cast<int64_t>(task.rows(Split::train).size());
   }
-  RoutedRecipe recipe;
+  SkillsRecipe recipe;
   recipe.spec = poly_spec(config, base.sites, static_cast<int64_t>(tasks.size()));
   recipe.phase = routed_phase(config, lanes, rows);
   recipe.schedule = routing_schedule(config, recipe.phase.schedule.steps);
@@ -133,7 +133,7 @@ RoutedRecipe routed_recipe(const RecipeBase& base, const std::vector<TokenTask>&
   return recipe;
 }
 
-std::optional<Snapshot> routed_snapshot(const RoutedRecipe& recipe, Communicator& group, const LoopHooks& hooks,
+std::optional<Snapshot> skills_snapshot(const SkillsRecipe& recipe, Communicator& group, const LoopHooks& hooks,
                                         const std::filesystem::path& folder) {
   const auto newest = [&](const std::string& key, int64_t last_step) {
     return newest_snapshot({folder / key.substr(0, 16)}, key, last_step);
@@ -148,7 +148,7 @@ std::optional<Snapshot> routed_snapshot(const RoutedRecipe& recipe, Communicator
   return from;
 }
 
-RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, const RoutedRecipe& recipe,
+SkillsResult train_skills(BaseModel& base, const std::vector<TokenTask>& tasks, const SkillsRecipe& recipe,
                           SkillAdapter& adapter, Communicator& group, const LoopHooks& hooks,
                           const std::filesystem::path& folder) {
   const TrainingData data = mixed_tasks(tasks, recipe.phase, recipe.mix);
@@ -156,10 +156,10 @@ RoutedResult train_routed(BaseModel& base, const std::vector<TokenTask>& tasks, 
     return mean_losses(base, with, data.tasks, Split::validation, recipe.phase.step.lanes,
                        recipe.phase.step.tokens_per_microbatch, group, hooks.stop);
   };
-  const std::optional<Snapshot> from = routed_snapshot(recipe, group, hooks, folder);
+  const std::optional<Snapshot> from = skills_snapshot(recipe, group, hooks, folder);
   const PhaseResult done =
       run_phase(recipe.phase, base, adapter, data, group, hooks, from ? &*from : nullptr, {});
-  RoutedResult result;
+  SkillsResult result;
   if (done.stopped) {
     result.stopped = done.stopped;
     return result;
