@@ -75,6 +75,10 @@ class ModelCheckpoint {
 // ~/.cache/huggingface/hub) at `revision`. Throws UserError that says what was looked for and where.
 std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::string& revision);
 
+// What decides whether an expert fits a base: SHA-256 over the lines "name d0 d1\n" in name order. Equal however
+// the model is stored (folder or GGUF).
+std::string shapes_digest(std::vector<WeightInfo> weights);
+
 // Where open_model would look: the folder or the .gguf file (the tokenizer is found beside it).
 std::filesystem::path resolve_model_path(const std::string& path, const std::string& revision);
 

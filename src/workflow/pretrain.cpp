@@ -1,7 +1,7 @@
 #include "workflow/pretrain.h"
 
-#include "alignment/alignment_watch.h"
 #include "base/file.h"
+#include "registry/routed.h"
 
 namespace gaggle {
 namespace {
