@@ -17,7 +17,7 @@ class PolyAdapter : public SkillAdapter {
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
   void finish_gradients() override;
-  void begin(const Rows& rows) override;
+  void begin(const Microbatch& batch) override;
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
@@ -42,8 +42,8 @@ class PolyAdapter : public SkillAdapter {
 
   Mixture& mixture(int task, int64_t sample);
   at::Tensor stacked_weights(std::span<Mixture* const> mixtures) const;  // [R, M, h, K]
-  void activate_tasks(const Rows& rows);
-  void activate_samples(const Rows& rows);
+  void activate_tasks(const Microbatch& batch);
+  void activate_samples(const Microbatch& batch);
   void mix(std::span<Mixture* const> mixtures);
   void prepare_stacked();
   void join();
@@ -68,8 +68,8 @@ class PolyAdapter : public SkillAdapter {
     std::vector<Segment> segments, even_segments;
     std::vector<Segment> task_segments, even_task_segments;  // as the rows have them
     int64_t count = 0;
-    // Few rows of several tasks: the pairs are joined; by rank what is not a row's own, or not of its even
-    // samples.
+    // Few rows of several tasks: the pairs are joined; by rank what is not a row's own,
+    // or not of its even samples.
     std::map<int64_t, at::Tensor> foreign, not_even;
     at::Tensor mixture;  // [T], where the micro-batch is stacked
   };

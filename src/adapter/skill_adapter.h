@@ -67,8 +67,8 @@ class SkillAdapter : public Trainable {
   // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
   void watch(GradientSink sink) { watched_ = std::move(sink); }
   WatchedSizes watched_sizes(const LoraSite& site) const;
-  // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K]; empty where every example has
-  // its own.
+  // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K];
+  // empty where every example has its own.
   std::vector<at::Tensor> routing_of(std::span<const int> tasks) const;
   // Seconds that watching has cost so far, the sink's own among them.
   double watching_seconds() const { return watching_seconds_; }
@@ -81,7 +81,7 @@ class SkillAdapter : public Trainable {
   at::Tensor gradient_of(const at::Tensor& flat, const std::string& name) const;
   // The place of a site in PolySpec::sites; -1: not adapted.
   int place_of(const Site& site) const;
-  Members members_of(const Rows& rows) const;
+  Members members_of(const Microbatch& batch) const;
   // [T] int64: the member of each row of these segments.
   at::Tensor member_by_row(const std::vector<Segment>& segments) const;
   // Places of a site's routing in MixingWeights by router.

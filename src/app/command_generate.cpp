@@ -1,10 +1,12 @@
 // gaggle generate: one prompt through the routed collection, streamed (of beams, the best at the end), then
-// which experts answered; or through an inventory's average or one of its routing rows.
+// which experts answered; or through a routed artefact's average or one of its rows.
 #include <algorithm>
 #include <cstdio>
 
-#include "app/commands.h"
-#include "app/eval_sources.h"
+#include "app/command.h"
+#include "workflow/eval_sources.h"
+#include "job/inputs.h"
+#include "job/session.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"
@@ -58,16 +60,13 @@ void print_shares(const RoutedCollection& collection, const std::vector<double>&
   std::fprintf(stderr, "\n%smean over prompt and answer tokens and all sites\n", table.text().c_str());
 }
 
-}  // namespace
-
-Exit command_generate(const Config& given, const std::string& prompt) {
+Exit answer(const Config& given, const std::string& prompt) {
   Config config = given;
   const std::string method = prompt_method(given.eval);
   if (method.empty())
     user_error(
-        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
-        "shared, "
-        "z:NAME, phatgoose or arrow",
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. "
+        "Take mu, shared, z:NAME, phatgoose or arrow",
         methods_origin(given), join(given.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config);
@@ -75,7 +74,7 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
   const RoutedCollection& collection = sources.collection;
-  if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
+  if (const auto& artefact = sources.methods[0].artefact) log::info("{}", artefact->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
   const auto adapter = make_adapter(sources.methods[0], collection, config.eval, *base, "");
 
@@ -93,6 +92,18 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   }
   end_session(session);
   return Exit::done;
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {"generate", "Answer a prompt through a routed collection", [](CLI::App& parser) {
+            const auto prompt = std::make_shared<std::string>();
+            RunCommand command =
+                with_config(parser, [prompt](const Config& config) { return answer(config, *prompt); });
+            parser.add_option("PROMPT", *prompt, "The prompt")->required();
+            return command;
+          }};
 }
 
 }  // namespace gaggle

@@ -1,8 +1,10 @@
 // gaggle registry: what is in a registry, whether it is sound, and adapters in and out of it.
-#include <algorithm>
 #include <cstdio>
+#include <map>
 
+#include "app/command.h"
 #include "app/commands.h"
+#include "registry/import.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
 
@@ -33,22 +35,15 @@ Exit verify(const RegistryOptions& options) {
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 
-Exit import_folders(const RegistryOptions& options) {
+Exit import_adapters(const RegistryOptions& options) {
   need_arguments(options, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!options.name.empty() && options.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", options.name,
                options.arguments.size());
-  std::optional<BaseShapes> base;
-  if (!options.base.empty()) base = base_shapes(*open_model(options.base, ""));
-  // All are read and judged first, so that a registry is not made for nothing.
-  const auto folders = read_imports(options.arguments, options.name, base);
-  const auto refused = [](const ImportedFolder& one) { return !one.refusal.empty(); };
-  std::optional<Registry> registry;
-  if (!std::ranges::all_of(folders, refused))
-    registry = Registry::open(options.registry, base ? std::optional(base->fingerprint) : std::nullopt,
-                              /*create=*/true, options.accept_base);
-  print(import_all(registry ? &*registry : nullptr, folders, base));
-  return std::ranges::any_of(folders, refused) ? Exit::some_set_aside : Exit::done;
+  const ImportReport report =
+      import_folders(options.registry, options.arguments, options.name, options.base, options.accept_base);
+  print(report.text);
+  return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 
 Exit export_one(const RegistryOptions& options) {
@@ -89,19 +84,41 @@ Exit remove(const RegistryOptions& options) {
   return Exit::done;
 }
 
+const std::map<std::string, Exit (*)(const RegistryOptions&)>& verbs() {
+  static const std::map<std::string, Exit (*)(const RegistryOptions&)> verbs = {
+      {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
+      {"export", export_one}, {"collect", collect}, {"rm", remove}};
+  return verbs;
+}
+
+Exit act(const RegistryOptions& options) {
+  if (options.mu && options.action != "export") user_error("--mu: belongs to gaggle registry export");
+  return verbs().at(options.action)(options);
+}
+
 }  // namespace
 
-Exit command_registry(const RegistryOptions& options) {
-  const std::string& action = options.action;
-  if (options.mu && action != "export") user_error("--mu: belongs to gaggle registry export");
-  if (action == "ls") return list_all(options);
-  if (action == "show") return show(options);
-  if (action == "verify") return verify(options);
-  if (action == "import") return import_folders(options);
-  if (action == "export") return export_one(options);
-  if (action == "collect") return collect(options);
-  if (action == "rm") return remove(options);
-  user_error("gaggle registry {}: expected ls, show, verify, import, export, collect or rm", action);
+Command registry_command() {
+  return {"registry", "List, check and change what is in a registry", [](CLI::App& parser) {
+            const auto options = std::make_shared<RegistryOptions>();
+            parser.add_option("ACTION", options->action, "ls | show | verify | import | export | collect | rm")
+                ->required()
+                ->check(CLI::IsMember(verbs()));
+            parser.add_option(
+                "ARGUMENTS", options->arguments,
+                "Names (experts/NAME, inventories/NAME, … where several kinds have it), or folders");
+            options->registry = "registry";
+            parser.add_option("--registry", options->registry, "The registry's folder")->capture_default_str();
+            parser.add_option("--base", options->base, "Base model that imported adapters are checked against");
+            parser.add_option("--to", options->to, "Folder that export writes");
+            parser.add_flag("--mu", options->mu,
+                            "Export the averaged skills of an inventory, as a plain LoRA or IA3");
+            parser.add_option("--name", options->name,
+                              "Name of the one folder that is imported, or of the collection");
+            parser.add_flag("--accept-base", options->accept_base,
+                            "Write to a registry whose base has the same shapes but other contents");
+            return without_config(parser, [options] { return act(*options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -1,7 +1,6 @@
-// Adapters as PEFT's folders hold them (adapter_config.json and adapter_model.safetensors), both directions:
-// LoRA, Poly (arXiv 2202.13914, with several heads MHR, 2211.03831) and (IA)³ (2205.05638); and Poly of (IA)³'s
-// vectors, for which PEFT has no form: the same two files with peft_type "GAGGLE_POLY_IA3" and the sizes under
-// Poly's keys.
+// Adapters as PEFT's folders hold them (adapter_config.json and adapter_model.safetensors), both directions: LoRA, Poly
+// (arXiv 2202.13914, with several heads MHR, 2211.03831) and (IA)³ (2205.05638). And Poly of (IA)³'s vectors, for which
+// PEFT has no form: the same two files with peft_type "GAGGLE_POLY_IA3", and the sizes under Poly's keys.
 #pragma once
 
 #include <filesystem>

@@ -26,8 +26,7 @@ struct PeftConfig {
 };
 
 // Throws UserError that names `file` and the key: what PEFT knows but a plain adapter cannot express (DoRA,
-// modules_to_save, …), a method of none of `kinds`, and what is malformed. Keys that are not known are warned
-// of.
+// modules_to_save, …), a method of none of `kinds`, and what is malformed. Keys that are not known are warned of.
 PeftConfig parse_peft_config(const nlohmann::ordered_json& config, const std::string& file,
                              const std::vector<PeftKind>& kinds);
 

@@ -25,8 +25,7 @@ struct Inventory {
 };
 
 // Every site gets its own logits, also where several share a row of the table. Fixed routing becomes logits
-// that give it: 0 for uniform, ±40 for a task's own skill. One vector of (IA)³ for all tasks takes PEFT's own
-// form.
+// that give it: 0 for uniform, ±40 for a task's own skill. One vector of (IA)³ for all tasks takes PEFT's own form.
 PeftAdapter inventory_to_peft(const PolySpec& spec, const at::Tensor& values, const PeftBase& base);
 // [poly_layout(spec).size()] fp32. Throws UserError that begins with `where` if skills, heads, ranks, tasks or
 // sites are not those of `spec`. A row of the table that several sites share is the first site's.
@@ -37,8 +36,7 @@ at::Tensor read_inventory_values(const std::filesystem::path& folder, const Poly
 // The CURRENT version of `name`, or name@version. Throws UserError: not there, a site that the base does not
 // have, shapes that do not fit it.
 Inventory load_inventory(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
-// A new version of inventory.name, whose sidecar also says method, tasks and router_granularity; returns the
-// version.
+// A new version of inventory.name, whose sidecar also says method, tasks and router_granularity; returns the version.
 std::string store_inventory(Registry& registry, const Inventory& inventory, Provenance made);
 
 }  // namespace gaggle

@@ -1,5 +1,4 @@
-// An expert in memory: a LoRA and, where they are trained, its gates; from PEFT folders and a registry, and
-// back.
+// An expert in memory: a LoRA and, where they are trained, its gates; from PEFT folders and a registry, and back.
 #pragma once
 
 #include "adapter/lora.h"
@@ -19,8 +18,7 @@ struct Lora {
   std::string pin() const { return name + "@" + version; }
 };
 
-// Throws UserError that begins with `where` for a site that the base does not have and for shapes that do not
-// fit it.
+// Throws UserError that begins with `where` for a site that the base does not have and for shapes that do not fit it.
 Lora lora_from_peft(const PeftAdapter& peft, const std::vector<Site>& sites, const std::string& where);
 PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base);
 

@@ -10,8 +10,7 @@
 namespace gaggle {
 namespace {
 
-// Shapes are those of the layout but for PEFT's (IA)³, whose vectors are a column, or a row where they rescale
-// inputs.
+// Shapes are those of the layout but for PEFT's (IA)³, whose vectors are a column, or a row where they rescale inputs.
 std::vector<int64_t> stored_shape(PeftKind kind, const Site& site, const ParameterInfo& tensor) {
   if (kind != PeftKind::ia3) return tensor.shape;
   if (site.reads_activation) return {1, tensor.count};
@@ -87,11 +86,7 @@ std::vector<float> floats_of(const at::Tensor& values) {
 }
 
 PeftTensor peft_tensor(const at::Tensor& values) {
-  return peft_tensor(values, values.sizes().vec());
-}
-
-PeftTensor peft_tensor(const at::Tensor& values, std::vector<int64_t> shape) {
-  return {std::move(shape), floats_of(values)};
+  return {values.sizes().vec(), floats_of(values)};
 }
 
 }  // namespace gaggle

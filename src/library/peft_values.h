@@ -16,8 +16,7 @@ using ParameterName = std::function<std::string(const Site& site, size_t i)>;
 std::vector<LoraSite> sites_of(const PeftAdapter& adapter, const std::vector<Site>& sites,
                                const std::string& where);
 
-// An adapter's sites in the order of `sites`. Throws UserError that begins with `where` if they are not the
-// same.
+// An adapter's sites in the order of `sites`. Throws UserError that begins with `where` if they are not the same.
 std::vector<const PeftSite*> in_order_of(std::span<const LoraSite> sites, const PeftAdapter& adapter,
                                          const std::string& where);
 
@@ -27,8 +26,7 @@ at::Tensor values_from_peft(const PeftAdapter& adapter, std::span<const LoraSite
                             const ParameterLayout& layout, const ParameterName& name_of,
                             const std::string& where);
 
-PeftTensor peft_tensor(const at::Tensor& values);                              // in its own shape
-PeftTensor peft_tensor(const at::Tensor& values, std::vector<int64_t> shape);  // of as many values
+PeftTensor peft_tensor(const at::Tensor& values);
 std::vector<float> floats_of(const at::Tensor& values);
 
 }  // namespace gaggle

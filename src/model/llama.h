@@ -1,5 +1,4 @@
-// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes are free functions
-// over rows.
+// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors and free functions over rows.
 #pragma once
 
 #include <array>
@@ -19,8 +18,7 @@ struct LlamaLayer {
   at::Tensor q_norm, k_norm;        // [head_dim], Qwen3 only
 };
 
-// What the backward pass needs of a layer. The rest (normed inputs, activation) is computed again, to the same
-// bits.
+// What the backward pass needs of a layer. The rest (normed inputs, activation) is computed again, bit for bit.
 struct LayerTape {
   at::Tensor input;         // residual stream before the layer, [T, hidden] fp32
   at::Tensor q, k, v;       // after rotation, [T, heads · head_dim]
@@ -47,20 +45,19 @@ class LlamaModel final : public BaseModel {
  public:
   LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use);
 
-  at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) override;
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {},
+  at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},
                               const BaseDropout& dropout = {}) override;
 
  private:
-  const RotaryTable& rotary(const Rows& rows);
-  LlamaPass begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache);
+  const RotaryTable& rotary(const Microbatch& batch);
+  LlamaPass begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache);
 
   std::vector<LlamaLayer> layers_;
   RotaryTable rotary_;  // grows with the positions seen
 };
 
-// All layers: [T, hidden] residual stream after the last. With `tape` (one per layer) what backward needs is
-// kept.
+// All layers: [T, hidden] residual stream after the last. `tape` (one per layer) keeps what backward needs.
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape);
 // d [T, hidden] (residual type): gradient after the last layer; consumed. The tape is released on the way.
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape);

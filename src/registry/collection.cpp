@@ -32,12 +32,12 @@ std::string gates_bytes(const std::vector<Version>& gated) {
   return safetensors_bytes(views);
 }
 
-std::string sum_of(const std::map<std::string, std::string>& sums, const char* file) {
-  const auto found = sums.find(file);
-  return found == sums.end() ? "" : found->second;
-}
-
 }  // namespace
+
+PinnedExpert pin_of(const Version& expert) {
+  auto sums = read_sums(expert.folder);
+  return {{expert.name, expert.version}, sums[adapter_file], sums[gate_file]};
+}
 
 std::vector<PinnedExpert> read_pins(const Version& collection) {
   std::vector<PinnedExpert> pins;
@@ -66,12 +66,12 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
     const Version expert = load(Kind::expert, text);
     if (!seen.insert(expert.name).second)
       user_error("collection {}: expert {} is named twice", name, expert.name);
-    const auto sums = read_sums(expert.folder);
+    const PinnedExpert pinned = pin_of(expert);
     list.push_back({{"name", expert.name},
                     {"version", expert.version},
-                    {"lora_sha256", sum_of(sums, adapter_file)},
-                    {"gate_sha256", sum_of(sums, gate_file)}});
-    if (sums.contains(gate_file)) gated.push_back(expert);
+                    {"lora_sha256", pinned.lora_sha256},
+                    {"gate_sha256", pinned.gate_sha256}});
+    if (!pinned.gate_sha256.empty()) gated.push_back(expert);
   }
   return commit({Kind::collection, name, "", {{gates_file, gates_bytes(gated)}}, {}, {{"experts", list}}});
 }

@@ -26,8 +26,7 @@ nlohmann::json contents_in(const fs::path& version_folder, Kind kind) {
   return {sidecar.value("tasks", nlohmann::json()), sidecar.value("experts", nlohmann::json())};
 }
 
-// Whether the version at `theirs` is what is staged at `ours`: by its key, or, where there is none, by its
-// files.
+// Whether the version at `theirs` is what is staged at `ours`: by its key, or, where there is none, by its files.
 bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& theirs) {
   if (given.key.empty()) {
     const auto no_sidecar = [&](const std::string& name) { return name != words_of(given.kind).sidecar; };

@@ -8,7 +8,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
-#include "formats/checkpoint_digest.h"
+#include "base/table.h"
+#include "formats/checkpoint.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -134,8 +135,18 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
   return version;
 }
 
-std::vector<ImportedFolder> read_imports(const std::vector<std::string>& folders, const std::string& name,
-                                         const std::optional<BaseShapes>& base) {
+namespace {
+
+// A folder that is asked to be imported: what it holds, or why it is refused.
+struct ImportedFolder {
+  std::string folder;
+  NewVersion version;
+  std::string refusal;  // "": accepted
+};
+
+// A name that two folders have is refused the second time.
+std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
+                                  const std::optional<BaseShapes>& base) {
   std::vector<ImportedFolder> all;
   std::set<std::string> names;
   for (const std::string& folder : folders) {
@@ -150,6 +161,37 @@ std::vector<ImportedFolder> read_imports(const std::vector<std::string>& folders
     }
   }
   return all;
+}
+
+}  // namespace
+
+ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
+                            const std::string& name, const std::string& base, bool accept_base) {
+  std::optional<BaseShapes> shapes;
+  if (!base.empty()) shapes = base_shapes(*open_model(base, ""));
+  const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
+  ImportReport report;
+  report.refused = static_cast<size_t>(
+      std::ranges::count_if(judged, [](const ImportedFolder& one) { return !one.refusal.empty(); }));
+  std::optional<Registry> open;
+  if (report.refused < judged.size())
+    open = Registry::open(registry, shapes ? std::optional(shapes->fingerprint) : std::nullopt, /*create=*/true,
+                          accept_base);
+  Table table({"folder", "", "as", "why"});
+  for (const ImportedFolder& one : judged) {
+    if (!one.refusal.empty()) {
+      table.add({one.folder, "refused", "", one.refusal});
+      continue;
+    }
+    const NewVersion& version = one.version;
+    const std::string kind =
+        version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
+    table.add({one.folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
+               shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)"});
+  }
+  report.text =
+      table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
+  return report;
 }
 
 void export_version(const Registry& registry, const std::string& name, const fs::path& to) {

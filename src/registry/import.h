@@ -26,16 +26,15 @@ BaseShapes base_shapes(const ModelCheckpoint& model);
 NewVersion read_import(const std::filesystem::path& folder, const std::string& name,
                        const std::optional<BaseShapes>& base);
 
-// A folder that was asked to be imported: what it holds, or why it is refused.
-struct ImportedFolder {
-  std::string folder;
-  NewVersion version;
-  std::string refusal;  // "": accepted
+// What an import did: a line for each folder, and how many were refused.
+struct ImportReport {
+  std::string text;
+  size_t refused = 0;
 };
-// Reads all, so that nothing is written before each was judged; a name that two folders have is refused the
-// second time. `name`: of a single folder; "": each folder's last part.
-std::vector<ImportedFolder> read_imports(const std::vector<std::string>& folders, const std::string& name,
-                                         const std::optional<BaseShapes>& base);
+// Reads and judges all folders, then commits those that are accepted; no registry is made for nothing. `name`: of a single
+// folder, or "". `base`: a model whose shapes they are held against, or "".
+ImportReport import_folders(const std::filesystem::path& registry, const std::vector<std::string>& folders,
+                            const std::string& name, const std::string& base, bool accept_base);
 
 // A copy of a version (of an expert or an inventory) as a folder that loads in PEFT. Throws UserError if `to`
 // is there already, or where several kinds have that name (Registry::locate).

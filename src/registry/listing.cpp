@@ -134,23 +134,4 @@ std::string version_text(const Version& version) {
   return fmt::format("{}\n{}", version.folder.string(), table.text());
 }
 
-std::string import_all(Registry* registry, const std::vector<ImportedFolder>& folders,
-                       const std::optional<BaseShapes>& base) {
-  Table table({"folder", "", "as", "why"});
-  size_t refused = 0;
-  for (const ImportedFolder& one : folders) {
-    if (!one.refusal.empty()) {
-      table.add({one.folder, "refused", "", one.refusal});
-      ++refused;
-      continue;
-    }
-    const std::string kind =
-        one.version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(one.version.kind).folder);
-    table.add({one.folder, "accepted",
-               fmt::format("{}{}@{}", kind, one.version.name, registry->commit(one.version)),
-               base ? "fits " + base->fingerprint.name : "base unverified (--base MODEL checks it)"});
-  }
-  return table.text() + fmt::format("{} accepted, {} refused\n", folders.size() - refused, refused);
-}
-
 }  // namespace gaggle

@@ -15,6 +15,8 @@ struct PinnedExpert {
   std::string lora_sha256, gate_sha256;  // gate "": ungated
 };
 
+// The expert as it is now.
+PinnedExpert pin_of(const Version& expert);
 // collection.json of a collection's version, in the pinned order. Throws UserError naming the file.
 std::vector<PinnedExpert> read_pins(const Version& collection);
 // "name@version" of the collections that pin any version of the expert, or of the routing rows whose parent is

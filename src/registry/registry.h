@@ -18,8 +18,7 @@ struct BaseFingerprint {
   std::string content;  // digest of the tensors' contents: a mismatch warns, and needs --accept-base to write
 };
 
-// A version that is there. Its files and its sidecar are read when they are asked for:
-// registry/version_files.h.
+// A version that is there. Its files and its sidecar are read when they are asked for: registry/version_files.h.
 struct Version {
   Kind kind = Kind::expert;
   std::string name, version;  // "tomi", "v0001"
@@ -32,8 +31,7 @@ struct NewVersion;  // registry/new_version.h
 
 class Registry {
  public:
-  // Opens, or creates when `create`. Throws UserError: not a registry, an older or a newer format, another
-  // base's shapes.
+  // Opens, or creates when `create`. Throws UserError: not a registry, another format, another base's shapes.
   static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base,
                        bool create, bool accept_base = false);
 

@@ -49,15 +49,11 @@ std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::stri
 }
 
 void check_pins(const Registry& registry, const Version& collection, std::vector<std::string>& complaints) {
-  for (const PinnedExpert& pinned : read_pins(collection)) {
-    const auto sums = read_sums(registry.load(Kind::expert, pinned.pin.text()).folder);
-    const auto digest = [&](const char* file) {
-      const auto found = sums.find(file);
-      return found == sums.end() ? std::string() : found->second;
-    };
-    if (digest(adapter_file) != pinned.lora_sha256 || digest(gate_file) != pinned.gate_sha256)
-      complaints.push_back(collection.folder.string() + ": " + pinned.pin.text() +
-                           " is not the one that was pinned");
+  for (const PinnedExpert& then : read_pins(collection)) {
+    const PinnedExpert now = pin_of(registry.load(Kind::expert, then.pin.text()));
+    if (now.lora_sha256 != then.lora_sha256 || now.gate_sha256 != then.gate_sha256)
+      complaints.push_back(
+          fmt::format("{}: {} is not the one that was pinned", collection.folder.string(), then.pin.text()));
   }
 }
 

@@ -38,8 +38,7 @@ std::vector<std::string> tasks_of(const Version& inventory);
 // The adapter of an expert (with its gates) or of an inventory. Throws UserError: of another kind, files that
 // do not fit each other.
 PeftAdapter read_adapter(const Version& version);
-// The inventory that a routing row was made for. Throws UserError: gone, or not the one that the row was made
-// from.
+// The inventory that a routing row was made for. Throws UserError: gone, or not the one that the row was made from.
 Version parent_of(const Registry& registry, const Version& routing_row);
 
 // Every tensor of a safetensors file, and the bytes of such a file, in order of name.

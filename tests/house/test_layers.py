@@ -19,17 +19,17 @@ MAY_INCLUDE = {
     "adapter": ["base", "kernel", "model"],
     "library": ["base", "formats", "model", "adapter", "registry"],
     "train": ["config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter", "library"],
-    "alignment": ["base", "comm", "formats", "kernel"],
+    "alignment": ["base", "config", "comm", "formats", "data", "kernel", "adapter", "train"],
     "registry": ["base", "formats"],
     "coordinator": ["base", "comm", "registry"],
-    "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "library", "registry",
-             "coordinator"],
-    "report": ["base", "formats"],
+    "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "library", "coordinator"],
+    "report": ["base", "formats", "coordinator"],
     "job": ["config", "cluster", "comm", "text", "data", "kernel", "model", "registry", "train", "coordinator", "report"],
+    "workflow": ["job", "adapter", "library", "alignment", "eval", "registry"],
     "app": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "library", "train",
-            "alignment", "registry", "coordinator", "eval", "report", "job"],
+            "alignment", "registry", "coordinator", "eval", "report", "job", "workflow"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "app"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 

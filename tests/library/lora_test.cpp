@@ -1,5 +1,4 @@
-// An expert from and to PEFT's form and a registry: values, gates, hard links; what does not fit the base is
-// named.
+// An expert from and to PEFT's form and a registry: values, gates, hard links; what does not fit the base is named.
 #include "library/lora.h"
 
 #include <gtest/gtest.h>

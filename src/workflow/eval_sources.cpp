@@ -1,0 +1,52 @@
+#include "workflow/eval_sources.h"
+
+#include <set>
+
+#include "job/inputs.h"
+#include "base/error.h"
+#include "base/names.h"
+
+namespace gaggle {
+namespace {
+
+std::string needed_collection(const Config& config) {
+  const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
+  if (name.empty())
+    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
+               config.registry.path);
+  return name;
+}
+
+}  // namespace
+
+EvalSources load_sources(const Config& config, const BaseModel& base) {
+  const auto& names = config.eval.methods;
+  EvalSources sources;
+  if (needs_collection(config.eval)) sources.collection_name = needed_collection(config);
+  std::vector<Lora> experts;
+  if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_inventory)) {
+    const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
+    if (!sources.collection_name.empty()) experts = load_collection(registry, sources.collection_name, base.sites());
+    sources.inventories = load_inventories(config, registry, base.sites());
+  }
+  sources.collection = routed_collection(experts, base);
+  for (const Lora& expert : experts) sources.pins += pinned(expert) + "\n";
+  sources.methods = read_methods(config, sources.collection, sources.inventories);
+  return sources;
+}
+
+std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources, const Config& config) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  if (!sources.collection_name.empty())
+    lines.emplace_back("collection", fmt::format("{} of {}   {} experts: {}", sources.collection_name,
+                                                 config.registry.path, sources.collection.names.size(),
+                                                 join(sources.collection.names, ", ")));
+  std::set<std::string> said;
+  for (const Method& method : sources.methods)
+    if (method.inventory && said.insert(method.inventory->digest).second)
+      lines.emplace_back(method.inventory->routing_row.empty() ? "inventory" : "routing row",
+                         method.inventory->description());
+  return lines;
+}
+
+}  // namespace gaggle
