@@ -1,5 +1,5 @@
-// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes are free functions
-// over rows.
+// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes over tokens are free
+// functions.
 #pragma once
 
 #include <array>
