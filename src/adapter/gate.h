@@ -1,5 +1,4 @@
-// Gate training (PHATGOOSE, arXiv 2402.05859): y += σ(v·x) · scale · B A x with the LoRA frozen; only the v
-// train.
+// Gate training (PHATGOOSE, arXiv 2402.05859): y += σ(v·x) · scale · B A x with the LoRA frozen; only v trains.
 #pragma once
 
 #include "adapter/lora.h"

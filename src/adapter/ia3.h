@@ -1,7 +1,6 @@
 // (IA)³ (Liu et al., arXiv 2205.05638) in training, alone or as skills of a Poly inventory (PolySpec with
 // SkillKind::rescaling): y ∘ l at a site, or W (x ∘ l) where the site reads the feed-forward's activations
-// (Site::reads_activation); block q of a task's l is Σ_k w_qk l_qk. One skill under uniform routing is plain
-// (IA)³.
+// (Site::reads_activation); block q of a task's l is Σ_k w_qk l_qk. One skill with uniform routing is (IA)³.
 #pragma once
 
 #include "adapter/skill_adapter.h"

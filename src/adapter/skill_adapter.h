@@ -55,8 +55,8 @@ class SkillAdapter : public Trainable {
   // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
   void watch(std::function<void(const WatchedGradient&)> sink) { watch_.sink = std::move(sink); }
   WatchedSizes watched_sizes(const LoraSite& site) const;
-  // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K]; empty where every example has
-  // its own.
+  // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K];
+  // empty where every example has its own.
   std::vector<at::Tensor> routing_of(std::span<const int> tasks) const;
   // Seconds that watching has cost so far, the sink's own among them.
   double watching_seconds() const { return watch_.seconds; }

@@ -3,8 +3,7 @@
 // With one routing row per task the gradient of skill k at head q is w_qk G[q], so that (Poly, arXiv
 // 2202.13914; MHR, arXiv 2211.03831)
 //   <g_t, g_t'> = Σ_sites Σ_q (Σ_k w^t_qk w^t'_qk) (<G^A_t[q], G^A_t'[q]> + <G^B_t[q], G^B_t'[q]>)
-// needs only gradients of LoRA's size. The routing table has no part in it: rows of different tasks do not
-// meet.
+// needs only gradients of LoRA's size. The routing table has no part in it: tasks do not share its rows.
 #pragma once
 
 #include <map>

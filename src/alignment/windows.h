@@ -1,5 +1,4 @@
-// What a run keeps of alignment while it trains: the numbers of each measured step, and T×T sums over a window
-// of measurements.
+// What a run keeps of alignment in training: each measured step's numbers, and T×T sums over a window of them.
 #pragma once
 
 #include <map>

@@ -3,9 +3,11 @@
 #include <cstdio>
 
 #include "alignment/report.h"
-#include "app/alignment_watch.h"
+#include "alignment/alignment_watch.h"
+#include "app/command.h"
 #include "app/commands.h"
-#include "app/pretrain_job.h"
+#include "job/inputs.h"
+#include "workflow/pretrain.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -31,7 +33,7 @@ std::vector<Sample> pass_batch(const std::vector<TokenTask>& tasks, int64_t n, u
   return batch;
 }
 
-Snapshot checkpoint_of(const RoutedRecipe& recipe, const fs::path& run, int64_t step) {
+Snapshot checkpoint_of(const SkillsRecipe& recipe, const fs::path& run, int64_t step) {
   const fs::path folder = checkpoints_of(run) / recipe.key.substr(0, 16);
   std::optional<Snapshot> found =
       newest_snapshot({folder}, recipe.key, step < 0 ? recipe.phase.schedule.steps : step);
@@ -44,7 +46,7 @@ Snapshot checkpoint_of(const RoutedRecipe& recipe, const fs::path& run, int64_t 
 }
 
 // Gradients of the batch's tasks at the adapter's values go to the watch; nothing is trained.
-void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const RoutedRecipe& recipe,
+void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const SkillsRecipe& recipe,
               int64_t step, std::span<const Sample> batch, Communicator& group) {
   const StepSettings& settings = recipe.phase.step;
   const std::vector<float> weights = loss_weights(batch, settings.loss_average);
@@ -68,7 +70,7 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
-  const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
+  const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                             inputs.tasks, resolve_lanes(config, session));
   const Snapshot from = checkpoint_of(recipe, run, options.step);
   const auto adapter = make_skill_adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)),
@@ -111,6 +113,23 @@ Exit command_align(const AlignOptions& options) {
   std::fputs((runs.size() > 1 ? comparison_text(runs) : alignment_text(runs[0], options.pairs)).c_str(),
              stdout);
   return Exit::done;
+}
+
+Command align_command() {
+  return {"align", "Show and compare the gradient alignment of pretraining runs", [](CLI::App& parser) {
+            const auto options = std::make_shared<AlignOptions>();
+            parser.add_option("RUN", options->runs, "Run folders, e.g. runs/mhr")->required();
+            parser
+                .add_option("--rows", options->rows,
+                            "Measure every pair of tasks at a checkpoint, with so many rows of each task")
+                ->check(CLI::PositiveNumber);
+            parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
+                ->check(CLI::NonNegativeNumber);
+            parser.add_option("--pairs", options->pairs, "Closest and most conflicting pairs to show")
+                ->check(CLI::PositiveNumber)
+                ->capture_default_str();
+            return without_config(parser, [options] { return command_align(*options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -7,8 +7,7 @@
 
 namespace gaggle {
 
-// The candidate with the smallest edit distance, or "" if none is near (more than a third of the letters
-// differ).
+// The candidate with the smallest edit distance, or "" if none is near (over a third of the letters differ).
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& candidates);
 
 // Names of experts, collections and tasks become folders: letters, digits, '.', '_', '-', '+', not starting

@@ -9,12 +9,19 @@
 
 namespace gaggle {
 
+// Unwinds what is at work once a stop was asked for and what is done is saved; in a group of ranks all throw it together.
+struct StopRequested {
+  Exit code;  // resumable | stopped
+};
+
 // Installs the handlers (they only set a flag) and remembers the STOP file and the deadline. May be called
 // again when these are known: a signal that came before stays remembered.
 void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes);
 
 // Exit::resumable or Exit::stopped once a stop was asked for. Cheap: the file is looked at every 2 s at most.
 std::optional<Exit> stop_requested();
+// Throws StopRequested once a stop was asked for: called between two pieces of work of a rank that works alone.
+void heed_stop_requests();
 
 void clear_stop_for_test();
 

@@ -41,8 +41,8 @@ class Communicator {
   virtual Communicator* device() { return nullptr; }
   // For what `device()` does: in the record of this rank, under a name of its own.
   virtual CollectiveRecord record_beside(const std::string&) const { return CollectiveRecord(); }
-  // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there. Any thread
-  // may ask.
+  // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there.
+  // Any thread may ask.
   virtual std::string who_left() { return ""; }
 };
 
@@ -66,8 +66,8 @@ std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 // (others that wait for this rank then throw SystemError). Rank 0 waits for all, leaves last, and returns the
 // worst code of any rank; the others return Exit::done, because mpirun kills the rest of a job when one rank
 // exits otherwise. Messages that their ranks have not said, and that are not its own, are written by rank 0.
-// Does nothing where MPI never started. After it the process is to be left by _exit: a lost rank may be waited
-// for otherwise.
+// Does nothing where MPI never started. After it the process is to be left by _exit:
+// a lost rank may be waited for otherwise.
 Exit finish_mpi(Exit code = Exit::done, const std::string& message = "", bool said = true);
 bool mpi_is_running();
 // Writes the message and ends the whole job within seconds, as the verbs do at their deadline.

@@ -96,8 +96,8 @@ bool built_with_mpi() {
 }
 std::unique_ptr<Communicator> make_mpi_world(Deadlines) {
   user_error(
-      "this gaggle was built without MPI: set MPI_HOME and build again, or start it as plain processes with "
-      "--cluster.independent=true");
+      "this gaggle was built without MPI: set MPI_HOME and build again, "
+      "or start it as plain processes with --cluster.independent=true");
 }
 void bear_losses() {}
 std::vector<int> lost_ranks() {

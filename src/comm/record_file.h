@@ -24,8 +24,7 @@ void set_record_folder(const std::filesystem::path& run_folder);
 void forget_records(const std::filesystem::path& run_folder);
 // Of this process, as it stands. A failure to write is a warning: the job is ending anyway.
 void write_record_file(const RankRecord& record, int rank, int size, const std::string& reason);
-// All reports of a run folder in order of rank; none where there are none. Throws UserError for a file that is
-// not one.
+// All reports of a run folder in order of rank, or none. Throws UserError for a file that is no report.
 std::vector<RankReport> read_record_files(const std::filesystem::path& run_folder);
 
 }  // namespace gaggle

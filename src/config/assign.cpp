@@ -50,8 +50,8 @@ std::string expand_home(const std::string& path) {
   return path.starts_with("~/") && home ? home + path.substr(1) : path;
 }
 
-// Paths inside the working folder are kept relative to it: shorter to read, and the same whatever file named
-// them.
+// Paths inside the working folder are kept relative to it: shorter to read, and the same
+// whatever file named them.
 std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
   if (kind == PathKind::none || text.empty()) return text;
   const fs::path here = fs::current_path();

@@ -37,13 +37,12 @@ std::vector<Key> training_keys() {
       {KEY(train, tokens_per_microbatch), "tokens",
        "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
       {KEY(train, lanes), "lanes",
-       "a batch is always summed as this many parts, so that results do not depend on the number of ranks; 0: "
-       "1 for "
-       "one rank per expert, else the smallest power of two >= max(8, ranks)",
+       "a batch is always summed as this many parts, so that results do not depend on the number of ranks; "
+       "0: 1 for one rank per expert, else the smallest power of two >= max(8, ranks)",
        at_least(0)},
       {KEY(train, loss_average), "",
-       "token: mean over the batch's target tokens; example: mean of per-example means; sum: summed nll per "
-       "example",
+       "token: mean over the batch's target tokens; example: mean of per-example means; "
+       "sum: summed nll per example",
        one_of({"token", "example", "sum"})},
       {KEY(train, validate_every), "steps", "validation loss every so often; 0: only at the end", at_least(0)},
       {KEY(train, keep), "", "which step's weights are kept; best: by validation loss (needs validate_every)",
@@ -55,8 +54,8 @@ std::vector<Key> training_keys() {
       {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
       {KEY(gate, tasks),
        "",
-       "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, where no task of data.tasks has the expert's "
-       "name",
+       "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, "
+       "where no task of data.tasks has the expert's name",
        {},
        PathKind::path},
   };

@@ -19,9 +19,8 @@ std::vector<Key> run_keys() {
       {KEY(run, device), "", "where to compute; auto: a GPU where there is one",
        one_of({"auto", "cpu", "cuda"})},
       {KEY(run, threads), "threads",
-       "per rank; 0: the cores this rank may use, shared among the ranks of its host. Results are the same "
-       "bits only "
-       "for the same number",
+       "per rank; 0: the cores this rank may use, shared among the ranks of its host. "
+       "Results are the same bits only for the same number",
        at_least(0)},
       {KEY(run, strict), "",
        "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
@@ -35,8 +34,8 @@ std::vector<Key> input_keys() {
   return {
       {KEY(model, path),
        "",
-       "the base model: a Hugging Face folder, a .gguf file, or a hub name (org/name) that is in the local hub "
-       "cache",
+       "the base model: a Hugging Face folder, a .gguf file, "
+       "or a hub name (org/name) that is in the local hub cache",
        {},
        PathKind::path_or_hub},
       {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
@@ -49,14 +48,13 @@ std::vector<Key> input_keys() {
        {},
        PathKind::path},
       {KEY(data, prompt), "",
-       "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; a task's own prompt "
-       "wins"},
+       "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
+       "a task's own prompt wins"},
       {KEY(data, end), "",
        "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
       {KEY(data, truncate), "",
-       "which end of a too long input is cut; auto: left for decoders, right for what an encoder reads (its "
-       "end "
-       "token is kept)",
+       "which end of a too long input is cut; auto: left for decoders, "
+       "right for what an encoder reads (its end token is kept)",
        one_of({"auto", "left", "right"})},
       {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
       {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
@@ -102,8 +100,7 @@ std::vector<Key> job_keys() {
       {KEY(eval, methods), "",
        "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
        "experts (each one); of a routed artefact: poly (each task's own row), mu (the skills' average), "
-       "shared, "
-       "each alone (eval.routed) or as poly:NAME, and z:NAME (an adapted row)"},
+       "shared, each alone (eval.routed) or as poly:NAME, and z:NAME (an adapted row)"},
       {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
       {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
       {KEY(eval, limit_rows), "rows", "per task; 0: all", at_least(0)},
@@ -115,8 +112,8 @@ std::vector<Key> job_keys() {
       {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
       {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
       {KEY(eval, length_penalty), "",
-       "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, so more favours longer "
-       "ones"},
+       "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, "
+       "so more favours longer ones"},
       {KEY(checkpoint, every), "",
        "between checkpoints of unfinished experts: a number of steps, or \"10 minutes\"; 0: only when stopped"},
       {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},

@@ -29,10 +29,10 @@ FolderUse replacing(const FolderFacts& f) {
 FolderUse registry(const FolderFacts& f) {
   if (const FolderUse base = replacing(f); base.fitness == Fitness::no) return base;
   if (f.create_races_wrong > 0)
-    return no(fmt::format(
-        "{} of {} races for one new file (O_EXCL) had not exactly one winner: two workers would hold "
-        "one lease",
-        f.create_races_wrong, f.create_races));
+    return no(
+        fmt::format("{} of {} races for one new file (O_EXCL) had not exactly one winner: "
+                    "two workers would hold one lease",
+                    f.create_races_wrong, f.create_races));
   if (f.commit_races_wrong > 0)
     return no(fmt::format("{} of {} races to rename a folder onto one name had not exactly one winner",
                           f.commit_races_wrong, f.commit_races));

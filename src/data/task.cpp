@@ -29,8 +29,8 @@ Source source_of(const fs::path& path) {
           fs::exists(toml) ? toml : fs::path()};
 }
 
-// Other TOML files, a run's config say, may lie among the tasks: without rows beside it, only one that names files is
-// a task.
+// Other TOML files, a run's config say, may lie among the tasks: without rows beside it,
+// only one that names files is a task.
 bool names_files(const fs::path& about) {
   try {
     if (!read_about(about).files.empty()) return true;
@@ -58,8 +58,9 @@ std::vector<Source> sources_in(const fs::path& folder) {
     for (const WeightedFile& file : read_about(source.about).files)
       if (file.path.stem() != source.name()) listed.insert(fs::weakly_canonical(file.path));
   }
-  std::erase_if(sources,
-                [&](const Source& s) { return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows)); });
+  std::erase_if(sources, [&](const Source& s) {
+    return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows));
+  });
   if (sources.empty()) user_error("{}: the folder holds no task (*.jsonl)", folder.string());
   return sources;
 }

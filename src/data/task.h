@@ -27,8 +27,8 @@ struct Row {
 struct Task {
   std::string name;
   std::string definition, category;
-  std::string metric;  // "accuracy" (rank classification), "exact_match", "nll"; default: accuracy if all rows
-                       // have choices
+  // "accuracy" (rank classification), "exact_match", "nll"; default: accuracy if all rows have choices
+  std::string metric;
   std::string prompt;  // "": the run's
   std::array<std::vector<Row>, 3> splits;
   const std::vector<Row>& rows(Split split) const { return splits[static_cast<size_t>(split)]; }

@@ -54,9 +54,9 @@ std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs,
   const ModelSpec& spec = inputs.checkpoint->spec();
   if (!inputs.checkpoint->has_weights())
     user_error(
-        "{}: there is config.json, but no weights: model.safetensors or pytorch_model.bin, or the index of "
-        "their "
-        "parts, is looked for. --dry-run of gaggle experts or gaggle pretrain says what a run would cost",
+        "{}: there is config.json, but no weights: model.safetensors or pytorch_model.bin, "
+        "or the index of their parts, is looked for. "
+        "--dry-run of gaggle experts or gaggle pretrain says what a run would cost",
         inputs.checkpoint->path().string());
   if (config.train.dropout > 0 && !spec.encoder_decoder())
     user_error("train.dropout = {:g}: a {} model has no dropout of its own; only T5 was trained with one",

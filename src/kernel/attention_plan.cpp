@@ -72,8 +72,8 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
   return chunk;
 }
 
-// A chunk grows while the padded rectangle stays within 1.3 times what is real, and its scores within the
-// limit.
+// A chunk grows while the padded rectangle stays within 1.3 times what is real,
+// and its scores within the limit.
 AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadShape& shape, at::Device device) {
   AttentionPlan plan;
   std::erase_if(all, [](const Sequence& sequence) { return sequence.rows == 0; });

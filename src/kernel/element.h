@@ -1,5 +1,4 @@
-// The arithmetic of single elements, shared by the CPU loops (F: sixteen floats) and the CUDA kernels (F:
-// float).
+// The arithmetic of single elements, shared by the CPU loops (F: sixteen floats) and CUDA kernels (F: float).
 #pragma once
 
 #include <type_traits>

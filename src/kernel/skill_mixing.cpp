@@ -13,8 +13,7 @@ using simd::lanes;
 
 constexpr int64_t block = 2048;  // values of a head that K skills hold in the cache together
 
-// out[i] = Σ_k w[k] · skills[k·n + i] over [begin, end); a weight of 0 (another task's own skill) costs
-// nothing.
+// out[i] = Σ_k w[k] · skills[k·n + i] over [begin, end); a weight of 0 (another task's own skill) is free.
 template <class X>
 GAGGLE_CLONES void mix_range(const float* skills, int64_t n, const float* w, int64_t count, X* out,
                              int64_t begin, int64_t end) {

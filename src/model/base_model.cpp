@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/pulse.h"
-#include "formats/checkpoint_digest.h"
 #include "kernel/norm.h"
 #include "model/memory.h"
 

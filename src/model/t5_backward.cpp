@@ -5,8 +5,8 @@
 namespace gaggle {
 namespace {
 
-// dy [T, hidden]: gradient of what the block added → of the stream before it, added to d; returned in the
-// activations' type.
+// dy [T, hidden]: gradient of what the block added → of the stream before it, added to d;
+// returned in the activations' type.
 at::Tensor feed_forward_backward(const T5Pass& pass, const T5FeedForward& block, T5FeedForwardTape kept,
                                  const at::Tensor& dy, at::Tensor& d) {
   SiteAdapter& adapter = *pass.adapter;

@@ -1,5 +1,4 @@
-// Byte-pair encoding of one word: the merge of lowest rank first, the leftmost of equals (Sennrich et al.
-// 2016).
+// Byte-pair encoding of one word: lowest rank first, leftmost of equals (Sennrich et al., 2016).
 #pragma once
 
 #include <cstdint>

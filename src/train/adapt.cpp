@@ -6,7 +6,7 @@
 #include "base/philox.h"
 #include "base/sha256.h"
 #include "train/resume.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle {
 namespace {
@@ -35,9 +35,8 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
                pin, source->method, name);
   if (method == AdaptMethod::lora && source->spec.skill == SkillKind::rescaling)
     user_error(
-        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, which have no "
-        "rank: "
-        "the same from scratch is method random",
+        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, "
+        "which have no rank: the same from scratch is method random",
         pin);
   return *source;
 }

@@ -62,8 +62,7 @@ AdaptResult train_adapted(BaseModel& base, const TokenTask& few, const AdaptReci
                           const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
                           const std::vector<std::filesystem::path>& folders);
 
-// The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the row, or
-// averaged.
+// The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by row, or averaged.
 at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values);
 
 }  // namespace gaggle

@@ -27,8 +27,8 @@ double lora_lr(const Config& config) {
   const double scale = config.lora.alpha / static_cast<double>(config.lora.rank);
   if (std::abs(scale * 16 - 1) > 1e-9)
     user_error(
-        "train.lr: its default of 5e-3 belongs to lora.alpha / lora.rank = 1/16, here it is {:g}; set train.lr "
-        "yourself",
+        "train.lr: its default of 5e-3 belongs to lora.alpha / lora.rank = 1/16, here it is {:g}; "
+        "set train.lr yourself",
         scale);
   return default_lr;
 }

@@ -1,5 +1,4 @@
-// What an expert is made by: the config resolved for one task, its canonical JSON, and the key of its work
-// item.
+// What an expert is made by: the config resolved for one task, its canonical JSON, and its work item's key.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,4 @@
-// What Poly / MHR is at its edges (one head, one skill, own and shared skills, uniform routing), and against a
-// plain reference.
+// Poly / MHR at its edges (one head, one skill, own and shared skills, uniform routing), and a plain reference.
 #include <gtest/gtest.h>
 
 #include "base/error.h"

@@ -1,5 +1,4 @@
-// Reading a config: types, places of mistakes, includes, overrides, and that what is printed reads back the
-// same.
+// Reading a config: types, places of mistakes, includes, overrides, and that what is printed reads back alike.
 #include "config/read.h"
 
 #include <gtest/gtest.h>

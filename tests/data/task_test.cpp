@@ -24,9 +24,8 @@ TEST(Task, RowsOfBothForms) {
       "\xEF\xBB\xBF{\"input\": \"a\", \"output\": \"b\", \"split\": \"train\"}\r\n"
       "\n"
       "{\"messages\": [{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},"
-      "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], \"id\": \"x7\", "
-      "\"split\": "
-      "\"test\"}\n"));
+      "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], "
+      "\"id\": \"x7\", \"split\": \"test\"}\n"));
   EXPECT_EQ(task.name, "greet");
   EXPECT_EQ(task.metric, "exact_match");
   const Row& first = task.rows(Split::train).at(0);

@@ -41,13 +41,13 @@ int ia3_train(const std::vector<std::string>& arguments) {
     const auto base =
         load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
     const Config config = ia3_config(spec, rows_of_all(tasks));
-    const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
+    const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                               tasks, spec.value("lanes", 2));
     Ia3Adapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kCPU);
     json losses = json::array();
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
-    const RoutedResult done = train_routed(*base, tasks, recipe, adapter, group, hooks, "nowhere");
+    const SkillsResult done = train_skills(*base, tasks, recipe, adapter, group, hooks, "nowhere");
     if (group.rank() == 0) write_trained(arguments[1], recipe.spec, done.values, losses);
   });
   return 0;

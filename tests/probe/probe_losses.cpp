@@ -1,6 +1,6 @@
 // probe adafactor SPEC.json STEPS.safetensors OUT.safetensors: STEPS has the tensors NAME, and their gradients
-// NAME.1, NAME.2, …; OUT has NAME.1, NAME.2, … after each update. SPEC: tensors [NAME], lr [of each update],
-// weight_decay, scale_parameter.
+// NAME.1, NAME.2, …; OUT has NAME.1, NAME.2, … after each update.
+// SPEC: tensors [NAME], lr [of each update], weight_decay, scale_parameter.
 // probe tfew < JSON: the loss, weights and nll as JSON. Input: logits [N][V], target_ids, and per sequence
 // tokens [number of targets], choices, samples; weights [N].
 #include <fstream>

@@ -1,8 +1,8 @@
 // probe model-pass MODEL DTYPE < {"sequences": [[ids]], "encoder": [[ids]], "sources": [numbers], "matrices":
 // "FILE.safetensors", "target_rows", "target_ids", "target_weights"} > safetensors with logits [T, vocab], nll
 // [N] (forward alone), and where there are weights: nll of forward_backward and the gradient of every matrix (y
-// += x Cᵀ at each site), under the sites' names. probe model-info MODEL DTYPE: sites, digests and counts as
-// JSON.
+// += x Cᵀ at each site), under the sites' names.
+// probe model-info MODEL DTYPE: sites, digests and counts as JSON.
 #include <iostream>
 #include <nlohmann/json.hpp>
 

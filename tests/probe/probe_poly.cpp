@@ -44,14 +44,14 @@ int poly_train(const std::vector<std::string>& arguments) {
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const Config config = config_of(spec, rows_of_all(tasks));
-  const RoutedRecipe recipe =
-      routed_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
+  const SkillsRecipe recipe =
+      skills_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
   PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, base->dtype(), at::kCPU);
   json losses = json::array();
   LoopHooks hooks;
   hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
   const auto self = make_self();
-  const RoutedResult done = train_routed(*base, tasks, recipe, adapter, *self, hooks, "nowhere");
+  const SkillsResult done = train_skills(*base, tasks, recipe, adapter, *self, hooks, "nowhere");
   write_trained(arguments[1], recipe.spec, done.values, losses);
   return 0;
 }

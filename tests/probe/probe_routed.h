@@ -8,7 +8,7 @@
 #include "formats/safetensors.h"
 #include "model/base_model.h"
 #include "probe/probe_rows.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle::probe {
 

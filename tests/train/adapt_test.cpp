@@ -151,8 +151,7 @@ TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
   EXPECT_FALSE(at::allclose(one, other, 1e-3, 1e-3));
 }
 
-// Each of the K skills has 1/K of the average's gradient, which Adam does not see: all move as the average
-// does.
+// Each of the K skills has 1/K of the average's gradient, which Adam does not see: all move as it does.
 TEST(Adapt, CollapsedAndKeptStayTogetherUnderAdamWithoutClipping) {
   Adapting a;
   a.config.train.clip = 0;

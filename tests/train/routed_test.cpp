@@ -1,6 +1,6 @@
 // Multi-task training of a Poly / MHR inventory: equal bits on any number of ranks and from any interruption,
 // also into a run that averages from some step on.
-#include "train/routed.h"
+#include "train/skills.h"
 
 #include <gtest/gtest.h>
 
@@ -41,36 +41,36 @@ struct Setting {
   FakeCheckpoint checkpoint;
   LlamaModel base{checkpoint, at::kFloat, at::kCPU, BaseUse::training};
   std::vector<TokenTask> tasks = fake_tasks();
-  RoutedRecipe recipe;
+  SkillsRecipe recipe;
   explicit Setting(const Config& config)
-      : recipe(routed_recipe({config, base.sites(), "fake", at::kFloat}, tasks, /*lanes=*/8)) {}
+      : recipe(skills_recipe({config, base.sites(), "fake", at::kFloat}, tasks, /*lanes=*/8)) {}
 };
 
-RoutedResult train(const Config& config, Communicator& group, const LoopHooks& hooks = {},
+SkillsResult train(const Config& config, Communicator& group, const LoopHooks& hooks = {},
                    const fs::path& folder = "nowhere") {
   Setting s(config);
   PolyAdapter adapter(s.recipe.spec, s.recipe.start, s.recipe.schedule, at::kFloat, at::kCPU);
-  return train_routed(s.base, s.tasks, s.recipe, adapter, group, hooks, folder);
+  return train_skills(s.base, s.tasks, s.recipe, adapter, group, hooks, folder);
 }
 
-RoutedResult train_alone(const Config& config, const LoopHooks& hooks = {},
+SkillsResult train_alone(const Config& config, const LoopHooks& hooks = {},
                          const fs::path& folder = "nowhere") {
   return train(config, *make_self(), hooks, folder);
 }
 
 // The first rank's result; all have the same.
-RoutedResult train_on(int ranks, const Config& config, const LoopHooks& hooks = {},
+SkillsResult train_on(int ranks, const Config& config, const LoopHooks& hooks = {},
                       const fs::path& folder = "nowhere") {
   std::mutex mutex;
-  std::vector<RoutedResult> results(static_cast<size_t>(ranks));
+  std::vector<SkillsResult> results(static_cast<size_t>(ranks));
   run_as_threads(ranks, 60, [&](Communicator& group) {
     LoopHooks mine = hooks;
     if (group.rank() > 0) mine.snapshots = nullptr, mine.on_step = nullptr;
-    RoutedResult done = train(config, group, mine, folder);
+    SkillsResult done = train(config, group, mine, folder);
     const std::lock_guard lock(mutex);
     results[static_cast<size_t>(group.rank())] = std::move(done);
   });
-  for (const RoutedResult& result : results) {
+  for (const SkillsResult& result : results) {
     EXPECT_EQ(result.stopped, results[0].stopped);
     EXPECT_EQ(result.metrics, results[0].metrics);
     EXPECT_TRUE(result.stopped || at::equal(result.values, results[0].values));
@@ -78,7 +78,7 @@ RoutedResult train_on(int ranks, const Config& config, const LoopHooks& hooks = 
   return results[0];
 }
 
-void expect_equal(const RoutedResult& a, const RoutedResult& b, const std::string& what) {
+void expect_equal(const SkillsResult& a, const SkillsResult& b, const std::string& what) {
   ASSERT_FALSE(a.stopped || b.stopped) << what;
   EXPECT_TRUE(at::equal(a.values, b.values)) << what;
   EXPECT_EQ(a.metrics, b.metrics) << what;
@@ -93,7 +93,7 @@ struct Folder {
 };
 
 // Runs on `ranks` until `stop_at` steps are done; its checkpoint lies in the folder.
-RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const Folder& folder) {
+SkillsResult stop_after(int64_t stop_at, int ranks, const Config& config, const Folder& folder) {
   const std::string key = Setting(config).recipe.key;
   SnapshotWriter writer(folder.path / key.substr(0, 16), key, 1);
   LoopHooks hooks;
@@ -109,7 +109,7 @@ RoutedResult stop_after(int64_t stop_at, int ranks, const Config& config, const 
 // The first rank's clock decides, and all ranks write together; bits do not know of it. Step 2 takes 3 s.
 TEST(Routed, CheckpointsByTheClock) {
   const Config config = small_config();
-  const RoutedResult whole = train_alone(config);
+  const SkillsResult whole = train_alone(config);
   const std::vector<std::pair<double, int>> expected = {{0, 6}, {3, 1}, {3600, 0}};  // after the last step none
   for (const auto& [seconds, checkpoints] : expected) {
     const Folder folder;
@@ -147,7 +147,7 @@ TEST(Routed, AStopInsideAValidationLosesNothing) {
   ReportedSteps undisturbed;
   LoopHooks plain;
   plain.on_step = note(undisturbed);
-  const RoutedResult whole = train_alone(config, plain);
+  const SkillsResult whole = train_alone(config, plain);
   int64_t inside = 0;
   for (const int ranks : {1, 3})
     for (int64_t stop_at = 1;; ++stop_at) {
@@ -166,7 +166,7 @@ TEST(Routed, AStopInsideAValidationLosesNothing) {
         validating = current_pulse().phase.ends_with("validation");
         return Exit::resumable;
       };
-      RoutedResult result = train_on(ranks, config, hooks, folder.path);
+      SkillsResult result = train_on(ranks, config, hooks, folder.path);
       if (looks < stop_at) break;  // it had no more looks
       inside += validating;
       writer.wait();
@@ -187,7 +187,7 @@ TEST(Routed, AStopInsideAValidationLosesNothing) {
 TEST(Routed, LearnsEveryTask) {
   Config config = small_config("none");
   config.train.steps = 30;
-  const RoutedResult done = train_alone(config);
+  const SkillsResult done = train_alone(config);
   const auto &before = done.metrics["base_loss_by_task"], &after = done.metrics["validation_loss_by_task"];
   EXPECT_EQ(before.size(), 2u);  // of three: one has no validation rows
   for (const auto& [task, loss] : before.items())
@@ -208,19 +208,19 @@ class RoutedBits : public testing::TestWithParam<Mode> {
 
 TEST_P(RoutedBits, AreTheSameOnAnyNumberOfRanks) {
   config.train.lr = 0.02;
-  const RoutedResult alone = train_alone(config);
+  const SkillsResult alone = train_alone(config);
   EXPECT_GT((alone.values - Setting(config).recipe.start).norm().item<float>(), 0.1);
   for (const int ranks : {2, 3, 4, 8})
     expect_equal(train_on(ranks, config), alone, fmt::format("{} ranks", ranks));
 }
 
 TEST_P(RoutedBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
-  const RoutedResult whole = train_alone(config);
+  const SkillsResult whole = train_alone(config);
   EXPECT_LT(whole.metrics["best_step"].get<int64_t>(), 6);
   for (int64_t stop_at = 1; stop_at < 7; ++stop_at) {
     const Folder folder;
     const int before = static_cast<int>(stop_at % 3) + 1, after = 4 - before;
-    const RoutedResult first = stop_after(stop_at, before, config, folder);
+    const SkillsResult first = stop_after(stop_at, before, config, folder);
     ASSERT_EQ(first.stopped, Exit::resumable);
     int64_t steps = 0;
     LoopHooks hooks;
@@ -246,7 +246,7 @@ TEST(Routed, AveragingContinuesThePlainRun) {
   config.train.keep = "last";
   Config averaging = config;
   averaging.poly.average_from = 4;
-  const RoutedResult whole = train_alone(averaging), plain = train_alone(config);
+  const SkillsResult whole = train_alone(averaging), plain = train_alone(config);
   EXPECT_FALSE(at::equal(whole.values, plain.values));
   for (const int64_t stop_at : {2, 4, 5}) {
     const Folder folder;
@@ -273,7 +273,7 @@ TEST(Routed, AFinishedRunReportsTheSameAgain) {
       LoopHooks hooks;
       hooks.snapshots = &writer;
       hooks.checkpoint_at_end = true;
-      const RoutedResult whole = train_alone(config, hooks, folder.path);
+      const SkillsResult whole = train_alone(config, hooks, folder.path);
       writer.wait();
       hooks.on_step = [](const StepReport&) { FAIL(); };
       expect_equal(train_alone(config, hooks, folder.path), whole, fmt::format("{} {}", keep, average_from));
@@ -344,7 +344,7 @@ TEST(Routed, KeyFollowsWhatChangesTheResultAndNothingElse) {
   // Rows of the table belong to tasks by their order.
   const Setting s(config);
   std::vector<TokenTask> turned = {s.tasks[1], s.tasks[0], s.tasks[2]};
-  EXPECT_NE(routed_recipe({config, s.base.sites(), "fake", at::kFloat}, turned, 8).key, key);
+  EXPECT_NE(skills_recipe({config, s.base.sites(), "fake", at::kFloat}, turned, 8).key, key);
 }
 
 TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
@@ -431,7 +431,7 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         const std::lock_guard lock(mutex);  // its weights come from the global generator
         base = std::make_unique<FakeBase>();
       }
-      const RoutedRecipe recipe = routed_recipe({config, base->sites(), "fake", at::kFloat}, tasks, 8);
+      const SkillsRecipe recipe = skills_recipe({config, base->sites(), "fake", at::kFloat}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       at::Tensor before;
       LoopHooks hooks;
@@ -443,7 +443,7 @@ TEST(Routed, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         EXPECT_EQ(std::isnan(report.loss), report.step == 4);
         EXPECT_EQ(at::equal(before, adapter.values()), report.step == 4 || report.lr == 0);
       };
-      const RoutedResult done = train_routed(*base, tasks, recipe, adapter, group, hooks, "nowhere");
+      const SkillsResult done = train_skills(*base, tasks, recipe, adapter, group, hooks, "nowhere");
       const std::lock_guard lock(mutex);
       values[static_cast<size_t>(group.rank())] = done.values;
     });
