@@ -24,9 +24,7 @@ void check_keys(const std::filesystem::path& file, const toml::table& table,
                 const std::vector<std::string>& known) {
   for (const auto& [key, value] : table) {
     if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
-    const std::string near = nearest_name(key.str(), known);
-    user_error("{}: unknown key {} ({})", place(file, key.source()), key.str(),
-               near.empty() ? "known: " + join(known, ", ") : "did you mean " + near + "?");
+    user_error("{}: unknown key {} ({})", place(file, key.source()), key.str(), known_names(key.str(), known));
   }
 }
 
