@@ -31,6 +31,8 @@ std::string position(const fs::path& file, const toml::source_region& source) {
 
 // "unknown key train.stesp (did you mean train.steps?)"
 std::string unknown_key(const std::string& full) {
+  for (const RenamedKey& key : renamed_keys)
+    if (key.before == full) return fmt::format("{} is called {} now", full, key.now);
   const std::string name = full.substr(full.find('.') + 1);
   std::string near;  // the same word elsewhere, wherever that is
   for (const Key& key : config_keys())
