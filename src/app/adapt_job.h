@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "app/commands.h"
+#include "eval/items.h"
 #include "job/inputs.h"
 #include "job/session.h"
-#include "eval/items.h"
 #include "train/adapt.h"
 
 namespace gaggle {
@@ -39,7 +39,7 @@ struct AdaptJob {
 
   AdaptSources sources() const { return {from ? &*from : nullptr, shared ? &*shared : nullptr}; }
   std::vector<uint64_t> seeds() const;  // run.seed, run.seed + 1, …
-  // Rows of `split` that are scored: eval.limit_rows of them at most.
+  // Rows of `split` that are scored: eval.limit_examples of them at most.
   size_t scored_rows(size_t task) const;
 };
 

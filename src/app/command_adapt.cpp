@@ -59,7 +59,7 @@ Exit run_adaptation(const AdaptJob& job) {
 Exit command_adapt(const Config& config, const CommandOptions& options) {
   const Split split = split_named(config.eval.split);
   const Inputs inputs = load_inputs(config, config.adapt.tasks.empty() ? config.data.tasks : config.adapt.tasks,
-                                    config.data.limit_rows);
+                                    config.data.limit_examples);
   Session session = start_session(config);  // nothing is written before all is checked
   check_writable(config.registry.path, "registry.path");
   check_writable(session.run_dir, "run.dir");

@@ -5,13 +5,13 @@
 #include "alignment/report.h"
 #include "app/alignment_watch.h"
 #include "app/commands.h"
-#include "job/inputs.h"
 #include "app/pretrain_job.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/philox.h"
 #include "config/read.h"
+#include "job/inputs.h"
 
 namespace gaggle {
 namespace {
@@ -65,7 +65,7 @@ void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, con
 // The pass of one run; its windows on the first rank.
 AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, Session& session) {
   const Config config = read_config(run / "config.toml", {});
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
   const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},

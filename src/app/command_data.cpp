@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
-#include "job/inputs.h"
 #include "base/names.h"
 #include "base/table.h"
+#include "job/inputs.h"
 
 namespace gaggle {
 namespace {
@@ -72,7 +72,7 @@ void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t
 
 Exit command_data_show(const Config& config, const DataShowOptions& options) {
   const Split split = split_of(options.split);
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
   const auto& rows = task.rows(split);
   const size_t shown =

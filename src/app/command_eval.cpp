@@ -5,8 +5,6 @@
 
 #include "app/commands.h"
 #include "app/eval_sources.h"
-#include "job/inputs.h"
-#include "job/session.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -17,6 +15,8 @@
 #include "coordinator/journal.h"
 #include "coordinator/queue.h"
 #include "eval/summary.h"
+#include "job/inputs.h"
+#include "job/session.h"
 #include "model/hardware.h"
 
 namespace gaggle {
@@ -177,7 +177,7 @@ Exit merge(const EvalContext& context, const std::vector<Method>& methods, const
 Exit command_eval(const Config& config, const CommandOptions& options) {
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
   const Split split = split_named(config.eval.split);
-  const Inputs inputs = load_inputs(config, paths, config.eval.limit_rows);
+  const Inputs inputs = load_inputs(config, paths, config.eval.limit_examples);
   Session session = start_session(config);  // nothing is written before all is checked
   check_writable(session.run_dir, "run.dir");
   if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;

@@ -12,7 +12,7 @@ Exit command_experts(const Config& config, const CommandOptions& options) {
     std::fputs(experts_cost_text(config).c_str(), stdout);
     return Exit::done;
   }
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   Session session = start_session(config);
   check_job(config, session);
   if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;

@@ -18,7 +18,7 @@ LoraStart start_of(const Expert& expert, const std::vector<Site>& sites) {
 }  // namespace
 
 Exit command_gates(const Config& config, const CommandOptions& options) {
-  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   std::map<std::string, TokenTask> tasks;  // by expert
   for (TokenTask& task : inputs.tasks) {
     const std::string name = task.name;

@@ -147,7 +147,7 @@ Exit command_pretrain(const Config& config, const CommandOptions& options) {
     std::fputs(pretrain_cost_text(config).c_str(), stdout);
     return Exit::done;
   }
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   Session session = start_session(config);
   check_writable(config.registry.path, "registry.path");
   check_writable(session.run_dir, "run.dir");

@@ -22,7 +22,7 @@ int64_t dims_of(const ExpertJob& job) {
 
 // Sketches compare only where all of this is equal.
 std::string settings_of(const ExpertJob& job, const ExpertItem& item) {
-  return fmt::format("rows {} dims {} seed {} sites {} base {} {}", job.config.alignment.rows, dims_of(job),
+  return fmt::format("rows {} dims {} seed {} sites {} base {} {}", job.config.alignment.examples, dims_of(job),
                      job.config.run.seed, sites_digest(item.recipe.sites), job.base.content_digest(),
                      dtype_text(job.base.dtype()));
 }
@@ -60,7 +60,7 @@ at::Tensor start_gradient(const ExpertJob& job, const ExpertItem& item) {
   adapter.set_gradients(gradient);
   const auto& rows = item.task->rows(Split::train);
   RowSampler order(recipe.seed, item.task->name, static_cast<int64_t>(rows.size()));
-  const auto count = std::min(job.config.alignment.rows, static_cast<int64_t>(rows.size()));
+  const auto count = std::min(job.config.alignment.examples, static_cast<int64_t>(rows.size()));
   const std::vector<Sample> batch = task_batch(order, rows, 0, count);
   const std::vector<float> weights = loss_weights(batch, "token");
   for (const Rows& part : lane_microbatches(batch, weights, 0, 1, recipe.lora.step.tokens_per_microbatch))
@@ -86,7 +86,7 @@ SketchPlan plan_of(const ExpertJob& job, const ExpertItem& item) {
 void leave_sketch(const ExpertJob& job, const ExpertItem& item, const fs::path& registry) {
   const fs::path path = file_of(registry, item);
   const std::string settings = settings_of(job, item);
-  if (job.config.alignment.rows == 0 || !item.recipe.train_lora || read_sketch(path, settings)) return;
+  if (job.config.alignment.examples == 0 || !item.recipe.train_lora || read_sketch(path, settings)) return;
   const at::Tensor sketch = sketch_of(plan_of(job, item), start_gradient(job, item), {}).cpu().contiguous();
   fs::create_directories(path.parent_path());
   write_file_atomic(path, safetensors_bytes({view_of("sketch", sketch, DType::f32)},
@@ -113,8 +113,8 @@ std::string compare_sketches(const ExpertJob& job, const fs::path& registry) {
       path, safetensors_bytes({view_of("cosine", cosine, DType::f64), view_of("error", error, DType::f64)},
                               {{"format", "pt"}, {"tasks", nlohmann::json(names).dump()}}));
   return fmt::format("\ngradients of {} at the common start, {} rows each ({})\n{}",
-                     plural(names.size(), "task"), job.config.alignment.rows, path.lexically_normal().string(),
-                     similarity_text(similarity, shown_pairs));
+                     plural(names.size(), "task"), job.config.alignment.examples,
+                     path.lexically_normal().string(), similarity_text(similarity, shown_pairs));
 }
 
 }  // namespace gaggle

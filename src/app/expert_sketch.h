@@ -6,8 +6,8 @@
 
 namespace gaggle {
 
-// Of alignment.rows training rows, into the registry's work/reports/; does nothing where the item's own is
-// there or alignment.rows is 0. Needs as long as a step of so many rows.
+// Of alignment.examples training rows, into the registry's work/reports/; does nothing where the item's own is
+// there or alignment.examples is 0. Needs as long as a step of so many rows.
 void leave_sketch(const ExpertJob& job, const ExpertItem& item, const std::filesystem::path& registry);
 
 // The similarity of the job's tasks as text, and as alignment/experts.safetensors in the run folder; "" where

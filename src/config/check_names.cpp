@@ -43,7 +43,7 @@ void check_names(Complaints& complaints, const Config& config) {
     check_as_name(complaints, "gate.tasks", expert, "gate.tasks: the expert");
   for (const auto& [key, pin] :
        {std::pair("adapt.from", &config.adapt.from), std::pair("adapt.shared_from", &config.adapt.shared_from),
-        std::pair("eval.routed", &config.eval.routed)})
+        std::pair("eval.inventory", &config.eval.inventory)})
     if (!pin->empty()) check_as_pin(complaints, key, *pin, key);
 }
 

@@ -115,7 +115,7 @@ const std::vector<Key> multitask_keys = {
     {KEY(alignment, memory_mb), "MiB", "for per-task gradients; beyond it sketches are kept instead",
      at_least(1)},
     {KEY(alignment, window), "measurements", "that the noise-free estimate is accumulated over", at_least(1)},
-    {KEY(alignment, rows), "rows",
+    {KEY(alignment, examples), "examples",
      "per task of `gaggle experts`, for the sketch of its gradient at the common start; 0: none", at_least(0)},
 };
 
