@@ -44,11 +44,11 @@ std::string expand_home(const std::string& path) {
 // whatever file named them.
 std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
   if (kind == PathKind::none || text.empty()) return text;
-  const fs::path here = fs::current_path();
-  const fs::path whole = (here / folder / expand_home(text)).lexically_normal();
+  const fs::path working = fs::current_path();
+  const fs::path whole = (working / folder / expand_home(text)).lexically_normal();
   if (kind == PathKind::path_or_hub && looks_like_hub_name(text) && !fs::exists(whole)) return text;
-  const fs::path near = whole.lexically_relative(here);
-  return (near.empty() || *near.begin() == ".." ? whole : near).string();
+  const fs::path relative = whole.lexically_relative(working);
+  return (relative.empty() || *relative.begin() == ".." ? whole : relative).string();
 }
 
 // Takes the value or returns false for one of another type or out of range.

@@ -57,10 +57,10 @@ std::optional<std::string_view> Charsmap::replacement(std::string_view character
   for (const char c : characters) {
     const auto byte = static_cast<unsigned char>(c);
     at ^= byte;
-    const uint32_t here = unit(at);
-    if (byte == 0 || label(here) != byte) return std::nullopt;
-    at ^= offset(here);
-    if (!has_leaf(here)) continue;
+    const uint32_t node = unit(at);
+    if (byte == 0 || label(node) != byte) return std::nullopt;
+    at ^= offset(node);
+    if (!has_leaf(node)) continue;
     const size_t begin = leaf_value(unit(at));
     if (begin >= replacements_.size()) return std::nullopt;
     return std::string_view(replacements_).substr(begin, replacements_.find('\0', begin) - begin);
