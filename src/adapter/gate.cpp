@@ -32,9 +32,9 @@ void GateAdapter::set_gradients(const at::Tensor& flat) {
         flat.defined() ? layout_.view(flat, s.site.name + ".gate") : at::Tensor();
 }
 
-void GateAdapter::begin(const Rows& rows) {
-  segments_ = segments_by_side(rows);
-  for (const Segment& segment : rows.segments)
+void GateAdapter::begin(const Microbatch& batch) {
+  segments_ = segments_by_side(batch);
+  for (const Segment& segment : batch.decoder.segments)
     GAGGLE_CHECK(segment.member == 0, "gates train one expert at a time, not member {}", segment.member);
 }
 

@@ -14,7 +14,7 @@ class GateAdapter : public Trainable {
   GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device);
   void refresh() override {}  // v is read in fp32 as it lies in values()
   void set_gradients(const at::Tensor& flat) override;
-  void begin(const Rows& rows) override;
+  void begin(const Microbatch& batch) override;
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 

@@ -50,9 +50,9 @@ void Ia3Adapter::set_gradients(const at::Tensor& flat) {
   for (Place& place : places_) place.gradient = gradient_of(flat, place.site.name + ".poly_ia3_l");
 }
 
-void Ia3Adapter::begin(const Rows& rows) {
+void Ia3Adapter::begin(const Microbatch& batch) {
   finish_gradients();  // of the micro-batch before
-  const Members members = members_of(rows);
+  const Members members = members_of(batch);
   members_ = members.all;
   routing_.clear();
   std::vector<at::Tensor> w;
@@ -64,7 +64,7 @@ void Ia3Adapter::begin(const Rows& rows) {
   const auto count = static_cast<int64_t>(members_.size());
   takes_gradients_ = wanted_ || watched_;
   for (const Side side : sides) {
-    const RowSet& set = rows.of(side);
+    const TokenSequences& set = batch.side(side);
     RowMembers& own = row_members_[side] = {member_by_row(members.segments[side]), {}, {}};
     if (!takes_gradients_) continue;
     own.rows = at::zeros({count, set.count()}, values_.options()).scatter_(0, own.of_row.unsqueeze(0), 1);

@@ -22,7 +22,7 @@ class Ia3Adapter : public SkillAdapter {
   void refresh() override {}  // everything is mixed again with every micro-batch: it is little
   void set_gradients(const at::Tensor& flat) override;
   void finish_gradients() override;
-  void begin(const Rows& rows) override;
+  void begin(const Microbatch& batch) override;
   at::Tensor rescaled_input(const Site& site, const at::Tensor& x) override;
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   at::Tensor rescaled_gradient(const Site& site, const at::Tensor& dy) override;

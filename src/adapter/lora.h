@@ -48,7 +48,7 @@ class LoraAdapter : public Trainable {
               at::Device device);
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
-  void begin(const Rows& rows) override { segments_ = segments_by_side(rows); }
+  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 

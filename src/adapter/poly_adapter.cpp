@@ -86,18 +86,18 @@ void PolyAdapter::prepare_stacked() {
   }
 }
 
-void PolyAdapter::activate_tasks(const Rows& rows) {
+void PolyAdapter::activate_tasks(const Microbatch& batch) {
   // What a lane holds back is bounded by what the lane itself touched, never by what other lanes left here.
   int64_t touched = 0;
   for (const auto& [task, m] : mixtures_) touched += m.touched;
   if (touched * mixed_size_ > held_values) finish_gradients();
   if (static_cast<int64_t>(mixtures_.size()) * mixed_size_ > held_values)
     std::erase_if(mixtures_, [](const auto& entry) { return !entry.second.touched; });
-  const Members members = members_of(rows);
+  const Members members = members_of(batch);
   for (const Members::Member& m : members.all) active_.push_back(&mixture(m.task, m.sample));
   for (const Side side : sides) {
     rows_[side].segments = members.segments[side];
-    for (const Segment& segment : rows.of(side).even) {
+    for (const Segment& segment : batch.side(side).even) {
       const auto own =
           std::ranges::find(members.all, segment.member, [](const Members::Member& m) { return m.task; });
       rows_[side].even_segments.push_back(
@@ -106,18 +106,18 @@ void PolyAdapter::activate_tasks(const Rows& rows) {
   }
 }
 
-void PolyAdapter::activate_samples(const Rows& rows) {
+void PolyAdapter::activate_samples(const Microbatch& batch) {
   finish_gradients();  // of the micro-batch before
   mixtures_.clear();
-  const Members members = members_of(rows);
+  const Members members = members_of(batch);
   for (const Members::Member& m : members.all) active_.push_back(&mixture(m.task, m.sample));
   for (const Segment& segment : members.segments.decoder)
-    for (const Segment& even : rows.even)
+    for (const Segment& even : batch.decoder.even)
       active_[static_cast<size_t>(segment.member)]->of_even_sample |=
           segment.begin >= even.begin && segment.begin < even.end;
   // Rows of a sample at a site: of either side, where there are two.
-  const double per_sample =
-      static_cast<double>(rows.fed()) / static_cast<double>(active_.size() * (rows.sources.empty() ? 1 : 2));
+  const double per_sample = static_cast<double>(batch.token_count()) /
+                            static_cast<double>(active_.size() * (batch.sources.empty() ? 1 : 2));
   stacked_ = !mixing_is_cheaper(per_sample, dtype_, values_.device());
   for (const Side side : sides) {
     rows_[side].segments = members.segments[side];
@@ -128,17 +128,17 @@ void PolyAdapter::activate_samples(const Rows& rows) {
   d_weights_ = at::zeros_like(weights_);
 }
 
-void PolyAdapter::begin(const Rows& rows) {
+void PolyAdapter::begin(const Microbatch& batch) {
   if (!per_example()) active_.clear();
   for (const Side side : sides) {
-    const RowSet& set = rows.of(side);
+    const TokenSequences& set = batch.side(side);
     rows_[side] = {{}, {}, set.segments, set.even, set.count(), {}, {}, {}};
   }
   if (per_example()) {
-    activate_samples(rows);
+    activate_samples(batch);
   } else {
     stacked_ = false;
-    activate_tasks(rows);
+    activate_tasks(batch);
   }
   if (stacked_) return prepare_stacked();
   std::vector<Mixture*> unmixed;

@@ -17,7 +17,7 @@ class PolyAdapter : public SkillAdapter {
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
   void finish_gradients() override;
-  void begin(const Rows& rows) override;
+  void begin(const Microbatch& batch) override;
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
@@ -42,8 +42,8 @@ class PolyAdapter : public SkillAdapter {
 
   Mixture& mixture(int task, int64_t sample);
   at::Tensor stacked_weights(std::span<Mixture* const> mixtures) const;  // [R, M, h, K]
-  void activate_tasks(const Rows& rows);
-  void activate_samples(const Rows& rows);
+  void activate_tasks(const Microbatch& batch);
+  void activate_samples(const Microbatch& batch);
   void mix(std::span<Mixture* const> mixtures);
   void prepare_stacked();
   void join();

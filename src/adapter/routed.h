@@ -25,7 +25,7 @@ struct RoutedCollection {
 
 class RoutedAdapter : public SiteAdapter {
  public:
-  void begin(const Rows&) override {}
+  void begin(const Microbatch&) override {}
   // Inference only: a logic error.
   void backward(const Site&, const at::Tensor&, const at::Tensor&, at::Tensor&) override;
   // Σ of routing weight per expert over the rows and sites seen, [N]; empty where nothing is routed by token.

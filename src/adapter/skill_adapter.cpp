@@ -13,11 +13,11 @@
 namespace gaggle {
 namespace {
 
-Members members_of_tasks(const Rows& rows) {
+Members members_of_tasks(const Microbatch& batch) {
   Members members;
   std::map<int, int> member;
   for (const Side side : sides)
-    for (const Segment& segment : rows.of(side).segments) {
+    for (const Segment& segment : batch.side(side).segments) {
       const auto [found, is_new] = member.try_emplace(segment.member, static_cast<int>(members.all.size()));
       if (is_new) members.all.push_back({segment.member, 0});
       members.segments[side].push_back({found->second, segment.begin, segment.end});
@@ -25,11 +25,11 @@ Members members_of_tasks(const Rows& rows) {
   return members;
 }
 
-Members members_of_samples(const Rows& rows) {
+Members members_of_samples(const Microbatch& batch) {
   Members members;
   std::map<int64_t, int> member;
   for (const Side side : sides) {
-    const RowSet& set = rows.of(side);
+    const TokenSequences& set = batch.side(side);
     std::vector<Segment>& segments = members.segments[side];
     GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()), "rows do not say whose they are");
     size_t segment = 0;
@@ -146,8 +146,8 @@ std::unique_ptr<SkillAdapter> make_skill_adapter(const PolySpec& spec, const at:
   return std::make_unique<PolyAdapter>(spec, values, schedule, dtype, device);
 }
 
-Members SkillAdapter::members_of(const Rows& rows) const {
-  return per_example() ? members_of_samples(rows) : members_of_tasks(rows);
+Members SkillAdapter::members_of(const Microbatch& batch) const {
+  return per_example() ? members_of_samples(batch) : members_of_tasks(batch);
 }
 
 MixingWeights SkillAdapter::draw_weights(int task, int64_t sample) const {

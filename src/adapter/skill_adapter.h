@@ -81,7 +81,7 @@ class SkillAdapter : public Trainable {
   at::Tensor gradient_of(const at::Tensor& flat, const std::string& name) const;
   // The place of a site in PolySpec::sites; -1: not adapted.
   int place_of(const Site& site) const;
-  Members members_of(const Rows& rows) const;
+  Members members_of(const Microbatch& batch) const;
   // [T] int64: the member of each row of these segments.
   at::Tensor member_by_row(const std::vector<Segment>& segments) const;
   // Places of a site's routing in MixingWeights by router.

@@ -32,7 +32,7 @@ at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);
 // The Grams of all sites in the spaces wanted, on every rank. The gradients' own space can always be had; skill
 // space from mixed gradients needs weights. Collective: all-to-all of the gradients by site, then an all-gather
 // of sites · T² numbers. Costs 6 · T² · values FLOP in fp64, shared by the ranks.
-std::map<Space, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
-                                  const BatchTasks& batch, std::span<const Space> wanted, Communicator& group);
+std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
+                                  const BatchTasks& batch, std::span<const GradientSpace> wanted, Communicator& group);
 
 }  // namespace gaggle

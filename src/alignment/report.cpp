@@ -34,7 +34,7 @@ struct Mean {
 };
 
 // The lines of one space, cut into windows: each begins where its first measurement stands.
-std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, Space space) {
+std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, GradientSpace space) {
   std::vector<std::vector<const MeasuredStep*>> windows;
   for (const MeasuredStep& step : run.steps) {
     if (step.space != space) continue;

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "app/doctor_checks.h"
-#include "app/plan_lines.h"
+#include "base/table.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "cluster/odd_one.h"

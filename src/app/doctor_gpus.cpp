@@ -4,7 +4,7 @@
 
 #include "app/doctor_checks.h"
 #include "job/placement.h"
-#include "app/plan_lines.h"
+#include "base/table.h"
 #include "base/table.h"
 #include "cluster/odd_one.h"
 #include "comm/nccl.h"

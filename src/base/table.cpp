@@ -78,6 +78,10 @@ std::string with_commas(int64_t number) {
   return (number < 0 ? "-" : "") + digits;
 }
 
+std::string plural(int64_t number, std::string_view thing) {
+  return fmt::format("{} {}{}", with_commas(number), thing, number == 1 ? "" : "s");
+}
+
 std::string bytes_text(uint64_t bytes) {
   return scaled(static_cast<double>(bytes), "B");
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gaggle {
@@ -18,9 +19,10 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string with_commas(int64_t number);  // 1234567 → "1,234,567"
-std::string bytes_text(uint64_t bytes);   // "1.2 GB" (powers of 1000)
-std::string count_text(double count);     // "134.5 M"
-std::string time_text(double seconds);    // "0:21", "1:02:09", "3 d 4 h"
+std::string with_commas(int64_t number);                     // 1234567 → "1,234,567"
+std::string plural(int64_t number, std::string_view thing);  // "1 task", "1,200 tasks"
+std::string bytes_text(uint64_t bytes);                      // "1.2 GB" (powers of 1000)
+std::string count_text(double count);                        // "134.5 M"
+std::string time_text(double seconds);                       // "0:21", "1:02:09", "3 d 4 h"
 
 }  // namespace gaggle

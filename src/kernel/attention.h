@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 
 namespace gaggle {
 
@@ -34,13 +34,13 @@ struct HeadShape {
 
 // Causal: a row sees its sequence up to itself, the past before it. own_begin: the pool's row that holds the
 // first row of this pass. window: how many keys a query sees, 0: all.
-AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window, const HeadShape& shape,
+AttentionPlan plan_attention(const Microbatch& batch, int64_t own_begin, int64_t window, const HeadShape& shape,
                              at::Device device);
 // Every row sees its whole sequence.
-AttentionPlan plan_encoder_attention(const RowSet& rows, const HeadShape& shape, at::Device device);
-// Every row of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Rows::sources[s].
-AttentionPlan plan_cross_attention(const Rows& rows, std::span<const int64_t> starts, const HeadShape& shape,
-                                   at::Device device);
+AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadShape& shape, at::Device device);
+// Every row of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Microbatch::sources[s].
+AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
+                                   const HeadShape& shape, at::Device device);
 
 // Added to the scores: what head h gives a key at place `query's place + d`, in column d + reach of
 // by_distance [heads, 2 · reach + 1] fp32 (T5, arXiv 1910.10683). No distance is beyond reach.

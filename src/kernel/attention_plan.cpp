@@ -98,41 +98,42 @@ AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadSha
 
 }  // namespace
 
-AttentionPlan plan_attention(const Rows& rows, int64_t own_begin, int64_t window, const HeadShape& shape,
+AttentionPlan plan_attention(const Microbatch& batch, int64_t own_begin, int64_t window, const HeadShape& shape,
                              at::Device device) {
-  GAGGLE_CHECK(rows.past.empty() || static_cast<int64_t>(rows.past.size()) == rows.sequences());
+  GAGGLE_CHECK(batch.past.empty() || static_cast<int64_t>(batch.past.size()) == batch.decoder.sequences());
   std::vector<Sequence> all;
-  for (size_t s = 0; s + 1 < rows.starts.size(); ++s) {
-    const int64_t begin = rows.starts[s], count = rows.starts[s + 1] - begin;
+  for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
+    const int64_t begin = batch.decoder.starts[s], count = batch.decoder.starts[s + 1] - begin;
     Sequence& sequence = all.emplace_back(Sequence{begin, count, own_begin + begin, count});
-    if (rows.past.empty()) continue;
-    sequence.past_rows = &rows.past[s];
-    sequence.past = static_cast<int64_t>(rows.past[s].size());
+    if (batch.past.empty()) continue;
+    sequence.past_rows = &batch.past[s];
+    sequence.past = static_cast<int64_t>(batch.past[s].size());
   }
   return plan_of(std::move(all), {true, window}, shape, device);
 }
 
-AttentionPlan plan_encoder_attention(const RowSet& rows, const HeadShape& shape, at::Device device) {
+AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadShape& shape, at::Device device) {
   std::vector<Sequence> all;
-  for (size_t s = 0; s + 1 < rows.starts.size(); ++s) {
-    const int64_t begin = rows.starts[s], count = rows.starts[s + 1] - begin;
+  for (size_t s = 0; s + 1 < tokens.starts.size(); ++s) {
+    const int64_t begin = tokens.starts[s], count = tokens.starts[s + 1] - begin;
     all.push_back({begin, count, begin, count});
   }
   return plan_of(std::move(all), {false, 0}, shape, device);
 }
 
-AttentionPlan plan_cross_attention(const Rows& rows, std::span<const int64_t> starts, const HeadShape& shape,
-                                   at::Device device) {
-  GAGGLE_CHECK(static_cast<int64_t>(rows.sources.size()) == rows.sequences());
+AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
+                                   const HeadShape& shape, at::Device device) {
+  GAGGLE_CHECK(static_cast<int64_t>(batch.sources.size()) == batch.decoder.sequences());
   std::vector<Sequence> all;
-  for (size_t s = 0; s < rows.sources.size(); ++s) {
-    const auto source = static_cast<size_t>(rows.sources[s]);
+  for (size_t s = 0; s < batch.sources.size(); ++s) {
+    const auto source = static_cast<size_t>(batch.sources[s]);
     GAGGLE_CHECK(source + 1 < starts.size(), "source {} of {}", source, starts.size());
-    const int64_t rows_of_it = rows.starts[s + 1] - rows.starts[s];
-    if (s > 0 && rows.sources[s] == rows.sources[s - 1])  // neighbours of one source are one: nothing is masked
+    const int64_t rows_of_it = batch.decoder.starts[s + 1] - batch.decoder.starts[s];
+    if (s > 0 &&
+        batch.sources[s] == batch.sources[s - 1])  // neighbours of one source are one: nothing is masked
       all.back().rows += rows_of_it;
     else
-      all.push_back({rows.starts[s], rows_of_it, starts[source], starts[source + 1] - starts[source]});
+      all.push_back({batch.decoder.starts[s], rows_of_it, starts[source], starts[source + 1] - starts[source]});
   }
   return plan_of(std::move(all), {false, 0}, shape, device);
 }

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "kernel/segmented_lowrank.h"
 
 namespace gaggle {

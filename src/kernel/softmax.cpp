@@ -10,7 +10,6 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
@@ -65,7 +64,7 @@ struct Shared {
 };
 
 template <class X>
-GAGGLE_SHARED void softmax_rows(X* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
+GAGGLE_CLONES void softmax_rows(X* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
   for (int64_t row = begin; row < end; ++row) {
     const int64_t query = row / (all.heads * all.queries) * all.queries + row % all.queries;
     const float* bias = nullptr;
@@ -78,7 +77,7 @@ GAGGLE_SHARED void softmax_rows(X* x, const Shared& all, int64_t begin, int64_t 
 }
 
 template <class X>
-GAGGLE_SHARED void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, int64_t keys, float scale) {
+GAGGLE_CLONES void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, int64_t keys, float scale) {
   for (int64_t row = begin; row < end; ++row) {
     Floats total{}, a, b;
     for (int64_t i = 0; i < keys; i += lanes) {
@@ -94,21 +93,6 @@ GAGGLE_SHARED void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, 
       simd::store(dp + row * keys + i, keys - i, b);
     }
   }
-}
-
-GAGGLE_CLONES void softmax_f32(float* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
-  softmax_rows(x, all, begin, end, scratch);
-}
-GAGGLE_CLONES void softmax_bf16(Bf16* x, const Shared& all, int64_t begin, int64_t end, float* scratch) {
-  softmax_rows(x, all, begin, end, scratch);
-}
-GAGGLE_CLONES void backward_f32(const float* p, float* dp, int64_t begin, int64_t end, int64_t keys,
-                                float scale) {
-  backward_rows(p, dp, begin, end, keys, scale);
-}
-GAGGLE_CLONES void backward_bf16(const Bf16* p, Bf16* dp, int64_t begin, int64_t end, int64_t keys,
-                                 float scale) {
-  backward_rows(p, dp, begin, end, keys, scale);
 }
 
 }  // namespace
@@ -133,10 +117,7 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
     if (bias.table.defined()) all.bias = float_of(bias.table), all.places = bias.places.data_ptr<int64_t>();
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));
-      if (is_bf16(scores))
-        softmax_bf16(bf16_of(scores), all, begin, end, scratch.data());
-      else
-        softmax_f32(float_of(scores), all, begin, end, scratch.data());
+      with_elements(scores, [&](auto* x) { softmax_rows(x, all, begin, end, scratch.data()); });
     });
     return;
   }
@@ -157,10 +138,10 @@ void softmax_backward_(const at::Tensor& p, at::Tensor& dp, double scale) {
   const int64_t keys = p.size(-1);
   if (on_cpu(p) && on_cpu(dp)) {
     at::parallel_for(0, p.numel() / keys, grain(4 * keys), [&](int64_t begin, int64_t end) {
-      if (is_bf16(p))
-        backward_bf16(bf16_of(p), bf16_of(dp), begin, end, keys, static_cast<float>(scale));
-      else
-        backward_f32(float_of(p), float_of(dp), begin, end, keys, static_cast<float>(scale));
+      with_elements(dp, [&](auto* to) {
+        const auto* from = static_cast<decltype(to)>(p.data_ptr());
+        backward_rows(from, to, begin, end, keys, static_cast<float>(scale));
+      });
     });
     return;
   }

@@ -55,18 +55,18 @@ void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, 
   content_digest_ = weights.digest();
 }
 
-void BaseModel::check_rows(const RowSet& rows) const {
-  const auto t = static_cast<size_t>(rows.count());
-  GAGGLE_CHECK(t > 0 && rows.positions.size() == t && !rows.starts.empty() && rows.starts.front() == 0);
-  GAGGLE_CHECK(rows.starts.back() == rows.count());
-  for (const int32_t id : rows.ids)
+void BaseModel::check_rows(const TokenSequences& tokens) const {
+  const auto t = static_cast<size_t>(tokens.count());
+  GAGGLE_CHECK(t > 0 && tokens.positions.size() == t && !tokens.starts.empty() && tokens.starts.front() == 0);
+  GAGGLE_CHECK(tokens.starts.back() == tokens.count());
+  for (const int32_t id : tokens.ids)
     GAGGLE_CHECK(id >= 0 && id < spec_.vocab, "token id {} of {}", id, spec_.vocab);
-  for (const int32_t position : rows.positions) GAGGLE_CHECK(position >= 0);
+  for (const int32_t position : tokens.positions) GAGGLE_CHECK(position >= 0);
 }
 
-at::Tensor BaseModel::embed(const RowSet& rows) const {
+at::Tensor BaseModel::embed(const TokenSequences& tokens) const {
   pulse();  // every forward pass begins here
-  return embedding_.index_select(0, ids_on(rows.ids, device_)).to(residual_dtype(dtype_));
+  return embedding_.index_select(0, ids_on(tokens.ids, device_)).to(residual_dtype(dtype_));
 }
 
 at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> rows) const {
@@ -74,22 +74,22 @@ at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> 
   return head_.forward(hidden.index_select(0, index_on(rows, device_))).to(residual_dtype(dtype_));
 }
 
-at::Tensor BaseModel::nll(const at::Tensor& hidden, const Rows& rows) const {
+at::Tensor BaseModel::nll(const at::Tensor& hidden, const Microbatch& batch) const {
   const c10::InferenceMode no_autograd;
-  const TargetRows targets = join_targets(rows);
-  return head_nll(head_, hidden.index_select(0, index_on(targets.rows, device_)), targets, rows);
+  const TargetRows targets = join_targets(batch);
+  return head_nll(head_, hidden.index_select(0, index_on(targets.rows, device_)), targets, batch);
 }
 
-at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Rows& rows, const LossOptions& loss,
+at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Microbatch& batch, const LossOptions& loss,
                                     const DropRows& drop, at::Tensor& d) const {
-  const TargetRows targets = join_targets(rows);
-  for (const int64_t row : targets.rows) GAGGLE_CHECK(row >= 0 && row < rows.count());
+  const TargetRows targets = join_targets(batch);
+  for (const int64_t row : targets.rows) GAGGLE_CHECK(row >= 0 && row < batch.decoder.count());
   const at::Tensor index = index_on(targets.rows, device_);
   const at::Tensor scored = last.index_select(0, index);
   at::Tensor hidden = rms_norm(scored, norm_, spec_.norm_eps, dtype_);
   if (drop) drop(hidden, targets.rows);
   at::Tensor d_hidden = at::empty_like(hidden), d_scored = at::zeros_like(scored);
-  const at::Tensor nll = head_backward(head_, hidden, targets, rows, loss, d_hidden);
+  const at::Tensor nll = head_backward(head_, hidden, targets, batch, loss, d_hidden);
   if (drop) drop(d_hidden, targets.rows);
   rms_norm_backward(scored, d_hidden, norm_, spec_.norm_eps, d_scored);
   d = at::zeros_like(last).index_add_(0, index, d_scored);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "formats/checkpoint.h"
 #include "model/cache.h"
 #include "model/loss.h"
@@ -39,17 +39,17 @@ class BaseModel {
   int64_t weight_bytes() const { return weight_bytes_; }  // held in memory, all layouts
 
   // The decoder rows' last hidden state after the final norm, [T, d]. adapter may be null (the base alone).
-  // With a cache the rows' keys and values are appended to it and Rows::past is honoured; an encoder's rows are
-  // encoded into it, and passes without such rows read what lies there.
-  virtual at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) = 0;
+  // With a cache the rows' keys and values are appended to it and Microbatch::past is honoured; an encoder's
+  // rows are encoded into it, and passes without such rows read what lies there.
+  virtual at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) = 0;
   // Forward and backward: returns nll [N] fp32 of the targets (smoothed where the loss is); gradients of the
   // loss, Σ target_weights · nll unless `loss` says otherwise, go to the adapter.
-  virtual at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {},
-                                      const BaseDropout& dropout = {}) = 0;
+  virtual at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter,
+                                      const LossOptions& loss = {}, const BaseDropout& dropout = {}) = 0;
   // [N, vocab] fp32 of the given rows of a hidden state.
   at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) const;
   // nll [N] fp32 of the rows' targets from a hidden state, without building [N, vocab] fp32 at once.
-  at::Tensor nll(const at::Tensor& hidden, const Rows& rows) const;
+  at::Tensor nll(const at::Tensor& hidden, const Microbatch& batch) const;
 
  protected:
   // dtype bf16 or fp32 (fp64: for gradient checks). Nothing is read; refuses what does not fit in memory.
@@ -60,13 +60,13 @@ class BaseModel {
   // Embedding, final norm and head, of these names.
   void take_ends(WeightTensors& weights, const std::string& embedding, const std::string& norm);
 
-  at::Tensor embed(const RowSet& rows) const;  // [T, hidden] in the residual stream's type
+  at::Tensor embed(const TokenSequences& tokens) const;  // [T, hidden] in the residual stream's type
   // Dropout between the final norm and the head: of x [n, hidden], whose rows are these of the decoder's.
   using DropRows = std::function<void(at::Tensor& x, std::span<const int64_t> rows)>;
   // nll as of forward_backward from the stream after the last layer; d: the gradient there.
-  at::Tensor loss_backward(const at::Tensor& last, const Rows& rows, const LossOptions& loss,
+  at::Tensor loss_backward(const at::Tensor& last, const Microbatch& batch, const LossOptions& loss,
                            const DropRows& drop, at::Tensor& d) const;
-  void check_rows(const RowSet& rows) const;
+  void check_rows(const TokenSequences& tokens) const;
   at::TensorOptions activations() const { return at::TensorOptions().dtype(dtype_).device(device_); }
 
   std::vector<Site> sites_;

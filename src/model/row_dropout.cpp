@@ -8,9 +8,9 @@
 
 namespace gaggle {
 
-RowDropout::RowDropout(const BaseDropout& dropout, const Rows& rows, Side side) : p_(dropout.p) {
+RowDropout::RowDropout(const BaseDropout& dropout, const Microbatch& batch, Side side) : p_(dropout.p) {
   if (!on()) return;
-  const RowSet& own = rows.of(side);
+  const TokenSequences& own = batch.side(side);
   for (size_t s = 0; s + 1 < own.starts.size(); ++s) {
     const uint64_t sample = own.samples.empty() ? s : static_cast<uint64_t>(own.samples[s]);
     for (int64_t t = own.starts[s]; t < own.starts[s + 1]; ++t)

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "kernel/attention.h"
 
 namespace gaggle {
@@ -17,7 +17,7 @@ struct BaseDropout;
 class RowDropout {
  public:
   RowDropout() = default;
-  RowDropout(const BaseDropout& dropout, const Rows& rows, Side side);
+  RowDropout(const BaseDropout& dropout, const Microbatch& batch, Side side);
   bool on() const { return p_ > 0; }
   // In place: x [T, n], or the given rows of it [rows, n]. Applied to a gradient it is its own backward.
   void drop(at::Tensor& x, uint64_t place) const;

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "model/frozen_linear.h"
 
 namespace gaggle {
@@ -22,13 +22,13 @@ struct Site {
 
 // What sits on the sites. forward: y [T, d_out] += …; backward: dx [T, d_in] += …, and its own gradients.
 // x, y, dy, dx have the base's activation dtype. All sites of one pass and side see the same rows in the same
-// order, those of Rows::of(side). (IA)³ rescales instead, in place: forward y, whose gradient before that is
-// rescaled_gradient's; or, at a site that reads activations, rescaled_input takes x's place, and backward gets
-// dx with respect to that.
+// order, those of Microbatch::of(side). (IA)³ rescales instead, in place: forward y, whose gradient before that
+// is rescaled_gradient's; or, at a site that reads activations, rescaled_input takes x's place, and backward
+// gets dx with respect to that.
 class SiteAdapter {
  public:
   virtual ~SiteAdapter() = default;
-  virtual void begin(const Rows& rows) = 0;
+  virtual void begin(const Microbatch& batch) = 0;
   virtual at::Tensor rescaled_input(const Site&, const at::Tensor& x) { return x; }
   virtual void forward(const Site& site, const at::Tensor& x, at::Tensor& y) = 0;
   virtual at::Tensor rescaled_gradient(const Site&, const at::Tensor& dy) { return dy; }

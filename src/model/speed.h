@@ -12,6 +12,6 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads);
 
 // Useful FLOP of forward and backward over the rows: 4 · linear weights · T of each side + 4 · vocab · hidden ·
 // target rows + attention (two products forward, four backward, over the keys each row sees).
-double useful_flops(const BaseModel& base, const Rows& rows);
+double useful_flops(const BaseModel& base, const Microbatch& batch);
 
 }  // namespace gaggle

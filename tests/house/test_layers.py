@@ -18,16 +18,17 @@ MAY_INCLUDE = {
     "model": ["base", "formats", "kernel"],
     "adapter": ["base", "kernel", "model", "registry"],
     "train": ["config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter"],
-    "alignment": ["base", "comm", "formats", "kernel"],
+    "alignment": ["base", "config", "comm", "formats", "data", "kernel", "adapter", "train"],
     "registry": ["base", "formats"],
     "coordinator": ["base", "comm", "registry"],
     "eval": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "registry", "coordinator"],
-    "report": ["base", "formats"],
+    "report": ["base", "formats", "coordinator"],
     "job": ["config", "cluster", "comm", "text", "data", "kernel", "model", "registry", "train", "coordinator", "report"],
+    "workflow": ["job", "adapter", "alignment", "eval", "registry"],
     "app": ["config", "cluster", "comm", "text", "data", "kernel", "model", "adapter", "train", "alignment",
-            "registry", "coordinator", "eval", "report", "job"],
+            "registry", "coordinator", "eval", "report", "job", "workflow"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "workflow", "app"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
