@@ -146,7 +146,7 @@ def test_pretraining_adaptation_alignment(shop):
     assert sorted(config["target_modules"]) == ["k", "v", "wi_1"]
     shop.run("adapt", "tiny.toml", "--adapt.from=tiny", "--adapt.method=['full','mu','z','lora']", "--adapt.shots=8",
              "--adapt.seeds=1", "--adapt.steps=3", "--adapt.loss=tfew", "--adapt.tasks=['tasks/vowel.jsonl']")
-    found = predictions(shop, "--eval.methods=['none','poly','mu']", "--eval.routed=tiny")
+    found = predictions(shop, "--eval.methods=['none','poly','mu']", "--eval.inventory=tiny")
     assert_poly_is_pefts(shop, found)
 
 
@@ -227,7 +227,7 @@ def test_the_demonstration_runs_on_a_tiny_t5(tmp_path, gaggle, root):
     shop = Workshop(tmp_path, gaggle)
     settings = [root / "configs/demo.toml", f"--model.path={tmp_path}/base", "--run.dir=runs", "--run.threads=1",
                 "--registry.path=registry", "--registry.cache=cache", "--train.steps=3", "--gate.steps=2",
-                "--eval.limit_rows=4", "--eval.max_new_tokens=3"]
+                "--eval.limit_examples=4", "--eval.max_new_tokens=3"]
     shown = shop.run("experts", *settings, ranks=2).stdout
     assert "collection demo: 6 experts" in shown and "t5" in shown
     shown = shop.run("eval", *settings, ranks=2).stdout
