@@ -31,25 +31,39 @@ ParameterLayout lora_layout(std::span<const LoraSite> sites);
 // A ~ N(0, std²) keyed by (seed, site) alone, so that all tasks start alike; B = 0. [layout.size()] fp32.
 at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std);
 
+// What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's
+// segments.
+class PairAdapter : public Trainable {
+ public:
+  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
+
+ protected:
+  explicit PairAdapter(std::vector<LoraSite> sites);
+
+  std::vector<LoraSite> sites_;
+  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
+  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
+
+ private:
+  BySide<std::vector<Segment>> segments_;
+};
+
 // Experts under training: LoRA trains, no gate. Member m of the segments is the m-th copy of the parameters
 // (named "<m>/<site>.lora_A" where there are several).
-class LoraAdapter : public Trainable {
+class LoraAdapter : public PairAdapter {
  public:
   LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members, at::ScalarType dtype,
               at::Device device);
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
-  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
-  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
-  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
  private:
-  std::vector<LoraSite> sites_;
+  std::string name(size_t member, const LoraSite& site, const char* tensor) const;
+
   size_t members_;
   at::ScalarType dtype_;
-  BySide<std::vector<Segment>> segments_;
-  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
-  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
 };
 
 }  // namespace gaggle

@@ -41,9 +41,9 @@ Inventories load_inventories(const Config& config, const Registry& registry, con
     if (!needs_inventory(method)) continue;
     auto [kind, name] = split_method(method);
     std::string whence = method;
-    if (name.empty() && config.eval.routed.empty())
-      whence += fmt::format(" (the run's own inventory {}, because eval.routed is empty)", of_run);
-    if (name.empty()) name = config.eval.routed.empty() ? of_run : config.eval.routed;
+    if (name.empty() && config.eval.inventory.empty())
+      whence += fmt::format(" (the run's own inventory {}, because eval.inventory is empty)", of_run);
+    if (name.empty()) name = config.eval.inventory.empty() ? of_run : config.eval.inventory;
     try {
       auto& inventory = read[(kind == "z" ? "row " : "") + name];
       if (!inventory)

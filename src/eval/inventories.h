@@ -18,7 +18,7 @@ using Inventories =
 // Whether the method ("mu", "z:tomi.z") is of an inventory.
 bool needs_inventory(const std::string& method);
 
-// Those of eval.methods that need one. Without a name it is eval.routed, else what `gaggle pretrain` commits
+// Those of eval.methods that need one. Without a name it is eval.inventory, else what `gaggle pretrain` commits
 // under this config. Throws UserError: not there (with the nearest name), no fit for the base, `shared` of
 // another inventory, `poly` of a shared one, a routing row whose parent is gone.
 Inventories load_inventories(const Config& config, const Registry& registry, const std::vector<Site>& sites);

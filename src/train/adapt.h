@@ -76,7 +76,7 @@ struct AdaptRecipe {
   bool trains_row() const {
     return info().trains == AdaptTrains::row || info().trains == AdaptTrains::row_and_skills;
   }
-  // The artefact gives its values, not only its shape.
+  // The inventory gives its values, not only its shape.
   bool has_parent() const {
     return info().start != AdaptStart::fresh_skills && info().start != AdaptStart::fresh_lora;
   }

@@ -103,11 +103,11 @@ Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t l
       owners_(assign_owners(layout, group.size())) {}
 
 void Exchange::agree(StepStatus& status) {
-  const StepWord mine{status};
-  std::vector<StepWord> all(static_cast<size_t>(group_.size()));
+  const StepStatus mine = status;
+  std::vector<StepStatus> all(static_cast<size_t>(group_.size()));
   group_.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   for (int r = 0; r < group_.size(); ++r) {
-    const StepStatus theirs = all[static_cast<size_t>(r)].status;
+    const StepStatus theirs = all[static_cast<size_t>(r)];
     if (theirs == StepStatus::failed && r != group_.rank())
       system_error("rank {} of the group failed in this step; its own message says why", r);
     status = std::max(status, theirs);

@@ -64,10 +64,7 @@ class Exchange {
   at::Tensor whole(const at::Tensor& owned, const Owners& owners, int64_t size);
 
  private:
-  // The message that comes before the data of a step.
-  struct StepWord {
-    StepStatus status = StepStatus::ok;
-  };
+  // `status`: in, this rank's; out, the worst of the group. Throws SystemError if another rank failed.
   void agree(StepStatus& status);
   // Where tensors travel: the communicator over that memory, and the memory.
   Communicator& path() const { return device_ ? *device_ : group_; }

@@ -1,8 +1,10 @@
 #include "train/recipe.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/names.h"
 #include "base/philox.h"
 #include "base/sha256.h"
 #include "data/task.h"
@@ -66,20 +68,12 @@ void check_task(const TrainConfig& train, const TokenTask& task) {
     user_error("train.keep = \"best\" needs train.validate_every: how many steps lie between two looks");
 }
 
-void flatten(const nlohmann::json& json, const std::string& prefix,
-             std::map<std::string, std::string>& leaves) {
-  for (const auto& [key, value] : json.items()) {
-    const std::string name = prefix.empty() ? key : prefix + "." + key;
-    if (value.is_object())
-      flatten(value, name, leaves);
-    else
-      leaves[name] = value.is_string() ? value.get<std::string>() : value.dump();
-  }
-}
-
-// Digests are not for reading.
-std::string shown(const std::string& value) {
-  return value.size() == 64 ? value.substr(0, 8) + "…" : value;
+// A setting's value in a flattened JSON object. Digests are cut: they are not for reading.
+std::string shown(const nlohmann::json& settings, const std::string& name) {
+  if (!settings.contains(name) || settings[name].is_null()) return "none";
+  const nlohmann::json& value = settings[name];
+  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  return text.size() == 64 ? text.substr(0, 8) + "…" : text;
 }
 
 }  // namespace
@@ -199,22 +193,21 @@ Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, co
 }
 
 std::string difference_text(const nlohmann::json& before, const nlohmann::json& now) {
-  std::map<std::string, std::string> old_leaves, new_leaves;
-  flatten(before, "", old_leaves);
-  flatten(now, "", new_leaves);
-  std::map<std::string, std::string> names = old_leaves;
-  names.insert(new_leaves.begin(), new_leaves.end());
+  const nlohmann::json old_settings = before.flatten(), new_settings = now.flatten();  // by "/train/lr"
+  nlohmann::json all = old_settings;
+  all.update(new_settings);
   std::vector<std::string> differences;
-  for (const auto& entry : names) {
-    const auto old_value = old_leaves.find(entry.first), new_value = new_leaves.find(entry.first);
-    const std::string from = old_value == old_leaves.end() ? "none" : shown(old_value->second);
-    const std::string to = new_value == new_leaves.end() ? "none" : shown(new_value->second);
-    if (from != to) differences.push_back(fmt::format("{} {} → {}", entry.first, from, to));
+  for (const auto& [path, value] : all.items()) {
+    const std::string from = shown(old_settings, path), to = shown(new_settings, path);
+    if (from == to) continue;
+    std::string name = path.substr(std::min<size_t>(1, path.size()));
+    std::ranges::replace(name, '/', '.');
+    differences.push_back(fmt::format("{} {} → {}", name, from, to));
   }
-  std::string text;
-  for (size_t i = 0; i < differences.size() && i < 3; ++i) text += (i ? ", " : "") + differences[i];
-  if (differences.size() > 3) text += fmt::format(" and {} more", differences.size() - 3);
-  return text;
+  const size_t count = differences.size(), most = 3;
+  if (count <= most) return join(differences, ", ");
+  differences.resize(most);
+  return fmt::format("{} and {} more", join(differences, ", "), count - most);
 }
 
 std::string values_digest(const ParameterLayout& layout, const at::Tensor& values) {

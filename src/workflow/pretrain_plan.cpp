@@ -37,7 +37,7 @@ std::string train_words(const PretrainJob& job) {
   const PhaseSettings& phase = job.recipe.phase;
   const StepSettings& step = phase.step;
   std::string text = fmt::format("{} steps of {} rows, {}, lr {:g}{}", with_commas(phase.schedule.steps),
-                                 phase.batch_size, step.optimizer.kind == "adafactor" ? "Adafactor" : "AdamW",
+                                 phase.batch_size, step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW",
                                  phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "") +
                      dropout_words(step);
   if (job.recipe.spec.routing == Routing::learned)

@@ -104,7 +104,7 @@ def test_one_inventory_by_two_names_is_one_method(scored):
 
 def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
     assert not [key for key in scored if key[:2] == ("poly", "vowel")]
-    done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.routed=tiny")
+    done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.inventory=tiny")
     text = done.stderr
     assert "inventory   tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
     assert "routing row new@v0001   adapted to vowel, mixes the 5 skills of tiny@v0001" in text
@@ -114,12 +114,12 @@ def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
     held_out = done.stdout[done.stdout.index("held-out NLL/token"):].splitlines()
     assert held_out[2].split() == ["poly", "-", "-"] or held_out[1].split() == ["poly", "-", "-"], held_out
     results = json.loads((shop.folder / "runs/plan/eval/results.json").read_text())
-    assert results["methods"]["mu"]["artefact"] == "tiny@v0001" and results["tasks"]["copy"]["held_in"]
+    assert results["methods"]["mu"]["inventory"] == "tiny@v0001" and results["tasks"]["copy"]["held_in"]
     assert "gaggle generate" in done.stdout
 
 
 def test_ranks_share_the_tasks_of_an_inventory(shop, scored):
-    evaluate(shop, "['poly','z:again']", "--run.name=two", "--eval.routed=tiny", ranks=2)
+    evaluate(shop, "['poly','z:again']", "--run.name=two", "--eval.inventory=tiny", ranks=2)
     lines = (shop.folder / "runs/two/eval/predictions.jsonl").read_text().splitlines()
     assert lines
     for line in map(json.loads, lines):
@@ -141,7 +141,7 @@ def test_refused(shop, methods, words):
 
 def test_the_runs_own_inventory_that_is_not_there_is_named_as_such(shop):
     text = evaluate(shop, "['mu']", "--run.name=tinny", expect=2).stderr
-    assert "the run's own inventory tinny" in text and "eval.routed is empty" in text and "did you mean tiny?" in text
+    assert "the run's own inventory tinny" in text and "eval.inventory is empty" in text and "did you mean tiny?" in text
 
 
 @pytest.mark.parametrize("change,words", [

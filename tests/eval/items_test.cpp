@@ -271,7 +271,7 @@ TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was
   EXPECT_EQ(text.find("held-out"), std::string::npos) << text;
   EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own rows
   EXPECT_NE(text.find("(unseen: bare)"), std::string::npos) << text;
-  EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["artefact"], "mhr@v0001");
+  EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["inventory"], "mhr@v0001");
 }
 
 TEST_F(Items, a_task_without_a_row_shows_a_dash_and_leaves_no_mean) {
