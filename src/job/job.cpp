@@ -61,7 +61,7 @@ class JobRun {
     std::vector<WorkItem> open;
     for (const PlannedItem& planned : queue_->plan().items())
       if (planned.state != ItemState::done) open.push_back(planned.item);
-    display_.emplace(job_, open, name_, worker_count(job_, context_.session));
+    display_.emplace(job_, open, name_, context_.session.identity.worker_name(), worker_count(job_, context_.session));
   }
 
   // False where the group has lost a rank.
