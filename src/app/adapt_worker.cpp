@@ -5,6 +5,7 @@
 
 #include "app/adapt_commit.h"
 #include "app/adapt_result.h"
+#include "comm/mpi_job.h"
 #include "job/machine.h"
 #include "app/running_speed.h"
 #include "base/clock.h"
@@ -206,7 +207,7 @@ bool adapt_item_done(const AdaptJob& job, const Registry& registry, const AdaptI
 
 Exit work_on_adaptation(const AdaptJob& job, Registry& registry) {
   AdaptWorker worker(job, registry);
-  bear_losses();
+  survive_losses();
   return worker.run();
 }
 

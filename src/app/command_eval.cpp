@@ -5,6 +5,7 @@
 
 #include "app/commands.h"
 #include "app/eval_sources.h"
+#include "comm/mpi_job.h"
 #include "job/inputs.h"
 #include "job/session.h"
 #include "base/clock.h"
@@ -196,7 +197,7 @@ Exit command_eval(const Config& config, const CommandOptions& options) {
     if (first) require_writable(folder / "items", "run.dir");
     session.world->barrier();
     Worker worker(context, session, items, folder, options.retry);
-    bear_losses();
+    survive_losses();
     code = worker.run();
     if (code == Exit::stopped && first)
       log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());

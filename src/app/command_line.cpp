@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 #include "config/read.h"
 
 namespace gaggle {

@@ -6,7 +6,7 @@
 #include "app/estimate.h"
 #include "base/pulse.h"
 #include "base/table.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle {
 namespace {

@@ -7,6 +7,7 @@
 #include "app/expert_display.h"
 #include "app/expert_table.h"
 #include "app/expert_worker.h"
+#include "comm/mpi_job.h"
 #include "job/machine.h"
 #include "app/plan_text.h"
 #include "base/file.h"
@@ -105,7 +106,7 @@ Exit run_job(const ExpertJob& job) {
   std::optional<WorkQueue> queue;
   if (group->rank() == 0) queue.emplace(queue_options(job, registry), work_items(job));
   world.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
-  bear_losses();
+  survive_losses();
   if (!queue) {
     std::optional<Exit> stopped;
     if (works_to_the_end({job, registry, *group}, stopped)) return Exit::done;

@@ -7,6 +7,7 @@
 
 #include "app/expert_commit.h"
 #include "app/expert_sketch.h"
+#include "comm/mpi_job.h"
 #include "job/machine.h"
 #include "app/running_speed.h"
 #include "base/log.h"

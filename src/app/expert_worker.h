@@ -9,7 +9,7 @@
 
 namespace gaggle {
 
-// Whether a rank of this group was given up (bear_losses). Asks for some seconds, as what MPI throws may come
+// Whether a rank of this group was given up (survive_losses). Asks for some seconds, as what MPI throws may come
 // before the watchdog knows.
 bool lost_a_rank(Communicator& group);
 

@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "cluster/identity.h"
 #include "cluster/stop.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 #include "config/read.h"
 
 // Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed:
@@ -52,7 +52,7 @@ bool say(const UserError& error) {
     if (mpi_is_running()) return false;
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
-  log::error("{}", error.what());
+  log::error("{}", error_text(error));
   return true;
 }
 
@@ -77,11 +77,11 @@ int run_and_report(int argc, char** argv) {
     code = run(parse_command_line({argv + 1, argv + argc}));
   } catch (const UserError& error) {
     code = Exit::bad_input;
-    message = error.what();
+    message = error_text(error);
     said = say(error);
   } catch (const std::exception& error) {
     code = Exit::failed;
-    message = error.what();
+    message = error_text(error);
     log::error("{}", message);
   }
   std::fflush(stdout);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle::mpi {
 namespace {
@@ -18,10 +19,6 @@ void check(int code, const char* call) {
   int length = 0;
   MPI_Error_string(code, text, &length);
   system_error("{}: {}", call, std::string(text, static_cast<size_t>(length)));
-}
-
-void set_chunk_bytes(size_t bytes) {
-  chunk_bytes = bytes;
 }
 
 // After an error the buffers belong to the caller again: receives are withdrawn; a send cannot be.
@@ -79,3 +76,7 @@ std::vector<int> Transfer::missing() const {
 }
 
 }  // namespace gaggle::mpi
+
+void gaggle::set_mpi_chunk_bytes_for_test(size_t bytes) {
+  mpi::chunk_bytes = bytes;
+}

@@ -5,9 +5,7 @@
 #include <mpi.h>
 
 #include <cstddef>
-#include <functional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "comm/patience.h"
@@ -16,8 +14,6 @@ namespace gaggle::mpi {
 
 // Throws SystemError with MPI's own words.
 void check(int code, const char* call);
-
-void set_chunk_bytes(size_t bytes);
 
 // The messages of one collective: all are started, then waited for together.
 class Transfer {

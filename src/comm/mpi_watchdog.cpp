@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/pulse.h"
-#include "comm/mpi_backend.h"
+#include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
 #include "comm/record_file.h"
@@ -82,7 +82,7 @@ struct Watchdog::Impl {
   double period_s = 1;
   std::shared_ptr<RankRecord> record;
   std::vector<std::string> hosts;
-  std::atomic<bool> leaving = false, bears_losses = false;
+  std::atomic<bool> leaving = false, survives_losses = false;
   // Rank 0
   std::optional<Watch> watch;
   std::vector<Post<Order>> orders;
@@ -118,7 +118,7 @@ struct Watchdog::Impl {
     Heartbeat message;
     int from = 0;
     for (const int dead : failed_ranks(comm)) {
-      if (!bears_losses)
+      if (!survives_losses)
         end_all(fmt::format("rank {} on host {} died, and the others need it", dead,
                             hosts[static_cast<size_t>(dead)]));
       give_up(dead, "its process died");
@@ -133,7 +133,7 @@ struct Watchdog::Impl {
 
   void act_on(const Watch::Verdict& verdict) {
     const bool first_is_missing = std::ranges::find(verdict.missing, 0) != verdict.missing.end();
-    if (bears_losses && !first_is_missing) {
+    if (survives_losses && !first_is_missing) {
       for (const int r : verdict.missing) {
         order_end(r);
         give_up(r, verdict.text);
@@ -147,7 +147,7 @@ struct Watchdog::Impl {
     for (int r = 1; r < size; ++r) order_end(r);
     write_record_file(*record, rank, size, why);
     std::this_thread::sleep_for(std::chrono::duration<double>(2 * period_s));  // the others write theirs
-    end_job(why);
+    end_mpi_job(why);
   }
 
   void order_end(int r) {
@@ -174,7 +174,7 @@ struct Watchdog::Impl {
       heard_of_first = monotonic_seconds();
       if (order == Order::end) die();
     }
-    if (bears_losses) {
+    if (survives_losses) {
       const std::set<int> dead = failed_ranks(comm);
       const std::lock_guard lock(mutex);
       lost.insert(dead.begin(), dead.end());
@@ -186,13 +186,13 @@ struct Watchdog::Impl {
         "the network to it is gone",
         hosts[0], silence);
     write_record_file(*record, rank, size, text);
-    end_job(text);
+    end_mpi_job(text);
   }
 
   // Rank 0 has said why; mpirun ends this process soon, or it does so itself.
   [[noreturn]] void die() {
     write_record_file(*record, rank, size, "ended by rank 0, where ranks were missing");
-    std::this_thread::sleep_for(std::chrono::seconds(bears_losses ? 0 : 5));
+    std::this_thread::sleep_for(std::chrono::seconds(survives_losses ? 0 : 5));
     ::kill(::getpid(), SIGKILL);
     std::abort();
   }
@@ -227,8 +227,8 @@ void Watchdog::leaving() {
   impl_->leaving = true;
 }
 
-void Watchdog::bear_losses() {
-  impl_->bears_losses = survives_deaths();
+void Watchdog::survive_losses() {
+  impl_->survives_losses = survives_deaths();
 }
 
 std::set<int> Watchdog::lost() const {

@@ -37,8 +37,8 @@ struct NcclCalls {
   std::function<std::string(int result, NcclComm* comm)> error_text;
 };
 
-// Of one GPU. All but `use` expect that the calling thread uses it; all throw SystemError with CUDA's own
-// words.
+// The calls for one GPU. All but `use` expect that the calling thread uses it; all throw SystemError with
+// CUDA's words.
 struct GpuCalls {
   std::function<void()> use;
   std::function<GpuStream*()> make_stream;

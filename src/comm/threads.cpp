@@ -87,26 +87,8 @@ class ThreadCommunicator final : public Communicator {
     exchange("all_to_all", send, receive);
   }
 
-  std::vector<std::string> all_gather_text(const std::string& mine) override {
-    const auto n = static_cast<size_t>(size());
-    const auto bytes = std::as_bytes(std::span(mine));
-    const std::vector<std::span<const std::byte>> send(n, bytes);
-    std::vector<std::string> all(n);
-    record_.begin("all_gather_text", mine.size());
-    const Post post{"all_gather_text", send};
-    meet(&post);
-    for (size_t r = 0; r < n; ++r) {
-      const auto from = group_->posts[r].send[static_cast<size_t>(rank_)];
-      all[r].assign(reinterpret_cast<const char*>(from.data()), from.size());
-    }
-    meet(nullptr);
-    record_.end();
-    return all;
-  }
-
   std::unique_ptr<Communicator> split(int colour) override {
-    std::vector<int> colours(static_cast<size_t>(size()));
-    all_gather(std::as_bytes(std::span(&colour, 1)), std::as_writable_bytes(std::span(colours)));
+    const std::vector<int> colours = gather_values(*this, colour);
     const auto members = static_cast<size_t>(std::count(colours.begin(), colours.end(), colour));
     const auto before = std::count(colours.begin(), colours.begin() + rank_, colour);
     std::shared_ptr<Group> child;
@@ -201,7 +183,7 @@ void run_as_threads(int n, double timeout_s, const std::function<void(Communicat
     try {
       body(communicator);
     } catch (const std::exception& error) {
-      world->fail(fmt::format("rank {} failed: {}", rank, error.what()), std::current_exception());
+      world->fail(fmt::format("rank {} failed: {}", rank, error_text(error)), std::current_exception());
     } catch (...) {
       world->fail(fmt::format("rank {} failed", rank), std::current_exception());
     }

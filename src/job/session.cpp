@@ -17,8 +17,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "cluster/host_facts.h"
+#include "cluster/cores.h"
 #include "cluster/stop.h"
+#include "comm/mpi_job.h"
 #include "comm/record_file.h"
 #include "config/read.h"
 
