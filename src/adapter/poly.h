@@ -1,8 +1,7 @@
 // Poly (Ponti et al., arXiv 2202.13914) and MHR (Caccia et al., arXiv 2211.03831): K low-rank skills per site,
 // cut into h heads, mixed by a task's row of the routing table. h = 1 is Poly, K = 1 one LoRA that all tasks
-// share. Tensors are as PEFT stores them: "<site>.poly_lora_A" [h, K, d_in/h, r], "<site>.poly_lora_B" [h, K,
-// r, d_out/h],
-// "<group>.poly_router.module_logits" [tasks, h·K].
+// share. Tensors are as PEFT stores them: "<site>.poly_lora_A" [h, K, d_in/h, r],
+// "<site>.poly_lora_B" [h, K, r, d_out/h], "<group>.poly_router.module_logits" [tasks, h·K].
 #pragma once
 
 #include <span>
@@ -17,8 +16,7 @@ namespace gaggle {
 // "<site>.poly_ia3_l" [h, K, width/h].
 enum class SkillKind { low_rank, rescaling };
 
-// Where a task's mixture comes from: its row of the table; all skills alike; its own skill (task t has skill
-// t).
+// Where a task's mixture comes from: its row of the table; all skills alike; its own skill (task t: skill t).
 enum class Routing { learned, uniform, own };
 
 // Of a poly.method: poly | mhr | shared | private.
@@ -39,8 +37,7 @@ struct PolySpec {
   std::string router_name(const Site& site) const;
 };
 
-// Throws UserError that names each site whose widths (the rescaled one) the heads do not divide, with the
-// sizes.
+// Throws UserError that names each site whose widths (the rescaled one) the heads do not divide.
 void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill = SkillKind::low_rank);
 
 // All tensors; those that train, those that do not.
@@ -48,8 +45,8 @@ ParameterLayout poly_layout(const PolySpec& spec);
 ParameterLayout trained_layout(const PolySpec& spec);
 bool is_router(const ParameterInfo& tensor);
 
-// A ~ U(±1/√(3 d_in)), B = 0, l = 1, Z ~ U(±1e-3), keyed by (seed, tensor name); [poly_layout(spec).size()]
-// fp32.
+// [poly_layout(spec).size()] fp32, keyed by (seed, tensor name):
+// A ~ U(±1/√(3 d_in)), B = 0, l = 1, Z ~ U(±1e-3).
 at::Tensor initial_poly(const PolySpec& spec, uint64_t seed);
 
 // The same sites with one skill for everything: what a mixture of (IA)³'s vectors is.

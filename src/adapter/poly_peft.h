@@ -1,5 +1,4 @@
-// Inventories as folders hold them, and back: Poly / MHR as PEFT's Poly, (IA)³ as PEFT's IA3 or our Poly form
-// of it.
+// Inventories as folders hold them, and back: Poly and MHR as PEFT's Poly, (IA)³ as its IA3 or our Poly form.
 #pragma once
 
 #include "adapter/poly.h"

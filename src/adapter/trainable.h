@@ -1,5 +1,4 @@
-// What the training loop knows of an adapter: flat values, and a flat tensor where backward adds their
-// gradients.
+// What the training loop knows of an adapter: flat values, and a flat tensor to which backward adds gradients.
 #pragma once
 
 #include "adapter/parameters.h"

@@ -11,10 +11,10 @@
 namespace gaggle {
 
 // mixed: with respect to a task's own mixed adapter. skill: with respect to the K skills that all tasks share.
-enum class Space { mixed, skill };
+enum class GradientSpace { mixed, skill };
 
-inline const char* name_of(Space space) {
-  return space == Space::mixed ? "mixed" : "skill";
+inline const char* name_of(GradientSpace space) {
+  return space == GradientSpace::mixed ? "mixed" : "skill";
 }
 
 // A site's run of values in a flat gradient: `a` as [heads, a_size], then `b` as [heads, b_size].
@@ -42,7 +42,7 @@ struct BatchTasks {
 
 // Sums over this rank's lanes.
 struct TaskGradients {
-  Space space = Space::mixed;  // of the values
+  GradientSpace space = GradientSpace::mixed;  // of the values
   at::Tensor all;              // [T, values] fp32
   at::Tensor even;             // [T, values] fp32, of the samples of even occurrence
   // Routing by site, [T, h, K], rows sum to 1 per head; empty: none is known (samples per example, sketches).

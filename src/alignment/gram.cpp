@@ -58,21 +58,21 @@ at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights) {
   return (at::bmm(w, w.transpose(1, 2)) * products).sum(0);
 }
 
-std::map<Space, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
-                                  const BatchTasks& batch, std::span<const Space> wanted, Communicator& group) {
+std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
+                                  const BatchTasks& batch, std::span<const GradientSpace> wanted, Communicator& group) {
   const auto tasks = static_cast<int64_t>(batch.tasks.size()), count = static_cast<int64_t>(sites.size());
   GAGGLE_CHECK(mine.all.size(0) == tasks && batch.even_share.size() == batch.tasks.size() &&
                batch.odd_share.size() == batch.tasks.size());
-  std::map<Space, Grams> grams;
-  for (const Space space : wanted) {
-    GAGGLE_CHECK(space == mine.space || (space == Space::skill && mine.weights.size() == sites.size()),
+  std::map<GradientSpace, Grams> grams;
+  for (const GradientSpace space : wanted) {
+    GAGGLE_CHECK(space == mine.space || (space == GradientSpace::skill && mine.weights.size() == sites.size()),
                  "no {} space from these gradients", name_of(space));
     grams[space] = {at::zeros({count, tasks, tasks}, at::kDouble),
                     at::zeros({count, tasks, tasks}, at::kDouble)};
   }
   for_each_summed_site(sites, mine, group, [&](size_t s, const at::Tensor& all, const at::Tensor& even) {
     const Grams products = head_products(sites[s], all, even, batch);
-    const auto in_space = [&](Space space, const at::Tensor& per_head) {
+    const auto in_space = [&](GradientSpace space, const at::Tensor& per_head) {
       return space == mine.space ? per_head.sum(0) : skill_gram(per_head, mine.weights[s]);
     };
     for (auto& [space, gram] : grams) {

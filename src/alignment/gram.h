@@ -3,8 +3,7 @@
 // With one routing row per task the gradient of skill k at head q is w_qk G[q], so that (Poly, arXiv
 // 2202.13914; MHR, arXiv 2211.03831)
 //   <g_t, g_t'> = Σ_sites Σ_q (Σ_k w^t_qk w^t'_qk) (<G^A_t[q], G^A_t'[q]> + <G^B_t[q], G^B_t'[q]>)
-// needs only gradients of LoRA's size. The routing table has no part in it: rows of different tasks do not
-// meet.
+// needs only gradients of LoRA's size. The routing table has no part in it: tasks do not share its rows.
 #pragma once
 
 #include <map>
@@ -33,7 +32,7 @@ at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);
 // The Grams of all sites in the spaces wanted, on every rank. The gradients' own space can always be had; skill
 // space from mixed gradients needs weights. Collective: all-to-all of the gradients by site, then an all-gather
 // of sites · T² numbers. Costs 6 · T² · values FLOP in fp64, shared by the ranks.
-std::map<Space, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
-                                  const BatchTasks& batch, std::span<const Space> wanted, Communicator& group);
+std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
+                                  const BatchTasks& batch, std::span<const GradientSpace> wanted, Communicator& group);
 
 }  // namespace gaggle

@@ -61,7 +61,7 @@ MeasuredStep step_of(const Json& line) {
   MeasuredStep step;
   step.step = line.at("step");
   const std::string space = line.at("space");
-  step.space = space == "mixed" ? Space::mixed : Space::skill;
+  step.space = space == "mixed" ? GradientSpace::mixed : GradientSpace::skill;
   step.tasks = line.at("tasks");
   step.window_measurements = line.at("window_measurements");
   step.groups.push_back(group_of(line, "all", "all"));

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "formats/safetensors.h"
+#include "train/checkpoint.h"
 
 namespace gaggle {
 namespace {
@@ -32,14 +33,6 @@ void visit(const std::string& prefix, WindowMatrices& window, const Visit& what)
   what(prefix + ".complete.cosine_count", window.cosine_count);
   what(prefix + ".complete.noise_free", window.noise_free);
   what(prefix + ".complete.noise_free_count", window.noise_free_count);
-}
-
-TensorView view_of(const std::string& name, const at::Tensor& tensor) {
-  GAGGLE_CHECK(tensor.is_contiguous() && tensor.is_cpu(), "{}", name);
-  return {name,
-          tensor.scalar_type() == at::kLong ? DType::i64 : DType::f64,
-          tensor.sizes().vec(),
-          {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
 }
 
 at::Tensor tensor_of(const TensorView& view, const std::string& where) {
@@ -81,7 +74,9 @@ int64_t newest_step(const AlignmentWindows& windows) {
 void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   AlignmentWindows held = windows;  // copies share their tensors
   std::vector<TensorView> views;
-  const auto put = [&](const std::string& name, at::Tensor& tensor) { views.push_back(view_of(name, tensor)); };
+  const auto put = [&](const std::string& name, at::Tensor& tensor) {
+    views.push_back(tensor_view(name, tensor));
+  };
   json state = {{"tasks", windows.tasks}, {"groups", groups_json(windows.groups)}, {"window", windows.window}};
   for (auto& [space, window] : held.running) {
     state["running"][name_of(space)] = about(window);
@@ -108,7 +103,7 @@ AlignmentWindows read_windows(const fs::path& folder) {
     for (const json& group : state.at("groups"))
       windows.groups.push_back(
           {group.at("by"), group.at("name"), group.at("sites").get<std::vector<size_t>>()});
-    for (const Space space : {Space::mixed, Space::skill}) {
+    for (const GradientSpace space : {GradientSpace::mixed, GradientSpace::skill}) {
       const std::string prefix = name_of(space);
       if (state.contains("running") && state["running"].contains(prefix))
         read_window(prefix, state["running"][prefix], file, windows.running[space]);

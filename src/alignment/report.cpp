@@ -34,7 +34,7 @@ struct Mean {
 };
 
 // The lines of one space, cut into windows: each begins where its first measurement stands.
-std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, Space space) {
+std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, GradientSpace space) {
   std::vector<std::vector<const MeasuredStep*>> windows;
   for (const MeasuredStep& step : run.steps) {
     if (step.space != space) continue;
@@ -44,8 +44,8 @@ std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run
   return windows;
 }
 
-// A window's numbers of some groups: means over its measurements; the noise-free ones of its last, which hold
-// them all.
+// A window's numbers of some groups: means over its measurements;
+// the noise-free ones are those of its last measurement, which hold them all.
 struct Summary {
   Mean cosine, conflicting, noise_free, pairs;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "alignment/similarity.h"
 #include "alignment/statistics.h"
@@ -34,6 +35,24 @@ RoutingNumbers mean_over(std::string name, const std::vector<RoutingNumbers>& si
 }
 
 }  // namespace
+
+bool has_routing_table(const PolySpec& spec) {
+  return spec.routing == Routing::learned && spec.skills > 1;
+}
+
+std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& values) {
+  const ParameterLayout layout = poly_layout(spec);
+  std::vector<RoutingSite> sites;
+  std::set<std::string> seen;
+  for (const LoraSite& s : spec.sites) {
+    const std::string prefix = spec.router_prefix(s.site);
+    if (!seen.insert(prefix).second) continue;
+    const std::string name = prefix.empty() ? "model" : prefix.substr(0, prefix.size() - 1);
+    sites.push_back({name, spec.granularity == "site" ? s.site.kind : spec.granularity, spec.heads, spec.skills,
+                     layout.view(values, spec.router_name(s.site))});
+  }
+  return sites;
+}
 
 at::Tensor routing_weights(const RoutingSite& site) {
   const at::Tensor z = sigmoids(site);

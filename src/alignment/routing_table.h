@@ -3,11 +3,11 @@
 // entropies of σ(Z), normalised to 0 … 1.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <span>
 #include <string>
 #include <vector>
+
+#include "adapter/poly.h"
 
 namespace gaggle {
 
@@ -17,6 +17,12 @@ struct RoutingSite {
   int64_t heads = 1, skills = 1;
   at::Tensor logits;
 };
+
+// Whether there is something to learn about who uses which skill.
+bool has_routing_table(const PolySpec& spec);
+// One for each routing table of an inventory: a site's own, or that of the sites that share one
+// (poly.router_granularity). `values`: [poly_layout(spec).size()] on any device.
+std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& values);
 
 // Weights per head, [T, heads, skills] fp64: z_k / (Σ_k z_k + 1e-12) with z = σ(logits).
 at::Tensor routing_weights(const RoutingSite& site);

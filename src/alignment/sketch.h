@@ -1,8 +1,7 @@
 // Count-sketches of per-task gradients (Charikar, Chen, Farach-Colton, "Finding frequent items in data
 // streams", ICALP 2002): every coordinate is added to one bucket under a random sign. Linear, so sketches add
 // over lanes, halves and ranks, and inner products of sketches estimate those of the gradients without bias,
-// with variance
-// (|a|²|b|² + <a,b>²) / dims at most.
+// with variance (|a|²|b|² + <a,b>²) / dims at most.
 #pragma once
 
 #include <span>

@@ -16,7 +16,7 @@ WindowMatrices matrices_of(const RunningWindow& running) {
 
 }  // namespace
 
-MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, Space space, const Grams& grams,
+MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, GradientSpace space, const Grams& grams,
                              const BatchTasks& batch) {
   const auto groups = static_cast<int64_t>(windows.groups.size());
   const auto tasks = static_cast<int64_t>(windows.tasks.size());
@@ -47,7 +47,7 @@ MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, Space spac
   return measured;
 }
 
-WindowMatrices newest_matrices(const AlignmentWindows& windows, Space space) {
+WindowMatrices newest_matrices(const AlignmentWindows& windows, GradientSpace space) {
   if (const auto complete = windows.complete.find(space); complete != windows.complete.end())
     return complete->second;
   const auto running = windows.running.find(space);

@@ -1,5 +1,4 @@
-// What a run keeps of alignment while it trains: the numbers of each measured step, and T×T sums over a window
-// of measurements.
+// What a run keeps of alignment in training: each measured step's numbers, and T×T sums over a window of them.
 #pragma once
 
 #include <map>
@@ -18,7 +17,7 @@ struct GroupNumbers {
 // One line of alignment.jsonl.
 struct MeasuredStep {
   int64_t step = 0;
-  Space space = Space::skill;
+  GradientSpace space = GradientSpace::skill;
   int64_t tasks = 0;                                               // in the batch
   int64_t window_measurements = 0;                                 // in the running window, this one included
   std::vector<GroupNumbers> groups;                                // "all" first
@@ -45,16 +44,16 @@ struct AlignmentWindows {
   std::vector<std::string> tasks;  // names of the T tasks of the run
   std::vector<SiteGroup> groups;
   int64_t window = 20;  // measurements; then the sums begin anew
-  std::map<Space, RunningWindow> running;
-  std::map<Space, WindowMatrices> complete;  // the newest
+  std::map<GradientSpace, RunningWindow> running;
+  std::map<GradientSpace, WindowMatrices> complete;  // the newest
 };
 
 // Adds a measurement (Grams [sites, t, t] of the batch's t tasks) and returns its numbers; sketch and times are
 // the caller's to fill in.
-MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, Space space, const Grams& grams,
+MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, GradientSpace space, const Grams& grams,
                              const BatchTasks& batch);
 
 // Of the newest complete window, or of the running one if there is none yet.
-WindowMatrices newest_matrices(const AlignmentWindows& windows, Space space);
+WindowMatrices newest_matrices(const AlignmentWindows& windows, GradientSpace space);
 
 }  // namespace gaggle

@@ -3,13 +3,19 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "app/commands.h"
+#include "app/command.h"
 #include "job/inputs.h"
 #include "base/names.h"
 #include "base/table.h"
 
 namespace gaggle {
 namespace {
+
+struct DataShowOptions {
+  std::string task, split = "train";
+  bool jsonl = false;  // {"id","input_ids","target_ids"} of each example, else a readable page
+  int64_t rows = 0;    // 0: all
+};
 
 const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
   std::vector<std::string> names;
@@ -68,11 +74,9 @@ void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t
   if (shown < rows.size()) fmt::print("\n… {} rows more\n", rows.size() - shown);
 }
 
-}  // namespace
-
-Exit command_data_show(const Config& config, const DataShowOptions& options) {
+Exit show_data(const Config& config, const DataShowOptions& options) {
   const Split split = split_of(options.split);
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
   const auto& rows = task.rows(split);
   const size_t shown =
@@ -89,6 +93,24 @@ Exit command_data_show(const Config& config, const DataShowOptions& options) {
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   }
   return Exit::done;
+}
+
+}  // namespace
+
+Command data_command() {
+  return {"data", "Look at tasks", [](CLI::App& parser) {
+            parser.require_subcommand(1);
+            CLI::App* show = parser.add_subcommand("show", "Show a task's rows as training sees them");
+            const auto options = std::make_shared<DataShowOptions>();
+            show->add_option("--task", options->task, "Name of the task")->required();
+            show->add_option("--split", options->split, "train, validation or test")
+                ->check(CLI::IsMember({"train", "validation", "test"}))
+                ->capture_default_str();
+            show->add_flag("--jsonl", options->jsonl,
+                           "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
+            show->add_option("--rows", options->rows, "Only so many rows (0: all)")->check(CLI::NonNegativeNumber);
+            return with_config(*show, [options](const Config& config) { return show_data(config, *options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -1,12 +1,13 @@
 // gaggle doctor: examines the machine, hosts and folders of a run to come, or reads what a hung run left.
 #include <cstdio>
 
-#include "app/command_line.h"
+#include "app/command.h"
 #include "app/commands.h"
 #include "base/file.h"
 #include "config/read.h"
 #include "doctor/collective_records.h"
 #include "doctor/examine.h"
+#include "job/plan.h"
 
 namespace gaggle {
 
@@ -26,6 +27,22 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   if (options.where.empty()) return examine({version_text(), nullptr, options.folders, options.megabytes});
   const Config config = read_config(options.where, overrides);
   return examine({version_text(), &config, options.folders, options.megabytes});
+}
+
+Command doctor_command() {
+  return {"doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
+          [](CLI::App& parser) {
+            const auto options = std::make_shared<DoctorOptions>();
+            parser.add_option("CONFIG", options->where,
+                              "The config whose folders are meant, or a run folder: what its ranks were at when it "
+                              "hung");
+            parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")
+                ->take_all();
+            parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
+                ->check(CLI::PositiveNumber)
+                ->capture_default_str();
+            return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
+          }};
 }
 
 }  // namespace gaggle

@@ -1,29 +1,39 @@
 // gaggle experts: for each task LoRA, then gate, then commit; workers take items from the registry by lease.
 #include <cstdio>
 
-#include "app/cost.h"
-#include "app/expert_job.h"
+#include "app/command.h"
 #include "base/names.h"
+#include "workflow/assumed_cost.h"
+#include "workflow/experts.h"
 
 namespace gaggle {
+namespace {
 
-Exit command_experts(const Config& config, const CommandOptions& options) {
+Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) {
     std::fputs(experts_cost_text(config).c_str(), stdout);
     return Exit::done;
   }
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
-  Session session = start_session(config);
-  check_job(config, session);
-  if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
-  const auto base = load_base(config, inputs, session.device, BaseUse::training);
-  const RecipeBase common{config, base->sites(), base->content_digest(), base->dtype()};
-  std::vector<ExpertItem> items;
-  for (const TokenTask& task : inputs.tasks) {
+  StartedJob start =
+      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
+                [&](const Session& session) { check_expert_job(config, session); });
+  if (start.stopped) return *start.stopped;
+  const BaseModel& base = *start.base;
+  const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
+  const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
+  ExpertJob job{context, {}};
+  for (const TokenTask& task : start.inputs.tasks) {
     check_name(task.name, "task");
-    items.push_back({task.name, &task, expert_recipe(common, task), "", "", ""});
+    job.items.push_back({task.name, &task, expert_recipe(common, task)});
   }
-  return plan_and_run({config, options, session, *base, std::move(items), {}, 0});
+  return run_experts(std::move(job));
+}
+
+}  // namespace
+
+Command experts_command() {
+  return {"experts", "Train one expert (LoRA, then gate) per task into the registry",
+          [](CLI::App& parser) { return with_job_options(parser, train_experts); }};
 }
 
 }  // namespace gaggle

@@ -1,8 +1,9 @@
-// gaggle gates: gates for experts that are in the registry already, imported ones included. Experts without
-// data stay ungated and are named.
+// gaggle gates: gates for experts that are in the registry already, imported ones included. Experts without data stay
+// ungated and are named.
 #include <map>
 
-#include "app/expert_job.h"
+#include "app/command.h"
+#include "workflow/experts.h"
 
 namespace gaggle {
 namespace {
@@ -15,42 +16,49 @@ LoraStart start_of(const Expert& expert, const std::vector<Site>& sites) {
   return lora_from_peft(lora, sites, expert.name);
 }
 
-}  // namespace
-
-Exit command_gates(const Config& config, const CommandOptions& options) {
-  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
-  std::map<std::string, TokenTask> tasks;  // by expert
-  for (TokenTask& task : inputs.tasks) {
-    const std::string name = task.name;
-    tasks[name] = std::move(task);
-  }
+// By expert: a task of its name, or the one that gate.tasks names.
+std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& inputs) {
+  std::map<std::string, TokenTask> tasks;
+  for (const TokenTask& task : inputs.tasks) tasks[task.name] = task;
   for (const auto& [expert, path] : config.gate.tasks) tasks[expert] = load_one_task(config, inputs, path);
+  return tasks;
+}
 
-  Session session = start_session(config);
-  check_job(config, session);
-  if (const auto stop = options.dry_run ? std::nullopt : stopped_before_start(session, config)) return *stop;
-  const auto base = load_base(config, inputs, session.device, BaseUse::training);
-  const RecipeBase common{config, base->sites(), base->content_digest(), base->dtype()};
+Exit train_gates(const Config& config, const JobOptions& options) {
+  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
+  const std::map<std::string, TokenTask> tasks = tasks_of(config, inputs);
+  StartedJob start = start_job(config, options, std::move(inputs), BaseUse::training,
+                               [&](const Session& session) { check_expert_job(config, session); });
+  if (start.stopped) return *start.stopped;
+  const BaseModel& base = *start.base;
   const Registry registry =
-      Registry::open(config.registry.path, fingerprint_of(*base), false, options.accept_base);
+      Registry::open(config.registry.path, fingerprint_of(base), false, options.accept_base);
   for (const auto& [expert, path] : config.gate.tasks)
     if (!registry.find(expert)) user_error("gate.tasks.{}: the registry has no expert of that name", expert);
 
-  std::vector<ExpertItem> items;
-  std::vector<std::string> ungated;
+  const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
+  const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
+  ExpertJob job{context, {}};
   for (const ExpertInfo& info : registry.list()) {
     if (!info.current) continue;
     const auto task = tasks.find(info.name);
     if (task == tasks.end()) {
-      if (!info.gated) ungated.push_back(info.name);
+      if (!info.gated) job.ungated.push_back(info.name);
       continue;
     }
-    LoraStart start = start_of(registry.load(info.name), base->sites());
-    const std::string digest = values_digest(lora_layout(start.sites), start.values);
-    items.push_back({info.name, &task->second, gates_recipe(common, task->second, std::move(start), digest),
-                     info.name + "@" + info.version, "", ""});
+    LoraStart lora = start_of(registry.load(info.name), base.sites());
+    const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
+    job.items.push_back({info.name, &task->second, gates_recipe(common, task->second, std::move(lora), digest),
+                         info.name + "@" + info.version});
   }
-  return plan_and_run({config, options, session, *base, std::move(items), std::move(ungated), 0});
+  return run_experts(std::move(job));
+}
+
+}  // namespace
+
+Command gates_command() {
+  return {"gates", "Train gates for experts that are in the registry",
+          [](CLI::App& parser) { return with_job_options(parser, train_gates); }};
 }
 
 }  // namespace gaggle

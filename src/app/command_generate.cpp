@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "app/commands.h"
-#include "app/eval_sources.h"
+#include "app/command.h"
+#include "workflow/eval_sources.h"
 #include "job/inputs.h"
 #include "job/session.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/generate.h"
+#include "job/inputs.h"
+#include "job/session.h"
 
 namespace gaggle {
 namespace {
@@ -58,16 +60,13 @@ void print_shares(const RoutedCollection& collection, const std::vector<double>&
   std::fprintf(stderr, "\n%smean over prompt and answer tokens and all sites\n", table.text().c_str());
 }
 
-}  // namespace
-
-Exit command_generate(const Config& given, const std::string& prompt) {
+Exit answer(const Config& given, const std::string& prompt) {
   Config config = given;
   const std::string method = prompt_method(given.eval);
   if (method.empty())
     user_error(
-        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. Take mu, "
-        "shared, "
-        "z:NAME, phatgoose or arrow",
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. "
+        "Take mu, shared, z:NAME, phatgoose or arrow",
         methods_origin(given), join(given.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config);
@@ -93,6 +92,18 @@ Exit command_generate(const Config& given, const std::string& prompt) {
   }
   end_session(session);
   return Exit::done;
+}
+
+}  // namespace
+
+Command generate_command() {
+  return {"generate", "Answer a prompt through a routed collection", [](CLI::App& parser) {
+            const auto prompt = std::make_shared<std::string>();
+            RunCommand command =
+                with_config(parser, [prompt](const Config& config) { return answer(config, *prompt); });
+            parser.add_option("PROMPT", *prompt, "The prompt")->required();
+            return command;
+          }};
 }
 
 }  // namespace gaggle

@@ -5,6 +5,7 @@
 #include <set>
 #include <variant>
 
+#include "app/command.h"
 #include "app/commands.h"
 #include "base/file.h"
 #include "base/names.h"
@@ -224,6 +225,28 @@ Exit command_registry(const RegistryOptions& options) {
   if (options.action == "collect") return collect(options);
   if (options.action == "rm") return remove(options);
   user_error("gaggle registry {}: expected ls, show, verify, import, export, collect or rm", options.action);
+}
+
+Command registry_command() {
+  return {"registry", "List, check and change what is in a registry", [](CLI::App& parser) {
+            const auto options = std::make_shared<RegistryOptions>();
+            const std::vector<std::string> actions = {"ls", "show", "verify", "import", "export", "collect", "rm"};
+            parser.add_option("ACTION", options->action, join(actions, " | "))
+                ->required()
+                ->check(CLI::IsMember(actions));
+            parser.add_option("ARGUMENTS", options->arguments,
+                              "Names (experts/NAME, routed/NAME, … where several kinds have it), or folders");
+            options->registry = "registry";
+            parser.add_option("--registry", options->registry, "The registry's folder")->capture_default_str();
+            parser.add_option("--base", options->base, "Base model that imported adapters are checked against");
+            parser.add_option("--to", options->to, "Folder that export writes");
+            parser.add_flag("--mu", options->mu, "Export the averaged skills of an inventory, as a plain LoRA");
+            parser.add_option("--name", options->name,
+                              "Name of the one folder that is imported, or of the collection");
+            parser.add_flag("--accept-base", options->accept_base,
+                            "Write to a registry whose base has the same shapes but other contents");
+            return without_config(parser, [options] { return command_registry(*options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -8,73 +8,18 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "app/commands.h"
-#include "app/status_text.h"
-#include "base/clock.h"
-#include "base/file.h"
-#include "config/read.h"
-#include "registry/registry.h"
+#include "app/command.h"
+#include "report/status_text.h"
+#include "workflow/status.h"
 
 namespace gaggle {
 namespace {
 
-struct WorkPlace {
-  std::string what;
-  std::unique_ptr<StatusReader> reader;
+struct StatusOptions {
+  std::string path;  // a registry or a run folder
+  bool json = false;
+  bool watch = false;  // again every few seconds until all is done
 };
-
-bool has_work(const fs::path& folder) {
-  return fs::is_directory(folder / "work" / "journal");
-}
-
-WorkPlace of_registry(const fs::path& folder) {
-  const auto registry = std::make_shared<Registry>(Registry::open(folder, std::nullopt, /*create=*/false));
-  return {"experts", std::make_unique<StatusReader>(
-                         folder, [registry](const WorkItem& item) -> std::optional<std::string> {
-                           const auto there = registry->find_key(item.name, item.key);
-                           return there ? std::optional(there->version) : std::nullopt;
-                         })};
-}
-
-// Results are files items/KEY.json.
-WorkPlace of_results(const std::string& what, const fs::path& folder) {
-  return {what, std::make_unique<StatusReader>(folder, [folder](const WorkItem& item) {
-            return fs::exists(folder / "items" / (item.key + ".json")) ? std::optional<std::string>("")
-                                                                       : std::nullopt;
-          })};
-}
-
-// A run of all ranks together: done where its journal says so.
-WorkPlace of_pretraining(const fs::path& folder) {
-  const auto journals = std::make_shared<JournalReader>(folder, "");
-  return {"pretraining", std::make_unique<StatusReader>(
-                             folder, [journals](const WorkItem& item) -> std::optional<std::string> {
-                               journals->poll();
-                               for (const JournalEvent& event : journals->events("committed"))
-                                 if (event.key == item.key) return event.detail;
-                               return std::nullopt;
-                             })};
-}
-
-std::vector<WorkPlace> sections_of(const fs::path& path) {
-  std::vector<WorkPlace> sections;
-  if (fs::exists(path / "registry.json")) {
-    sections.push_back(of_registry(path));
-    return sections;
-  }
-  if (!fs::is_directory(path)) user_error("{}: no such folder", path.string());
-  if (has_work(path)) sections.push_back(of_pretraining(path));
-  if (has_work(path / "adapt")) sections.push_back(of_results("adaptation", path / "adapt"));
-  if (has_work(path / "eval")) sections.push_back(of_results("evaluation", path / "eval"));
-  // Pretraining is told from its own folder; its registry may be full of other jobs.
-  if (!has_work(path) && fs::exists(path / "config.toml")) {
-    const fs::path registry = read_config(path / "config.toml", {}).registry.path;
-    if (fs::exists(registry / "registry.json") && has_work(registry)) sections.push_back(of_registry(registry));
-  }
-  if (sections.empty())
-    user_error("{}: neither a registry nor a run folder in which something was started", path.string());
-  return sections;
-}
 
 bool over(const std::vector<WorkStatus>& all) {
   for (const WorkStatus& status : all)
@@ -82,50 +27,60 @@ bool over(const std::vector<WorkStatus>& all) {
   return true;
 }
 
-std::vector<WorkStatus> look(std::vector<WorkPlace>& sections) {
+std::vector<WorkStatus> look(std::vector<WorkPlace>& places) {
   std::vector<WorkStatus> all;
-  for (WorkPlace& section : sections) all.push_back(section.reader->look());
+  for (WorkPlace& place : places) all.push_back(place.reader->look());
   return all;
 }
 
 // Until workers of other hosts are judged.
-std::vector<WorkStatus> look_twice(std::vector<WorkPlace>& sections) {
+std::vector<WorkStatus> look_twice(std::vector<WorkPlace>& places) {
   for (;;) {
-    std::vector<WorkStatus> all = look(sections);
+    std::vector<WorkStatus> all = look(places);
     const bool undecided =
-        std::ranges::any_of(sections, [](const WorkPlace& s) { return s.reader->undecided(); });
+        std::ranges::any_of(places, [](const WorkPlace& place) { return place.reader->undecided(); });
     if (!undecided) return all;
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }
 
-void print(const std::vector<WorkPlace>& sections, const std::vector<WorkStatus>& all,
+void print(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& all,
            const StatusOptions& options) {
   if (options.watch && !options.json && ::isatty(STDOUT_FILENO)) std::fputs("\x1b[H\x1b[2J", stdout);
   auto json = nlohmann::ordered_json::array();
   for (size_t i = 0; i < all.size(); ++i) {
     if (options.json)
-      json.push_back(status_json(sections[i].what, all[i]));
+      json.push_back(status_json(places[i].kind, all[i]));
     else
-      fmt::print("{}{}", i > 0 ? "\n" : "", status_text(sections[i].what, all[i]));
+      fmt::print("{}{}", i > 0 ? "\n" : "", status_text(places[i].kind, all[i]));
   }
   if (options.json)
     std::puts(json.dump(options.watch ? -1 : 2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   std::fflush(stdout);
 }
 
-}  // namespace
-
-Exit command_status(const StatusOptions& options) {
-  std::vector<WorkPlace> sections = sections_of(options.path);
-  std::vector<WorkStatus> all = options.watch ? look(sections) : look_twice(sections);
-  print(sections, all, options);
+Exit show_status(const StatusOptions& options) {
+  std::vector<WorkPlace> places = work_places(options.path);
+  std::vector<WorkStatus> all = options.watch ? look(places) : look_twice(places);
+  print(places, all, options);
   while (options.watch && !over(all)) {
     std::this_thread::sleep_for(std::chrono::seconds(2));
-    all = look(sections);
-    print(sections, all, options);
+    all = look(places);
+    print(places, all, options);
   }
   return Exit::done;
+}
+
+}  // namespace
+
+Command status_command() {
+  return {"status", "Who works on what, and what is done, open and set aside", [](CLI::App& parser) {
+            const auto options = std::make_shared<StatusOptions>();
+            parser.add_option("PATH", options->path, "A registry or a run folder, e.g. runs/demo")->required();
+            parser.add_flag("--json", options->json, "Print it for machines");
+            parser.add_flag("--watch", options->watch, "Look again every few seconds until all is done");
+            return without_config(parser, [options] { return show_status(*options); });
+          }};
 }
 
 }  // namespace gaggle

@@ -7,29 +7,11 @@
 
 #include "base/error.h"
 #include "config/config.h"
+#include "job/job.h"
 
 namespace gaggle {
 
-// Options that several commands share.
-struct CommandOptions {
-  bool dry_run = false;      // load and check everything, print the plan, start nothing
-  bool accept_base = false;  // write to a registry whose base has other contents
-  bool retry = false;        // take up items that were set aside
-};
 
-Exit command_experts(const Config& config, const CommandOptions& options);
-Exit command_pretrain(const Config& config, const CommandOptions& options);
-Exit command_gates(const Config& config, const CommandOptions& options);
-Exit command_adapt(const Config& config, const CommandOptions& options);
-Exit command_eval(const Config& config, const CommandOptions& options);
-Exit command_generate(const Config& config, const std::string& prompt);
-
-struct DataShowOptions {
-  std::string task, split = "train";
-  bool jsonl = false;  // {"id","input_ids","target_ids"} per row, else a readable page
-  int64_t rows = 0;    // 0: all
-};
-Exit command_data_show(const Config& config, const DataShowOptions& options);
 
 struct AlignOptions {
   std::vector<std::string> runs;  // run folders
@@ -39,12 +21,6 @@ struct AlignOptions {
 };
 Exit command_align(const AlignOptions& options);
 
-struct StatusOptions {
-  std::filesystem::path path;  // a registry or a run folder
-  bool json = false;
-  bool watch = false;  // again every few seconds until all is done
-};
-Exit command_status(const StatusOptions& options);
 
 struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm

@@ -1,113 +1,17 @@
-// gaggle: command line → config → command → exit code (docs/architecture.md says what each code promises).
-#include <csignal>
+// gaggle: command line → config → command → exit code.
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
 
-#include "app/command_line.h"
-#include "base/file.h"
-#include "base/log.h"
-#include "cluster/identity.h"
-#include "cluster/stop.h"
-#include "comm/mpi_job.h"
-#include "config/read.h"
+#include "app/program.h"
 
-// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed:
-// keeping it, in huge pages, spares page faults that cost a fifth of the speed and more.
+// Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: keeping it,
+// in huge pages, spares page faults that cost a fifth of the speed and more.
 extern "C" {
 const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always";
 }
 
-namespace gaggle {
-namespace {
-
-Exit run(const CommandLine& line) {
-  if (line.command.empty()) {
-    std::fputs(line.text.c_str(), stdout);
-    return Exit::done;
-  }
-  if (line.command == "registry") return command_registry(line.registry);
-  if (line.command == "status") return command_status(line.status);
-  if (line.command == "align") return command_align(line.align);
-  if (line.command == "doctor") return command_doctor(line.doctor, line.overrides);
-  const Config config = read_config(line.config, line.overrides);
-  if (line.print_config) {
-    std::fputs(print_config(config).c_str(), stdout);
-    return Exit::done;
-  }
-  if (line.command == "experts") return command_experts(config, line.options);
-  if (line.command == "gates") return command_gates(config, line.options);
-  if (line.command == "pretrain") return command_pretrain(config, line.options);
-  if (line.command == "adapt") return command_adapt(config, line.options);
-  if (line.command == "eval") return command_eval(config, line.options);
-  if (line.command == "generate") return command_generate(config, line.prompt);
-  return command_data_show(config, line.data);
-}
-
-// Every rank sees the same mistake of the user: the first says it. Another rank leaves its own to its goodbye,
-// from which the first learns what it has not seen itself; without MPI it waits a little: where the first has
-// said it, the launcher ends this process meanwhile. Returns whether it was said.
-bool say(const UserError& error) {
-  if (launched_rank() > 0) {
-    if (mpi_is_running()) return false;
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-  }
-  log::error("{}", error_text(error));
-  return true;
-}
-
-// A file that grows beyond the allowed size is an error with a message, not the end of the process.
-void survive_full_disks() {
-  std::signal(SIGXFSZ, SIG_IGN);
-}
-
-// A stop request may come while the model is still being read: from the first moment on it must not kill a job.
-void heed_signals_early(int argc, char** argv) {
-  const std::string command = argc > 1 ? argv[1] : "";
-  if (command == "experts" || command == "gates" || command == "pretrain" || command == "adapt" ||
-      command == "eval")
-    watch_for_stop({}, 0);
-}
-
-int run_and_report(int argc, char** argv) {
-  Exit code = Exit::done;
-  std::string message;
-  bool said = true;
-  try {
-    code = run(parse_command_line({argv + 1, argv + argc}));
-  } catch (const UserError& error) {
-    code = Exit::bad_input;
-    message = error_text(error);
-    said = say(error);
-  } catch (const std::exception& error) {
-    code = Exit::failed;
-    message = error_text(error);
-    log::error("{}", message);
-  }
-  std::fflush(stdout);
-  return static_cast<int>(finish_mpi(code, message, said));
-}
-
-// For the launch scripts: mpirun of Open MPI 5 ends with 0 when it has lost a host, so it cannot be asked how
-// the job ended.
-void leave_exit_code(int code) {
-  const char* path = std::getenv("GAGGLE_EXIT_FILE");
-  if (!path || launched_rank() != 0) return;
-  try {
-    write_file_atomic(path, fmt::format("{}\n", code));
-  } catch (const std::exception& error) {
-    log::warning("GAGGLE_EXIT_FILE: {}", error.what());
-  }
-}
-
-}  // namespace
-}  // namespace gaggle
-
 int main(int argc, char** argv) {
-  gaggle::survive_full_disks();
-  gaggle::heed_signals_early(argc, argv);
-  const int code = gaggle::run_and_report(argc, argv);
-  gaggle::leave_exit_code(code);
+  const int code = gaggle::run_program(argc, argv);
   // Not by return: where a rank was lost, what MPI does at the end of a process may wait for it for good.
   std::fflush(nullptr);
   std::_Exit(code);

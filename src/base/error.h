@@ -1,5 +1,4 @@
-// Errors of two kinds: the user's (exit code 2, a sentence that says what to do) and our own (a broken
-// assumption).
+// Errors of two kinds: the user's (exit code 2, a sentence that says what to do) and our broken assumptions.
 #pragma once
 
 #include <fmt/format.h>

@@ -27,8 +27,8 @@ void write_file_durable(const fs::path& path, std::string_view bytes);
 void fsync_folder(const fs::path& folder);
 void fsync_tree(const fs::path& folder);
 
-// Checks that files could be made in `folder`, which need not be there yet; makes nothing. Throws UserError
-// naming `option`.
+// Checks that files could be made in `folder`, which need not be there yet; makes nothing.
+// Throws UserError naming `option`.
 void check_writable(const fs::path& folder, std::string_view option);
 // Checks, then makes `folder`.
 void require_writable(const fs::path& folder, std::string_view option);

@@ -82,11 +82,10 @@ Identity identify(bool independent) {
     me.local_size = slurm_local_size();
     if (!independent && *slurm_tasks > 1)
       user_error(
-          "this process is alone, but Slurm gave the job {} tasks (SLURM_NTASKS), which would each start the "
-          "whole "
-          "job. Either start them as one job with PMIx: srun --mpi=pmix gaggle …, or let every process work "
-          "for "
-          "itself on the shared registry: --cluster.independent=true",
+          "this process is alone, but Slurm gave the job {} tasks (SLURM_NTASKS), "
+          "which would each start the whole job. "
+          "Either start them as one job with PMIx: srun --mpi=pmix gaggle …, "
+          "or let every process work for itself on the shared registry: --cluster.independent=true",
           *slurm_tasks);
   }
   if (independent) {  // the place on the host stays: device and cores are still shared with the neighbours

@@ -78,6 +78,10 @@ std::optional<Exit> stop_requested() {
   return state.asked;
 }
 
+void heed_stop_requests() {
+  if (const auto stop = stop_requested()) throw StopRequested{*stop};
+}
+
 void clear_stop_for_test() {
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);

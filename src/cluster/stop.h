@@ -9,12 +9,20 @@
 
 namespace gaggle {
 
+// Unwinds the work that was under way when a stop was asked for. Whoever throws it has saved what is to be
+// saved; where several ranks work together, all of them throw it.
+struct StopRequested {
+  Exit code;  // Exit::resumable or Exit::stopped
+};
+
 // Installs the handlers (they only set a flag) and remembers the STOP file and the deadline. May be called
 // again when these are known: a signal that came before stays remembered.
 void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes);
 
 // Exit::resumable or Exit::stopped once a stop was asked for. Cheap: the file is looked at every 2 s at most.
 std::optional<Exit> stop_requested();
+// Throws StopRequested once a stop was asked for: called between two pieces of work of a rank that works alone.
+void heed_stop_requests();
 
 void clear_stop_for_test();
 

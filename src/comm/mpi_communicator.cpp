@@ -1,5 +1,4 @@
-// The verbs over MPI. Every pair of ranks talks directly, so that a rank that never came is known by its
-// number.
+// The verbs over MPI. Every pair of ranks talks directly, so that a rank that never came is known by number.
 #include <algorithm>
 #include <numeric>
 

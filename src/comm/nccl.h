@@ -37,8 +37,7 @@ struct NcclCalls {
   std::function<std::string(int result, NcclComm* comm)> error_text;
 };
 
-// The calls for one GPU. All but `use` expect that the calling thread uses it; all throw SystemError with
-// CUDA's words.
+// Of one GPU. All but `use` expect that the calling thread uses it; all throw SystemError in CUDA's own words.
 struct GpuCalls {
   std::function<void()> use;
   std::function<GpuStream*()> make_stream;

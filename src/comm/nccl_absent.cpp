@@ -1,5 +1,4 @@
-// In place of nccl_cuda.cpp where a program is built without CUDA: whoever links that file's object never sees
-// this one.
+// Stands in for nccl_cuda.cpp in a program without CUDA: whoever links that file's object never sees this one.
 #include "base/error.h"
 #include "comm/nccl.h"
 

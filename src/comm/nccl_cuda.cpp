@@ -41,9 +41,8 @@ struct Library {
     handle = ::dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
       complaint = fmt::format(
-          "NCCL was not found ({}): install it (pip install nvidia-nccl-cu13, or the system's libnccl2) and "
-          "put its "
-          "folder into LD_LIBRARY_PATH, or set comm.backend = \"mpi\"",
+          "NCCL was not found ({}): install it (pip install nvidia-nccl-cu13, or the system's libnccl2) "
+          "and put its folder into LD_LIBRARY_PATH, or set comm.backend = \"mpi\"",
           ::dlerror());
       return;
     }

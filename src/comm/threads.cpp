@@ -37,8 +37,8 @@ struct Post {
   std::span<const std::span<const std::byte>> send;  // [size] what each rank may copy
 };
 
-// The ranks of one communicator. Everything is guarded by the world's lock; posts are only read between two
-// meetings.
+// The ranks of one communicator. Everything is guarded by the world's lock;
+// posts are only read between two meetings.
 struct Group {
   explicit Group(size_t size) : posts(size), arrived(size, false) {}
   std::vector<Post> posts;

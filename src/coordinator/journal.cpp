@@ -89,7 +89,8 @@ void Journal::progress(const WorkerProgress& p) {
                 {"lr", p.lr},
                 {"tokens_per_s", p.tokens_per_s},
                 {"seconds_left", p.seconds_left},
-                {"gemm_share", p.gemm_share}});
+                {"gemm_share", p.gemm_share},
+                {"share", p.share}});
 }
 
 void Journal::event(const std::string& kind, const std::string& item, const std::string& key,
@@ -137,7 +138,8 @@ struct JournalReader::Impl {
                          number(line, "lr"),
                          number(line, "tokens_per_s"),
                          number(line, "seconds_left"),
-                         line.value("gemm_share", 0.0)};
+                         line.value("gemm_share", 0.0),
+                         line.value("share", 0.0)};
       return;
     }
     if (kind == "taken") {

@@ -23,12 +23,13 @@ struct WorkerProgress {
   double tokens_per_s = 0;
   double seconds_left = 0;  // of the phase
   double gemm_share = 0;    // useful FLOP/s as a share of the GEMM rate measured at the start; 0: not measured
+  double share = 0;         // of the whole item: done so far
 };
 
 struct JournalEvent {
-  std::string worker, kind;  // started | taken | committed | failed | aside | skipped | finished
+  std::string worker, kind;  // started | taken | committed | failed | aside | note | finished
   int rank = 0;
-  std::string item, key, detail;  // detail: version, reason
+  std::string item, key, detail;  // detail: a word on the result, the reason, what a note says
   double seconds = 0;             // since the worker started
   std::string utc;                // on the clock of its host: for people
 };

@@ -1,5 +1,4 @@
-// Leases on work items: files work/leases/KEY.GEN in the registry, made with O_CREAT|O_EXCL; the highest GEN
-// holds.
+// Leases on work items: files work/leases/KEY.GEN in the registry, by O_CREAT|O_EXCL; the highest GEN holds.
 #pragma once
 
 #include <filesystem>

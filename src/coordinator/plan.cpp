@@ -77,13 +77,13 @@ bool Plan::failed(const std::string& key, int failures, bool here, bool final) {
   return final || seen.failures >= max_failures;
 }
 
-std::optional<WorkItem> Plan::turn(const std::function<Attempt(const WorkItem&)>& attempt) {
+std::optional<WorkItem> Plan::turn(const std::function<TakeResult(const WorkItem&)>& attempt) {
   while (first_left_ < seen_.size() && !is_left(seen_[first_left_].state)) ++first_left_;
   for (const bool failed_here : {false, true})
     for (size_t i = first_left_; i < seen_.size(); ++i) {
       if (!is_left(seen_[i].state) || seen_[i].failed_here != failed_here) continue;
       const WorkItem& item = items_->sorted[i];
-      const Attempt came_to = attempt(item);
+      const TakeResult came_to = attempt(item);
       observe(i, came_to.taken ? ItemState::held : came_to.state, came_to.note, came_to.alive);
       if (came_to.taken) return item;
     }

@@ -33,7 +33,7 @@ struct PlannedItem {
 };
 
 // What trying to take an item came to.
-struct Attempt {
+struct TakeResult {
   bool taken = false;
   ItemState state = ItemState::open;  // where it was not taken
   std::string note;
@@ -50,7 +50,7 @@ class Plan {
   // One turn of a worker that looks for work: tries the items that may be open in order (the longest first,
   // those that failed in this worker last: elsewhere if there is an elsewhere; ties by key, so that the order
   // is the same everywhere) until one is taken, and remembers what each attempt came to.
-  std::optional<WorkItem> turn(const std::function<Attempt(const WorkItem&)>& attempt);
+  std::optional<WorkItem> turn(const std::function<TakeResult(const WorkItem&)>& attempt);
   // After a turn that took nothing: true where there is nothing to wait for. `wait`: held items are.
   bool may_leave(bool wait) const;
 

@@ -50,9 +50,9 @@ WorkQueue::WorkQueue(QueueOptions options, std::vector<WorkItem> items)
   }
 }
 
-std::optional<Attempt> WorkQueue::settled(const WorkItem& item) {
+std::optional<TakeResult> WorkQueue::settled(const WorkItem& item) {
   pulse();
-  const Attempt done{false, ItemState::done, "", false};
+  const TakeResult done{false, ItemState::done, "", false};
   if (plan_.at(item.key).state == ItemState::done) return done;
   if (options_.done(item)) {
     // Its worker may have died between the commit and the cleaning.
@@ -62,17 +62,17 @@ std::optional<Attempt> WorkQueue::settled(const WorkItem& item) {
     return done;
   }
   const fs::path aside = aside_file(options_.folder, item.key);
-  if (fs::exists(aside)) return Attempt{false, ItemState::aside, aside_reason(aside), false};
+  if (fs::exists(aside)) return TakeResult{false, ItemState::aside, aside_reason(aside), false};
   return std::nullopt;
 }
 
-Attempt WorkQueue::held_or_open(const std::string& key) const {
+TakeResult WorkQueue::held_or_open(const std::string& key) const {
   const auto holder = leases_.holder_seen(key);
   return {false, holder ? ItemState::held : ItemState::open, holder.value_or(""), leases_.seen_alive(key)};
 }
 
 // The first look is at the lease: one read, where asking for the result of every held item costs many.
-Attempt WorkQueue::try_take(const WorkItem& item, std::optional<Taken>& taken) {
+TakeResult WorkQueue::try_take(const WorkItem& item, std::optional<Taken>& taken) {
   if (leases_.holder(item.key)) return held_or_open(item.key);
   if (const auto said = settled(item)) return *said;
   Taken mine{item, 0, {}, {}, leases_.try_take(item.key)};

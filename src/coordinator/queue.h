@@ -1,6 +1,6 @@
 // The work queue of a job: items taken by lease from a folder that several processes and jobs share (a
-// registry, or a run folder). No message passes between workers: the files are the queue. Files:
-// docs/registry.md.
+// registry, or a run folder). No message passes between workers:
+// the files, described in docs/registry.md, are the queue.
 #pragma once
 
 #include <filesystem>
@@ -65,10 +65,10 @@ class WorkQueue {
   bool all_done();                                   // a fresh look: every item done
 
  private:
-  Attempt try_take(const WorkItem& item, std::optional<Taken>& taken);
+  TakeResult try_take(const WorkItem& item, std::optional<Taken>& taken);
   // Done or set aside, or nothing: it may be taken, if nobody holds it.
-  std::optional<Attempt> settled(const WorkItem& item);
-  Attempt held_or_open(const std::string& key) const;  // from the last look at its lease
+  std::optional<TakeResult> settled(const WorkItem& item);
+  TakeResult held_or_open(const std::string& key) const;  // from the last look at its lease
   bool set_aside_for_loss(const WorkItem& item, const Taken& taken);
   void set_aside(const WorkItem& item, const std::string& reason);
   std::vector<PlannedItem> in_state(ItemState state) const;

@@ -1,5 +1,4 @@
-// The token cache: one file per (rows, prompt, tokenizer, limits), named by their digest. Losing it costs time
-// only.
+// The token cache: one file per (rows, prompt, tokenizer, limits), named by its digest. Losing it costs time.
 #pragma once
 
 #include <filesystem>

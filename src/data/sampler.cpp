@@ -30,27 +30,18 @@ Member make_member(const Sample& sample, float weight, bool with_choices) {
   return member;
 }
 
-// The tokens as one more sequence of a sample.
-void append_tokens(RowSet& rows, std::span<const int32_t> first, std::span<const int32_t> then,
-                   int64_t sample) {
-  const int64_t begin = rows.count();
-  rows.ids.insert(rows.ids.end(), first.begin(), first.end());
-  rows.ids.insert(rows.ids.end(), then.begin(), then.end());
-  for (int64_t i = begin; i < rows.count(); ++i) rows.positions.push_back(static_cast<int32_t>(i - begin));
-  rows.starts.push_back(rows.count());
-  rows.samples.push_back(sample);
-}
-
-void append_output(Rows& rows, const Member& member, const std::vector<int32_t>& target) {
+void append_output(Microbatch& batch, const Member& member, const std::vector<int32_t>& target) {
   const std::vector<int32_t>& input = member.sample->row->input;
-  const int64_t begin = rows.count();
-  append_tokens(rows, input, std::span(target).first(target.size() - 1), member.sample->global_index);
-  if (rows.encoder.sequences() > 0) rows.sources.push_back(rows.encoder.sequences() - 1);
+  const int64_t begin = batch.decoder.count();
+  append_sequence(batch.decoder, input);
+  extend_sequence(batch.decoder, std::span(target).first(target.size() - 1));
+  batch.decoder.samples.push_back(member.sample->global_index);
+  if (batch.encoder.sequences() > 0) batch.sources.push_back(batch.encoder.sequences() - 1);
   const int64_t first = begin + static_cast<int64_t>(input.size()) - 1;
   for (size_t i = 0; i < target.size(); ++i) {
-    rows.target_rows.push_back(first + static_cast<int64_t>(i));
-    rows.target_ids.push_back(target[i]);
-    rows.target_weights.push_back(member.weight);
+    batch.scored_tokens.push_back(first + static_cast<int64_t>(i));
+    batch.target_ids.push_back(target[i]);
+    batch.target_weights.push_back(member.weight);
   }
 }
 
@@ -60,21 +51,24 @@ void extend(std::vector<Segment>& segments, int task, int64_t begin, int64_t end
   segments.back().end = end;
 }
 
-void append(Rows& rows, const Member& member, bool with_choices) {
-  const int64_t begin = rows.count(), encoder_begin = rows.encoder.count();
+void append(Microbatch& batch, const Member& member, bool with_choices) {
+  const int64_t begin = batch.decoder.count(), encoder_begin = batch.encoder.count();
   const std::vector<int32_t>& source = member.sample->row->source;
-  if (!source.empty()) append_tokens(rows.encoder, source, {}, member.sample->global_index);
-  for (size_t choice = 0; choice < member.targets.size(); ++choice) {
-    append_output(rows, member, *member.targets[choice]);
-    if (with_choices) rows.choices.push_back(static_cast<int32_t>(choice));
+  if (!source.empty()) {
+    append_sequence(batch.encoder, source);
+    batch.encoder.samples.push_back(member.sample->global_index);
   }
-  const auto extend_by_task = [&](RowSet& set, int64_t first) {
+  for (size_t choice = 0; choice < member.targets.size(); ++choice) {
+    append_output(batch, member, *member.targets[choice]);
+    if (with_choices) batch.choices.push_back(static_cast<int32_t>(choice));
+  }
+  const auto extend_by_task = [&](TokenSequences& set, int64_t first) {
     if (set.count() == first) return;
     extend(set.segments, member.sample->task, first, set.count());
     if (!member.odd()) extend(set.even, member.sample->task, first, set.count());
   };
-  extend_by_task(rows, begin);
-  extend_by_task(rows.encoder, encoder_begin);
+  extend_by_task(batch.decoder, begin);
+  extend_by_task(batch.encoder, encoder_begin);
 }
 
 }  // namespace
@@ -100,8 +94,9 @@ std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane
   return batch.subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin));
 }
 
-std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
-                                    const std::vector<float>& weight_by_position_in_lane, bool with_choices) {
+std::vector<Microbatch> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
+                                          const std::vector<float>& weight_by_position_in_lane,
+                                          bool with_choices) {
   GAGGLE_CHECK(weight_by_position_in_lane.size() == lane.size(), "one weight per sample");
   std::vector<Member> members;
   for (size_t i = 0; i < lane.size(); ++i)
@@ -115,7 +110,7 @@ std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_
            std::tuple(b.sample->task, b.odd(), b.length, b.sample->global_index);
   };
   std::sort(members.begin(), members.end(), by_length);
-  std::vector<Rows> batches;
+  std::vector<Microbatch> batches;
   for (size_t begin = 0; begin < members.size();) {
     size_t end = begin;
     for (int64_t taken = 0; end < members.size(); ++end) {
@@ -124,10 +119,8 @@ std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_
     }
     std::sort(members.begin() + static_cast<std::ptrdiff_t>(begin),
               members.begin() + static_cast<std::ptrdiff_t>(end), by_task);
-    Rows& rows = batches.emplace_back();
-    rows.starts = {0};
-    if (!members[begin].sample->row->source.empty()) rows.encoder.starts = {0};
-    for (; begin < end; ++begin) append(rows, members[begin], with_choices);
+    Microbatch& batch = batches.emplace_back();
+    for (; begin < end; ++begin) append(batch, members[begin], with_choices);
   }
   return batches;
 }

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 #include "data/tokens.h"
 
 namespace gaggle {
@@ -35,14 +35,14 @@ struct Sample {
 std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane, int64_t lanes);
 
 // A lane cut into micro-batches: by (length, global index), cut at `token_budget` rows (at least one sample
-// each); inside one, samples lie by (task, parity of occurrence, length, global index), so that Rows::even is
-// the front of each task's segment. A sequence feeds input+target without the last token; every target token
-// is scored. What an encoder reads of a sample (TokenRow::source) is one sequence of Rows::encoder, counted in
-// its length. weight(sample) is d loss / d nll of each of its target tokens. With choices a sample is several
-// sequences, side by side: its output, then each wrong choice in the row's order (Rows::choices 0, 1, …); its
-// length is that of all of them, and all read the same source.
-std::vector<Rows> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
-                                    const std::vector<float>& weight_by_position_in_lane,
-                                    bool with_choices = false);
+// each); inside one, samples lie by (task, parity of occurrence, length, global index), so that
+// Microbatch::even is the front of each task's segment. A sequence feeds input+target without the last token;
+// every target token is scored. What an encoder reads of a sample (TokenRow::source) is one sequence of
+// Microbatch::encoder, counted in its length. weight(sample) is d loss / d nll of each of its target tokens.
+// With choices a sample is several sequences, side by side: its output, then each wrong choice in the row's
+// order (Microbatch::choices 0, 1, …); its length is that of all of them, and all read the same source.
+std::vector<Microbatch> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
+                                          const std::vector<float>& weight_by_position_in_lane,
+                                          bool with_choices = false);
 
 }  // namespace gaggle

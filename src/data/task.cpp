@@ -29,8 +29,8 @@ Source source_of(const fs::path& path) {
           fs::exists(toml) ? toml : fs::path()};
 }
 
-// Other TOML files, a run's config say, may lie among the tasks: without rows beside it, only one that names files is
-// a task.
+// Other TOML files, a run's config say, may lie among the tasks: without rows beside it,
+// only one that names files is a task.
 bool names_files(const fs::path& about) {
   try {
     if (!read_about(about).files.empty()) return true;
@@ -58,8 +58,9 @@ std::vector<Source> sources_in(const fs::path& folder) {
     for (const WeightedFile& file : read_about(source.about).files)
       if (file.path.stem() != source.name()) listed.insert(fs::weakly_canonical(file.path));
   }
-  std::erase_if(sources,
-                [&](const Source& s) { return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows)); });
+  std::erase_if(sources, [&](const Source& s) {
+    return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows));
+  });
   if (sources.empty()) user_error("{}: the folder holds no task (*.jsonl)", folder.string());
   return sources;
 }
@@ -116,7 +117,7 @@ std::string metric_of(const About& about, const std::vector<FileRow>& rows, cons
   return bare == rows.end() ? "accuracy" : "exact_match";
 }
 
-Task load_task(const Source& source, int64_t limit_rows) {
+Task load_task(const Source& source, int64_t limit_examples) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
@@ -138,16 +139,16 @@ Task load_task(const Source& source, int64_t limit_rows) {
     if (!is_new)
       user_error("{} and {}: two rows of the id \"{}\"", other->second->where(), row.where(), row.row.id);
     auto& split = task.splits[static_cast<size_t>(*row.split)];
-    if (limit_rows == 0 || static_cast<int64_t>(split.size()) < limit_rows) split.push_back(row.row);
+    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(row.row);
   }
   return task;
 }
 
 }  // namespace
 
-std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_rows) {
+std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples) {
   std::vector<Task> tasks;
-  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_rows));
+  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples));
   return tasks;
 }
 

@@ -1,5 +1,4 @@
-// How fast the ranks of a communicator talk, measured through the verbs that a run uses, and which links are
-// slow.
+// How fast the ranks of a communicator talk, measured by the verbs that a run uses, and which links are slow.
 #pragma once
 
 #include <string>

@@ -7,17 +7,17 @@ namespace gaggle {
 namespace {
 
 // One pass over `rows`, a run of them for every sequence: they join its past.
-at::Tensor feed(Decoding& decoding, Rows& rows, std::vector<Sequence>& sequences) {
-  cover_with_one_segment(rows);
+at::Tensor feed(Decoding& decoding, Microbatch& batch, std::vector<Sequence>& sequences) {
+  cover_with_one_segment(batch);
   for (const Sequence& sequence : sequences)
-    if (sequence.source >= 0) rows.sources.push_back(sequence.source);
+    if (sequence.source >= 0) batch.sources.push_back(sequence.source);
   const int64_t cached = decoding.cache.length;
-  const auto hidden = decoding.base.forward(rows, decoding.adapter, &decoding.cache);
+  const auto hidden = decoding.base.forward(batch, decoding.adapter, &decoding.cache);
   std::vector<int64_t> last_rows;
   for (size_t s = 0; s < sequences.size(); ++s) {
-    for (int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row)
+    for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row)
       sequences[s].past.push_back(cached + row);
-    last_rows.push_back(rows.starts[s + 1] - 1);
+    last_rows.push_back(batch.decoder.starts[s + 1] - 1);
   }
   return decoding.base.logits(hidden, last_rows);
 }
@@ -25,27 +25,28 @@ at::Tensor feed(Decoding& decoding, Rows& rows, std::vector<Sequence>& sequences
 }  // namespace
 
 at::Tensor feed_prompts(Decoding& decoding, std::span<const size_t> batch, std::vector<Sequence>& sequences) {
-  Rows rows;
+  Microbatch microbatch;
   for (const size_t i : batch) {
     const GeneratePrompt& prompt = decoding.prompts[i];
     GAGGLE_CHECK(!prompt.input.empty(), "a prompt without tokens cannot be continued");
-    append_sequence(rows, prompt.input, 0);
+    append_sequence(microbatch.decoder, prompt.input);
     Sequence& sequence = sequences.emplace_back();
     sequence.prompt = i;
     if (prompt.source.empty()) continue;
-    append_sequence(rows.encoder, prompt.source, 0);
-    sequence.source = rows.encoder.sequences() - 1;
+    append_sequence(microbatch.encoder, prompt.source);
+    sequence.source = microbatch.encoder.sequences() - 1;
   }
-  return feed(decoding, rows, sequences);
+  return feed(decoding, microbatch, sequences);
 }
 
 at::Tensor feed_last_tokens(Decoding& decoding, std::vector<Sequence>& sequences) {
-  Rows rows;
+  Microbatch batch;
   for (const Sequence& sequence : sequences) {
-    append_sequence(rows, std::span(sequence.tokens).last(1), static_cast<int64_t>(sequence.past.size()));
-    rows.past.push_back(sequence.past);
+    append_sequence(batch.decoder, std::span(sequence.tokens).last(1),
+                    static_cast<int64_t>(sequence.past.size()));
+    batch.past.push_back(sequence.past);
   }
-  return feed(decoding, rows, sequences);
+  return feed(decoding, batch, sequences);
 }
 
 }  // namespace gaggle

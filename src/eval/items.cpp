@@ -32,21 +32,6 @@ std::string digest_of_rows(const TokenTask& task, Split split, size_t first, siz
   return digest.hex();
 }
 
-double cost_of(const EvalContext& context, const EvalItem& item) {
-  const TokenTask& task = context.tasks[item.task];
-  double cost = 0;
-  for (size_t i = item.first; i < item.last; ++i) {
-    const TokenRow& row = task.rows(context.split)[i];
-    cost += static_cast<double>(row.source.size() + row.input.size() + row.target.size());
-    if (task.metric == "accuracy")
-      for (const auto& choice : row.choices) cost += static_cast<double>(choice.size());
-    // A pass over one new token costs far more than a row of a prompt: the weights are read for it alone.
-    const EvalConfig& eval = context.config.eval;
-    if (task.metric == "exact_match") cost += static_cast<double>((9 + eval.beams) * eval.max_new_tokens);
-  }
-  return cost;
-}
-
 // What changes the texts that are generated; "0" where none are.
 std::string generation_of(const TokenTask& task, const EvalConfig& eval) {
   if (task.metric != "exact_match") return "0";
@@ -75,7 +60,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     if (!items_of(items, method.name, task).empty() || !serves(method, context.tasks[task].name)) return;
     const size_t rows = context.tasks[task].rows(context.split).size();
     for (size_t first = 0; first < rows; first += rows_per_item) {
-      EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item), 1};
+      EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item)};
       const auto settings = settings_of(method, context.config.eval);
       const bool of_collection = method.kind != MethodKind::none && !method.artefact;
       item.key = sha256_hex(
@@ -83,7 +68,6 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
                       context.base.content_digest(), at::toString(context.base.dtype()),
                       generation_of(context.tasks[task], context.config.eval),
                       digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
-      item.cost = cost_of(context, item);
       items.push_back(std::move(item));
     }
   };

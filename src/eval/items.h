@@ -19,7 +19,6 @@ struct EvalItem {
   Method method;
   size_t task = 0;             // in the list of tasks
   size_t first = 0, last = 0;  // rows [first, last) of the split
-  double cost = 1;             // rows fed, about
 };
 
 // What one row came to.

@@ -37,16 +37,15 @@ std::string prompt_method(const EvalConfig& eval);
 // poly has a row of its own for the tasks it was trained on, and none for others.
 bool serves(const Method& method, const std::string& task);
 
-// A sentence for each method that some experts cannot serve, or that cannot serve some of the tasks, naming
-// them.
+// A sentence for each method that some experts cannot serve, or that cannot serve some of the tasks, by name.
 std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
                                   const std::vector<std::string>& tasks);
 
 // What changes the method's results beside the collection (and, of poly, the task's name), for the item's key.
 std::string settings_of(const Method& method, const EvalConfig& eval);
 
-// Null for none; oracle has no adapter of its own (it stands for a single expert per task). `task` matters to
-// poly alone.
+// Null for none; oracle has no adapter of its own (it stands for a single expert per task).
+// `task` matters to poly alone.
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
                                             const EvalConfig& eval, const BaseModel& base,
                                             const std::string& task);

@@ -22,7 +22,7 @@ struct ContinuationScore {
   double mean() const { return nll / static_cast<double>(tokens); }
 };
 
-// [questions][continuations], in the order given. Batches are cut by length under `token_budget` rows (one
+// [questions][continuations], in the order given. Batches are cut by length under `token_budget` tokens (one
 // question at least); results do not depend on the cut but by rounding. `between` is called between batches and
 // may throw.
 std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base, SiteAdapter* adapter,
@@ -35,11 +35,5 @@ int best_choice(std::span<const ContinuationScore> choices);
 
 // Indices 0 … lengths.size()-1 by (length, index), cut into batches of at most `budget` in all.
 std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> lengths, int64_t budget);
-
-// Whole: one segment on each side.
-void cover_with_one_segment(Rows& rows);
-
-// Appends a sequence of `ids` at positions from `first_position` on.
-void append_sequence(RowSet& rows, std::span<const int32_t> ids, int64_t first_position);
 
 }  // namespace gaggle

@@ -1,8 +1,11 @@
 #include "formats/checkpoint.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/sha256.h"
 #include "formats/model_files.h"
 
 namespace gaggle {
@@ -18,26 +21,18 @@ bool may_be_hub_name(const std::string& path) {
          (slash == std::string::npos || path.find('/', slash + 1) == std::string::npos);
 }
 
-void warn_of_revision(const std::string& path, const std::string& revision) {
-  if (!revision.empty() && revision != "main")
-    log::warning("model.revision {} has no effect: {} is no hub name", revision, path);
-}
-
 HubSnapshot resolve(const std::string& path, const std::string& revision) {
   if (path.empty())
     user_error("model.path is not set: give a folder with config.json, a .gguf file, or a hub name");
-  if (fs::is_directory(path)) {
-    warn_of_revision(path, revision);
-    return {path, ""};
+  if (!fs::exists(path)) {
+    if (!may_be_hub_name(path)) user_error("model.path {}: no such file or folder", path);
+    return find_in_hub_cache(path, revision);
   }
-  if (fs::exists(path)) {
-    if (!path.ends_with(".gguf"))
-      user_error("model.path {}: expected a folder with config.json, or a file ending in .gguf", path);
-    warn_of_revision(path, revision);
-    return {path, ""};
-  }
-  if (!may_be_hub_name(path)) user_error("model.path {}: no such file or folder", path);
-  return find_in_hub_cache(path, revision);
+  if (!fs::is_directory(path) && !path.ends_with(".gguf"))
+    user_error("model.path {}: expected a folder with config.json, or a file ending in .gguf", path);
+  if (!revision.empty() && revision != "main")
+    log::warning("model.revision {} has no effect: {} is no hub name", revision, path);
+  return {path, ""};
 }
 
 // A folder with config.json is the model itself; one that holds a single GGUF file means that file.
@@ -53,6 +48,17 @@ fs::path container(const fs::path& found) {
 }
 
 }  // namespace
+
+std::string shapes_digest(std::vector<WeightInfo> weights) {
+  std::ranges::sort(weights, {}, &WeightInfo::name);
+  Sha256 digest;
+  for (const WeightInfo& weight : weights) {
+    std::string line = weight.name;
+    for (int64_t extent : weight.shape) line += " " + std::to_string(extent);
+    digest.update(line + "\n");
+  }
+  return digest.hex();
+}
 
 fs::path resolve_model_path(const std::string& path, const std::string& revision) {
   return container(resolve(path, revision).folder);

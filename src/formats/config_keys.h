@@ -28,6 +28,9 @@ class ConfigKeys {
   const std::string& file() const { return file_; }
 
  private:
+  void expect(bool good, const char* key, const std::string& what) const;  // the key is there, and good
+  bool is_integer(const char* key, int64_t low, int64_t high) const;
+
   const nlohmann::json& table_;
   std::string file_;
 };

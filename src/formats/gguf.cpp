@@ -4,43 +4,15 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
-#include <optional>
+#include <utility>
 
 #include "base/error.h"
 
 namespace gaggle {
 namespace {
 
-// Metadata value types, ggml's numbers.
-enum class Kind : uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
-
-constexpr size_t no_width = 0;
-
-size_t width_of(uint32_t kind) {
-  static constexpr size_t widths[] = {1, 1, 2, 2, 4, 4, 4, 1, no_width, no_width, 8, 8, 8};
-  return kind < std::size(widths) ? widths[kind] : no_width;
-}
-
-std::optional<GgufType> type_numbered(uint32_t number) {
-  switch (const auto type = static_cast<GgufType>(number)) {
-    case GgufType::f32:
-    case GgufType::f16:
-    case GgufType::bf16:
-    case GgufType::q4_0:
-    case GgufType::q4_1:
-    case GgufType::q5_0:
-    case GgufType::q5_1:
-    case GgufType::q8_0:
-    case GgufType::q4_k:
-    case GgufType::q5_k:
-    case GgufType::q6_k:
-      return type;
-  }
-  return std::nullopt;
-}
-
 // ggml's names of the types that are not read, for messages.
-std::string other_type(uint32_t number) {
+std::string type_name(uint32_t number) {
   static constexpr const char* names[] = {
       "F32",   "F16",    "Q4_0", "Q4_1", "Q4_2", "Q4_3",    "Q5_0",   "Q5_1",    "Q8_0",  "Q8_1",   "Q2_K",
       "Q3_K",  "Q4_K",   "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
@@ -88,6 +60,7 @@ class Reader {
 
   uint64_t left() const { return bytes_.size() - at_; }
   uint64_t at() const { return at_; }
+  const std::string& file() const { return file_; }
 
  private:
   std::span<const std::byte> bytes_;
@@ -95,80 +68,80 @@ class Reader {
   uint64_t at_ = 0;
 };
 
-std::variant<int64_t, double> take_number(Reader& reader, Kind kind, const std::string& key,
-                                          const std::string& file) {
-  const char* what = "a metadata value";
-  switch (kind) {
-    case Kind::u8:
-      return int64_t{reader.take<uint8_t>(what)};
-    case Kind::i8:
-      return int64_t{reader.take<int8_t>(what)};
-    case Kind::u16:
-      return int64_t{reader.take<uint16_t>(what)};
-    case Kind::i16:
-      return int64_t{reader.take<int16_t>(what)};
-    case Kind::u32:
-      return int64_t{reader.take<uint32_t>(what)};
-    case Kind::i32:
-      return int64_t{reader.take<int32_t>(what)};
-    case Kind::boolean:
-      return int64_t{reader.take<uint8_t>(what) != 0};
-    case Kind::f32:
-      return double{reader.take<float>(what)};
-    case Kind::f64:
-      return reader.take<double>(what);
-    case Kind::i64:
-      return reader.take<int64_t>(what);
-    case Kind::u64: {
-      const auto value = reader.take<uint64_t>(what);
-      if (value > uint64_t{INT64_MAX}) user_error("{}: metadata {} is {}, beyond 2^63 - 1", file, key, value);
-      return static_cast<int64_t>(value);
-    }
-    default:
-      GAGGLE_CHECK(false, "kind {}", static_cast<uint32_t>(kind));
+using Number = std::variant<int64_t, double>;
+
+template <class T>
+Number take_number(Reader& reader, const std::string& key) {
+  const T value = reader.take<T>("a metadata value");
+  if constexpr (std::is_floating_point_v<T>) {
+    return double{value};
+  } else {
+    if (!std::in_range<int64_t>(value))
+      user_error("{}: metadata {} is {}, beyond 2^63 - 1", reader.file(), key, value);
+    return static_cast<int64_t>(value);
   }
 }
 
-GgufValue take_array(Reader& reader, const std::string& key, const std::string& file) {
+Number take_bool(Reader& reader, const std::string&) {
+  return int64_t{reader.take<uint8_t>("a metadata value") != 0};
+}
+
+// Metadata value types by ggml's numbers; strings (8) and arrays (9) have no width.
+struct NumberKind {
+  size_t width = 0;
+  Number (*take)(Reader&, const std::string& key) = nullptr;
+};
+constexpr NumberKind number_kinds[] = {{1, take_number<uint8_t>},
+                                       {1, take_number<int8_t>},
+                                       {2, take_number<uint16_t>},
+                                       {2, take_number<int16_t>},
+                                       {4, take_number<uint32_t>},
+                                       {4, take_number<int32_t>},
+                                       {4, take_number<float>},
+                                       {1, take_bool},
+                                       {},
+                                       {},
+                                       {8, take_number<uint64_t>},
+                                       {8, take_number<int64_t>},
+                                       {8, take_number<double>}};
+constexpr uint32_t kind_f32 = 6, kind_bool = 7, kind_string = 8, kind_array = 9, kind_f64 = 12;
+
+bool is_number(uint32_t kind) {
+  return kind < std::size(number_kinds) && number_kinds[kind].take;
+}
+
+GgufValue take_array(Reader& reader, const std::string& key) {
   const auto kind = reader.take<uint32_t>("an array's type");
-  if (kind == static_cast<uint32_t>(Kind::string)) {
+  if (kind == kind_string) {
     const uint64_t count = reader.take_count(sizeof(uint64_t), "an array's length");
     std::vector<std::string> texts;
     for (uint64_t i = 0; i < count; ++i) texts.push_back(reader.take_string("a text of an array"));
     return texts;
   }
-  const size_t width = width_of(kind);
-  if (width == no_width)
-    user_error("{}: metadata {} is an array of type {}, which is not read here", file, key, kind);
-  const uint64_t count = reader.take_count(width, "an array's length");
-  std::vector<int64_t> integers;
-  std::vector<double> numbers;
-  const bool floating = kind == static_cast<uint32_t>(Kind::f32) || kind == static_cast<uint32_t>(Kind::f64);
-  for (uint64_t i = 0; i < count; ++i) {
-    const auto number = take_number(reader, static_cast<Kind>(kind), key, file);
-    if (floating)
-      numbers.push_back(std::get<double>(number));
-    else
-      integers.push_back(std::get<int64_t>(number));
-  }
-  if (floating) return numbers;
-  return integers;
+  if (!is_number(kind))
+    user_error("{}: metadata {} is an array of type {}, which is not read here", reader.file(), key, kind);
+  const auto take_all = [&]<class T>(std::vector<T> numbers) {
+    const uint64_t count = reader.take_count(number_kinds[kind].width, "an array's length");
+    for (uint64_t i = 0; i < count; ++i) numbers.push_back(std::get<T>(number_kinds[kind].take(reader, key)));
+    return numbers;
+  };
+  if (kind == kind_f32 || kind == kind_f64) return take_all(std::vector<double>());
+  return take_all(std::vector<int64_t>());
 }
 
-GgufValue take_value(Reader& reader, const std::string& key, const std::string& file) {
+GgufValue take_value(Reader& reader, const std::string& key) {
   const auto kind = reader.take<uint32_t>("a metadata type");
-  if (kind == static_cast<uint32_t>(Kind::string)) return reader.take_string("a metadata text");
-  if (kind == static_cast<uint32_t>(Kind::array)) return take_array(reader, key, file);
-  if (kind == static_cast<uint32_t>(Kind::boolean)) return reader.take<uint8_t>("a metadata value") != 0;
-  if (width_of(kind) == no_width)
-    user_error("{}: metadata {} has the unknown type {}: the file is damaged", file, key, kind);
-  const auto number = take_number(reader, static_cast<Kind>(kind), key, file);
-  if (const double* floating = std::get_if<double>(&number)) return *floating;
-  return std::get<int64_t>(number);
+  if (kind == kind_string) return reader.take_string("a metadata text");
+  if (kind == kind_array) return take_array(reader, key);
+  if (kind == kind_bool) return reader.take<uint8_t>("a metadata value") != 0;
+  if (!is_number(kind))
+    user_error("{}: metadata {} has the unknown type {}: the file is damaged", reader.file(), key, kind);
+  return std::visit([](auto number) { return GgufValue(number); }, number_kinds[kind].take(reader, key));
 }
 
 // One row of the tensor table: the place within the data, and the tensor without its bytes.
-std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader, const std::string& file) {
+std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
+  const std::string& file = reader.file();
   GgufTensor tensor;
   tensor.name = reader.take_string("a tensor's name");
   const auto dimensions = reader.take<uint32_t>("a tensor's number of dimensions");
@@ -185,17 +158,28 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader, const std::string& f
   }
   const auto number = reader.take<uint32_t>("a tensor's type");
   const auto offset = reader.take<uint64_t>("a tensor's offset");
-  const auto type = type_numbered(number);
-  if (!type)
+  if (!is_read(number))
     user_error(
         "{}: tensor {} has type {}; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are read",
-        file, tensor.name, other_type(number));
-  tensor.type = *type;
-  if (tensor.shape[0] % gguf_block(*type).values != 0)
+        file, tensor.name, type_name(number));
+  tensor.type = static_cast<GgufType>(number);
+  const int64_t block = gguf_block(tensor.type).values;
+  if (tensor.shape[0] % block != 0)
     user_error("{}: tensor {} has rows of {} values; its type {} needs a multiple of {}", file, tensor.name,
-               tensor.shape[0], other_type(number), gguf_block(*type).values);
+               tensor.shape[0], type_name(number), block);
   std::reverse(tensor.shape.begin(), tensor.shape.end());
   return {offset, std::move(tensor)};
+}
+
+void check_version(Reader& reader) {
+  const auto magic = reader.take_bytes(4, "the first four letters");
+  if (std::memcmp(magic.data(), "GGUF", 4) != 0)
+    user_error("{}: this is no GGUF file (it does not start with GGUF)", reader.file());
+  const auto version = reader.take<uint32_t>("the version");
+  if (version == 0x02000000u || version == 0x03000000u)
+    user_error("{}: a big-endian GGUF file; little-endian ones are read", reader.file());
+  if (version != 2 && version != 3)
+    user_error("{}: GGUF version {}; versions 2 and 3 are read", reader.file(), version);
 }
 
 }  // namespace
@@ -215,39 +199,36 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(s
 
 void GgufFile::parse(std::span<const std::byte> bytes) {
   Reader reader(bytes, name_);
-  const auto magic = reader.take_bytes(4, "the first four letters");
-  if (std::memcmp(magic.data(), "GGUF", 4) != 0)
-    user_error("{}: this is no GGUF file (it does not start with GGUF)", name_);
-  const auto version = reader.take<uint32_t>("the version");
-  if (version == 0x02000000u || version == 0x03000000u)
-    user_error("{}: a big-endian GGUF file; little-endian ones are read", name_);
-  if (version != 2 && version != 3)
-    user_error("{}: GGUF version {}; versions 2 and 3 are read", name_, version);
+  check_version(reader);
   constexpr uint64_t least_tensor = 8 + 4 + 8 + 4 + 8, least_pair = 8 + 4 + 1;
   const uint64_t tensor_count = reader.take_count(least_tensor, "the number of tensors");
   const uint64_t pair_count = reader.take_count(least_pair, "the number of metadata pairs");
   for (uint64_t i = 0; i < pair_count; ++i) {
     std::string key = reader.take_string("a metadata key");
-    GgufValue found = take_value(reader, key, name_);
+    GgufValue found = take_value(reader, key);
     if (!metadata_.emplace(key, std::move(found)).second)
       user_error("{}: metadata {} is there twice", name_, key);
   }
   std::vector<uint64_t> offsets;
   for (uint64_t i = 0; i < tensor_count; ++i) {
-    auto [offset, tensor] = take_tensor(reader, name_);
+    auto [offset, tensor] = take_tensor(reader);
     if (!index_.emplace(tensor.name, tensors_.size()).second)
       user_error("{}: tensor {} is there twice", name_, tensor.name);
     offsets.push_back(offset);
     tensors_.push_back(std::move(tensor));
   }
-
   const int64_t alignment = integer_or("general.alignment", 32);
   if (alignment < 1 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0)
     user_error("{}: general.alignment is {}; expected a power of two", name_, alignment);
   const auto step = static_cast<uint64_t>(alignment);
   const uint64_t start = (reader.at() + step - 1) / step * step;
-  const auto data = bytes.subspan(std::min<uint64_t>(start, bytes.size()));
-  std::vector<std::pair<uint64_t, size_t>> order;
+  place_tensors(bytes.subspan(std::min<uint64_t>(start, bytes.size())), offsets, step);
+}
+
+// Gives every tensor the bytes that begin at its offset of `data`.
+void GgufFile::place_tensors(std::span<const std::byte> data, const std::vector<uint64_t>& offsets,
+                             uint64_t alignment) {
+  std::vector<std::pair<uint64_t, const GgufTensor*>> order;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     GgufTensor& tensor = tensors_[i];
     const GgufBlock block = gguf_block(tensor.type);
@@ -258,17 +239,17 @@ void GgufFile::parse(std::span<const std::byte> bytes) {
       user_error(
           "{}: tensor {} needs {} bytes from byte {} of the data, but only {} are there: the file is truncated",
           name_, tensor.name, size, offsets[i], data.size());
-    if (offsets[i] % step != 0)
+    if (offsets[i] % alignment != 0)
       user_error("{}: tensor {} starts at byte {}, no multiple of the alignment {}", name_, tensor.name,
-                 offsets[i], step);
+                 offsets[i], alignment);
     tensor.bytes = data.subspan(offsets[i], size);
-    order.emplace_back(offsets[i], i);
+    order.emplace_back(offsets[i], &tensor);
   }
   std::sort(order.begin(), order.end());
   for (size_t i = 1; i < order.size(); ++i) {
-    const GgufTensor& before = tensors_[order[i - 1].second];
+    const GgufTensor& before = *order[i - 1].second;
     if (order[i - 1].first + before.bytes.size() > order[i].first)
-      user_error("{}: tensors {} and {} overlap", name_, before.name, tensors_[order[i].second].name);
+      user_error("{}: tensors {} and {} overlap", name_, before.name, order[i].second->name);
   }
 }
 
@@ -286,51 +267,34 @@ const T& GgufFile::value(std::string_view key, const char* expected) const {
   return *typed;
 }
 
+template <class T>
+const T* GgufFile::value_if(std::string_view key) const {
+  const auto found = metadata_.find(key);
+  return found == metadata_.end() ? nullptr : std::get_if<T>(&found->second);
+}
+
 bool GgufFile::flag(std::string_view key) const {
   return value<bool>(key, "true or false");
 }
 int64_t GgufFile::integer(std::string_view key) const {
   return value<int64_t>(key, "an integer");
 }
+double GgufFile::number(std::string_view key) const {
+  if (const auto* integer = value_if<int64_t>(key)) return static_cast<double>(*integer);
+  return value<double>(key, "a number");
+}
 const std::string& GgufFile::text(std::string_view key) const {
   return value<std::string>(key, "a text");
 }
-
-double GgufFile::number(std::string_view key) const {
-  const auto found = metadata_.find(key);
-  if (found != metadata_.end() && std::holds_alternative<int64_t>(found->second))
-    return static_cast<double>(std::get<int64_t>(found->second));
-  return value<double>(key, "a number");
-}
-
 const std::vector<int64_t>& GgufFile::integers(std::string_view key) const {
   return value<std::vector<int64_t>>(key, "an array of integers");
 }
-
 std::vector<double> GgufFile::numbers(std::string_view key) const {
-  const auto found = metadata_.find(key);
-  if (found != metadata_.end() && std::holds_alternative<std::vector<int64_t>>(found->second)) {
-    const auto& integers = std::get<std::vector<int64_t>>(found->second);
-    return {integers.begin(), integers.end()};
-  }
+  if (const auto* integers = value_if<std::vector<int64_t>>(key)) return {integers->begin(), integers->end()};
   return value<std::vector<double>>(key, "an array of numbers");
 }
-
 const std::vector<std::string>& GgufFile::texts(std::string_view key) const {
   return value<std::vector<std::string>>(key, "an array of texts");
-}
-
-bool GgufFile::flag_or(std::string_view key, bool otherwise) const {
-  return has(key) ? flag(key) : otherwise;
-}
-int64_t GgufFile::integer_or(std::string_view key, int64_t otherwise) const {
-  return has(key) ? integer(key) : otherwise;
-}
-double GgufFile::number_or(std::string_view key, double otherwise) const {
-  return has(key) ? number(key) : otherwise;
-}
-std::string GgufFile::text_or(std::string_view key, const std::string& otherwise) const {
-  return has(key) ? text(key) : otherwise;
 }
 
 }  // namespace gaggle

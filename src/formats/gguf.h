@@ -44,15 +44,13 @@ using GgufValue = std::variant<bool, int64_t, double, std::string, std::vector<i
 
 class GgufFile {
  public:
-  // Maps and checks the file: counts, lengths, types, offsets. Throws UserError naming the file and what is
-  // wrong.
+  // Maps and checks the file: counts, lengths, types, offsets. Throws UserError naming the file and the fault.
   explicit GgufFile(const std::filesystem::path& path);
   // The same from memory, which must outlive this; `name` stands in messages.
   GgufFile(std::span<const std::byte> bytes, std::string name);
 
   bool has(std::string_view key) const { return metadata_.find(key) != metadata_.end(); }
-  // Each throws UserError where the key is missing or of another type; numbers() and number() take integers
-  // too.
+  // Each throws UserError where the key is missing or of another type; number and numbers take integers too.
   bool flag(std::string_view key) const;
   int64_t integer(std::string_view key) const;
   double number(std::string_view key) const;
@@ -61,10 +59,14 @@ class GgufFile {
   std::vector<double> numbers(std::string_view key) const;
   const std::vector<std::string>& texts(std::string_view key) const;
   // The same with a value for a missing key; a key of another type still throws.
-  bool flag_or(std::string_view key, bool otherwise) const;
-  int64_t integer_or(std::string_view key, int64_t otherwise) const;
-  double number_or(std::string_view key, double otherwise) const;
-  std::string text_or(std::string_view key, const std::string& otherwise) const;
+  bool flag_or(std::string_view key, bool otherwise) const { return has(key) ? flag(key) : otherwise; }
+  int64_t integer_or(std::string_view key, int64_t otherwise) const {
+    return has(key) ? integer(key) : otherwise;
+  }
+  double number_or(std::string_view key, double otherwise) const { return has(key) ? number(key) : otherwise; }
+  std::string text_or(std::string_view key, const std::string& otherwise) const {
+    return has(key) ? text(key) : otherwise;
+  }
 
   const std::map<std::string, GgufValue, std::less<>>& metadata() const { return metadata_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in file order
@@ -74,7 +76,10 @@ class GgufFile {
  private:
   template <class T>
   const T& value(std::string_view key, const char* expected) const;
+  template <class T>
+  const T* value_if(std::string_view key) const;  // nullptr: missing, or of another type
   void parse(std::span<const std::byte> bytes);
+  void place_tensors(std::span<const std::byte> data, const std::vector<uint64_t>& offsets, uint64_t alignment);
 
   std::unique_ptr<MappedFile> file_;
   std::string name_;
@@ -89,6 +94,7 @@ struct GgufBlock {
   int64_t bytes = 4;
 };
 GgufBlock gguf_block(GgufType type);
+bool is_read(uint32_t number);  // whether ggml's number is one of GgufType's
 
 // Whole blocks → fp32; bytes.size() must be what values.size() values take.
 void dequantize(GgufType type, std::span<const std::byte> bytes, std::span<float> values);

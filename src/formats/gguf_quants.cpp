@@ -1,4 +1,5 @@
 // ggml's block types → fp32, in the order of operations of its reference (so the bits are equal too).
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -10,20 +11,19 @@ namespace {
 
 using Bytes = const uint8_t*;
 
-float half_at(Bytes bytes) {
-  uint16_t bits;
-  std::memcpy(&bits, bytes, sizeof(bits));
-  return f16_to_float(bits);
+template <class T>
+T load(Bytes bytes) {
+  T value;
+  std::memcpy(&value, bytes, sizeof(T));
+  return value;
 }
 
-uint32_t word_at(Bytes bytes) {
-  uint32_t word;
-  std::memcpy(&word, bytes, sizeof(word));
-  return word;
+float half_at(Bytes bytes) {
+  return f16_to_float(load<uint16_t>(bytes));
 }
 
 void read_f32(Bytes block, float* y) {
-  std::memcpy(y, block, sizeof(float));
+  *y = load<float>(block);
 }
 
 void read_f16(Bytes block, float* y) {
@@ -31,9 +31,7 @@ void read_f16(Bytes block, float* y) {
 }
 
 void read_bf16(Bytes block, float* y) {
-  uint16_t bits;
-  std::memcpy(&bits, block, sizeof(bits));
-  *y = bf16_to_float(bits);
+  *y = bf16_to_float(load<uint16_t>(block));
 }
 
 // d, then 32 nibbles: low ones are values 0-15, high ones 16-31.
@@ -58,7 +56,7 @@ void read_q4_1(Bytes block, float* y) {
 // As Q4, and a fifth bit per value in a word of 32.
 void read_q5_0(Bytes block, float* y) {
   const float d = half_at(block);
-  const uint32_t fifth = word_at(block + 2);
+  const uint32_t fifth = load<uint32_t>(block + 2);
   for (int i = 0; i < 16; ++i) {
     const int q = block[6 + i];
     y[i] = d * static_cast<float>(((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) - 16);
@@ -68,7 +66,7 @@ void read_q5_0(Bytes block, float* y) {
 
 void read_q5_1(Bytes block, float* y) {
   const float d = half_at(block), m = half_at(block + 2);
-  const uint32_t fifth = word_at(block + 4);
+  const uint32_t fifth = load<uint32_t>(block + 4);
   for (int i = 0; i < 16; ++i) {
     const int q = block[8 + i];
     y[i] = d * static_cast<float>((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) + m;
@@ -98,31 +96,27 @@ ScaleMin scale_min(Bytes packed, int group) {
   return {static_cast<float>(scale), static_cast<float>(min)};
 }
 
-void read_q4_k(Bytes block, float* y) {
+// `fifth`: a bit more of each value, for each group a bit of 32 bytes; null: none.
+void read_scaled_groups(Bytes block, Bytes fifth, Bytes nibbles, float* y) {
   const float d = half_at(block), dmin = half_at(block + 2);
   for (int group = 0; group < 8; ++group) {
     const ScaleMin s = scale_min(block + 4, group);
     const float scale = d * s.scale, min = dmin * s.min;
-    const Bytes q = block + 16 + group / 2 * 32;
+    const Bytes q = nibbles + group / 2 * 32;
     for (int i = 0; i < 32; ++i) {
       const int low = group % 2 == 0 ? q[i] & 15 : q[i] >> 4;
-      y[group * 32 + i] = scale * static_cast<float>(low) - min;
+      const int high = fifth ? (fifth[i] >> group) & 1 : 0;
+      y[group * 32 + i] = scale * static_cast<float>(low | high << 4) - min;
     }
   }
 }
 
+void read_q4_k(Bytes block, float* y) {
+  read_scaled_groups(block, nullptr, block + 16, y);
+}
+
 void read_q5_k(Bytes block, float* y) {
-  const float d = half_at(block), dmin = half_at(block + 2);
-  const Bytes fifth = block + 16;
-  for (int group = 0; group < 8; ++group) {
-    const ScaleMin s = scale_min(block + 4, group);
-    const float scale = d * s.scale, min = dmin * s.min;
-    const Bytes q = block + 48 + group / 2 * 32;
-    for (int i = 0; i < 32; ++i) {
-      const int low = group % 2 == 0 ? q[i] & 15 : q[i] >> 4;
-      y[group * 32 + i] = scale * static_cast<float>(low | ((fifth[i] >> group) & 1) << 4) - min;
-    }
-  }
+  read_scaled_groups(block, block + 16, block + 48, y);
 }
 
 // 128 bytes of low nibbles, 64 of upper bit pairs, 16 signed scales, d.
@@ -141,46 +135,36 @@ void read_q6_k(Bytes block, float* y) {
 }
 
 struct Reading {
+  GgufType type;
   GgufBlock block;
   void (*read)(Bytes, float*);
 };
+constexpr Reading readings[] = {
+    {GgufType::f32, {1, 4}, read_f32},       {GgufType::f16, {1, 2}, read_f16},
+    {GgufType::bf16, {1, 2}, read_bf16},     {GgufType::q4_0, {32, 18}, read_q4_0},
+    {GgufType::q4_1, {32, 20}, read_q4_1},   {GgufType::q5_0, {32, 22}, read_q5_0},
+    {GgufType::q5_1, {32, 24}, read_q5_1},   {GgufType::q8_0, {32, 34}, read_q8_0},
+    {GgufType::q4_k, {256, 144}, read_q4_k}, {GgufType::q5_k, {256, 176}, read_q5_k},
+    {GgufType::q6_k, {256, 210}, read_q6_k}};
 
-Reading reading(GgufType type) {
-  switch (type) {
-    case GgufType::f32:
-      return {{1, 4}, read_f32};
-    case GgufType::f16:
-      return {{1, 2}, read_f16};
-    case GgufType::bf16:
-      return {{1, 2}, read_bf16};
-    case GgufType::q4_0:
-      return {{32, 18}, read_q4_0};
-    case GgufType::q4_1:
-      return {{32, 20}, read_q4_1};
-    case GgufType::q5_0:
-      return {{32, 22}, read_q5_0};
-    case GgufType::q5_1:
-      return {{32, 24}, read_q5_1};
-    case GgufType::q8_0:
-      return {{32, 34}, read_q8_0};
-    case GgufType::q4_k:
-      return {{256, 144}, read_q4_k};
-    case GgufType::q5_k:
-      return {{256, 176}, read_q5_k};
-    case GgufType::q6_k:
-      return {{256, 210}, read_q6_k};
-  }
-  GAGGLE_CHECK(false, "GGUF type {}", static_cast<uint32_t>(type));
+const Reading& reading(GgufType type) {
+  const auto* found = std::ranges::find(readings, type, &Reading::type);
+  GAGGLE_CHECK(found != std::end(readings), "GGUF type {}", static_cast<uint32_t>(type));
+  return *found;
 }
 
 }  // namespace
+
+bool is_read(uint32_t number) {
+  return std::ranges::find(readings, static_cast<GgufType>(number), &Reading::type) != std::end(readings);
+}
 
 GgufBlock gguf_block(GgufType type) {
   return reading(type).block;
 }
 
 void dequantize(GgufType type, std::span<const std::byte> bytes, std::span<float> values) {
-  const auto [block, read] = reading(type);
+  const auto [unused, block, read] = reading(type);
   const auto width = static_cast<size_t>(block.values), step = static_cast<size_t>(block.bytes);
   GAGGLE_CHECK(values.size() % width == 0 && bytes.size() == values.size() / width * step,
                "{} bytes, {} values", bytes.size(), values.size());

@@ -41,36 +41,41 @@ ModelSpec read_spec(const ConfigKeys& config) {
 
 }  // namespace
 
-int64_t ConfigKeys::count(const char* key) const {
+void ConfigKeys::expect(bool good, const char* key, const std::string& what) const {
   if (!has(key)) user_error("{}: {} is missing", file_, key);
-  if (!at(key).is_number_integer() || at(key).get<int64_t>() < 1 || at(key).get<int64_t>() > INT32_MAX)
-    user_error("{}: {} is {}; expected a whole number of at least 1", file_, key, at(key).dump());
+  if (!good) user_error("{}: {} is {}; expected {}", file_, key, at(key).dump(), what);
+}
+
+bool ConfigKeys::is_integer(const char* key, int64_t low, int64_t high) const {
+  return has(key) && at(key).is_number_integer() && at(key).get<int64_t>() >= low &&
+         at(key).get<int64_t>() <= high;
+}
+
+int64_t ConfigKeys::count(const char* key) const {
+  expect(is_integer(key, 1, INT32_MAX), key, "a whole number of at least 1");
   return at(key);
 }
 
 int64_t ConfigKeys::token_or(const char* key, int64_t vocab, int64_t otherwise) const {
   if (!has(key)) return otherwise;
-  if (!at(key).is_number_integer() || at(key).get<int64_t>() < 0 || at(key).get<int64_t>() >= vocab)
-    user_error("{}: {} is {}; expected a token, 0 to {}", file_, key, at(key).dump(), vocab - 1);
+  expect(is_integer(key, 0, vocab - 1), key, fmt::format("a token, 0 to {}", vocab - 1));
   return at(key);
 }
 
 double ConfigKeys::number(const char* key) const {
-  if (!has(key)) user_error("{}: {} is missing", file_, key);
-  if (!at(key).is_number() || !(at(key).get<double>() > 0))
-    user_error("{}: {} is {}; expected a number above 0", file_, key, at(key).dump());
+  expect(has(key) && at(key).is_number() && at(key).get<double>() > 0, key, "a number above 0");
   return at(key);
 }
 
 bool ConfigKeys::flag_or(const char* key, bool otherwise) const {
   if (!has(key)) return otherwise;
-  if (!at(key).is_boolean()) user_error("{}: {} is {}; expected true or false", file_, key, at(key).dump());
+  expect(at(key).is_boolean(), key, "true or false");
   return at(key);
 }
 
 std::string ConfigKeys::text_or(const char* key, const std::string& otherwise) const {
   if (!has(key)) return otherwise;
-  if (!at(key).is_string()) user_error("{}: {} is {}; expected a text", file_, key, at(key).dump());
+  expect(at(key).is_string(), key, "a text");
   return at(key);
 }
 

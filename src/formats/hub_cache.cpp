@@ -1,5 +1,4 @@
-// Hugging Face's local cache: models--ORG--NAME/{refs,snapshots}, whose files are links into blobs/. Never the
-// net.
+// Hugging Face's local cache: models--ORG--NAME/{refs,snapshots}, whose files link into blobs/. Never the net.
 #include <algorithm>
 #include <cstdlib>
 

@@ -25,8 +25,7 @@ struct PeftLora {
   std::vector<PeftLoraSite> sites;  // in name order
 };
 
-// peft_type of a folder's adapter_config.json ("LORA", "POLY"; "": none). Throws UserError: no such file, no
-// JSON.
+// peft_type of a folder's adapter_config.json ("LORA", "POLY"; "": none). Throws UserError: no file, no JSON.
 std::string peft_type(const std::filesystem::path& folder);
 
 // Throws UserError naming the folder and the reason: DoRA, modules_to_save, bias, another peft_type, tensors

@@ -34,9 +34,8 @@ void refuse_other_methods(const ordered_json& config, const std::string& file) {
     for (const char* changing : {"pissa", "olora", "corda", "loftq"})
       if (method.starts_with(changing))
         user_error(
-            "{}: init_lora_weights \"{}\" changes the base's weights: save the adapter converted to a plain "
-            "LoRA "
-            "(save_pretrained with path_initial_model_for_weight_conversion)",
+            "{}: init_lora_weights \"{}\" changes the base's weights: save the adapter converted "
+            "to a plain LoRA (save_pretrained with path_initial_model_for_weight_conversion)",
             file, method);
   }
 }

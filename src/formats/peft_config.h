@@ -1,5 +1,4 @@
-// adapter_config.json of a PEFT LoRA: which modules it targets, and each one's rank and scale, as PEFT resolves
-// them.
+// adapter_config.json of a PEFT LoRA: which modules it targets, and each one's rank and scale as PEFT has them.
 #pragma once
 
 #include <string>

@@ -13,8 +13,8 @@ namespace gaggle {
 
 inline constexpr const char* poly_ia3_type = "GAGGLE_POLY_IA3";
 
-// y ∘ l, or W (x ∘ l) of a feed-forward module, with block q of a task's l = Σ_k w_qk l[q, k]; w as PeftPoly
-// has it.
+// y ∘ l, or W (x ∘ l) of a feed-forward module, with block q of a task's l = Σ_k w_qk l[q, k];
+// w as PeftPoly has it.
 struct PeftIa3Site {
   std::string site;  // module path, "model.layers.0.self_attn.k_proj"
   bool feedforward = false;

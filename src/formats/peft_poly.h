@@ -1,5 +1,4 @@
-// PEFT Poly folders (peft/tuners/poly): Poly (arXiv 2202.13914) and MHR (2211.03831), tensor for tensor, both
-// directions.
+// PEFT Poly folders (peft/tuners/poly): Poly (arXiv 2202.13914) and MHR (2211.03831), tensor for tensor.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,6 @@
 #include "formats/pickled_tensors.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -31,7 +32,7 @@ struct Storage {
 struct Value {
   std::variant<Mark, None, bool, int64_t, double, std::string_view, Global, Tuple, Dictionary, Storage,
                PickledTensor>
-      is;
+      content;
 };
 
 const std::map<std::string, DType, std::less<>> storage_types = {
@@ -48,104 +49,19 @@ constexpr std::string_view rebuild_parameter = "torch._utils._rebuild_parameter"
 constexpr size_t largest_pickle = size_t{8} << 20, most_dimensions = 16;
 
 // Values live in one arena: what refers to what, itself included, never matters to their end.
-class Machine {
- public:
-  Machine(std::span<const std::byte> pickle, const std::string& file) : rest_(pickle), file_(file) {}
+struct Machine {
+  std::span<const std::byte> rest;
+  const std::string& file;
+  std::vector<std::unique_ptr<Value>> arena = {};
+  std::vector<Value*> stack = {};
+  std::map<uint32_t, Value*> memo = {};
 
-  const Value& run() {
-    while (true) {
-      const auto opcode = static_cast<unsigned char>(take(1)[0]);
-      if (opcode == '.') return *top();
-      step(opcode);
-    }
-  }
-
- private:
-  void step(unsigned char opcode) {
-    switch (opcode) {
-      case 0x80:  // PROTO
-        take(1);
-        return;
-      case 0x95:  // FRAME
-        take(8);
-        return;
-      case '(':
-        return push(Mark{});
-      case 'N':
-        return push(None{});
-      case 0x88:
-        return push(true);
-      case 0x89:
-        return push(false);
-      case 'K':
-        return push(static_cast<int64_t>(number<uint8_t>()));
-      case 'M':
-        return push(static_cast<int64_t>(number<uint16_t>()));
-      case 'J':
-        return push(static_cast<int64_t>(number<int32_t>()));
-      case 0x8a:
-        return push_long();
-      case 'G':
-        take(8);  // a number that no tensor has
-        return push(0.0);
-      case 'X':
-        return push(text(number<uint32_t>()));
-      case 0x8c:
-      case 'U':
-        return push(text(number<uint8_t>()));
-      case 'c': {
-        const std::string module = line(), name = line();
-        return push_global(module + "." + name);
-      }
-      case 0x93: {
-        const std::string name(pop<std::string_view>("a name"));
-        return push_global(std::string(pop<std::string_view>("a module")) + "." + name);
-      }
-      case ')':
-        return push(Tuple{});
-      case 0x85:
-        return push(Tuple{last(1)});
-      case 0x86:
-        return push(Tuple{last(2)});
-      case 0x87:
-        return push(Tuple{last(3)});
-      case 't':
-        return push(Tuple{since_mark()});
-      case '}':
-        return push(Dictionary{});
-      case 's':
-        return set_items(last(2));
-      case 'u':
-        return set_items(since_mark());
-      case 'q':
-        return remember(number<uint8_t>());
-      case 'r':
-        return remember(number<uint32_t>());
-      case 0x94:
-        return remember(static_cast<uint32_t>(memo_.size()));
-      case 'h':
-        return recall(number<uint8_t>());
-      case 'j':
-        return recall(number<uint32_t>());
-      case 'Q':
-        return push_storage();
-      case 'R':
-        return call();
-      case 'b':
-        last(1);  // attributes of a dictionary (_metadata)
-        top();
-        return;
-      default:
-        user_error("{}: opcode 0x{:02x} has no place in a dictionary of tensors: refused", file_, opcode);
-    }
-  }
-
-  [[noreturn]] void torn() const { user_error("{}: its pickle is torn", file_); }
+  [[noreturn]] void torn() const { user_error("{}: its pickle is torn", file); }
 
   std::span<const std::byte> take(size_t count) {
-    if (count > rest_.size()) torn();
-    const auto bytes = rest_.first(count);
-    rest_ = rest_.subspan(count);
+    if (count > rest.size()) torn();
+    const auto bytes = rest.first(count);
+    rest = rest.subspan(count);
     return bytes;
   }
   template <class T>
@@ -169,39 +85,44 @@ class Machine {
 
   template <class T>
   void push(T value) {
-    arena_.push_back(std::make_unique<Value>(Value{std::move(value)}));
-    stack_.push_back(arena_.back().get());
+    arena.push_back(std::make_unique<Value>(Value{std::move(value)}));
+    stack.push_back(arena.back().get());
   }
   Value* top() const {
-    if (stack_.empty()) torn();
-    return stack_.back();
+    if (stack.empty()) torn();
+    return stack.back();
+  }
+  template <class T>
+  const T& as(const Value* value, const char* what) const {
+    const T* content = value ? std::get_if<T>(&value->content) : nullptr;
+    if (!content) user_error("{}: its pickle has something else where {} is expected", file, what);
+    return *content;
   }
   template <class T>
   const T& pop(const char* what) {
-    const T* is = std::get_if<T>(&top()->is);
-    if (!is) user_error("{}: its pickle has something else where {} is expected", file_, what);
-    stack_.pop_back();
-    return *is;
+    const T& content = as<T>(top(), what);
+    stack.pop_back();
+    return content;
   }
   std::vector<const Value*> last(size_t count) {
-    if (count > stack_.size()) torn();
-    std::vector<const Value*> items(stack_.end() - static_cast<std::ptrdiff_t>(count), stack_.end());
-    stack_.resize(stack_.size() - count);
+    if (count > stack.size()) torn();
+    std::vector<const Value*> items(stack.end() - static_cast<std::ptrdiff_t>(count), stack.end());
+    stack.resize(stack.size() - count);
     return items;
   }
   std::vector<const Value*> since_mark() {
     size_t count = 0;
-    while (count < stack_.size() && !std::holds_alternative<Mark>(stack_[stack_.size() - 1 - count]->is))
+    while (count < stack.size() && !std::holds_alternative<Mark>(stack[stack.size() - 1 - count]->content))
       ++count;
-    if (count == stack_.size()) torn();
+    if (count == stack.size()) torn();
     std::vector<const Value*> items = last(count);
-    stack_.pop_back();
+    stack.pop_back();
     return items;
   }
 
   void push_long() {
     const size_t bytes = number<uint8_t>();
-    if (bytes > sizeof(int64_t)) user_error("{}: a number of {} bytes in its pickle", file_, bytes);
+    if (bytes > sizeof(int64_t)) user_error("{}: a number of {} bytes in its pickle", file, bytes);
     int64_t value = 0;
     std::memcpy(&value, take(bytes).data(), bytes);
     if (bytes > 0 && bytes < sizeof(int64_t) && (value >> (8 * bytes - 1) & 1))
@@ -215,28 +136,34 @@ class Machine {
       user_error(
           "{}: its pickle wants to use {}; only tensors, storages and ordered dictionaries are read: refused, "
           "nothing was executed",
-          file_, name);
+          file, name);
     push(Global{name});
   }
+  void push_written_global() {
+    const std::string module = line(), name = line();
+    push_global(module + "." + name);
+  }
+  void push_stacked_global() {
+    const std::string name(pop<std::string_view>("a name"));
+    push_global(std::string(pop<std::string_view>("a module")) + "." + name);
+  }
 
-  void remember(uint32_t place) { memo_[place] = top(); }
+  void remember(uint32_t place) { memo[place] = top(); }
   void recall(uint32_t place) {
-    const auto found = memo_.find(place);
-    if (found == memo_.end()) torn();
-    stack_.push_back(found->second);
+    const auto found = memo.find(place);
+    if (found == memo.end()) torn();
+    stack.push_back(found->second);
   }
 
   void set_items(const std::vector<const Value*>& items) {
-    auto* dictionary = std::get_if<Dictionary>(&top()->is);
+    auto* dictionary = std::get_if<Dictionary>(&top()->content);
     if (!dictionary || items.size() % 2 != 0) torn();
     for (size_t i = 0; i < items.size(); i += 2) dictionary->items.emplace_back(items[i], items[i + 1]);
   }
 
   template <class T>
   const T& argument(const Tuple& tuple, size_t place, const char* what) const {
-    const T* is = place < tuple.items.size() ? std::get_if<T>(&tuple.items[place]->is) : nullptr;
-    if (!is) user_error("{}: its pickle has something else where {} is expected", file_, what);
-    return *is;
+    return as<T>(place < tuple.items.size() ? tuple.items[place] : nullptr, what);
   }
 
   // ("storage", type, key, device, count)
@@ -251,7 +178,7 @@ class Machine {
 
   std::vector<int64_t> numbers(const Tuple& tuple) const {
     if (tuple.items.size() > most_dimensions)
-      user_error("{}: a tensor of {} dimensions; at most {} are read", file_, tuple.items.size(),
+      user_error("{}: a tensor of {} dimensions; at most {} are read", file, tuple.items.size(),
                  most_dimensions);
     std::vector<int64_t> all;
     for (size_t i = 0; i < tuple.items.size(); ++i) all.push_back(argument<int64_t>(tuple, i, "a size"));
@@ -262,36 +189,79 @@ class Machine {
     const auto& arguments = pop<Tuple>("arguments");
     const auto& what = pop<Global>("what is made");
     if (what.name == ordered_dictionary) {
-      if (!arguments.items.empty()) user_error("{}: an ordered dictionary of an unknown form", file_);
+      if (!arguments.items.empty()) user_error("{}: an ordered dictionary of an unknown form", file);
       return push(Dictionary{});
     }
     if (what.name == rebuild_parameter) return push(argument<PickledTensor>(arguments, 0, "a tensor"));
-    if (what.name != rebuild_tensor) user_error("{}: its pickle calls {}: refused", file_, what.name);
+    if (what.name != rebuild_tensor) user_error("{}: its pickle calls {}: refused", file, what.name);
     const auto& storage = argument<Storage>(arguments, 0, "a storage");
     push(PickledTensor{
         "", storage.key, storage.dtype, storage.count, argument<int64_t>(arguments, 1, "an offset"),
         numbers(argument<Tuple>(arguments, 2, "a shape")), numbers(argument<Tuple>(arguments, 3, "strides"))});
   }
-
-  std::span<const std::byte> rest_;
-  const std::string& file_;
-  std::vector<std::unique_ptr<Value>> arena_;
-  std::vector<Value*> stack_;
-  std::map<uint32_t, Value*> memo_;
 };
+
+struct Opcode {
+  unsigned char code;
+  void (*run)(Machine& m);
+};
+constexpr Opcode opcodes[] = {
+    {0x80, [](Machine& m) { m.take(1); }},  // the protocol's number
+    {0x95, [](Machine& m) { m.take(8); }},  // a frame's length
+    {'(', [](Machine& m) { m.push(Mark{}); }},
+    {'N', [](Machine& m) { m.push(None{}); }},
+    {0x88, [](Machine& m) { m.push(true); }},
+    {0x89, [](Machine& m) { m.push(false); }},
+    {'K', [](Machine& m) { m.push(int64_t{m.number<uint8_t>()}); }},
+    {'M', [](Machine& m) { m.push(int64_t{m.number<uint16_t>()}); }},
+    {'J', [](Machine& m) { m.push(int64_t{m.number<int32_t>()}); }},
+    {0x8a, [](Machine& m) { m.push_long(); }},
+    {'G', [](Machine& m) { m.push(m.number<double>()); }},
+    {'X', [](Machine& m) { m.push(m.text(m.number<uint32_t>())); }},
+    {0x8c, [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
+    {'U', [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
+    {'c', [](Machine& m) { m.push_written_global(); }},
+    {0x93, [](Machine& m) { m.push_stacked_global(); }},
+    {')', [](Machine& m) { m.push(Tuple{}); }},
+    {0x85, [](Machine& m) { m.push(Tuple{m.last(1)}); }},
+    {0x86, [](Machine& m) { m.push(Tuple{m.last(2)}); }},
+    {0x87, [](Machine& m) { m.push(Tuple{m.last(3)}); }},
+    {'t', [](Machine& m) { m.push(Tuple{m.since_mark()}); }},
+    {'}', [](Machine& m) { m.push(Dictionary{}); }},
+    {'s', [](Machine& m) { m.set_items(m.last(2)); }},
+    {'u', [](Machine& m) { m.set_items(m.since_mark()); }},
+    {'q', [](Machine& m) { m.remember(m.number<uint8_t>()); }},
+    {'r', [](Machine& m) { m.remember(m.number<uint32_t>()); }},
+    {0x94, [](Machine& m) { m.remember(static_cast<uint32_t>(m.memo.size())); }},
+    {'h', [](Machine& m) { m.recall(m.number<uint8_t>()); }},
+    {'j', [](Machine& m) { m.recall(m.number<uint32_t>()); }},
+    {'Q', [](Machine& m) { m.push_storage(); }},
+    {'R', [](Machine& m) { m.call(); }},
+    {'b', [](Machine& m) { m.last(1), m.top(); }}};  // attributes of a dictionary (_metadata)
+
+const Value& run(Machine& machine) {
+  while (true) {
+    const auto code = machine.number<unsigned char>();
+    if (code == '.') return *machine.top();
+    const auto* opcode = std::ranges::find(opcodes, code, &Opcode::code);
+    if (opcode == std::end(opcodes))
+      user_error("{}: opcode 0x{:02x} has no place in a dictionary of tensors: refused", machine.file, code);
+    opcode->run(machine);
+  }
+}
 
 }  // namespace
 
 std::vector<PickledTensor> read_pickled_tensors(std::span<const std::byte> pickle, const std::string& file) {
   if (pickle.size() > largest_pickle)
     user_error("{}: a pickle of {} bytes; at most {} are read", file, pickle.size(), largest_pickle);
-  Machine machine(pickle, file);
-  const auto* dictionary = std::get_if<Dictionary>(&machine.run().is);
+  Machine machine{pickle, file};
+  const auto* dictionary = std::get_if<Dictionary>(&run(machine).content);
   if (!dictionary) user_error("{}: it holds no dictionary of tensors", file);
   std::vector<PickledTensor> tensors;
   for (const auto& [key, value] : dictionary->items) {
-    const auto* name = std::get_if<std::string_view>(&key->is);
-    const auto* tensor = std::get_if<PickledTensor>(&value->is);
+    const auto* name = std::get_if<std::string_view>(&key->content);
+    const auto* tensor = std::get_if<PickledTensor>(&value->content);
     if (!name || !tensor) user_error("{}: its dictionary holds something besides tensors by name", file);
     tensors.push_back(*tensor);
     tensors.back().name = *name;

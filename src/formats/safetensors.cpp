@@ -4,7 +4,6 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -15,13 +14,6 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t header_limit = 100'000'000;  // as in the reference implementation
-
-std::optional<DType> dtype_named(const std::string& name) {
-  for (DType dtype : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i16,
-                      DType::i8, DType::u8, DType::boolean})
-    if (name_of(dtype) == name) return dtype;
-  return std::nullopt;
-}
 
 json parse_header(std::string_view text, const std::string& file) {
   std::set<std::string> seen;

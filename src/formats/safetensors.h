@@ -27,8 +27,7 @@ class SafetensorsFile final : public TensorFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// The file's bytes, tensors in the order given (safetensors' own writer sorts by alignment, then name: callers
-// sort).
+// The file's bytes, tensors in the order given: callers sort (safetensors' writer sorts by alignment, then name).
 std::string safetensors_bytes(const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 

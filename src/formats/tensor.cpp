@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -11,6 +12,13 @@
 
 namespace gaggle {
 namespace {
+
+struct DTypeFacts {
+  const char* name;
+  size_t size;
+};
+constexpr DTypeFacts dtypes[] = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},  // as in DType
+                                 {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"BOOL", 1}};
 
 // The bytes may start anywhere in a file: values are copied out, never pointed at.
 template <class T>
@@ -23,28 +31,16 @@ T value_at(std::span<const std::byte> bytes, size_t i) {
 }  // namespace
 
 size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-    case DType::i64:
-      return 8;
-    case DType::f32:
-    case DType::i32:
-      return 4;
-    case DType::f16:
-    case DType::bf16:
-    case DType::i16:
-      return 2;
-    case DType::i8:
-    case DType::u8:
-    case DType::boolean:
-      return 1;
-  }
-  GAGGLE_CHECK(false, "dtype {}", static_cast<int>(dtype));
+  return dtypes[static_cast<size_t>(dtype)].size;
 }
 
 std::string name_of(DType dtype) {
-  static const char* const names[] = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"};
-  return names[static_cast<size_t>(dtype)];
+  return dtypes[static_cast<size_t>(dtype)].name;
+}
+
+std::optional<DType> dtype_named(const std::string& name) {
+  const auto* found = std::ranges::find(dtypes, name, &DTypeFacts::name);
+  return found == std::end(dtypes) ? std::nullopt : std::optional(static_cast<DType>(found - dtypes));
 }
 
 std::string shape_text(std::span<const int64_t> shape) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@ enum class DType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };
 
 size_t size_of(DType dtype);       // bytes per value
 std::string name_of(DType dtype);  // as safetensors spells it: "F32", "BF16", …
+std::optional<DType> dtype_named(const std::string& name);
 
 std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
 

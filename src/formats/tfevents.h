@@ -11,8 +11,8 @@ namespace gaggle {
 
 class TensorboardWriter {
  public:
-  // Makes folder/events.out.tfevents.<time>.gaggle (an existing file is never touched: each start adds one).
-  // Throws SystemError.
+  // Makes folder/events.out.tfevents.<time>.gaggle (an existing file is never touched:
+  // each start adds one). Throws SystemError.
   explicit TensorboardWriter(const std::filesystem::path& folder);
   void scalar(std::string_view tag, int64_t step, double value, double wall_time);  // seconds since 1970
   void flush();

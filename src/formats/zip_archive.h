@@ -1,5 +1,4 @@
-// Zip archives whose entries are stored as they are (PKWARE's APPNOTE 6.3, with the zip64 records): what
-// torch.save writes.
+// Zip archives of entries stored as they are (PKWARE's APPNOTE 6.3, with zip64 records), as torch.save writes.
 #pragma once
 
 #include <cstddef>

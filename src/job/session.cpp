@@ -12,7 +12,6 @@
 #include <set>
 #include <sstream>
 
-#include "job/placement.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -22,6 +21,7 @@
 #include "comm/mpi_job.h"
 #include "comm/record_file.h"
 #include "config/read.h"
+#include "job/placement.h"
 
 namespace gaggle {
 namespace {
@@ -39,8 +39,7 @@ std::set<int> cores_of(const std::string& text) {
   return {std::istream_iterator<int>(words), {}};
 }
 
-// Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them
-// already.
+// Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them.
 int fair_share(const Session& session) {
   const auto hosts = session.world->all_gather_text(session.identity.host);
   const auto masks = session.world->all_gather_text(fmt::format("{}", fmt::join(allowed_core_numbers(), " ")));
@@ -111,9 +110,8 @@ Session start_session(const Config& config, Refusals refusals) {
                                          : make_self();
   if (session.world->size() != me.size)
     user_error(
-        "{} says there are {} ranks, MPI says {}: the mpirun that started gaggle is not of the MPI it was "
-        "built "
-        "with ({})",
+        "{} says there are {} ranks, MPI says {}: "
+        "the mpirun that started gaggle is not of the MPI it was built with ({})",
         me.launcher, me.size, session.world->size(), mpi_library_version());
   session.identity.rank = session.world->rank();
   log::set_rank(me.rank, me.size);

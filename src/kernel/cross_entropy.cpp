@@ -10,24 +10,18 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
 template <class X>
-GAGGLE_SHARED float log_sum_exp(const X* x, int64_t n) {
+GAGGLE_CLONES float log_sum_exp(const X* x, int64_t n) {
   Floats v, best = Floats{} - 3.0e38f, total{};
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    simd::load(x + i, lanes, v);
-    best = v > best ? v : best;
-  }
-  if (i < n) {
+  for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
-    for (int64_t j = 0; j < n - i; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
+    simd::take_larger(v, n - i, best);
   }
   const float top = simd::largest(best);
-  for (i = 0; i < n; i += lanes) {
+  for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
     simd::exp(v - top, v);
     for (int64_t j = n - i; j < lanes; ++j) v[j] = 0;
@@ -38,7 +32,7 @@ GAGGLE_SHARED float log_sum_exp(const X* x, int64_t n) {
 
 // x ← weight · softmax(x) - everywhere.
 template <class X>
-GAGGLE_SHARED void softmax_times(X* x, int64_t n, float lse, float weight, float everywhere) {
+GAGGLE_CLONES void softmax_times(X* x, int64_t n, float lse, float weight, float everywhere) {
   Floats v;
   for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
@@ -49,7 +43,7 @@ GAGGLE_SHARED void softmax_times(X* x, int64_t n, float lse, float weight, float
 }
 
 template <class X>
-GAGGLE_SHARED float sum_all(const X* x, int64_t n) {
+GAGGLE_CLONES float sum_all(const X* x, int64_t n) {
   Floats v, total{};
   for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
@@ -58,77 +52,35 @@ GAGGLE_SHARED float sum_all(const X* x, int64_t n) {
   return simd::sum(total);
 }
 
-GAGGLE_CLONES float lse_f32(const float* x, int64_t n) {
-  return log_sum_exp(x, n);
-}
-GAGGLE_CLONES float lse_bf16(const Bf16* x, int64_t n) {
-  return log_sum_exp(x, n);
-}
-GAGGLE_CLONES void softmax_f32(float* x, int64_t n, float lse, float weight, float everywhere) {
-  softmax_times(x, n, lse, weight, everywhere);
-}
-GAGGLE_CLONES void softmax_bf16(Bf16* x, int64_t n, float lse, float weight, float everywhere) {
-  softmax_times(x, n, lse, weight, everywhere);
-}
-GAGGLE_CLONES float sum_f32(const float* x, int64_t n) {
-  return sum_all(x, n);
-}
-GAGGLE_CLONES float sum_bf16(const Bf16* x, int64_t n) {
-  return sum_all(x, n);
-}
-
-float read(const float* x) {
-  return *x;
-}
-float read(const Bf16* x) {
+template <class X>
+float read(const X* x) {
   Floats v;
   simd::load(x, 1, v);
   return v[0];
 }
-void write(float* x, float value) {
-  *x = value;
-}
-void write(Bf16* x, float value) {
+template <class X>
+void write(X* x, float value) {
   Floats v{};
   v[0] = value;
   simd::store(x, 1, v);
-}
-
-float lse_of(const float* x, int64_t n) {
-  return lse_f32(x, n);
-}
-float lse_of(const Bf16* x, int64_t n) {
-  return lse_bf16(x, n);
-}
-void softmax_of(float* x, int64_t n, float lse, float weight, float everywhere) {
-  softmax_f32(x, n, lse, weight, everywhere);
-}
-void softmax_of(Bf16* x, int64_t n, float lse, float weight, float everywhere) {
-  softmax_bf16(x, n, lse, weight, everywhere);
-}
-float sum_of(const float* x, int64_t n) {
-  return sum_f32(x, n);
-}
-float sum_of(const Bf16* x, int64_t n) {
-  return sum_bf16(x, n);
 }
 
 // One row of logits with its targets.
 template <class X>
 void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const float> weights, float smoothing,
              std::span<float> nll) {
-  const float lse = lse_of(x, n);
-  const float mean = smoothing > 0 ? lse - sum_of(x, n) / static_cast<float>(n) : 0;  // of -log p
+  const float lse = log_sum_exp(x, n);
+  const float mean = smoothing > 0 ? lse - sum_all(x, n) / static_cast<float>(n) : 0;  // of -log p
   for (size_t t = 0; t < ids.size(); ++t) nll[t] = lse - read(x + ids[t]);
   if (!weights.empty()) {
     float weight = 0;
     for (float w : weights) weight += w;
     const float everywhere = weight * smoothing / static_cast<float>(n);
-    softmax_of(x, n, lse, weight, everywhere);
+    softmax_times(x, n, lse, weight, everywhere);
     for (size_t t = 0; t < ids.size(); ++t) {
-      float own = 0;  // of all targets of this id: each writes the same value
-      for (size_t u = 0; u < ids.size(); ++u) own += ids[u] == ids[t] ? (1 - smoothing) * weights[u] : 0.0f;
-      write(x + ids[t], weight * std::exp(-nll[t]) - own - everywhere);
+      float hits = 0;  // of all targets with this id, each of which writes the same value
+      for (size_t u = 0; u < ids.size(); ++u) hits += ids[u] == ids[t] ? (1 - smoothing) * weights[u] : 0.0f;
+      write(x + ids[t], weight * std::exp(-nll[t]) - hits - everywhere);
     }
   }
   if (smoothing > 0)
@@ -144,9 +96,9 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
     row.insert(row.end(), static_cast<size_t>(starts[r + 1] - starts[r]), static_cast<int64_t>(r));
   const at::Tensor rows = at::tensor(row, at::kLong).to(on), columns = at::tensor(id, at::kLong).to(on);
   const at::Tensor logp = at::log_softmax(logits.to(type), -1);
-  at::Tensor own = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
-  if (smoothing > 0) own.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
-  const at::Tensor host = own.to(at::kCPU, at::kFloat).contiguous();
+  at::Tensor losses = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
+  if (smoothing > 0) losses.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
+  const at::Tensor host = losses.to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
   if (weights.empty()) return;
   const at::Tensor w =
@@ -176,10 +128,7 @@ void cross_entropy_(at::Tensor& logits, std::span<const int64_t> starts, std::sp
       const auto w = weights.empty() ? weights : weights.subspan(first, count);
       const auto targets = ids.subspan(first, count);
       const auto losses = nll.subspan(first, count);
-      if (is_bf16(logits))
-        one_row(bf16_of(logits) + r * n, n, targets, w, share, losses);
-      else
-        one_row(float_of(logits) + r * n, n, targets, w, share, losses);
+      with_elements(logits, [&](auto* x) { one_row(x + r * n, n, targets, w, share, losses); });
     }
   });
 }

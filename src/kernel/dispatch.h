@@ -42,6 +42,14 @@ inline float* float_of(const at::Tensor& x) {
 inline bool is_bf16(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16;
 }
+// run(pointer) with the elements of x, which is fp32 or bf16, as float* or Bf16*.
+template <class Run>
+void with_elements(const at::Tensor& x, const Run& run) {
+  if (is_bf16(x))
+    run(bf16_of(x));
+  else
+    run(float_of(x));
+}
 
 // What sums and parameters' gradients are kept in: fp64 of fp64, else fp32.
 inline at::ScalarType sum_type(at::ScalarType values) {

@@ -9,7 +9,6 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
@@ -17,7 +16,7 @@ constexpr int64_t block = 512;  // values whose factors are on the stack, a mult
 
 // row[i] *= 0 or scale. `below`: what is dropped has random bits below it.
 template <class X>
-GAGGLE_SHARED void drop_row(uint64_t key, uint64_t below, float scale, X* row, int64_t n) {
+GAGGLE_CLONES void drop_row(uint64_t key, uint64_t below, float scale, X* row, int64_t n) {
   float factors[block];
   Floats x, factor;
   for (int64_t begin = 0; begin < n; begin += block) {
@@ -32,12 +31,6 @@ GAGGLE_SHARED void drop_row(uint64_t key, uint64_t below, float scale, X* row, i
   }
 }
 
-GAGGLE_CLONES void drop_f32(uint64_t key, uint64_t below, float scale, float* row, int64_t n) {
-  drop_row(key, below, scale, row, n);
-}
-GAGGLE_CLONES void drop_bf16(uint64_t key, uint64_t below, float scale, Bf16* row, int64_t n) {
-  drop_row(key, below, scale, row, n);
-}
 GAGGLE_CLONES void keep(uint64_t key, uint64_t below, bool* kept, int64_t n) {
   for (int64_t i = 0; i < n; ++i) kept[i] = random_bits(key, static_cast<uint64_t>(i)) >= below;
 }
@@ -56,13 +49,10 @@ void dropout_(at::Tensor& x, std::span<const uint64_t> keys, double p) {
       for (int64_t t = first; t < last; ++t) of_row(t, keys[static_cast<size_t>(t)]);
     });
   };
-  if (on_cpu(x) && is_bf16(x)) {
-    every_row([&](int64_t t, uint64_t key) {
-      drop_bf16(key, below, static_cast<float>(scale), bf16_of(x) + t * n, n);
-    });
-  } else if (on_cpu(x)) {
-    every_row([&](int64_t t, uint64_t key) {
-      drop_f32(key, below, static_cast<float>(scale), float_of(x) + t * n, n);
+  if (on_cpu(x)) {
+    with_elements(x, [&](auto* rows) {
+      every_row(
+          [&](int64_t t, uint64_t key) { drop_row(key, below, static_cast<float>(scale), rows + t * n, n); });
     });
   } else {
     const at::Tensor kept = at::empty({x.size(0), n}, at::kBool);

@@ -1,6 +1,7 @@
-// The arithmetic of single elements, shared by the CPU loops (F: sixteen floats) and the CUDA kernels (F:
-// float).
+// The arithmetic of single elements, shared by the CPU loops (F: sixteen floats) and CUDA kernels (F: float).
 #pragma once
+
+#include <type_traits>
 
 #include "base/activation.h"
 #include "kernel/platform.h"
@@ -9,6 +10,19 @@ namespace gaggle::element {
 
 inline constexpr float gelu_linear = 1.5957691216f;  // 2 √(2/π)
 inline constexpr float gelu_cubic = 0.0713548163f;   // 0.044715 · 2 √(2/π)
+
+// run(activation) with the activation as a constant.
+template <class Run>
+void with_activation(Activation activation, const Run& run) {
+  switch (activation) {
+    case Activation::silu:
+      return run(std::integral_constant<Activation, Activation::silu>());
+    case Activation::gelu_tanh:
+      return run(std::integral_constant<Activation, Activation::gelu_tanh>());
+    case Activation::relu:
+      return run(std::integral_constant<Activation, Activation::relu>());
+  }
+}
 
 // The activations are g · s: s = σ(k(g)), k = g for silu, k = 2 √(2/π) (g + 0.044715 g³) for gelu_tanh
 // (as ½ (1 + tanh z) = σ(2z)); for relu s is the step.

@@ -10,7 +10,6 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
@@ -30,7 +29,7 @@ GAGGLE_SHARED void share(const Floats& g, Floats& s) {
 }
 
 template <Activation activation, class X>
-GAGGLE_SHARED void forward_loop(const X* gate, const X* up, X* y, int64_t begin, int64_t end) {
+GAGGLE_CLONES void forward_range(const X* gate, const X* up, X* y, int64_t begin, int64_t end) {
   Floats g, u, s;
   for (int64_t i = begin; i < end; i += lanes) {
     simd::load(gate + i, end - i, g);
@@ -42,7 +41,7 @@ GAGGLE_SHARED void forward_loop(const X* gate, const X* up, X* y, int64_t begin,
 }
 
 template <Activation activation, class X>
-GAGGLE_SHARED void backward_loop(X* gate, X* up, const X* dy, int64_t begin, int64_t end) {
+GAGGLE_CLONES void backward_range(X* gate, X* up, const X* dy, int64_t begin, int64_t end) {
   Floats g, u, s, d, dg, du;
   for (int64_t i = begin; i < end; i += lanes) {
     simd::load(gate + i, end - i, g);
@@ -55,50 +54,13 @@ GAGGLE_SHARED void backward_loop(X* gate, X* up, const X* dy, int64_t begin, int
   }
 }
 
-template <class X>
-GAGGLE_SHARED void forward_range(Activation activation, const X* gate, const X* up, X* y, int64_t begin,
-                                 int64_t end) {
-  switch (activation) {
-    case Activation::silu:
-      return forward_loop<Activation::silu>(gate, up, y, begin, end);
-    case Activation::gelu_tanh:
-      return forward_loop<Activation::gelu_tanh>(gate, up, y, begin, end);
-    case Activation::relu:
-      return forward_loop<Activation::relu>(gate, up, y, begin, end);
-  }
+// body(begin, end) over all of n elements, in pieces that are a multiple of the lanes.
+template <class Body>
+void in_pieces(int64_t n, const Body& body) {
+  constexpr int64_t piece = 16384;
+  at::parallel_for(0, (n + piece - 1) / piece, 1,
+                   [&](int64_t first, int64_t last) { body(first * piece, std::min(n, last * piece)); });
 }
-
-template <class X>
-GAGGLE_SHARED void backward_range(Activation activation, X* gate, X* up, const X* dy, int64_t begin,
-                                  int64_t end) {
-  switch (activation) {
-    case Activation::silu:
-      return backward_loop<Activation::silu>(gate, up, dy, begin, end);
-    case Activation::gelu_tanh:
-      return backward_loop<Activation::gelu_tanh>(gate, up, dy, begin, end);
-    case Activation::relu:
-      return backward_loop<Activation::relu>(gate, up, dy, begin, end);
-  }
-}
-
-GAGGLE_CLONES void forward_f32(Activation activation, const float* gate, const float* up, float* y,
-                               int64_t begin, int64_t end) {
-  forward_range(activation, gate, up, y, begin, end);
-}
-GAGGLE_CLONES void forward_bf16(Activation activation, const Bf16* gate, const Bf16* up, Bf16* y, int64_t begin,
-                                int64_t end) {
-  forward_range(activation, gate, up, y, begin, end);
-}
-GAGGLE_CLONES void backward_f32(Activation activation, float* gate, float* up, const float* dy, int64_t begin,
-                                int64_t end) {
-  backward_range(activation, gate, up, dy, begin, end);
-}
-GAGGLE_CLONES void backward_bf16(Activation activation, Bf16* gate, Bf16* up, const Bf16* dy, int64_t begin,
-                                 int64_t end) {
-  backward_range(activation, gate, up, dy, begin, end);
-}
-
-constexpr int64_t piece = 16384;  // elements, a multiple of the lanes
 
 }  // namespace
 
@@ -107,12 +69,12 @@ at::Tensor gated(Activation activation, const at::Tensor& gate, const at::Tensor
   const int64_t n = gate.numel();
   if (on_cpu(gate) && on_cpu(up)) {
     at::Tensor y = at::empty_like(gate);
-    at::parallel_for(0, (n + piece - 1) / piece, 1, [&](int64_t first, int64_t last) {
-      const int64_t begin = first * piece, end = std::min(n, last * piece);
-      if (is_bf16(gate))
-        forward_bf16(activation, bf16_of(gate), bf16_of(up), bf16_of(y), begin, end);
-      else
-        forward_f32(activation, float_of(gate), float_of(up), float_of(y), begin, end);
+    with_elements(y, [&](auto* to) {
+      using X = decltype(to);
+      const auto *g = static_cast<X>(gate.data_ptr()), *u = static_cast<X>(up.data_ptr());
+      element::with_activation(activation, [&](auto a) {
+        in_pieces(n, [&](int64_t begin, int64_t end) { forward_range<a()>(g, u, to, begin, end); });
+      });
     });
     return y;
   }
@@ -129,12 +91,13 @@ void gated_backward_(Activation activation, at::Tensor& gate, at::Tensor& up, co
                gate.scalar_type() == dy.scalar_type());
   const int64_t n = gate.numel();
   if (on_cpu(gate) && on_cpu(up) && on_cpu(dy)) {
-    at::parallel_for(0, (n + piece - 1) / piece, 1, [&](int64_t first, int64_t last) {
-      const int64_t begin = first * piece, end = std::min(n, last * piece);
-      if (is_bf16(gate))
-        backward_bf16(activation, bf16_of(gate), bf16_of(up), bf16_of(dy), begin, end);
-      else
-        backward_f32(activation, float_of(gate), float_of(up), float_of(dy), begin, end);
+    with_elements(gate, [&](auto* g) {
+      using X = decltype(g);
+      auto* u = static_cast<X>(up.data_ptr());
+      const auto* d = static_cast<X>(dy.data_ptr());
+      element::with_activation(activation, [&](auto a) {
+        in_pieces(n, [&](int64_t begin, int64_t end) { backward_range<a()>(g, u, d, begin, end); });
+      });
     });
     return;
   }

@@ -1,6 +1,4 @@
 // Gated activations on the GPU: one thread an element.
-#include <type_traits>
-
 #include "kernel/cuda_kernels.h"
 #include "kernel/device.cuh"
 #include "kernel/element.h"
@@ -45,29 +43,15 @@ __global__ void backward(X* gate, X* up, const X* dy, int64_t count) {
   device::write(up + i, du);
 }
 
-template <Activation activation, class X>
-void launch_forward(const void* gate, const void* up, void* y, int64_t count, cudaStream_t on) {
-  forward<activation><<<device::blocks(count), threads, 0, on>>>(
-      static_cast<const X*>(gate), static_cast<const X*>(up), static_cast<X*>(y), count);
-}
-
-template <Activation activation, class X>
-void launch_backward(void* gate, void* up, const void* dy, int64_t count, cudaStream_t on) {
-  backward<activation><<<device::blocks(count), threads, 0, on>>>(static_cast<X*>(gate), static_cast<X*>(up),
-                                                                  static_cast<const X*>(dy), count);
-}
-
-// run(activation) with the activation as a constant.
+// run(type, activation), both as constants: of the first only the type counts.
 template <class Run>
-void chosen(Activation activation, const Run& run) {
-  switch (activation) {
-    case Activation::silu:
-      return run(std::integral_constant<Activation, Activation::silu>());
-    case Activation::gelu_tanh:
-      return run(std::integral_constant<Activation, Activation::gelu_tanh>());
-    case Activation::relu:
-      return run(std::integral_constant<Activation, Activation::relu>());
-  }
+void chosen(bool bf16, Activation activation, const Run& run) {
+  element::with_activation(activation, [&](auto a) {
+    if (bf16)
+      run(Bf16(), a);
+    else
+      run(float(), a);
+  });
 }
 
 }  // namespace
@@ -76,11 +60,10 @@ void gated_cuda(Activation activation, const void* gate, const void* up, void* y
                 void* stream) {
   if (count == 0) return;
   const auto on = static_cast<cudaStream_t>(stream);
-  chosen(activation, [&](auto a) {
-    if (bf16)
-      launch_forward<a(), Bf16>(gate, up, y, count, on);
-    else
-      launch_forward<a(), float>(gate, up, y, count, on);
+  chosen(bf16, activation, [&](auto type, auto a) {
+    using X = decltype(type);
+    forward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(
+        static_cast<const X*>(gate), static_cast<const X*>(up), static_cast<X*>(y), count);
   });
 }
 
@@ -88,11 +71,10 @@ void gated_backward_cuda(Activation activation, void* gate, void* up, const void
                          void* stream) {
   if (count == 0) return;
   const auto on = static_cast<cudaStream_t>(stream);
-  chosen(activation, [&](auto a) {
-    if (bf16)
-      launch_backward<a(), Bf16>(gate, up, dy, count, on);
-    else
-      launch_backward<a(), float>(gate, up, dy, count, on);
+  chosen(bf16, activation, [&](auto type, auto a) {
+    using X = decltype(type);
+    backward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(
+        static_cast<X*>(gate), static_cast<X*>(up), static_cast<const X*>(dy), count);
   });
 }
 

@@ -29,8 +29,8 @@ __global__ void forward(const X* x, const Y* delta, float* sum, const float* w, 
   }
 }
 
-template <class X, class Y, class D>
-__global__ void backward(const X* x, const Y* dy, const float* w, D* dx, Y* copy, bool accumulate, int64_t d,
+template <class X, class Y>
+__global__ void backward(const X* x, const Y* dy, const float* w, X* dx, Y* copy, bool accumulate, int64_t d,
                          float eps) {
   const int64_t row = blockIdx.x * d;
   float squares = 0, products = 0;
@@ -52,42 +52,41 @@ __global__ void backward(const X* x, const Y* dy, const float* w, D* dx, Y* copy
 
 using Bf16 = __nv_bfloat16;
 
+// run(x's type, y's type); of both only the type counts. x is as narrow as y at most.
+template <class Run>
+void chosen(bool x_bf16, bool y_bf16, const Run& run) {
+  if (x_bf16)
+    run(Bf16(), Bf16());
+  else if (y_bf16)
+    run(float(), Bf16());
+  else
+    run(float(), float());
+}
+
 }  // namespace
 
 void rms_norm_cuda(const void* x, bool x_bf16, const void* delta, float* sum, const float* weight, void* y,
                    bool y_bf16, int64_t rows, int64_t width, float eps, void* stream) {
-  const auto on = static_cast<cudaStream_t>(stream);
-  const auto grid = static_cast<unsigned>(rows);
   if (rows == 0) return;
-  if (x_bf16)
-    forward<<<grid, threads, 0, on>>>(static_cast<const Bf16*>(x), static_cast<const Bf16*>(delta), sum, weight,
-                                      static_cast<Bf16*>(y), width, eps);
-  else if (y_bf16)
-    forward<<<grid, threads, 0, on>>>(static_cast<const float*>(x), static_cast<const Bf16*>(delta), sum,
-                                      weight, static_cast<Bf16*>(y), width, eps);
-  else
-    forward<<<grid, threads, 0, on>>>(static_cast<const float*>(x), static_cast<const float*>(delta), sum,
-                                      weight, static_cast<float*>(y), width, eps);
+  chosen(x_bf16, y_bf16, [&](auto x_type, auto y_type) {
+    using X = decltype(x_type);
+    using Y = decltype(y_type);
+    forward<<<static_cast<unsigned>(rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
+        static_cast<const X*>(x), static_cast<const Y*>(delta), sum, weight, static_cast<Y*>(y), width, eps);
+  });
 }
 
 void rms_norm_backward_cuda(const void* x, bool x_bf16, const void* dy, bool dy_bf16, const float* weight,
                             void* dx, void* copy, bool accumulate, int64_t rows, int64_t width, float eps,
                             void* stream) {
-  const auto on = static_cast<cudaStream_t>(stream);
-  const auto grid = static_cast<unsigned>(rows);
   if (rows == 0) return;
-  if (x_bf16)
-    backward<<<grid, threads, 0, on>>>(static_cast<const Bf16*>(x), static_cast<const Bf16*>(dy), weight,
-                                       static_cast<Bf16*>(dx), static_cast<Bf16*>(copy), accumulate, width,
-                                       eps);
-  else if (dy_bf16)
-    backward<<<grid, threads, 0, on>>>(static_cast<const float*>(x), static_cast<const Bf16*>(dy), weight,
-                                       static_cast<float*>(dx), static_cast<Bf16*>(copy), accumulate, width,
-                                       eps);
-  else
-    backward<<<grid, threads, 0, on>>>(static_cast<const float*>(x), static_cast<const float*>(dy), weight,
-                                       static_cast<float*>(dx), static_cast<float*>(copy), accumulate, width,
-                                       eps);
+  chosen(x_bf16, dy_bf16, [&](auto x_type, auto dy_type) {
+    using X = decltype(x_type);
+    using Y = decltype(dy_type);
+    backward<<<static_cast<unsigned>(rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
+        static_cast<const X*>(x), static_cast<const Y*>(dy), weight, static_cast<X*>(dx), static_cast<Y*>(copy),
+        accumulate, width, eps);
+  });
 }
 
 }  // namespace gaggle

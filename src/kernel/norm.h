@@ -1,5 +1,4 @@
-// RMSNorm over rows (Zhang and Sennrich 2019): y = x / sqrt(mean x² + eps) · w, statistics in fp32 (fp64 for
-// fp64).
+// RMSNorm over rows (Zhang and Sennrich 2019): y = x / sqrt(mean x² + eps) · w, statistics in fp32 (fp64).
 #pragma once
 
 #include <ATen/ATen.h>
@@ -9,8 +8,8 @@ namespace gaggle {
 // x [.., d] fp32, bf16 or fp64; weight [d] fp32 (fp64 for fp64) → [.., d] of type `out`.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType out);
 
-// sum = x + delta (sum may be x itself), then rms_norm(sum). x, sum [T, d] fp32 (fp64), delta [T, d] of type
-// `out`.
+// sum = x + delta (sum may be x itself), then rms_norm(sum).
+// x, sum [T, d] fp32 (fp64), delta [T, d] of type `out`.
 at::Tensor add_rms_norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor& sum, const at::Tensor& weight,
                         double eps, at::ScalarType out);
 

@@ -1,7 +1,7 @@
 // A frozen matrix W [d_out, d_in], laid out once the way the hardware's product wants it: on a CPU in bf16
 // oneDNN otherwise reorders W at every product, a quarter of the product's time at a few hundred rows. The only
-// file that calls operators of LibTorch which are registered, but not public; where they are missing it
-// multiplies plainly.
+// file that calls operators of LibTorch which are registered, but not public;
+// where they are missing it multiplies plainly.
 #pragma once
 
 #include <ATen/ATen.h>

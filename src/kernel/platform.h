@@ -8,8 +8,8 @@
 #define GAGGLE_SHARED inline __attribute__((always_inline))
 #endif
 
-// GAGGLE_CLONES: a non-template function compiled for AVX-512, AVX2 and the base line, chosen when the program
-// starts. Everything it calls must be GAGGLE_SHARED, so that it is compiled along.
+// GAGGLE_CLONES: a function (or template) of an unnamed namespace compiled for AVX-512, AVX2 and the base line,
+// chosen when the program starts. Everything it calls must be GAGGLE_SHARED, so that it is compiled along.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define GAGGLE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))

@@ -12,12 +12,11 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
 template <class X>
-GAGGLE_SHARED void turn_rows(X* x, const int32_t* positions, const float* cos, const float* sin,
+GAGGLE_CLONES void turn_rows(X* x, const int32_t* positions, const float* cos, const float* sin,
                              float direction, int64_t begin, int64_t end, int64_t heads, int64_t half) {
   Floats a, b, c, s;
   for (int64_t t = begin; t < end; ++t) {
@@ -37,15 +36,6 @@ GAGGLE_SHARED void turn_rows(X* x, const int32_t* positions, const float* cos, c
       }
     }
   }
-}
-
-GAGGLE_CLONES void turn_f32(float* x, const int32_t* positions, const float* cos, const float* sin,
-                            float direction, int64_t begin, int64_t end, int64_t heads, int64_t half) {
-  turn_rows(x, positions, cos, sin, direction, begin, end, heads, half);
-}
-GAGGLE_CLONES void turn_bf16(Bf16* x, const int32_t* positions, const float* cos, const float* sin,
-                             float direction, int64_t begin, int64_t end, int64_t heads, int64_t half) {
-  turn_rows(x, positions, cos, sin, direction, begin, end, heads, half);
 }
 
 }  // namespace
@@ -72,11 +62,10 @@ void rotary_(at::Tensor& x, const at::Tensor& positions, const RotaryTable& tabl
   const float direction = inverse ? -1.0f : 1.0f;
   if (on_cpu(x)) {
     at::parallel_for(0, rows, grain(x.size(1)), [&](int64_t begin, int64_t end) {
-      const auto* p = positions.data_ptr<int32_t>();
-      if (is_bf16(x))
-        turn_bf16(bf16_of(x), p, float_of(table.cos), float_of(table.sin), direction, begin, end, heads, half);
-      else
-        turn_f32(float_of(x), p, float_of(table.cos), float_of(table.sin), direction, begin, end, heads, half);
+      with_elements(x, [&](auto* values) {
+        turn_rows(values, positions.const_data_ptr<int32_t>(), float_of(table.cos), float_of(table.sin),
+                  direction, begin, end, heads, half);
+      });
     });
     return;
   }

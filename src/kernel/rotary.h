@@ -14,8 +14,7 @@ struct RotaryTable {
 RotaryTable rotary_table(const std::vector<double>& frequencies, int64_t positions, at::ScalarType dtype,
                          at::Device device);
 
-// x [T, heads · head_dim] turned in place by its rows' positions [T] (int32); `inverse` turns back (the
-// backward pass).
+// x [T, heads · head_dim] turned in place by its rows' positions [T] (int32); `inverse` turns back (backward).
 void rotary_(at::Tensor& x, const at::Tensor& positions, const RotaryTable& table, bool inverse);
 
 }  // namespace gaggle

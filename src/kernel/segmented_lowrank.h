@@ -6,7 +6,7 @@
 
 #include <span>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 
 namespace gaggle {
 

@@ -8,16 +8,14 @@
 namespace gaggle {
 namespace {
 
-using simd::Bf16;
 using simd::Floats;
 using simd::lanes;
 
 constexpr int64_t block = 2048;  // values of a head that K skills hold in the cache together
 
-// out[i] = Σ_k w[k] · skills[k·n + i] over [begin, end); a weight of 0 (another task's own skill) costs
-// nothing.
+// out[i] = Σ_k w[k] · skills[k·n + i] over [begin, end); a weight of 0 (another task's own skill) is free.
 template <class X>
-GAGGLE_SHARED void mix_range(const float* skills, int64_t n, const float* w, int64_t count, X* out,
+GAGGLE_CLONES void mix_range(const float* skills, int64_t n, const float* w, int64_t count, X* out,
                              int64_t begin, int64_t end) {
   Floats sum, s;
   for (int64_t i = begin; i < end; i += lanes) {
@@ -29,14 +27,6 @@ GAGGLE_SHARED void mix_range(const float* skills, int64_t n, const float* w, int
     }
     simd::store(out + i, end - i, sum);
   }
-}
-GAGGLE_CLONES void mix_f32(const float* skills, int64_t n, const float* w, int64_t count, float* out,
-                           int64_t begin, int64_t end) {
-  mix_range(skills, n, w, count, out, begin, end);
-}
-GAGGLE_CLONES void mix_bf16(const float* skills, int64_t n, const float* w, int64_t count, Bf16* out,
-                            int64_t begin, int64_t end) {
-  mix_range(skills, n, w, count, out, begin, end);
 }
 
 // to[i] += Σ_m w[m·w_step] · gradient[m·step + i].
@@ -106,11 +96,10 @@ at::Tensor mix_skills(const at::Tensor& skills, const at::Tensor& w, at::ScalarT
   s.each_block(block * s.skills * s.mixtures, [&](int64_t q, int64_t begin, int64_t end) {
     for (int64_t m = 0; m < s.mixtures; ++m) {
       const int64_t row = m * s.heads + q;
-      const float* its = weights + row * s.skills;
-      if (is_bf16(out))
-        mix_bf16(from + q * s.skills * s.n, s.n, its, s.skills, bf16_of(out) + row * s.n, begin, end);
-      else
-        mix_f32(from + q * s.skills * s.n, s.n, its, s.skills, float_of(out) + row * s.n, begin, end);
+      with_elements(out, [&](auto* to) {
+        mix_range(from + q * s.skills * s.n, s.n, weights + row * s.skills, s.skills, to + row * s.n, begin,
+                  end);
+      });
     }
   });
   return out;

@@ -1,5 +1,5 @@
-// Skills into adapters and gradients back (Poly, arXiv 2202.13914; MHR, arXiv 2211.03831): per head q and
-// mixture m
+// Skills into adapters and gradients back (Poly, arXiv 2202.13914; MHR, arXiv 2211.03831),
+// per head q and mixture m:
 //   mixed_m[q] = Σ_k w_mqk · skills[q, k]
 // Every value is summed over k in order, so its bits do not depend on which other mixtures are asked for.
 #pragma once

@@ -61,50 +61,51 @@ LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   take_ends(weights, "model.embed_tokens.weight", "model.norm.weight");
 }
 
-const RotaryTable& LlamaModel::rotary(const Rows& rows) {
-  const int64_t need = *std::max_element(rows.positions.begin(), rows.positions.end()) + 1;
+const RotaryTable& LlamaModel::rotary(const Microbatch& batch) {
+  const int64_t need = *std::max_element(batch.decoder.positions.begin(), batch.decoder.positions.end()) + 1;
   if (!rotary_.cos.defined() || rotary_.cos.size(0) < need)
     rotary_ = rotary_table(rope_frequencies(spec_), std::max<int64_t>(2 * need, 512), dtype_, device_);
   return rotary_;
 }
 
-LlamaPass LlamaModel::begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
-  check_rows(rows);
-  GAGGLE_CHECK(rows.encoder.count() == 0 && rows.sources.empty(), "{} has no encoder", spec_.name);
-  if (adapter) adapter->begin(rows);
+LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
+  check_tokens(batch.decoder);
+  GAGGLE_CHECK(batch.encoder.count() == 0 && batch.sources.empty(), "{} has no encoder", spec_.name);
+  if (adapter) adapter->begin(batch);
   const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim,
                         1 / std::sqrt(static_cast<double>(spec_.head_dim))};
   return {spec_,
           layers_,
           dtype_,
           heads,
-          ids_on(rows.positions, device_),
-          rotary(rows),
-          plan_attention(rows, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
+          ids_on(batch.decoder.positions, device_),
+          rotary(batch),
+          plan_attention(batch, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
           adapter,
           cache};
 }
 
-at::Tensor LlamaModel::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
+at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(cache || rows.past.empty(), "past rows without a cache");
-  if (cache) cache->reserve(spec_.layers, rows.count(), spec_.kv_heads * spec_.head_dim, activations());
-  const LlamaPass pass = begin(rows, adapter, cache);
-  const at::Tensor residual = llama_layers(pass, embed(rows), nullptr);
-  if (cache) cache->length += rows.count();
+  GAGGLE_CHECK(cache || batch.past.empty(), "cached tokens without a cache");
+  if (cache)
+    cache->reserve(spec_.layers, batch.decoder.count(), spec_.kv_heads * spec_.head_dim, activations());
+  const LlamaPass pass = begin(batch, adapter, cache);
+  const at::Tensor residual = llama_layers(pass, embed(batch.decoder), nullptr);
+  if (cache) cache->length += batch.decoder.count();
   return rms_norm(residual, norm_, spec_.norm_eps, dtype_);
 }
 
-at::Tensor LlamaModel::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss,
+at::Tensor LlamaModel::forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss,
                                         const BaseDropout& dropout) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
+  GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
   GAGGLE_CHECK(dropout.p == 0, "{} has no dropout of its own", spec_.model_type);
-  const LlamaPass pass = begin(rows, &adapter, nullptr);
+  const LlamaPass pass = begin(batch, &adapter, nullptr);
   std::vector<LayerTape> tape(layers_.size());
-  const at::Tensor last = llama_layers(pass, embed(rows), &tape);
+  const at::Tensor last = llama_layers(pass, embed(batch.decoder), &tape);
   at::Tensor d;
-  const at::Tensor nll = loss_backward(last, rows, loss, {}, d);
+  const at::Tensor nll = loss_backward(last, batch, loss, {}, d);
   llama_layers_backward(pass, d, tape);
   return nll;
 }

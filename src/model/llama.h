@@ -1,5 +1,5 @@
-// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes are free functions
-// over rows.
+// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes over tokens are free
+// functions.
 #pragma once
 
 #include <array>
@@ -47,13 +47,13 @@ class LlamaModel final : public BaseModel {
  public:
   LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use);
 
-  at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) override;
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {},
+  at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},
                               const BaseDropout& dropout = {}) override;
 
  private:
-  const RotaryTable& rotary(const Rows& rows);
-  LlamaPass begin(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache);
+  const RotaryTable& rotary(const Microbatch& batch);
+  LlamaPass begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache);
 
   std::vector<LlamaLayer> layers_;
   RotaryTable rotary_;  // grows with the positions seen

@@ -65,9 +65,8 @@ void refuse_if_too_large(const MemoryNeed& need, int64_t available, at::ScalarTy
     return bytes_text(static_cast<uint64_t>(std::max<int64_t>(0, bytes)));
   };
   user_error(
-      "model.path: {} does not fit in memory as {}: it needs {} (linears {}, embedding {}, head {}, norms {}, "
-      "while "
-      "reading {}), and {} is free on {}. {}",
+      "model.path: {} does not fit in memory as {}: it needs {} "
+      "(linears {}, embedding {}, head {}, norms {}, while reading {}), and {} is free on {}. {}",
       model, dtype == at::kBFloat16 ? "bf16" : "fp32", text(total), text(need.linears), text(need.embedding),
       text(need.head), text(need.norms), text(device.is_cpu() ? need.reading : 0), text(available),
       device.str(),

@@ -1,5 +1,4 @@
-// The residual stream of a stack of layers: every block reads its norm, and what it returns is added before the
-// next.
+// The residual stream of a stack of layers: a block reads its norm; what it returns is added before the next.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -36,43 +36,43 @@ T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::De
   take_ends(weights, "shared.weight", "decoder.final_layer_norm.weight");
 }
 
-void T5Model::reach(T5Stack& stack, const RowSet& rows, bool bidirectional) {
-  const int64_t need = *std::max_element(rows.positions.begin(), rows.positions.end()) + 1;
+void T5Model::reach(T5Stack& stack, const TokenSequences& tokens, bool bidirectional) {
+  const int64_t need = *std::max_element(tokens.positions.begin(), tokens.positions.end()) + 1;
   if (need > stack.bias.reach)
     stack.bias = t5_position_bias(stack.position_bias, bidirectional, spec_.position_max_distance,
                                   std::max<int64_t>(2 * need, 512));
 }
 
-T5Pass T5Model::begin_encoder(const Rows& rows, SiteAdapter* adapter, const BaseDropout& dropout) {
-  check_rows(rows.encoder);
-  reach(encoder_, rows.encoder, /*bidirectional=*/true);
+T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, const BaseDropout& dropout) {
+  check_tokens(batch.encoder);
+  reach(encoder_, batch.encoder, /*bidirectional=*/true);
   return {spec_,
           dtype_,
           heads_,
           encoder_,
-          plan_encoder_attention(rows.encoder, heads_, device_),
+          plan_encoder_attention(batch.encoder, heads_, device_),
           adapter,
-          RowDropout(dropout, rows, Side::encoder)};
+          TokenDropout(dropout, batch, Side::encoder)};
 }
 
-T5Pass T5Model::begin_decoder(const Rows& rows, std::span<const int64_t> source_starts, SiteAdapter* adapter,
-                              KeyValueCache* cache, const BaseDropout& dropout) {
-  check_rows(rows);
-  reach(decoder_, rows, /*bidirectional=*/false);
+T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts,
+                              SiteAdapter* adapter, KeyValueCache* cache, const BaseDropout& dropout) {
+  check_tokens(batch.decoder);
+  reach(decoder_, batch.decoder, /*bidirectional=*/false);
   return {spec_,
           dtype_,
           heads_,
           decoder_,
-          plan_attention(rows, cache ? cache->length : 0, 0, heads_, device_),
+          plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_),
           adapter,
-          RowDropout(dropout, rows, Side::decoder),
+          TokenDropout(dropout, batch, Side::decoder),
           cache,
-          plan_cross_attention(rows, source_starts, heads_, device_)};
+          plan_cross_attention(batch, source_starts, heads_, device_)};
 }
 
-at::Tensor T5Model::encode(const Rows& rows, const T5Pass& pass, std::vector<T5Tape>* tape,
+at::Tensor T5Model::encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,
                            at::Tensor& encoded) {
-  at::Tensor residual = embed(rows.encoder);
+  at::Tensor residual = embed(batch.encoder);
   pass.dropout.drop(residual, t5_places::embedding);
   at::Tensor last = t5_layers(pass, std::move(residual), tape);
   encoded = rms_norm(last, encoder_.norm, spec_.norm_eps, dtype_);
@@ -80,52 +80,52 @@ at::Tensor T5Model::encode(const Rows& rows, const T5Pass& pass, std::vector<T5T
   return last;
 }
 
-at::Tensor T5Model::forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) {
+at::Tensor T5Model::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(cache || rows.past.empty(), "past rows without a cache");
-  const bool encodes = rows.encoder.count() > 0;
+  GAGGLE_CHECK(cache || batch.past.empty(), "cached tokens without a cache");
+  const bool encodes = batch.encoder.count() > 0;
   GAGGLE_CHECK(encodes || (cache && !cache->source_keys.empty()), "nothing for cross-attention to read");
-  if (adapter) adapter->begin(rows);
-  if (cache) cache->reserve(spec_.layers, rows.count(), spec_.heads * spec_.head_dim, activations());
+  if (adapter) adapter->begin(batch);
+  if (cache) cache->reserve(spec_.layers, batch.decoder.count(), spec_.heads * spec_.head_dim, activations());
   at::Tensor encoded;
-  if (encodes) encode(rows, begin_encoder(rows, adapter, {}), nullptr, encoded);
-  T5Pass pass = begin_decoder(rows, encodes ? rows.encoder.starts : cache->source_starts, adapter, cache, {});
+  if (encodes) encode(batch, begin_encoder(batch, adapter, {}), nullptr, encoded);
+  T5Pass pass = begin_decoder(batch, encodes ? batch.encoder.starts : cache->source_starts, adapter, cache, {});
   if (encodes) {
     pass.encoded = encoded;
     t5_read_sources(pass);
     if (cache) {
       cache->source_keys = pass.source_keys;
       cache->source_values = pass.source_values;
-      cache->source_starts = rows.encoder.starts;
+      cache->source_starts = batch.encoder.starts;
     }
   } else {
     pass.source_keys = cache->source_keys;
     pass.source_values = cache->source_values;
   }
-  const at::Tensor residual = t5_layers(pass, embed(rows), nullptr);
-  if (cache) cache->length += rows.count();
+  const at::Tensor residual = t5_layers(pass, embed(batch.decoder), nullptr);
+  if (cache) cache->length += batch.decoder.count();
   return rms_norm(residual, norm_, spec_.norm_eps, dtype_);
 }
 
-at::Tensor T5Model::forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss,
+at::Tensor T5Model::forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss,
                                      const BaseDropout& dropout) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(rows.past.empty(), "training has no cached rows");
-  adapter.begin(rows);
+  GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
+  adapter.begin(batch);
   std::vector<T5Tape> encoder_tape(encoder_.layers.size()), tape(decoder_.layers.size());
-  const T5Pass encoder = begin_encoder(rows, &adapter, dropout);
-  T5Pass pass = begin_decoder(rows, rows.encoder.starts, &adapter, nullptr, dropout);
-  const at::Tensor encoder_last = encode(rows, encoder, &encoder_tape, pass.encoded);
+  const T5Pass encoder = begin_encoder(batch, &adapter, dropout);
+  T5Pass pass = begin_decoder(batch, batch.encoder.starts, &adapter, nullptr, dropout);
+  const at::Tensor encoder_last = encode(batch, encoder, &encoder_tape, pass.encoded);
   t5_read_sources(pass);
-  at::Tensor residual = embed(rows);
+  at::Tensor residual = embed(batch.decoder);
   pass.dropout.drop(residual, t5_places::embedding);
   const at::Tensor last = t5_layers(pass, std::move(residual), &tape);
 
-  const DropRows drop = [&](at::Tensor& x, std::span<const int64_t> of) {
+  const DropTokens drop = [&](at::Tensor& x, std::span<const int64_t> of) {
     pass.dropout.drop(x, of, t5_places::final_norm);
   };
   at::Tensor d, d_encoded = at::zeros_like(encoder_last), d_last = at::zeros_like(encoder_last);
-  const at::Tensor nll = loss_backward(last, rows, loss, drop, d);
+  const at::Tensor nll = loss_backward(last, batch, loss, drop, d);
   t5_layers_backward(pass, d, tape, d_encoded);
   encoder.dropout.drop(d_encoded, t5_places::final_norm);
   rms_norm_backward(encoder_last, d_encoded.to(dtype_), encoder_.norm, spec_.norm_eps, d_last);

@@ -1,10 +1,10 @@
-// T5 (Raffel et al., arXiv 1910.10683): v1.0, and v1.1 with LM-adapt and flan. Encoder and decoder over rows of
-// their own, as structs of tensors; the passes are free functions.
+// T5 (Raffel et al., arXiv 1910.10683): v1.0, and v1.1 with LM-adapt and flan. Encoder and decoder as structs
+// of tensors; the passes over the tokens of each are free functions.
 #pragma once
 
 #include "kernel/attention.h"
 #include "model/base_model.h"
-#include "model/row_dropout.h"
+#include "model/token_dropout.h"
 
 namespace gaggle {
 
@@ -53,7 +53,7 @@ struct T5Pass {
   const T5Stack& stack;
   AttentionPlan plan;
   SiteAdapter* adapter;  // may be null
-  RowDropout dropout;
+  TokenDropout dropout;
   // Of the decoder:
   KeyValueCache* cache = nullptr;  // may be null
   AttentionPlan cross_plan = {};
@@ -65,17 +65,18 @@ class T5Model final : public BaseModel {
  public:
   T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use);
 
-  at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache* cache) override;
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& loss = {},
+  at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},
                               const BaseDropout& dropout = {}) override;
 
  private:
-  T5Pass begin_encoder(const Rows& rows, SiteAdapter* adapter, const BaseDropout& dropout);
-  T5Pass begin_decoder(const Rows& rows, std::span<const int64_t> source_starts, SiteAdapter* adapter,
+  T5Pass begin_encoder(const Microbatch& batch, SiteAdapter* adapter, const BaseDropout& dropout);
+  T5Pass begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts, SiteAdapter* adapter,
                        KeyValueCache* cache, const BaseDropout& dropout);
   // The encoder's last stream; encoded: after its norm.
-  at::Tensor encode(const Rows& rows, const T5Pass& pass, std::vector<T5Tape>* tape, at::Tensor& encoded);
-  void reach(T5Stack& stack, const RowSet& rows, bool bidirectional);
+  at::Tensor encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,
+                    at::Tensor& encoded);
+  void reach(T5Stack& stack, const TokenSequences& tokens, bool bidirectional);
 
   T5Stack encoder_, decoder_;
   HeadShape heads_;

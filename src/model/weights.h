@@ -29,8 +29,8 @@ class WeightTensors {
   std::string digest_;
 };
 
-// All of them, read and digested once, converted to `dtype`; norms and position biases to the residual
-// stream's.
+// All of them, read and digested once, converted to `dtype`;
+// norms and position biases to the residual stream's.
 WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
 
 }  // namespace gaggle

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
-#include "formats/checkpoint_digest.h"
+#include "formats/checkpoint.h"
 #include "formats/peft.h"
 #include "formats/peft_ia3.h"
 #include "formats/peft_poly.h"

@@ -68,8 +68,8 @@ struct NewExpert {
   std::vector<NamedTensor> lora;   // PEFT keys
   std::vector<NamedTensor> gates;  // "<module path>.gate" [d_in] fp32; empty: ungated
   // A JSON object: task, base, recipe, data, parents (["tomi@v0001"]), metrics, …; nothing in it differs
-  // between two runs of one recipe. The commit adds key, origin ("trained" unless it says otherwise) and "lora"
-  // (rank, sites).
+  // between two runs of one recipe. The commit adds key, origin ("trained" unless it says otherwise)
+  // and "lora" (rank, sites).
   std::string expert_json;
   std::string key;
 };
@@ -114,8 +114,7 @@ class Registry {
   std::vector<std::string> pins(const std::string& name) const;  // its experts as name@version
   std::vector<std::string> collections() const;
 
-  // Reads everything: sums, CURRENT, tensors against their config, pins. Returns the complaints, empty when
-  // sound.
+  // Reads everything: sums, CURRENT, tensors against their config, pins. Returns complaints, none when sound.
   std::vector<std::string> verify() const;
   // What locate() finds, all versions of it; refused while a collection pins the expert or a row names the
   // routed adapter as its parent.

@@ -18,8 +18,8 @@ constexpr std::string_view skills_suffix = ".poly_lora_A";              // [head
 constexpr std::string_view vectors_suffix = ".poly_ia3_l";              // [heads, skills, width / heads]
 constexpr std::string_view rows_suffix = ".poly_router.module_logits";  // [tasks, heads · skills]
 
-// What stands in routed.json of tensors with Poly keys, low-rank pairs or (IA)³'s vectors (no rank); empty for
-// another form.
+// What stands in routed.json of tensors with Poly keys, low-rank pairs or (IA)³'s vectors (no rank);
+// empty for another form.
 nlohmann::ordered_json poly_sizes(const std::vector<NamedTensor>& tensors) {
   int64_t sites = 0, tasks = 0;
   std::vector<int64_t> shape;

@@ -1,6 +1,5 @@
 // Routed adapters (Poly, MHR, shared, private; of LoRA or (IA)³) in a registry: routed/NAME/vNNNN/ with
-// adapter_config.json and adapter_model.safetensors (a PEFT folder where PEFT has the form) and
-// routed.json.
+// adapter_config.json, adapter_model.safetensors (a PEFT folder where PEFT has the form) and routed.json.
 #pragma once
 
 #include <filesystem>
@@ -21,8 +20,8 @@ struct NewRouted {
   std::vector<NamedTensor> tensors;  // of adapter_model.safetensors; with PEFT's Poly keys, or of another form
   // A JSON object: method ("poly", "mhr", …), tasks (names in the order of the routing rows), base, recipe,
   // data, metrics, …; nothing in it differs between two runs of one recipe. The commit adds key, origin
-  // ("trained" unless it says otherwise) and, for tensors with Poly keys, "poly" (rank, sites, tasks, skills,
-  // heads).
+  // ("trained" unless it says otherwise) and, for tensors with Poly keys,
+  // "poly" (rank, sites, tasks, skills, heads).
   std::string routed_json;
   std::string key;
 };

@@ -49,9 +49,9 @@ void LiveView::erase() {
   drawn_.clear();
 }
 
-void LiveView::draw(const std::vector<Progress>& workers, double share, const std::string& words) {
+void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, const std::string& words) {
   size_t width = 0;
-  for (const auto& worker : workers) width = std::max(width, worker.item.size());
+  for (const auto& worker : workers) width = std::max(width, worker.progress.item.size());
   std::vector<std::string> lines;
   for (const auto& worker : workers) lines.push_back(progress_line(worker, width));
   if (terminal_) {
@@ -64,6 +64,7 @@ void LiveView::draw(const std::vector<Progress>& workers, double share, const st
     const double now = monotonic_seconds();
     if (now - last_plain_ < plain_every_) return;
     last_plain_ = now;
+    lines.push_back(words);
   }
   for (const auto& line : lines) std::fprintf(out_, "%s\n", line.c_str());
   std::fflush(out_);

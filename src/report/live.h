@@ -16,7 +16,7 @@ class LiveView {
   ~LiveView();  // leaves the last picture standing
 
   // The workers' newest progress, and the bar's share and words ("4 of 6 experts · 2:41 left").
-  void draw(const std::vector<Progress>& workers, double share, const std::string& words);
+  void draw(const std::vector<WorkerStatus>& workers, double share, const std::string& words);
   // A line that stays ("tomi v0001 committed"), above the redrawn ones.
   void say(const std::string& line);
   bool terminal() const { return terminal_; }

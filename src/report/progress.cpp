@@ -10,10 +10,12 @@
 
 namespace gaggle {
 
-std::string progress_line(const Progress& p, size_t item_width) {
-  const auto digits = std::to_string(p.steps).size();
-  std::string line = fmt::format("{} · {:<{}} · {:<5} {:>{}}/{}", p.worker, p.item, item_width, p.phase, p.step,
-                                 digits + 1, p.steps);
+std::string progress_line(const WorkerStatus& worker, size_t item_width) {
+  const WorkerProgress& p = worker.progress;
+  std::string line = fmt::format("rank {} · {:<{}}", worker.rank, p.item, item_width);
+  if (p.steps == 0) return line;
+  line += fmt::format(" · {:<5} {:>{}}/{}", p.phase, p.step, std::to_string(p.steps).size() + 1, p.steps);
+  if (p.lr == 0 && p.grad_norm == 0) return line;
   line += fmt::format(" · loss {:.3f} · |g| {:.2f} · lr {:.1e} · {} tok/s", p.loss, p.grad_norm, p.lr,
                       with_commas(std::llround(p.tokens_per_s)));
   if (p.gemm_share > 0) line += fmt::format(" · {:.0f}% of its GEMM rate", 100 * p.gemm_share);

@@ -1,5 +1,4 @@
-// Byte-pair encoding of one word: the merge of lowest rank first, the leftmost of equals (Sennrich et al.
-// 2016).
+// Byte-pair encoding of one word: lowest rank first, leftmost of equals (Sennrich et al., 2016).
 #pragma once
 
 #include <cstdint>
@@ -29,6 +28,9 @@ struct Bpe {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
 };
+
+// The pair of tokens becomes the token left + right. Returns which of the three the vocabulary lacks, or "".
+std::string add_merge(Bpe& bpe, const std::string& left, const std::string& right, int32_t rank);
 
 // Appends the tokens of `word` (valid UTF-8; bytes spelled out where the vocabulary is byte-level). Characters
 // that the vocabulary lacks are unknown tokens, or nothing where there is no unknown token.

@@ -1,5 +1,4 @@
-// GPT-2's printable spelling of bytes: each of the 256 bytes is one character in the vocabulary ("Ġ" is a
-// space).
+// GPT-2's printable spelling of bytes: each of the 256 is one character in the vocabulary ("Ġ" is a space).
 #pragma once
 
 #include <string>

@@ -11,8 +11,7 @@
 
 namespace gaggle {
 
-// `node` is a component or null; a Sequence is taken apart. All throw UserError naming `file` and the
-// component.
+// `node` is a component or null; a Sequence is taken apart. All throw UserError naming file and component.
 std::vector<NormalizerStep> read_normalizer(const std::filesystem::path& file, const Json& node);
 
 struct PreTokenizerParts {

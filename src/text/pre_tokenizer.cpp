@@ -22,8 +22,8 @@ std::vector<Stretch> stretches(const SplitStep& step, std::string_view word) {
   return all;
 }
 
-// Matches joined to the stretch before (or behind, the stretches then come last first), unless that was a
-// match.
+// Matches joined to the stretch before (or behind, the stretches then come last first),
+// unless that was a match.
 std::vector<Stretch> joined(const std::vector<Stretch>& all, bool to_previous) {
   std::vector<Stretch> result;
   bool after_match = false;

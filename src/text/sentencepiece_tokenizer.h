@@ -1,5 +1,5 @@
-// tokenizer.model and spiece.model through SentencePiece, with the added tokens of tokenizer_config.json and
-// T5's sentinels.
+// tokenizer.model and spiece.model through SentencePiece, with tokenizer_config.json's added tokens
+// and T5's sentinels.
 #pragma once
 
 #include <filesystem>

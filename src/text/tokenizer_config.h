@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "text/added_tokens.h"
+#include "text/json_file.h"
 #include "text/tokenizer.h"
 
 namespace gaggle {
@@ -21,12 +22,14 @@ struct TokenizerConfig {
   std::vector<AddedToken> added;  // added_tokens_decoder
 };
 
+AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json and its config write them
+
 // Everything empty where `folder` has no tokenizer_config.json. Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
 // Sets bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
-// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody
-// knows.
+// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token.
+// Throws UserError for a token nobody knows.
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
 
 }  // namespace gaggle

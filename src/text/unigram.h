@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "text/byte_trie.h"
 #include "text/token_ids.h"
 
 namespace gaggle {
@@ -21,8 +20,8 @@ struct Unigram {
 };
 
 // Appends the tokens of `word` (valid UTF-8) as the tokenizers library picks them: sums in double precision
-// from left to right, of equal sums the one whose last piece is longest; a run of unknown characters is one
-// unknown token.
+// from left to right, of equal sums the one whose last piece is longest;
+// a run of unknown characters is one unknown token.
 void append_tokens(const Unigram& unigram, std::string_view word, std::vector<int32_t>& tokens);
 
 }  // namespace gaggle

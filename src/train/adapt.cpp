@@ -5,19 +5,17 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "base/sha256.h"
+#include "data/task.h"
 #include "train/resume.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle {
 namespace {
 
-bool routes(AdaptMethod method) {
-  return method == AdaptMethod::full || method == AdaptMethod::z || method == AdaptMethod::random;
-}
-
 const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
+  const AdaptStart start = info_of(method).start;
   const Inventory* source = sources.of(method);
-  const bool shared = method == AdaptMethod::shared;
+  const bool shared = start == AdaptStart::shared_adapter;
   const std::string name = method_name(method);
   if (!source && shared)
     user_error(
@@ -30,56 +28,56 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
   if (shared && source->method != "shared")
     user_error("adapt.shared_from: {} was pretrained with poly.method = \"{}\"; method shared needs \"shared\"",
                pin, source->method);
-  if (!shared && method != AdaptMethod::lora && source->spec.routing != Routing::learned)
+  if (start == AdaptStart::fresh_lora && source->spec.skill == SkillKind::rescaling)
+    user_error(
+        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, "
+        "which have no rank: the same from scratch is method random",
+        pin);
+  if (!shared && start != AdaptStart::fresh_lora && source->spec.routing != Routing::learned)
     user_error("adapt.from: {} was pretrained with poly.method = \"{}\"; method {} needs \"poly\" or \"mhr\"",
                pin, source->method, name);
-  if (method == AdaptMethod::lora && source->spec.skill == SkillKind::rescaling)
-    user_error(
-        "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, which have no "
-        "rank: "
-        "the same from scratch is method random",
-        pin);
   return *source;
 }
 
-PhaseSettings adapt_phase(const Config& config, AdaptMethod method, SkillKind skill, uint64_t seed,
-                          int64_t rows) {
-  const double lr = config.adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(skill)));
-  const double router_lr = config.adapt.router_lr.value_or(config.poly.router_lr);
-  const bool only_row = method == AdaptMethod::z;
-  PhaseSettings phase = training_phase(config, only_row ? router_lr : lr, rows);
-  phase.name = method_name(method);
-  phase.seed = seed;
-  phase.schedule.steps = config.adapt.steps;
-  phase.batch_size = config.adapt.batch_size;
+PhaseSettings adapt_phase(const Config& config, const AdaptRecipe& recipe, const TokenTask& few) {
+  const AdaptConfig& adapt = config.adapt;
+  const double lr = adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(recipe.spec.skill)));
+  const double router_lr = adapt.router_lr.value_or(config.poly.router_lr);
+  const bool only_row = recipe.info().trains == AdaptTrains::row;
+  PhaseSettings phase = training_phase(config.train, config.run.seed, only_row ? router_lr : lr,
+                                       static_cast<int64_t>(few.rows(Split::train).size()));
+  phase.name = method_name(recipe.method);
+  phase.seed = recipe.seed;
+  phase.schedule.steps = adapt.steps;
+  phase.batch_size = adapt.batch_size;
   phase.validate_every = 0;
   phase.keep_best = false;
   phase.step.lanes = std::max<int64_t>(1, config.train.lanes);
-  phase.step.tfew = config.adapt.loss == "tfew";
-  if (routes(method) && !only_row) phase.step.optimizer.router_rate = router_lr / lr;
+  phase.step.tfew = adapt.loss == "tfew";
+  if (recipe.trains_row() && !only_row) phase.step.optimizer.router_rate = router_lr / lr;
   return phase;
 }
 
-nlohmann::json adapt_json(const Config& config, const AdaptRecipe& recipe, const Inventory& source,
+nlohmann::json adapt_json(const AdaptRecipe& recipe, const PolyConfig& poly, const std::string& source_digest,
                           int64_t shots) {
   nlohmann::json json = {{"method", method_name(recipe.method)}, {"shots", shots}};
-  if (recipe.method == AdaptMethod::lora) {
+  if (recipe.info().start == AdaptStart::fresh_lora) {
     json["init_std"] = recipe.init_std;
     return json;
   }
-  if (recipe.method != AdaptMethod::random) json["from"] = source.digest;
+  if (recipe.has_parent()) json["from"] = source_digest;
   if (recipe.spec.skill == SkillKind::rescaling) json["adapter"] = "ia3";
-  if (!routes(recipe.method)) return json;
+  if (!recipe.trains_row()) return json;
   json["skills"] = recipe.spec.skills;
   json["heads"] = recipe.spec.heads;
   json["router_lr"] = recipe.phase.schedule.lr * recipe.phase.step.optimizer.router_rate;
   json["router_granularity"] = recipe.spec.granularity;
-  json["sample"] = config.poly.sample;
+  json["sample"] = poly.sample;
   if (recipe.routing.sampling != Sampling::none) json["temperature"] = recipe.routing.temperature;
   return json;
 }
 
-// The skills of an inventory beside the rows of `fresh`, which has one task.
+// The skills of an inventory beside the routing row of `fresh`, which has one task.
 at::Tensor with_skills(const PolySpec& spec, const at::Tensor& fresh, const Inventory& source) {
   const ParameterLayout layout = poly_layout(spec), theirs = poly_layout(source.spec);
   at::Tensor values = fresh.clone();
@@ -90,39 +88,26 @@ at::Tensor with_skills(const PolySpec& spec, const at::Tensor& fresh, const Inve
 
 }  // namespace
 
+const AdaptMethodInfo& info_of(AdaptMethod method) {
+  return *std::ranges::find(adapt_methods, method, &AdaptMethodInfo::method);
+}
+
 AdaptMethod adapt_method(const std::string& name, const std::string& mu) {
-  if (name == "full") return AdaptMethod::full;
-  if (name == "z") return AdaptMethod::z;
-  if (name == "mu") return mu == "kept" ? AdaptMethod::mu_kept : AdaptMethod::mu_collapsed;
-  if (name == "random") return AdaptMethod::random;
-  if (name == "shared") return AdaptMethod::shared;
-  GAGGLE_CHECK(name == "lora", "adapt.method {}", name);
-  return AdaptMethod::lora;
+  const std::string full_name = name == "mu" && mu == "kept" ? "mu-kept" : name;
+  const auto found =
+      std::ranges::find_if(adapt_methods, [&](const AdaptMethodInfo& info) { return info.name == full_name; });
+  GAGGLE_CHECK(found != std::end(adapt_methods), "adapt.method {}", name);
+  return found->method;
 }
 
 std::string method_name(AdaptMethod method) {
-  switch (method) {
-    case AdaptMethod::full:
-      return "full";
-    case AdaptMethod::z:
-      return "z";
-    case AdaptMethod::mu_collapsed:
-      return "mu";
-    case AdaptMethod::mu_kept:
-      return "mu-kept";
-    case AdaptMethod::random:
-      return "random";
-    case AdaptMethod::shared:
-      return "shared";
-    case AdaptMethod::lora:
-      return "lora";
-  }
-  return "";
+  return info_of(method).name;
 }
 
 const Inventory* AdaptSources::of(AdaptMethod method) const {
-  if (method == AdaptMethod::shared) return shared;
-  return method == AdaptMethod::lora && !from ? shared : from;
+  const AdaptStart start = info_of(method).start;
+  if (start == AdaptStart::shared_adapter) return shared;
+  return start == AdaptStart::fresh_lora && !from ? shared : from;
 }
 
 TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed) {
@@ -145,8 +130,10 @@ TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed) {
   return few;
 }
 
-bool AdaptRecipe::one_adapter() const {
-  return method == AdaptMethod::mu_collapsed || method == AdaptMethod::shared || method == AdaptMethod::lora;
+AdaptStored AdaptRecipe::stored_as() const {
+  const AdaptStored stored = info().stored;
+  const bool vectors = spec.skill == SkillKind::rescaling;
+  return vectors && stored == AdaptStored::expert ? AdaptStored::inventory : stored;
 }
 
 int64_t AdaptRecipe::trained() const {
@@ -162,60 +149,49 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
   recipe.seed = seed;
   recipe.spec = source.spec;
   recipe.spec.tasks = 1;
-  recipe.spec.routing = routes(method) ? Routing::learned : Routing::uniform;
-  recipe.spec.train_skills = method != AdaptMethod::z;
+  recipe.spec.routing = recipe.trains_row() ? Routing::learned : Routing::uniform;
+  recipe.spec.train_skills = recipe.info().trains != AdaptTrains::row;
   recipe.init_std = config.lora.init_std;
-  if (routes(method)) {
-    recipe.routing.sampling = sampling_named(config.poly.sample);
-    recipe.routing.temperature = config.poly.temperature;
-    recipe.routing.seed = seed;
-  }
-  recipe.phase =
-      adapt_phase(config, method, recipe.spec.skill, seed, static_cast<int64_t>(few.rows(Split::train).size()));
-  recipe.json = {{"run", {{"seed", seed}}},
-                 {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
-                 {"data", {{"task", few.name}, {"rows", few.digest}}},
-                 {"lora", {{"sites", sites_digest(recipe.spec.sites)}}},
-                 {"adapt", adapt_json(config, recipe, source, shots)},
-                 {"train", phase_json(recipe.phase)}};
+  if (recipe.trains_row()) recipe.routing = sampled_routing(config.poly, seed);
+  recipe.phase = adapt_phase(config, recipe, few);
+  recipe.json = recipe_json(base, seed, task_json(few), recipe.spec.sites);
+  recipe.json["adapt"] = adapt_json(recipe, config.poly, source.digest, shots);
+  recipe.json["train"] = phase_json(recipe.phase);
   recipe.key = sha256_hex(recipe.json.dump());
   return recipe;
 }
 
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources) {
   const Inventory& source = source_of(sources, recipe.method);
-  if (recipe.method == AdaptMethod::lora) return initial_lora(recipe.spec.sites, recipe.seed, recipe.init_std);
-  if (recipe.one_adapter()) return averaged_skills(source.spec, source.values);
-  const at::Tensor fresh = initial_poly(recipe.spec, recipe.seed);
-  return recipe.method == AdaptMethod::random ? fresh : with_skills(recipe.spec, fresh, source);
+  switch (recipe.info().start) {
+    case AdaptStart::fresh_lora:
+      return initial_lora(recipe.spec.sites, recipe.seed, recipe.init_std);
+    case AdaptStart::average:
+    case AdaptStart::shared_adapter:
+      return averaged_skills(source.spec, source.values);
+    case AdaptStart::fresh_skills:
+      return initial_poly(recipe.spec, recipe.seed);
+    case AdaptStart::skills:
+      break;
+  }
+  return with_skills(recipe.spec, initial_poly(recipe.spec, recipe.seed), source);
 }
 
-AdaptResult train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
-                          const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
-                          const std::vector<std::filesystem::path>& folders) {
+at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
+                         const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+                         const std::vector<std::filesystem::path>& folders) {
   const at::Tensor start = adapt_start(recipe, sources);
-  const std::optional<Snapshot> from = newest_snapshot(folders, recipe.key);
-  agree_on_snapshot(from, group);
-  if (from) check_machine(*from, hooks, few.name, group.rank() == 0);
-  const auto run = [&](Trainable& adapter) {
-    return run_phase(recipe.phase, base, adapter, single_task(few, recipe.phase), group, hooks,
-                     from ? &*from : nullptr, {})
-        .stopped;
-  };
-  AdaptResult result;
+  const TrainingRun run = begin_training(base, group, hooks, few.name, {{folders, recipe.key}});
+  const TrainingData data = single_task(few, recipe.phase);
   if (recipe.one_adapter() && recipe.spec.skill == SkillKind::low_rank) {
     LoraAdapter adapter(recipe.spec.sites, {start}, base.dtype(), base.device());
-    result.stopped = run(adapter);
-    result.values = adapter.values();
-  } else {
-    const auto adapter = make_skill_adapter(recipe.one_adapter() ? one_skill(recipe.spec) : recipe.spec, start,
-                                            recipe.routing, base.dtype(), base.device());
-    result.stopped = run(*adapter);
-    result.values = adapter->all_values();
+    run_phase(run, recipe.phase, adapter, data);
+    return adapter.values().to(at::kCPU, at::kFloat);
   }
-  if (result.stopped) return {result.stopped, {}};
-  result.values = result.values.to(at::kCPU, at::kFloat);
-  return result;
+  const auto adapter = make_skill_adapter(recipe.one_adapter() ? one_skill(recipe.spec) : recipe.spec, start,
+                                          recipe.routing, base.dtype(), base.device());
+  run_phase(run, recipe.phase, *adapter, data);
+  return adapter->all_values().to(at::kCPU, at::kFloat);
 }
 
 at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values) {

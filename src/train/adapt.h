@@ -1,5 +1,5 @@
-// Few-shot adaptation of a pretrained skill inventory to one new task (Poly, arXiv 2202.13914; MHR,
-// 2211.03831): what each method trains, from which values, under which key.
+// Few-shot adaptation of a pretrained inventory to one new task (Poly, arXiv 2202.13914; MHR, 2211.03831): what
+// each method trains, from which values, under which key.
 #pragma once
 
 #include "adapter/inventory.h"
@@ -8,40 +8,80 @@
 
 namespace gaggle {
 
-// full: a fresh routing row and the skills. z (MHR-z): the row alone. mu_collapsed (MHR-μ): the skills averaged
-// into one adapter, which trains. mu_kept (MHR-μ as the papers ran it): the K skills under fixed uniform
-// weights, averaged at the end; another thing wherever a tensor's own size counts, as in Adafactor with
-// scale_parameter. random: as full, from fresh skills. shared: the adapter of poly.method = "shared". lora: a
-// LoRA from scratch.
+// mu_collapsed and mu_kept are MHR-μ. Collapsed: the skills are averaged first, and the average trains. Kept,
+// as the papers ran it: all skills train under fixed uniform weights and are averaged at the end, which is
+// another thing wherever a tensor's own size counts, as in Adafactor with scale_parameter.
 enum class AdaptMethod { full, z, mu_collapsed, mu_kept, random, shared, lora };
 
+// What a method starts from: the skills of adapt.from; their average; the adapter of adapt.shared_from; skills
+// or a LoRA that are drawn, in the shape of adapt.from.
+enum class AdaptStart { skills, average, shared_adapter, fresh_skills, fresh_lora };
+// What it trains: a routing row alone (MHR-z), skills under uniform weights, both, or one adapter without
+// routing: a LoRA or one set of (IA)³'s vectors.
+enum class AdaptTrains { row, skills, row_and_skills, one_adapter };
+// What the registry keeps of it: an expert, an inventory of one task, or a routing row of adapt.from.
+enum class AdaptStored { expert, inventory, routing_row };
+
+struct AdaptMethodInfo {
+  AdaptMethod method;
+  const char* name;  // as printed and in names
+  AdaptStart start;
+  AdaptTrains trains;
+  AdaptStored stored;  // of low-rank skills; (IA)³'s vectors cannot be an expert (stored_as)
+  const char* words;   // what is trained, for the plan
+};
+inline constexpr AdaptMethodInfo adapt_methods[] = {
+    {AdaptMethod::full, "full", AdaptStart::skills, AdaptTrains::row_and_skills, AdaptStored::inventory,
+     "a fresh routing row and the skills"},
+    {AdaptMethod::z, "z", AdaptStart::skills, AdaptTrains::row, AdaptStored::routing_row,
+     "a fresh routing row alone"},
+    {AdaptMethod::mu_collapsed, "mu", AdaptStart::average, AdaptTrains::one_adapter, AdaptStored::expert,
+     "the skills' average, one adapter"},
+    {AdaptMethod::mu_kept, "mu-kept", AdaptStart::skills, AdaptTrains::skills, AdaptStored::expert,
+     "the skills under uniform weights, averaged at the end"},
+    {AdaptMethod::random, "random", AdaptStart::fresh_skills, AdaptTrains::row_and_skills,
+     AdaptStored::inventory, "a fresh routing row and fresh skills of the same shape"},
+    {AdaptMethod::shared, "shared", AdaptStart::shared_adapter, AdaptTrains::one_adapter, AdaptStored::expert,
+     "the adapter that all tasks shared"},
+    {AdaptMethod::lora, "lora", AdaptStart::fresh_lora, AdaptTrains::one_adapter, AdaptStored::expert,
+     "a LoRA from scratch"}};
+const AdaptMethodInfo& info_of(AdaptMethod method);
 AdaptMethod adapt_method(const std::string& name, const std::string& mu);  // adapt.method's words, adapt.mu
-std::string method_name(AdaptMethod method);  // as printed and in names: "mu" collapsed, "mu-kept"
+std::string method_name(AdaptMethod method);                               // AdaptMethodInfo::name
 
 // The artefacts of a run; null: not there.
 struct AdaptSources {
   const Inventory* from = nullptr;
   const Inventory* shared = nullptr;
-  // What a method starts from; of lora and random only the shape. Null: it is not there.
+  // What a method starts from, or what only gives the shape; null: it is not there.
   const Inventory* of(AdaptMethod method) const;
 };
 
-// The task with `shots` of its training rows (0: all of them) and no others: the first of a permutation keyed
-// by (seed, task), in the file's order. Throws UserError if it has fewer.
+// The task with `shots` of its training examples (0: all of them) and no others: the first of a permutation
+// keyed by (seed, task), in the file's order. Throws UserError if it has fewer.
 TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed);
 
 struct AdaptRecipe {
   AdaptMethod method = AdaptMethod::full;
   uint64_t seed = 0;
-  PolySpec spec;        // of one task; its sites also where one adapter trains
-  double init_std = 0;  // of lora
+  PolySpec spec;        // of one task; one_adapter() uses its sites
+  double init_std = 0;  // of a fresh LoRA
   RoutingSchedule routing;
   PhaseSettings phase;
   nlohmann::json json;
   std::string key;
 
-  bool one_adapter() const;  // one mixture trains, a LoRA or (IA)³'s vectors; else skills and rows
-  int64_t trained() const;   // values
+  const AdaptMethodInfo& info() const { return info_of(method); }
+  bool one_adapter() const { return info().trains == AdaptTrains::one_adapter; }
+  bool trains_row() const {
+    return info().trains == AdaptTrains::row || info().trains == AdaptTrains::row_and_skills;
+  }
+  // The artefact gives its values, not only its shape.
+  bool has_parent() const {
+    return info().start != AdaptStart::fresh_skills && info().start != AdaptStart::fresh_lora;
+  }
+  AdaptStored stored_as() const;
+  int64_t trained() const;  // how many values train
 };
 
 // `few`: of few_shot(task, shots, seed). Throws UserError: an artefact that is missing or of a method that
@@ -52,17 +92,13 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
 // Values before the first step: of poly_layout(spec), or of mixture_layout(spec) where one adapter trains.
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);
 
-struct AdaptResult {
-  std::optional<Exit> stopped;  // then nothing else is set
-  at::Tensor values;            // as trained: in adapt_start's layout, fp32 on the CPU
-};
+// Returns the trained values in adapt_start's layout, fp32 on the CPU. `folders`: where checkpoints of the item
+// may lie. Collective over the group. Throws OtherMachine, NotFinite, and StopRequested on all ranks.
+at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
+                         const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+                         const std::vector<std::filesystem::path>& folders);
 
-// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine, NotFinite.
-AdaptResult train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
-                          const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
-                          const std::vector<std::filesystem::path>& folders);
-
-// The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the row, or
+// The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the routing row, or
 // averaged.
 at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values);
 

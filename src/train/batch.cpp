@@ -26,23 +26,32 @@ std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*
   return batch;
 }
 
-std::vector<float> loss_weights(std::span<const Sample> batch, const std::string& loss_average) {
+LossAverage loss_average_named(const std::string& word) {
+  return word == "example" ? LossAverage::example : word == "sum" ? LossAverage::sum : LossAverage::token;
+}
+
+const char* name_of(LossAverage average) {
+  return average == LossAverage::example ? "example" : average == LossAverage::sum ? "sum" : "token";
+}
+
+std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage average) {
   double tokens = 0;
   for (const Sample& sample : batch) tokens += static_cast<double>(sample.row->target.size());
   const auto samples = static_cast<double>(batch.size());
   std::vector<float> weights;
   for (const Sample& sample : batch) {
-    const auto own = static_cast<double>(sample.row->target.size());
-    const double weight = loss_average == "token"     ? 1 / tokens
-                          : loss_average == "example" ? 1 / (samples * own)
-                                                      : 1 / samples;
+    const auto of_sample = static_cast<double>(sample.row->target.size());
+    const double weight = average == LossAverage::token     ? 1 / tokens
+                          : average == LossAverage::example ? 1 / (samples * of_sample)
+                                                            : 1 / samples;
     weights.push_back(static_cast<float>(weight));
   }
   return weights;
 }
 
-std::vector<Rows> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
-                                    int64_t lanes, int64_t token_budget, bool with_choices) {
+std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights,
+                                          int64_t lane, int64_t lanes, int64_t token_budget,
+                                          bool with_choices) {
   const std::span<const Sample> mine = lane_samples(batch, lane, lanes);
   if (mine.empty()) return {};
   const auto first = static_cast<size_t>(mine.data() - batch.data());

@@ -49,11 +49,7 @@ std::vector<Place> complete_places(const fs::path& folder) {
 
 Snapshot read_snapshot(const Place& place, const SafetensorsFile& file) {
   Snapshot snapshot{place.phase, place.step, nlohmann::json::parse(file.metadata().at("state")), {}};
-  for (const TensorView& view : file.tensors()) {
-    at::Tensor tensor = at::empty(view.shape, at::kFloat);
-    to_float(view, {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())});
-    snapshot.tensors[view.name] = tensor;
-  }
+  for (const TensorView& view : file.tensors()) snapshot.tensors[view.name] = float_tensor(view);
   return snapshot;
 }
 
@@ -61,11 +57,9 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
   std::vector<TensorView> views;
   std::vector<at::Tensor> alive;
   for (const auto& [name, tensor] : snapshot.tensors) {
+    GAGGLE_CHECK(tensor.scalar_type() == at::kFloat, "{}", name);
     alive.push_back(tensor.contiguous());
-    const at::Tensor& t = alive.back();
-    GAGGLE_CHECK(t.is_cpu() && t.scalar_type() == at::kFloat, "{}", name);
-    views.push_back(
-        {name, DType::f32, t.sizes().vec(), {static_cast<const std::byte*>(t.const_data_ptr()), t.nbytes()}});
+    views.push_back(tensor_view(name, alive.back()));
   }
   const std::string bytes =
       safetensors_bytes(views, {{"format", "pt"}, {"key", key}, {"state", snapshot.state.dump()}});
@@ -88,6 +82,42 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
 }
 
 }  // namespace
+
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
+                 const at::Tensor& flat) {
+  for (const ParameterInfo& tensor : layout.tensors())
+    snapshot.tensors[prefix + tensor.name] = layout.view(flat, tensor);
+}
+
+at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout) {
+  at::Tensor flat = at::empty({layout.size()}, at::kFloat);
+  for (const ParameterInfo& tensor : layout.tensors()) {
+    const auto found = snapshot.tensors.find(prefix + tensor.name);
+    GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", prefix, tensor.name);
+    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape),
+                 "{}{} has other sizes in the checkpoint", prefix, tensor.name);
+    layout.view(flat, tensor).copy_(found->second);
+  }
+  return flat;
+}
+
+TensorView tensor_view(const std::string& name, const at::Tensor& tensor) {
+  const auto type = tensor.scalar_type();
+  GAGGLE_CHECK(tensor.is_cpu() && tensor.is_contiguous(), "{}", name);
+  GAGGLE_CHECK(type == at::kFloat || type == at::kDouble || type == at::kLong, "{}", name);
+  return {name,
+          type == at::kLong     ? DType::i64
+          : type == at::kDouble ? DType::f64
+                                : DType::f32,
+          tensor.sizes().vec(),
+          {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
+}
+
+at::Tensor float_tensor(const TensorView& view) {
+  at::Tensor tensor = at::empty(view.shape, at::kFloat);
+  to_float(view, {tensor.mutable_data_ptr<float>(), static_cast<size_t>(tensor.numel())});
+  return tensor;
+}
 
 std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, const std::string& key,
                                         int64_t last_step) {

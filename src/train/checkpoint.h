@@ -14,6 +14,9 @@
 #include <thread>
 #include <vector>
 
+#include "adapter/parameters.h"
+#include "formats/tensor.h"
+
 namespace gaggle {
 
 struct Snapshot {
@@ -22,6 +25,17 @@ struct Snapshot {
   nlohmann::json state;                       // numbers: updates, best so far, results of finished phases
   std::map<std::string, at::Tensor> tensors;  // fp32 on the CPU, of any shape
 };
+
+// The tensors of a layout, which a snapshot holds under PREFIX + name, from and to a flat tensor in the
+// layout's order. What is put shares the flat tensor's memory.
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
+                 const at::Tensor& flat);
+at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout);
+
+// A dense fp32, fp64 or int64 tensor on the CPU as formats/safetensors.h writes it, which must outlive the view;
+// and what was read as fp32.
+TensorView tensor_view(const std::string& name, const at::Tensor& tensor);
+at::Tensor float_tensor(const TensorView& view);
 
 // The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
 // one that cannot be read although it is marked complete, is passed over with a warning; one of a later step

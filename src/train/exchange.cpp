@@ -39,8 +39,8 @@ std::vector<double> lane_sums(const Communicator& group, int64_t lanes, int64_t 
   std::vector<double> sums, by_lane(static_cast<size_t>(lanes));
   for (int64_t i = 0; i < width; ++i) {
     for (int r = 0; r < group.size(); ++r) {
-      const LaneRange there = lanes_of_rank(r, group.size(), lanes);
-      for (int64_t lane = there.begin; lane < there.end; ++lane)
+      const LaneRange lanes_of_r = lanes_of_rank(r, group.size(), lanes);
+      for (int64_t lane = lanes_of_r.begin; lane < lanes_of_r.end; ++lane)
         by_lane[static_cast<size_t>(lane)] =
             all[static_cast<size_t>(r) * message + offset + static_cast<size_t>(lane * width + i)];
     }
@@ -102,26 +102,26 @@ Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t l
       lanes_(lanes),
       owners_(assign_owners(layout, group.size())) {}
 
-void Exchange::agree(Status& status) {
-  const StepWord mine{status};
-  std::vector<StepWord> all(static_cast<size_t>(group_.size()));
+void Exchange::agree(StepStatus& status) {
+  const StepStatus mine = status;
+  std::vector<StepStatus> all(static_cast<size_t>(group_.size()));
   group_.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
   for (int r = 0; r < group_.size(); ++r) {
-    const Status theirs = all[static_cast<size_t>(r)].status;
-    if (theirs == Status::failed && r != group_.rank())
+    const StepStatus theirs = all[static_cast<size_t>(r)];
+    if (theirs == StepStatus::failed && r != group_.rank())
       system_error("rank {} of the group failed in this step; its own message says why", r);
     status = std::max(status, theirs);
   }
 }
 
-at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, Status& status) {
-  if (group_.size() == 1 && status != Status::failed) {
+at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, StepStatus& status) {
+  if (group_.size() == 1 && status != StepStatus::failed) {
     std::map<TreeNode, at::Tensor> all;
     for (const Piece& piece : pieces) all[piece.node] = piece.sum;
     return finish_tree(all, lanes_);
   }
   agree(status);
-  if (status == Status::failed) return {};  // ours: the caller rethrows
+  if (status == StepStatus::failed) return {};  // ours: the caller rethrows
   const auto ranks = static_cast<size_t>(group_.size());
   const auto me = static_cast<size_t>(group_.rank());
   const auto nodes_of = [&](size_t rank) {

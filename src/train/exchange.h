@@ -14,9 +14,9 @@
 
 namespace gaggle {
 
-// Said in every step before data moves; the worst counts. save: write a checkpoint after this step; resumable,
-// stopped: leave after it with that exit code.
-enum class Status : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, failed = 4 };
+// What each rank says in every step before data moves; the worst of them counts. save: a checkpoint is written
+// after this step; resumable, stopped: all leave after this step with that exit code.
+enum class StepStatus : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, failed = 4 };
 
 // A run of neighbouring values in the flat tensor.
 struct FlatRange {
@@ -49,7 +49,7 @@ class Exchange {
 
   // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact, on the pieces'
   // device. A rank that failed passes no pieces. Throws SystemError on every other rank if one failed.
-  at::Tensor sum_to_owners(const std::vector<Piece>& pieces, Status& status);
+  at::Tensor sum_to_owners(const std::vector<Piece>& pieces, StepStatus& status);
   // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
   // lane by lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {
@@ -64,11 +64,8 @@ class Exchange {
   at::Tensor whole(const at::Tensor& owned, const Owners& owners, int64_t size);
 
  private:
-  // The message that comes before the data of a step.
-  struct StepWord {
-    Status status = Status::ok;
-  };
-  void agree(Status& status);
+  // `status`: in, this rank's; out, the worst of the group. Throws SystemError if another rank failed.
+  void agree(StepStatus& status);
   // Where tensors travel: the communicator over that memory, and the memory.
   Communicator& path() const { return device_ ? *device_ : group_; }
   at::Device memory(const at::Tensor& like) const { return device_ ? like.device() : at::kCPU; }

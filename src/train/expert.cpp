@@ -8,21 +8,52 @@
 namespace gaggle {
 namespace {
 
-void keep_lora(Snapshot& extra, std::span<const LoraSite> sites, const at::Tensor& lora) {
-  const ParameterLayout layout = lora_layout(sites);
-  for (const ParameterInfo& tensor : layout.tensors())
-    extra.tensors["lora/" + tensor.name] = layout.view(lora, tensor);
+constexpr const char* lora_prefix = "lora/";
+
+at::Tensor trained_values(Trainable& adapter) {
+  return adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
 }
 
-at::Tensor kept_lora(const Snapshot& from, std::span<const LoraSite> sites) {
-  const ParameterLayout layout = lora_layout(sites);
-  at::Tensor lora = at::empty({layout.size()}, at::kFloat);
-  for (const ParameterInfo& tensor : layout.tensors())
-    layout.view(lora, tensor).copy_(from.tensors.at("lora/" + tensor.name));
-  return lora;
+// Loss of the task's validation rows; null: it has none.
+nlohmann::json validation_loss(const TrainingRun& run, const TokenTask& task, const Recipe& recipe,
+                               SiteAdapter* adapter) {
+  if (task.rows(Split::validation).empty()) return nullptr;
+  return validation_losses(run, adapter, {&task}, (recipe.train_lora ? recipe.lora : recipe.gate).step)[0];
+}
+
+// The first phase: a LoRA, or the one that the recipe gives, and what it does for the task.
+ExpertResult lora_phase(const TrainingRun& run, const TokenTask& task, const Recipe& recipe) {
+  ExpertResult result{start_of(recipe), {}, nlohmann::json::object()};
+  LoraAdapter adapter(recipe.sites, {result.lora}, run.base.dtype(), run.base.device());
+  if (recipe.train_lora) {
+    const auto best_step = run_phase(run, recipe.lora, adapter, single_task(task, recipe.lora));
+    if (best_step) result.metrics["best_step"] = *best_step;
+    result.lora = trained_values(adapter);
+  }
+  result.metrics["base_loss"] = validation_loss(run, task, recipe, nullptr);
+  result.metrics["validation_loss"] = validation_loss(run, task, recipe, &adapter);
+  return result;
+}
+
+// What the checkpoints of the gates hold of the first phase, and back. A LoRA that was given is not in them.
+Snapshot kept_of(const ExpertResult& lora, const Recipe& recipe) {
+  Snapshot kept;
+  kept.state["metrics"] = lora.metrics;
+  if (recipe.train_lora) put_tensors(kept, lora_prefix, lora_layout(recipe.sites), lora.lora);
+  return kept;
+}
+
+ExpertResult kept_lora(const Snapshot& kept, const Recipe& recipe) {
+  return {recipe.train_lora ? take_tensors(kept, lora_prefix, lora_layout(recipe.sites)) : start_of(recipe),
+          {},
+          kept.state.at("metrics")};
 }
 
 }  // namespace
+
+at::Tensor start_of(const Recipe& recipe) {
+  return recipe.start.defined() ? recipe.start : initial_lora(recipe.sites, recipe.seed, recipe.init_std);
+}
 
 double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
   const ParameterLayout layout = gate_layout(sites);
@@ -34,50 +65,17 @@ double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
 
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders) {
-  const at::Device device = base.device();
-  const std::optional<Snapshot> from = newest_snapshot(folders, recipe.key);
-  agree_on_snapshot(from, group);
-  if (from) check_machine(*from, hooks, task.name, group.rank() == 0);
-  const bool resumed_in_gates = from && from->phase == recipe.gate.phase;
-  const auto validation = [&](SiteAdapter* adapter) -> nlohmann::json {
-    const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
-    if (task.rows(Split::validation).empty()) return nullptr;
-    return mean_losses(base, adapter, {&task}, Split::validation, phase.step.lanes,
-                       phase.step.tokens_per_microbatch, group, hooks.stop)[0];
-  };
+  const TrainingRun run = begin_training(base, group, hooks, task.name, {{folders, recipe.key}});
+  const bool in_gates = run.resumes_in(recipe.gate);
+  ExpertResult result = in_gates ? kept_lora(*run.from, recipe) : lora_phase(run, task, recipe);
+  if (recipe.gate.schedule.steps == 0) return result;
 
-  at::Tensor lora =
-      recipe.start.defined() ? recipe.start : initial_lora(recipe.sites, recipe.seed, recipe.init_std);
-  Snapshot extra;
-  if (resumed_in_gates) {
-    if (recipe.train_lora) lora = kept_lora(*from, recipe.sites);
-    extra.state["metrics"] = from->state.at("metrics");
-  } else {
-    LoraAdapter adapter(recipe.sites, {lora}, base.dtype(), device);
-    nlohmann::json metrics = nlohmann::json::object();
-    if (recipe.train_lora) {
-      const PhaseResult done = run_phase(recipe.lora, base, adapter, single_task(task, recipe.lora), group,
-                                         hooks, from ? &*from : nullptr, {});
-      if (done.stopped) return {done.stopped, {}, {}, {}};
-      lora = adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
-      if (done.best_step) metrics["best_step"] = *done.best_step;
-    }
-    metrics["base_loss"] = validation(nullptr);
-    metrics["validation_loss"] = validation(&adapter);
-    extra.state["metrics"] = metrics;
-  }
-  if (recipe.gate.schedule.steps == 0) return {{}, lora, {}, extra.state["metrics"]};
-
-  if (recipe.train_lora) keep_lora(extra, recipe.sites, lora);
-  GateAdapter gates(recipe.sites, lora, base.dtype(), device);
+  GateAdapter gates(recipe.sites, result.lora, base.dtype(), base.device());
   // Gates start half open: what this lies above validation_loss is all that they can learn from.
-  if (!resumed_in_gates) extra.state["metrics"]["half_open_loss"] = validation(&gates);
-  const PhaseResult done = run_phase(recipe.gate, base, gates, single_task(task, recipe.gate), group, hooks,
-                                     resumed_in_gates ? &*from : nullptr, extra);
-  if (done.stopped) return {done.stopped, {}, {}, {}};
-  ExpertResult result{
-      {}, lora, gates.values().to(at::kCPU, at::kFloat, false, /*copy=*/true), extra.state["metrics"]};
-  result.metrics["gated_loss"] = validation(&gates);
+  if (!in_gates) result.metrics["half_open_loss"] = validation_loss(run, task, recipe, &gates);
+  run_phase(run, recipe.gate, gates, single_task(task, recipe.gate), kept_of(result, recipe));
+  result.gate = trained_values(gates);
+  result.metrics["gated_loss"] = validation_loss(run, task, recipe, &gates);
   result.metrics["gate_norm"] = gate_norm(recipe.sites, result.gate);
   return result;
 }

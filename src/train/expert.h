@@ -6,17 +6,19 @@
 namespace gaggle {
 
 struct ExpertResult {
-  std::optional<Exit> stopped;  // then nothing else is set
-  at::Tensor lora;              // flat, in lora_layout's order, fp32 on the CPU
-  at::Tensor gate;              // flat, in gate_layout's order; undefined: no gates
+  at::Tensor lora;         // flat, in lora_layout's order, fp32 on the CPU
+  at::Tensor gate;         // flat, in gate_layout's order; undefined: no gates
   nlohmann::json metrics;  // base_loss, validation_loss, half_open_loss, gated_loss, gate_norm, …: equal in
                            // every run of a recipe
 };
 
-// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine;
-// Interrupted where a stop was asked for between two phases (hooks.checkpoint_at_end keeps what is done).
+// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine, NotFinite,
+// and StopRequested on all ranks (hooks.checkpoint_at_end keeps a phase that was done before the stop).
 ExpertResult train_expert(BaseModel& base, const TokenTask& task, const Recipe& recipe, Communicator& group,
                           const LoopHooks& hooks, const std::vector<std::filesystem::path>& folders);
+
+// The LoRA before the first step, in lora_layout's order: the one that the recipe gives, else a drawn one.
+at::Tensor start_of(const Recipe& recipe);
 
 // Mean over sites of |v|, the table's "gate |v|".
 double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate);

@@ -1,109 +1,175 @@
 #include "train/loop.h"
 
 #include <cmath>
-#include <limits>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
+#include "train/phase_state.h"
 #include "train/same_values.h"
 
 namespace gaggle {
 namespace {
 
-struct Best {
-  double loss = std::numeric_limits<double>::infinity();
-  int64_t step = -1;
-  at::Tensor values;
+class Phase {
+ public:
+  Phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter, const TrainingData& data,
+        const Snapshot& kept)
+      : run_(run),
+        hooks_(run.hooks),
+        settings_(settings),
+        adapter_(adapter),
+        data_(data),
+        kept_(kept),
+        trainer_(run.base, adapter, run.group, settings.step, static_cast<int64_t>(data.tasks.size())) {}
+
+  // Returns the step whose values were kept as the best.
+  std::optional<int64_t> train() {
+    resume();
+    while (state_.step < steps()) {
+      pulse(settings_.name, state_.step);
+      StepStatus status = status_before_step();
+      StepReport report = make_step(status);
+      if (validation_due()) validate(report);
+      if (hooks_.on_step) hooks_.on_step(report);
+      if (status > StepStatus::save && state_.step < steps())
+        stop(status == StepStatus::stopped ? Exit::stopped : Exit::resumable);
+      if (checkpoint_due(status)) checkpoint();
+    }
+    return finish();
+  }
+
+ private:
+  int64_t steps() const { return settings_.schedule.steps; }
+
+  void resume() {
+    if (run_.resumes_in(settings_)) state_ = restore_phase(*run_.from, trainer_, adapter_);
+    if (hooks_.on_start) hooks_.on_start(state_.step);
+    saved_at_ = monotonic_seconds();
+    if (!state_.unvalidated) return;
+    StepReport report = *state_.unvalidated;
+    adapter_.begin_step(state_.step - 1);
+    validate(report);
+    if (hooks_.on_step) hooks_.on_step(report);
+  }
+
+  // What this rank has to say before a step. Only the group's first rank speaks for itself.
+  StepStatus status_before_step() const {
+    if (run_.group.rank() != 0) return StepStatus::ok;
+    if (const std::optional<Exit> asked = hooks_.stop ? hooks_.stop() : std::nullopt)
+      return *asked == Exit::stopped ? StepStatus::stopped : StepStatus::resumable;
+    const double seconds = 60 * hooks_.checkpoint_every.minutes;
+    return seconds > 0 && monotonic_seconds() - saved_at_ >= seconds ? StepStatus::save : StepStatus::ok;
+  }
+
+  // `status`: in, this rank's; out, the worst of the group.
+  StepReport make_step(StepStatus& status) {
+    const double started = monotonic_seconds();
+    const double lr = learning_rate(settings_.schedule, state_.step);
+    const std::vector<Sample> batch = data_.batch(state_.step);
+    adapter_.begin_step(state_.step);
+    if (hooks_.before_step) hooks_.before_step(state_.step, batch);
+    const StepResult done = trainer_.step(batch, lr, status);
+    status = done.status;
+    ++state_.step;
+    pulse_under_way();
+    if (done.skipped && run_.group.rank() == 0)
+      log::warning(
+          "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
+          settings_.name, state_.step, done.loss, done.grad_norm);
+    StepReport report;
+    report.phase = settings_.name;
+    report.step = state_.step;
+    report.steps = steps();
+    report.loss = done.loss;
+    report.grad_norm = done.grad_norm;
+    report.lr = lr;
+    report.seconds = monotonic_seconds() - started;
+    report.rows = done.rows;
+    report.flops = done.flops;
+    report.by_task = done.by_task;
+    if (hooks_.after_step) hooks_.after_step(report);
+    if (hooks_.compare_every > 0 && state_.step % hooks_.compare_every == 0) compare_ranks();
+    return report;
+  }
+
+  bool validation_due() const {
+    const int64_t every = settings_.validate_every;
+    if (every == 0 || (state_.step % every != 0 && !(settings_.keep_best && state_.step == steps())))
+      return false;
+    return std::ranges::any_of(data_.tasks,
+                               [](const TokenTask* task) { return !task->rows(Split::validation).empty(); });
+  }
+
+  void validate(StepReport& report) {
+    pulse(settings_.name + " validation", state_.step);
+    state_.unvalidated = report;
+    adapter_.begin_evaluation();
+    try {
+      report.validation_by_task = mean_losses(run_.base, &adapter_, data_.tasks, Split::validation,
+                                              settings_.step, run_.group, hooks_.stop);
+    } catch (const StopRequested& asked) {
+      stop(asked.code);
+    }
+    state_.unvalidated.reset();
+    const double loss = mean_of_tasks(report.validation_by_task);
+    report.validation_loss = loss;
+    if (!settings_.keep_best || !(loss < state_.best_loss)) return;
+    state_.best_loss = loss;
+    state_.best_step = state_.step;
+    state_.best_values = adapter_.values().cpu().clone();
+  }
+
+  bool checkpoint_due(StepStatus status) const {
+    if (state_.step == steps()) return hooks_.checkpoint_at_end;
+    const int64_t every = hooks_.checkpoint_every.steps;
+    return status == StepStatus::save || (every > 0 && state_.step % every == 0);
+  }
+
+  void checkpoint() {
+    compare_ranks();
+    if (hooks_.on_checkpoint) hooks_.on_checkpoint();
+    Snapshot snapshot = save_phase(state_, trainer_, adapter_);
+    snapshot.phase = settings_.phase;
+    snapshot.state["machine"] = hooks_.machine;
+    for (const auto& [name, value] : kept_.state.items()) snapshot.state[name] = value;
+    snapshot.tensors.insert(kept_.tensors.begin(), kept_.tensors.end());
+    if (hooks_.snapshots) hooks_.snapshots->write(std::move(snapshot));
+    saved_at_ = monotonic_seconds();
+  }
+
+  [[noreturn]] void stop(Exit code) {
+    checkpoint();
+    if (hooks_.snapshots) hooks_.snapshots->wait();
+    throw StopRequested{code};
+  }
+
+  std::optional<int64_t> finish() {
+    std::optional<int64_t> best;
+    if (settings_.keep_best && state_.best_step >= 0) {
+      best = state_.best_step;
+      adapter_.values().copy_(state_.best_values);
+      adapter_.refresh();
+    }
+    // Whoever evaluates the values next routes as in the step they are of, also where no step was left to do.
+    adapter_.begin_step(best.value_or(steps()) - 1);
+    return best;
+  }
+
+  void compare_ranks() const {
+    check_same_values(run_.group, adapter_.layout(), adapter_.values(), settings_.name, state_.step);
+  }
+
+  const TrainingRun& run_;
+  const LoopHooks& hooks_;
+  const PhaseSettings& settings_;
+  Trainable& adapter_;
+  const TrainingData& data_;
+  const Snapshot& kept_;
+  Trainer trainer_;
+  PhaseState state_;
+  double saved_at_ = 0;  // monotonic seconds of the last checkpoint, or of the start
 };
-
-void put(Snapshot& snapshot, const ParameterLayout& layout, const std::string& kind, const at::Tensor& flat) {
-  for (const ParameterInfo& tensor : layout.tensors())
-    snapshot.tensors[kind + tensor.name] = layout.view(flat, tensor);
-}
-
-at::Tensor take(const Snapshot& snapshot, const ParameterLayout& layout, const std::string& kind) {
-  at::Tensor flat = at::empty({layout.size()}, at::kFloat);
-  for (const ParameterInfo& tensor : layout.tensors()) {
-    const auto found = snapshot.tensors.find(kind + tensor.name);
-    GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", kind, tensor.name);
-    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape),
-                 "{}{} has other sizes in the checkpoint", kind, tensor.name);
-    layout.view(flat, tensor).copy_(found->second);
-  }
-  return flat;
-}
-
-// What the group's first rank has to say before a step.
-Status status_of(const LoopHooks& hooks, double seconds_since_checkpoint) {
-  const std::optional<Exit> stop = hooks.stop ? hooks.stop() : std::nullopt;
-  const double minutes = hooks.checkpoint_every.minutes;
-  if (!stop) return minutes > 0 && seconds_since_checkpoint >= 60 * minutes ? Status::save : Status::ok;
-  return *stop == Exit::stopped ? Status::stopped : Status::resumable;
-}
-
-Snapshot make_snapshot(const PhaseSettings& settings, Trainer& trainer, Trainable& adapter, const Best& best,
-                       int64_t step, const nlohmann::json& machine, const Snapshot& extra) {
-  Snapshot snapshot = extra;
-  snapshot.phase = settings.phase;
-  snapshot.step = step;
-  snapshot.state["machine"] = machine;
-  const Trainer::State state = trainer.state();
-  const ParameterLayout& layout = adapter.layout();
-  // Copies: training goes on while they are written.
-  put(snapshot, layout, "values/", adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true));
-  put(snapshot, trainer.state_layout(), "", state.flat.clone());
-  snapshot.state["updates"] = state.updates;
-  snapshot.state["not_finite"] = state.not_finite;
-  snapshot.state["best_step"] = best.step;
-  if (best.step >= 0) {
-    snapshot.state["best_loss"] = best.loss;
-    put(snapshot, layout, "best/", best.values);
-  }
-  return snapshot;
-}
-
-// A step whose validation is still to be done, so that a stop need not wait for its end.
-nlohmann::json step_json(const StepReport& report) {
-  return {{"loss", report.loss},       {"grad_norm", report.grad_norm}, {"lr", report.lr},
-          {"seconds", report.seconds}, {"rows", report.rows},           {"flops", report.flops},
-          {"by_task", report.by_task}};
-}
-
-StepReport step_from(const nlohmann::json& json, const PhaseSettings& settings, int64_t step) {
-  const auto number = [](const nlohmann::json& value) {
-    return value.is_number() ? value.get<double>() : std::nan("");
-  };
-  StepReport report{settings.name,
-                    step,
-                    settings.schedule.steps,
-                    number(json.at("loss")),
-                    number(json.at("grad_norm")),
-                    json.at("lr"),
-                    json.at("seconds"),
-                    json.at("rows"),
-                    json.at("flops"),
-                    {},
-                    {},
-                    {}};
-  for (const auto& loss : json.at("by_task")) report.by_task.push_back(number(loss));
-  return report;
-}
-
-Best restore(const Snapshot& from, Trainer& trainer, Trainable& adapter) {
-  const ParameterLayout& layout = adapter.layout();
-  adapter.values().copy_(snapshot_values(from, layout));
-  adapter.refresh();
-  trainer.restore({take(from, trainer.state_layout(), ""), from.state.at("updates").get<int64_t>(),
-                   from.state.at("not_finite").get<int64_t>()});
-  Best best;
-  best.step = from.state.at("best_step").get<int64_t>();
-  if (best.step >= 0) {
-    best.loss = from.state.at("best_loss").get<double>();
-    best.values = take(from, layout, "best/");
-  }
-  return best;
-}
 
 }  // namespace
 
@@ -132,111 +198,20 @@ TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSetting
   return data;
 }
 
-at::Tensor snapshot_values(const Snapshot& snapshot, const ParameterLayout& layout) {
-  return take(snapshot, layout, "values/");
+std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter,
+                                 const TrainingData& data, const Snapshot& kept) {
+  return Phase(run, settings, adapter, data, kept).train();
 }
 
-PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter,
-                      const TrainingData& data, Communicator& group, const LoopHooks& hooks,
-                      const Snapshot* from, const Snapshot& extra) {
-  const int64_t steps = settings.schedule.steps;
-  Trainer trainer(base, adapter, group, settings.step, static_cast<int64_t>(data.tasks.size()));
-  const bool validates = std::any_of(data.tasks.begin(), data.tasks.end(), [](const TokenTask* task) {
-    return !task->rows(Split::validation).empty();
-  });
-  Best best;
-  int64_t step = 0;
-  if (from) {
-    best = restore(*from, trainer, adapter);
-    step = from->step;
+std::vector<double> validation_losses(const TrainingRun& run, SiteAdapter* adapter,
+                                      const std::vector<const TokenTask*>& tasks,
+                                      const StepSettings& settings) {
+  try {
+    return mean_losses(run.base, adapter, tasks, Split::validation, settings, run.group, run.hooks.stop);
+  } catch (const StopRequested&) {
+    if (run.hooks.snapshots) run.hooks.snapshots->wait();
+    throw;
   }
-  if (hooks.on_start) hooks.on_start(step);
-  PhaseResult result;
-  double saved_at = monotonic_seconds();
-  std::optional<StepReport> unvalidated;
-  const auto checkpoint = [&] {
-    check_same_values(group, adapter.layout(), adapter.values(), settings.name, step);
-    if (hooks.on_checkpoint) hooks.on_checkpoint();
-    Snapshot snapshot =
-        make_snapshot(settings, trainer, adapter, best, step, hooks.machine, extra);  // collective
-    if (unvalidated) snapshot.state["unvalidated"] = step_json(*unvalidated);
-    if (hooks.snapshots) hooks.snapshots->write(std::move(snapshot));
-    saved_at = monotonic_seconds();
-  };
-  const auto validate = [&](StepReport& report) {
-    pulse(settings.name + " validation", step);
-    adapter.begin_evaluation();
-    report.validation_by_task = mean_losses(base, &adapter, data.tasks, Split::validation, settings.step.lanes,
-                                            settings.step.tokens_per_microbatch, group, hooks.stop);
-    const double loss = mean_of_tasks(report.validation_by_task);
-    report.validation_loss = loss;
-    if (settings.keep_best && loss < best.loss) best = {loss, step, adapter.values().cpu().clone()};
-  };
-  const auto leave = [&](Exit code) {
-    checkpoint();
-    if (hooks.snapshots) hooks.snapshots->wait();
-    result.stopped = code;
-    return result;
-  };
-  if (from && from->state.contains("unvalidated")) {
-    unvalidated = step_from(from->state.at("unvalidated"), settings, step);
-    adapter.begin_step(step - 1);
-    try {
-      validate(*unvalidated);
-    } catch (const Interrupted& asked) {
-      return leave(asked.code);
-    }
-    if (hooks.on_step) hooks.on_step(*unvalidated);
-    unvalidated.reset();
-  }
-  while (step < steps) {
-    pulse(settings.name, step);
-    const double started = monotonic_seconds();
-    const double lr = learning_rate(settings.schedule, step);
-    const Status mine = group.rank() == 0 ? status_of(hooks, started - saved_at) : Status::ok;
-    const std::vector<Sample> batch = data.batch(step);
-    adapter.begin_step(step);
-    if (hooks.before_step) hooks.before_step(step, batch);
-    const StepResult done = trainer.step(batch, lr, mine);
-    ++step;
-    pulse_under_way();
-    if (done.skipped && group.rank() == 0)
-      log::warning(
-          "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
-          settings.name, step, done.loss, done.grad_norm);
-    result.losses.push_back(done.loss);
-
-    const double seconds = monotonic_seconds() - started;
-    StepReport report{settings.name, step,         steps, done.loss, done.grad_norm, lr, seconds, done.rows,
-                      done.flops,    done.by_task, {},    {}};
-    if (hooks.after_step) hooks.after_step(report);
-    if (hooks.compare_every > 0 && step % hooks.compare_every == 0)
-      check_same_values(group, adapter.layout(), adapter.values(), settings.name, step);
-    if (settings.validate_every > 0 &&
-        (step % settings.validate_every == 0 || (settings.keep_best && step == steps)) && validates) {
-      try {
-        validate(report);
-      } catch (const Interrupted& asked) {
-        unvalidated = report;
-        return leave(asked.code);
-      }
-    }
-    if (hooks.on_step) hooks.on_step(report);
-
-    if (done.status > Status::save && step < steps)
-      return leave(done.status == Status::stopped ? Exit::stopped : Exit::resumable);
-    const int64_t every = hooks.checkpoint_every.steps;
-    const bool due = done.status == Status::save || (every > 0 && step % every == 0);
-    if (step == steps ? hooks.checkpoint_at_end : due) checkpoint();
-  }
-  if (settings.keep_best && best.step >= 0) {
-    adapter.values().copy_(best.values);
-    adapter.refresh();
-    result.best_step = best.step;
-  }
-  // What is evaluated from here on is routed as in the values' own step, also where no step was left to do.
-  adapter.begin_step(result.best_step.value_or(steps) - 1);
-  return result;
 }
 
 }  // namespace gaggle

@@ -1,10 +1,9 @@
-// The loop that all training shares: steps, validation, keeping the best, stopping, checkpoints.
+// The loop that all training shares: steps, validation, keeping the best values, stopping, checkpoints.
 #pragma once
 
 #include <functional>
 #include <optional>
 
-#include "base/error.h"
 #include "config/config.h"
 #include "train/checkpoint.h"
 #include "train/schedule.h"
@@ -13,72 +12,87 @@
 namespace gaggle {
 
 struct PhaseSettings {
-  int phase = 0;      // orders checkpoints of one item
+  int phase = 0;      // the place among the phases of an item, which orders their checkpoints
   std::string name;   // "lora", "gate"
   Schedule schedule;  // with the number of steps
   int64_t batch_size = 32;
   StepSettings step;
   uint64_t seed = 0;
-  int64_t validate_every = 0;
-  bool keep_best = false;  // else the last
+  int64_t validate_every = 0;  // steps; 0: never
+  bool keep_best = false;      // the values with the least validation loss are kept, not the last ones
 };
 
 // What a phase is trained on.
 struct TrainingData {
-  std::vector<const TokenTask*> tasks;                     // members of the rows' segments count these
-  std::function<std::vector<Sample>(int64_t step)> batch;  // of every step
+  std::vector<const TokenTask*> tasks;                     // Sample::task counts these
+  std::function<std::vector<Sample>(int64_t step)> batch;  // the samples of an optimiser step
 };
 TrainingData single_task(const TokenTask& task, const PhaseSettings& settings);
-// Rows of all tasks in every batch, as `mix` has them.
+// Every batch holds examples of all tasks, in the shares that `mix` gives them.
 TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings,
                          const MixSettings& mix);
 
-// What a step looked like, for reports.
+// What is reported of an optimiser step.
 struct StepReport {
   std::string phase;
-  int64_t step = 0, steps = 0;  // step: done so far
+  int64_t step = 0, steps = 0;  // done so far, this one included; in the whole phase
   double loss = 0, grad_norm = 0, lr = 0;
   double seconds = 0;                     // of the step, without validation
-  int64_t rows = 0;                       // fed in this step
-  double flops = 0;                       // useful FLOP of this rank's share of it
-  std::vector<double> by_task;            // loss per target token of each task; NaN: not in the batch
-  std::optional<double> validation_loss;  // measured after this step: the mean over tasks
+  int64_t rows = 0;                       // tokens that all ranks fed in this step
+  double flops = 0;                       // useful FLOP of this rank's share of the step
+  std::vector<double> by_task;            // loss per target token; NaN: the batch has none of the task
+  std::optional<double> validation_loss;  // after this step, the mean over tasks; nullopt: not measured
   std::vector<double> validation_by_task;
 };
 
-// How the loop talks to its surroundings; anything may be empty.
+// What the loop calls while it trains, and what it is told about checkpoints. Every function may be empty.
 struct LoopHooks {
+  // Called on every rank that sets it, after each step and its validation. Once more after a resumed run has
+  // done a validation that a stop cut short.
   std::function<void(const StepReport&)> on_step;
-  // On every rank, around each step: to watch an adapter's gradients, and to speak with the group about them.
-  // Before the first step (with the steps done already) and with every checkpoint: to go on from there.
+
+  // These are for watching an adapter's gradients. They may communicate, so every rank of the group has to set
+  // them alike. on_start is given the number of steps that are done before the first one of this start, and
+  // on_checkpoint comes with every checkpoint: together they allow to go on from there.
   std::function<void(int64_t step)> on_start;
   std::function<void(int64_t step, std::span<const Sample> batch)> before_step;
   std::function<void(const StepReport&)> after_step;
   std::function<void()> on_checkpoint;
-  std::function<std::optional<Exit>()> stop;  // asked on the group's first rank before each step
-  SnapshotWriter* snapshots = nullptr;        // on the group's first rank
-  Interval checkpoint_every;                  // by the clock of the group's first rank; 0: only when stopped
-  bool checkpoint_at_end = false;
-  int64_t compare_every = 0;  // steps between comparisons of the ranks' values; 0: none
-  // What equal bits need besides the recipe; kept in snapshots. One made on another machine is gone on from
-  // with a warning; `strict`: refused (OtherMachine).
+
+  // Asked on the group's first rank before each step and between micro-batches of a validation. An exit code
+  // means that a stop was asked for: the loop writes a checkpoint and throws StopRequested on every rank.
+  std::function<std::optional<Exit>()> stop;
+
+  SnapshotWriter* snapshots = nullptr;  // set on the group's first rank alone, which writes the checkpoints
+  Interval checkpoint_every;            // minutes by the first rank's clock; 0: only when stopped
+  bool checkpoint_at_end = false;       // also after the last step of a phase
+  int64_t compare_every = 0;            // steps between comparisons of the ranks' values; 0: none
+
+  // What equal bits need besides the recipe; it is kept in checkpoints. Going on from a checkpoint of another
+  // machine is a warning, or with `strict` an error (OtherMachine).
   nlohmann::json machine;
   bool strict = false;
 };
 
-struct PhaseResult {
-  std::optional<Exit> stopped;  // resumable | stopped: a checkpoint was written
-  std::vector<double> losses;   // of the steps done here
-  std::optional<int64_t> best_step;
+// What the phases of an item under training have in common (begin_training in resume.h).
+struct TrainingRun {
+  BaseModel& base;
+  Communicator& group;
+  const LoopHooks& hooks;
+  std::optional<Snapshot> from;  // the checkpoint to go on from, the same on every rank
+
+  bool resumes_in(const PhaseSettings& settings) const { return from && from->phase == settings.phase; }
 };
 
-// Trains adapter.values(). `from`: a snapshot of this phase. `extra` goes into every snapshot besides the
-// phase's own tensors and state.
-PhaseResult run_phase(const PhaseSettings& settings, BaseModel& base, Trainable& adapter,
-                      const TrainingData& data, Communicator& group, const LoopHooks& hooks,
-                      const Snapshot* from, const Snapshot& extra);
+// Trains adapter.values(), from the run's checkpoint if that is one of this phase. `kept` goes into every
+// checkpoint besides the phase's own tensors and state. Returns the step whose values were kept as the best.
+// Collective. Throws StopRequested on every rank together once a checkpoint is written; NotFinite; SystemError.
+std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter,
+                                 const TrainingData& data, const Snapshot& kept = {});
 
-// The trained values in a snapshot, in `layout`'s order.
-at::Tensor snapshot_values(const Snapshot& snapshot, const ParameterLayout& layout);
+// mean_losses on validation rows after or between phases. Throws StopRequested on every rank together; the
+// checkpoint that is under way then is on the disk.
+std::vector<double> validation_losses(const TrainingRun& run, SiteAdapter* adapter,
+                                      const std::vector<const TokenTask*>& tasks, const StepSettings& settings);
 
 }  // namespace gaggle

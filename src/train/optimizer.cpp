@@ -8,6 +8,14 @@
 
 namespace gaggle {
 
+OptimizerKind optimizer_named(const std::string& word) {
+  return word == "adafactor" ? OptimizerKind::adafactor : OptimizerKind::adamw;
+}
+
+const char* name_of(OptimizerKind kind) {
+  return kind == OptimizerKind::adafactor ? "adafactor" : "adamw";
+}
+
 TensorRule OptimizerSettings::rule_of(const ParameterInfo& tensor) const {
   return is_router(tensor) ? TensorRule{router_rate, 0} : TensorRule{1, weight_decay};
 }
@@ -15,7 +23,7 @@ TensorRule OptimizerSettings::rule_of(const ParameterInfo& tensor) const {
 ParameterLayout state_layout(const OptimizerSettings& settings, const std::vector<ParameterInfo>& tensors) {
   std::vector<ParameterInfo> state;
   for (const ParameterInfo& tensor : tensors) {
-    if (settings.kind == "adafactor") {
+    if (settings.kind == OptimizerKind::adafactor) {
       state.push_back({"factors/" + tensor.name, {adafactor_state_size(tensor.shape)}});
     } else {
       state.push_back({"m/" + tensor.name, tensor.shape});
@@ -45,7 +53,7 @@ Optimizer::Optimizer(OptimizerSettings settings, std::vector<ParameterInfo> tens
 }
 
 void Optimizer::update(const at::Tensor& values, const at::Tensor& gradient, int64_t update, double lr) {
-  if (settings_.kind == "adafactor") {
+  if (settings_.kind == OptimizerKind::adafactor) {
     for (const ParameterInfo& tensor : tensors_) {
       const TensorRule rule = settings_.rule_of(tensor);
       const auto part = [&](const at::Tensor& flat) {

@@ -23,8 +23,12 @@ struct TensorRule {
   bool operator==(const TensorRule&) const = default;
 };
 
+enum class OptimizerKind { adamw, adafactor };
+OptimizerKind optimizer_named(const std::string& word);  // train.optimizer
+const char* name_of(OptimizerKind kind);
+
 struct OptimizerSettings {
-  std::string kind = "adamw";  // adamw | adafactor
+  OptimizerKind kind = OptimizerKind::adamw;
   AdamWSettings adamw;
   AdafactorSettings adafactor;
   double weight_decay = 0;  // never of a routing table
@@ -39,14 +43,14 @@ std::string state_owner(const std::string& state_name);
 
 class Optimizer {
  public:
-  // Of these tensors, whose values lie one after the other in the compact tensors below.
+  // For these tensors, whose values lie one after the other in the compact tensors of update().
   Optimizer(OptimizerSettings settings, std::vector<ParameterInfo> tensors, at::TensorOptions options);
   // The `update`-th update (1, 2, …). values and gradient: fp32, flat, of all tensors; values change in place.
   void update(const at::Tensor& values, const at::Tensor& gradient, int64_t update, double lr);
   at::Tensor& state() { return state_; }  // flat, in state_layout's order
 
  private:
-  struct Run {  // of neighbours under one rule
+  struct Run {  // neighbouring tensors under one rule
     int64_t offset = 0, count = 0;
     TensorRule rule;
   };

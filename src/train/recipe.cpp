@@ -1,10 +1,13 @@
 #include "train/recipe.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/names.h"
 #include "base/philox.h"
 #include "base/sha256.h"
+#include "data/task.h"
 #include "formats/peft.h"
 
 namespace gaggle {
@@ -12,42 +15,44 @@ namespace {
 
 constexpr double default_lr = 5e-3;  // belongs to scale 1/16 (PHATGOOSE's recipe)
 
-// Of experts, which one group of ranks trains.
-PhaseSettings with_lanes(PhaseSettings phase, const Config& config) {
-  phase.step.lanes =
-      config.train.lanes > 0 ? config.train.lanes : default_lanes(config.cluster.ranks_per_expert);
-  if (config.cluster.ranks_per_expert > phase.step.lanes)
+// Lanes of an expert, which one group of ranks trains.
+int64_t expert_lanes(int64_t lanes, int64_t ranks) {
+  if (lanes == 0) lanes = default_lanes(ranks);
+  if (ranks > lanes)
     user_error("cluster.ranks_per_expert = {} ranks cannot share {} lanes: set train.lanes to {} or more",
-               config.cluster.ranks_per_expert, phase.step.lanes, config.cluster.ranks_per_expert);
-  return phase;
+               ranks, lanes, ranks);
+  return lanes;
 }
 
-double lora_lr(const Config& config) {
-  if (config.train.lr) return *config.train.lr;
-  const double scale = config.lora.alpha / static_cast<double>(config.lora.rank);
+double lora_lr(const TrainConfig& train, const LoraConfig& lora) {
+  if (train.lr) return *train.lr;
+  const double scale = lora.alpha / static_cast<double>(lora.rank);
   if (std::abs(scale * 16 - 1) > 1e-9)
     user_error(
-        "train.lr: its default of 5e-3 belongs to lora.alpha / lora.rank = 1/16, here it is {:g}; set train.lr "
-        "yourself",
+        "train.lr: its default of 5e-3 belongs to lora.alpha / lora.rank = 1/16, here it is {:g}; "
+        "set train.lr yourself",
         scale);
   return default_lr;
 }
 
-PhaseSettings lora_phase(const Config& config, const TokenTask& task) {
-  PhaseSettings phase = with_lanes(
-      training_phase(config, lora_lr(config), static_cast<int64_t>(task.rows(Split::train).size())), config);
+PhaseSettings lora_settings(const Config& config, const TokenTask& task) {
+  PhaseSettings phase = training_phase(config.train, config.run.seed, lora_lr(config.train, config.lora),
+                                       static_cast<int64_t>(task.rows(Split::train).size()));
+  phase.step.lanes = expert_lanes(config.train.lanes, config.cluster.ranks_per_expert);
   phase.phase = 0;
   phase.name = "lora";
   return phase;
 }
 
-PhaseSettings gate_phase(const Config& config) {
-  PhaseSettings phase = with_lanes(training_phase(config, config.gate.lr.value_or(default_lr), 1), config);
+PhaseSettings gate_settings(const Config& config) {
+  const GateConfig& gate = config.gate;
+  PhaseSettings phase = training_phase(config.train, config.run.seed, gate.lr.value_or(default_lr), 1);
+  phase.step.lanes = expert_lanes(config.train.lanes, config.cluster.ranks_per_expert);
   phase.phase = 1;
   phase.name = "gate";
-  phase.schedule.warmup = config.gate.warmup;
-  phase.schedule.steps = config.gate.steps;
-  if (config.gate.batch_size > 0) phase.batch_size = config.gate.batch_size;
+  phase.schedule.warmup = gate.warmup;
+  phase.schedule.steps = gate.steps;
+  if (gate.batch_size > 0) phase.batch_size = gate.batch_size;
   phase.step.optimizer = {};
   phase.step.label_smoothing = 0;
   phase.step.dropout.seed = random_key("gates", {config.run.seed});
@@ -56,56 +61,39 @@ PhaseSettings gate_phase(const Config& config) {
   return phase;
 }
 
-void check_task(const Config& config, const TokenTask& task) {
-  if (task.rows(Split::train).empty())
-    user_error("task {} has no training rows: rows need \"split\": \"train\", or no split at all", task.name);
-  if (config.train.keep == "best" && task.rows(Split::validation).empty())
+void check_task(const TrainConfig& train, const TokenTask& task) {
+  require_train(task);
+  if (train.keep == "best" && task.rows(Split::validation).empty())
     user_error("train.keep = \"best\" needs validation rows, and task {} has none", task.name);
-  if (config.train.keep == "best" && config.train.validate_every == 0)
+  if (train.keep == "best" && train.validate_every == 0)
     user_error("train.keep = \"best\" needs train.validate_every: how many steps lie between two looks");
 }
 
-nlohmann::json common_json(const RecipeBase& base, const TokenTask& task, std::span<const LoraSite> sites) {
-  return {{"run", {{"seed", base.config.run.seed}}},
-          {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
-          {"data", {{"task", task.name}, {"rows", task.digest}}},
-          {"lora", {{"sites", sites_digest(sites)}}}};
-}
-
-void flatten(const nlohmann::json& json, const std::string& prefix,
-             std::map<std::string, std::string>& leaves) {
-  for (const auto& [key, value] : json.items()) {
-    const std::string name = prefix.empty() ? key : prefix + "." + key;
-    if (value.is_object())
-      flatten(value, name, leaves);
-    else
-      leaves[name] = value.is_string() ? value.get<std::string>() : value.dump();
-  }
-}
-
-// Digests are not for reading.
-std::string shown(const std::string& value) {
-  return value.size() == 64 ? value.substr(0, 8) + "…" : value;
+// A setting's value in a flattened JSON object. Digests are cut: they are not for reading.
+std::string shown(const nlohmann::json& settings, const std::string& name) {
+  if (!settings.contains(name) || settings[name].is_null()) return "none";
+  const nlohmann::json& value = settings[name];
+  const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+  return text.size() == 64 ? text.substr(0, 8) + "…" : text;
 }
 
 }  // namespace
 
-PhaseSettings training_phase(const Config& config, double lr, int64_t rows) {
-  const TrainConfig& train = config.train;
+PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr, int64_t examples) {
   PhaseSettings phase;
-  phase.seed = config.run.seed;
+  phase.seed = seed;
   phase.schedule = {lr, train.warmup, train.schedule == "linear", train.steps};
   if (train.steps == 0)
     phase.schedule.steps = std::max<int64_t>(
         1, static_cast<int64_t>(std::ceil(
-               train.epochs * static_cast<double>(rows) / static_cast<double>(train.batch_size) - 1e-9)));
+               train.epochs * static_cast<double>(examples) / static_cast<double>(train.batch_size) - 1e-9)));
   phase.batch_size = train.batch_size;
   phase.step.tokens_per_microbatch = train.tokens_per_microbatch;
-  phase.step.loss_average = train.loss_average;
+  phase.step.loss_average = loss_average_named(train.loss_average);
   phase.step.clip = train.clip;
   phase.step.label_smoothing = train.label_smoothing;
-  phase.step.dropout = {train.dropout, config.run.seed};
-  phase.step.optimizer.kind = train.optimizer;
+  phase.step.dropout = {train.dropout, seed};
+  phase.step.optimizer.kind = optimizer_named(train.optimizer);
   phase.step.optimizer.adafactor.scale_parameter = train.scale_parameter;
   phase.step.optimizer.weight_decay = train.weight_decay;
   phase.validate_every = train.validate_every;
@@ -123,7 +111,7 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
                          {"weight_decay", phase.step.optimizer.weight_decay},
                          {"tokens_per_microbatch", phase.step.tokens_per_microbatch},
                          {"lanes", phase.step.lanes},
-                         {"loss_average", phase.step.loss_average},
+                         {"loss_average", name_of(phase.step.loss_average)},
                          {"keep", phase.keep_best ? "best" : "last"}};
   if (phase.keep_best) json["validate_every"] = phase.validate_every;
   // Settings that came later stand here only where they are used: they change no older key.
@@ -131,8 +119,8 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
   if (phase.step.dropout.p > 0) json["dropout"] = phase.step.dropout.p;
   if (phase.step.tfew) json["loss"] = "tfew";
   const OptimizerSettings& optimizer = phase.step.optimizer;
-  if (optimizer.kind != "adamw") {
-    json["optimizer"] = optimizer.kind;
+  if (optimizer.kind != OptimizerKind::adamw) {
+    json["optimizer"] = name_of(optimizer.kind);
     json["scale_parameter"] = optimizer.adafactor.scale_parameter;
   }
   return json;
@@ -148,26 +136,41 @@ std::string sites_digest(std::span<const LoraSite> sites) {
   return sha256_hex(list.dump());
 }
 
+nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data,
+                           std::span<const LoraSite> sites) {
+  return {{"run", {{"seed", seed}}},
+          {"model", {{"content", base.content_digest}, {"dtype", dtype_text(base.dtype)}}},
+          {"data", std::move(data)},
+          {"lora", {{"sites", sites_digest(sites)}}}};
+}
+
+nlohmann::json task_json(const TokenTask& task) {
+  return {{"task", task.name}, {"rows", task.digest}};
+}
+
 Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   const Config& config = base.config;
-  check_task(config, task);
+  const LoraConfig& lora = config.lora;
+  check_task(config.train, task);
   Recipe recipe;
   recipe.seed = config.run.seed;
-  recipe.init_std = config.lora.init_std;
-  nlohmann::json lora = {{"alpha", config.lora.alpha}, {"rank", config.lora.rank}};
-  if (config.lora.init_from.empty()) {
-    recipe.sites = lora_sites(base.sites, config.lora.targets, config.lora.rank, config.lora.alpha);
-    lora["init_std"] = config.lora.init_std;
+  recipe.init_std = lora.init_std;
+  recipe.lora = lora_settings(config, task);
+  recipe.gate = gate_settings(config);
+  if (lora.init_from.empty()) {
+    recipe.sites = lora_sites(base.sites, lora.targets, lora.rank, lora.alpha);
   } else {
-    LoraStart start = lora_from_peft(read_peft_lora(config.lora.init_from), base.sites, config.lora.init_from);
+    LoraStart start = lora_from_peft(read_peft_lora(lora.init_from), base.sites, lora.init_from);
     recipe.sites = std::move(start.sites);
     recipe.start = start.values;
-    lora["init_from"] = values_digest(lora_layout(recipe.sites), recipe.start);
   }
-  recipe.lora = lora_phase(config, task);
-  recipe.gate = gate_phase(config);
-  recipe.json = common_json(base, task, recipe.sites);
-  recipe.json["lora"].update(lora);
+  recipe.json = recipe_json(base, recipe.seed, task_json(task), recipe.sites);
+  recipe.json["lora"]["alpha"] = lora.alpha;
+  recipe.json["lora"]["rank"] = lora.rank;
+  if (recipe.start.defined())
+    recipe.json["lora"]["init_from"] = values_digest(lora_layout(recipe.sites), recipe.start);
+  else
+    recipe.json["lora"]["init_std"] = lora.init_std;
   recipe.json["train"] = phase_json(recipe.lora);
   if (recipe.gate.schedule.steps > 0) recipe.json["gate"] = phase_json(recipe.gate);
   recipe.key = sha256_hex(recipe.json.dump());
@@ -176,15 +179,15 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
 
 Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
                     const std::string& lora_digest) {
-  if (task.rows(Split::train).empty()) user_error("task {} has no training rows", task.name);
+  require_train(task);
   Recipe recipe;
   recipe.seed = base.config.run.seed;
   recipe.sites = std::move(lora.sites);
   recipe.start = lora.values;
   recipe.train_lora = false;
-  recipe.gate = gate_phase(base.config);
+  recipe.gate = gate_settings(base.config);
   if (recipe.gate.schedule.steps == 0) user_error("gate.steps = 0: there is nothing to train");
-  recipe.json = common_json(base, task, recipe.sites);
+  recipe.json = recipe_json(base, recipe.seed, task_json(task), recipe.sites);
   recipe.json["lora"]["tensors"] = lora_digest;
   recipe.json["gate"] = phase_json(recipe.gate);
   recipe.key = sha256_hex(recipe.json.dump());
@@ -192,22 +195,21 @@ Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lor
 }
 
 std::string difference_text(const nlohmann::json& before, const nlohmann::json& now) {
-  std::map<std::string, std::string> old_leaves, new_leaves;
-  flatten(before, "", old_leaves);
-  flatten(now, "", new_leaves);
-  std::map<std::string, std::string> names = old_leaves;
-  names.insert(new_leaves.begin(), new_leaves.end());
+  const nlohmann::json old_settings = before.flatten(), new_settings = now.flatten();  // by "/train/lr"
+  nlohmann::json all = old_settings;
+  all.update(new_settings);
   std::vector<std::string> differences;
-  for (const auto& entry : names) {
-    const auto old_value = old_leaves.find(entry.first), new_value = new_leaves.find(entry.first);
-    const std::string from = old_value == old_leaves.end() ? "none" : shown(old_value->second);
-    const std::string to = new_value == new_leaves.end() ? "none" : shown(new_value->second);
-    if (from != to) differences.push_back(fmt::format("{} {} → {}", entry.first, from, to));
+  for (const auto& [path, value] : all.items()) {
+    const std::string from = shown(old_settings, path), to = shown(new_settings, path);
+    if (from == to) continue;
+    std::string name = path.substr(std::min<size_t>(1, path.size()));
+    std::ranges::replace(name, '/', '.');
+    differences.push_back(fmt::format("{} {} → {}", name, from, to));
   }
-  std::string text;
-  for (size_t i = 0; i < differences.size() && i < 3; ++i) text += (i ? ", " : "") + differences[i];
-  if (differences.size() > 3) text += fmt::format(" and {} more", differences.size() - 3);
-  return text;
+  const size_t count = differences.size(), most = 3;
+  if (count <= most) return join(differences, ", ");
+  differences.resize(most);
+  return fmt::format("{} and {} more", join(differences, ", "), count - most);
 }
 
 std::string values_digest(const ParameterLayout& layout, const at::Tensor& values) {

@@ -1,5 +1,4 @@
-// What an expert is made by: the config resolved for one task, its canonical JSON, and the key of its work
-// item.
+// What an expert is made by: the config resolved for one task, its canonical JSON, and its work item's key.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -24,7 +23,8 @@ struct Recipe {
   std::string key;           // SHA-256 of json's canonical text
 };
 
-// What a run's recipes have in common.
+// What the recipes of one job have in common. A recipe is the one place where sections of the config meet: from
+// here on a phase knows its settings alone.
 struct RecipeBase {
   const Config& config;
   const std::vector<Site>& sites;
@@ -46,9 +46,14 @@ std::string difference_text(const nlohmann::json& before, const nlohmann::json& 
 // Digest of named fp32 values (an imported LoRA's tensors).
 std::string values_digest(const ParameterLayout& layout, const at::Tensor& values);
 
-// Parts that recipes of experts and of routed inventories share.
-// Optimiser, schedule, loss and batch of [train] at a rate, for so many training rows; lanes are left at 1.
-PhaseSettings training_phase(const Config& config, double lr, int64_t rows);
+// Parts that the recipes of experts, of inventories and of adapted tasks share.
+// Optimiser, schedule, loss and batch of [train] at a learning rate, for so many training examples; lanes are
+// left at 1.
+PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr, int64_t examples);
+// What every recipe's JSON begins with; `data` names the tasks and digests their rows.
+nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data,
+                           std::span<const LoraSite> sites);
+nlohmann::json task_json(const TokenTask& task);
 nlohmann::json phase_json(const PhaseSettings& phase);
 std::string dtype_text(at::ScalarType dtype);
 std::string sites_digest(std::span<const LoraSite> sites);

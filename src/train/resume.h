@@ -1,4 +1,4 @@
-// Before a run goes on from a checkpoint: all ranks mean the same one, and its machine was like this.
+// The start of an item's training: the checkpoint that it goes on from, on which all ranks agree.
 #pragma once
 
 #include "train/loop.h"
@@ -10,11 +10,17 @@ struct OtherMachine : UserError {
   using UserError::UserError;
 };
 
-// Collective: every rank of the group sees the snapshot that its first rank sees, else SystemError.
-void agree_on_snapshot(const std::optional<Snapshot>& snapshot, Communicator& group);
+// Folders with checkpoints of a key; those of later steps than last_step are not for this item.
+struct CheckpointSource {
+  std::vector<std::filesystem::path> folders;
+  std::string key;
+  int64_t last_step = std::numeric_limits<int64_t>::max();
+};
 
-// A snapshot of another kind of machine leads to other bits: a warning on the group's `first` rank, or
-// OtherMachine. `what` names the item.
-void check_machine(const Snapshot& from, const LoopHooks& hooks, const std::string& what, bool first);
+// Finds the newest checkpoint of all sources. Collective: throws SystemError on a rank of the group that does
+// not see the one that the first rank sees. One that was written on another kind of machine leads to other
+// bits: a warning that names `item`, or OtherMachine.
+TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks& hooks,
+                           const std::string& item, const std::vector<CheckpointSource>& sources);
 
 }  // namespace gaggle

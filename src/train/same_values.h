@@ -1,5 +1,4 @@
-// Whether all ranks hold the same values: a memory error, or a rank that missed an update, must not go unseen
-// for days.
+// Whether all ranks hold the same values: a memory error or a missed update must not go unseen for days.
 #pragma once
 
 #include <cstdint>

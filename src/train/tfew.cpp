@@ -19,22 +19,23 @@ struct Choice {
 };
 
 // The choices of every sample, the output first.
-std::vector<std::vector<Choice>> samples_of(const Rows& rows, std::span<const float> nll) {
-  GAGGLE_CHECK(rows.choices.empty() || rows.choices.size() == static_cast<size_t>(rows.sequences()));
+std::vector<std::vector<Choice>> samples_of(const Microbatch& batch, std::span<const float> nll) {
+  GAGGLE_CHECK(batch.choices.empty() || batch.choices.size() == static_cast<size_t>(batch.decoder.sequences()));
   std::vector<std::vector<Choice>> samples;
   size_t target = 0;
-  for (size_t s = 0; s < static_cast<size_t>(rows.sequences()); ++s) {
+  for (size_t s = 0; s < static_cast<size_t>(batch.decoder.sequences()); ++s) {
     Choice choice{target, target};
-    for (; choice.end < nll.size() && rows.target_rows[choice.end] < rows.starts[s + 1]; ++choice.end)
+    for (; choice.end < nll.size() && batch.scored_tokens[choice.end] < batch.decoder.starts[s + 1];
+         ++choice.end)
       choice.sum += static_cast<double>(nll[choice.end]);
     GAGGLE_CHECK(choice.end > choice.begin, "sequence {} has no targets", s);
     target = choice.end;
-    if (rows.choices.empty() || rows.choices[s] == 0) {
+    if (batch.choices.empty() || batch.choices[s] == 0) {
       samples.emplace_back();
     } else {
       GAGGLE_CHECK(!samples.empty(), "a wrong choice before any output");
-      GAGGLE_CHECK(rows.samples.empty() || rows.samples[s] == rows.samples[s - 1],
-                   "a wrong choice of sample {} without its output", rows.samples[s]);
+      GAGGLE_CHECK(batch.decoder.samples.empty() || batch.decoder.samples[s] == batch.decoder.samples[s - 1],
+                   "a wrong choice of sample {} without its output", batch.decoder.samples[s]);
     }
     samples.back().push_back(choice);
   }
@@ -71,15 +72,15 @@ double rank_classification(std::span<const Choice> choices, double share, std::s
 
 }  // namespace
 
-double tfew_loss(const Rows& rows, std::span<const float> nll, std::span<float> weights) {
-  GAGGLE_CHECK(nll.size() == rows.target_rows.size() && nll.size() == rows.target_weights.size());
+double tfew_loss(const Microbatch& batch, std::span<const float> nll, std::span<float> weights) {
+  GAGGLE_CHECK(nll.size() == batch.scored_tokens.size() && nll.size() == batch.target_weights.size());
   GAGGLE_CHECK(weights.empty() || weights.size() == nll.size());
   std::vector<double> slopes(nll.size());
   double loss = 0;
-  for (const std::vector<Choice>& choices : samples_of(rows, nll)) {
+  for (const std::vector<Choice>& choices : samples_of(batch, nll)) {
     double share = 0;
     for (size_t t = choices[0].begin; t < choices[0].end; ++t) {
-      slopes[t] = static_cast<double>(rows.target_weights[t]);
+      slopes[t] = static_cast<double>(batch.target_weights[t]);
       share += slopes[t];
       loss += static_cast<double>(nll[t]) * slopes[t];
     }

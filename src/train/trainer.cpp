@@ -14,17 +14,17 @@ namespace {
 constexpr int64_t max_not_finite = 5;
 
 // Σ weight · nll of each task's targets, added to `sums`. Targets lie in row order, as segments do.
-void add_weighted(const at::Tensor& nll, const Rows& rows, std::span<double> sums) {
+void add_weighted(const at::Tensor& nll, const Microbatch& batch, std::span<double> sums) {
   const at::Tensor cpu = nll.to(at::kCPU, at::kFloat).contiguous();
   const float* values = cpu.const_data_ptr<float>();
-  std::vector<double> own(sums.size(), 0);
+  std::vector<double> of_part(sums.size(), 0);
   size_t segment = 0;
-  for (size_t i = 0; i < rows.target_weights.size(); ++i) {
-    while (rows.segments[segment].end <= rows.target_rows[i]) ++segment;
-    own[static_cast<size_t>(rows.segments[segment].member)] +=
-        static_cast<double>(values[i]) * static_cast<double>(rows.target_weights[i]);
+  for (size_t i = 0; i < batch.target_weights.size(); ++i) {
+    while (batch.decoder.segments[segment].end <= batch.scored_tokens[i]) ++segment;
+    of_part[static_cast<size_t>(batch.decoder.segments[segment].member)] +=
+        static_cast<double>(values[i]) * static_cast<double>(batch.target_weights[i]);
   }
-  for (size_t t = 0; t < sums.size(); ++t) sums[t] += own[t];
+  for (size_t t = 0; t < sums.size(); ++t) sums[t] += of_part[t];
 }
 
 std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout,
@@ -64,10 +64,10 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
     adapter_.set_gradients(sums_.begin_lane());
     losses.resize(losses.size() + tasks, 0);
-    for (const Rows& rows : lane_microbatches(batch, weights, lane, settings_.lanes,
-                                              settings_.tokens_per_microbatch, settings_.tfew)) {
-      add_loss(rows, std::span(losses).last(tasks));
-      flops += useful_flops(base_, rows);
+    for (const Microbatch& microbatch : lane_microbatches(batch, weights, lane, settings_.lanes,
+                                                          settings_.tokens_per_microbatch, settings_.tfew)) {
+      add_loss(microbatch, std::span(losses).last(tasks));
+      flops += useful_flops(base_, microbatch);
     }
     adapter_.finish_gradients();
     sums_.end_lane();
@@ -75,15 +75,15 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
   return losses;
 }
 
-void Trainer::add_loss(const Rows& rows, std::span<double> by_task) {
+void Trainer::add_loss(const Microbatch& batch, std::span<double> by_task) {
   LossOptions options{settings_.label_smoothing, {}};
   if (!settings_.tfew)
-    return add_weighted(base_.forward_backward(rows, adapter_, options, settings_.dropout), rows, by_task);
+    return add_weighted(base_.forward_backward(batch, adapter_, options, settings_.dropout), batch, by_task);
   GAGGLE_CHECK(by_task.size() == 1);
-  options.weights = [&](const Rows& all, std::span<const float> nll, std::span<float> weights) {
+  options.weights = [&](const Microbatch& all, std::span<const float> nll, std::span<float> weights) {
     by_task[0] += tfew_loss(all, nll, weights);
   };
-  base_.forward_backward(rows, adapter_, options, settings_.dropout);
+  base_.forward_backward(batch, adapter_, options, settings_.dropout);
 }
 
 std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,
@@ -97,7 +97,7 @@ std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,
   return losses;
 }
 
-StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status) {
+StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus status) {
   StepResult result;
   std::vector<double> losses;
   std::exception_ptr failure;
@@ -106,7 +106,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, Status status
   } catch (...) {
     if (group_.size() == 1) throw;
     failure = std::current_exception();  // the others wait in the exchange: tell them there
-    status = Status::failed;
+    status = StepStatus::failed;
   }
   at::Tensor gradient;
   try {
@@ -156,34 +156,34 @@ void Trainer::restore(const State& state) {
 }
 
 std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
-                                const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
-                                int64_t tokens_per_microbatch, Communicator& group,
+                                const std::vector<const TokenTask*>& tasks, Split split,
+                                const StepSettings& settings, Communicator& group,
                                 const std::function<std::optional<Exit>()>& stop) {
   std::vector<Sample> all;
   std::vector<float> weights;
   for (size_t t = 0; t < tasks.size(); ++t) {
-    std::vector<Sample> own;
+    const size_t before = all.size();
     for (const TokenRow& row : tasks[t]->rows(split))
-      own.push_back({static_cast<int64_t>(all.size() + own.size()), static_cast<int>(t), &row, 0});
-    const std::vector<float> its = loss_weights(own, "token");
-    all.insert(all.end(), own.begin(), own.end());
-    weights.insert(weights.end(), its.begin(), its.end());
+      all.push_back({static_cast<int64_t>(all.size()), static_cast<int>(t), &row, 0});
+    const std::vector<float> of_task = loss_weights(std::span(all).subspan(before), LossAverage::token);
+    weights.insert(weights.end(), of_task.begin(), of_task.end());
   }
-  const LaneRange run = lanes_of_rank(group.rank(), group.size(), lanes);
+  const LaneRange run = lanes_of_rank(group.rank(), group.size(), settings.lanes);
   const size_t width = tasks.size() + 1;  // a lane's sums by task, then the exit code that was asked for in it
   std::vector<double> losses;
   std::optional<Exit> asked;
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
     losses.resize(losses.size() + width, 0);
-    const std::span<double> mine = std::span(losses).last(width);
-    for (const Rows& part : lane_microbatches(all, weights, lane, lanes, tokens_per_microbatch)) {
-      if (stop && group.rank() == 0 && !asked && (asked = stop())) mine.back() = static_cast<double>(*asked);
+    const std::span<double> of_lane = std::span(losses).last(width);
+    for (const Microbatch& part :
+         lane_microbatches(all, weights, lane, settings.lanes, settings.tokens_per_microbatch)) {
+      if (stop && group.rank() == 0 && !asked && (asked = stop())) of_lane.back() = static_cast<double>(*asked);
       if (asked) break;
-      add_weighted(base.nll(base.forward(part, adapter, nullptr), part), part, mine.first(tasks.size()));
+      add_weighted(base.nll(base.forward(part, adapter, nullptr), part), part, of_lane.first(tasks.size()));
     }
   }
-  std::vector<double> sums = sum_lanes(group, lanes, losses, static_cast<int64_t>(width));
-  if (sums.back() > 0) throw Interrupted{static_cast<Exit>(sums.back())};
+  std::vector<double> sums = sum_lanes(group, settings.lanes, losses, static_cast<int64_t>(width));
+  if (sums.back() > 0) throw StopRequested{static_cast<Exit>(sums.back())};
   sums.pop_back();
   for (size_t t = 0; t < tasks.size(); ++t)
     if (tasks[t]->rows(split).empty()) sums[t] = std::nan("");

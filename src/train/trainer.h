@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "adapter/trainable.h"
+#include "cluster/stop.h"
 #include "train/batch.h"
 #include "train/exchange.h"
 #include "train/optimizer.h"
@@ -16,7 +17,7 @@ namespace gaggle {
 struct StepSettings {
   int64_t lanes = 1;
   int64_t tokens_per_microbatch = 2048;
-  std::string loss_average = "token";  // token | example | sum
+  LossAverage loss_average = LossAverage::token;
   double clip = 1;
   OptimizerSettings optimizer;
   double label_smoothing = 0;
@@ -36,15 +37,15 @@ struct StepResult {
   double grad_norm = 0;         // before clipping
   int64_t rows = 0;             // fed by all ranks
   double flops = 0;             // useful FLOP of this rank's share
-  Status status = Status::ok;   // the worst of the group
+  StepStatus status = StepStatus::ok;  // the worst of the group
 };
 
 class Trainer {
  public:
-  // `tasks`: how many the samples' tasks count.
+  // `tasks`: how many there are; Sample::task counts them.
   Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks = 1);
   // `status` is what this rank has to say. Throws NotFinite; SystemError if another rank failed.
-  StepResult step(std::span<const Sample> batch, double lr, Status status = Status::ok);
+  StepResult step(std::span<const Sample> batch, double lr, StepStatus status = StepStatus::ok);
 
   // The optimiser's state of all tensors, in state_layout()'s order (collective), and back.
   struct State {
@@ -58,8 +59,8 @@ class Trainer {
 
  private:
   std::vector<double> run_lanes(std::span<const Sample> batch, double& flops);
-  // Forward and backward of a micro-batch; its loss is added, by task.
-  void add_loss(const Rows& rows, std::span<double> by_task);
+  // Forward and backward of a micro-batch; adds its loss to each task's.
+  void add_loss(const Microbatch& batch, std::span<double> by_task);
   std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
   BaseModel& base_;
   Trainable& adapter_;
@@ -74,19 +75,15 @@ class Trainer {
   int64_t updates_ = 0, not_finite_ = 0;
 };
 
-// A stop was asked for in a phase without steps: every rank of the group throws it together.
-struct Interrupted {
-  Exit code;
-};
-
-// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: it has
-// none. Forward only, spread over the group's lanes. `stop` is asked on the group's first rank between
-// micro-batches. Throws Interrupted.
+// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: the task
+// has none. Forward only, spread over the group's lanes; of `settings` lanes and tokens_per_microbatch are
+// used. `stop` is asked on the group's first rank between micro-batches. Throws StopRequested on every rank
+// together.
 std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
-                                const std::vector<const TokenTask*>& tasks, Split split, int64_t lanes,
-                                int64_t tokens_per_microbatch, Communicator& group,
+                                const std::vector<const TokenTask*>& tasks, Split split,
+                                const StepSettings& settings, Communicator& group,
                                 const std::function<std::optional<Exit>()>& stop = {});
-// The mean of those that are there.
+// The mean of those that are not NaN.
 double mean_of_tasks(const std::vector<double>& losses);
 
 }  // namespace gaggle

@@ -56,7 +56,7 @@ class Ia3Gradient : public testing::TestWithParam<Ia3Case> {
       load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
   BaseModel& exact = *loaded;
   const PolySpec spec = ia3_spec(exact, GetParam());
-  const std::vector<Rows> batches = test::two_batches(false, false, GetParam().t5);
+  const std::vector<Microbatch> batches = test::two_batches(false, false, GetParam().t5);
 };
 
 TEST_P(Ia3Gradient, EqualsFiniteDifferencesOfEveryTensor) {
@@ -98,8 +98,8 @@ TEST(Ia3, StartsAsTheBaseToTheBit) {
     LlamaModel base(checkpoint, type, at::kCPU, BaseUse::training);
     const PolySpec spec = ia3_spec(base, {1, 1, Sampling::none, Routing::uniform, {"all-linear"}});
     Ia3Adapter adapter(spec, initial_poly(spec, 0), {}, at::kCPU);
-    const Rows rows = test::two_batches(false)[0];
-    EXPECT_TRUE(at::equal(base.forward(rows, &adapter, nullptr), base.forward(rows, nullptr, nullptr)));
+    const Microbatch batch = test::two_batches(false)[0];
+    EXPECT_TRUE(at::equal(base.forward(batch, &adapter, nullptr), base.forward(batch, nullptr, nullptr)));
   }
 }
 
@@ -124,8 +124,8 @@ TEST(Ia3, AMixtureAloneIsWhatTheTaskWasTrainedWith) {
   PolySpec spec = ia3_spec(base, {4, 3});
   const at::Tensor values = random_ia3(spec);
   const auto alone = [&](const at::Tensor& mixture, int task) {
-    const Rows rows = test::rows_of({{task, 3, true, 6}});
-    return base.forward(rows, make_fixed(spec, mixture, base).get(), nullptr);
+    const Microbatch batch = test::rows_of({{task, 3, true, 6}});
+    return base.forward(batch, make_fixed(spec, mixture, base).get(), nullptr);
   };
   const auto trained = [&](const PolySpec& with, const at::Tensor& its, int task) {
     Ia3Adapter adapter(with, its, {}, at::kCPU);

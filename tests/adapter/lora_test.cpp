@@ -20,10 +20,10 @@ at::Tensor random_lora(uint64_t seed) {
          0.01 * at::arange(lora_layout(adapted()).size(), at::kFloat).sin();
 }
 
-Rows rows_of(std::vector<Segment> segments) {
-  Rows rows;
-  rows.segments = std::move(segments);
-  return rows;
+Microbatch rows_of(std::vector<Segment> segments) {
+  Microbatch batch;
+  batch.decoder.segments = std::move(segments);
+  return batch;
 }
 
 at::Tensor naive(const Site& site, const at::Tensor& lora, const at::Tensor& x) {

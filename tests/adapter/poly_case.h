@@ -7,7 +7,7 @@
 
 #include "../model/fake_checkpoint.h"
 #include "adapter/poly_adapter.h"
-#include "adapter/router.h"
+#include "kernel/mixing_weights.h"
 #include "base/philox.h"
 
 namespace gaggle::test {
@@ -26,29 +26,29 @@ inline std::unique_ptr<ModelCheckpoint> fake(bool t5) {
 }
 
 // The second half of every sequence is scored; an encoder reads five tokens more than there are in it.
-inline Rows rows_of(const std::vector<Sequence>& sequences, bool encoder = false) {
-  Rows rows;
-  rows.starts.push_back(0);
+inline Microbatch rows_of(const std::vector<Sequence>& sequences, bool encoder = false) {
+  Microbatch batch;
+  batch.decoder.starts.push_back(0);
   const auto extend = [](std::vector<Segment>& segments, int task, int64_t begin, int64_t end) {
     if (segments.empty() || segments.back().member != task) segments.push_back({task, begin, begin});
     segments.back().end = end;
   };
   for (const Sequence& s : sequences) {
-    const int64_t begin = rows.count();
+    const int64_t begin = batch.decoder.count();
     for (int i = 0; i < s.length; ++i) {
-      rows.ids.push_back(static_cast<int32_t>((7 * i + 13 * s.sample + 5) % 90));
-      rows.positions.push_back(i);
+      batch.decoder.ids.push_back(static_cast<int32_t>((7 * i + 13 * s.sample + 5) % 90));
+      batch.decoder.positions.push_back(i);
       if (i < s.length / 2) continue;
-      rows.target_rows.push_back(rows.count() - 1);
-      rows.target_ids.push_back(static_cast<int32_t>((3 * i + 17 * s.sample) % 90));
-      rows.target_weights.push_back(0.05f * static_cast<float>(1 + i % 3));
+      batch.scored_tokens.push_back(batch.decoder.count() - 1);
+      batch.target_ids.push_back(static_cast<int32_t>((3 * i + 17 * s.sample) % 90));
+      batch.target_weights.push_back(0.05f * static_cast<float>(1 + i % 3));
     }
-    rows.starts.push_back(rows.count());
-    rows.samples.push_back(s.sample);
-    extend(rows.segments, s.task, begin, rows.count());
-    if (s.even) extend(rows.even, s.task, begin, rows.count());
+    batch.decoder.starts.push_back(batch.decoder.count());
+    batch.decoder.samples.push_back(s.sample);
+    extend(batch.decoder.segments, s.task, begin, batch.decoder.count());
+    if (s.even) extend(batch.decoder.even, s.task, begin, batch.decoder.count());
     if (!encoder) continue;
-    RowSet& source = rows.encoder;
+    TokenSequences& source = batch.encoder;
     const int64_t source_begin = source.count();
     if (source.starts.empty()) source.starts.push_back(0);
     for (int i = 0; i < s.length + 5; ++i) {
@@ -57,16 +57,16 @@ inline Rows rows_of(const std::vector<Sequence>& sequences, bool encoder = false
     }
     source.starts.push_back(source.count());
     source.samples.push_back(s.sample);
-    rows.sources.push_back(source.sequences() - 1);
+    batch.sources.push_back(source.sequences() - 1);
     extend(source.segments, s.task, source_begin, source.count());
     if (s.even) extend(source.even, s.task, source_begin, source.count());
   }
-  return rows;
+  return batch;
 }
 
 // Two micro-batches of the tasks 0, 1 and 2: a task in both, one in the first alone, one without an even sample
 // in the second. `flipped`: even samples are odd ones.
-inline std::vector<Rows> two_batches(bool long_rows, bool flipped = false, bool encoder = false) {
+inline std::vector<Microbatch> two_batches(bool long_rows, bool flipped = false, bool encoder = false) {
   const auto batch = [&](std::vector<Sequence> sequences) {
     for (Sequence& s : sequences) s.even = s.even != flipped, s.length += long_rows ? 14 : 0;
     std::stable_sort(sequences.begin(), sequences.end(), [](const Sequence& x, const Sequence& y) {
@@ -96,23 +96,23 @@ inline at::Tensor random_poly(const PolySpec& spec) {
 }
 
 // Σ weight · nll of the batches, written out.
-inline double loss_of(BaseModel& base, SiteAdapter& adapter, const std::vector<Rows>& batches) {
+inline double loss_of(BaseModel& base, SiteAdapter& adapter, const std::vector<Microbatch>& batches) {
   double sum = 0;
-  for (const Rows& rows : batches) {
-    const at::Tensor hidden = base.forward(rows, &adapter, nullptr);
-    const at::Tensor logp = at::log_softmax(base.logits(hidden, rows.target_rows).to(at::kDouble), 1);
-    for (size_t i = 0; i < rows.target_ids.size(); ++i)
-      sum -= static_cast<double>(rows.target_weights[i]) *
-             logp[static_cast<int64_t>(i)][rows.target_ids[i]].item<double>();
+  for (const Microbatch& batch : batches) {
+    const at::Tensor hidden = base.forward(batch, &adapter, nullptr);
+    const at::Tensor logp = at::log_softmax(base.logits(hidden, batch.scored_tokens).to(at::kDouble), 1);
+    for (size_t i = 0; i < batch.target_ids.size(); ++i)
+      sum -= static_cast<double>(batch.target_weights[i]) *
+             logp[static_cast<int64_t>(i)][batch.target_ids[i]].item<double>();
   }
   return sum;
 }
 
 // The gradient of the batches as of one lane.
-inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::vector<Rows>& batches) {
+inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::vector<Microbatch>& batches) {
   const at::Tensor flat = at::zeros({adapter.layout().size()}, adapter.values().options());
   adapter.set_gradients(flat);
-  for (const Rows& rows : batches) base.forward_backward(rows, adapter);
+  for (const Microbatch& batch : batches) base.forward_backward(batch, adapter);
   adapter.finish_gradients();
   adapter.set_gradients({});
   return flat;
@@ -120,7 +120,7 @@ inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::ve
 
 // Of every tensor along a drawn direction, with fp64 values; none of them may vanish.
 inline void expect_finite_differences(BaseModel& base, SkillAdapter& adapter,
-                                      const std::vector<Rows>& batches) {
+                                      const std::vector<Microbatch>& batches) {
   const at::Tensor gradient = gradient_of(base, adapter, batches);
   for (const ParameterInfo& t : adapter.layout().tensors()) {
     at::Tensor values = adapter.layout().view(adapter.values(), t);

@@ -36,7 +36,7 @@ class PolyGradient : public testing::TestWithParam<PolyCase> {
   std::unique_ptr<ModelCheckpoint> checkpoint = test::fake(GetParam().t5);
   std::unique_ptr<BaseModel> exact = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
   PolySpec spec = test::poly_spec_of(*exact, GetParam().heads, GetParam().skills);
-  const std::vector<Rows> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
+  const std::vector<Microbatch> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
 };
 
 TEST_P(PolyGradient, EqualsFiniteDifferencesOfEveryTensor) {
@@ -92,8 +92,8 @@ TEST(PolyPasses, MixedAndStackedAgree) {
   const PolySpec spec = test::poly_spec_of(base, 4, 3);
   const at::Tensor values = test::random_poly(spec).to(at::kDouble);
   // 9 rows in one example are mixed; with 1 row in each of two more (5 and 4 on average) they are stacked.
-  const Rows alone = test::rows_of({{1, 6, true, 10}});
-  const Rows among = test::rows_of({{1, 6, true, 10}, {1, 7, false, 1}, {1, 8, false, 1}});
+  const Microbatch alone = test::rows_of({{1, 6, true, 10}});
+  const Microbatch among = test::rows_of({{1, 6, true, 10}, {1, 7, false, 1}, {1, 8, false, 1}});
   PolyAdapter adapter(spec, values, {Sampling::example, 1, 3}, at::kDouble, at::kCPU);
   adapter.begin_step(2);
   const at::Tensor mixed = base.forward(alone, &adapter, nullptr);

@@ -1,5 +1,4 @@
-// What Poly / MHR is at its edges (one head, one skill, own and shared skills, uniform routing), and against a
-// plain reference.
+// Poly / MHR at its edges (one head, one skill, own and shared skills, uniform routing), and a plain reference.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -19,7 +18,7 @@ const FakeCheckpoint checkpoint;
 class Poly : public testing::Test {
  protected:
   LlamaModel base{checkpoint, at::kDouble, at::kCPU, BaseUse::training};
-  const std::vector<Rows> batches = two_batches(false);
+  const std::vector<Microbatch> batches = two_batches(false);
 
   // Values are fp32, passes fp64: what is compared differs by the rounding of sums alone.
   PolyAdapter poly(const PolySpec& spec, const at::Tensor& values, RoutingSchedule schedule = {}) const {
@@ -90,8 +89,8 @@ TEST_F(Poly, WithOneSkillIsOneLoraForAll) {
     PolySpec spec = test::poly_spec_of(base, 1, 1);
     spec.routing = routing;
     const at::Tensor values = random_poly(spec);
-    std::vector<Rows> one_member = batches;
-    for (Rows& rows : one_member) rows.segments = {{0, 0, rows.count()}};
+    std::vector<Microbatch> one_member = batches;
+    for (Microbatch& batch : one_member) batch.decoder.segments = {{0, 0, batch.decoder.count()}};
     PolyAdapter adapter = poly(spec, values);
     LoraAdapter alone = lora(spec, {mixed_adapter(spec, values, 0)});
     const at::Tensor gradient = gradient_of(base, adapter, batches);
@@ -274,11 +273,11 @@ TEST_F(Poly, SamplesAreKeyedByWhatTheyAreFor) {
   // Per example too: the same rows, sampled for another example.
   PolyAdapter adapter(spec, random_poly(spec), {Sampling::example, 1, 1}, at::kDouble, at::kCPU);
   adapter.begin_step(0);
-  Rows rows = batches[1];
-  const auto loss = [&] { return loss_of(base, adapter, {rows}); };
+  Microbatch batch = batches[1];
+  const auto loss = [&] { return loss_of(base, adapter, {batch}); };
   const double before = loss();
   EXPECT_EQ(loss(), before);
-  rows.samples[1] += 100;
+  batch.decoder.samples[1] += 100;
   const double other_sample = loss();
   EXPECT_GT(std::abs(other_sample - before), 1e-5);
   adapter.begin_step(1);
@@ -291,7 +290,7 @@ TEST(PolyBits, OfALaneAreItsOwn) {
   const PolySpec spec = test::poly_spec_of(base, 4, 3);
   for (const Sampling sampling : {Sampling::none, Sampling::task, Sampling::example})
     for (const bool long_rows : {false, true}) {
-      const std::vector<Rows> batches = two_batches(long_rows), second = {batches[1]};
+      const std::vector<Microbatch> batches = two_batches(long_rows), second = {batches[1]};
       PolyAdapter alone(spec, random_poly(spec), {sampling, 1, 4}, at::kFloat, at::kCPU);
       alone.begin_step(3);
       const at::Tensor expected = gradient_of(base, alone, second);

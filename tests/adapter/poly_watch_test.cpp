@@ -44,7 +44,7 @@ class Watched : public testing::TestWithParam<WatchCase> {
       load_base_model(*checkpoint, at::kFloat, at::kCPU, BaseUse::training);
   BaseModel& base = *loaded;
   PolySpec spec = test::poly_spec_of(base, GetParam().heads, 3);
-  const std::vector<Rows> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
+  const std::vector<Microbatch> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
 };
 
 TEST_P(Watched, ChangesNoBitOfTheGradient) {

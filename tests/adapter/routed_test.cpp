@@ -128,8 +128,9 @@ TEST(RoutedAdapter, weight_by_expert_counts_every_row_and_site_once) {
 
 struct TwoSites : BaseModel {
   TwoSites() : BaseModel(NoCheckpoint(), {first, second}, at::kFloat, at::kCPU, BaseUse::inference) {}
-  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+  at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
+                              const BaseDropout&) override {
     return {};
   }
 };

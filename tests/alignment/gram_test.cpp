@@ -13,12 +13,12 @@ using test::make_gradients;
 using test::make_sites;
 
 constexpr int64_t tasks = 5;
-constexpr std::array both = {Space::mixed, Space::skill};
+constexpr std::array both = {GradientSpace::mixed, GradientSpace::skill};
 
 // One site's gradient of one task in the given space, fp64, as one long vector.
-at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights, Space space) {
+at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights, GradientSpace space) {
   const at::Tensor of_site = flat.narrow(0, site.offset, site.size()).to(at::kDouble);
-  if (space == Space::mixed) return of_site;
+  if (space == GradientSpace::mixed) return of_site;
   std::vector<at::Tensor> parts;
   for (int64_t q = 0; q < site.heads; ++q)
     for (int64_t k = 0; k < site.skills; ++k) {
@@ -30,7 +30,7 @@ at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Te
 }
 
 Grams brute_force(const std::vector<AlignedSite>& sites, const TaskGradients& sum, const BatchTasks& batch,
-                  Space space) {
+                  GradientSpace space) {
   const auto count = static_cast<int64_t>(sites.size());
   Grams grams = {at::zeros({count, tasks, tasks}, at::kDouble), at::zeros({count, tasks, tasks}, at::kDouble)};
   const at::Tensor odd = sum.all.to(at::kDouble) - sum.even;
@@ -66,14 +66,14 @@ class GramOnRanks : public testing::TestWithParam<int> {};
 TEST_P(GramOnRanks, EqualsBruteForceInBothSpaces) {
   const std::vector<AlignedSite> sites = make_sites(7, 4, 3);
   const BatchTasks batch = make_batch(tasks);
-  std::map<Space, Grams> exact;
-  for (const Space space : both)
+  std::map<GradientSpace, Grams> exact;
+  for (const GradientSpace space : both)
     exact[space] = brute_force(sites, sum_of_ranks(sites, GetParam()), batch, space);
   std::mutex expecting;
   run_as_threads(GetParam(), 60, [&](Communicator& group) {
     const auto grams = task_grams(sites, make_gradients(sites, tasks, group.rank()), batch, both, group);
     const std::lock_guard lock(expecting);
-    for (const Space space : both) {
+    for (const GradientSpace space : both) {
       EXPECT_LT(test::worst(grams.at(space).full, exact[space].full), 1e-5) << name_of(space);
       EXPECT_LT(test::worst(grams.at(space).halves, exact[space].halves), 1e-5) << name_of(space);
     }
@@ -124,7 +124,7 @@ TEST(Gram, SkillGradientsGivenDirectly) {
   BatchTasks batch = make_batch(tasks);
   batch.even_share.assign(tasks, 0.5), batch.odd_share.assign(tasks, 0.5);
   TaskGradients given{
-      Space::skill, at::zeros({tasks, values_of(direct)}), at::zeros({tasks, values_of(direct)}), {}};
+      GradientSpace::skill, at::zeros({tasks, values_of(direct)}), at::zeros({tasks, values_of(direct)}), {}};
   at::Tensor exact = at::zeros({3, tasks, tasks}, at::kDouble), exact_halves = at::zeros_like(exact);
 
   std::vector<TaskGradients> of_example;
@@ -166,8 +166,8 @@ TEST(Gram, SkillGradientsGivenDirectly) {
       }
     }
   }
-  const std::array skill = {Space::skill};
-  const Grams grams = task_grams(direct, given, batch, skill, *make_self()).at(Space::skill);
+  const std::array skill = {GradientSpace::skill};
+  const Grams grams = task_grams(direct, given, batch, skill, *make_self()).at(GradientSpace::skill);
   EXPECT_LT(((grams.full - exact).norm() / exact.norm()).item<double>(), 1e-5);
   EXPECT_LT(((grams.halves - exact_halves).norm() / exact_halves.norm()).item<double>(), 1e-5);
   EXPECT_THROW(task_grams(direct, given, batch, both, *make_self()), std::logic_error);
@@ -180,9 +180,9 @@ TEST(Gram, ATaskWithoutOddSamplesHasNoHalves) {
   gradients.even[1] = gradients.all[1];
   batch.odd_samples[1] = 0, batch.odd_share[1] = 0;
   const auto grams = task_grams(sites, gradients, batch, both, *make_self());
-  EXPECT_EQ(grams.at(Space::skill).halves.select(1, 1)[0][1].item<double>(), 0);
-  EXPECT_TRUE(at::isfinite(grams.at(Space::mixed).halves).all().item<bool>());
-  EXPECT_GT(grams.at(Space::mixed).full[0][1][1].item<double>(), 0);
+  EXPECT_EQ(grams.at(GradientSpace::skill).halves.select(1, 1)[0][1].item<double>(), 0);
+  EXPECT_TRUE(at::isfinite(grams.at(GradientSpace::mixed).halves).all().item<bool>());
+  EXPECT_GT(grams.at(GradientSpace::mixed).full[0][1][1].item<double>(), 0);
 }
 
 }  // namespace

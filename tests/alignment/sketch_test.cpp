@@ -121,14 +121,14 @@ TEST(Sketch, GramsOfSketchesBySite) {
   const SketchPlan plan = plan_sketch(sites, Slots::by_site, 4000, true, 0, at::kCPU);
   EXPECT_EQ(values_of(plan.slots), 4000);
   EXPECT_EQ(plan.slots.size(), sites.size());
-  const std::array skill = {Space::skill};
+  const std::array skill = {GradientSpace::skill};
   run_as_threads(2, 60, [&](Communicator& group) {
     const TaskGradients mine = make_gradients(sites, sketched_tasks, group.rank());
     const TaskGradients sketched{
-        Space::skill, sketch_of(plan, mine.all, mine.weights), sketch_of(plan, mine.even, mine.weights), {}};
+        GradientSpace::skill, sketch_of(plan, mine.all, mine.weights), sketch_of(plan, mine.even, mine.weights), {}};
     const auto groups = site_groups(sites);
-    const auto exact = task_grams(sites, mine, batch, skill, group).at(Space::skill);
-    const auto about = task_grams(plan.slots, sketched, batch, skill, group).at(Space::skill);
+    const auto exact = task_grams(sites, mine, batch, skill, group).at(GradientSpace::skill);
+    const auto about = task_grams(plan.slots, sketched, batch, skill, group).at(GradientSpace::skill);
     const at::Tensor off = cosines(group_grams(about.full, groups)) - cosines(group_grams(exact.full, groups));
     const at::Tensor errors = cosine_errors(about.full, plan.slots, groups[0].sites);
     EXPECT_LT((off[0].abs() / errors).max().item<double>(), 4);

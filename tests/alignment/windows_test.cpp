@@ -34,10 +34,10 @@ MeasuredStep measure_noisy(AlignmentWindows& windows, const std::vector<AlignedS
            (signal + noise * normal("noise", static_cast<uint64_t>(step) * 2 + which, {tasks, values}));
   };
   const at::Tensor even = half(0, batch.even_share);
-  const TaskGradients gradients{Space::mixed, even + half(1, batch.odd_share), even, {}};
-  const std::array mixed = {Space::mixed};
-  return add_measurement(windows, step, Space::mixed,
-                         task_grams(sites, gradients, batch, mixed, *make_self()).at(Space::mixed), batch);
+  const TaskGradients gradients{GradientSpace::mixed, even + half(1, batch.odd_share), even, {}};
+  const std::array mixed = {GradientSpace::mixed};
+  return add_measurement(windows, step, GradientSpace::mixed,
+                         task_grams(sites, gradients, batch, mixed, *make_self()).at(GradientSpace::mixed), batch);
 }
 
 // Signals at a cosine of 0.6, noise of three times their length: the naive cosine sinks towards 0, the one
@@ -58,7 +58,7 @@ TEST(NoiseFree, IsUnbiasedWhereTheNaiveCosineIsNot) {
     MeasuredStep last;
     for (int i = 0; i < 20; ++i) last = measure_noisy(windows, sites, signal, make_batch(2), 3, ++step);
     const double estimate = last.groups[0].noise_free.mean_cosine;
-    naive += newest_matrices(windows, Space::mixed).cosine[0][1].item<double>() / runs;
+    naive += newest_matrices(windows, GradientSpace::mixed).cosine[0][1].item<double>() / runs;
     noise_free += estimate / runs;
     squares += estimate * estimate / runs;
   }
@@ -87,7 +87,7 @@ TEST(Windows, CountPairsThatMetAndBeginAnew) {
   batch = make_batch(3);
   batch.tasks = {0, 1, 2};
   step = measure_noisy(windows, sites, signal, batch, 0, 20);
-  const WindowMatrices complete = windows.complete.at(Space::mixed);
+  const WindowMatrices complete = windows.complete.at(GradientSpace::mixed);
   EXPECT_EQ(complete.measurements, 2);
   EXPECT_EQ(complete.cosine_count[0][2].item<int64_t>(), 2);
   EXPECT_EQ(complete.cosine_count[0][4].item<int64_t>(), 1);
@@ -97,8 +97,8 @@ TEST(Windows, CountPairsThatMetAndBeginAnew) {
 
   step = measure_noisy(windows, sites, signal, batch, 0, 30);
   EXPECT_EQ(step.window_measurements, 1);
-  EXPECT_EQ(windows.running.at(Space::mixed).full.count[0][4].item<int64_t>(), 0);
-  EXPECT_EQ(newest_matrices(windows, Space::mixed).last_step, 20);
+  EXPECT_EQ(windows.running.at(GradientSpace::mixed).full.count[0][4].item<int64_t>(), 0);
+  EXPECT_EQ(newest_matrices(windows, GradientSpace::mixed).last_step, 20);
 }
 
 TEST(Windows, NormsThatAreNotPositiveAreNotCountedAndNothingIsClamped) {
@@ -161,8 +161,8 @@ TEST_F(AlignmentRecord, IsReadBack) {
   const AlignmentWindows windows = read_windows(folder());
   EXPECT_EQ(windows.tasks, (std::vector<std::string>{"add", "sub", "mul"}));
   EXPECT_EQ(windows.groups, site_groups(sites_));
-  EXPECT_EQ(windows.complete.at(Space::mixed).last_step, 120);
-  const double noise_free = pair_statistics(windows.complete.at(Space::mixed).noise_free).mean_cosine;
+  EXPECT_EQ(windows.complete.at(GradientSpace::mixed).last_step, 120);
+  const double noise_free = pair_statistics(windows.complete.at(GradientSpace::mixed).noise_free).mean_cosine;
   EXPECT_DOUBLE_EQ(noise_free, steps[5].groups[0].noise_free.mean_cosine);
 }
 

@@ -75,53 +75,55 @@ TEST(Microbatches, CoverEachSampleOnceWithItsTargets) {
     const auto microbatches = make_microbatches(batch.samples, 30, batch.weights);
     std::map<int32_t, int> seen;
     size_t longest_before = 0;
-    for (const Rows& rows : microbatches) {
-      ASSERT_EQ(rows.positions.size(), rows.ids.size());
-      ASSERT_EQ(rows.starts.front(), 0);
-      ASSERT_EQ(rows.starts.back(), rows.count());
-      EXPECT_TRUE(rows.sequences() == 1 || rows.count() <= 30);
+    for (const Microbatch& microbatch : microbatches) {
+      ASSERT_EQ(microbatch.decoder.positions.size(), microbatch.decoder.ids.size());
+      ASSERT_EQ(microbatch.decoder.starts.front(), 0);
+      ASSERT_EQ(microbatch.decoder.starts.back(), microbatch.decoder.count());
+      EXPECT_TRUE(microbatch.decoder.sequences() == 1 || microbatch.decoder.count() <= 30);
       size_t shortest = 1000, longest = 0, target = 0;
       std::vector<std::tuple<int, int64_t, int64_t>> inside;
-      for (int64_t s = 0; s < rows.sequences(); ++s) {
-        const int64_t begin = rows.starts[static_cast<size_t>(s)],
-                      end = rows.starts[static_cast<size_t>(s) + 1];
-        const int32_t id = rows.ids[static_cast<size_t>(begin)] / 1000;
+      for (int64_t s = 0; s < microbatch.decoder.sequences(); ++s) {
+        const int64_t begin = microbatch.decoder.starts[static_cast<size_t>(s)],
+                      end = microbatch.decoder.starts[static_cast<size_t>(s) + 1];
+        const int32_t id = microbatch.decoder.ids[static_cast<size_t>(begin)] / 1000;
         const TokenRow& row = batch.rows[static_cast<size_t>(id)];
         const Sample& sample = batch.samples[static_cast<size_t>(id)];
         ++seen[id];
         ASSERT_EQ(end - begin, static_cast<int64_t>(row.input.size() + row.target.size()) - 1);
         for (int64_t t = begin; t < end; ++t) {
-          EXPECT_EQ(rows.ids[static_cast<size_t>(t)], id * 1000 + (t - begin));
-          EXPECT_EQ(rows.positions[static_cast<size_t>(t)], t - begin);
+          EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(t)], id * 1000 + (t - begin));
+          EXPECT_EQ(microbatch.decoder.positions[static_cast<size_t>(t)], t - begin);
         }
         // Each target token is asked of the row that holds the token before it.
         for (const int32_t wanted : row.target) {
-          ASSERT_LT(target, rows.target_rows.size());
-          EXPECT_EQ(rows.target_ids[target], wanted);
-          EXPECT_EQ(rows.ids[static_cast<size_t>(rows.target_rows[target])], wanted - 1);
-          EXPECT_EQ(rows.target_weights[target], static_cast<float>(id + 1));
+          ASSERT_LT(target, microbatch.scored_tokens.size());
+          EXPECT_EQ(microbatch.target_ids[target], wanted);
+          EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(microbatch.scored_tokens[target])], wanted - 1);
+          EXPECT_EQ(microbatch.target_weights[target], static_cast<float>(id + 1));
           ++target;
         }
-        const auto segment = std::find_if(rows.segments.begin(), rows.segments.end(),
-                                          [&](const Segment& g) { return g.begin <= begin && end <= g.end; });
-        ASSERT_NE(segment, rows.segments.end());
+        const auto segment =
+            std::find_if(microbatch.decoder.segments.begin(), microbatch.decoder.segments.end(),
+                         [&](const Segment& g) { return g.begin <= begin && end <= g.end; });
+        ASSERT_NE(segment, microbatch.decoder.segments.end());
         EXPECT_EQ(segment->member, sample.task);
         inside.emplace_back(sample.task, end - begin, sample.global_index);
         shortest = std::min(shortest, static_cast<size_t>(end - begin));
         longest = std::max(longest, static_cast<size_t>(end - begin));
       }
-      EXPECT_EQ(target, rows.target_rows.size());
+      EXPECT_EQ(target, microbatch.scored_tokens.size());
       EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end())) << "(task, length, global index)";
       EXPECT_LE(longest_before, shortest) << "cut from the order of lengths";
       longest_before = longest;
       int64_t covered = 0;
-      for (const Segment& segment : rows.segments) {
+      for (const Segment& segment : microbatch.decoder.segments) {
         EXPECT_EQ(segment.begin, covered);
         covered = segment.end;
       }
-      EXPECT_EQ(covered, rows.count());
+      EXPECT_EQ(covered, microbatch.decoder.count());
       std::set<int> members;
-      for (const Segment& segment : rows.segments) EXPECT_TRUE(members.insert(segment.member).second);
+      for (const Segment& segment : microbatch.decoder.segments)
+        EXPECT_TRUE(members.insert(segment.member).second);
     }
     EXPECT_EQ(seen.size(), 40u);
     for (const auto& [id, times] : seen) EXPECT_EQ(times, 1);
@@ -136,7 +138,7 @@ TEST(Microbatches, OrderOfArrivalDoesNotMatter) {
   const auto second = make_microbatches(batch.samples, 40, batch.weights);
   ASSERT_EQ(first.size(), second.size());
   for (size_t i = 0; i < first.size(); ++i) {
-    EXPECT_EQ(first[i].ids, second[i].ids);
+    EXPECT_EQ(first[i].decoder.ids, second[i].decoder.ids);
     EXPECT_EQ(first[i].target_weights, second[i].target_weights);
   }
 }
@@ -157,39 +159,39 @@ TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
     const auto microbatches = make_microbatches(batch.samples, 30, batch.weights);
     ASSERT_EQ(microbatches.size(), plain.size());
     for (size_t m = 0; m < microbatches.size(); ++m) {
-      const Rows& rows = microbatches[m];
-      EXPECT_TRUE(rows.choices.empty());
-      ASSERT_EQ(static_cast<int64_t>(rows.samples.size()), rows.sequences());
+      const Microbatch& microbatch = microbatches[m];
+      EXPECT_TRUE(microbatch.choices.empty());
+      ASSERT_EQ(static_cast<int64_t>(microbatch.decoder.samples.size()), microbatch.decoder.sequences());
       // The same samples as without occurrences: halves change the order, not the cut.
-      auto samples = rows.samples, before = plain[m].samples;
+      auto samples = microbatch.decoder.samples, before = plain[m].decoder.samples;
       std::sort(samples.begin(), samples.end());
       std::sort(before.begin(), before.end());
       EXPECT_EQ(samples, before);
-      std::vector<bool> even(static_cast<size_t>(rows.count()), false);
-      for (const Segment& half : rows.even) {
-        const auto whole = std::find_if(rows.segments.begin(), rows.segments.end(),
+      std::vector<bool> even(static_cast<size_t>(microbatch.decoder.count()), false);
+      for (const Segment& half : microbatch.decoder.even) {
+        const auto whole = std::find_if(microbatch.decoder.segments.begin(), microbatch.decoder.segments.end(),
                                         [&](const Segment& g) { return g.member == half.member; });
-        ASSERT_NE(whole, rows.segments.end());
+        ASSERT_NE(whole, microbatch.decoder.segments.end());
         EXPECT_EQ(half.begin, whole->begin);
         EXPECT_LE(half.end, whole->end);
         EXPECT_LT(half.begin, half.end) << "none that is empty";
         for (int64_t t = half.begin; t < half.end; ++t) even[static_cast<size_t>(t)] = true;
       }
       std::vector<std::tuple<int, int64_t, int64_t, int64_t>> inside;
-      for (size_t s = 0; s < rows.samples.size(); ++s) {
-        const Sample& sample = *sample_of.at(rows.samples[s]);
-        const int64_t begin = rows.starts[s], end = rows.starts[s + 1];
-        EXPECT_EQ(rows.ids[static_cast<size_t>(begin)], sample.row->input[0]);
+      for (size_t s = 0; s < microbatch.decoder.samples.size(); ++s) {
+        const Sample& sample = *sample_of.at(microbatch.decoder.samples[s]);
+        const int64_t begin = microbatch.decoder.starts[s], end = microbatch.decoder.starts[s + 1];
+        EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(begin)], sample.row->input[0]);
         for (int64_t t = begin; t < end; ++t)
           EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
         inside.emplace_back(sample.task, sample.occurrence % 2, end - begin, sample.global_index);
       }
       EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end())) << "(task, parity, length, global index)";
       // Without occurrences every sample is an even one.
-      ASSERT_EQ(plain[m].even.size(), plain[m].segments.size());
-      for (size_t g = 0; g < plain[m].even.size(); ++g)
-        EXPECT_EQ(std::pair(plain[m].even[g].begin, plain[m].even[g].end),
-                  std::pair(plain[m].segments[g].begin, plain[m].segments[g].end));
+      ASSERT_EQ(plain[m].decoder.even.size(), plain[m].decoder.segments.size());
+      for (size_t g = 0; g < plain[m].decoder.even.size(); ++g)
+        EXPECT_EQ(std::pair(plain[m].decoder.even[g].begin, plain[m].decoder.even[g].end),
+                  std::pair(plain[m].decoder.segments[g].begin, plain[m].decoder.segments[g].end));
     }
   }
 }
@@ -216,42 +218,45 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
     const int64_t budget = 60;
     int64_t longest_before = 0;
     std::map<int64_t, int> seen;
-    for (const Rows& rows : make_microbatches(batch.samples, budget, batch.weights, true)) {
-      ASSERT_EQ(static_cast<int64_t>(rows.choices.size()), rows.sequences());
-      ASSERT_EQ(static_cast<int64_t>(rows.samples.size()), rows.sequences());
+    for (const Microbatch& microbatch : make_microbatches(batch.samples, budget, batch.weights, true)) {
+      ASSERT_EQ(static_cast<int64_t>(microbatch.choices.size()), microbatch.decoder.sequences());
+      ASSERT_EQ(static_cast<int64_t>(microbatch.decoder.samples.size()), microbatch.decoder.sequences());
       std::vector<std::tuple<int, int64_t, int64_t, int64_t>> inside;
       size_t target = 0;
-      for (size_t s = 0; s < rows.choices.size();) {
-        const auto number = static_cast<size_t>(rows.samples[s] - 100);
+      for (size_t s = 0; s < microbatch.choices.size();) {
+        const auto number = static_cast<size_t>(microbatch.decoder.samples[s] - 100);
         const TokenRow& row = batch.rows[number];
-        ++seen[rows.samples[s]];
+        ++seen[microbatch.decoder.samples[s]];
         std::vector<std::vector<int32_t>> wanted = {row.target};
         for (size_t c = 0; c < row.choices.size(); ++c)
           if (static_cast<int32_t>(c) != row.answer) wanted.push_back(row.choices[c]);
-        const int64_t begin = rows.starts[s];
+        const int64_t begin = microbatch.decoder.starts[s];
         for (size_t c = 0; c < wanted.size(); ++c, ++s) {
-          ASSERT_LT(s, rows.choices.size());
-          EXPECT_EQ(rows.choices[s], static_cast<int32_t>(c));
-          EXPECT_EQ(rows.samples[s], static_cast<int64_t>(100 + number));
+          ASSERT_LT(s, microbatch.choices.size());
+          EXPECT_EQ(microbatch.choices[s], static_cast<int32_t>(c));
+          EXPECT_EQ(microbatch.decoder.samples[s], static_cast<int64_t>(100 + number));
           std::vector<int32_t> fed = row.input;
           fed.insert(fed.end(), wanted[c].begin(), wanted[c].end() - 1);
-          EXPECT_TRUE(std::equal(rows.ids.begin() + rows.starts[s], rows.ids.begin() + rows.starts[s + 1],
-                                 fed.begin(), fed.end()));
-          EXPECT_EQ(rows.positions[static_cast<size_t>(rows.starts[s])], 0);
+          EXPECT_TRUE(std::equal(microbatch.decoder.ids.begin() + microbatch.decoder.starts[s],
+                                 microbatch.decoder.ids.begin() + microbatch.decoder.starts[s + 1], fed.begin(),
+                                 fed.end()));
+          EXPECT_EQ(microbatch.decoder.positions[static_cast<size_t>(microbatch.decoder.starts[s])], 0);
           for (size_t i = 0; i < wanted[c].size(); ++i, ++target) {
-            ASSERT_LT(target, rows.target_ids.size());
-            EXPECT_EQ(rows.target_ids[target], wanted[c][i]);
-            EXPECT_EQ(rows.target_rows[target],
-                      rows.starts[s] + static_cast<int64_t>(row.input.size() + i) - 1);
-            EXPECT_EQ(rows.target_weights[target], batch.weights[number]);
+            ASSERT_LT(target, microbatch.target_ids.size());
+            EXPECT_EQ(microbatch.target_ids[target], wanted[c][i]);
+            EXPECT_EQ(microbatch.scored_tokens[target],
+                      microbatch.decoder.starts[s] + static_cast<int64_t>(row.input.size() + i) - 1);
+            EXPECT_EQ(microbatch.target_weights[target], batch.weights[number]);
           }
         }
         const Sample& sample = batch.samples[number];
-        inside.emplace_back(sample.task, sample.occurrence % 2, rows.starts[s] - begin, sample.global_index);
+        inside.emplace_back(sample.task, sample.occurrence % 2, microbatch.decoder.starts[s] - begin,
+                            sample.global_index);
       }
-      EXPECT_EQ(target, rows.target_ids.size());
+      EXPECT_EQ(target, microbatch.target_ids.size());
       EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end()));
-      EXPECT_TRUE(rows.count() <= budget || inside.size() == 1) << "the budget counts every choice";
+      EXPECT_TRUE(microbatch.decoder.count() <= budget || inside.size() == 1)
+          << "the budget counts every choice";
       int64_t longest = 0;
       for (const auto& [task, odd, length, index] : inside) {
         EXPECT_LE(longest_before, length) << "cut from the order of lengths";
@@ -259,7 +264,8 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
       }
       longest_before = longest;
       std::set<int> members;
-      for (const Segment& segment : rows.segments) EXPECT_TRUE(members.insert(segment.member).second);
+      for (const Segment& segment : microbatch.decoder.segments)
+        EXPECT_TRUE(members.insert(segment.member).second);
     }
     EXPECT_EQ(seen.size(), 40u);
     for (const auto& [index, times] : seen) EXPECT_EQ(times, 1);
@@ -277,36 +283,41 @@ TEST(Microbatches, SourcesAreRowsOfTheEncoder) {
       batch.rows[i].input = {0};
     }
     const int64_t budget = 60;
-    for (const Rows& rows : make_microbatches(batch.samples, budget, batch.weights, true)) {
-      ASSERT_EQ(static_cast<int64_t>(rows.sources.size()), rows.sequences());
-      EXPECT_TRUE(rows.fed() <= budget || rows.encoder.sequences() == 1) << "the budget counts sources";
-      for (size_t s = 0; s < rows.sources.size(); ++s) {
-        const auto e = static_cast<size_t>(rows.sources[s]);
-        const auto number = static_cast<size_t>(rows.samples[s] - 100);
-        EXPECT_EQ(rows.encoder.samples[e], rows.samples[s]);
-        EXPECT_EQ(e, s == 0 ? 0 : static_cast<size_t>(rows.sources[s - 1]) + (rows.choices[s] == 0 ? 1 : 0));
-        const std::vector<int32_t> read(rows.encoder.ids.begin() + rows.encoder.starts[e],
-                                        rows.encoder.ids.begin() + rows.encoder.starts[e + 1]);
+    for (const Microbatch& microbatch : make_microbatches(batch.samples, budget, batch.weights, true)) {
+      ASSERT_EQ(static_cast<int64_t>(microbatch.sources.size()), microbatch.decoder.sequences());
+      EXPECT_TRUE(microbatch.token_count() <= budget || microbatch.encoder.sequences() == 1)
+          << "the budget counts sources";
+      for (size_t s = 0; s < microbatch.sources.size(); ++s) {
+        const auto e = static_cast<size_t>(microbatch.sources[s]);
+        const auto number = static_cast<size_t>(microbatch.decoder.samples[s] - 100);
+        EXPECT_EQ(microbatch.encoder.samples[e], microbatch.decoder.samples[s]);
+        EXPECT_EQ(
+            e,
+            s == 0 ? 0 : static_cast<size_t>(microbatch.sources[s - 1]) + (microbatch.choices[s] == 0 ? 1 : 0));
+        const std::vector<int32_t> read(microbatch.encoder.ids.begin() + microbatch.encoder.starts[e],
+                                        microbatch.encoder.ids.begin() + microbatch.encoder.starts[e + 1]);
         EXPECT_EQ(read, batch.rows[number].source);
-        EXPECT_EQ(rows.encoder.positions[static_cast<size_t>(rows.encoder.starts[e + 1]) - 1],
+        EXPECT_EQ(microbatch.encoder.positions[static_cast<size_t>(microbatch.encoder.starts[e + 1]) - 1],
                   static_cast<int32_t>(read.size()) - 1);
       }
-      EXPECT_EQ(rows.sources.back() + 1, rows.encoder.sequences());
-      ASSERT_EQ(rows.encoder.segments.size(), rows.segments.size());
-      ASSERT_EQ(rows.encoder.even.size(), rows.even.size());
-      const auto samples_in = [](const RowSet& set, const Segment& segment) {
+      EXPECT_EQ(microbatch.sources.back() + 1, microbatch.encoder.sequences());
+      ASSERT_EQ(microbatch.encoder.segments.size(), microbatch.decoder.segments.size());
+      ASSERT_EQ(microbatch.encoder.even.size(), microbatch.decoder.even.size());
+      const auto samples_in = [](const TokenSequences& set, const Segment& segment) {
         std::set<int64_t> samples;
         for (size_t s = 0; s < set.samples.size(); ++s)
           if (set.starts[s] >= segment.begin && set.starts[s] < segment.end) samples.insert(set.samples[s]);
         return samples;
       };
-      for (size_t g = 0; g < rows.segments.size(); ++g) {
-        EXPECT_EQ(rows.encoder.segments[g].member, rows.segments[g].member);
-        EXPECT_EQ(samples_in(rows.encoder, rows.encoder.segments[g]), samples_in(rows, rows.segments[g]));
+      for (size_t g = 0; g < microbatch.decoder.segments.size(); ++g) {
+        EXPECT_EQ(microbatch.encoder.segments[g].member, microbatch.decoder.segments[g].member);
+        EXPECT_EQ(samples_in(microbatch.encoder, microbatch.encoder.segments[g]),
+                  samples_in(microbatch.decoder, microbatch.decoder.segments[g]));
       }
-      for (size_t g = 0; g < rows.even.size(); ++g)
-        EXPECT_EQ(samples_in(rows.encoder, rows.encoder.even[g]), samples_in(rows, rows.even[g]));
-      EXPECT_EQ(rows.encoder.segments.back().end, rows.encoder.count());
+      for (size_t g = 0; g < microbatch.decoder.even.size(); ++g)
+        EXPECT_EQ(samples_in(microbatch.encoder, microbatch.encoder.even[g]),
+                  samples_in(microbatch.decoder, microbatch.decoder.even[g]));
+      EXPECT_EQ(microbatch.encoder.segments.back().end, microbatch.encoder.count());
     }
   }
 }

@@ -9,6 +9,7 @@
 #include "data/about.h"
 #include "data/row.h"
 #include "fixtures.h"
+#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -24,9 +25,8 @@ TEST(Task, RowsOfBothForms) {
       "\xEF\xBB\xBF{\"input\": \"a\", \"output\": \"b\", \"split\": \"train\"}\r\n"
       "\n"
       "{\"messages\": [{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},"
-      "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], \"id\": \"x7\", "
-      "\"split\": "
-      "\"test\"}\n"));
+      "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], "
+      "\"id\": \"x7\", \"split\": \"test\"}\n"));
   EXPECT_EQ(task.name, "greet");
   EXPECT_EQ(task.metric, "exact_match");
   const Row& first = task.rows(Split::train).at(0);
@@ -204,10 +204,10 @@ TEST(Task, OtherTomlFilesOfAFolderAreNoTasks) {
 }
 
 TEST(Task, Utf8) {
-  EXPECT_TRUE(is_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
+  EXPECT_TRUE(is_valid_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
   for (const char* bad :
        {"\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x80"})
-    EXPECT_FALSE(is_utf8(bad));
+    EXPECT_FALSE(is_valid_utf8(bad));
 }
 
 TEST(Task, SharedTasksLoad) {

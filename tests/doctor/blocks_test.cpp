@@ -1,5 +1,4 @@
-// The doctor's blocks from facts: hosts that differ, ranks that share, folders that fail; and how a report
-// reads.
+// The doctor's blocks from facts: hosts that differ, ranks that share, folders that fail; how a report reads.
 #include <gtest/gtest.h>
 
 #include "doctor/checks.h"

@@ -1,5 +1,4 @@
-// What a folder may be used for: probed among threads, also through files that misbehave; and judged from
-// facts.
+// What a folder may be used for: probed among threads, with files that misbehave too; and judged from facts.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -64,11 +64,11 @@ Next recomputed(BaseModel& base, SiteAdapter* adapter, const Ids& prompt) {
     if (!values.empty()) return values;
     Ids all = prompt;
     all.insert(all.end(), tokens.begin(), tokens.end());
-    Rows rows;
-    append_sequence(rows, all, 0);
-    rows.segments = {{0, 0, rows.count()}};
-    const int64_t last = rows.count() - 1;
-    const auto logits = base.logits(base.forward(rows, adapter, nullptr), {&last, 1});
+    Microbatch batch;
+    append_sequence(batch.decoder, all, 0);
+    batch.decoder.segments = {{0, 0, batch.decoder.count()}};
+    const int64_t last = batch.decoder.count() - 1;
+    const auto logits = base.logits(base.forward(batch, adapter, nullptr), {&last, 1});
     const auto row = logits.to(at::kDouble).log_softmax(1).contiguous();
     values.assign(row.data_ptr<double>(), row.data_ptr<double>() + row.numel());
     return values;
@@ -140,11 +140,12 @@ struct Chain : BaseModel {
       : BaseModel(NoCheckpoint(), {}, at::kFloat, at::kCPU, BaseUse::inference), table(std::move(rows)) {
     head_ = FrozenLinear(table.t().contiguous(), {}, BaseUse::inference);
   }
-  at::Tensor forward(const Rows& rows, SiteAdapter*, KeyValueCache* cache) override {
-    cache->length += rows.count();
-    return at::eye(table.size(0)).index_select(0, ids_on(rows.ids, at::kCPU));
+  at::Tensor forward(const Microbatch& batch, SiteAdapter*, KeyValueCache* cache) override {
+    cache->length += batch.decoder.count();
+    return at::eye(table.size(0)).index_select(0, ids_on(batch.decoder.ids, at::kCPU));
   }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
+                              const BaseDropout&) override {
     return {};
   }
   at::Tensor table;

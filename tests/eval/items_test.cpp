@@ -22,8 +22,9 @@ struct FakeBase : BaseModel {
                   BaseUse::inference) {
     content_digest_ = "base";
   }
-  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+  at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
+                              const BaseDropout&) override {
     return {};
   }
 };

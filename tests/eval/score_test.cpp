@@ -23,12 +23,12 @@ struct Examples {
 double alone(BaseModel& base, SiteAdapter* adapter, const Ids& prompt, const Ids& continuation) {
   Ids ids = prompt;
   ids.insert(ids.end(), continuation.begin(), continuation.end());
-  Rows rows;
-  append_sequence(rows, std::span(ids).first(ids.size() - 1), 0);
-  rows.segments = {{0, 0, rows.count()}};
-  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+  Microbatch batch;
+  append_sequence(batch.decoder, std::span(ids).first(ids.size() - 1), 0);
+  batch.decoder.segments = {{0, 0, batch.decoder.count()}};
+  std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
-  const auto logits = base.logits(base.forward(rows, adapter, nullptr), all).to(at::kDouble).log_softmax(1);
+  const auto logits = base.logits(base.forward(batch, adapter, nullptr), all).to(at::kDouble).log_softmax(1);
   double nll = 0;
   for (size_t j = 0; j < continuation.size(); ++j)
     nll -= logits[static_cast<int64_t>(prompt.size() + j) - 1][continuation[j]].item<double>();

@@ -112,10 +112,10 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
 
 TEST_P(Types, AttentionAndItsGradient) {
   const HeadShape shape{4, 2, 6, 0.4};
-  const Rows rows = ragged({3, 40, 1, 9});
-  const AttentionPlan here = plan_attention(rows, 0, 5, shape, at::kCPU);
-  const AttentionPlan plan = plan_attention(rows, 0, 5, shape, gpu);
-  const int64_t t = rows.count();
+  const Microbatch batch = ragged({3, 40, 1, 9});
+  const AttentionPlan here = plan_attention(batch, 0, 5, shape, at::kCPU);
+  const AttentionPlan plan = plan_attention(batch, 0, 5, shape, gpu);
+  const int64_t t = batch.decoder.count();
   const at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12}), dy = values({t, 24});
   EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), attention(q, k, v, here, shape)),
             limit);
@@ -128,11 +128,11 @@ TEST_P(Types, AttentionAndItsGradient) {
 
 TEST_P(Types, AttentionBehindACache) {
   const HeadShape shape{4, 2, 6, 0.4};
-  Rows rows = ragged({2, 5});
-  rows.past = {{0, 1, 2, 3}, {4, 5, 6}};
+  Microbatch batch = ragged({2, 5});
+  batch.past = {{0, 1, 2, 3}, {4, 5, 6}};
   const at::Tensor q = values({7, 24}), k = values({15, 12}), v = values({15, 12});
-  const at::Tensor exact = attention(q, k, v, plan_attention(rows, 7, 0, shape, at::kCPU), shape);
-  const AttentionPlan plan = plan_attention(rows, 7, 0, shape, gpu);
+  const at::Tensor exact = attention(q, k, v, plan_attention(batch, 7, 0, shape, at::kCPU), shape);
+  const AttentionPlan plan = plan_attention(batch, 7, 0, shape, gpu);
   EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), exact), limit);
 }
 

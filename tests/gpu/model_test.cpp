@@ -19,22 +19,22 @@ void demand_determinism() {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
 }
 
-Rows sequences(const std::vector<int64_t>& lengths) {
-  Rows rows;
-  rows.starts.push_back(0);
+Microbatch sequences(const std::vector<int64_t>& lengths) {
+  Microbatch batch;
+  batch.decoder.starts.push_back(0);
   for (const int64_t n : lengths) {
     for (int64_t i = 0; i < n; ++i) {
-      rows.ids.push_back(static_cast<int32_t>((7 * i + 13 * n) % 90));
-      rows.positions.push_back(static_cast<int32_t>(i));
+      batch.decoder.ids.push_back(static_cast<int32_t>((7 * i + 13 * n) % 90));
+      batch.decoder.positions.push_back(static_cast<int32_t>(i));
       if (i + 2 < n) continue;
-      rows.target_rows.push_back(rows.count() - 1);
-      rows.target_ids.push_back(static_cast<int32_t>((3 * i + n) % 90));
-      rows.target_weights.push_back(0.1f * static_cast<float>(n));
+      batch.scored_tokens.push_back(batch.decoder.count() - 1);
+      batch.target_ids.push_back(static_cast<int32_t>((3 * i + n) % 90));
+      batch.target_weights.push_back(0.1f * static_cast<float>(n));
     }
-    rows.starts.push_back(rows.count());
+    batch.decoder.starts.push_back(batch.decoder.count());
   }
-  rows.segments = {{0, 0, rows.count()}};
-  return rows;
+  batch.decoder.segments = {{0, 0, batch.decoder.count()}};
+  return batch;
 }
 
 struct Case {
@@ -72,12 +72,12 @@ Pass pass_on(at::Device device, at::ScalarType type, const ModelCheckpoint& chec
   Pass pass;
   pass.grad = at::zeros_like(adapter->values());
   adapter->set_gradients(pass.grad);
-  Rows rows = sequences({3, 40, 4, 12});
+  Microbatch batch = sequences({3, 40, 4, 12});
   if (checkpoint.spec().encoder_decoder()) {
-    rows.encoder = sequences({9, 2, 30});
-    rows.sources = {0, 1, 1, 2};
+    batch.encoder = sequences({9, 2, 30}).decoder;
+    batch.sources = {0, 1, 1, 2};
   }
-  pass.nll = base->forward_backward(rows, *adapter);
+  pass.nll = base->forward_backward(batch, *adapter);
   return pass;
 }
 
@@ -106,13 +106,13 @@ TEST_P(Model, ChoicesBehindACachedPromptEqualTheCpus) {
     LlamaModel base(checkpoint, type, device, BaseUse::training);
     KeyValueCache cache;
     base.forward(sequences({9, 17}), nullptr, &cache);
-    Rows rows = sequences({4, 1, 6});
-    for (int32_t& position : rows.positions) position += 17;
-    rows.past.resize(3);
-    for (auto& past : rows.past)
+    Microbatch batch = sequences({4, 1, 6});
+    for (int32_t& position : batch.decoder.positions) position += 17;
+    batch.past.resize(3);
+    for (auto& past : batch.past)
       for (int64_t i = 0; i < 17; ++i) past.push_back(9 + i);
-    const at::Tensor hidden = base.forward(rows, nullptr, &cache);
-    return std::pair(base.logits(hidden, rows.target_rows), base.nll(hidden, rows));
+    const at::Tensor hidden = base.forward(batch, nullptr, &cache);
+    return std::pair(base.logits(hidden, batch.scored_tokens), base.nll(hidden, batch));
   };
   const auto [logits, nll] = hidden_on(at::kCPU, at::kDouble);
   const auto [our_logits, our_nll] = hidden_on(gpu, GetParam().type);
@@ -142,8 +142,8 @@ TEST_P(Model, RoutedExpertsEqualTheCpus) {
       collection.sites.push_back(stack_experts(std::move(experts)));
     }
     const auto adapter = make_phatgoose(collection, 2);
-    const Rows rows = sequences({3, 20, 4});
-    const at::Tensor logits = base.logits(base.forward(rows, adapter.get(), nullptr), rows.target_rows);
+    const Microbatch batch = sequences({3, 20, 4});
+    const at::Tensor logits = base.logits(base.forward(batch, adapter.get(), nullptr), batch.scored_tokens);
     weight = adapter->weight_by_expert();
     return logits;
   };

@@ -19,17 +19,20 @@ MAY_INCLUDE = {
     "model": ["base", "formats", "kernel"],
     "registry": ["base", "formats"],
     "adapter": ["base", "formats", "kernel", "model", "registry"],
-    "train": ["base", "config", "comm", "formats", "data", "model", "adapter"],
-    "alignment": ["base", "comm", "formats"],
+    "train": ["base", "config", "cluster", "comm", "formats", "data", "model", "adapter"],
+    "alignment": ["base", "config", "comm", "formats", "adapter", "train"],
     "coordinator": ["base"],
     "eval": ["base", "config", "text", "data", "model", "registry", "adapter"],
-    "report": ["base", "formats"],
-    "job": ["base", "config", "cluster", "comm", "formats", "text", "data", "kernel", "model", "registry", "train"],
+    "report": ["base", "formats", "coordinator"],
+    "job": ["base", "config", "cluster", "comm", "formats", "text", "data", "kernel", "model", "registry", "train",
+            "coordinator", "report"],
+    "workflow": ["base", "config", "cluster", "formats", "text", "model", "registry", "adapter", "train",
+            "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
-    "app": ["base", "config", "cluster", "comm", "formats", "text", "data", "model", "registry", "adapter", "train",
-            "alignment", "coordinator", "eval", "report", "job", "doctor"],
+    "app": ["base", "config", "cluster", "comm", "registry", "alignment", "eval", "report", "job", "workflow",
+            "doctor"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "doctor", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "workflow", "doctor", "app"}
 NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|\}|//|#|(template .*)?(struct|class|enum|union|namespace)\b)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

@@ -117,10 +117,10 @@ INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
 TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   at::manual_seed(1);
   const HeadShape shape{4, 2, 6, 0.4};
-  const Rows rows = ragged({3, 40, 1, 9});
-  const AttentionPlan plan = plan_attention(rows, 0, 5, shape, at::kCPU);
+  const Microbatch batch = ragged({3, 40, 1, 9});
+  const AttentionPlan plan = plan_attention(batch, 0, 5, shape, at::kCPU);
   EXPECT_GT(plan.chunks.size(), 1u);
-  const int64_t t = rows.count();
+  const int64_t t = batch.decoder.count();
   at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12});
   const at::Tensor dy = values({t, 24});
   const AttentionGrad grad = attention_backward(q, k, v, dy, plan, shape);

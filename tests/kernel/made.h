@@ -3,7 +3,7 @@
 
 #include <ATen/ATen.h>
 
-#include "base/rows.h"
+#include "base/microbatch.h"
 
 namespace gaggle {
 
@@ -19,14 +19,15 @@ inline at::Tensor values(at::IntArrayRef shape) {
 }
 
 // Sequences of these lengths, without ids that mean anything.
-inline Rows ragged(const std::vector<int64_t>& lengths) {
-  Rows rows;
-  rows.starts.push_back(0);
+inline Microbatch ragged(const std::vector<int64_t>& lengths) {
+  Microbatch batch;
+  batch.decoder.starts.push_back(0);
   for (const int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) rows.ids.push_back(0), rows.positions.push_back(static_cast<int32_t>(i));
-    rows.starts.push_back(rows.count());
+    for (int64_t i = 0; i < n; ++i)
+      batch.decoder.ids.push_back(0), batch.decoder.positions.push_back(static_cast<int32_t>(i));
+    batch.decoder.starts.push_back(batch.decoder.count());
   }
-  return rows;
+  return batch;
 }
 
 }  // namespace gaggle

@@ -17,43 +17,40 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t key, double std) {
   return values.to(at::kDouble);
 }
 
-void append(RowSet& rows, int n) {
-  if (rows.starts.empty()) rows.starts.push_back(0);
-  for (int i = 0; i < n; ++i) {
-    rows.ids.push_back((7 * i + 13 * n) % 90);
-    rows.positions.push_back(i);
-  }
-  rows.starts.push_back(rows.count());
+void append(TokenSequences& tokens, int n) {
+  std::vector<int32_t> ids;
+  for (int i = 0; i < n; ++i) ids.push_back((7 * i + 13 * n) % 90);
+  append_sequence(tokens, ids);
 }
 
 // Sequences of 3, 11, 1 and 6 tokens; scored are all rows of two, with two targets on one of them. With an
 // encoder the first reads 5 tokens, the next two the same 9, the last 1.
-Rows batch(bool encoder) {
-  Rows rows;
+Microbatch batch(bool encoder) {
+  Microbatch microbatch;
   for (const int n : {3, 11, 1, 6}) {
-    const int64_t begin = rows.count();
-    append(rows, n);
+    const int64_t begin = microbatch.decoder.count();
+    append(microbatch.decoder, n);
     for (int i = 0; i < n; ++i)
       for (int choice = 0; choice < (n == 11 && i == 4 ? 2 : n == 11 || n == 3); ++choice) {
-        rows.target_rows.push_back(begin + i);
-        rows.target_ids.push_back((3 * i + 17 * n + 5 * choice) % 90);
-        rows.target_weights.push_back(0.25f * static_cast<float>(1 + i % 3));
+        microbatch.scored_tokens.push_back(begin + i);
+        microbatch.target_ids.push_back((3 * i + 17 * n + 5 * choice) % 90);
+        microbatch.target_weights.push_back(0.25f * static_cast<float>(1 + i % 3));
       }
   }
-  if (!encoder) return rows;
-  for (const int n : {5, 9, 1}) append(rows.encoder, n);
-  rows.sources = {0, 1, 1, 2};
-  return rows;
+  if (!encoder) return microbatch;
+  for (const int n : {5, 9, 1}) append(microbatch.encoder, n);
+  microbatch.sources = {0, 1, 1, 2};
+  return microbatch;
 }
 
-double loss(BaseModel& base, probe::MatrixAdapter& adapter, const Rows& rows, double smoothing) {
-  const at::Tensor hidden = base.forward(rows, &adapter, nullptr);
-  const at::Tensor logp = at::log_softmax(base.logits(hidden, rows.target_rows), 1);
+double loss(BaseModel& base, probe::MatrixAdapter& adapter, const Microbatch& batch, double smoothing) {
+  const at::Tensor hidden = base.forward(batch, &adapter, nullptr);
+  const at::Tensor logp = at::log_softmax(base.logits(hidden, batch.scored_tokens), 1);
   double sum = 0;
-  for (size_t i = 0; i < rows.target_ids.size(); ++i) {
+  for (size_t i = 0; i < batch.target_ids.size(); ++i) {
     const at::Tensor row = logp[static_cast<int64_t>(i)];
-    sum -= static_cast<double>(rows.target_weights[i]) *
-           ((1 - smoothing) * row[rows.target_ids[i]] + smoothing * row.mean()).item<double>();
+    sum -= static_cast<double>(batch.target_weights[i]) *
+           ((1 - smoothing) * row[batch.target_ids[i]] + smoothing * row.mean()).item<double>();
   }
   return sum;
 }
@@ -71,7 +68,7 @@ class Gradient : public testing::TestWithParam<GradientCase> {
  protected:
   std::unique_ptr<ModelCheckpoint> checkpoint = GetParam().checkpoint();
   std::unique_ptr<BaseModel> exact = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
-  const Rows rows = batch(checkpoint->spec().encoder_decoder());
+  const Microbatch microbatch = batch(checkpoint->spec().encoder_decoder());
   probe::MatrixAdapter adapter = made();
 
   probe::MatrixAdapter made() const {
@@ -102,21 +99,21 @@ class Gradient : public testing::TestWithParam<GradientCase> {
 TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
   for (const double smoothing : {0.0, 0.2}) {
     adapter.gradients.clear();
-    exact->forward_backward(rows, adapter, {.label_smoothing = smoothing});
-    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, rows, smoothing); }, 1e-5,
-                       2e-6);
+    exact->forward_backward(microbatch, adapter, {.label_smoothing = smoothing});
+    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, microbatch, smoothing); },
+                       1e-5, 2e-6);
   }
 }
 
 TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
-  const at::Tensor nll = exact->forward_backward(rows, adapter);
+  const at::Tensor nll = exact->forward_backward(microbatch, adapter);
   for (const auto& [type, limit] : {std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 0.08}}) {
     const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
     probe::MatrixAdapter ours = made();
     const auto apart = [](const at::Tensor& a, const at::Tensor& b) {
       return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();
     };
-    EXPECT_LT(apart(base->forward_backward(rows, ours), nll), limit);
+    EXPECT_LT(apart(base->forward_backward(microbatch, ours), nll), limit);
     for (const Site& site : exact->sites())
       EXPECT_LT(apart(ours.gradients[site.name], adapter.gradients[site.name]), limit) << site.name << type;
   }
@@ -128,11 +125,11 @@ TEST_P(Gradient, KnowsTheBasesDropout) {
   if (!checkpoint->spec().gated) GTEST_SKIP() << "relu has kinks within a step that fp32 losses can resolve";
   const BaseDropout dropout{0.3, 5};
   const auto dropped_loss = [&](probe::MatrixAdapter& moved) {
-    const at::Tensor nll = exact->forward_backward(rows, moved, {}, dropout).to(at::kDouble);
-    return (nll * at::tensor(rows.target_weights, at::kDouble)).sum().item<double>();
+    const at::Tensor nll = exact->forward_backward(microbatch, moved, {}, dropout).to(at::kDouble);
+    return (nll * at::tensor(microbatch.target_weights, at::kDouble)).sum().item<double>();
   };
   const double with = dropped_loss(adapter);
-  EXPECT_GT(std::abs(with - loss(*exact, adapter, rows, 0)), 1e-3);
+  EXPECT_GT(std::abs(with - loss(*exact, adapter, microbatch, 0)), 1e-3);
   expect_differences(dropped_loss, 1e-4, 5e-3);  // the pass gives its nll in fp32
 }
 

@@ -9,17 +9,10 @@
 namespace gaggle {
 namespace {
 
-Rows rows_of(const std::vector<std::vector<int32_t>>& sequences, int32_t position = 0) {
-  Rows rows;
-  rows.starts.push_back(0);
-  for (const auto& sequence : sequences) {
-    for (size_t i = 0; i < sequence.size(); ++i) {
-      rows.ids.push_back(sequence[i]);
-      rows.positions.push_back(position + static_cast<int32_t>(i));
-    }
-    rows.starts.push_back(rows.count());
-  }
-  return rows;
+Microbatch rows_of(const std::vector<std::vector<int32_t>>& sequences, int32_t position = 0) {
+  Microbatch batch;
+  for (const auto& sequence : sequences) append_sequence(batch.decoder, sequence, position);
+  return batch;
 }
 
 std::vector<int32_t> tokens(int n, int seed) {
@@ -48,11 +41,11 @@ class Base : public testing::TestWithParam<Case> {
 TEST_P(Base, RaggedBatchEqualsOneAtATime) {
   std::vector<std::vector<int32_t>> sequences;
   for (int n : {3, 70, 1, 12, 13, 11, 40}) sequences.push_back(tokens(n, n));
-  const Rows rows = rows_of(sequences);
-  const at::Tensor all = base.forward(rows, nullptr, nullptr);
+  const Microbatch batch = rows_of(sequences);
+  const at::Tensor all = base.forward(batch, nullptr, nullptr);
   for (size_t s = 0; s < sequences.size(); ++s) {
     const at::Tensor one = base.forward(rows_of({sequences[s]}), nullptr, nullptr);
-    EXPECT_LT(apart(all.narrow(0, rows.starts[s], one.size(0)), one), 2e-5);
+    EXPECT_LT(apart(all.narrow(0, batch.decoder.starts[s], one.size(0)), one), 2e-5);
   }
 }
 
@@ -61,37 +54,38 @@ TEST_P(Base, ChoicesShareTheirPromptsCache) {
   const std::vector<std::vector<int32_t>> choices = {tokens(4, 3), tokens(1, 4), tokens(6, 5)};
   KeyValueCache cache;
   base.forward(rows_of({other, prompt}), nullptr, &cache);
-  Rows rows = rows_of(choices, 17);
-  rows.past.resize(3);
-  for (auto& past : rows.past)
+  Microbatch batch = rows_of(choices, 17);
+  batch.past.resize(3);
+  for (auto& past : batch.past)
     for (int64_t i = 0; i < 17; ++i) past.push_back(9 + i);
-  const at::Tensor shared = base.forward(rows, nullptr, &cache);
+  const at::Tensor shared = base.forward(batch, nullptr, &cache);
   EXPECT_EQ(cache.length, 9 + 17 + 11);
   for (size_t c = 0; c < choices.size(); ++c) {
     auto whole = prompt;
     whole.insert(whole.end(), choices[c].begin(), choices[c].end());
     const at::Tensor alone = base.forward(rows_of({whole}), nullptr, nullptr);
     const auto n = static_cast<int64_t>(choices[c].size());
-    EXPECT_LT(apart(shared.narrow(0, rows.starts[c], n), alone.narrow(0, 17, n)), 2e-5);
+    EXPECT_LT(apart(shared.narrow(0, batch.decoder.starts[c], n), alone.narrow(0, 17, n)), 2e-5);
   }
 }
 
 TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
   std::vector<std::vector<int32_t>> sequences = {tokens(5, 1), tokens(8, 2)};
   KeyValueCache cache;
-  Rows rows = rows_of(sequences);
-  base.forward(rows, nullptr, &cache);
+  Microbatch batch = rows_of(sequences);
+  base.forward(batch, nullptr, &cache);
   std::vector<std::vector<int64_t>> past(2);
   for (size_t s = 0; s < 2; ++s)
-    for (int64_t row = rows.starts[s]; row < rows.starts[s + 1]; ++row) past[s].push_back(row);
+    for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row)
+      past[s].push_back(row);
   for (int step = 0; step < 10; ++step) {
-    Rows next;
-    next.starts = {0, 1, 2};
+    Microbatch next;
+    next.decoder.starts = {0, 1, 2};
     next.past = past;
     for (size_t s = 0; s < 2; ++s) {
       const auto id = static_cast<int32_t>((step * 7 + static_cast<int>(s) * 31) % 100);
-      next.ids.push_back(id);
-      next.positions.push_back(static_cast<int32_t>(sequences[s].size()));
+      next.decoder.ids.push_back(id);
+      next.decoder.positions.push_back(static_cast<int32_t>(sequences[s].size()));
       sequences[s].push_back(id);
       past[s].push_back(cache.length + static_cast<int64_t>(s));
     }

@@ -15,15 +15,6 @@ Ids ids(int n, int seed) {
   return all;
 }
 
-void append(RowSet& rows, const Ids& tokens, int32_t first_position = 0) {
-  if (rows.starts.empty()) rows.starts.push_back(0);
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    rows.ids.push_back(tokens[i]);
-    rows.positions.push_back(first_position + static_cast<int32_t>(i));
-  }
-  rows.starts.push_back(rows.count());
-}
-
 double apart(const at::Tensor& a, const at::Tensor& b) {
   return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();
 }
@@ -34,11 +25,11 @@ class T5Rows : public testing::TestWithParam<bool> {
   T5Model base{checkpoint, at::kFloat, at::kCPU, BaseUse::training};
 
   at::Tensor whole(const Ids& source, const Ids& output) {
-    Rows rows;
-    append(rows.encoder, source);
-    append(rows, output);
-    rows.sources = {0};
-    return base.forward(rows, nullptr, nullptr);
+    Microbatch batch;
+    append_sequence(batch.encoder, source);
+    append_sequence(batch.decoder, output);
+    batch.sources = {0};
+    return base.forward(batch, nullptr, nullptr);
   }
 };
 
@@ -46,20 +37,21 @@ TEST_P(T5Rows, GenerationWithTheCacheEqualsRecomputation) {
   const std::vector<Ids> sources = {ids(40, 1), ids(3, 2)};
   std::vector<Ids> outputs = {ids(2, 3), ids(1, 4), ids(4, 5)};
   const std::vector<int64_t> reads = {0, 1, 0};  // two beams of the first
-  Rows first;
-  for (const Ids& source : sources) append(first.encoder, source);
-  for (const Ids& output : outputs) append(first, output);
+  Microbatch first;
+  for (const Ids& source : sources) append_sequence(first.encoder, source);
+  for (const Ids& output : outputs) append_sequence(first.decoder, output);
   first.sources = reads;
   KeyValueCache cache;
   base.forward(first, nullptr, &cache);
   std::vector<std::vector<int64_t>> past(3);
   for (size_t s = 0; s < 3; ++s)
-    for (int64_t row = first.starts[s]; row < first.starts[s + 1]; ++row) past[s].push_back(row);
+    for (int64_t row = first.decoder.starts[s]; row < first.decoder.starts[s + 1]; ++row)
+      past[s].push_back(row);
   for (int step = 0; step < 5; ++step) {
-    Rows next;
+    Microbatch next;
     for (size_t s = 0; s < 3; ++s) {
       const int32_t token = (11 * step + static_cast<int32_t>(s)) % 90;
-      append(next, {token}, static_cast<int32_t>(outputs[s].size()));
+      append_sequence(next.decoder, {&token, 1}, static_cast<int64_t>(outputs[s].size()));
       outputs[s].push_back(token);
     }
     next.sources = reads;
@@ -76,45 +68,47 @@ TEST_P(T5Rows, GenerationWithTheCacheEqualsRecomputation) {
 TEST_P(T5Rows, RaggedBatchEqualsOneAtATime) {
   const std::vector<Ids> sources = {ids(40, 1), ids(3, 2), ids(1, 3)},
                          outputs = {ids(2, 3), ids(31, 4), ids(9, 5)};
-  Rows rows;
+  Microbatch batch;
   for (size_t i = 0; i < 3; ++i) {
-    append(rows.encoder, sources[i]);
-    append(rows, outputs[i]);
-    rows.sources.push_back(static_cast<int64_t>(i));
+    append_sequence(batch.encoder, sources[i]);
+    append_sequence(batch.decoder, outputs[i]);
+    batch.sources.push_back(static_cast<int64_t>(i));
   }
-  const at::Tensor hidden = base.forward(rows, nullptr, nullptr);
+  const at::Tensor hidden = base.forward(batch, nullptr, nullptr);
   for (size_t i = 0; i < 3; ++i)
-    EXPECT_LT(apart(hidden.narrow(0, rows.starts[i], rows.starts[i + 1] - rows.starts[i]),
-                    whole(sources[i], outputs[i])),
-              2e-5);
+    EXPECT_LT(
+        apart(hidden.narrow(0, batch.decoder.starts[i], batch.decoder.starts[i + 1] - batch.decoder.starts[i]),
+              whole(sources[i], outputs[i])),
+        2e-5);
 }
 
 // A sample's noise belongs to it, wherever it lies.
 TEST_P(T5Rows, DropoutDoesNotDependOnTheBatch) {
   T5Model exact(checkpoint, at::kDouble, at::kCPU, BaseUse::training);
   const auto rows_of = [](const std::vector<int>& samples) {
-    Rows rows;
+    Microbatch batch;
     for (const int sample : samples) {
-      append(rows.encoder, ids(5 + 3 * sample, sample));
-      append(rows, ids(2 + sample, sample + 20));
-      rows.sources.push_back(rows.encoder.sequences() - 1);
-      rows.samples.push_back(sample), rows.encoder.samples.push_back(sample);
-      for (int64_t row = rows.starts[rows.starts.size() - 2]; row < rows.count(); ++row) {
-        rows.target_rows.push_back(row);
-        rows.target_ids.push_back(static_cast<int32_t>(row % 7));
-        rows.target_weights.push_back(1);
+      append_sequence(batch.encoder, ids(5 + 3 * sample, sample));
+      append_sequence(batch.decoder, ids(2 + sample, sample + 20));
+      batch.sources.push_back(batch.encoder.sequences() - 1);
+      batch.decoder.samples.push_back(sample), batch.encoder.samples.push_back(sample);
+      for (int64_t row = batch.decoder.starts[batch.decoder.starts.size() - 2]; row < batch.decoder.count();
+           ++row) {
+        batch.scored_tokens.push_back(row);
+        batch.target_ids.push_back(static_cast<int32_t>(row % 7));
+        batch.target_weights.push_back(1);
       }
     }
-    return rows;
+    return batch;
   };
   const auto nll = [&](const std::vector<int>& samples, uint64_t seed) {
     probe::MatrixAdapter none;
-    Rows rows = rows_of(samples);
+    Microbatch batch = rows_of(samples);
     int64_t at = 0;  // targets of a sample are the same in every batch
     for (size_t s = 0; s < samples.size(); ++s)
-      for (int64_t i = 0; i < rows.starts[s + 1] - rows.starts[s]; ++i)
-        rows.target_ids[static_cast<size_t>(at++)] = static_cast<int32_t>((5 * i + samples[s]) % 90);
-    return exact.forward_backward(rows, none, {}, {0.2, seed});
+      for (int64_t i = 0; i < batch.decoder.starts[s + 1] - batch.decoder.starts[s]; ++i)
+        batch.target_ids[static_cast<size_t>(at++)] = static_cast<int32_t>((5 * i + samples[s]) % 90);
+    return exact.forward_backward(batch, none, {}, {0.2, seed});
   };
   const at::Tensor together = nll({0, 1, 2}, 9), turned = nll({2, 0}, 9);
   EXPECT_LT(apart(turned.narrow(0, 0, 4), together.narrow(0, 5, 4)), 1e-6);

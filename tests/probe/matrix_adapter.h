@@ -10,7 +10,7 @@ namespace gaggle::probe {
 struct MatrixAdapter final : SiteAdapter {
   std::map<std::string, at::Tensor> matrices, gradients;  // by site name, fp32 or fp64
 
-  void begin(const Rows&) override {}
+  void begin(const Microbatch&) override {}
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override {
     if (const auto c = matrices.find(site.name); c != matrices.end())
       y.add_(at::mm(x, c->second.to(x.scalar_type()).t()));

@@ -30,12 +30,12 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   config.eval.top_k = std::stoll(arguments.at(4));
   const auto methods = read_methods(config, collection);
   const auto adapter = make_adapter(methods.at(0), collection, config.eval, *base, "");
-  Rows rows = rows_in_order(nlohmann::json::parse(std::cin).at("rows"));
-  cover_with_one_segment(rows);
-  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+  Microbatch batch = rows_in_order(nlohmann::json::parse(std::cin).at("rows"));
+  cover_with_one_segment(batch);
+  std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   std::iota(all.begin(), all.end(), 0);
   const auto logits =
-      base->logits(base->forward(rows, adapter.get(), nullptr), all).to(at::kFloat).contiguous();
+      base->logits(base->forward(batch, adapter.get(), nullptr), all).to(at::kFloat).contiguous();
   const TensorView view{"logits",
                         DType::f32,
                         logits.sizes().vec(),

@@ -41,13 +41,13 @@ int ia3_train(const std::vector<std::string>& arguments) {
     const auto base =
         load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
     const Config config = ia3_config(spec, rows_of_all(tasks));
-    const RoutedRecipe recipe = routed_recipe({config, base->sites(), base->content_digest(), base->dtype()},
+    const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                               tasks, spec.value("lanes", 2));
     Ia3Adapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kCPU);
     json losses = json::array();
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
-    const RoutedResult done = train_routed(*base, tasks, recipe, adapter, group, hooks, "nowhere");
+    const SkillsResult done = train_skills(*base, tasks, recipe, adapter, group, hooks, "nowhere");
     if (group.rank() == 0) write_trained(arguments[1], recipe.spec, done.values, losses);
   });
   return 0;
@@ -71,8 +71,8 @@ int ia3_logits(const std::vector<std::string>& arguments) {
   const PolySpec spec = folder_spec(ia3, base->sites());
   Ia3Adapter adapter(spec, ia3_from_peft(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();
-  const Rows rows = rows_by_task(json::parse(arguments[2]), spec.tasks);
-  const at::Tensor logits = all_logits(*base, rows, adapter);
+  const Microbatch batch = rows_by_task(json::parse(arguments[2]), spec.tasks);
+  const at::Tensor logits = all_logits(*base, batch, adapter);
   std::ofstream(arguments[3], std::ios::binary) << safetensors_bytes({float_view("logits", logits)});
   return 0;
 }

@@ -1,6 +1,6 @@
 // probe adafactor SPEC.json STEPS.safetensors OUT.safetensors: STEPS has the tensors NAME, and their gradients
-// NAME.1, NAME.2, …; OUT has NAME.1, NAME.2, … after each update. SPEC: tensors [NAME], lr [of each update],
-// weight_decay, scale_parameter.
+// NAME.1, NAME.2, …; OUT has NAME.1, NAME.2, … after each update.
+// SPEC: tensors [NAME], lr [of each update], weight_decay, scale_parameter.
 // probe tfew < JSON: the loss, weights and nll as JSON. Input: logits [N][V], target_ids, and per sequence
 // tokens [number of targets], choices, samples; weights [N].
 #include <fstream>
@@ -60,26 +60,27 @@ int run_adafactor(const std::vector<std::string>& arguments) {
 
 int run_tfew(const std::vector<std::string>&) {
   const json input = json::parse(std::cin);
-  Rows rows;
-  input.at("target_ids").get_to(rows.target_ids);
-  input.at("weights").get_to(rows.target_weights);
-  input.at("choices").get_to(rows.choices);
-  input.at("samples").get_to(rows.samples);
-  rows.starts = {0};
-  for (const int64_t tokens : input.at("tokens")) rows.starts.push_back(rows.starts.back() + tokens);
-  const size_t n = rows.target_ids.size();
+  Microbatch batch;
+  input.at("target_ids").get_to(batch.target_ids);
+  input.at("weights").get_to(batch.target_weights);
+  input.at("choices").get_to(batch.choices);
+  input.at("samples").get_to(batch.decoder.samples);
+  batch.decoder.starts = {0};
+  for (const int64_t tokens : input.at("tokens"))
+    batch.decoder.starts.push_back(batch.decoder.starts.back() + tokens);
+  const size_t n = batch.target_ids.size();
   std::vector<int64_t> one_each = {0};
   for (size_t i = 0; i < n; ++i) {
-    rows.target_rows.push_back(static_cast<int64_t>(i));
+    batch.scored_tokens.push_back(static_cast<int64_t>(i));
     one_each.push_back(static_cast<int64_t>(i) + 1);
   }
   at::Tensor logits = at::empty({static_cast<int64_t>(n), static_cast<int64_t>(input.at("logits")[0].size())});
   for (size_t i = 0; i < n; ++i)
     logits[static_cast<int64_t>(i)].copy_(at::tensor(input.at("logits")[i].get<std::vector<float>>()));
   std::vector<float> nll(n), weights(n);
-  cross_entropy_(logits, one_each, rows.target_ids, {}, nll);
-  const double loss = tfew_loss(rows, nll, weights);
-  cross_entropy_(logits, one_each, rows.target_ids, weights, nll);
+  cross_entropy_(logits, one_each, batch.target_ids, {}, nll);
+  const double loss = tfew_loss(batch, nll, weights);
+  cross_entropy_(logits, one_each, batch.target_ids, weights, nll);
   const std::span<const float> gradient(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()));
   std::cout << json{{"loss", loss}, {"weights", weights}, {"gradient", gradient}}.dump() << "\n";
   return 0;

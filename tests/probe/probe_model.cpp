@@ -1,8 +1,8 @@
 // probe model-pass MODEL DTYPE < {"sequences": [[ids]], "encoder": [[ids]], "sources": [numbers], "matrices":
 // "FILE.safetensors", "target_rows", "target_ids", "target_weights"} > safetensors with logits [T, vocab], nll
 // [N] (forward alone), and where there are weights: nll of forward_backward and the gradient of every matrix (y
-// += x Cᵀ at each site), under the sites' names. probe model-info MODEL DTYPE: sites, digests and counts as
-// JSON.
+// += x Cᵀ at each site), under the sites' names.
+// probe model-info MODEL DTYPE: sites, digests and counts as JSON.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -34,30 +34,30 @@ NamedTensor named(const std::string& name, const at::Tensor& values) {
           {bytes, bytes + x.nbytes()}};
 }
 
-void add_sequences(const nlohmann::json& sequences, RowSet& rows) {
-  rows.starts.push_back(0);
+void add_sequences(const nlohmann::json& sequences, TokenSequences& tokens) {
+  tokens.starts.push_back(0);
   for (const auto& sequence : sequences) {
     int32_t position = 0;
     for (int32_t id : sequence.get<std::vector<int32_t>>()) {
-      rows.ids.push_back(id);
-      rows.positions.push_back(position++);
+      tokens.ids.push_back(id);
+      tokens.positions.push_back(position++);
     }
-    rows.starts.push_back(rows.count());
+    tokens.starts.push_back(tokens.count());
   }
-  rows.segments = {{0, 0, rows.count()}};
+  tokens.segments = {{0, 0, tokens.count()}};
 }
 
-Rows rows_of(const nlohmann::json& request) {
-  Rows rows;
-  add_sequences(request.at("sequences"), rows);
+Microbatch rows_of(const nlohmann::json& request) {
+  Microbatch batch;
+  add_sequences(request.at("sequences"), batch.decoder);
   if (request.contains("encoder")) {
-    add_sequences(request["encoder"], rows.encoder);
-    rows.sources = request.at("sources").get<std::vector<int64_t>>();
+    add_sequences(request["encoder"], batch.encoder);
+    batch.sources = request.at("sources").get<std::vector<int64_t>>();
   }
-  rows.target_rows = request.value("target_rows", std::vector<int64_t>());
-  rows.target_ids = request.value("target_ids", std::vector<int32_t>());
-  rows.target_weights = request.value("target_weights", std::vector<float>());
-  return rows;
+  batch.scored_tokens = request.value("target_rows", std::vector<int64_t>());
+  batch.target_ids = request.value("target_ids", std::vector<int32_t>());
+  batch.target_weights = request.value("target_weights", std::vector<float>());
+  return batch;
 }
 
 MatrixAdapter read_matrices(const std::string& path) {
@@ -75,19 +75,19 @@ MatrixAdapter read_matrices(const std::string& path) {
 int run_pass(const std::vector<std::string>& arguments) {
   const auto base = load(arguments);
   const auto request = nlohmann::json::parse(std::cin);
-  const Rows rows = rows_of(request);
+  const Microbatch batch = rows_of(request);
   MatrixAdapter adapter;
   if (request.contains("matrices")) adapter = read_matrices(request["matrices"]);
   std::vector<NamedTensor> result;
-  const at::Tensor hidden = base->forward(rows, &adapter, nullptr);
+  const at::Tensor hidden = base->forward(batch, &adapter, nullptr);
   if (request.value("logits", true)) {
-    std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+    std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
     for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
     result.push_back(named("logits", base->logits(hidden, all)));
   }
-  result.push_back(named("nll", base->nll(hidden, rows)));
-  if (!rows.target_weights.empty()) {
-    result.push_back(named("training_nll", base->forward_backward(rows, adapter)));
+  result.push_back(named("nll", base->nll(hidden, batch)));
+  if (!batch.target_weights.empty()) {
+    result.push_back(named("training_nll", base->forward_backward(batch, adapter)));
     for (const auto& [name, gradient] : adapter.gradients) result.push_back(named(name, gradient));
   }
   std::vector<TensorView> views;

@@ -44,14 +44,14 @@ int poly_train(const std::vector<std::string>& arguments) {
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const Config config = config_of(spec, rows_of_all(tasks));
-  const RoutedRecipe recipe =
-      routed_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
+  const SkillsRecipe recipe =
+      skills_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
   PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, base->dtype(), at::kCPU);
   json losses = json::array();
   LoopHooks hooks;
   hooks.on_step = [&](const StepReport& r) { losses.push_back(r.loss); };
   const auto self = make_self();
-  const RoutedResult done = train_routed(*base, tasks, recipe, adapter, *self, hooks, "nowhere");
+  const SkillsResult done = train_skills(*base, tasks, recipe, adapter, *self, hooks, "nowhere");
   write_trained(arguments[1], recipe.spec, done.values, losses);
   return 0;
 }
@@ -74,7 +74,7 @@ int poly_logits(const std::vector<std::string>& arguments) {
   const PeftPoly poly = read_peft_poly(from);
   const PolySpec spec = spec_of(poly, base->sites());
   const at::Tensor values = poly_from_peft(poly, spec, from);
-  const Rows rows = rows_by_task(about.at("tasks"), spec.tasks);
+  const Microbatch batch = rows_by_task(about.at("tasks"), spec.tasks);
   PolyAdapter inventory(spec, values, {}, at::kFloat, at::kCPU);
   inventory.begin_evaluation();
   std::vector<at::Tensor> mixed, mean;
@@ -84,8 +84,8 @@ int poly_logits(const std::vector<std::string>& arguments) {
   }
   LoraAdapter of_tasks(spec.sites, mixed, at::kFloat, at::kCPU),
       of_mean(spec.sites, mean, at::kFloat, at::kCPU);
-  const at::Tensor a = all_logits(*base, rows, inventory), b = all_logits(*base, rows, of_tasks),
-                   c = all_logits(*base, rows, of_mean);
+  const at::Tensor a = all_logits(*base, batch, inventory), b = all_logits(*base, batch, of_tasks),
+                   c = all_logits(*base, batch, of_mean);
   std::ofstream(arguments[1], std::ios::binary)
       << safetensors_bytes({float_view("inventory", a), float_view("mixed", b), float_view("mean", c)});
   return 0;

@@ -8,7 +8,7 @@
 #include "formats/safetensors.h"
 #include "model/base_model.h"
 #include "probe/probe_rows.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle::probe {
 
@@ -29,17 +29,17 @@ inline int64_t rows_of_all(const std::vector<TokenTask>& tasks) {
 }
 
 // One row for each of `tasks` tasks in turn; nothing is scored.
-inline Rows rows_by_task(const nlohmann::json& list, int64_t tasks) {
-  Rows rows = rows_in_order(list);
-  for (auto* segments : {&rows.segments, &rows.encoder.segments})
+inline Microbatch rows_by_task(const nlohmann::json& list, int64_t tasks) {
+  Microbatch batch = rows_in_order(list);
+  for (auto* segments : {&batch.decoder.segments, &batch.encoder.segments})
     for (Segment& segment : *segments) segment.member %= static_cast<int>(tasks);
-  return rows;
+  return batch;
 }
 
-inline at::Tensor all_logits(BaseModel& base, const Rows& rows, SiteAdapter& adapter) {
-  std::vector<int64_t> all(static_cast<size_t>(rows.count()));
+inline at::Tensor all_logits(BaseModel& base, const Microbatch& batch, SiteAdapter& adapter) {
+  std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   std::iota(all.begin(), all.end(), 0);
-  return base.logits(base.forward(rows, &adapter, nullptr), all).contiguous();
+  return base.logits(base.forward(batch, &adapter, nullptr), all).contiguous();
 }
 
 inline TensorView float_view(const std::string& name, const at::Tensor& values) {

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/microbatch.h"
 #include "data/tokens.h"
 
 namespace gaggle::probe {
@@ -15,27 +16,25 @@ inline TokenRow token_row(const nlohmann::json& json) {
   return row;
 }
 
-inline void add_sequence(RowSet& rows, const std::vector<int32_t>& ids) {
-  if (rows.starts.empty()) rows.starts = {0};
-  for (size_t i = 0; i < ids.size(); ++i) rows.positions.push_back(static_cast<int32_t>(i));
-  rows.ids.insert(rows.ids.end(), ids.begin(), ids.end());
-  rows.segments.push_back({static_cast<int>(rows.starts.size()) - 1, rows.starts.back(), rows.count()});
-  rows.starts.push_back(rows.count());
+inline void add_sequence(TokenSequences& tokens, const std::vector<int32_t>& ids) {
+  const int64_t begin = tokens.count();
+  append_sequence(tokens, ids);
+  tokens.segments.push_back({static_cast<int>(tokens.sequences()) - 1, begin, tokens.count()});
 }
 
 // In the order given, each its own segment: input and target without its last token. Nothing is scored.
-inline Rows rows_in_order(const nlohmann::json& list) {
-  Rows rows;
+inline Microbatch rows_in_order(const nlohmann::json& list) {
+  Microbatch batch;
   for (const nlohmann::json& json : list) {
     TokenRow row = token_row(json);
     if (!row.source.empty()) {
-      add_sequence(rows.encoder, row.source);
-      rows.sources.push_back(rows.encoder.sequences() - 1);
+      add_sequence(batch.encoder, row.source);
+      batch.sources.push_back(batch.encoder.sequences() - 1);
     }
     row.input.insert(row.input.end(), row.target.begin(), row.target.end() - 1);
-    add_sequence(rows, row.input);
+    add_sequence(batch.decoder, row.input);
   }
-  return rows;
+  return batch;
 }
 
 }  // namespace gaggle::probe

@@ -1,6 +1,6 @@
 // probe tokenize PATH [--markup] [--around]: JSON-encoded lines on stdin → their token ids, a JSON list a line.
-//   A line is a string, or a list of [text, markup] pieces. --markup: strings are markup; --around: with
-//   prefix, suffix.
+//   A line is a string, or a list of [text, markup] pieces.
+//   --markup: strings are markup; --around: with prefix, suffix.
 // probe detokenize PATH: lists of ids on stdin → their text as JSON strings.
 // probe tokenizer PATH: size, bos, eos, prefix, suffix and digest as one JSON object.
 #include <algorithm>

@@ -1,6 +1,5 @@
 // probe train SPEC.json OUT: trains one expert as SPEC says and writes OUT.safetensors (lora/…, gate/…) and
-// OUT.json (losses per step of both phases, metrics). SPEC: model, rows [{input, target}], and numbers of the
-// config.
+// OUT.json (losses per step, both phases; metrics). SPEC: model, rows [{input, target}], numbers of the config.
 #include <fstream>
 #include <nlohmann/json.hpp>
 

@@ -10,8 +10,10 @@
 namespace gaggle {
 namespace {
 
-Progress example() {
-  return {"rank 0", "tomi", "lora", 37, 60, 0.412, 0.88, 5e-3, 1420.4, 0.55, 21};
+WorkerStatus example() {
+  WorkerStatus worker;
+  worker.progress = {"tomi", "lora", 37, 60, 0.412, 0.88, 5e-3, 1420.4, 21, 0.55, 0};
+  return worker;
 }
 
 TEST(Progress, LineSaysEverythingWithUnits) {
@@ -21,9 +23,15 @@ TEST(Progress, LineSaysEverythingWithUnits) {
 }
 
 TEST(Progress, UnmeasuredGemmRateIsLeftOut) {
-  Progress progress = example();
-  progress.gemm_share = 0;
-  EXPECT_EQ(progress_line(progress, 4).find("GEMM"), std::string::npos);
+  WorkerStatus worker = example();
+  worker.progress.gemm_share = 0;
+  EXPECT_EQ(progress_line(worker, 4).find("GEMM"), std::string::npos);
+}
+
+TEST(Progress, ScoringHasNoLossOrRate) {
+  WorkerStatus worker;
+  worker.progress = {"arrow · tomi", "score", 3, 24};
+  EXPECT_EQ(progress_line(worker, 12), "rank 0 · arrow · tomi · score   3/24");
 }
 
 TEST(Progress, BarIsAsWideAtEveryShare) {
@@ -45,7 +53,7 @@ TEST(LiveView, WhereThereIsNoTerminalLinesArePlainAndRare) {
   std::rewind(out);
   text.resize(std::fread(text.data(), 1, text.size(), out));
   std::fclose(out);
-  EXPECT_EQ(text, progress_line(example(), 4) + "\n");
+  EXPECT_EQ(text, progress_line(example(), 4) + "\n1 of 2 experts\n");
 }
 
 }  // namespace

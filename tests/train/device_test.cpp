@@ -13,10 +13,10 @@ namespace {
 
 class FailingBase : public FakeBase {
  public:
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& options,
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& options,
                               const BaseDropout& dropout) override {
     if (passes_left-- == 0) system_error("out of memory");
-    return FakeBase::forward_backward(rows, adapter, options, dropout);
+    return FakeBase::forward_backward(batch, adapter, options, dropout);
   }
   int passes_left = -1;
 };

@@ -101,20 +101,14 @@ TEST(Expert, StoppedAnywhereItGoesOnToTheSameBits) {
       return ++asked == stop_at ? std::optional(Exit::resumable) : std::nullopt;
     };
     hooks.checkpoint_at_end = true;
-    ExpertResult first;
+    // The last step of a phase finishes it: then the request comes too late to matter here.
     try {
-      first = train_alone(small_config(), hooks, {folder.path});
-    } catch (const Interrupted& between_phases) {
-      first.stopped = between_phases.code;
+      expect_equal(train_alone(small_config(), hooks, {folder.path}), whole);
+    } catch (const StopRequested& asked) {
+      EXPECT_EQ(asked.code, Exit::resumable);
+      expect_equal(train_alone(small_config(), {}, {folder.path}), whole);
     }
     writer.wait();
-    // The last step of a phase finishes it: then the request comes too late to matter here.
-    if (!first.stopped) {
-      expect_equal(first, whole);
-      continue;
-    }
-    EXPECT_EQ(*first.stopped, Exit::resumable);
-    expect_equal(train_alone(small_config(), {}, {folder.path}), whole);
   }
 }
 

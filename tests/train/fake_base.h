@@ -22,9 +22,9 @@ class FakeBase : public BaseModel {
     head_ = FrozenLinear(out_, {}, BaseUse::training);
     content_digest_ = "fake";
   }
-  at::Tensor forward(const Rows& rows, SiteAdapter* adapter, KeyValueCache*) override {
-    if (adapter) adapter->begin(rows);
-    x_ = embedding_.index_select(0, ids(rows.ids));
+  at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache*) override {
+    if (adapter) adapter->begin(batch);
+    x_ = embedding_.index_select(0, ids(batch.decoder.ids));
     at::Tensor y = at::mm(adapter ? adapter->rescaled_input(sites_[0], x_) : x_, first_.t());
     if (adapter) adapter->forward(sites_[0], x_, y);
     z_ = y.tanh();
@@ -32,22 +32,22 @@ class FakeBase : public BaseModel {
     if (adapter) adapter->forward(sites_[1], z_, out);
     return out;
   }
-  at::Tensor forward_backward(const Rows& rows, SiteAdapter& adapter, const LossOptions& options,
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& options,
                               const BaseDropout&) override {
     const c10::InferenceMode no_autograd;
-    const at::Tensor out = forward(rows, &adapter, nullptr);
-    at::Tensor loss = nll(out, rows);
-    std::vector<float> w = rows.target_weights;
-    if (options.weights) options.weights(rows, {loss.const_data_ptr<float>(), w.size()}, w);
+    const at::Tensor out = forward(batch, &adapter, nullptr);
+    at::Tensor loss = nll(out, batch);
+    std::vector<float> w = batch.target_weights;
+    if (options.weights) options.weights(batch, {loss.const_data_ptr<float>(), w.size()}, w);
     const at::Tensor weights = at::tensor(at::ArrayRef<float>(w)).unsqueeze(1);
-    at::Tensor d = logits(out, rows.target_rows).softmax(1);
+    at::Tensor d = logits(out, batch.scored_tokens).softmax(1);
     const double smoothing = options.label_smoothing;
     if (smoothing > 0) {
-      loss = loss * (1 - smoothing) - logits(out, rows.target_rows).log_softmax(1).mean(1) * smoothing;
+      loss = loss * (1 - smoothing) - logits(out, batch.scored_tokens).log_softmax(1).mean(1) * smoothing;
       d.sub_(smoothing / vocab);
     }
-    d.scatter_add_(1, ids(rows.target_ids).unsqueeze(1), at::full_like(weights, smoothing - 1));
-    const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(rows.target_rows)),
+    d.scatter_add_(1, ids(batch.target_ids).unsqueeze(1), at::full_like(weights, smoothing - 1));
+    const at::Tensor dout = at::zeros_like(out).index_add(0, at::tensor(at::IntArrayRef(batch.scored_tokens)),
                                                           at::mm(d.mul(weights), out_));
     at::Tensor dz = at::mm(adapter.rescaled_gradient(sites_[1], dout), second_);
     adapter.backward(sites_[1], z_, dout, dz);

@@ -8,7 +8,7 @@
 #include "../model/fake_checkpoint.h"
 #include "base/error.h"
 #include "fake_base.h"
-#include "train/routed.h"
+#include "train/skills.h"
 
 namespace gaggle::same_values {
 namespace {
@@ -71,7 +71,7 @@ TEST(SameValues, ARunThatDriftsApartEnds) {
       FakeCheckpoint checkpoint;
       LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
       const std::vector<TokenTask> tasks = fake_tasks();
-      const RoutedRecipe recipe = routed_recipe({config, base.sites(), "fake", at::kFloat}, tasks, 8);
+      const SkillsRecipe recipe = skills_recipe({config, base.sites(), "fake", at::kFloat}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       LoopHooks hooks;
       hooks.compare_every = compare_every;
@@ -79,7 +79,7 @@ TEST(SameValues, ARunThatDriftsApartEnds) {
         if (group.rank() == 1 && report.step == 3) adapter.values().narrow(0, 2, 1).add_(1);
       };
       try {
-        train_routed(base, tasks, recipe, adapter, group, hooks, "nowhere");
+        train_skills(base, tasks, recipe, adapter, group, hooks, "nowhere");
       } catch (const SystemError& caught) {
         const std::lock_guard lock(mutex);
         error = caught.what();

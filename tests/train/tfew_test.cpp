@@ -11,25 +11,26 @@ namespace gaggle {
 namespace {
 
 // Per sample: a prompt of 3 tokens, then the output or a wrong choice of these lengths.
-Rows batch(const std::vector<std::vector<int>>& samples) {
-  Rows rows;
-  rows.starts.push_back(0);
+Microbatch batch(const std::vector<std::vector<int>>& samples) {
+  Microbatch microbatch;
+  microbatch.decoder.starts.push_back(0);
   for (size_t s = 0; s < samples.size(); ++s)
     for (size_t c = 0; c < samples[s].size(); ++c) {
       for (int i = 0; i < 2 + samples[s][c]; ++i) {
-        rows.ids.push_back((11 * i + 31 * static_cast<int>(s) + (i > 2 ? 7 * static_cast<int>(c) : 0)) % 100);
-        rows.positions.push_back(i);
+        microbatch.decoder.ids.push_back(
+            (11 * i + 31 * static_cast<int>(s) + (i > 2 ? 7 * static_cast<int>(c) : 0)) % 100);
+        microbatch.decoder.positions.push_back(i);
         if (i < 2) continue;
-        rows.target_rows.push_back(rows.count() - 1);
-        rows.target_ids.push_back((5 * i + 17 * static_cast<int>(s + 3 * c)) % 100);
-        rows.target_weights.push_back(1.0f / static_cast<float>(samples.size()) /
-                                      static_cast<float>(samples[s][0]));
+        microbatch.scored_tokens.push_back(microbatch.decoder.count() - 1);
+        microbatch.target_ids.push_back((5 * i + 17 * static_cast<int>(s + 3 * c)) % 100);
+        microbatch.target_weights.push_back(1.0f / static_cast<float>(samples.size()) /
+                                            static_cast<float>(samples[s][0]));
       }
-      rows.starts.push_back(rows.count());
-      rows.samples.push_back(static_cast<int64_t>(s));
-      rows.choices.push_back(static_cast<int32_t>(c));
+      microbatch.decoder.starts.push_back(microbatch.decoder.count());
+      microbatch.decoder.samples.push_back(static_cast<int64_t>(s));
+      microbatch.choices.push_back(static_cast<int32_t>(c));
     }
-  return rows;
+  return microbatch;
 }
 
 class TFew : public testing::Test {
@@ -44,9 +45,9 @@ class TFew : public testing::Test {
       adapter.matrices[site.name] = at::randn({site.d_out, site.d_in}, at::kDouble) * 0.05;
   }
   // The mean over samples, in fp64 throughout.
-  double loss(const Rows& rows, const std::vector<std::vector<int>>& samples) {
-    const at::Tensor hidden = exact.forward(rows, &adapter, nullptr);
-    const at::Tensor logp = exact.logits(hidden, rows.target_rows).log_softmax(1);
+  double loss(const Microbatch& batch, const std::vector<std::vector<int>>& samples) {
+    const at::Tensor hidden = exact.forward(batch, &adapter, nullptr);
+    const at::Tensor logp = exact.logits(hidden, batch.scored_tokens).log_softmax(1);
     double total = 0;
     int64_t t = 0;
     for (const std::vector<int>& lengths : samples) {
@@ -54,7 +55,7 @@ class TFew : public testing::Test {
       for (size_t c = 0; c < lengths.size(); ++c) {
         double sum = 0;
         for (int i = 0; i < lengths[c]; ++i, ++t) {
-          const double own = logp[t][rows.target_ids[static_cast<size_t>(t)]].item<double>();
+          const double own = logp[t][batch.target_ids[static_cast<size_t>(t)]].item<double>();
           sum += own;
           if (c > 0) unlikely -= std::log(1 - std::exp(own) + 0.01), ++wrong_tokens;
         }
@@ -69,21 +70,22 @@ class TFew : public testing::Test {
 
 TEST_F(TFew, GradientThroughTheModelEqualsFiniteDifferences) {
   const std::vector<std::vector<int>> samples = {{2, 3, 1}, {1, 4}, {3}};
-  const Rows rows = batch(samples);
+  const Microbatch microbatch = batch(samples);
   double reported = 0;
-  exact.forward_backward(rows, adapter,
-                         {.weights = [&](const Rows& r, std::span<const float> nll, std::span<float> weights) {
-                           reported += tfew_loss(r, nll, weights);
-                         }});
-  EXPECT_NEAR(reported, loss(rows, samples), 1e-6);
+  exact.forward_backward(
+      microbatch, adapter,
+      {.weights = [&](const Microbatch& r, std::span<const float> nll, std::span<float> weights) {
+        reported += tfew_loss(r, nll, weights);
+      }});
+  EXPECT_NEAR(reported, loss(microbatch, samples), 1e-6);
   for (const Site& site : exact.sites()) {
     at::Tensor& matrix = adapter.matrices[site.name];
     const at::Tensor direction = at::randn(matrix.sizes(), at::kDouble);
     const double h = 1e-5;
     matrix.add_(direction, h);
-    const double above = loss(rows, samples);
+    const double above = loss(microbatch, samples);
     matrix.add_(direction, -2 * h);
-    const double below = loss(rows, samples);
+    const double below = loss(microbatch, samples);
     matrix.add_(direction, h);
     const double expected = (adapter.gradients[site.name] * direction).sum().item<double>();
     EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected))) << site.name;
@@ -91,17 +93,17 @@ TEST_F(TFew, GradientThroughTheModelEqualsFiniteDifferences) {
 }
 
 TEST_F(TFew, WithoutWrongChoicesItIsThePlainLossToTheBit) {
-  const Rows rows = batch({{2}, {1}, {5}});
+  const Microbatch microbatch = batch({{2}, {1}, {5}});
   LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
   probe::MatrixAdapter plain = adapter, tfew = adapter;
-  const at::Tensor nll = base.forward_backward(rows, plain);
+  const at::Tensor nll = base.forward_backward(microbatch, plain);
   double expected = 0, loss = 0;
-  for (size_t i = 0; i < rows.target_weights.size(); ++i)
-    expected += nll[static_cast<int64_t>(i)].item<double>() * static_cast<double>(rows.target_weights[i]);
-  const at::Tensor same = base.forward_backward(
-      rows, tfew, {.weights = [&](const Rows& r, std::span<const float> all, std::span<float> weights) {
-        loss = tfew_loss(r, all, weights);
-      }});
+  for (size_t i = 0; i < microbatch.target_weights.size(); ++i)
+    expected += nll[static_cast<int64_t>(i)].item<double>() * static_cast<double>(microbatch.target_weights[i]);
+  const at::Tensor same =
+      base.forward_backward(microbatch, tfew,
+                            {.weights = [&](const Microbatch& r, std::span<const float> all,
+                                            std::span<float> weights) { loss = tfew_loss(r, all, weights); }});
   EXPECT_TRUE(at::equal(nll, same));
   EXPECT_EQ(loss, expected);
   for (const Site& site : base.sites())
@@ -109,13 +111,13 @@ TEST_F(TFew, WithoutWrongChoicesItIsThePlainLossToTheBit) {
 }
 
 TEST_F(TFew, WrongChoicesWantTheirOutputBeforeThem) {
-  Rows rows = batch({{2, 1}, {1, 2}});
-  std::vector<float> nll(rows.target_rows.size(), 1.0f);
-  rows.samples = {0, 1, 1, 1};
-  EXPECT_ANY_THROW(tfew_loss(rows, nll, {}));
-  rows.samples = {};
-  rows.choices = {1, 0, 0, 1};
-  EXPECT_ANY_THROW(tfew_loss(rows, nll, {}));
+  Microbatch microbatch = batch({{2, 1}, {1, 2}});
+  std::vector<float> nll(microbatch.scored_tokens.size(), 1.0f);
+  microbatch.decoder.samples = {0, 1, 1, 1};
+  EXPECT_ANY_THROW(tfew_loss(microbatch, nll, {}));
+  microbatch.decoder.samples = {};
+  microbatch.choices = {1, 0, 0, 1};
+  EXPECT_ANY_THROW(tfew_loss(microbatch, nll, {}));
 }
 
 }  // namespace

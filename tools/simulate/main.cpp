@@ -183,9 +183,8 @@ int run(const Options& options) {
   }
   std::fputs(table.text().c_str(), stdout);
   fmt::print(
-      "mean of {} seeds; ratio: makespan / bound, worst: of one seed; lost: worker hours since a checkpoint; "
-      "folder "
-      "ops: lists, reads and writes of leases\n{}",
+      "mean of {} seeds; ratio: makespan / bound, worst: of one seed; "
+      "lost: worker hours since a checkpoint; folder ops: lists, reads and writes of leases\n{}",
       options.seeds, meaning(options, rows));
   return 0;
 }

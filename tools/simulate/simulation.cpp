@@ -197,7 +197,7 @@ class Simulation {
   }
 
   // As WorkQueue::try_take, operation by operation.
-  Attempt attempt(Item& item, int w) {
+  TakeResult attempt(Item& item, int w) {
     const LeaseSight seen = sight(item, w);
     count(result_.reads, seen.there ? 1 : 0);
     if (!lease_free(seen, set_.lease_s)) return {false, ItemState::held, "", lease_alive(seen, set_.lease_s)};

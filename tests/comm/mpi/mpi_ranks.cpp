@@ -1,5 +1,4 @@
-// What one rank does in the MPI tests: `mpirun -np N mpi_ranks SCENARIO`. Exit code 0 and no output: as it
-// should be.
+// What one rank does in the MPI tests: `mpirun -np N mpi_ranks SCENARIO`. Exit code 0, no output: all is well.
 #include <signal.h>
 #include <unistd.h>
 

@@ -1,0 +1,45 @@
+#include "app/command.h"
+
+#include <cstdio>
+#include <memory>
+
+#include "config/read.h"
+
+namespace gaggle {
+
+RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run) {
+  struct Given {
+    std::string file;
+    bool print = false;
+  };
+  const auto given = std::make_shared<Given>();
+  parser.add_option("CONFIG", given->file, "The config file (TOML)")->required();
+  parser.add_flag("--print-config", given->print, "Print the resolved config, commented, and leave");
+  return [given, run = std::move(run)](const std::vector<std::string>& overrides) {
+    const Config config = read_config(given->file, overrides);
+    if (!given->print) return run(config);
+    std::fputs(print_config(config).c_str(), stdout);
+    return Exit::done;
+  };
+}
+
+RunCommand with_job_options(CLI::App& parser, Exit (*run)(const Config&, const JobOptions&)) {
+  const auto options = std::make_shared<JobOptions>();
+  RunCommand command = with_config(parser, [options, run](const Config& config) { return run(config, *options); });
+  parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
+  parser.add_flag("--accept-base", options->accept_base,
+                  "Write to a registry whose base has the same shapes but other contents");
+  parser.add_flag("--retry", options->retry, "Take up items that were set aside");
+  return command;
+}
+
+RunCommand without_config(CLI::App& parser, std::function<Exit()> run) {
+  return [name = parser.get_name(), run = std::move(run)](const std::vector<std::string>& overrides) {
+    if (!overrides.empty())
+      user_error("--{}: gaggle {} takes no keys of the config; gaggle {} --help lists its options",
+                 overrides[0].substr(0, overrides[0].find('=')), name, name);
+    return run();
+  };
+}
+
+}  // namespace gaggle

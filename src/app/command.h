@@ -1,0 +1,48 @@
+// A command of the program as the command line knows it: its name, its options, what it runs.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "job/job.h"
+
+namespace gaggle {
+
+// Runs a command whose options have been read. `overrides`: keys of the config that were given, "section.key=value".
+using RunCommand = std::function<Exit(const std::vector<std::string>& overrides)>;
+
+struct Command {
+  std::string name, help;
+  // Declares the options on the command's own parser; what they are read into lives as long as what is returned.
+  std::function<RunCommand(CLI::App& parser)> declare;
+};
+
+// For a command that takes a config: CONFIG and --print-config.
+RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run);
+// The same for a job, with the options that all jobs share.
+RunCommand with_job_options(CLI::App& parser, Exit (*run)(const Config&, const JobOptions&));
+// For a command that takes no config: overrides are a mistake.
+RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
+
+// Every command, one word each: NAME stands for NAME_command() in app/command_NAME.cpp.
+#define GAGGLE_COMMANDS(NAME) \
+  NAME(experts)               \
+  NAME(pretrain)              \
+  NAME(gates)                 \
+  NAME(adapt)                 \
+  NAME(eval)                  \
+  NAME(generate)              \
+  NAME(data)                  \
+  NAME(align)                 \
+  NAME(registry)              \
+  NAME(doctor)                \
+  NAME(status)
+
+#define GAGGLE_DECLARE(NAME) Command NAME##_command();
+GAGGLE_COMMANDS(GAGGLE_DECLARE)
+#undef GAGGLE_DECLARE
+
+}  // namespace gaggle

@@ -1,0 +1,96 @@
+#include "job/display.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/pulse.h"
+#include "base/table.h"
+#include "comm/mpi_job.h"
+
+namespace gaggle {
+
+JobDisplay::JobDisplay(const Job& job, const std::vector<WorkItem>& open, const std::string& job_name, int workers)
+    : thing_(job.thing), reader_(job.folder, job_name), live_(stdout), workers_(static_cast<size_t>(workers)) {
+  for (const WorkItem& item : open) {
+    open_[item.key] = {item.cost, false};
+    all_seconds_ += item.cost;
+  }
+  thread_ = std::jthread([this](std::stop_token stop) { follow(stop); });
+}
+
+void JobDisplay::stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+void JobDisplay::wait_for_workers(double patience_s) {
+  for (;;) {
+    size_t known = 0, finished = 0;
+    double silence = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      const std::vector<int> lost = lost_ranks();
+      for (const WorkerStatus& worker : reader_.workers()) {
+        const bool gone = worker.finished || std::ranges::find(lost, worker.rank) != lost.end();
+        ++known;
+        finished += gone;
+        if (!gone) silence = std::max(silence, worker.silent_s);
+      }
+    }
+    if ((finished == known && known >= workers_) || silence >= patience_s) return;
+    pulse();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+void JobDisplay::follow(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    draw();
+    // At most 200 journals a second are opened, however many workers there are: they lie on a shared folder.
+    const auto pause = std::chrono::duration<double>(std::max(0.2, static_cast<double>(workers_) / 200));
+    std::this_thread::sleep_for(pause);
+  }
+  draw();
+}
+
+double JobDisplay::share_done(const std::vector<WorkerStatus>& at_work) const {
+  double done = 0;
+  for (const auto& [key, item] : open_) done += item.done ? item.seconds : 0;
+  for (const WorkerStatus& worker : at_work) done += open_.at(worker.key).seconds * worker.progress.share;
+  return all_seconds_ > 0 ? done / all_seconds_ : 0;
+}
+
+void JobDisplay::say_what_is_new() {
+  const std::vector<JournalEvent>& events = reader_.events();
+  for (; events_said_ < events.size(); ++events_said_) {
+    const JournalEvent& event = events[events_said_];
+    if (event.kind == "note") live_.say(event.detail);
+    const auto item = open_.find(event.key);
+    if (event.kind != "committed" || item == open_.end()) continue;
+    item->second.done = true;
+    ++committed_;
+    // A terminal shows the closing table instead: nothing should scroll there.
+    if (!live_.terminal() && !event.detail.empty())
+      live_.say(fmt::format("{} committed as {}", event.item, event.detail));
+  }
+}
+
+void JobDisplay::draw() {
+  const std::lock_guard lock(mutex_);
+  reader_.poll();
+  say_what_is_new();
+  std::vector<WorkerStatus> at_work;
+  for (const WorkerStatus& worker : reader_.workers()) {
+    const auto item = open_.find(worker.key);
+    if (!worker.finished && item != open_.end() && !item->second.done) at_work.push_back(worker);
+  }
+  if (at_work.empty()) return;
+  const double share = share_done(at_work);
+  if (!pace_) pace_.emplace(all_seconds_ / static_cast<double>(workers_));
+  live_.draw(at_work, share,
+             fmt::format("{} of {} · {} left", committed_, plural(static_cast<int64_t>(open_.size()), thing_),
+                         time_text(pace_->seconds_left(share))));
+}
+
+}  // namespace gaggle

@@ -1,0 +1,48 @@
+// The live view of a job's first rank, drawn from the journals of all its workers by a thread of its own.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "job/job.h"
+#include "report/live.h"
+
+namespace gaggle {
+
+class JobDisplay {
+ public:
+  // `job_name`: as the workers' journals have it. `open`: the items that are still to be done.
+  JobDisplay(const Job& job, const std::vector<WorkItem>& open, const std::string& job_name, int workers);
+  ~JobDisplay() { stop(); }
+
+  // Waits until all workers have said goodbye, but not for one that has been silent for `patience_s`: their items
+  // are this job's too.
+  void wait_for_workers(double patience_s);
+  void stop();
+  const std::vector<JournalEvent>& events() const { return reader_.events(); }  // after stop()
+
+ private:
+  struct OpenItem {
+    double seconds = 0;  // expected
+    bool done = false;
+  };
+  void follow(std::stop_token stop);
+  void draw();
+  void say_what_is_new();
+  double share_done(const std::vector<WorkerStatus>& at_work) const;
+  std::string thing_;
+  JournalReader reader_;
+  LiveView live_;
+  size_t workers_;
+  std::map<std::string, OpenItem> open_;  // by key
+  double all_seconds_ = 0;
+  std::optional<Pace> pace_;
+  size_t events_said_ = 0, committed_ = 0;
+  std::mutex mutex_;
+  std::jthread thread_;
+};
+
+}  // namespace gaggle

@@ -1,0 +1,47 @@
+// What a worker tells of the item that it is at: the journal, from which live views are drawn, and the item's metrics
+// files.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordinator/journal.h"
+#include "report/metrics.h"
+#include "train/loop.h"
+#include "train/running_speed.h"
+
+namespace gaggle {
+
+// Metrics by name, as MetricsLog takes them.
+using Metrics = std::vector<std::pair<std::string, double>>;
+
+// The item's phases in order, with what each costs relative to the others.
+using PhaseCosts = std::vector<std::pair<std::string, double>>;
+
+class ItemReport {
+ public:
+  // gemm_flops: per second, of this rank; speeds are shown as a share of it.
+  ItemReport(Journal& journal, std::string item, double gemm_flops);
+
+  // Before the first step: metrics go to run_dir/items/ITEM. Without phases an item has one.
+  void open_metrics(const std::filesystem::path& run_dir, bool tensorboard, PhaseCosts phases = {});
+  // A training step, and what else is to stand in its line of the metrics.
+  void step(const StepReport& report, const Metrics& more = {});
+  // Of an item that is scored: `done` of `all` examples.
+  void scored(int64_t done, int64_t all);
+  // A line for people that stays above the live view.
+  void say(const std::string& text);
+
+ private:
+  double share_done(const StepReport& report) const;
+  Journal& journal_;
+  std::string item_, phase_;
+  double gemm_flops_;
+  PhaseCosts phases_;
+  std::optional<MetricsLog> metrics_;
+  RunningSpeed speed_;
+};
+
+}  // namespace gaggle

@@ -1,0 +1,132 @@
+#include "job/job.h"
+
+#include <cstdio>
+
+#include "base/log.h"
+#include "cluster/stop.h"
+#include "comm/mpi_job.h"
+#include "coordinator/queue.h"
+#include "job/display.h"
+#include "job/worker.h"
+
+namespace gaggle {
+namespace {
+
+QueueOptions queue_options(const JobContext& context, const Job& job) {
+  const bool first = context.session.identity.rank == 0;
+  QueueOptions options;
+  options.folder = job.folder;
+  options.worker = context.session.identity.worker_name();
+  options.lease_s = context.config.cluster.lease_s;
+  options.wait = context.config.cluster.wait || (first && job.wait);
+  options.retry = context.options.retry && first;
+  options.done = [&](const WorkItem& item) { return job.result(item).has_value(); };
+  options.stop = [] { return stop_requested().has_value(); };
+  return options;
+}
+
+// A rank's part in a job.
+class JobRun {
+ public:
+  JobRun(const JobContext& context, const Job& job)
+      : context_(context),
+        job_(job),
+        world_(*context.session.world),
+        group_(job.ranks_per_item == 1 ? make_self() : world_.split(world_.rank() / job.ranks_per_item)),
+        name_(world_.all_gather_text(context.session.identity.worker_name())[0]) {
+    if (group_->rank() == 0) queue_.emplace(queue_options(context, job), job.items);
+    world_.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
+    if (job.outlives_ranks) survive_losses();
+  }
+
+  Exit run() {
+    if (queue_) open_reports();
+    std::optional<Exit> stopped;
+    if (!works_to_the_end(stopped)) {
+      // Each of the others goes on alone, to the same bits.
+      log::warning("{}: this rank goes on alone", group_->who_left());
+      group_ = make_self();
+      if (!queue_) queue_.emplace(queue_options(context_, job_), job_.items), open_reports();
+      stopped = Worker{context_, job_, *group_, &*journal_, &*queue_}.work();
+    }
+    if (!queue_) return Exit::done;
+    const std::vector<JournalEvent> events = close_reports();
+    return stopped ? say_stopped(*stopped) : conclude(events);
+  }
+
+ private:
+  void open_reports() {
+    journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(), queue_->list());
+    if (world_.rank() != 0) return;
+    queue_->refresh();
+    std::vector<WorkItem> open;
+    for (const PlannedItem& planned : queue_->plan().items())
+      if (planned.state != ItemState::done) open.push_back(planned.item);
+    display_.emplace(job_, open, name_, worker_count(job_, context_.session));
+  }
+
+  // False where the group has lost a rank.
+  bool works_to_the_end(std::optional<Exit>& stopped) {
+    try {
+      stopped = Worker{context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr}.work();
+      return true;
+    } catch (const SystemError&) {
+      if (!lost_a_rank(*group_)) throw;
+      return false;
+    }
+  }
+
+  std::vector<JournalEvent> close_reports() {
+    journal_.reset();
+    if (!display_) return {};
+    display_->wait_for_workers(context_.config.cluster.lease_s);
+    display_->stop();
+    return display_->events();
+  }
+
+  Exit say_stopped(Exit code) {
+    if (code == Exit::stopped)
+      log::info("{} asks to stop, everything is saved: remove it and start again to go on",
+                (context_.session.run_dir / "STOP").string());
+    else
+      log::info("stopped early, everything is saved: start again to go on");
+    return code;
+  }
+
+  Exit conclude(const std::vector<JournalEvent>& events) {
+    queue_->refresh();
+    const Plan& plan = queue_->plan();
+    if (job_.merge && plan.size() > 0 && plan.count(ItemState::done) == plan.size()) job_.merge();
+    const std::vector<PlannedItem> aside = queue_->set_aside();
+    if (world_.rank() == 0) {
+      std::fputs(job_.closing_text({plan, events}).c_str(), stdout);
+      for (const PlannedItem& held : queue_->held_by_others())
+        log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
+                  held.note);
+      for (const PlannedItem& item : aside)
+        log::warning("{} was set aside: {} (--retry takes it up again)", item.item.name, item.note);
+    }
+    return aside.empty() ? Exit::done : Exit::some_set_aside;
+  }
+
+  const JobContext& context_;
+  const Job& job_;
+  Communicator& world_;
+  std::unique_ptr<Communicator> group_;
+  std::string name_;                // of the job, the same on all its workers
+  std::optional<WorkQueue> queue_;  // of a group's first rank, as all that follows
+  std::optional<Journal> journal_;
+  std::optional<JobDisplay> display_;  // of the job's first rank
+};
+
+}  // namespace
+
+int worker_count(const Job& job, const Session& session) {
+  return session.world->size() / job.ranks_per_item;
+}
+
+Exit run_job(const JobContext& context, const Job& job) {
+  return JobRun(context, job).run();
+}
+
+}  // namespace gaggle

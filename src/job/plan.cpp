@@ -1,0 +1,105 @@
+#include "job/plan.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/table.h"
+#include "comm/mpi_job.h"
+#include "model/hardware.h"
+#include "train/batch.h"
+
+namespace gaggle {
+namespace {
+
+std::string machine_line(const JobContext& context) {
+  const int ranks = context.session.world->size();
+  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", version_text(), plural(ranks, "rank"),
+                     plural(context.session.threads, "thread"),
+                     hardware_text(context.base.device(), context.base.dtype()), count_text(context.gemm_flops),
+                     ranks > 1 ? " a rank" : "");
+}
+
+std::string disk_words(const DiskNeed& disk) {
+  fs::path place = fs::absolute(disk.place);
+  while (!fs::exists(place) && place.has_relative_path()) place = place.parent_path();
+  return fmt::format("{} in {} to write, {} free", bytes_text(disk.bytes), plural(disk.files, "file"),
+                     bytes_text(fs::space(place).available));
+}
+
+std::string plan_text(const JobContext& context, const Job& job, const JobPlan& plan) {
+  std::vector<WorkItem> open;
+  for (const WorkItem& item : job.items)
+    if (!job.result(item)) open.push_back(item);
+  std::string text = machine_line(context) + plan_line("model", model_words(context.base)) + plan.lines;
+  text += plan_line(plan.label.c_str(),
+                    fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
+                                plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb));
+  text += plan.notes;
+  if (open.empty()) return text;
+  text += plan_line("memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_words(plan.memory)));
+  text += plan_line("disk", disk_words(plan.disk));
+  return text +
+         plan_line("time", "about " + time_text(job_seconds(open, worker_count(job, context.session))));
+}
+
+}  // namespace
+
+Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan) {
+  if (context.session.world->rank() == 0) {
+    std::fputs(plan_text(context, job, plan).c_str(), stdout);
+    if (context.options.dry_run) std::fputs((plan.dry_run_table + "nothing was started\n").c_str(), stdout);
+    std::fflush(stdout);
+  }
+  const Exit code = context.options.dry_run ? Exit::done : run_job(context, job);
+  end_session(context.session);
+  return code;
+}
+
+std::string plan_line(const char* label, const std::string& words) {
+  return fmt::format("{:<9} {}\n", label, words);
+}
+
+std::string version_text() {
+  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION, mpi_library_version());
+}
+
+std::string model_words(const BaseModel& base) {
+  return fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name, base.spec().model_type,
+                     count_text(static_cast<double>(base.parameters())), base.sites().size());
+}
+
+std::string dropout_words(const StepSettings& step) {
+  return step.dropout.p > 0 ? fmt::format(", dropout {:g} in the base", step.dropout.p) : "";
+}
+
+std::string data_words(const std::vector<const TokenTask*>& tasks) {
+  int64_t rows = 0, cut = 0, shortest = INT64_MAX, longest = 0;
+  for (const TokenTask* task : tasks) {
+    cut += task->rows_cut;
+    rows += static_cast<int64_t>(task->rows(Split::train).size());
+    for (const TokenRow& row : task->rows(Split::train)) {
+      shortest = std::min(shortest, fed_rows(row));
+      longest = std::max(longest, fed_rows(row));
+    }
+  }
+  return fmt::format("{}, {} training rows of {} to {} tokens, {} rows cut",
+                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(rows), shortest, longest,
+                     with_commas(cut));
+}
+
+std::string need_words(const MemoryNeed& need) {
+  const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
+  return fmt::format(
+      "base {}, adapter with optimiser and checkpoint {}, activations {} (train.tokens_per_microbatch){}",
+      bytes_text(need.base), bytes_text(need.adapter), bytes_text(need.activations), program);
+}
+
+double job_seconds(const std::vector<WorkItem>& items, int workers) {
+  double all = 0, longest = 0;
+  for (const WorkItem& item : items) all += item.cost, longest = std::max(longest, item.cost);
+  return std::max(longest, all / workers);
+}
+
+}  // namespace gaggle

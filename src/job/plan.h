@@ -1,0 +1,46 @@
+// The block that stands before a job begins: the whole truth about what it will do, and what it will need.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "job/cost.h"
+#include "job/job.h"
+#include "train/trainer.h"
+
+namespace gaggle {
+
+struct DiskNeed {
+  uint64_t bytes = 0;
+  int64_t files = 0;
+  std::filesystem::path place;  // that is written to; need not be there yet
+};
+
+// What a job adds to the block that all jobs share.
+struct JobPlan {
+  std::string lines;           // whole lines (plan_line): what is done, with what
+  std::string label = "work";  // of the line that counts the items …
+  std::string place;           // … and the folder that it names
+  std::string verb = "do";     // "6 to train"
+  std::string notes;           // whole lines that follow it: why an item is made again, warnings
+  MemoryNeed memory;
+  DiskNeed disk;
+  std::string dry_run_table;  // more for --dry-run: what every item will cost
+};
+
+// Prints the plan on the first rank and, unless it is a dry run, runs the job; then says goodbye to the other ranks.
+// Collective.
+Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan);
+
+// Parts of the block. "label     words\n".
+std::string plan_line(const char* label, const std::string& words);
+std::string version_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
+std::string model_words(const BaseModel& base);
+std::string dropout_words(const StepSettings& step);                 // "": the base has none
+std::string data_words(const std::vector<const TokenTask*>& tasks);  // of their training examples
+std::string need_words(const MemoryNeed& need);  // "base 595 MB, adapter …, activations …"
+// Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
+double job_seconds(const std::vector<WorkItem>& items, int workers);
+
+}  // namespace gaggle

@@ -1,0 +1,27 @@
+// How every job begins: its inputs are read and checked whole, the ranks meet, the base is loaded, the machine measured;
+// nothing is written.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "job/inputs.h"
+#include "job/job.h"
+#include "job/session.h"
+
+namespace gaggle {
+
+struct StartedJob {
+  Inputs inputs;
+  Session session;
+  std::unique_ptr<BaseModel> base;
+  double gemm_flops = 0;         // per second, of this rank while all ranks are busy
+  std::optional<Exit> stopped;  // a stop was asked for already: there is no base, and nothing is to be done
+};
+
+// `check`: the job's own look at what can be known before the base is read. Collective. Throws UserError.
+StartedJob start_job(const Config& config, const JobOptions& options, Inputs inputs, BaseUse use,
+                     const std::function<void(const Session&)>& check);
+
+}  // namespace gaggle

@@ -1,0 +1,22 @@
+// What the attempts of every job that trains share: checkpoints, stops, comparisons of the ranks, reports.
+#pragma once
+
+#include <optional>
+
+#include "job/job.h"
+#include "train/loop.h"
+
+namespace gaggle {
+
+struct TrainingAttempt {
+  // `checkpoints`: where they go, named by `key`. Opens the item's metrics.
+  TrainingAttempt(const JobContext& context, const Attempt& attempt, const std::filesystem::path& checkpoints,
+                  const std::string& key, PhaseCosts phases = {});
+  // Checkpoints that are on their way are on the disk.
+  void wait();
+
+  LoopHooks hooks;
+  std::optional<SnapshotWriter> writer;  // of the group's first rank
+};
+
+}  // namespace gaggle

@@ -1,0 +1,97 @@
+#include "report/status_text.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+std::string step_text(const WorkerProgress& p) {
+  return p.steps > 0 ? fmt::format("{}/{}", p.step, p.steps) : "";
+}
+
+// Who works on what.
+std::string workers_text(const WorkStatus& status) {
+  Table table({"item", "worker", "host", "job", "rank", "phase", "step", "loss", "tokens/s", "for", "state"});
+  for (const ItemStatus& s : status.items) {
+    if (s.standing != Standing::running && s.standing != Standing::silent) continue;
+    const WorkerProgress& p = s.progress;
+    const bool stepped = p.steps > 0;
+    table.add({s.item.name, s.holder.worker, s.holder.host, s.holder.job.empty() ? "-" : s.holder.job,
+               std::to_string(s.rank), p.phase.empty() ? "-" : p.phase, stepped ? step_text(p) : "-",
+               stepped ? fmt::format("{:.3f}", p.loss) : "-",
+               stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
+               s.standing == Standing::running ? "running" : "looks dead"});
+  }
+  return table.text();
+}
+
+std::string named(const WorkStatus& status, Standing standing, const std::string& title, bool with_notes) {
+  std::string text;
+  for (const ItemStatus& s : status.items) {
+    if (s.standing != standing) continue;
+    if (with_notes)
+      text += fmt::format("{}  {}: {}\n", title, s.item.name, s.note);
+    else
+      text += (text.empty() ? title + "  " : ", ") + s.item.name;
+  }
+  return text.empty() || with_notes ? text : text + "\n";
+}
+
+}  // namespace
+
+std::string status_text(const std::string& what, const WorkStatus& status) {
+  std::string text = fmt::format(
+      "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n",
+      what, status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s",
+      status.count(Standing::done), status.count(Standing::running), status.count(Standing::silent),
+      status.count(Standing::open), status.count(Standing::aside));
+  if (status.count(Standing::running) + status.count(Standing::silent) > 0) text += workers_text(status);
+  text += named(status, Standing::open, "open      ", false);
+  text += named(status, Standing::aside, "set aside ", true);
+  if (!status.last_committed.empty())
+    text += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
+  if (status.seconds_left > 0)
+    text += fmt::format("left        about {} with {} worker{}\n", time_text(status.seconds_left),
+                        status.workers, status.workers == 1 ? "" : "s");
+  else if (status.count(Standing::open) + status.count(Standing::silent) > 0)
+    text += "left        nobody works on what is open: start the command again\n";
+  return text;
+}
+
+nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& status) {
+  auto items = nlohmann::ordered_json::array();
+  for (const ItemStatus& s : status.items) {
+    nlohmann::ordered_json item = {
+        {"name", s.item.name}, {"key", s.item.key}, {"state", standing_name(s.standing)}};
+    if (s.standing == Standing::done && !s.note.empty()) item["version"] = s.note;
+    if (s.standing == Standing::aside) item["reason"] = s.note;
+    if (s.standing == Standing::running || s.standing == Standing::silent) {
+      const WorkerProgress& p = s.progress;
+      item["worker"] = s.holder.worker;
+      item["host"] = s.holder.host;
+      item["job"] = s.holder.job;
+      item["rank"] = s.rank;
+      item["phase"] = p.phase;
+      item["step"] = p.step;
+      item["steps"] = p.steps;
+      item["loss"] = p.loss;
+      item["tokens_per_s"] = p.tokens_per_s;
+      item["seconds"] = s.since_s;
+    }
+    items.push_back(std::move(item));
+  }
+  return {{"what", what},
+          {"folder", status.folder.string()},
+          {"workers", status.workers},
+          {"seconds_left", status.seconds_left},
+          {"last_done", status.last_committed},
+          {"last_done_utc", status.last_committed_utc},
+          {"items", items}};
+}
+
+}  // namespace gaggle

@@ -1,0 +1,77 @@
+#include "workflow/adapt.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "workflow/adapt_commit.h"
+
+namespace gaggle {
+namespace {
+
+// Throws UserError that begins with the key.
+std::optional<Inventory> inventory_named(const Registry& registry, const BaseModel& base, const std::string& key,
+                                         const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  try {
+    return inventory_of(load_routed(registry, name), base.sites());
+  } catch (const UserError& error) {
+    user_error("{} = \"{}\": {}", key, name, error.what());
+  }
+}
+
+void load_inventories(AdaptJob& job, const Registry& registry) {
+  const AdaptConfig& adapt = job.config().adapt;
+  const BaseModel& base = job.context.base;
+  job.from = inventory_named(registry, base, "adapt.from", adapt.from);
+  const bool wants_shared = std::ranges::find(adapt.method, "shared") != adapt.method.end();
+  if (wants_shared || adapt.from.empty())
+    job.shared = inventory_named(registry, base, "adapt.shared_from", adapt.shared_from);
+}
+
+// Its result, if there is one, and in the registry what it speaks of.
+std::optional<std::string> result_of(const AdaptJob& job, const Registry& registry, const AdaptItem& item) {
+  if (!fs::exists(result_path(job.folder(), item.key))) return std::nullopt;
+  return item.recipe ? stored_version(registry, item) : "";
+}
+
+// What needs no work any more is what the registry serves: a version made by other settings may be current.
+void make_done_current(const AdaptJob& job, Registry& registry) {
+  for (const AdaptItem& item : job.items)
+    if (item.recipe && result_of(job, registry, item))
+      registry.make_current(item.name, *stored_version(registry, item), stored_kind(*item.recipe));
+}
+
+Registry open_registry(const JobContext& context, bool create) {
+  return Registry::open(context.config.registry.path, fingerprint_of(context.base), create,
+                        context.options.accept_base);
+}
+
+}  // namespace
+
+Exit run_adaptation(AdaptJob adapt) {
+  const JobContext& context = adapt.context;
+  Registry registry = open_registry(context, /*create=*/false);
+  load_inventories(adapt, registry);
+  list_adapt_items(adapt);
+  if (!context.options.dry_run) {
+    registry = open_registry(context, /*create=*/true);
+    if (context.session.world->rank() == 0) {
+      require_writable(adapt.folder() / "items", "run.dir");
+      make_done_current(adapt, registry);
+    }
+    context.session.world->barrier();
+  }
+  Job job{.kind = "adaptation", .thing = "item", .folder = adapt.folder()};
+  job.wait = true;  // the tables are of all items
+  for (const AdaptItem& item : adapt.items)
+    job.items.push_back({item.key, item.name, expected_seconds(context, adapt_flops(adapt, item))});
+  job.result = [&](const WorkItem& work) {
+    const auto item = std::ranges::find(adapt.items, work.key, &AdaptItem::key);
+    return result_of(adapt, registry, *item);
+  };
+  job.run = [&](size_t item, Attempt& attempt) { return adapt_item(adapt, adapt.items[item], registry, attempt); };
+  job.closing_text = [&](const JobEnd&) { return adapt_closing_text(adapt); };
+  return plan_and_run(context, job, adapt_plan(adapt));
+}
+
+}  // namespace gaggle

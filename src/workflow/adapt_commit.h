@@ -1,0 +1,22 @@
+// An adapted task as a version of the registry: z a row, full and random a routed adapter of one task, the
+// others a plain LoRA in experts/.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "workflow/adapt.h"
+
+namespace gaggle {
+
+Kind stored_kind(const AdaptRecipe& recipe);
+
+// The version that carries the recipe's key; nullopt: none does.
+std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item);
+
+// `values`: what train_adapted returned. Returns the version.
+// Nothing that is written differs between two runs of one recipe.
+std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
+                           const at::Tensor& values);
+
+}  // namespace gaggle

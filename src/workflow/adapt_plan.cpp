@@ -1,0 +1,143 @@
+// What gaggle adapt says before it begins: from what, for which tasks, by which methods.
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "workflow/adapt.h"
+#include "workflow/adapt_commit.h"
+
+namespace gaggle {
+namespace {
+
+std::string inventory_words(const AdaptJob& job, const Inventory& from) {
+  const PolySpec& spec = from.spec;
+  const bool vectors = spec.skill == SkillKind::rescaling;
+  return fmt::format("{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
+                     fs::path(job.config().registry.path).lexically_normal().string(), from.method,
+                     plural(spec.skills, "skill"),
+                     vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank),
+                     plural(spec.heads, "head"), spec.sites.size(),
+                     plural(static_cast<int64_t>(from.tasks.size()), "task"));
+}
+
+std::string task_words(const AdaptJob& job) {
+  std::vector<std::string> names;
+  size_t least = SIZE_MAX, most = 0, scored = 0;
+  for (size_t t = 0; t < job.tasks.size(); ++t) {
+    const size_t rows = job.tasks[t].rows(Split::train).size();
+    names.push_back(job.tasks[t].name);
+    least = std::min(least, rows);
+    most = std::max(most, rows);
+    scored += job.scored_rows(t);
+  }
+  return fmt::format("{}: {}; {} training rows each, {} rows of split {} scored", plural(static_cast<int64_t>(names.size()), "task"),
+                     join(names, ", "),
+                     least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
+                     with_commas(static_cast<int64_t>(scored)), job.config().eval.split);
+}
+
+std::string shots_words(const AdaptJob& job) {
+  std::vector<std::string> shots;
+  for (const int64_t n : job.config().adapt.shots) shots.push_back(n == 0 ? "all" : std::to_string(n));
+  return fmt::format("{} training rows; seeds {}; every method sees the same rows", join(shots, ", "),
+                     fmt::format("{}", fmt::join(job.seeds(), ", ")));
+}
+
+// Of each rate that some method uses: "lr 0.001, of routing rows 0.1".
+std::string rate_words(const AdaptJob& job) {
+  std::optional<double> values, rows;
+  for (const AdaptItem& item : job.items) {
+    if (!item.recipe) continue;
+    const AdaptRecipe& recipe = *item.recipe;
+    const double lr = recipe.phase.schedule.lr;
+    if (recipe.info().trains != AdaptTrains::row) values = lr;
+    if (recipe.trains_row())
+      rows = lr * recipe.phase.step.optimizer.router_rate;
+  }
+  std::vector<std::string> words;
+  if (values) words.push_back(fmt::format("lr {:g}", *values));
+  if (rows) words.push_back(fmt::format("lr of routing rows {:g}", *rows));
+  return join(words, ", ");
+}
+
+std::string training_words(const AdaptJob& job) {
+  const PhaseSettings& phase = job.items.back().recipe->phase;  // the first item is the base alone
+  return fmt::format("{} of {} rows in {}, {}, {}{}, loss {}; the last step is kept, no rows validate",
+                     plural(phase.schedule.steps, "step"), phase.batch_size,
+                     plural(phase.step.lanes, "lane"), name_of(phase.step.optimizer.kind),
+                     rate_words(job), phase.schedule.linear ? ", falling to 0" : "",
+                     phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
+}
+
+std::string warnings_text(const AdaptJob& job) {
+  std::string text;
+  const auto warn = [&](const std::string& words) { text += plan_line("warning", words); };
+  for (const auto* artefact : {&job.from, &job.shared}) {
+    if (!*artefact) continue;
+    std::vector<std::string> known;
+    for (const TokenTask& task : job.tasks)
+      if ((*artefact)->task_number(task.name) >= 0) known.push_back(task.name);
+    if (!known.empty())
+      warn(
+          fmt::format("{} {} among the tasks that {} was pretrained on: the scores are not those of a new task",
+                      join(known, ", "), known.size() == 1 ? "is" : "are", (*artefact)->name));
+  }
+  if (job.config().cluster.ranks_per_expert > 1)
+    warn("cluster.ranks_per_expert is not used here: every item is made by one rank");
+  if (job.config().train.keep == "best")
+    warn("train.keep = \"best\" is not used here: of a few shots none are kept back to validate on");
+  return text;
+}
+
+// Each with how many values it trains, and where the result is stored.
+std::string method_lines(const AdaptJob& job) {
+  std::string text;
+  for (const AdaptMethod& method : job.methods) {
+    const auto item = std::ranges::find_if(
+        job.items, [&](const AdaptItem& i) { return i.recipe && i.recipe->method == method; });
+    text += plan_line(text.empty() ? "methods" : "",
+                      fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method),
+                                  with_commas(item->recipe->trained()), info_of(method).words,
+                                  words_of(stored_kind(*item->recipe)).folder));
+  }
+  return text;
+}
+
+MemoryNeed memory_of(const AdaptJob& job) {
+  int64_t trained = 0;
+  for (const AdaptItem& item : job.items)
+    if (item.recipe) trained = std::max(trained, item.recipe->trained());
+  std::vector<const TokenTask*> tasks;
+  for (const TokenTask& task : job.tasks) tasks.push_back(&task);
+  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
+  return memory_need(job.context, training_bytes(trained, width), tasks, Split::train, job.config().adapt.batch_size,
+                     BaseUse::training);
+}
+
+DiskNeed disk_of(const AdaptJob& job) {
+  DiskNeed disk{0, 0, job.config().registry.path};
+  const uint64_t width = job.config().registry.dtype == "fp32" ? 4 : 2;
+  for (const AdaptItem& item : job.items) {
+    disk.files += item.recipe ? 6 : 1;  // a version's five, and the result
+    if (item.recipe) disk.bytes += width * static_cast<uint64_t>(item.recipe->trained());
+  }
+  return disk;
+}
+
+}  // namespace
+
+JobPlan adapt_plan(const AdaptJob& job) {
+  JobPlan plan;
+  if (job.from) plan.lines += plan_line("from", inventory_words(job, *job.from));
+  if (job.shared) plan.lines += plan_line("shared", inventory_words(job, *job.shared));
+  plan.lines += plan_line("tasks", task_words(job)) + plan_line("shots", shots_words(job)) +
+                plan_line("train", training_words(job)) + method_lines(job) + warnings_text(job);
+  plan.place = job.folder().string();
+  plan.notes = plan_line("", fmt::format("{} of the base alone", job.tasks.size()));
+  plan.memory = memory_of(job);
+  plan.disk = disk_of(job);
+  return plan;
+}
+
+}  // namespace gaggle

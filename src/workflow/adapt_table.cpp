@@ -1,0 +1,210 @@
+// The end of gaggle adapt: one table over tasks and methods, one over methods, results.json.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/table.h"
+#include "workflow/adapt.h"
+
+namespace gaggle {
+namespace {
+
+// One number over seeds. NaN: not measured, or a seed is missing.
+struct OverSeeds {
+  double median = NAN, mean = NAN, least = NAN, most = NAN;
+};
+
+OverSeeds over_seeds(std::vector<double> values, size_t seeds) {
+  if (values.size() != seeds || std::ranges::any_of(values, [](double v) { return std::isnan(v); })) return {};
+  std::ranges::sort(values);
+  const size_t half = values.size() / 2;
+  OverSeeds out;
+  out.median = values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+  out.mean = 0;
+  for (const double value : values) out.mean += value / static_cast<double>(values.size());
+  out.least = values.front();
+  out.most = values.back();
+  return out;
+}
+
+// A method on a task from so many rows.
+struct AdaptCell {
+  int64_t trained = 0;
+  std::vector<double> accuracies, nlls;  // by seed, of those that are there
+  OverSeeds accuracy, nll;
+};
+
+struct CellName {
+  size_t task = 0;
+  int64_t shots = 0;
+  AdaptMethod method = {};
+  auto operator<=>(const CellName&) const = default;
+};
+
+struct AdaptResults {
+  std::vector<std::optional<AdaptScore>> by_item;
+  std::vector<Score> base;  // by task
+  std::map<CellName, AdaptCell> cells;
+  std::vector<std::string> missing;
+};
+
+AdaptResults read_results(const AdaptJob& job) {
+  AdaptResults results;
+  results.base.resize(job.tasks.size());
+  for (const AdaptItem& item : job.items) {
+    const auto result = results.by_item.emplace_back(read_adapt_result(job, item));
+    if (!result) results.missing.push_back(item.name);
+    if (!item.recipe) {
+      if (result) results.base[item.task] = result->score;
+      continue;
+    }
+    AdaptCell& cell = results.cells[{item.task, item.shots, item.recipe->method}];
+    cell.trained = item.recipe->trained();
+    if (!result) continue;
+    cell.accuracies.push_back(100 * result->score.accuracy());
+    cell.nlls.push_back(result->score.nll_per_token());
+  }
+  const auto seeds = static_cast<size_t>(job.config().adapt.seeds);
+  for (auto& [name, cell] : results.cells) {
+    cell.accuracy = over_seeds(cell.accuracies, seeds);
+    cell.nll = over_seeds(cell.nlls, seeds);
+  }
+  return results;
+}
+
+std::string shown(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
+
+std::string range_text(const OverSeeds& o) {
+  return std::isnan(o.least) ? "-" : fmt::format("{:.1f} to {:.1f}", o.least, o.most);
+}
+
+std::string shots_text(int64_t shots) {
+  return shots == 0 ? "all" : std::to_string(shots);
+}
+
+std::string task_table(const AdaptJob& job, const AdaptResults& results) {
+  Table table({"task", "method", "shots", "trained values", "right %: median", "mean", "min to max", "base",
+               "NLL/token: median", "base"});
+  for (size_t t = 0; t < job.tasks.size(); ++t)
+    for (const int64_t shots : job.config().adapt.shots)
+      for (const AdaptMethod method : job.methods) {
+        const AdaptCell& cell = results.cells.at({t, shots, method});
+        table.add({job.tasks[t].name, method_name(method), shots_text(shots), with_commas(cell.trained),
+                   shown(cell.accuracy.median, 1), shown(cell.accuracy.mean, 1), range_text(cell.accuracy),
+                   shown(100 * results.base[t].accuracy(), 1), shown(cell.nll.median, 3),
+                   shown(results.base[t].nll_per_token(), 3)});
+      }
+  return table.text();
+}
+
+// Means over tasks of the seeds' medians. NaN where a task has none: no mean over fewer tasks than the others'.
+struct OverTasks {
+  double accuracy = 0, nll = 0;
+};
+
+OverTasks over_tasks(const AdaptJob& job, const AdaptResults& results, int64_t shots, AdaptMethod method) {
+  OverTasks mean;
+  const auto tasks = static_cast<double>(job.tasks.size());
+  for (size_t t = 0; t < job.tasks.size(); ++t) {
+    const AdaptCell& cell = results.cells.at({t, shots, method});
+    // A task whose metric is NLL alone has no accuracy with any method.
+    mean.accuracy += cell.accuracy.median / tasks;
+    mean.nll += cell.nll.median / tasks;
+  }
+  return mean;
+}
+
+std::string method_table(const AdaptJob& job, const AdaptResults& results) {
+  Table table({plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots",
+               "trained values", "right %", "NLL/token"});
+  OverTasks base;
+  const auto tasks = static_cast<double>(job.tasks.size());
+  for (const Score& score : results.base) {
+    base.accuracy += 100 * score.accuracy() / tasks;
+    base.nll += score.nll_per_token() / tasks;
+  }
+  table.add({"base", "-", "0", shown(base.accuracy, 1), shown(base.nll, 3)});
+  for (const int64_t shots : job.config().adapt.shots)
+    for (const AdaptMethod method : job.methods) {
+      const OverTasks mean = over_tasks(job, results, shots, method);
+      table.add({method_name(method), shots_text(shots),
+                 with_commas(results.cells.at({0, shots, method}).trained), shown(mean.accuracy, 1),
+                 shown(mean.nll, 3)});
+    }
+  return table.text() + "means over tasks of the medians over seeds\n";
+}
+
+nlohmann::ordered_json json_of(const OverSeeds& o) {
+  return {{"median", o.median}, {"mean", o.mean}, {"min", o.least}, {"max", o.most}};
+}
+
+nlohmann::ordered_json json_of(const Score& score) {
+  nlohmann::ordered_json json = {
+      {"rows", score.rows}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
+  if (score.predicted > 0) json["right_percent"] = 100 * score.accuracy();
+  return json;
+}
+
+// Numbers that are not there become null: JSON has no NaN.
+std::string results_json(const AdaptJob& job, const AdaptResults& results) {
+  using Json = nlohmann::ordered_json;
+  Json tasks = Json::object(), items = Json::array(), table = Json::array(), methods = Json::array();
+  for (size_t t = 0; t < job.tasks.size(); ++t)
+    tasks[job.tasks[t].name] = {{"metric", job.tasks[t].metric}, {"base", json_of(results.base[t])}};
+  for (size_t i = 0; i < job.items.size(); ++i) {
+    const AdaptItem& item = job.items[i];
+    if (!item.recipe || !results.by_item[i]) continue;
+    Json json = {{"name", item.name},
+                 {"task", job.tasks[item.task].name},
+                 {"method", method_name(item.recipe->method)},
+                 {"shots", item.shots},
+                 {"seed", item.recipe->seed},
+                 {"trained_values", item.recipe->trained()},
+                 {"stored", results.by_item[i]->stored}};
+    json.update(json_of(results.by_item[i]->score));
+    items.push_back(json);
+  }
+  for (const auto& [name, cell] : results.cells)
+    table.push_back({{"task", job.tasks[name.task].name},
+                     {"method", method_name(name.method)},
+                     {"shots", name.shots},
+                     {"trained_values", cell.trained},
+                     {"right_percent", json_of(cell.accuracy)},
+                     {"nll_per_token", json_of(cell.nll)}});
+  for (const int64_t shots : job.config().adapt.shots)
+    for (const AdaptMethod method : job.methods) {
+      const OverTasks mean = over_tasks(job, results, shots, method);
+      methods.push_back({{"method", method_name(method)},
+                         {"shots", shots},
+                         {"right_percent", mean.accuracy},
+                         {"nll_per_token", mean.nll}});
+    }
+  const auto pin = [](const std::optional<Inventory>& from) -> Json {
+    return from ? Json(from->pin()) : Json(nullptr);
+  };
+  const Json json = {{"format", 1},
+                     {"from", pin(job.from)},
+                     {"shared_from", pin(job.shared)},
+                     {"tasks", tasks},
+                     {"items", items},
+                     {"table", table},
+                     {"methods", methods},
+                     {"missing", results.missing}};
+  return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+std::string adapt_closing_text(const AdaptJob& job) {
+  const AdaptResults results = read_results(job);
+  const fs::path file = job.folder() / "results.json";
+  write_file_atomic(file, results_json(job, results));
+  return fmt::format("\n{}\n{}\n{}   these tables, and every seed's score\n", task_table(job, results),
+                     method_table(job, results), file.string());
+}
+
+}  // namespace gaggle

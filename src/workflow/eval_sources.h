@@ -1,0 +1,26 @@
+// What the methods of eval.methods take from the registry.
+#pragma once
+
+#include <string>
+
+#include "eval/collection.h"
+#include "eval/method.h"
+
+namespace gaggle {
+
+struct EvalSources {
+  std::string collection_name;  // "": no method needs one
+  RoutedCollection collection;  // of that name, else of no expert
+  std::string pins;             // of its experts, a line each
+  Artefacts artefacts;
+  std::vector<Method> methods;
+};
+
+// Reads only what the methods need. Throws UserError as read_methods and load_artefacts do, and where a
+// collection is needed and none is named.
+EvalSources load_sources(const Config& config, const BaseModel& base);
+
+// For the plan: ("collection", …), ("routed", …), ("row", …).
+std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources, const Config& config);
+
+}  // namespace gaggle

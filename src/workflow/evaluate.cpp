@@ -1,0 +1,170 @@
+#include "workflow/evaluate.h"
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "base/names.h"
+#include "base/pulse.h"
+#include "base/table.h"
+#include "cluster/stop.h"
+#include "eval/summary.h"
+#include "job/plan.h"
+
+namespace gaggle {
+namespace {
+
+struct EvalJob {
+  const JobContext& context;
+  const EvalSources& sources;
+  EvalContext eval;
+  std::vector<EvalItem> items;
+  fs::path folder;
+};
+
+bool routed_by_token(const Method& method) {
+  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow;
+}
+
+void check_examples(const EvalContext& context) {
+  for (const TokenTask& task : context.tasks)
+    if (task.rows(context.split).empty())
+      user_error("task {}: no rows in split {}: give it some, or set eval.split", task.name,
+                 context.config.eval.split);
+}
+
+std::string task_lines(const EvalJob& job) {
+  std::vector<std::string> seen, unseen;
+  int64_t examples = 0, cut = 0;
+  for (const TokenTask& task : job.eval.tasks) {
+    (held_in(job.eval, job.sources.methods, task.name) ? seen : unseen).push_back(task.name);
+    examples += static_cast<int64_t>(task.rows(job.eval.split).size());
+    cut += task.rows_cut;
+  }
+  std::string text = plan_line("tasks", fmt::format("{} rows of split {} ({} cut by data.truncate in all splits)",
+                                                    with_commas(examples), job.eval.config.eval.split, cut));
+  const auto group = [&](const char* label, const std::vector<std::string>& names) {
+    if (!names.empty()) text += plan_line("", fmt::format("{} {}: {}", label, names.size(), join(names, ", ")));
+  };
+  group("held-in ", seen);
+  group("held-out", unseen);
+  return text;
+}
+
+std::string method_lines(const EvalJob& job) {
+  std::vector<std::string> methods, tasks;
+  for (const Method& method : job.sources.methods) methods.push_back(method.name);
+  for (const TokenTask& task : job.eval.tasks) tasks.push_back(task.name);
+  const int64_t k = job.eval.config.eval.top_k;
+  const std::string top_k =
+      std::ranges::any_of(job.sources.methods, routed_by_token)
+          ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
+          : "";
+  std::string text = plan_line("methods", join(methods, ", ") + top_k);
+  for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
+    text += plan_line("note", note);
+  return text;
+}
+
+uint64_t bytes_of(const RoutedCollection& collection) {
+  uint64_t bytes = 0;
+  for (const RoutedSite& site : collection.sites)
+    for (const LowRank& pair : site.experts) bytes += pair.a.nbytes() + pair.b.nbytes();
+  for (const auto& site : collection.gates)
+    for (const at::Tensor& gate : site) bytes += gate.defined() ? gate.nbytes() : 0;
+  return bytes;
+}
+
+JobPlan eval_plan(const EvalJob& job) {
+  JobPlan plan;
+  for (const auto& [label, words] : source_lines(job.sources, job.eval.config))
+    plan.lines += plan_line(label.c_str(), words);
+  plan.lines += task_lines(job) + method_lines(job);
+  plan.place = job.folder.string();
+  plan.verb = "score";
+  std::vector<const TokenTask*> tasks;
+  for (const TokenTask& task : job.eval.tasks) tasks.push_back(&task);
+  plan.memory = memory_need(job.context, bytes_of(job.sources.collection), tasks, job.eval.split, 1,
+                            BaseUse::inference);
+  const auto files = static_cast<int64_t>(job.items.size());
+  plan.disk = {0, files + 2, job.folder};
+  for (const EvalItem& item : job.items) plan.disk.bytes += 400 * (item.last - item.first);
+  return plan;
+}
+
+// Adapters are kept from item to item: making one costs more than scoring a small item.
+class Scorer {
+ public:
+  explicit Scorer(const EvalJob& job) : job_(job) {}
+
+  Commit score(const EvalItem& item, Attempt& attempt) {
+    pulse("eval item", static_cast<int64_t>(item.first));
+    const auto examples = static_cast<int64_t>(item.last - item.first);
+    if (attempt.report) attempt.report->scored(0, examples);
+    const ItemResult result = run_item(job_.eval, item, adapter_of(item), heed_stop_requests);
+    return [this, &item, text = result_text(job_.eval, item, result)] {
+      write_file_atomic(result_path(job_.folder, item.key), text);
+      return "";
+    };
+  }
+
+ private:
+  // Of poly every task has an adapter of its own.
+  RoutedAdapter* adapter_of(const EvalItem& item) {
+    const std::string& task = job_.eval.tasks[item.task].name;
+    const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
+    const auto [adapter, is_new] = adapters_.try_emplace(key);
+    if (is_new)
+      adapter->second =
+          make_adapter(item.method, job_.eval.collection, job_.eval.config.eval, job_.eval.base, task);
+    return adapter->second.get();
+  }
+
+  const EvalJob& job_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>> adapters_;
+};
+
+// Writes predictions.jsonl and results.json.
+std::string closing_text(const EvalJob& job) {
+  const Summary summary = summarise(job.eval, job.sources.methods, job.items, job.folder);
+  write_file_atomic(job.folder / "results.json", summary_json(summary));
+  std::string text = fmt::format(
+      "\n{}\n{}  every row: nll and tokens per choice, prediction, target\n"
+      "{}       this table, and the share of routing weight per expert\n",
+      summary_text(summary), (job.folder / "predictions.jsonl").string(), (job.folder / "results.json").string());
+  const bool more_than_base = std::ranges::any_of(
+      job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
+  if (summary.missing.empty() && more_than_base && !prompt_method(job.eval.config.eval).empty())
+    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.eval.config.file);
+  return text;
+}
+
+}  // namespace
+
+Exit run_evaluation(const JobContext& context, const EvalSources& sources, const Tokenizer& tokenizer,
+                    const std::vector<TokenTask>& tasks, Split split) {
+  EvalJob eval{context, sources, {context.config, context.base, sources.collection, tokenizer, tasks, split, sources.pins},
+               {},      context.session.run_dir / "eval"};
+  check_examples(eval.eval);
+  eval.items = make_items(eval.eval, sources.methods);
+  if (!context.options.dry_run) {
+    if (context.session.world->rank() == 0) require_writable(eval.folder / "items", "run.dir");
+    context.session.world->barrier();
+  }
+  Job job{.kind = "evaluation", .thing = "item", .folder = eval.folder};
+  job.wait = true;  // the tables are of all items
+  for (const EvalItem& item : eval.items) {
+    const TokenTask& task = tasks[item.task];
+    job.items.push_back({item.key, item.method.name + " · " + task.name,
+                         expected_seconds(context, scoring_flops(context.base, task, split, item.first, item.last,
+                                                                 context.config.eval))});
+  }
+  job.result = [&](const WorkItem& item) {
+    return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;
+  };
+  Scorer scorer(eval);
+  job.run = [&](size_t item, Attempt& attempt) { return scorer.score(eval.items[item], attempt); };
+  job.closing_text = [&](const JobEnd&) { return closing_text(eval); };
+  return plan_and_run(context, job, eval_plan(eval));
+}
+
+}  // namespace gaggle

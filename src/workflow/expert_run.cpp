@@ -1,0 +1,47 @@
+// One attempt at an expert.
+#include <nlohmann/json.hpp>
+
+#include "alignment/expert_sketch.h"
+#include "job/training.h"
+#include "train/expert.h"
+#include "workflow/expert_commit.h"
+#include "workflow/experts.h"
+
+namespace gaggle {
+namespace {
+
+double examples_seen(const PhaseSettings& phase) {
+  return static_cast<double>(phase.schedule.steps * phase.batch_size);
+}
+
+PhaseCosts phase_costs(const Recipe& recipe) {
+  PhaseCosts costs;
+  if (recipe.train_lora) costs.emplace_back(recipe.lora.name, examples_seen(recipe.lora));
+  costs.emplace_back(recipe.gate.name, examples_seen(recipe.gate));
+  return costs;
+}
+
+// "v0001, validation loss 0.558 (base 6.42)".
+std::string committed_text(const std::string& version, const nlohmann::json& metrics) {
+  const auto is_number = [&](const char* key) { return metrics.contains(key) && metrics[key].is_number(); };
+  if (!is_number("validation_loss") || !is_number("base_loss")) return version;
+  return fmt::format("{}, validation loss {:.3f} (base {:.2f})", version,
+                     metrics["validation_loss"].get<double>(), metrics["base_loss"].get<double>());
+}
+
+}  // namespace
+
+Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
+  TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));
+  if (attempt.report)
+    leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
+                 *item.task, item.recipe);
+  const ExpertResult result =
+      train_expert(job.context.base, *item.task, item.recipe, attempt.group, training.hooks, attempt.earlier);
+  training.wait();
+  return [&job, &item, &registry, result] {
+    return committed_text(commit_expert(job, registry, item, result), result.metrics);
+  };
+}
+
+}  // namespace gaggle

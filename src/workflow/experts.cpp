@@ -1,0 +1,113 @@
+#include "workflow/experts.h"
+
+#include <nlohmann/json.hpp>
+
+#include "alignment/expert_sketch.h"
+#include "base/file.h"
+#include "job/plan.h"
+
+namespace gaggle {
+namespace {
+
+// Which items are there already, and why the others are not: fills version and why. A registry that is not there yet
+// is left so.
+void look_up(ExpertJob& job) {
+  const fs::path folder = job.config().registry.path;
+  if (!fs::exists(folder / "registry.json")) return;
+  const Registry registry =
+      Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
+  for (ExpertItem& item : job.items) {
+    if (const auto there = registry.find_key(item.name, item.recipe.key)) {
+      item.version = there->version;
+      continue;
+    }
+    if (!item.parent.empty()) continue;
+    const auto current = registry.find(item.name);
+    if (!current) continue;
+    const auto about = nlohmann::json::parse(registry.expert_json(item.name));
+    item.why = fmt::format("v{:04}, {}", std::stoi(current->version.substr(1)) + 1,
+                           about.contains("recipe") ? difference_text(about.at("recipe"), item.recipe.json)
+                                                    : "the one there was imported");
+  }
+}
+
+std::vector<WorkItem> work_items(const ExpertJob& job) {
+  const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
+  std::vector<WorkItem> work;
+  for (const ExpertItem& item : job.items)
+    work.push_back({item.recipe.key, item.name,
+                    expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks});
+  return work;
+}
+
+// Who sees the last item committed merges.
+void collect(const ExpertJob& job, Registry& registry) {
+  std::vector<std::string> names;
+  for (const ExpertItem& item : job.items) names.push_back(item.name);
+  if (!job.config().registry.collection.empty()) registry.collect(job.config().registry.collection, names);
+}
+
+// How alike the tasks are by their gradients at the common start.
+std::string similarity_of_tasks(const ExpertJob& job, const fs::path& registry) {
+  std::vector<SketchedTask> tasks;
+  for (const ExpertItem& item : job.items) tasks.push_back({item.name, item.recipe});
+  return compare_sketches(
+      start_sketches(job.context.base, registry, job.config().alignment, job.config().run.seed), tasks,
+      job.context.session.run_dir / "alignment" / "experts.safetensors");
+}
+
+std::string closing_text(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
+  const bool all_done = end.plan.count(ItemState::done) == job.items.size();
+  const bool collected = all_done && !job.items.empty() && !job.config().registry.collection.empty();
+  return "\n" + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) +
+         (collected ? collection_text(job, registry) : "");
+}
+
+}  // namespace
+
+double expert_flops(const ExpertItem& item, const BaseModel& base) {
+  const Recipe& recipe = item.recipe;
+  const bool gated = recipe.gate.schedule.steps > 0;
+  const double epochs = (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) +
+                        (gated ? epochs_of(recipe.gate, *item.task) : 0);
+  // Validation is half the work of a training pass: the base, the LoRA, the gated LoRA.
+  const double passes = 0.5 * (gated ? 3 : 2);
+  return epochs * training_flops(base, item.task->rows(Split::train)) +
+         passes * training_flops(base, item.task->rows(Split::validation));
+}
+
+void check_expert_job(const Config& config, const Session& session) {
+  check_writable(config.registry.path, "registry.path");
+  if (session.world->size() % config.cluster.ranks_per_expert != 0)
+    user_error("cluster.ranks_per_expert = {} does not divide the {} ranks that were started",
+               config.cluster.ranks_per_expert, session.world->size());
+}
+
+Exit run_experts(ExpertJob experts) {
+  look_up(experts);
+  const Config& config = experts.config();
+  const JobContext& context = experts.context;
+  std::optional<Registry> registry;
+  if (!context.options.dry_run) {
+    registry = Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
+    make_run_folder(context.session, config);
+    // Also mends a CURRENT that a killed worker left behind.
+    for (const ExpertItem& item : experts.items)
+      if (!item.version.empty()) registry->make_current(item.name, item.version);
+  }
+  Job job{.kind = "experts", .thing = "expert", .folder = config.registry.path};
+  job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
+  job.items = work_items(experts);
+  job.result = [&](const WorkItem& item) -> std::optional<std::string> {
+    for (const ExpertItem& known : experts.items)
+      if (known.recipe.key == item.key && !known.version.empty()) return known.version;
+    const auto there = registry ? registry->find_key(item.name, item.key) : std::nullopt;
+    return there ? std::optional(there->version) : std::nullopt;
+  };
+  job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };
+  job.merge = [&] { collect(experts, *registry); };
+  job.closing_text = [&](const JobEnd& end) { return closing_text(experts, *registry, end); };
+  return plan_and_run(context, job, expert_plan(experts));
+}
+
+}  // namespace gaggle

@@ -1,0 +1,49 @@
+// gaggle experts and gaggle gates: for each task a LoRA, then its gate, then a version of the registry.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/journal.h"
+#include "job/start.h"
+#include "registry/registry.h"
+#include "train/recipe.h"
+
+namespace gaggle {
+
+// One expert to make, or to give gates to.
+struct ExpertItem {
+  std::string name;
+  const TokenTask* task = nullptr;
+  Recipe recipe;
+  std::string parent = {};   // gates: "name@version" whose LoRA stays
+  std::string version = {};  // that carries the recipe's key; "": to train
+  std::string why = {};      // "v0002, train.lr 0.005 → 0.001": a newer version of something that is there
+};
+
+struct ExpertJob {
+  const JobContext& context;
+  std::vector<ExpertItem> items;
+  std::vector<std::string> ungated = {};  // experts without data
+
+  const Config& config() const { return context.config; }
+};
+
+// What can be known before the base is read: folders that cannot be written to, ranks that do not fit.
+void check_expert_job(const Config& config, const Session& session);
+
+// Looks up what is there, prints the plan and, unless it is a dry run, trains what is missing, makes the collection and
+// prints the closing table. Collective.
+Exit run_experts(ExpertJob job);
+
+// Expected FLOP of an item: its steps, and its validation.
+double expert_flops(const ExpertItem& item, const BaseModel& base);
+
+// Parts of it. The item's LoRA and gate, by the ranks of the attempt; what commits them.
+Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt);
+struct JobPlan;
+JobPlan expert_plan(const ExpertJob& job);
+std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);
+std::string collection_text(const ExpertJob& job, const Registry& registry);
+
+}  // namespace gaggle

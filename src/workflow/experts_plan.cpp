@@ -1,0 +1,137 @@
+// What a job of experts says before it begins.
+#include <algorithm>
+
+#include "adapter/gate.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "job/plan.h"
+#include "workflow/experts.h"
+
+namespace gaggle {
+namespace {
+
+constexpr double many_epochs = 20;  // beyond these a task is learned by heart
+
+int64_t lora_values(const Recipe& recipe) {
+  return lora_layout(recipe.sites).size();
+}
+
+int64_t gate_values(const Recipe& recipe) {
+  return gate_layout(recipe.sites).size();
+}
+
+std::vector<const TokenTask*> tasks_of(const ExpertJob& job) {
+  std::vector<const TokenTask*> tasks;
+  for (const ExpertItem& item : job.items) tasks.push_back(item.task);
+  return tasks;
+}
+
+MemoryNeed memory_of(const ExpertJob& job) {
+  int64_t trained = 0;
+  for (const ExpertItem& item : job.items)
+    trained = std::max(trained, item.recipe.train_lora ? lora_values(item.recipe) : gate_values(item.recipe));
+  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
+  return memory_need(job.context, training_bytes(trained, width), tasks_of(job), Split::train,
+                     job.config().train.batch_size, BaseUse::training);
+}
+
+DiskNeed disk_of(const ExpertJob& job) {
+  const uint64_t width = job.config().registry.dtype == "fp32" ? 4 : 2;
+  DiskNeed disk{0, 0, job.config().registry.path};
+  for (const ExpertItem& item : job.items) {
+    if (!item.version.empty()) continue;
+    const bool gated = item.recipe.gate.schedule.steps > 0;
+    // The config and its sums, the sidecar, CURRENT; the LoRA unless it is linked; the gates.
+    disk.files += 4 + (item.recipe.train_lora ? 1 : 0) + (gated ? 1 : 0);
+    if (item.recipe.train_lora) disk.bytes += width * static_cast<uint64_t>(lora_values(item.recipe));
+    if (gated) disk.bytes += 4 * static_cast<uint64_t>(gate_values(item.recipe));
+  }
+  return disk;
+}
+
+std::string range_words(const std::string& low, const std::string& high) {
+  return low == high ? low : low + " to " + high;
+}
+
+std::string phase_words(bool gate, const std::vector<ExpertItem>& items) {
+  double least = 1e300, most = 0;
+  int64_t least_steps = INT64_MAX, most_steps = 0;
+  std::string worst;
+  for (const ExpertItem& item : items) {
+    const PhaseSettings& phase = gate ? item.recipe.gate : item.recipe.lora;
+    const double epochs = epochs_of(phase, *item.task);
+    least_steps = std::min(least_steps, phase.schedule.steps);
+    most_steps = std::max(most_steps, phase.schedule.steps);
+    least = std::min(least, epochs);
+    if (epochs > most) most = epochs, worst = item.name;
+  }
+  const PhaseSettings& phase = gate ? items[0].recipe.gate : items[0].recipe.lora;
+  std::string text =
+      fmt::format("{} steps of {} rows, {} epochs, lr {:g}{}{}",
+                  range_words(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
+                  range_words(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
+                  phase.schedule.linear ? " falling to 0" : "", dropout_words(phase.step));
+  if (most > many_epochs) text += fmt::format("  (warning: {} sees its rows {:.0f} times)", worst, most);
+  return text;
+}
+
+std::string lora_words(const ExpertJob& job) {
+  const Recipe& recipe = job.items[0].recipe;
+  const std::string& from = job.config().lora.init_from;
+  return fmt::format("rank {}, scale {:g}, {} sites{}, {} trained per expert, {}", recipe.sites[0].rank,
+                     recipe.sites[0].scale, recipe.sites.size(), from.empty() ? "" : " from " + from,
+                     count_text(static_cast<double>(lora_values(recipe))), phase_words(false, job.items));
+}
+
+std::string gate_words(const ExpertJob& job) {
+  const Recipe& recipe = job.items[0].recipe;
+  if (recipe.gate.schedule.steps == 0) return "none (gate.steps = 0)";
+  return fmt::format("one vector per site, {} trained per expert, {}",
+                     count_text(static_cast<double>(gate_values(recipe))), phase_words(true, job.items));
+}
+
+std::string dry_run_table(const ExpertJob& job) {
+  Table table({"expert", "rows", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", ""});
+  const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
+  const auto steps = [](const PhaseSettings& phase, bool runs) {
+    return runs ? std::to_string(phase.schedule.steps) : "-";
+  };
+  for (const ExpertItem& item : job.items) {
+    const Recipe& recipe = item.recipe;
+    const double lora = epochs_of(recipe.lora, *item.task), gate = epochs_of(recipe.gate, *item.task);
+    const bool there = !item.version.empty();
+    const double seconds = expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks;
+    table.add({item.name, with_commas(static_cast<int64_t>(item.task->rows(Split::train).size())),
+               with_commas(static_cast<int64_t>(item.task->rows(Split::validation).size())),
+               steps(recipe.lora, recipe.train_lora), recipe.train_lora ? fmt::format("{:.1f}", lora) : "-",
+               steps(recipe.gate, recipe.gate.schedule.steps > 0), fmt::format("{:.1f}", gate),
+               there ? "-" : time_text(seconds),
+               there                                ? "is there: " + item.version
+               : std::max(lora, gate) > many_epochs ? "warning: sees its rows more than 20 times"
+                                                    : ""});
+  }
+  return fmt::format("\n{}\n", table.text());
+}
+
+}  // namespace
+
+JobPlan expert_plan(const ExpertJob& job) {
+  JobPlan plan;
+  if (!job.items.empty()) {
+    if (job.items[0].recipe.train_lora) plan.lines += plan_line("lora", lora_words(job));
+    plan.lines += plan_line("gate", gate_words(job)) + plan_line("data", data_words(tasks_of(job)));
+    plan.memory = memory_of(job);
+    plan.dry_run_table = dry_run_table(job);
+  }
+  plan.label = "registry";
+  plan.place = std::filesystem::path(job.config().registry.path).lexically_normal().string();
+  plan.verb = "train";
+  for (const ExpertItem& item : job.items)
+    if (item.version.empty() && !item.why.empty())
+      plan.notes += plan_line("", fmt::format("{}: {}", item.name, item.why));
+  if (!job.ungated.empty()) plan.notes += plan_line("", "without data, left ungated: " + join(job.ungated, ", "));
+  plan.disk = disk_of(job);
+  return plan;
+}
+
+}  // namespace gaggle

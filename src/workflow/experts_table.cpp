@@ -1,0 +1,62 @@
+// The end of a job of experts: their table, and the collection.
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/table.h"
+#include "workflow/experts.h"
+
+namespace gaggle {
+namespace {
+
+using nlohmann::json;
+
+std::string number(const json& metrics, const char* key) {
+  const auto found = metrics.find(key);
+  return found != metrics.end() && found->is_number() ? fmt::format("{:.3f}", found->get<double>()) : "-";
+}
+
+// Who trained it in this job, and how long it took.
+std::pair<std::string, std::string> trained_by(const std::string& key, const std::vector<JournalEvent>& events) {
+  double taken = 0;
+  std::pair<std::string, std::string> where = {"before", "-"};
+  for (const JournalEvent& event : events) {
+    if (event.key != key) continue;
+    if (event.kind == "taken") taken = event.seconds;
+    if (event.kind == "committed")
+      where = {fmt::format("rank {}", event.rank), time_text(event.seconds - taken)};
+  }
+  return where;
+}
+
+}  // namespace
+
+std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
+  Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
+  for (const ExpertItem& item : job.items) {
+    const auto info = registry.find_key(item.name, item.recipe.key);
+    if (!info) {
+      const bool aside = end.plan.at(item.recipe.key).state == ItemState::aside;
+      table.add({item.name, "-", "-", "-", "-", "-", aside ? "set aside" : "not finished", "-"});
+      continue;
+    }
+    const json about = json::parse(registry.expert_json(item.name, info->version));
+    const json metrics = about.value("metrics", json::object());
+    const auto [where, time] = trained_by(item.recipe.key, end.events);
+    table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
+               number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
+  }
+  return table.text();
+}
+
+std::string collection_text(const ExpertJob& job, const Registry& registry) {
+  const std::string& name = job.config().registry.collection;
+  uint64_t bytes = 0;
+  for (const std::string& pin : registry.pins(name))
+    if (const auto info = registry.find(pin)) bytes += info->bytes;
+  const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
+  return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
+                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes), folder.string(),
+                     job.config().file);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,157 @@
+// What a pretraining run says before it starts and after it has ended.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "adapter/inventory.h"
+#include "alignment/routing_record.h"
+#include "alignment/routing_table.h"
+#include "base/file.h"
+#include "base/table.h"
+#include "workflow/pretrain.h"
+
+namespace gaggle {
+namespace {
+
+constexpr double share_of_short_lanes =
+    0.15;                                  // of the GEMM rate, by lanes of some hundred tokens of several tasks
+constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
+
+std::string skills_words(const PretrainJob& job) {
+  const PolySpec& spec = job.recipe.spec;
+  const TrainedCounts trained = trained_counts(spec);
+  const std::string form =
+      spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
+  std::string text = fmt::format(
+      "{}, {}, {}, {} at {}, {} trained", job.config().poly.method,
+      plural(spec.skills, "skill"), plural(spec.heads, "head"), form,
+      plural(static_cast<int64_t>(spec.sites.size()), "site"), count_text(static_cast<double>(trained.skills)));
+  if (trained.routing > 0)
+    text += fmt::format(" and {} of routing table ({} granularity)",
+                        count_text(static_cast<double>(trained.routing)), spec.granularity);
+  if (!job.config().poly.init_from.empty()) text += ", from " + job.config().poly.init_from;
+  return text;
+}
+
+std::string train_words(const PretrainJob& job) {
+  const PhaseSettings& phase = job.recipe.phase;
+  const StepSettings& step = phase.step;
+  std::string text = fmt::format("{} steps of {} rows, {}, lr {:g}{}", with_commas(phase.schedule.steps),
+                                 phase.batch_size, step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW",
+                                 phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "") +
+                     dropout_words(step);
+  if (job.recipe.spec.routing == Routing::learned)
+    text += fmt::format(", routing {:g}", job.config().poly.router_lr);
+  const RoutingSchedule& routing = job.recipe.schedule;
+  if (routing.sampling != Sampling::none) text += ", routing sampled per " + job.config().poly.sample;
+  if (routing.average_from >= 0) text += fmt::format(", uniform routing from step {}", routing.average_from);
+  if (routing.interpolate_to > routing.interpolate_from)
+    text += fmt::format(", routing becomes uniform in the last {} steps",
+                        routing.interpolate_to - routing.interpolate_from);
+  return text;
+}
+
+double tokens_per_step(const PretrainJob& job) {
+  double fed = 0, rows = 0;
+  for (const TokenTask& task : job.tasks)
+    for (const TokenRow& row : task.rows(Split::train)) fed += static_cast<double>(fed_rows(row)), ++rows;
+  return fed / rows * static_cast<double>(job.recipe.phase.batch_size);
+}
+
+std::string lanes_words(const PretrainJob& job) {
+  const int64_t lanes = job.recipe.phase.step.lanes, ranks = job.context.session.world->size();
+  const double all = tokens_per_step(job), tokens = all / static_cast<double>(lanes);
+  std::string text =
+      fmt::format("{} over {}, about {:.0f} tokens each", plural(lanes, "lane"),
+                  plural(ranks, "rank"), tokens);
+  if (lanes % ranks != 0) {
+    const double busiest = static_cast<double>((lanes + ranks - 1) / ranks * ranks);
+    text += fmt::format(", ranks idle {:.0f}% of a step ({} is no multiple of {})",
+                        100 * (1 - static_cast<double>(lanes) / busiest), lanes, ranks);
+  }
+  if (tokens < least_lane_tokens && lanes > ranks) {
+    int64_t better = lanes;
+    while (better > ranks && better % 2 == 0 && all / static_cast<double>(better) < least_lane_tokens)
+      better /= 2;
+    if (better < lanes)
+      text +=
+          fmt::format("  (warning: too few to fill the hardware: train.lanes = {} would be faster)", better);
+  }
+  return text;
+}
+
+std::string number(const nlohmann::json& losses, const std::string& task) {
+  return losses.contains(task) ? fmt::format("{:.3f}", losses[task].get<double>()) : "-";
+}
+
+}  // namespace
+
+TrainedCounts trained_counts(const PolySpec& spec) {
+  TrainedCounts counts;
+  const ParameterLayout trained = trained_layout(spec);
+  for (const ParameterInfo& tensor : trained.tensors())
+    (is_router(tensor) ? counts.routing : counts.skills) += tensor.count;
+  return counts;
+}
+
+double pretrain_seconds(const PretrainJob& job) {
+  double pass = 0, rows = 0;
+  for (const TokenTask& task : job.tasks) {
+    pass += training_flops(job.context.base, task.rows(Split::train));
+    rows += static_cast<double>(task.rows(Split::train).size());
+  }
+  const PhaseSettings& phase = job.recipe.phase;
+  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / rows;
+  return expected_seconds(job.context, batches * pass) * expected_share / share_of_short_lanes /
+         static_cast<double>(job.context.session.world->size());
+}
+
+JobPlan pretrain_plan(const PretrainJob& job) {
+  std::vector<const TokenTask*> tasks;
+  for (const TokenTask& task : job.tasks) tasks.push_back(&task);
+  JobPlan plan;
+  plan.lines = plan_line("skills", skills_words(job)) + plan_line("train", train_words(job)) +
+               plan_line("lanes", lanes_words(job)) +
+               plan_line("data", data_words(tasks) + ", sampled by " + job.config().data.sampling);
+  if (job.config().alignment.every > 0)
+    plan.lines += plan_line("align", fmt::format("gradients of tasks compared every {} steps, {} space",
+                                                 job.config().alignment.every, job.config().alignment.space));
+  plan.label = "registry";
+  plan.place = fs::path(job.config().registry.path).lexically_normal().string();
+  plan.verb = "train";
+  if (!job.version.empty())
+    plan.notes = plan_line("", fmt::format("routed/{} {} is there already: nothing to train", job.name, job.version));
+  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
+  plan.memory = memory_need(job.context, training_bytes(trained_counts(job.recipe.spec).all(), width), tasks, Split::train,
+                            job.recipe.phase.batch_size, BaseUse::training);
+  const uint64_t stored = job.config().registry.dtype == "fp32" ? 4 : 2;
+  plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5, job.config().registry.path};
+  return plan;
+}
+
+std::string pretrain_closing_text(const PretrainJob& job, const Registry& registry) {
+  const auto there = find_routed_key(registry, job.name, job.recipe.key);
+  if (!there) return fmt::format("\n{} is not finished\n", job.name);
+  const StoredRouted routed = load_routed(registry, job.name, there->version);
+  const auto metrics = nlohmann::json::parse(routed.json).value("metrics", nlohmann::json::object());
+  const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
+  const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
+  Table table({"task", "rows", "base loss", "validation loss"});
+  for (const TokenTask& task : job.tasks)
+    table.add({task.name, with_commas(static_cast<int64_t>(task.rows(Split::train).size())),
+               number(base, task.name), number(after, task.name)});
+  table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
+  std::string text = fmt::format("\n{}(nats per target token on validation rows)\n", table.text());
+  const PolySpec& spec = job.recipe.spec;
+  if (has_routing_table(spec)) {
+    const std::vector<RoutingStep> steps = read_routing(job.run_dir());
+    if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
+    text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
+  }
+  text +=
+      fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
+                  routed.version, routed.tasks.size(), fs::path(routed.folder).lexically_normal().string(),
+                  job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
+  return text;
+}
+
+}  // namespace gaggle
