@@ -20,7 +20,7 @@ std::filesystem::path nearest_existing(const std::filesystem::path& path);
 
 // By statfs's f_type (Linux, include/uapi/linux/magic.h, and the makers' own sources).
 FileSystem file_system_of_magic(unsigned long magic);
-// Of the path, or of the nearest folder above it that exists.
+// The file system of the path, or of the nearest folder above it that exists.
 FileSystem file_system_of(const std::filesystem::path& path);
 
 // How a big file is read. A page of a mapped file is fetched when it is touched: many small requests in no

@@ -21,6 +21,17 @@ void check(int code, const char* call) {
   system_error("{}: {}", call, std::string(text, static_cast<size_t>(length)));
 }
 
+std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm) {
+  int arrived = 0, bytes = 0;
+  MPI_Status status;
+  if (MPI_Iprobe(source, tag, comm, &arrived, &status) != MPI_SUCCESS || !arrived) return std::nullopt;
+  check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+  TakenMessage message{status.MPI_SOURCE, std::string(static_cast<size_t>(bytes), '\0')};
+  const int result =
+      MPI_Recv(message.bytes.data(), bytes, MPI_BYTE, message.from, tag, comm, MPI_STATUS_IGNORE);
+  return result == MPI_SUCCESS ? std::optional(std::move(message)) : std::nullopt;
+}
+
 // After an error the buffers belong to the caller again: receives are withdrawn; a send cannot be.
 Transfer::~Transfer() {
   for (size_t i = 0; i < requests_.size(); ++i)

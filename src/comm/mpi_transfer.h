@@ -5,7 +5,9 @@
 #include <mpi.h>
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "comm/patience.h"
@@ -14,6 +16,13 @@ namespace gaggle::mpi {
 
 // Throws SystemError with MPI's own words.
 void check(int code, const char* call);
+
+struct TakenMessage {
+  int from = 0;
+  std::string bytes;
+};
+// One message that has arrived; nullopt: none has, or its sender is gone. Never waits.
+std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm);
 
 // The messages of one collective: all are started, then waited for together.
 class Transfer {

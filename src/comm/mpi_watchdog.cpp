@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -44,11 +45,11 @@ std::vector<std::string> all_hosts(MPI_Comm comm, int size) {
 // Takes one message if there is one. Errors (a peer that is gone) are no message: silence is what is judged.
 template <class Message>
 bool take(Message& message, int& from, int source, int tag, MPI_Comm comm) {
-  int there = 0;
-  MPI_Status status;
-  if (MPI_Iprobe(source, tag, comm, &there, &status) != MPI_SUCCESS || !there) return false;
-  from = status.MPI_SOURCE;
-  return MPI_Recv(&message, sizeof message, MPI_BYTE, from, tag, comm, MPI_STATUS_IGNORE) == MPI_SUCCESS;
+  const auto taken = take_message(source, tag, comm);
+  if (!taken || taken->bytes.size() != sizeof message) return false;
+  from = taken->from;
+  std::memcpy(&message, taken->bytes.data(), sizeof message);
+  return true;
 }
 
 }  // namespace
@@ -83,10 +84,10 @@ struct Watchdog::Impl {
   std::shared_ptr<RankRecord> record;
   std::vector<std::string> hosts;
   std::atomic<bool> leaving = false, survives_losses = false;
-  // Rank 0
+  // Used by rank 0 alone.
   std::optional<Watch> watch;
   std::vector<Post<Order>> orders;
-  // The others
+  // Used by the other ranks.
   Post<Heartbeat> beat;
   double heard_of_first = monotonic_seconds();
   double looked_at = monotonic_seconds();

@@ -43,21 +43,10 @@ World& world() {
 // look go on without the dead.
 void take_goodbyes(World& state) {
   failed_ranks(state.control);
-  while (true) {
-    int there = 0;
-    MPI_Status status;
-    if (MPI_Iprobe(MPI_ANY_SOURCE, goodbye_tag, state.control, &there, &status) != MPI_SUCCESS) return;
-    if (!there) return;
-    int bytes = 0;
-    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-    std::string text(static_cast<size_t>(bytes), '\0');
-    // It is here already: this receive does not wait.
-    if (MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
-                 MPI_STATUS_IGNORE) != MPI_SUCCESS)
-      return;  // its sender died meanwhile
-    Goodbye& goodbye = state.goodbyes[status.MPI_SOURCE];
+  while (const auto message = take_message(MPI_ANY_SOURCE, goodbye_tag, state.control)) {
+    Goodbye& goodbye = state.goodbyes[message->from];
     char* end = nullptr;
-    goodbye.code = static_cast<Exit>(std::strtol(text.c_str(), &end, 10));
+    goodbye.code = static_cast<Exit>(std::strtol(message->bytes.c_str(), &end, 10));
     goodbye.said = std::strtol(end, &end, 10) != 0;
     goodbye.message = end + 1;
   }

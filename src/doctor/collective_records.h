@@ -27,8 +27,7 @@ std::vector<RankReport> read_rank_reports(const std::filesystem::path& run_folde
 // `reports`: at least one.
 std::string divergence_text(const std::vector<RankReport>& reports);
 
-// Both: the text of a run folder, "no records of collectives in PATH" where there are none. Ends with a
-// newline.
+// The divergence of a run folder's reports; "no records of collectives in PATH" where there are none.
 std::string collective_records_text(const std::filesystem::path& run_folder);
 
 }  // namespace gaggle

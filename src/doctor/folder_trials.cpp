@@ -217,7 +217,7 @@ void try_links_and_locks(Trial& trial, FolderFacts& facts) {
   facts.fcntl_locks = excludes(trial, path, [](int fd) {
     struct flock whole {};
     whole.l_type = F_WRLCK;
-    // Of the open file, not of the process: ranks may be threads.
+    // A lock of the open file, not of the process: ranks may be threads.
     return ::fcntl(fd, F_OFD_SETLK, &whole);
   });
 }

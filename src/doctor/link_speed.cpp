@@ -48,7 +48,7 @@ LinkSpeed measure(Communicator& comm, const std::vector<int>& peers, size_t byte
   return speed;
 }
 
-// Both ends of a link have measured: the slower word counts.
+// Both ends of a link have measured: the slower measurement counts.
 LinkSpeed slower(const LinkSpeed& a, const LinkSpeed& b) {
   return {std::max(a.latency_s, b.latency_s), std::min(a.bytes_per_s, b.bytes_per_s)};
 }

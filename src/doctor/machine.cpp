@@ -30,50 +30,44 @@ void add_alike(ReportBlock& block, const std::vector<RankFacts>& ranks, const st
     block.add(if_not, topic, odd + consequence);
 }
 
+// What every rank should have enough of.
 struct Supply {
   const char* topic;
-  uint64_t RankFacts::*of;
+  uint64_t RankFacts::*amount;
   double enough;
-  std::function<std::string(const RankFacts&)> words;
-  const char* advice;  // where it is not enough
+  const char* words;   // {} is the amount
+  const char* advice;  // where there is less
 };
 
-// The least of all, on the host that has it; too little is something to look at.
-void add_least(ReportBlock& block, const std::vector<RankFacts>& ranks, const Supply& supply) {
-  const auto [least, most] = std::ranges::minmax_element(ranks, {}, supply.of);
-  const bool low = static_cast<double>((*least).*supply.of) < supply.enough;
-  const std::string words = supply.words(*least);
-  block.add(warning_if(low), supply.topic,
-            words + (words != supply.words(*most) ? fmt::format(" (the least, on {})", least->host) : "") +
-                (low ? fmt::format(": {}", supply.advice) : ""));
+std::string supply_text(const RankFacts& rank, const Supply& supply) {
+  const uint64_t amount = rank.*supply.amount;
+  if (amount == no_limit) return "no limit";
+  const bool counts = supply.amount == &RankFacts::open_files;
+  return fmt::format(fmt::runtime(supply.words),
+                     counts ? with_commas(static_cast<int64_t>(amount)) : bytes_text(amount),
+                     fmt::arg("memory", bytes_text(rank.memory_bytes)), fmt::arg("folder", rank.temporary));
 }
 
+// The least of all, on the host that has it; too little is something to look at.
 void add_supplies(ReportBlock& block, const std::vector<RankFacts>& ranks) {
   const bool pinned = std::ranges::any_of(ranks, &RankFacts::infiniband);
-  const auto limit = [](uint64_t value, const std::string& text) {
-    return value == no_limit ? "no limit" : "at most " + text;
-  };
   const Supply supplies[] = {
-      {"memory", &RankFacts::available_bytes, 2e9,
-       [](const RankFacts& r) {
-         return fmt::format("{} free of {}", bytes_text(r.available_bytes), bytes_text(r.memory_bytes));
-       },
-       "little for a model and its ranks"},
-      {"open files", &RankFacts::open_files, 1024,
-       [&](const RankFacts& r) { return limit(r.open_files, with_commas(static_cast<int64_t>(r.open_files))); },
-       "raise it with ulimit -n 4096"},
-      {"locked memory", &RankFacts::locked_bytes, pinned ? 64e6 : 0,
-       [&](const RankFacts& r) { return limit(r.locked_bytes, bytes_text(r.locked_bytes)); },
+      {"memory", &RankFacts::available_bytes, 2e9, "{} free of {memory}", "little for a model and its ranks"},
+      {"open files", &RankFacts::open_files, 1024, "at most {}", "raise it with ulimit -n 4096"},
+      {"locked memory", &RankFacts::locked_bytes, pinned ? 64e6 : 0, "at most {}",
        "InfiniBand wants ulimit -l unlimited"},
-      {"temporary", &RankFacts::temporary_free_bytes, 1e8,
-       [](const RankFacts& r) {
-         return fmt::format("{} free in {}", bytes_text(r.temporary_free_bytes), r.temporary);
-       },
+      {"temporary", &RankFacts::temporary_free_bytes, 1e8, "{} free in {folder}",
        "MPI keeps its session there"},
-      {"/dev/shm", &RankFacts::shared_memory_free_bytes, 5e8,
-       [](const RankFacts& r) { return bytes_text(r.shared_memory_free_bytes) + " free"; },
+      {"/dev/shm", &RankFacts::shared_memory_free_bytes, 5e8, "{} free",
        "ranks of a host talk through it (in a container: --shm-size)"}};
-  for (const Supply& supply : supplies) add_least(block, ranks, supply);
+  for (const Supply& supply : supplies) {
+    const auto [least, most] = std::ranges::minmax_element(ranks, {}, supply.amount);
+    const bool low = static_cast<double>((*least).*supply.amount) < supply.enough;
+    std::string words = supply_text(*least, supply);
+    if (words != supply_text(*most, supply)) words += fmt::format(" (the least, on {})", least->host);
+    if (low) words += fmt::format(": {}", supply.advice);
+    block.add(warning_if(low), supply.topic, words);
+  }
 }
 
 void add_hosts(ReportBlock& block, const std::vector<RankFacts>& ranks) {

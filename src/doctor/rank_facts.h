@@ -15,7 +15,7 @@ namespace gaggle {
 
 constexpr uint64_t no_limit = std::numeric_limits<uint64_t>::max();
 
-// Of matrix products, while all ranks compute.
+// The rate of matrix products while all ranks compute.
 struct ComputeRate {
   double flops_per_s = 0;
   std::string hardware;  // "cpu bf16 (AMX)"
