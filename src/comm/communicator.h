@@ -31,7 +31,7 @@ class Communicator {
   virtual void all_to_all(std::span<const std::span<const std::byte>> send,
                           std::span<const std::span<std::byte>> receive) = 0;
   // Blobs of any size, in rank order, on every rank.
-  virtual std::vector<std::string> all_gather_text(const std::string& mine);
+  virtual std::vector<std::string> all_gather_text(const std::string& mine) = 0;
   // A communicator over the ranks of the same colour, in rank order.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
 

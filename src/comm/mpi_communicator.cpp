@@ -5,12 +5,13 @@
 #include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
+#include "comm/pairwise.h"
 #include "comm/record.h"
 
 namespace gaggle::mpi {
 namespace {
 
-class MpiCommunicator final : public Communicator {
+class MpiCommunicator final : public PairwiseCommunicator {
  public:
   MpiCommunicator(MPI_Comm comm, CollectiveRecord record, bool owned)
       : comm_(comm), owned_(owned), record_(std::move(record)) {
@@ -37,43 +38,6 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   std::string backend() const override { return "mpi"; }
 
-  void barrier() override {
-    const auto n = static_cast<size_t>(size_);
-    const std::byte token{1};
-    std::vector<std::byte> tokens(n);
-    const std::vector<std::span<const std::byte>> send(n, std::span(&token, 1));
-    std::vector<std::span<std::byte>> receive;
-    for (std::byte& one : tokens) receive.emplace_back(&one, 1);
-    exchange("barrier", 0, send, receive);
-  }
-
-  void broadcast(std::span<std::byte> data, int root) override {
-    GAGGLE_CHECK(root >= 0 && root < size_);
-    Transfer transfer = begin("broadcast", data.size());
-    if (rank_ != root) transfer.receive(data, root);
-    for (int r = 0; rank_ == root && r < size_; ++r)
-      if (r != rank_) transfer.send(data, r);
-    finish(transfer);
-  }
-
-  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    const auto n = static_cast<size_t>(size_);
-    GAGGLE_CHECK(all.size() == mine.size() * n);
-    const std::vector<std::span<const std::byte>> send(n, mine);
-    std::vector<std::span<std::byte>> receive;
-    for (size_t r = 0; r < n; ++r) receive.push_back(all.subspan(r * mine.size(), mine.size()));
-    exchange("all_gather", all.size(), send, receive);
-  }
-
-  void all_to_all(std::span<const std::span<const std::byte>> send,
-                  std::span<const std::span<std::byte>> receive) override {
-    const auto n = static_cast<size_t>(size_);
-    GAGGLE_CHECK(send.size() == n && receive.size() == n);
-    size_t bytes = 0;
-    for (size_t r = 0; r < n; ++r) bytes += send[r].size() + receive[r].size();
-    exchange("all_to_all", bytes, send, receive);
-  }
-
   // MPI has no non-blocking split: all ranks are brought to the door first, so that the call is short.
   std::unique_ptr<Communicator> split(int colour) override {
     GAGGLE_CHECK(colour >= 0);
@@ -89,20 +53,15 @@ class MpiCommunicator final : public Communicator {
 
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
-  Transfer begin(const char* verb, size_t bytes) {
-    record_.begin(verb, bytes);
-    return Transfer(comm_, static_cast<int>(record_.number() % 32767));
-  }
-
   void exchange(const char* verb, size_t bytes, std::span<const std::span<const std::byte>> send,
-                std::span<const std::span<std::byte>> receive) {
-    const auto me = static_cast<size_t>(rank_);
-    GAGGLE_CHECK(send[me].size() == receive[me].size());
-    Transfer transfer = begin(verb, bytes);
+                std::span<const std::span<std::byte>> receive) override {
+    record_.begin(verb, bytes);
+    Transfer transfer(comm_, static_cast<int>(record_.number() % 32767));
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.receive(receive[static_cast<size_t>(r)], r);
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.send(send[static_cast<size_t>(r)], r);
+    const auto me = static_cast<size_t>(rank_);
     std::ranges::copy(send[me], receive[me].begin());
     finish(transfer);
   }

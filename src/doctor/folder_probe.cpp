@@ -22,27 +22,13 @@ void sweep_trials(const fs::path& folder) {
   }
 }
 
-// A folder for the trials inside the probed one, made by the first rank and gone with it.
-class TrialFolder {
- public:
-  TrialFolder(const fs::path& folder, bool maker, const std::string& name)
-      : path_(folder / name), maker_(maker) {}
-  ~TrialFolder() {
+// Removes a folder with all that is in it in the end, whatever happens until then; "": none.
+struct RemovedAtEnd {
+  fs::path folder;
+  ~RemovedAtEnd() {
     std::error_code ignored;
-    if (maker_) fs::remove_all(path_, ignored);
+    if (!folder.empty()) fs::remove_all(folder, ignored);
   }
-  TrialFolder(const TrialFolder&) = delete;
-  TrialFolder& operator=(const TrialFolder&) = delete;
-  const fs::path& path() const { return path_; }
-  std::string make() const {
-    std::error_code failed;
-    fs::create_directory(path_, failed);
-    return failed ? fmt::format("cannot be written to ({})", failed.message()) : "";
-  }
-
- private:
-  fs::path path_;
-  bool maker_;
 };
 
 // The trials, whole on the first rank. One rank alone has a second thread to race with.
@@ -81,17 +67,20 @@ FolderFacts probe_folder(Communicator& comm, const std::string& host, const fs::
   std::error_code unknown;
   if (const auto space = fs::space(folder, unknown); !unknown) facts.free_bytes = space.available;
   const auto hosts = comm.all_gather_text(host);
-  // One name for all: the first rank's.
-  const std::string name = comm.all_gather_text(trial_prefix + file_tag(this_process()))[0];
-  if (comm.rank() == 0) sweep_trials(folder);
-  TrialFolder place(folder, comm.rank() == 0, name);
-  const std::string failed = comm.all_gather_text(comm.rank() == 0 ? place.make() : "")[0];
+  // The first rank makes a folder for the trials, and names it for all.
+  const fs::path place = folder / comm.all_gather_text(trial_prefix + file_tag(this_process()))[0];
+  const bool first = comm.rank() == 0;
+  const RemovedAtEnd removed{first ? place : fs::path()};
+  std::error_code refused;
+  if (first) sweep_trials(folder);
+  if (first) fs::create_directory(place, refused);
+  const std::string failed = comm.all_gather_text(refused ? refused.message() : "")[0];
   if (!failed.empty()) {
-    facts.failed = fmt::format("{} {} on {}", folder.string(), failed, hosts[0]);
+    facts.failed = fmt::format("{} cannot be written to ({}) on {}", folder.string(), failed, hosts[0]);
     return facts;
   }
   std::error_code missing;
-  const bool seen = !seconds_until([&] { return fs::exists(place.path(), missing); }, options.patience_s).never;
+  const bool seen = !seconds_until([&] { return fs::exists(place, missing); }, options.patience_s).never;
   const auto who_sees = gather_values(comm, static_cast<char>(seen));
   std::set<std::string> seeing, blind;
   for (size_t rank = 0; rank < hosts.size(); ++rank) (who_sees[rank] ? seeing : blind).insert(hosts[rank]);
@@ -100,7 +89,7 @@ FolderFacts probe_folder(Communicator& comm, const std::string& host, const fs::
   // Ranks that do not see it wait at the barrier; the others go on among themselves.
   const auto group = comm.split(seen ? 0 : 1);
   facts.ranks = group->size();
-  if (seen) probe_among(*group, host, place.path(), options, files, facts);
+  if (seen) probe_among(*group, host, place, options, files, facts);
   comm.barrier();
   return facts;
 }

@@ -62,7 +62,7 @@ void Trial::attempt(const std::function<void()>& what) {
   try {
     what();
   } catch (const std::exception& error) {
-    if (failed.empty()) failed = error.what();
+    if (failed.empty()) failed = error_text(error);
   }
 }
 
