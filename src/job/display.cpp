@@ -5,7 +5,7 @@
 
 #include "base/pulse.h"
 #include "base/table.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle {
 
