@@ -26,6 +26,20 @@ def write_tokenizer(folder):
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "bos_token": "<s>"}))
 
 
+def write_unigram(folder, texts=None, vocab_size=200):
+    """A Unigram tokenizer with T5's first three tokens and its rule for the end; by default of the tasks' words."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+    texts = texts or [" ".join(["copy: reverse: first: vowel: yes no", *WORDS])] * 20
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
+        vocab_size=vocab_size, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
 def write_tasks(folder):
     """Four tasks over the same words: copy, reverse, pick the first, say whether it starts with a vowel."""
     folder.mkdir()

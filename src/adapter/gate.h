@@ -9,20 +9,12 @@ namespace gaggle {
 ParameterLayout gate_layout(std::span<const LoraSite> sites);
 
 // One frozen expert with its gates, v = 0 at the start (g = 0.5). `lora` is flat, in lora_layout's order.
-class GateAdapter : public Trainable {
+class GateAdapter : public PairAdapter {
  public:
   GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device);
   void refresh() override {}  // v is read in fp32 as it lies in values()
   void set_gradients(const at::Tensor& flat) override;
   void begin(const Microbatch& batch) override;
-  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
-  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
-
- private:
-  std::vector<LoraSite> sites_;
-  BySide<std::vector<Segment>> segments_;
-  std::vector<LowRank> pairs_;      // by Site::index; absent: not adapted
-  std::vector<LowRankGrad> grads_;  // likewise
 };
 
 }  // namespace gaggle

@@ -29,33 +29,34 @@ class Ia3Adapter : public SkillAdapter {
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
  private:
-  struct Place {  // what sits on a site
+  struct RescaledSite {
     Site site;
-    size_t router = 0;
+    int64_t router = 0;
     at::Tensor skills, gradient;  // [h, K, width/h] fp32; undefined: not wanted
-    // Of this micro-batch, whose members are M: their vectors, the gradient of these (undefined: no backward
-    // pass yet), and what l was multiplied with: kept from forward to backward, for W is not at hand there.
-    at::Tensor l, d_l, even_d_l;  // [M, width] fp32; even_d_l: of even samples alone, where watched
-    at::Tensor output;            // [T, d_out]; undefined for an input, which backward is given
+    // Of this micro-batch with M members: their vectors [M, width] fp32, and the gradients of these (undefined:
+    // no backward pass yet; even_d_l: of even samples alone, where watched).
+    at::Tensor l, d_l, even_d_l;
+    at::Tensor
+        output;  // [T, d_out] before l, kept for the backward pass; where l rescales the input, undefined
   };
-  Place* find(const Site& site);
-  // l by row: [T, width], or [1, width] where all rows have the same.
-  at::Tensor by_row(const Place& place) const;
-  void report(const Place& place, const at::Tensor& d_l, bool even);
+  RescaledSite* rescaled_site(const Site& site);
+  // l by token: [T, width], or [1, width] where all tokens have the same.
+  at::Tensor by_token(const RescaledSite& entry) const;
+  void report(const RescaledSite& entry, const at::Tensor& d_l, bool even);
 
-  std::vector<Place> places_;
+  std::vector<RescaledSite> rescaled_sites_;
   bool wanted_ = false;           // gradients
   bool takes_gradients_ = false;  // of this micro-batch: they are wanted, or watched
   std::vector<Members::Member> members_;
   std::vector<MixingWeights> routing_;  // by member
   at::Tensor weights_;                  // [R, M, h, K]
-  // Of the rows of each side.
-  struct RowMembers {
-    at::Tensor of_row;  // [T] int64
-    // [M, T] fp32, 1 where the row is the member's (and of an even sample; undefined: not watched).
-    at::Tensor rows, even;
+  struct TokenMembers {
+    at::Tensor by_token;  // [T] int64
+    // [M, T] fp32: 1 where the token is the member's; and where it is of an even sample too (undefined: not
+    // watched).
+    at::Tensor indicator, even;
   };
-  BySide<RowMembers> row_members_;
+  BySide<TokenMembers> token_members_;
 };
 
 }  // namespace gaggle

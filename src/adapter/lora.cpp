@@ -26,12 +26,6 @@ std::vector<float> copy_out(const at::Tensor& from) {
   return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
 }
 
-size_t index_limit(std::span<const LoraSite> sites) {
-  int last = -1;
-  for (const LoraSite& s : sites) last = std::max(last, s.site.index);
-  return static_cast<size_t>(last + 1);
-}
-
 }  // namespace
 
 std::vector<std::string> site_names(const std::vector<Site>& sites) {
@@ -119,9 +113,28 @@ PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values,
   return lora;
 }
 
+PairAdapter::PairAdapter(std::vector<LoraSite> sites) : sites_(std::move(sites)) {
+  int last = -1;
+  for (const LoraSite& s : sites_) last = std::max(last, s.site.index);
+  pairs_.resize(static_cast<size_t>(last + 1));
+  grads_.resize(pairs_.size());
+}
+
+void PairAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < pairs_.size() && !pairs_[index].empty())
+    segmented_lowrank_forward(x, y, segments_[site.side], pairs_[index]);
+}
+
+void PairAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < pairs_.size() && !pairs_[index].empty())
+    segmented_lowrank_backward(x, dy, dx, segments_[site.side], pairs_[index], grads_[index]);
+}
+
 LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members,
                          at::ScalarType dtype, at::Device device)
-    : sites_(std::move(sites)), members_(members.size()), dtype_(dtype) {
+    : PairAdapter(std::move(sites)), members_(members.size()), dtype_(dtype) {
   const ParameterLayout one = lora_layout(sites_);
   if (members_ == 1) {
     layout_ = one;
@@ -139,43 +152,28 @@ LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tens
   refresh();
 }
 
+std::string LoraAdapter::name(size_t member, const LoraSite& s, const char* tensor) const {
+  return members_ == 1 ? s.site.name + tensor : fmt::format("{:04}/{}{}", member, s.site.name, tensor);
+}
+
 void LoraAdapter::refresh() {
   const at::Tensor used = values_.to(dtype_);  // no copy where the base computes in fp32
-  pairs_.assign(index_limit(sites_), {});
-  for (const LoraSite& s : sites_)
-    for (size_t m = 0; m < members_; ++m) {
-      const std::string prefix = members_ == 1 ? "" : fmt::format("{:04}/", m);
-      pairs_[static_cast<size_t>(s.site.index)].push_back({layout_.view(used, prefix + s.site.name + ".lora_A"),
-                                                           layout_.view(used, prefix + s.site.name + ".lora_B"),
-                                                           s.scale,
-                                                           {}});
-    }
+  for (const LoraSite& s : sites_) {
+    std::vector<LowRank>& pairs = pairs_[static_cast<size_t>(s.site.index)];
+    pairs.clear();
+    for (size_t m = 0; m < members_; ++m)
+      pairs.push_back(
+          {layout_.view(used, name(m, s, ".lora_A")), layout_.view(used, name(m, s, ".lora_B")), s.scale, {}});
+  }
 }
 
 void LoraAdapter::set_gradients(const at::Tensor& flat) {
-  grads_.assign(index_limit(sites_), {});
-  for (const LoraSite& s : sites_)
-    for (size_t m = 0; m < members_; ++m) {
-      LowRankGrad grad;
-      if (flat.defined()) {
-        const std::string prefix = members_ == 1 ? "" : fmt::format("{:04}/", m);
-        grad.a = layout_.view(flat, prefix + s.site.name + ".lora_A");
-        grad.b = layout_.view(flat, prefix + s.site.name + ".lora_B");
-      }
-      grads_[static_cast<size_t>(s.site.index)].push_back(grad);
-    }
-}
-
-void LoraAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_forward(x, y, segments_[site.side], pairs_[index]);
-}
-
-void LoraAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_backward(x, dy, dx, segments_[site.side], pairs_[index], grads_[index]);
+  for (const LoraSite& s : sites_) {
+    std::vector<LowRankGrad>& grads = grads_[static_cast<size_t>(s.site.index)];
+    grads.assign(members_, {});
+    for (size_t m = 0; flat.defined() && m < members_; ++m)
+      grads[m] = {layout_.view(flat, name(m, s, ".lora_A")), layout_.view(flat, name(m, s, ".lora_B")), {}};
+  }
 }
 
 }  // namespace gaggle

@@ -40,25 +40,39 @@ struct LoraStart {
 LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where);
 PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const PeftBase& base);
 
+// What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's
+// segments.
+class PairAdapter : public Trainable {
+ public:
+  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
+
+ protected:
+  explicit PairAdapter(std::vector<LoraSite> sites);
+
+  std::vector<LoraSite> sites_;
+  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
+  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
+
+ private:
+  BySide<std::vector<Segment>> segments_;
+};
+
 // Experts under training: LoRA trains, no gate. Member m of the segments is the m-th copy of the parameters
 // (named "<m>/<site>.lora_A" where there are several).
-class LoraAdapter : public Trainable {
+class LoraAdapter : public PairAdapter {
  public:
   LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members, at::ScalarType dtype,
               at::Device device);
   void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
-  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
-  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
-  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 
  private:
-  std::vector<LoraSite> sites_;
+  std::string name(size_t member, const LoraSite& site, const char* tensor) const;
+
   size_t members_;
   at::ScalarType dtype_;
-  BySide<std::vector<Segment>> segments_;
-  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
-  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
 };
 
 }  // namespace gaggle

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "adapter/ia3.h"
-#include "adapter/router.h"
+#include "kernel/mixing_weights.h"
 #include "base/error.h"
 #include "base/names.h"
 #include "base/philox.h"

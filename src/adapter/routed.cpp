@@ -1,4 +1,4 @@
-// Three kinds: a low-rank pair, or a vector, per site for all rows, and pairs chosen per token.
+// Three kinds: a low-rank pair, or a vector, per site for all tokens; and pairs chosen by token.
 #include "adapter/routed.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace gaggle {
 namespace {
 
-// The same pair for every row.
+// The same pair for every token.
 class FixedAdapter : public RoutedAdapter {
  public:
   explicit FixedAdapter(std::vector<LowRank> sites) : sites_(std::move(sites)) {}
@@ -24,7 +24,7 @@ class FixedAdapter : public RoutedAdapter {
   std::vector<LowRank> sites_;
 };
 
-// The same vector for every row.
+// The same vector for every token.
 class FixedRescaling : public RoutedAdapter {
  public:
   explicit FixedRescaling(std::vector<at::Tensor> sites) : sites_(std::move(sites)) {}
@@ -42,34 +42,39 @@ class FixedRescaling : public RoutedAdapter {
   std::vector<at::Tensor> sites_;  // [width] fp32
 };
 
-class TokenAdapter : public RoutedAdapter {
+// The k candidates with the best scores, weighted by a softmax over these.
+class ScoredAdapter : public TokenAdapter {
  public:
-  TokenAdapter(std::vector<RoutedSite> sites, Scoring scoring, int64_t k, size_t experts)
-      : sites_(std::move(sites)), scoring_(scoring), k_(k), experts_(static_cast<int64_t>(experts)) {}
-
-  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override {
-    const RoutedSite& routed_site = sites_[static_cast<size_t>(site.index)];
-    if (routed_site.candidates.empty() || x.size(0) == 0) return;
-    const TokenRouting routed = route(x, routed_site, scoring_, k_);
-    add_routed(x, y, routed_site, routed);
-    // Not bincount: with weights it has no deterministic form on CUDA.
-    if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
-    const auto weights = routed.weights.flatten().to(at::kDouble);
-    weight_ += at::zeros_like(weight_).index_add_(0, routed.experts.flatten(), weights);
-  }
-
-  std::vector<double> weight_by_expert() const override {
-    if (!weight_.defined()) return std::vector<double>(static_cast<size_t>(experts_), 0);
-    const auto host = weight_.cpu();
-    return {host.data_ptr<double>(), host.data_ptr<double>() + experts_};
-  }
+  ScoredAdapter(std::vector<RoutedSite> sites, size_t experts, Scoring scoring, int64_t k)
+      : TokenAdapter(std::move(sites), experts), scoring_(scoring), k_(k) {}
 
  private:
-  std::vector<RoutedSite> sites_;
+  TokenRouting choose(const Site&, const RoutedSite& experts, const at::Tensor& x) override {
+    return route(x, experts, scoring_, k_);
+  }
+
   Scoring scoring_;
-  int64_t k_, experts_;
-  at::Tensor weight_;  // [N] fp64
+  int64_t k_;
 };
+
+// direction(site, expert) [d_in] of every expert that is at a site; undefined: it is no candidate there.
+template <class Direction>
+std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, Scoring scoring, int64_t k,
+                                            const Direction& direction) {
+  std::vector<RoutedSite> sites = collection.sites;
+  for (size_t s = 0; s < sites.size(); ++s) {
+    std::vector<int> candidates;
+    std::vector<at::Tensor> directions;
+    for (size_t z = 0; z < sites[s].experts.size(); ++z) {
+      const at::Tensor found = sites[s].experts[z].a.defined() ? direction(s, z) : at::Tensor();
+      if (!found.defined()) continue;
+      candidates.push_back(static_cast<int>(z));
+      directions.push_back(found);
+    }
+    set_candidates(sites[s], std::move(candidates), directions);
+  }
+  return std::make_unique<ScoredAdapter>(std::move(sites), collection.names.size(), scoring, k);
+}
 
 }  // namespace
 
@@ -87,34 +92,35 @@ void RoutedAdapter::backward(const Site&, const at::Tensor&, const at::Tensor&, 
   GAGGLE_CHECK(false, "routed adapters are for inference");
 }
 
+void TokenAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
+  const RoutedSite& experts = sites_[static_cast<size_t>(site.index)];
+  if (experts.candidates.empty() || x.size(0) == 0) return;
+  const TokenRouting routed = choose(site, experts, x);
+  add_routed(x, y, experts, routed);
+  // Not bincount: with weights it has no deterministic form on CUDA.
+  if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
+  const auto weights = routed.weights.flatten().to(at::kDouble);
+  weight_ += at::zeros_like(weight_).index_add_(0, routed.experts.flatten(), weights);
+}
+
+std::vector<double> TokenAdapter::weight_by_expert() const {
+  if (!weight_.defined()) return std::vector<double>(static_cast<size_t>(experts_), 0);
+  const auto host = weight_.cpu();
+  return {host.data_ptr<double>(), host.data_ptr<double>() + experts_};
+}
+
 std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection, int64_t k) {
-  std::vector<RoutedSite> sites = collection.sites;
-  for (size_t s = 0; s < sites.size(); ++s) {
-    std::vector<int> candidates;
-    std::vector<at::Tensor> directions;
-    for (size_t z = 0; z < collection.names.size(); ++z)
-      if (sites[s].experts[z].a.defined() && collection.gates[s][z].defined()) {
-        candidates.push_back(static_cast<int>(z));
-        directions.push_back(standardise(collection.gates[s][z].to(at::kFloat)));
-      }
-    set_candidates(sites[s], std::move(candidates), directions);
-  }
-  return std::make_unique<TokenAdapter>(std::move(sites), Scoring::phatgoose, k, collection.names.size());
+  return route_tokens(collection, Scoring::phatgoose, k, [&](size_t site, size_t expert) {
+    const at::Tensor& gate = collection.gates[site][expert];
+    return gate.defined() ? standardise(gate.to(at::kFloat)) : gate;
+  });
 }
 
 std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k) {
-  std::vector<RoutedSite> sites = collection.sites;
-  for (RoutedSite& site : sites) {
-    std::vector<int> candidates;
-    std::vector<at::Tensor> directions;
-    for (size_t z = 0; z < site.experts.size(); ++z)
-      if (site.experts[z].a.defined()) {
-        candidates.push_back(static_cast<int>(z));
-        directions.push_back(arrow_direction(site.experts[z].a, site.experts[z].b));
-      }
-    set_candidates(site, std::move(candidates), directions);
-  }
-  return std::make_unique<TokenAdapter>(std::move(sites), scoring, k, collection.names.size());
+  return route_tokens(collection, scoring, k, [&](size_t site, size_t expert) {
+    const LowRank& pair = collection.sites[site].experts[expert];
+    return arrow_direction(pair.a, pair.b);
+  });
 }
 
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert) {

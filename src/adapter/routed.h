@@ -28,17 +28,37 @@ class RoutedAdapter : public SiteAdapter {
   void begin(const Microbatch&) override {}
   // Inference only: a logic error.
   void backward(const Site&, const at::Tensor&, const at::Tensor&, at::Tensor&) override;
-  // Σ of routing weight per expert over the rows and sites seen, [N]; empty where nothing is routed by token.
+  // Σ of routing weight per expert over the tokens and sites seen, [N]; empty where nothing is routed by token.
   virtual std::vector<double> weight_by_expert() const { return {}; }
+};
+
+// Experts that are chosen for every token and site; a routing method says which, and their weights.
+class TokenAdapter : public RoutedAdapter {
+ public:
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
+  std::vector<double> weight_by_expert() const override;
+
+ protected:
+  // `sites` with their candidates; `experts`: of the collection.
+  TokenAdapter(std::vector<RoutedSite> sites, size_t experts)
+      : sites_(std::move(sites)), experts_(static_cast<int64_t>(experts)) {}
+  // Of the T tokens whose x [T, d_in] the site reads; the site has candidates, and T > 0.
+  virtual TokenRouting choose(const Site& site, const RoutedSite& experts, const at::Tensor& x) = 0;
+
+ private:
+  std::vector<RoutedSite> sites_;
+  int64_t experts_;
+  at::Tensor weight_;  // [N] fp64
 };
 
 // Experts without a gate at a site are no candidates there. k = 0: dense.
 std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection, int64_t k);
 // Scoring::arrow_mttl or arrow_phatgoose; needs no gates.
 std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k);
-// One expert on every row.
+// One expert for every token.
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert);
-// One mixture of an inventory's skills on every row, a LoRA or (IA)³'s vectors; [mixture_layout(spec).size()].
+// One mixture of an inventory's skills for every token, a LoRA or (IA)³'s vectors;
+// [mixture_layout(spec).size()].
 std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture,
                                           const BaseModel& base);
 // Mean of scale·B A over all N; an expert absent at a site counts as zero there.

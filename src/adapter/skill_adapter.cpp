@@ -31,7 +31,8 @@ Members members_of_samples(const Microbatch& batch) {
   for (const Side side : sides) {
     const TokenSequences& set = batch.side(side);
     std::vector<Segment>& segments = members.segments[side];
-    GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()), "rows do not say whose they are");
+    GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()),
+                 "the sequences do not say whose they are");
     size_t segment = 0;
     for (size_t s = 0; s < set.samples.size(); ++s) {
       const int64_t begin = set.starts[s], end = set.starts[s + 1];
@@ -71,12 +72,15 @@ SkillAdapter::SkillAdapter(PolySpec spec, const at::Tensor& values, RoutingSched
   values_ = at::empty({layout_.size()}, options);
   frozen_ = at::empty({frozen_layout_.size()}, options);
   for (const ParameterInfo& t : all.tensors()) tensor(t.name).copy_(all.view(values, t));
+  std::map<std::string, int64_t> by_prefix;  // of routers_
   for (const LoraSite& s : spec_.sites) {
     const auto index = static_cast<size_t>(s.site.index);
-    if (place_of_site_.size() <= index) place_of_site_.resize(index + 1, -1);
-    place_of_site_[index] = static_cast<int>(&s - spec_.sites.data());
+    if (number_of_site_.size() <= index) number_of_site_.resize(index + 1, -1);
+    number_of_site_[index] = static_cast<int>(&s - spec_.sites.data());
     const std::string prefix = spec_.router_prefix(s.site);
-    if (!router_of_.try_emplace(prefix, routers_.size()).second) continue;
+    const auto [found, is_new] = by_prefix.try_emplace(prefix, static_cast<int64_t>(routers_.size()));
+    router_of_.push_back(found->second);
+    if (!is_new) continue;
     routers_.push_back({prefix, spec_.router_name(s.site), {}, {}});
     if (spec_.routing == Routing::learned) routers_.back().logits = tensor(routers_.back().name);
   }
@@ -124,19 +128,13 @@ std::vector<at::Tensor> SkillAdapter::routing_of(std::span<const int> tasks) con
   std::vector<at::Tensor> all, by_site;
   for (const int task : tasks) all.push_back(draw_weights(task, 0).w);
   const at::Tensor w = at::stack(all, 1);  // [R, T, h, K]
-  for (const LoraSite& s : spec_.sites) by_site.push_back(w[static_cast<int64_t>(router_of(s.site))]);
+  for (const int64_t router : router_of_) by_site.push_back(w[router]);
   return by_site;
 }
 
-int SkillAdapter::place_of(const Site& site) const {
+int SkillAdapter::number_of(const Site& site) const {
   const auto index = static_cast<size_t>(site.index);
-  return index < place_of_site_.size() ? place_of_site_[index] : -1;
-}
-
-at::Tensor SkillAdapter::member_by_row(const std::vector<Segment>& segments) const {
-  std::vector<int64_t> by_row;
-  for (const Segment& s : segments) by_row.insert(by_row.end(), static_cast<size_t>(s.end - s.begin), s.member);
-  return at::tensor(by_row, at::kLong).to(values_.device());
+  return index < number_of_site_.size() ? number_of_site_[index] : -1;
 }
 
 std::unique_ptr<SkillAdapter> make_skill_adapter(const PolySpec& spec, const at::Tensor& values,

@@ -1,13 +1,12 @@
 // What the adapters of an inventory in training share, whatever a skill is: tensors that train and tensors that
-// do not, whose rows a micro-batch has, and the routing of tasks or samples in a step.
+// do not, whose tokens a micro-batch has, and the routing of tasks or samples in a step.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 
 #include "adapter/poly.h"
-#include "adapter/router.h"
+#include "kernel/skill_products.h"
 
 namespace gaggle {
 
@@ -26,7 +25,7 @@ struct RoutingSchedule {
 // Share that the table keeps against uniform routing in a step.
 double routing_kept(const RoutingSchedule& schedule, int64_t step);
 
-// Who a micro-batch's rows belong to: tasks, or samples where every example has its own mixture.
+// Whom a micro-batch's tokens belong to: tasks, or samples where every example has its own mixture.
 struct Members {
   struct Member {
     int task = 0;
@@ -35,17 +34,6 @@ struct Members {
   std::vector<Member> all;
   BySide<std::vector<Segment>> segments;  // members count `all`
 };
-
-// What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixture, A [h,
-// d_in/h, r] then B [h, r, d_out/h], or l [h, width/h]; with samples per example with respect to the skills,
-// [h, K, …] in place of [h, …]. Contributions add up over micro-batches and lanes.
-struct WatchedGradient {
-  int task = 0;
-  bool even = false;    // of the task's samples of even occurrence in the batch alone; else of all
-  size_t site = 0;      // place in PolySpec::sites
-  at::Tensor gradient;  // flat, fp32
-};
-using GradientSink = std::function<void(const WatchedGradient&)>;
 
 // Of a site, in a WatchedGradient: values of A and B (of l: none of B) in each head.
 struct WatchedSizes {
@@ -65,13 +53,13 @@ class SkillAdapter : public Trainable {
   void begin_evaluation() override;
 
   // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
-  void watch(GradientSink sink) { watched_ = std::move(sink); }
+  void watch(std::function<void(const WatchedGradient&)> sink) { watch_.sink = std::move(sink); }
   WatchedSizes watched_sizes(const LoraSite& site) const;
   // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K];
   // empty where every example has its own.
   std::vector<at::Tensor> routing_of(std::span<const int> tasks) const;
   // Seconds that watching has cost so far, the sink's own among them.
-  double watching_seconds() const { return watching_seconds_; }
+  double watching_seconds() const { return watch_.seconds; }
 
  protected:
   // `values`: [poly_layout(spec).size()].
@@ -79,19 +67,16 @@ class SkillAdapter : public Trainable {
   at::Tensor tensor(const std::string& name) const;
   // The named tensor's part of a flat gradient; undefined: not wanted.
   at::Tensor gradient_of(const at::Tensor& flat, const std::string& name) const;
-  // The place of a site in PolySpec::sites; -1: not adapted.
-  int place_of(const Site& site) const;
+  // The number of a site in PolySpec::sites; -1: not adapted.
+  int number_of(const Site& site) const;
   Members members_of(const Microbatch& batch) const;
-  // [T] int64: the member of each row of these segments.
-  at::Tensor member_by_row(const std::vector<Segment>& segments) const;
-  // Places of a site's routing in MixingWeights by router.
-  size_t router_of(const Site& site) const { return router_of_.at(spec_.router_prefix(site)); }
+  // Which of the routers a site follows, as MixingWeights by router counts them.
+  int64_t router_of(size_t number) const { return router_of_[number]; }
   MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]
   void add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w);  // [R, h, K]
 
   PolySpec spec_;
-  GradientSink watched_;
-  double watching_seconds_ = 0;
+  GradientWatch watch_;
 
  private:
   struct Router {
@@ -103,8 +88,8 @@ class SkillAdapter : public Trainable {
   ParameterLayout frozen_layout_;
   at::Tensor frozen_;
   std::vector<Router> routers_;
-  std::map<std::string, size_t> router_of_;  // by PolySpec::router_prefix
-  std::vector<int> place_of_site_;           // by Site::index
+  std::vector<int64_t> router_of_;   // by number in PolySpec::sites
+  std::vector<int> number_of_site_;  // by Site::index
   int64_t step_ = 0;
   double kept_ = 1;
   Sampling sampling_now_ = Sampling::none;

@@ -71,7 +71,7 @@ SketchPlan plan_of(const StartSketches& sketches, const Recipe& recipe) {
 
 StartSketches start_sketches(BaseModel& base, const fs::path& registry, const AlignmentConfig& alignment,
                              uint64_t seed) {
-  return {base, registry / "work" / "reports", alignment.rows,
+  return {base, registry / "work" / "reports", alignment.examples,
           alignment.sketch > 0 ? alignment.sketch : default_dims, seed};
 }
 

@@ -10,7 +10,7 @@ Exit adapt_skills(const Config& config, const JobOptions& options) {
   const Split split = split_named(config.eval.split);
   const auto& paths = config.adapt.tasks.empty() ? config.data.tasks : config.adapt.tasks;
   StartedJob start =
-      start_job(config, options, load_inputs(config, paths, config.data.limit_rows), BaseUse::training,
+      start_job(config, options, load_inputs(config, paths, config.data.limit_examples), BaseUse::training,
                 [&](const Session&) { check_writable(config.registry.path, "registry.path"); });
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};

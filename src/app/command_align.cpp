@@ -18,7 +18,7 @@ namespace {
 // A pass over one run's checkpoint, whose config is in its folder.
 AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, Session& session) {
   const Config config = read_config(run / "config.toml", {});
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
   const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},

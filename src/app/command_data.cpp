@@ -76,7 +76,7 @@ void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t
 
 Exit show_data(const Config& config, const DataShowOptions& options) {
   const Split split = split_of(options.split);
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
   const auto& rows = task.rows(split);
   const size_t shown =

@@ -8,7 +8,7 @@ namespace {
 Exit evaluate(const Config& config, const JobOptions& options) {
   const Split split = split_named(config.eval.split);
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
-  StartedJob start = start_job(config, options, load_inputs(config, paths, config.eval.limit_rows),
+  StartedJob start = start_job(config, options, load_inputs(config, paths, config.eval.limit_examples),
                                BaseUse::inference, [](const Session&) {});
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};

@@ -15,7 +15,7 @@ Exit train_experts(const Config& config, const JobOptions& options) {
     return Exit::done;
   }
   StartedJob start =
-      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_rows), BaseUse::training,
+      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
                 [&](const Session& session) { check_expert_job(config, session); });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;

@@ -25,7 +25,7 @@ std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& in
 }
 
 Exit train_gates(const Config& config, const JobOptions& options) {
-  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_rows);
+  Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const std::map<std::string, TokenTask> tasks = tasks_of(config, inputs);
   StartedJob start = start_job(config, options, std::move(inputs), BaseUse::training,
                                [&](const Session& session) { check_expert_job(config, session); });

@@ -15,7 +15,7 @@ Exit pretrain_skills(const Config& config, const JobOptions& options) {
     return Exit::done;
   }
   int64_t lanes = 1;
-  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_rows),
+  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
                                BaseUse::training, [&](const Session& session) {
                                  check_writable(config.registry.path, "registry.path");
                                  lanes = resolve_lanes(config, session);

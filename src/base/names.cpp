@@ -39,6 +39,11 @@ std::string nearest_name(std::string_view typed, const std::vector<std::string>&
   return best;
 }
 
+std::string known_names(std::string_view typed, const std::vector<std::string>& candidates) {
+  const std::string near = nearest_name(typed, candidates);
+  return near.empty() ? "known: " + join(candidates, ", ") : "did you mean " + near + "?";
+}
+
 void check_name(std::string_view name, std::string_view what) {
   const bool good = !name.empty() && name.size() <= 128 && name[0] != '.' &&
                     std::all_of(name.begin(), name.end(), [](unsigned char c) {

@@ -10,6 +10,9 @@ namespace gaggle {
 // The candidate with the smallest edit distance, or "" if none is near (over a third of the letters differ).
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& candidates);
 
+// What stands behind an unknown name, in brackets: "did you mean tomi?", else "known: tomi, sarcasm".
+std::string known_names(std::string_view typed, const std::vector<std::string>& candidates);
+
 // Names of experts, collections and tasks become folders: letters, digits, '.', '_', '-', '+', not starting
 // with a dot, at most 128 long. Throws UserError naming `what`.
 void check_name(std::string_view name, std::string_view what);

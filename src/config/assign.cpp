@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdlib>
 #include <sstream>
 
@@ -13,23 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of what is neither text nor a number.
 std::string type_name(const toml::node& node) {
-  switch (node.type()) {
-    case toml::node_type::string:
-      return "text";
-    case toml::node_type::integer:
-      return "an integer";
-    case toml::node_type::floating_point:
-      return "a number with a decimal point";
-    case toml::node_type::boolean:
-      return "a boolean";
-    case toml::node_type::array:
-      return "a list";
-    case toml::node_type::table:
-      return "a table";
-    default:
-      return "a date or time";
-  }
+  return node.is_boolean() ? "a boolean"
+         : node.is_array() ? "a list"
+         : node.is_table() ? "a table"
+                           : "a date or time";
 }
 
 std::string range_text(const Check& check) {
@@ -54,11 +44,11 @@ std::string expand_home(const std::string& path) {
 // whatever file named them.
 std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
   if (kind == PathKind::none || text.empty()) return text;
-  const fs::path here = fs::current_path();
-  const fs::path whole = (here / folder / expand_home(text)).lexically_normal();
+  const fs::path working = fs::current_path();
+  const fs::path whole = (working / folder / expand_home(text)).lexically_normal();
   if (kind == PathKind::path_or_hub && looks_like_hub_name(text) && !fs::exists(whole)) return text;
-  const fs::path near = whole.lexically_relative(here);
-  return (near.empty() || *near.begin() == ".." ? whole : near).string();
+  const fs::path relative = whole.lexically_relative(working);
+  return (relative.empty() || *relative.begin() == ".." ? whole : relative).string();
 }
 
 // Takes the value or returns false for one of another type or out of range.
@@ -70,30 +60,24 @@ struct Take {
   bool operator()(std::string* field) const {
     if (!node.is_string()) return false;
     const std::string value = *node.value<std::string>();
-    if (!is_choice(value)) return false;
-    *field = resolve(value, folder, key.path);
-    return true;
-  }
-  bool is_choice(const std::string& value) const {
     const auto& choices = key.check.choices;
-    return choices.empty() || std::find(choices.begin(), choices.end(), value) != choices.end();
+    if (!choices.empty() && std::ranges::find(choices, value) == choices.end()) return false;
+    *field = resolve(value, folder, key.check.path);
+    return true;
   }
   bool operator()(bool* field) const {
     if (!node.is_boolean()) return false;
     *field = *node.value<bool>();
     return true;
   }
-  template <class Integer>
-  bool integer(Integer* field) const {
+  template <std::integral Integer>
+  bool operator()(Integer* field) const {
     if (!node.is_integer()) return false;
     const auto value = *node.value<int64_t>();
     if (!in_range(static_cast<double>(value), key.check) || !std::in_range<Integer>(value)) return false;
     *field = static_cast<Integer>(value);
     return true;
   }
-  bool operator()(int* field) const { return integer(field); }
-  bool operator()(int64_t* field) const { return integer(field); }
-  bool operator()(uint64_t* field) const { return integer(field); }
   bool operator()(double* field) const {
     if (!node.is_number() || !in_range(*node.value<double>(), key.check)) return false;
     *field = *node.value<double>();
@@ -126,7 +110,7 @@ struct Take {
   }
   // One value alone is a list of it.
   template <class Value>
-  bool list(std::vector<Value>* field) const {
+  bool operator()(std::vector<Value>* field) const {
     std::vector<Value> values;
     const auto take = [&](const toml::node& item) {
       const bool is_empty = item.is_string() && item.value<std::string>()->empty();
@@ -141,13 +125,11 @@ struct Take {
     *field = std::move(values);
     return true;
   }
-  bool operator()(std::vector<std::string>* field) const { return list(field); }
-  bool operator()(std::vector<int64_t>* field) const { return list(field); }
   bool operator()(std::map<std::string, std::string>* field) const {
     if (!node.is_table()) return false;
     for (const auto& [name, item] : *node.as_table()) {
       if (!item.is_string() || item.value<std::string>()->empty()) return false;
-      (*field)[std::string(name.str())] = resolve(*item.value<std::string>(), folder, key.path);
+      (*field)[std::string(name.str())] = resolve(*item.value<std::string>(), folder, key.check.path);
     }
     return true;
   }
@@ -171,6 +153,24 @@ std::string got_text(const Key& key, const toml::node& node) {
   return type_name(node);
 }
 
+struct Expected {
+  std::string range, choices;
+  std::string operator()(std::string*) const { return choices.empty() ? "text" : "one of " + choices; }
+  std::string operator()(bool*) const { return "true or false"; }
+  template <std::integral Integer>
+  std::string operator()(Integer*) const {
+    return "an integer" + range;
+  }
+  std::string operator()(double*) const { return "a number" + range; }
+  std::string operator()(std::optional<double>*) const { return "a number" + range; }
+  std::string operator()(Interval*) const { return "a number of steps >= 0, or \"10 minutes\""; }
+  std::string operator()(std::vector<std::string>*) const {
+    return "a list of " + (choices.empty() ? "texts, [\"…\", …]" : choices);
+  }
+  std::string operator()(std::vector<int64_t>*) const { return "a list of integers" + range; }
+  std::string operator()(std::map<std::string, std::string>*) const { return "a table of NAME = \"file\""; }
+};
+
 }  // namespace
 
 bool looks_like_hub_name(const std::string& text) {
@@ -179,26 +179,8 @@ bool looks_like_hub_name(const std::string& text) {
 }
 
 std::string expected_text(const Key& key) {
-  struct Expected {
-    const Check& check;
-    std::string operator()(std::string*) const {
-      return check.choices.empty() ? "text" : "one of " + join(check.choices, ", ");
-    }
-    std::string operator()(bool*) const { return "true or false"; }
-    std::string operator()(int*) const { return "an integer" + range_text(check); }
-    std::string operator()(int64_t*) const { return "an integer" + range_text(check); }
-    std::string operator()(uint64_t*) const { return "an integer" + range_text(check); }
-    std::string operator()(double*) const { return "a number" + range_text(check); }
-    std::string operator()(std::optional<double>*) const { return "a number" + range_text(check); }
-    std::string operator()(Interval*) const { return "a number of steps >= 0, or \"10 minutes\""; }
-    std::string operator()(std::vector<std::string>*) const {
-      return check.choices.empty() ? "a list of texts, [\"…\", …]" : "a list of " + join(check.choices, ", ");
-    }
-    std::string operator()(std::vector<int64_t>*) const { return "a list of integers" + range_text(check); }
-    std::string operator()(std::map<std::string, std::string>*) const { return "a table of NAME = \"file\""; }
-  };
   Config scratch;
-  return std::visit(Expected{key.check}, key.field(scratch));
+  return std::visit(Expected{range_text(key.check), join(key.check.choices, ", ")}, key.field(scratch));
 }
 
 std::string assign_value(const Key& key, const toml::node& node, const fs::path& folder, Config& config) {
@@ -209,7 +191,7 @@ std::string assign_value(const Key& key, const toml::node& node, const fs::path&
 void resolve_defaults(Config& config) {
   if (config.poly.method != "mhr" && !config.origin.contains("poly.heads")) config.poly.heads = 1;
   for (const Key& key : config_keys())
-    if (key.path == PathKind::path && !config.origin.contains(key.full())) {
+    if (key.check.path == PathKind::path && !config.origin.contains(key.full())) {
       const Field field = key.field(config);
       if (auto* path = std::get_if<std::string*>(&field)) **path = expand_home(**path);
     }

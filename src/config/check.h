@@ -11,6 +11,10 @@ namespace gaggle {
 
 using Complaints = std::vector<std::pair<std::string, std::string>>;
 
+inline void refuse_if(bool wrong, Complaints& complaints, const char* key, std::string why) {
+  if (wrong) complaints.emplace_back(key, std::move(why));
+}
+
 void check_names(Complaints& complaints, const Config& config);         // what becomes or names a folder
 void check_eval_methods(Complaints& complaints, const Config& config);  // eval.methods
 void check_sampling(Complaints& complaints, const Config& config);      // data.sampling and its numbers

@@ -19,50 +19,40 @@ void check_list(Complaints& complaints, const std::string& key, const std::vecto
 
 void check_sampling(Complaints& complaints, const Config& config) {
   const DataConfig& data = config.data;
-  if (data.sampling == "capped" && data.sampling_cap == 0)
-    complaints.emplace_back("data.sampling",
-                            "data.sampling = \"capped\" needs data.sampling_cap > 0: the rows that a task "
-                            "counts at most");
-  if (data.sampling != "capped" && data.sampling_cap > 0)
-    complaints.emplace_back(
-        "data.sampling_cap",
-        fmt::format("data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling));
-  if (data.sampling != "temperature" && data.sampling_temperature != 1)
-    complaints.emplace_back(
-        "data.sampling_temperature",
-        fmt::format("data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"",
-                    data.sampling));
+  refuse_if(data.sampling == "capped" && data.sampling_cap == 0, complaints, "data.sampling",
+            "data.sampling = \"capped\" needs data.sampling_cap > 0: the rows that a task counts at most");
+  refuse_if(
+      data.sampling != "capped" && data.sampling_cap > 0, complaints, "data.sampling_cap",
+      fmt::format("data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling));
+  refuse_if(data.sampling != "temperature" && data.sampling_temperature != 1, complaints,
+            "data.sampling_temperature",
+            fmt::format("data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"",
+                        data.sampling));
 }
 
 void check_poly(Complaints& complaints, const Config& config) {
   const PolyConfig& poly = config.poly;
-  if (poly.method != "mhr" && poly.heads != 1)
-    complaints.emplace_back("poly.heads",
-                            fmt::format("poly.heads = {} belongs to poly.method = \"mhr\"; \"{}\" has one "
-                                        "head: leave it out",
-                                        poly.heads, poly.method));
-  if (poly.adapter == "ia3" && poly.rank != 1)
-    complaints.emplace_back("poly.rank",
-                            "poly.rank belongs to poly.adapter = \"lora\"; \"ia3\" has a vector where the "
-                            "other has a pair: leave it out");
-  if (poly.average_from > 0 && poly.average_last_steps > 0)
-    complaints.emplace_back("poly.average_from",
-                            "poly.average_from and poly.average_last_steps exclude each other: both say when "
-                            "routing becomes uniform");
-  if (poly.sample == "example" && config.alignment.space != "skill")
-    complaints.emplace_back(
-        "alignment.space",
-        fmt::format("alignment.space = \"{}\" cannot be measured with poly.sample = \"example\": a task has "
-                    "no single mixture then; take \"skill\"",
-                    config.alignment.space));
+  refuse_if(poly.method != "mhr" && poly.heads != 1, complaints, "poly.heads",
+            fmt::format("poly.heads = {} belongs to poly.method = \"mhr\"; \"{}\" has one head: leave it out",
+                        poly.heads, poly.method));
+  refuse_if(poly.adapter == "ia3" && poly.rank != 1, complaints, "poly.rank",
+            "poly.rank belongs to poly.adapter = \"lora\"; \"ia3\" has a vector where the other has a pair: "
+            "leave it out");
+  refuse_if(poly.average_from > 0 && poly.average_last_steps > 0, complaints, "poly.average_from",
+            "poly.average_from and poly.average_last_steps exclude each other: both say when routing becomes "
+            "uniform");
+  refuse_if(
+      poly.sample == "example" && config.alignment.space != "skill", complaints, "alignment.space",
+      fmt::format("alignment.space = \"{}\" cannot be measured with poly.sample = \"example\": a task has "
+                  "no single mixture then; take \"skill\"",
+                  config.alignment.space));
 }
 
 void check_adapt(Complaints& complaints, const Config& config) {
   check_list(complaints, "adapt.method", config.adapt.method);
   check_list(complaints, "adapt.shots", config.adapt.shots);
-  if (config.adapt.loss == "tfew" && config.train.label_smoothing > 0)
-    complaints.emplace_back("adapt.loss",
-                            "adapt.loss = \"tfew\" has no label smoothing: set train.label_smoothing = 0");
+  refuse_if(config.adapt.loss == "tfew" && config.train.label_smoothing > 0, complaints, "adapt.loss",
+            "adapt.loss = \"tfew\" has no label smoothing: set train.label_smoothing = 0");
 }
 
 }  // namespace gaggle

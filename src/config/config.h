@@ -38,7 +38,7 @@ struct DataConfig {
   std::string truncate = "auto";
   int64_t max_input_tokens = 512;
   int64_t max_target_tokens = 512;
-  int64_t limit_rows = 0;  // of each split; 0: all
+  int64_t limit_examples = 0;  // of each split; 0: all
   // Of several tasks in one run: how often each is drawn.
   std::string sampling = "size";    // size | capped | uniform | temperature
   int64_t sampling_cap = 0;         // capped: a task counts as at most so many rows
@@ -123,7 +123,7 @@ struct AlignmentConfig {
   int64_t sketch = 0;              // dimensions of a count sketch; 0: exact while memory_mb lasts
   int64_t memory_mb = 2048;        // of per-task gradients; beyond it a sketch is kept instead
   int64_t window = 20;             // measurements that the noise-free estimate is accumulated over
-  int64_t rows = 16;               // rows per task of the experts' sketches; 0: none
+  int64_t examples = 16;           // per task of the experts' sketches; 0: none
 };
 
 struct RegistryConfig {
@@ -153,10 +153,10 @@ struct EvalConfig {
   std::vector<std::string> methods = {"none", "uniform", "phatgoose"};
   int64_t top_k = 2;       // 0: dense (all experts)
   std::string collection;  // "": registry.collection
-  int64_t limit_rows = 0;
+  int64_t limit_examples = 0;
   std::string split = "test";  // test | validation | train
   std::string arrow = "mttl";  // mttl | phatgoose: how arrow scores become weights
-  std::string routed;          // artefact of methods poly, mu, shared; empty: the run's own
+  std::string inventory;       // of methods poly, mu, shared; empty: the run's own
   int64_t max_new_tokens = 32;
   int64_t beams = 1;          // of generation; 1: greedy
   double length_penalty = 1;  // of beam search
@@ -176,7 +176,7 @@ struct CheckpointConfig {
 // What a dry run takes for given where there is nothing to look at but a model's config.json.
 struct PlanConfig {
   int64_t tasks = 1;
-  int64_t rows = 1000;        // of a task
+  int64_t examples = 1000;    // of a task
   int64_t input_tokens = 0;   // of a row; 0: data.max_input_tokens
   int64_t target_tokens = 0;  // 0: data.max_target_tokens
   std::string gpu = "h100";

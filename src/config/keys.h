@@ -14,22 +14,26 @@ Field field_of(Config& config) {
 #define KEY(group, key) #group, #key, &field_of < &Config::group, &decltype(Config::group)::key>
 
 inline Check at_least(double low) {
-  return {.low = low, .choices = {}};
+  return {.low = low};
 }
 inline Check above(double low) {
-  return {.low = low, .above_low = true, .choices = {}};
+  return {.low = low, .above_low = true};
 }
 inline Check from_below(double low, double high) {  // low <= value < high
-  return {.low = low, .high = high, .below_high = true, .choices = {}};
+  return {.low = low, .high = high, .below_high = true};
 }
 inline Check between(double low, double high) {
-  return {.low = low, .high = high, .choices = {}};
+  return {.low = low, .high = high};
 }
 inline Check one_of(std::vector<std::string> choices) {
   return {.choices = std::move(choices)};
 }
+inline Check a_path(PathKind kind = PathKind::path) {
+  return {.path = kind};
+}
 
-std::vector<Key> training_keys();   // lora, train, gate
-std::vector<Key> multitask_keys();  // poly, adapt, alignment
+// The parts of config_keys(): tables of other files, to be read when main has begun.
+extern const std::vector<Key> expert_keys;     // lora, train, gate
+extern const std::vector<Key> multitask_keys;  // poly, adapt, alignment
 
 }  // namespace gaggle

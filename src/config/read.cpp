@@ -31,6 +31,8 @@ std::string position(const fs::path& file, const toml::source_region& source) {
 
 // "unknown key train.stesp (did you mean train.steps?)"
 std::string unknown_key(const std::string& full) {
+  for (const RenamedKey& key : renamed_keys)
+    if (key.before == full) return fmt::format("{} is called {} now", full, key.now);
   const std::string name = full.substr(full.find('.') + 1);
   std::string near;  // the same word elsewhere, wherever that is
   for (const Key& key : config_keys())
@@ -131,6 +133,14 @@ void read_one_file(Reader& reader, const fs::path& file) {
   reader.open_files.pop_back();
 }
 
+toml::table parsed_or_empty(const std::string& text) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error&) {
+    return {};
+  }
+}
+
 // The value of an override as a TOML node under the name "value": as TOML where it is, else as bare text. Lists
 // may be written a,b,c, and text needs no quotes.
 toml::table override_value(const Key& key, const std::string& text) {
@@ -139,22 +149,19 @@ toml::table override_value(const Key& key, const std::string& text) {
   const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
   const bool is_text = std::holds_alternative<std::string*>(field);
   const bool is_bare_numbers = std::holds_alternative<std::vector<int64_t>*>(field) && !text.starts_with('[');
-  toml::table table;
-  try {
-    table = toml::parse("value = " + (is_bare_numbers ? "[" + text + "]" : text));
-  } catch (const toml::parse_error&) {
-    table.clear();
-  }
+  const toml::table table = parsed_or_empty("value = " + (is_bare_numbers ? "[" + text + "]" : text));
   const toml::node* node = table.size() == 1 ? table.get("value") : nullptr;
-  if (node && !(is_text && !node->is_string()) && !(is_list && !node->is_array())) return table;
-  if (!is_list) return toml::table{{"value", node && node->is_string() ? *node->value<std::string>() : text}};
+  if (node && (!is_text || node->is_string()) && (!is_list || node->is_array())) return table;
+  const bool is_quoted = node && node->is_string();
+  const std::string bare = is_quoted ? *node->value<std::string>() : text;
+  if (!is_list) return toml::table{{"value", bare}};
+  if (is_quoted) return toml::table{{"value", toml::array{bare}}};
   toml::array list;
   for (size_t begin = 0; begin <= text.size() && !text.empty();) {
     const size_t comma = std::min(text.find(',', begin), text.size());
     list.push_back(text.substr(begin, comma - begin));
     begin = comma + 1;
   }
-  if (node && node->is_string()) list = toml::array{*node->value<std::string>()};
   return toml::table{{"value", list}};
 }
 

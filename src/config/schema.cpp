@@ -2,131 +2,111 @@
 // stands here and nowhere else.
 #include "config/schema.h"
 
-#include <algorithm>
-
 #include "config/keys.h"
 
 namespace gaggle {
 namespace {
 
-std::vector<Key> run_keys() {
-  return {
-      {KEY(run, name), "", "names the run folder"},
-      {KEY(run, variant), "",
-       "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
-      {KEY(run, dir), "", "run folders are made in this folder", {}, PathKind::path},
-      {KEY(run, seed), "", "every random number follows from it", at_least(0)},
-      {KEY(run, device), "", "where to compute; auto: a GPU where there is one",
-       one_of({"auto", "cpu", "cuda"})},
-      {KEY(run, threads), "threads",
-       "per rank; 0: the cores this rank may use, shared among the ranks of its host. "
-       "Results are the same bits only for the same number",
-       at_least(0)},
-      {KEY(run, strict), "",
-       "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
-       "another processor or LibTorch) become errors"},
-      {KEY(run, max_minutes), "minutes",
-       "stop after this long with everything saved, exit code 75; 0: no limit", at_least(0)},
-  };
-}
+const std::vector<Key> run_keys = {
+    {KEY(run, name), "", "names the run folder"},
+    {KEY(run, variant), "",
+     "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
+    {KEY(run, dir), "", "run folders are made in this folder", a_path()},
+    {KEY(run, seed), "", "every random number follows from it", at_least(0)},
+    {KEY(run, device), "", "where to compute; auto: a GPU where there is one", one_of({"auto", "cpu", "cuda"})},
+    {KEY(run, threads), "threads",
+     "per rank; 0: the cores this rank may use, shared among the ranks of its host. "
+     "Results are the same bits only for the same number",
+     at_least(0)},
+    {KEY(run, strict), "",
+     "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
+     "another processor or LibTorch) become errors"},
+    {KEY(run, max_minutes), "minutes", "stop after this long with everything saved, exit code 75; 0: no limit",
+     at_least(0)},
+};
 
-std::vector<Key> input_keys() {
-  return {
-      {KEY(model, path),
-       "",
-       "the base model: a Hugging Face folder, a .gguf file, "
-       "or a hub name (org/name) that is in the local hub cache",
-       {},
-       PathKind::path_or_hub},
-      {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
-      {KEY(model, dtype), "",
-       "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
-       one_of({"auto", "fp32", "bf16"})},
-      {KEY(data, tasks),
-       "",
-       "task files (.jsonl) or folders of them; one expert is trained for each",
-       {},
-       PathKind::path},
-      {KEY(data, prompt), "",
-       "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
-       "a task's own prompt wins"},
-      {KEY(data, end), "",
-       "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
-      {KEY(data, truncate), "",
-       "which end of a too long input is cut; auto: left for decoders, "
-       "right for what an encoder reads (its end token is kept)",
-       one_of({"auto", "left", "right"})},
-      {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
-      {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
-      {KEY(data, limit_rows), "rows", "only the first rows of each split; 0: all", at_least(0)},
-      {KEY(data, sampling), "",
-       "how often a run over several tasks draws each: size: every row once an epoch; capped: by "
-       "min(rows, data.sampling_cap); uniform: equally; temperature: by rows^(1/T)",
-       one_of({"size", "capped", "uniform", "temperature"})},
-      {KEY(data, sampling_cap), "rows", "of capped sampling: a task counts as at most so many", at_least(0)},
-      {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even",
-       above(0)},
-  };
-}
+const std::vector<Key> input_keys = {
+    {KEY(model, path), "",
+     "the base model: a Hugging Face folder, a .gguf file, "
+     "or a hub name (org/name) that is in the local hub cache",
+     a_path(PathKind::path_or_hub)},
+    {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
+    {KEY(model, dtype), "",
+     "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
+     one_of({"auto", "fp32", "bf16"})},
+    {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
+    {KEY(data, prompt), "",
+     "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
+     "a task's own prompt wins"},
+    {KEY(data, end), "",
+     "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
+    {KEY(data, truncate), "",
+     "which end of a too long input is cut; auto: left for decoders, "
+     "right for what an encoder reads (its end token is kept)",
+     one_of({"auto", "left", "right"})},
+    {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
+    {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
+    {KEY(data, limit_examples), "examples", "only the first rows of each split; 0: all", at_least(0)},
+    {KEY(data, sampling), "",
+     "how often a run over several tasks draws each: size: every row once an epoch; capped: by "
+     "min(rows, data.sampling_cap); uniform: equally; temperature: by rows^(1/T)",
+     one_of({"size", "capped", "uniform", "temperature"})},
+    {KEY(data, sampling_cap), "rows", "of capped sampling: a task counts as at most so many", at_least(0)},
+    {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even",
+     above(0)},
+};
 
-std::vector<Key> job_keys() {
-  return {
-      {KEY(registry, path), "", "the folder of experts and collections that jobs share", {}, PathKind::path},
-      {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
-      {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
-      {KEY(registry, cache),
-       "",
-       "folder for rows as tokens; may be deleted at any time; empty: none",
-       {},
-       PathKind::path},
-      {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", at_least(1)},
-      {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
-       at_least(1)},
-      {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
-      {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
-      {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
-      {KEY(comm, backend), "",
-       "auto: mpi under mpirun or srun, with NCCL from GPU to GPU where it can be had; mpi: tensors in the "
-       "hosts' memory; nccl: an error where it cannot be had; self: one process",
-       one_of({"auto", "self", "mpi", "nccl"})},
-      {KEY(comm, first_timeout_s), "seconds",
-       "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
-      {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work",
-       above(0)},
-      {KEY(comm, compare_every), "steps",
-       "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then",
-       at_least(0)},
-      {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", {}, PathKind::path},
-      {KEY(eval, methods), "",
-       "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
-       "experts (each one); of a routed artefact: poly (each task's own row), mu (the skills' average), "
-       "shared, each alone (eval.routed) or as poly:NAME, and z:NAME (an adapted row)"},
-      {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
-      {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
-      {KEY(eval, limit_rows), "rows", "per task; 0: all", at_least(0)},
-      {KEY(eval, split), "", "which rows are scored", one_of({"test", "validation", "train"})},
-      {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
-       one_of({"mttl", "phatgoose"})},
-      {KEY(eval, routed), "",
-       "artefact of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
-      {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
-      {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
-      {KEY(eval, length_penalty), "",
-       "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, "
-       "so more favours longer ones"},
-      {KEY(checkpoint, every), "",
-       "between checkpoints of unfinished experts: a number of steps, or \"10 minutes\"; 0: only when stopped"},
-      {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},
-      {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
-      {KEY(plan, tasks), "tasks", "how many there will be", at_least(1)},
-      {KEY(plan, rows), "rows", "for training, of each task", at_least(1)},
-      {KEY(plan, input_tokens), "tokens", "of a row's input; 0: data.max_input_tokens", at_least(0)},
-      {KEY(plan, target_tokens), "tokens", "of a row's output; 0: data.max_target_tokens", at_least(0)},
-      {KEY(plan, gpu), "", "kind of GPU", one_of({"a100-40", "a100", "h100", "h200", "b200", "l40s"})},
-      {KEY(plan, gpus), "GPUs", "that share the work", at_least(1)},
-      {KEY(plan, share), "share of the peak", "of a GPU's dense bf16 rate that training reaches", above(0)},
-  };
-}
+const std::vector<Key> job_keys = {
+    {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
+    {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
+    {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
+    {KEY(registry, cache), "", "folder for rows as tokens; may be deleted at any time; empty: none", a_path()},
+    {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", at_least(1)},
+    {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
+     at_least(1)},
+    {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
+    {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
+    {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
+    {KEY(comm, backend), "",
+     "auto: mpi under mpirun or srun, with NCCL from GPU to GPU where it can be had; mpi: tensors in the "
+     "hosts' memory; nccl: an error where it cannot be had; self: one process",
+     one_of({"auto", "self", "mpi", "nccl"})},
+    {KEY(comm, first_timeout_s), "seconds",
+     "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
+    {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work", above(0)},
+    {KEY(comm, compare_every), "steps",
+     "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then",
+     at_least(0)},
+    {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
+    {KEY(eval, methods), "",
+     "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
+     "experts (each one); of a routed artefact: poly (each task's own row), mu (the skills' average), "
+     "shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted row)"},
+    {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
+    {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
+    {KEY(eval, limit_examples), "examples", "per task; 0: all", at_least(0)},
+    {KEY(eval, split), "", "which rows are scored", one_of({"test", "validation", "train"})},
+    {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
+     one_of({"mttl", "phatgoose"})},
+    {KEY(eval, inventory), "",
+     "artefact of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
+    {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
+    {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
+    {KEY(eval, length_penalty), "",
+     "of eval.beams > 1: an answer scores log-probability / tokens^length_penalty, "
+     "so more favours longer ones"},
+    {KEY(checkpoint, every), "",
+     "between checkpoints of unfinished experts: a number of steps, or \"10 minutes\"; 0: only when stopped"},
+    {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", at_least(1)},
+    {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
+    {KEY(plan, tasks), "tasks", "how many there will be", at_least(1)},
+    {KEY(plan, examples), "examples", "for training, of each task", at_least(1)},
+    {KEY(plan, input_tokens), "tokens", "of a row's input; 0: data.max_input_tokens", at_least(0)},
+    {KEY(plan, target_tokens), "tokens", "of a row's output; 0: data.max_target_tokens", at_least(0)},
+    {KEY(plan, gpu), "", "kind of GPU", one_of({"a100-40", "a100", "h100", "h200", "b200", "l40s"})},
+    {KEY(plan, gpus), "GPUs", "that share the work", at_least(1)},
+    {KEY(plan, share), "share of the peak", "of a GPU's dense bf16 rate that training reaches", above(0)},
+};
 
 }  // namespace
 
@@ -155,8 +135,8 @@ const std::vector<Section>& config_sections() {
 const std::vector<Key>& config_keys() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> all;
-    for (auto part : {run_keys(), input_keys(), training_keys(), multitask_keys(), job_keys()})
-      std::move(part.begin(), part.end(), std::back_inserter(all));
+    for (const auto* part : {&run_keys, &input_keys, &expert_keys, &multitask_keys, &job_keys})
+      all.insert(all.end(), part->begin(), part->end());
     return all;
   }();
   return keys;

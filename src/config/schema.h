@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -26,9 +27,10 @@ enum class PathKind { none, path, path_or_hub };
 struct Check {
   double low = -std::numeric_limits<double>::infinity();  // numbers: low <= value <= high
   double high = std::numeric_limits<double>::infinity();
-  bool above_low = false;            // low < value instead
-  bool below_high = false;           // value < high instead
-  std::vector<std::string> choices;  // text: one of these, if any are named
+  bool above_low = false;                 // low < value instead
+  bool below_high = false;                // value < high instead
+  std::vector<std::string> choices = {};  // text: one of these, if any are named
+  PathKind path = PathKind::none;
 };
 
 struct Key {
@@ -37,7 +39,6 @@ struct Key {
   std::string unit;  // "rows", "seconds", …; "": none
   std::string help;
   Check check = {};
-  PathKind path = PathKind::none;
 
   std::string full() const { return section + "." + name; }
 };
@@ -49,6 +50,16 @@ struct Section {
 const std::vector<Section>& config_sections();  // in the order people read them
 const std::vector<Key>& config_keys();          // section by section
 const Key* find_key(const std::string& full);   // null: no such key
+
+struct RenamedKey {
+  std::string_view before, now;
+};
+// For whoever still writes the old name.
+inline constexpr RenamedKey renamed_keys[] = {{"data.limit_rows", "data.limit_examples"},
+                                              {"eval.limit_rows", "eval.limit_examples"},
+                                              {"alignment.rows", "alignment.examples"},
+                                              {"plan.rows", "plan.examples"},
+                                              {"eval.routed", "eval.inventory"}};
 
 // What a field may hold, for people: "an integer >= 1", "one of constant, linear".
 std::string expected_text(const Key& key);

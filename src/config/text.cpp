@@ -17,36 +17,18 @@ std::string list_text(const std::vector<std::string>& list) {
 }
 
 // Reading takes relative paths as relative to the file, which may lie anywhere: print them whole.
-std::string absolute(const std::string& path) {
-  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
-}
-
-struct PrintedField {
-  Config& config;
-  const Key& key;
-
-  std::string operator()(std::string* value) const {
+void make_paths_whole(const Key& key, const Field& field) {
+  const auto make_whole = [&](std::string& path) {
     const bool hub =
-        key.path == PathKind::path_or_hub && looks_like_hub_name(*value) && !std::filesystem::exists(*value);
-    return toml_quoted(key.path == PathKind::none || hub ? *value : absolute(*value));
-  }
-  std::string operator()(std::vector<std::string>* value) const {
-    std::vector<std::string> list = *value;
-    if (key.path != PathKind::none)
-      for (auto& path : list) path = absolute(path);
-    return list_text(list);
-  }
-  template <class Pointer>
-  std::string operator()(Pointer value) const {
-    return toml_text(value);
-  }
-};
-
-std::string printed_table(const std::map<std::string, std::string>& table) {
-  std::string text;
-  for (const auto& [name, path] : table)
-    text += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(absolute(path)));
-  return text;
+        key.check.path == PathKind::path_or_hub && looks_like_hub_name(path) && !std::filesystem::exists(path);
+    if (!path.empty() && !hub) path = std::filesystem::absolute(path).lexically_normal().string();
+  };
+  if (key.check.path == PathKind::none) return;
+  if (auto* const* path = std::get_if<std::string*>(&field)) make_whole(**path);
+  if (auto* const* list = std::get_if<std::vector<std::string>*>(&field))
+    for (std::string& path : **list) make_whole(path);
+  if (auto* const* table = std::get_if<std::map<std::string, std::string>*>(&field))
+    for (auto& [name, path] : **table) make_whole(path);
 }
 
 // Help as comment lines of readable width.
@@ -71,6 +53,31 @@ std::string described(const Key& key) {
          (key.check.choices.empty() ? "" : " [" + join(key.check.choices, " | ") + "]");
 }
 
+// A field as a TOML value.
+struct TomlValue {
+  std::string operator()(std::string* value) const { return toml_quoted(*value); }
+  std::string operator()(bool* value) const { return *value ? "true" : "false"; }
+  template <class Number>
+  std::string operator()(Number* value) const {
+    return fmt::format("{}", *value);
+  }
+  std::string operator()(std::optional<double>* value) const {
+    return *value ? fmt::format("{}", **value) : "";
+  }
+  std::string operator()(Interval* value) const {
+    return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes) : fmt::format("{}", value->steps);
+  }
+  std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
+  std::string operator()(std::vector<int64_t>* value) const {
+    return fmt::format("[{}]", fmt::join(*value, ", "));
+  }
+  std::string operator()(std::map<std::string, std::string>* value) const {
+    std::vector<std::string> pairs;
+    for (const auto& [name, text] : *value) pairs.push_back(toml_quoted(name) + " = " + toml_quoted(text));
+    return pairs.empty() ? "{}" : "{ " + join(pairs, ", ") + " }";
+  }
+};
+
 }  // namespace
 
 std::string toml_quoted(const std::string& text) {
@@ -92,31 +99,7 @@ std::string toml_quoted(const std::string& text) {
 }
 
 std::string toml_text(const Field& field) {
-  struct Text {
-    std::string operator()(std::string* value) const { return toml_quoted(*value); }
-    std::string operator()(bool* value) const { return *value ? "true" : "false"; }
-    std::string operator()(int* value) const { return fmt::format("{}", *value); }
-    std::string operator()(int64_t* value) const { return fmt::format("{}", *value); }
-    std::string operator()(uint64_t* value) const { return fmt::format("{}", *value); }
-    std::string operator()(double* value) const { return fmt::format("{}", *value); }
-    std::string operator()(std::optional<double>* value) const {
-      return *value ? fmt::format("{}", **value) : "";
-    }
-    std::string operator()(Interval* value) const {
-      return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes)
-                                : fmt::format("{}", value->steps);
-    }
-    std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
-    std::string operator()(std::vector<int64_t>* value) const {
-      return fmt::format("[{}]", fmt::join(*value, ", "));
-    }
-    std::string operator()(std::map<std::string, std::string>* value) const {
-      std::vector<std::string> pairs;
-      for (const auto& [name, text] : *value) pairs.push_back(toml_quoted(name) + " = " + toml_quoted(text));
-      return pairs.empty() ? "{}" : "{ " + join(pairs, ", ") + " }";
-    }
-  };
-  return std::visit(Text{}, field);
+  return std::visit(TomlValue{}, field);
 }
 
 std::string print_config(const Config& config) {
@@ -131,12 +114,14 @@ std::string print_config(const Config& config) {
       const auto origin = copy.origin.find(key.full());
       const std::string from = origin == copy.origin.end() ? "default" : origin->second;
       const Field field = key.field(copy);
+      make_paths_whole(key, field);
       if (const auto* table = std::get_if<std::map<std::string, std::string>*>(&field)) {
-        tables +=
-            fmt::format("\n[{}]  # {}\n", key.full(), from) + comment(described(key)) + printed_table(**table);
+        tables += fmt::format("\n[{}]  # {}\n", key.full(), from) + comment(described(key));
+        for (const auto& [name, path] : **table)
+          tables += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(path));
         continue;
       }
-      const std::string value = std::visit(PrintedField{copy, key}, field);
+      const std::string value = toml_text(field);
       text += "\n" + comment(described(key));
       text += value.empty() ? fmt::format("# {} =  # not set\n", key.name)
                             : fmt::format("{} = {}  # {}\n", key.name, value, from);

@@ -16,7 +16,7 @@ const std::vector<std::string> about_keys = {"definition", "prompt", "metric", "
 const std::vector<std::string> file_keys = {"path", "weight"};
 const std::vector<std::string> metrics = {"accuracy", "exact_match", "nll"};
 
-std::string place(const std::filesystem::path& file, const toml::source_region& source) {
+std::string position(const std::filesystem::path& file, const toml::source_region& source) {
   return fmt::format("{}:{}:{}", file.string(), source.begin.line, source.begin.column);
 }
 
@@ -24,30 +24,29 @@ void check_keys(const std::filesystem::path& file, const toml::table& table,
                 const std::vector<std::string>& known) {
   for (const auto& [key, value] : table) {
     if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
-    const std::string near = nearest_name(key.str(), known);
-    user_error("{}: unknown key {} ({})", place(file, key.source()), key.str(),
-               near.empty() ? "known: " + join(known, ", ") : "did you mean " + near + "?");
+    user_error("{}: unknown key {} ({})", position(file, key.source()), key.str(),
+               known_names(key.str(), known));
   }
 }
 
 std::string text_of(const std::filesystem::path& file, const toml::table& table, const char* key) {
   const toml::node* node = table.get(key);
   if (!node) return "";
-  if (!node->is_string()) user_error("{}: {} is not a text in quotes", place(file, node->source()), key);
+  if (!node->is_string()) user_error("{}: {} is not a text in quotes", position(file, node->source()), key);
   return node->as_string()->get();
 }
 
 WeightedFile file_of(const std::filesystem::path& file, const toml::node& node) {
   const toml::table* table = node.as_table();
   if (!table || !table->contains("path"))
-    user_error("{}: expected {{ path = \"rows.jsonl\", weight = 1.0 }}", place(file, node.source()));
+    user_error("{}: expected {{ path = \"rows.jsonl\", weight = 1.0 }}", position(file, node.source()));
   check_keys(file, *table, file_keys);
   WeightedFile result{file.parent_path() / text_of(file, *table, "path"), 1};
   if (const toml::node* weight = table->get("weight")) {
     const auto number = weight->is_number() ? weight->value<double>() : std::nullopt;
     if (!number || !std::isfinite(*number) || *number <= 0 || *number > 1e6)
       user_error("{}: weight is not a number above 0 (times each training row of the file is taken)",
-                 place(file, weight->source()));
+                 position(file, weight->source()));
     result.weight = *number;
   }
   return result;
@@ -60,7 +59,7 @@ About read_about(const std::filesystem::path& file) {
   try {
     table = toml::parse(read_file(file), file.string());
   } catch (const toml::parse_error& error) {
-    user_error("{}: {}", place(file, error.source()), error.description());
+    user_error("{}: {}", position(file, error.source()), error.description());
   }
   check_keys(file, table, about_keys);
   About about;
@@ -69,11 +68,11 @@ About read_about(const std::filesystem::path& file) {
   about.category = text_of(file, table, "category");
   about.metric = text_of(file, table, "metric");
   if (!about.metric.empty() && std::find(metrics.begin(), metrics.end(), about.metric) == metrics.end())
-    user_error("{}: unknown metric \"{}\" (known: {})", place(file, table.get("metric")->source()),
+    user_error("{}: unknown metric \"{}\" (known: {})", position(file, table.get("metric")->source()),
                about.metric, join(metrics, ", "));
   if (const toml::node* files = table.get("files")) {
     if (!files->is_array() || files->as_array()->empty())
-      user_error("{}: files is not a list of {{ path = …, weight = … }}", place(file, files->source()));
+      user_error("{}: files is not a list of {{ path = …, weight = … }}", position(file, files->source()));
     for (const toml::node& node : *files->as_array()) about.files.push_back(file_of(file, node));
   }
   return about;

@@ -14,75 +14,71 @@ namespace {
 namespace fs = std::filesystem;
 
 // A file is the SHA-256 of what follows, in hex, then the numbers and texts below, little-endian.
-class Writer {
- public:
+struct Writer {
+  std::string bytes = {};
   void number(int64_t value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); }
-  void text(const std::string& value) {
-    number(static_cast<int64_t>(value.size()));
-    bytes += value;
-  }
-  void ids(const std::vector<int32_t>& values) {
+  template <class Values>
+  void count(const Values& values, size_t) {
     number(static_cast<int64_t>(values.size()));
-    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(int32_t));
   }
-  std::string bytes;
+  template <class Values>  // texts, or ids
+  void values(const Values& values) {
+    count(values, 0);
+    bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
+  }
 };
 
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : rest_(bytes) {}
-  int64_t number() {
-    int64_t value = 0;
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
+struct Reader {
+  std::string_view rest;
+  template <class Number>
+  void number(Number& value) {
+    int64_t stored = 0;
+    std::memcpy(&stored, take(sizeof stored).data(), sizeof stored);
+    value = static_cast<Number>(stored);
   }
-  // A count of things that take at least `size` bytes each.
-  size_t count(size_t size) {
-    const int64_t n = number();
-    if (n < 0 || static_cast<uint64_t>(n) > rest_.size() / size) throw std::length_error("count");
-    return static_cast<size_t>(n);
+  // Makes room for things that take at least `least` bytes each.
+  template <class Values>
+  void count(Values& values, size_t least) {
+    int64_t n = 0;
+    number(n);
+    if (n < 0 || static_cast<uint64_t>(n) > rest.size() / least) throw std::length_error("count");
+    values.resize(static_cast<size_t>(n));
   }
-  std::string text() { return std::string(take(count(1))); }
-  std::vector<int32_t> ids() {
-    std::vector<int32_t> values(count(sizeof(int32_t)));
-    const std::string_view bytes = take(values.size() * sizeof(int32_t));
+  template <class Values>
+  void values(Values& values) {
+    count(values, sizeof(values[0]));
+    const std::string_view bytes = take(values.size() * sizeof(values[0]));
     if (!bytes.empty()) std::memcpy(values.data(), bytes.data(), bytes.size());
-    return values;
   }
-  bool at_end() const { return rest_.empty(); }
-
- private:
   std::string_view take(size_t size) {
-    if (size > rest_.size()) throw std::length_error("end of file");
-    const std::string_view taken = rest_.substr(0, size);
-    rest_.remove_prefix(size);
+    if (size > rest.size()) throw std::length_error("end of file");
+    const std::string_view taken = rest.substr(0, size);
+    rest.remove_prefix(size);
     return taken;
   }
-  std::string_view rest_;
 };
 
-void write_row(Writer& out, const TokenRow& row) {
-  out.text(row.id);
-  out.ids(row.source);
-  out.ids(row.input);
-  out.ids(row.target);
-  out.number(static_cast<int64_t>(row.choices.size()));
-  for (const auto& choice : row.choices) out.ids(choice);
-  out.number(row.answer);
-  out.number(row.cut);
-}
-
-TokenRow read_row(Reader& in) {
-  TokenRow row;
-  row.id = in.text();
-  row.source = in.ids();
-  row.input = in.ids();
-  row.target = in.ids();
-  row.choices.resize(in.count(sizeof(int64_t)));
-  for (auto& choice : row.choices) choice = in.ids();
-  row.answer = static_cast<int32_t>(in.number());
-  row.cut = in.number() != 0;
-  return row;
+// Both ways: what the file holds, in its order.
+template <class File, class AnyTask>
+void transfer(File& file, AnyTask& task) {
+  file.values(task.name);
+  file.values(task.metric);
+  file.number(task.rows_cut);
+  file.number(task.end_id);
+  file.values(task.digest);
+  for (auto& split : task.splits) {
+    file.count(split, 6 * sizeof(int64_t));
+    for (auto& row : split) {
+      file.values(row.id);
+      file.values(row.source);
+      file.values(row.input);
+      file.values(row.target);
+      file.count(row.choices, sizeof(int64_t));
+      for (auto& choice : row.choices) file.values(choice);
+      file.number(row.answer);
+      file.number(row.cut);
+    }
+  }
 }
 
 fs::path file_of(const fs::path& folder, const std::string& key) {
@@ -99,18 +95,10 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
     const std::string bytes = read_file(file);
     if (bytes.size() < 64 || sha256_hex(std::string_view(bytes).substr(64)) != bytes.substr(0, 64))
       return std::nullopt;
-    Reader in(std::string_view(bytes).substr(64));
+    Reader in{std::string_view(bytes).substr(64)};
     TokenTask task;
-    task.name = in.text();
-    task.metric = in.text();
-    task.rows_cut = in.number();
-    task.end_id = static_cast<int32_t>(in.number());
-    task.digest = in.text();
-    for (auto& split : task.splits) {
-      split.resize(in.count(6 * sizeof(int64_t)));
-      for (TokenRow& row : split) row = read_row(in);
-    }
-    if (!in.at_end()) return std::nullopt;
+    transfer(in, task);
+    if (!in.rest.empty()) return std::nullopt;
     return task;
   } catch (const std::length_error&) {
     return std::nullopt;
@@ -121,15 +109,7 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
 
 void write_cached(const fs::path& folder, const std::string& key, const TokenTask& task) {
   Writer out;
-  out.text(task.name);
-  out.text(task.metric);
-  out.number(task.rows_cut);
-  out.number(task.end_id);
-  out.text(task.digest);
-  for (const auto& split : task.splits) {
-    out.number(static_cast<int64_t>(split.size()));
-    for (const TokenRow& row : split) write_row(out, row);
-  }
+  transfer(out, task);
   // Ranks that are threads of one process would meet in the same temporary file.
   static std::mutex one_writer;
   static bool warned = false;

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -19,10 +20,8 @@ const std::vector<std::string> row_keys = {"input", "output", "messages", "choic
 const std::vector<std::string> message_keys = {"role", "content"};
 const std::vector<std::string> roles = {"system", "user", "assistant"};
 
-std::string did_you_mean(std::string_view typed, const std::vector<std::string>& candidates) {
-  const std::string near = nearest_name(typed, candidates);
-  return near.empty() ? fmt::format("known: {}", join(candidates, ", "))
-                      : fmt::format("did you mean {}?", near);
+bool contains(const std::vector<std::string>& list, const std::string& entry) {
+  return std::ranges::find(list, entry) != list.end();
 }
 
 // What nlohmann says after its own prefix: "syntax error while parsing value - unexpected end of input; …".
@@ -54,8 +53,7 @@ std::string text_of(const Json& object, const char* key, const std::string& wher
 
 void check_keys(const Json& object, const std::vector<std::string>& known, const std::string& where) {
   for (const auto& [key, value] : object.items())
-    if (std::find(known.begin(), known.end(), key) == known.end())
-      user_error("{}: unknown key \"{}\" ({})", where, key, did_you_mean(key, known));
+    if (!contains(known, key)) user_error("{}: unknown key \"{}\" ({})", where, key, known_names(key, known));
 }
 
 std::vector<Message> messages_of(const Json& list, const std::string& where) {
@@ -67,8 +65,8 @@ std::vector<Message> messages_of(const Json& list, const std::string& where) {
     check_keys(entry, message_keys, where);
     messages.push_back({text_of(entry, "role", where), text_of(entry, "content", where)});
     const std::string& role = messages.back().role;
-    if (std::find(roles.begin(), roles.end(), role) == roles.end())
-      user_error("{}: unknown role \"{}\" ({})", where, role, did_you_mean(role, roles));
+    if (!contains(roles, role))
+      user_error("{}: unknown role \"{}\" ({})", where, role, known_names(role, roles));
   }
   return messages;
 }
@@ -102,24 +100,23 @@ void read_choices(const Json& list, Row& row, const std::string& where) {
     if (!entry.is_string() || entry.get<std::string>().empty())
       user_error("{}: choice {} is not a text, or empty", where, row.choices.size() + 1);
     const std::string choice = entry.get<std::string>();
-    if (std::find(row.choices.begin(), row.choices.end(), choice) != row.choices.end())
-      user_error("{}: the choice \"{}\" is there twice", where, choice);
+    if (contains(row.choices, choice)) user_error("{}: the choice \"{}\" is there twice", where, choice);
     row.choices.push_back(choice);
   }
-  if (std::find(row.choices.begin(), row.choices.end(), row.output) == row.choices.end())
+  if (!contains(row.choices, row.output))
     user_error("{}: the output \"{}\" is none of the choices ({})", where, row.output, join(row.choices, ", "));
 }
 
 Split split_of(const std::string& name, const std::string& where) {
   for (size_t i = 0; i < split_names.size(); ++i)
     if (name == split_names[i]) return static_cast<Split>(i);
-  user_error("{}: unknown split \"{}\" ({})", where, name, did_you_mean(name, {"train", "validation", "test"}));
+  user_error("{}: unknown split \"{}\" ({})", where, name, known_names(name, {"train", "validation", "test"}));
 }
 
 FileRow read_row(std::string_view line, const std::filesystem::path& file, int64_t number) {
   FileRow result{.row = {}, .split = {}, .file = file, .line = number};
   const std::string where = result.where();
-  if (!is_utf8(line)) user_error("{}: not UTF-8 text; convert the file (iconv -t UTF-8)", where);
+  if (!is_valid_utf8(line)) user_error("{}: not UTF-8 text; convert the file (iconv -t UTF-8)", where);
   const Json object = parse_line(line, where);
   if (!object.is_object())
     user_error("{}: a row is an object {{\"input\": …, \"output\": …}}, not {}", where, object.type_name());
@@ -171,30 +168,6 @@ Split dealt_split(const Row& row) {
   std::from_chars(hex.data(), hex.data() + hex.size(), number, 16);
   const uint64_t place = number % 10;
   return place < 8 ? Split::train : place == 8 ? Split::validation : Split::test;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80   ? 1
-                          : lead < 0xC2 ? 0
-                          : lead < 0xE0 ? 2
-                          : lead < 0xF0 ? 3
-                          : lead < 0xF5 ? 4
-                                        : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    uint32_t code = length == 1 ? lead : lead & (0x7Fu >> length);
-    for (size_t j = 1; j < length; ++j) {
-      const auto next = static_cast<unsigned char>(text[i + j]);
-      if ((next & 0xC0) != 0x80) return false;
-      code = code << 6 | (next & 0x3F);
-    }
-    if ((length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) ||
-        (length == 4 && (code < 0x10000 || code > 0x10FFFF)))
-      return false;
-    i += length;
-  }
-  return true;
 }
 
 }  // namespace gaggle

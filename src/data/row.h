@@ -24,6 +24,4 @@ std::vector<FileRow> read_rows(const std::filesystem::path& file);
 // By the digest of what the row says (not of its id): 80% train, 10% validation, 10% test.
 Split dealt_split(const Row& row);
 
-bool is_utf8(std::string_view text);
-
 }  // namespace gaggle

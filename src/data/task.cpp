@@ -117,7 +117,7 @@ std::string metric_of(const About& about, const std::vector<FileRow>& rows, cons
   return bare == rows.end() ? "accuracy" : "exact_match";
 }
 
-Task load_task(const Source& source, int64_t limit_rows) {
+Task load_task(const Source& source, int64_t limit_examples) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
@@ -139,16 +139,16 @@ Task load_task(const Source& source, int64_t limit_rows) {
     if (!is_new)
       user_error("{} and {}: two rows of the id \"{}\"", other->second->where(), row.where(), row.row.id);
     auto& split = task.splits[static_cast<size_t>(*row.split)];
-    if (limit_rows == 0 || static_cast<int64_t>(split.size()) < limit_rows) split.push_back(row.row);
+    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(row.row);
   }
   return task;
 }
 
 }  // namespace
 
-std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_rows) {
+std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples) {
   std::vector<Task> tasks;
-  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_rows));
+  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples));
   return tasks;
 }
 

@@ -35,10 +35,10 @@ struct Task {
 };
 
 // Files (.jsonl, or a .toml that names its files) and folders of them → tasks in name order. Rows without
-// `split` are dealt by the digest of their content: 80% train, 10% validation, 10% test. `limit_rows` (0: all)
+// `split` are dealt by the digest of their content: 80% train, 10% validation, 10% test. `limit_examples` (0: all)
 // keeps the first rows of each split. Throws UserError with file:line for a line that is not a row, for an
 // empty task, for two tasks of one name, for two rows of one id.
-std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_rows);
+std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples);
 
 // Throws UserError that names the task if it has no rows to train on: for whoever is about to train on it.
 void require_train_rows(const std::string& task, size_t train, size_t validation, size_t test);

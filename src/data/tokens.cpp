@@ -20,8 +20,12 @@ struct Digest {
   Sha256 sha;
   void text(std::string_view value) { sha.update(fmt::format("{}:", value.size())).update(value); }
   void number(int64_t value) { sha.update(fmt::format("{};", value)); }
-  void ids(const std::vector<int32_t>& values) {
+  template <class Values>
+  void count(const Values& values) {
     number(static_cast<int64_t>(values.size()));
+  }
+  void ids(const std::vector<int32_t>& values) {
+    count(values);
     sha.update(std::as_bytes(std::span(values)));
   }
 };
@@ -39,16 +43,16 @@ std::string cache_key(const Task& task, const Tokenizer& tokenizer, const Tokeni
   digest.number(end_id);
   digest.number(options.decoder_start);
   for (const auto& split : task.splits) {
-    digest.number(static_cast<int64_t>(split.size()));
+    digest.count(split);
     for (const Row& row : split) {
       digest.text(row.id);
-      digest.number(static_cast<int64_t>(row.messages.size()));
+      digest.count(row.messages);
       for (const Message& message : row.messages) {
         digest.text(message.role);
         digest.text(message.content);
       }
       digest.text(row.output);
-      digest.number(static_cast<int64_t>(row.choices.size()));
+      digest.count(row.choices);
       for (const std::string& choice : row.choices) digest.text(choice);
     }
   }
@@ -60,7 +64,7 @@ std::string content_digest(const TokenTask& task) {
   Digest digest;
   digest.text(task.name);
   for (const auto& split : task.splits) {
-    digest.number(static_cast<int64_t>(split.size()));
+    digest.count(split);
     for (const TokenRow& row : split) {
       if (!row.source.empty()) {  // rows of a decoder alone are digested as ever
         digest.text("source");
@@ -68,7 +72,7 @@ std::string content_digest(const TokenTask& task) {
       }
       digest.ids(row.input);
       digest.ids(row.target);
-      digest.number(static_cast<int64_t>(row.choices.size()));
+      digest.count(row.choices);
       for (const auto& choice : row.choices) digest.ids(choice);
       digest.number(row.answer);
     }
@@ -161,6 +165,47 @@ bool cut_prompt(PromptIds& prompt, int64_t limit, const std::string& truncate) {
   return true;
 }
 
+namespace {
+
+struct Tokenizing {
+  const Task& task;
+  const Prompt& prompt;
+  const Tokenizer& tokenizer;
+  const TokenizeOptions& options;
+  int32_t end;
+};
+
+TokenRow tokenize_row(const Tokenizing& how, const Row& row) {
+  const auto& [task, prompt, tokenizer, options, end] = how;
+  const std::string where = fmt::format("task {}, row {}", task.name, row.id);
+  TokenRow ids;
+  ids.id = row.id;
+  PromptIds shown = prompt_ids(prompt, row.messages, task.definition, tokenizer, where);
+  if (shown.ids.empty())
+    user_error(
+        "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
+        where);
+  if (options.decoder_start >= 0) {
+    ids.source = source_ids(std::move(shown), tokenizer, options, ids.cut);
+    ids.input = {options.decoder_start};
+  } else {
+    ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
+    ids.input = std::move(shown.ids);
+  }
+  ids.target = target_ids(row.output, tokenizer, options.max_target_tokens, end, ids.cut);
+  for (const std::string& choice : row.choices) {
+    if (choice == row.output) ids.answer = static_cast<int32_t>(ids.choices.size());
+    auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
+    if (std::ranges::find(ids.choices, tokens) != ids.choices.end())
+      user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens",
+                 where, choice);
+    ids.choices.push_back(std::move(tokens));
+  }
+  return ids;
+}
+
+}  // namespace
+
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options) {
   const std::string& text = task.prompt.empty() ? options.prompt : task.prompt;
   const Prompt prompt =
@@ -176,36 +221,12 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   result.name = task.name;
   result.metric = task.metric;
   result.end_id = end;
-  for (size_t s = 0; s < task.splits.size(); ++s) {
+  const Tokenizing how{task, prompt, tokenizer, options, end};
+  for (size_t s = 0; s < task.splits.size(); ++s)
     for (const Row& row : task.splits[s]) {
-      const std::string where = fmt::format("task {}, row {}", task.name, row.id);
-      TokenRow ids;
-      ids.id = row.id;
-      PromptIds shown = prompt_ids(prompt, row.messages, task.definition, tokenizer, where);
-      if (shown.ids.empty())
-        user_error(
-            "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
-            where);
-      if (options.decoder_start >= 0) {
-        ids.source = source_ids(std::move(shown), tokenizer, options, ids.cut);
-        ids.input = {options.decoder_start};
-      } else {
-        ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
-        ids.input = std::move(shown.ids);
-      }
-      ids.target = target_ids(row.output, tokenizer, options.max_target_tokens, end, ids.cut);
-      for (const std::string& choice : row.choices) {
-        if (choice == row.output) ids.answer = static_cast<int32_t>(ids.choices.size());
-        auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
-        if (std::find(ids.choices.begin(), ids.choices.end(), tokens) != ids.choices.end())
-          user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens",
-                     where, choice);
-        ids.choices.push_back(std::move(tokens));
-      }
-      result.rows_cut += ids.cut;
-      result.splits[s].push_back(std::move(ids));
+      result.splits[s].push_back(tokenize_row(how, row));
+      result.rows_cut += result.splits[s].back().cut;
     }
-  }
   result.digest = content_digest(result);
   if (!options.cache.empty()) write_cached(options.cache, key, result);
   return result;

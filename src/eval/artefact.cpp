@@ -71,9 +71,9 @@ Artefacts load_artefacts(const Config& config, const Registry& registry, const s
     if (!needs_artefact(method)) continue;
     auto [kind, name] = split_method(method);
     std::string whence = method;
-    if (name.empty() && config.eval.routed.empty())
-      whence += fmt::format(" (the run's own artefact {}, because eval.routed is empty)", own);
-    if (name.empty()) name = config.eval.routed.empty() ? own : config.eval.routed;
+    if (name.empty() && config.eval.inventory.empty())
+      whence += fmt::format(" (the run's own artefact {}, because eval.inventory is empty)", own);
+    if (name.empty()) name = config.eval.inventory.empty() ? own : config.eval.inventory;
     try {
       auto& artefact = read[(kind == "z" ? "rows/" : "routed/") + name];
       if (!artefact)

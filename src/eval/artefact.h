@@ -27,7 +27,7 @@ using Artefacts = std::map<std::string, std::shared_ptr<const Artefact>>;  // by
 // Whether the method ("mu", "z:tomi-z") is of a routed artefact.
 bool needs_artefact(const std::string& method);
 
-// Those of eval.methods that need one. Without a name it is eval.routed, else what `gaggle pretrain` commits
+// Those of eval.methods that need one. Without a name it is eval.inventory, else what `gaggle pretrain` commits
 // under this config. Throws UserError: not there (with the nearest name), no fit for the base, `shared` of
 // another artefact, `poly` of a shared one, a row whose parent is gone.
 Artefacts load_artefacts(const Config& config, const Registry& registry, const std::vector<Site>& sites);

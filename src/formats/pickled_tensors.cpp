@@ -32,7 +32,7 @@ struct Storage {
 struct Value {
   std::variant<Mark, None, bool, int64_t, double, std::string_view, Global, Tuple, Dictionary, Storage,
                PickledTensor>
-      is;
+      content;
 };
 
 const std::map<std::string, DType, std::less<>> storage_types = {
@@ -94,15 +94,15 @@ struct Machine {
   }
   template <class T>
   const T& as(const Value* value, const char* what) const {
-    const T* is = value ? std::get_if<T>(&value->is) : nullptr;
-    if (!is) user_error("{}: its pickle has something else where {} is expected", file, what);
-    return *is;
+    const T* content = value ? std::get_if<T>(&value->content) : nullptr;
+    if (!content) user_error("{}: its pickle has something else where {} is expected", file, what);
+    return *content;
   }
   template <class T>
   const T& pop(const char* what) {
-    const T& is = as<T>(top(), what);
+    const T& content = as<T>(top(), what);
     stack.pop_back();
-    return is;
+    return content;
   }
   std::vector<const Value*> last(size_t count) {
     if (count > stack.size()) torn();
@@ -112,7 +112,8 @@ struct Machine {
   }
   std::vector<const Value*> since_mark() {
     size_t count = 0;
-    while (count < stack.size() && !std::holds_alternative<Mark>(stack[stack.size() - 1 - count]->is)) ++count;
+    while (count < stack.size() && !std::holds_alternative<Mark>(stack[stack.size() - 1 - count]->content))
+      ++count;
     if (count == stack.size()) torn();
     std::vector<const Value*> items = last(count);
     stack.pop_back();
@@ -155,7 +156,7 @@ struct Machine {
   }
 
   void set_items(const std::vector<const Value*>& items) {
-    auto* dictionary = std::get_if<Dictionary>(&top()->is);
+    auto* dictionary = std::get_if<Dictionary>(&top()->content);
     if (!dictionary || items.size() % 2 != 0) torn();
     for (size_t i = 0; i < items.size(); i += 2) dictionary->items.emplace_back(items[i], items[i + 1]);
   }
@@ -255,12 +256,12 @@ std::vector<PickledTensor> read_pickled_tensors(std::span<const std::byte> pickl
   if (pickle.size() > largest_pickle)
     user_error("{}: a pickle of {} bytes; at most {} are read", file, pickle.size(), largest_pickle);
   Machine machine{pickle, file};
-  const auto* dictionary = std::get_if<Dictionary>(&run(machine).is);
+  const auto* dictionary = std::get_if<Dictionary>(&run(machine).content);
   if (!dictionary) user_error("{}: it holds no dictionary of tensors", file);
   std::vector<PickledTensor> tensors;
   for (const auto& [key, value] : dictionary->items) {
-    const auto* name = std::get_if<std::string_view>(&key->is);
-    const auto* tensor = std::get_if<PickledTensor>(&value->is);
+    const auto* name = std::get_if<std::string_view>(&key->content);
+    const auto* tensor = std::get_if<PickledTensor>(&value->content);
     if (!name || !tensor) user_error("{}: its dictionary holds something besides tensors by name", file);
     tensors.push_back(*tensor);
     tensors.back().name = *name;

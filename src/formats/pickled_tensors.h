@@ -1,4 +1,4 @@
-// What torch.save's data.pkl says of a dictionary of tensors. An own small machine for the opcodes that such a
+// What torch.save's data.pkl says of a dictionary of tensors, read by a small machine for the opcodes that such a
 // pickle is made of (Python's pickletools, protocols 2 to 4): it knows tensors, storages and ordered
 // dictionaries, and calls nothing.
 #pragma once

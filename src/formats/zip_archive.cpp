@@ -82,7 +82,7 @@ void read_extra64(const ArchiveReader& in, uint64_t begin, uint64_t length, uint
   }
 }
 
-struct Placed {
+struct ByteRange {
   uint64_t begin, end;
 };
 
@@ -93,7 +93,7 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::stri
   const Directory directory = find_directory(in);
   std::vector<ZipEntry> entries;
   std::set<std::string> names;
-  std::vector<Placed> places;
+  std::vector<ByteRange> places;
   uint64_t at = directory.offset;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     if (in.number<uint32_t>(at) != directory_signature)
@@ -117,7 +117,7 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::stri
     entries.push_back({name, in.part(begin, stored)});
     places.push_back({offset, begin + stored});
   }
-  std::ranges::sort(places, {}, &Placed::begin);
+  std::ranges::sort(places, {}, &ByteRange::begin);
   for (size_t i = 1; i < places.size(); ++i)
     if (places[i].begin < places[i - 1].end) user_error("{}: entries lie over each other", file);
   return entries;

@@ -34,17 +34,17 @@ Inputs open_inputs(const Config& config) {
   return inputs;
 }
 
-Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows) {
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples) {
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
-  for (const Task& task : load_tasks(paths, limit_rows))
+  for (const Task& task : load_tasks(paths, limit_examples))
     inputs.tasks.push_back(
         tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec())));
   return inputs;
 }
 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
-  const auto tasks = load_tasks({path}, config.data.limit_rows);
+  const auto tasks = load_tasks({path}, config.data.limit_examples);
   GAGGLE_CHECK(tasks.size() == 1);
   return tokenize_task(tasks[0], *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
 }

@@ -23,7 +23,7 @@ struct Inputs {
 // The model and its tokenizer, without tasks.
 Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
-Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_rows);
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // [data]'s rules for this model.
 TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec);

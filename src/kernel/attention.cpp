@@ -95,7 +95,7 @@ Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   at::Tensor scores = by_query(packed.p, chunk);
   masked_softmax_(
       scores, chunk.first, chunk.last, shape.scale,
-      extras.bias ? RowBias{extras.bias->by_distance, chunk.places, extras.bias->reach} : RowBias{});
+      extras.bias ? RowBias{extras.bias->by_distance, chunk.positions, extras.bias->reach} : RowBias{});
   packed.kept = packed.p;
   if (extras.dropout) {
     packed.kept = packed.p.clone();
@@ -124,7 +124,7 @@ AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const
   for (const AttentionChunk& chunk : plan.chunks) {
     const Packed packed = probabilities(q, k, v, chunk, shape, extras);
     const auto to_keys = [&](const at::Tensor& y, at::Tensor& out) {
-      unpack(y, chunk.sequences, chunk.own_keys, chunk.key_slots, out);
+      unpack(y, chunk.sequences, chunk.pool_rows, chunk.key_slots, out);
     };
     const at::Tensor d =
         pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);

@@ -1,5 +1,6 @@
-// Attention of ragged sequences: padding exists only in here. Queries are rows, keys and values rows of a pool
-// (the rows themselves, a key/value cache that holds them, or an encoder's rows), both found through an index.
+// Attention of ragged sequences: padding exists only in here. Queries are the pass's tokens, keys and values
+// rows of a pool (those of the same tokens, of a key/value cache that holds them, or of an encoder's), found
+// through indices.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -14,12 +15,13 @@ namespace gaggle {
 // Sequences of similar length, padded to one rectangle. Index tensors are int64 on the device.
 struct AttentionChunk {
   int64_t sequences = 0, queries = 0, keys = 0;  // S, Lq, Lk
-  at::Tensor query_rows;                         // [S · Lq] row of each query; padding: row 0
+  at::Tensor query_rows;                         // [S · Lq] token of each query; padding: token 0
   at::Tensor key_rows;                           // [S · Lk] row of the pool; padding: row 0
   at::Tensor first, last;                        // [S · Lq] keys [first, last) are seen; padding: none
-  at::Tensor places;                             // [S · Lq] the query's own place among its sequence's keys
-  // Real rows [n] and their places in [S · Lq]; real keys' rows of the pool [m] and theirs in [S · Lk].
-  at::Tensor rows, slots, own_keys, key_slots;
+  at::Tensor positions;                          // [S · Lq] of the query among the keys of its sequence
+  // What is no padding: tokens [n] and their slots in [S · Lq]; rows of the pool [m] and their slots in [S ·
+  // Lk].
+  at::Tensor rows, slots, pool_rows, key_slots;
 };
 
 struct AttentionPlan {
@@ -32,24 +34,24 @@ struct HeadShape {
   double scale = 1;  // of q · k
 };
 
-// Causal: a row sees its sequence up to itself, the past before it. own_begin: the pool's row that holds the
-// first row of this pass. window: how many keys a query sees, 0: all.
-AttentionPlan plan_attention(const Microbatch& batch, int64_t own_begin, int64_t window, const HeadShape& shape,
-                             at::Device device);
-// Every row sees its whole sequence.
+// Causal: a token sees the past of its sequence, then the sequence up to itself. pool_begin: the pool's row of
+// the first token of this pass. window: how many keys a query sees, 0: all.
+AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window,
+                             const HeadShape& shape, at::Device device);
+// Every token sees its whole sequence.
 AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadShape& shape, at::Device device);
-// Every row of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Microbatch::sources[s].
+// Every token of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Microbatch::sources[s].
 AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
                                    const HeadShape& shape, at::Device device);
 
-// Added to the scores: what head h gives a key at place `query's place + d`, in column d + reach of
-// by_distance [heads, 2 · reach + 1] fp32 (T5, arXiv 1910.10683). No distance is beyond reach.
+// Added to the scores: what head h gives a key that stands d after the query (before it: d < 0), in column d +
+// reach of by_distance [heads, 2 · reach + 1] fp32 (T5, arXiv 1910.10683). No distance is beyond reach.
 struct PositionBias {
   at::Tensor by_distance;
   int64_t reach = 0;
 };
 
-// Dropout of probabilities; keys by query row (kernel/dropout.h), each head's own made of them.
+// Dropout of probabilities, keyed by query (kernel/dropout.h); each head derives its key from that.
 struct AttentionDropout {
   double p = 0;
   std::vector<uint64_t> keys;  // [T]

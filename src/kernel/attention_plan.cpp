@@ -13,12 +13,12 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
   return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
 }
 
-// Its keys are the past's rows of the pool, then own_keys rows from key_begin on.
+// A sequence's keys are the rows of the pool that its past names, then new_keys rows from key_begin on.
 struct Sequence {
   int64_t begin = 0, rows = 0;
-  int64_t key_begin = 0, own_keys = 0, past = 0;
+  int64_t key_begin = 0, new_keys = 0, past = 0;
   const std::vector<int64_t>* past_rows = nullptr;
-  int64_t keys() const { return past + own_keys; }
+  int64_t keys() const { return past + new_keys; }
 };
 
 // What a query sees.
@@ -35,25 +35,26 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
     chunk.keys = std::max(chunk.keys, sequence.keys());
   }
   const auto n_queries = static_cast<size_t>(chunk.sequences * chunk.queries);
-  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), places(n_queries), rows, slots;
-  std::vector<int64_t> key_rows(static_cast<size_t>(chunk.sequences * chunk.keys)), own_keys, key_slots;
+  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), positions(n_queries), rows,
+      slots;
+  std::vector<int64_t> key_rows(static_cast<size_t>(chunk.sequences * chunk.keys)), pool_rows, key_slots;
   size_t query = 0, key = 0;
   for (const Sequence& sequence : members) {
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const size_t at = query + static_cast<size_t>(i);
       query_rows[at] = sequence.begin + i;
-      places[at] = sequence.past + i;
-      last[at] = mask.causal ? places[at] + 1 : sequence.keys();
+      positions[at] = sequence.past + i;
+      last[at] = mask.causal ? positions[at] + 1 : sequence.keys();
       first[at] = mask.window > 0 ? std::max<int64_t>(0, last[at] - mask.window) : 0;
       rows.push_back(sequence.begin + i);
       slots.push_back(static_cast<int64_t>(at));
     }
     for (int64_t j = 0; j < sequence.past; ++j)
       key_rows[key + static_cast<size_t>(j)] = (*sequence.past_rows)[static_cast<size_t>(j)];
-    for (int64_t j = 0; j < sequence.own_keys; ++j) {
+    for (int64_t j = 0; j < sequence.new_keys; ++j) {
       const size_t at = key + static_cast<size_t>(sequence.past + j);
       key_rows[at] = sequence.key_begin + j;
-      own_keys.push_back(key_rows[at]);
+      pool_rows.push_back(key_rows[at]);
       key_slots.push_back(static_cast<int64_t>(at));
     }
     query += static_cast<size_t>(chunk.queries);
@@ -63,10 +64,10 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
   chunk.key_rows = to_device(key_rows, device);
   chunk.first = to_device(first, device);
   chunk.last = to_device(last, device);
-  chunk.places = to_device(places, device);
+  chunk.positions = to_device(positions, device);
   chunk.rows = to_device(rows, device);
   chunk.slots = to_device(slots, device);
-  chunk.own_keys = to_device(own_keys, device);
+  chunk.pool_rows = to_device(pool_rows, device);
   chunk.key_slots = to_device(key_slots, device);
   return chunk;
 }
@@ -85,10 +86,10 @@ AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadSha
     size_t end = begin;
     for (; end < all.size(); ++end) {
       const int64_t q = std::max(queries, all[end].rows), k = std::max(keys, all[end].keys());
-      const int64_t n = static_cast<int64_t>(end - begin) + 1, own = all[end].rows * all[end].keys();
-      const bool wasteful = 10 * n * q * k > 13 * (real + own) + 10 * 1024 * n;
+      const int64_t n = static_cast<int64_t>(end - begin) + 1, more = all[end].rows * all[end].keys();
+      const bool wasteful = 10 * n * q * k > 13 * (real + more) + 10 * 1024 * n;
       if (end > begin && (wasteful || n * q * k * shape.heads > largest_scores)) break;
-      queries = q, keys = k, real += own;
+      queries = q, keys = k, real += more;
     }
     plan.chunks.push_back(make_chunk(std::span(all).subspan(begin, end - begin), mask, device));
     begin = end;
@@ -98,13 +99,13 @@ AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadSha
 
 }  // namespace
 
-AttentionPlan plan_attention(const Microbatch& batch, int64_t own_begin, int64_t window, const HeadShape& shape,
-                             at::Device device) {
+AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window,
+                             const HeadShape& shape, at::Device device) {
   GAGGLE_CHECK(batch.past.empty() || static_cast<int64_t>(batch.past.size()) == batch.decoder.sequences());
   std::vector<Sequence> all;
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
     const int64_t begin = batch.decoder.starts[s], count = batch.decoder.starts[s + 1] - begin;
-    Sequence& sequence = all.emplace_back(Sequence{begin, count, own_begin + begin, count});
+    Sequence& sequence = all.emplace_back(Sequence{begin, count, pool_begin + begin, count});
     if (batch.past.empty()) continue;
     sequence.past_rows = &batch.past[s];
     sequence.past = static_cast<int64_t>(batch.past[s].size());
@@ -128,12 +129,12 @@ AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int6
   for (size_t s = 0; s < batch.sources.size(); ++s) {
     const auto source = static_cast<size_t>(batch.sources[s]);
     GAGGLE_CHECK(source + 1 < starts.size(), "source {} of {}", source, starts.size());
-    const int64_t rows_of_it = batch.decoder.starts[s + 1] - batch.decoder.starts[s];
+    const int64_t queries = batch.decoder.starts[s + 1] - batch.decoder.starts[s];
     if (s > 0 &&
         batch.sources[s] == batch.sources[s - 1])  // neighbours of one source are one: nothing is masked
-      all.back().rows += rows_of_it;
+      all.back().rows += queries;
     else
-      all.push_back({batch.decoder.starts[s], rows_of_it, starts[source], starts[source + 1] - starts[source]});
+      all.push_back({batch.decoder.starts[s], queries, starts[source], starts[source + 1] - starts[source]});
   }
   return plan_of(std::move(all), {false, 0}, shape, device);
 }

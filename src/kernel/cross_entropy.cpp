@@ -16,17 +16,12 @@ using simd::lanes;
 template <class X>
 GAGGLE_CLONES float log_sum_exp(const X* x, int64_t n) {
   Floats v, best = Floats{} - 3.0e38f, total{};
-  int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    simd::load(x + i, lanes, v);
-    best = v > best ? v : best;
-  }
-  if (i < n) {
+  for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
-    for (int64_t j = 0; j < n - i; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
+    simd::take_larger(v, n - i, best);
   }
   const float top = simd::largest(best);
-  for (i = 0; i < n; i += lanes) {
+  for (int64_t i = 0; i < n; i += lanes) {
     simd::load(x + i, n - i, v);
     simd::exp(v - top, v);
     for (int64_t j = n - i; j < lanes; ++j) v[j] = 0;
@@ -83,9 +78,9 @@ void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const floa
     const float everywhere = weight * smoothing / static_cast<float>(n);
     softmax_times(x, n, lse, weight, everywhere);
     for (size_t t = 0; t < ids.size(); ++t) {
-      float own = 0;  // of all targets of this id: each writes the same value
-      for (size_t u = 0; u < ids.size(); ++u) own += ids[u] == ids[t] ? (1 - smoothing) * weights[u] : 0.0f;
-      write(x + ids[t], weight * std::exp(-nll[t]) - own - everywhere);
+      float hits = 0;  // of all targets with this id, each of which writes the same value
+      for (size_t u = 0; u < ids.size(); ++u) hits += ids[u] == ids[t] ? (1 - smoothing) * weights[u] : 0.0f;
+      write(x + ids[t], weight * std::exp(-nll[t]) - hits - everywhere);
     }
   }
   if (smoothing > 0)
@@ -101,9 +96,9 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
     row.insert(row.end(), static_cast<size_t>(starts[r + 1] - starts[r]), static_cast<int64_t>(r));
   const at::Tensor rows = at::tensor(row, at::kLong).to(on), columns = at::tensor(id, at::kLong).to(on);
   const at::Tensor logp = at::log_softmax(logits.to(type), -1);
-  at::Tensor own = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
-  if (smoothing > 0) own.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
-  const at::Tensor host = own.to(at::kCPU, at::kFloat).contiguous();
+  at::Tensor losses = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
+  if (smoothing > 0) losses.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
+  const at::Tensor host = losses.to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
   if (weights.empty()) return;
   const at::Tensor w =

@@ -15,9 +15,9 @@ bool plain(const at::Tensor& x) {
 #ifdef GAGGLE_WITH_CUDA
 constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda,
                                rotary_cuda,   device_name_cuda,       gpus_cuda,  gpu_link_cuda};
-constexpr const CudaKernels* built = &table;
+const CudaKernels* const built = &table;
 #else
-constexpr const CudaKernels* built = nullptr;
+const CudaKernels* const built = nullptr;
 #endif
 
 }  // namespace
@@ -32,18 +32,16 @@ const CudaKernels* cuda_kernels(const at::Tensor& x) {
 
 std::string gpu_name(at::Device device) {
   char name[256] = "gpu";
-  if (const CudaKernels* kernels = built) kernels->device_name(device.index(), name, sizeof name);
+  if (built) built->device_name(device.index(), name, sizeof name);
   return name;
 }
 
 std::vector<GpuFacts> visible_gpus() {
-  const CudaKernels* kernels = built;
-  return kernels ? kernels->gpus() : std::vector<GpuFacts>();
+  return built ? built->gpus() : std::vector<GpuFacts>();
 }
 
 GpuLink gpu_link(int a, int b) {
-  const CudaKernels* kernels = built;
-  return kernels ? kernels->gpu_link(a, b) : GpuLink::through_host;
+  return built ? built->gpu_link(a, b) : GpuLink::through_host;
 }
 
 void* current_stream(at::Device device) {

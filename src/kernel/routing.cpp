@@ -88,7 +88,7 @@ RoutedSite stack_experts(std::vector<LowRank> experts) {
 }
 
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions) {
-  GAGGLE_CHECK(candidates.size() == directions.size());
+  GAGGLE_CHECK(directions.empty() || directions.size() == candidates.size());
   site.candidates = std::move(candidates);
   site.direction_of.reset();
   if (site.candidates.empty()) return;
@@ -96,6 +96,7 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
   const std::vector<int64_t> ids(site.candidates.begin(), site.candidates.end());
   const auto device = site.stacked_a.device();
   site.candidate_ids = at::tensor(ids, at::kLong).to(device);
+  if (directions.empty()) return;
   const auto all = at::stack(directions).to(device, at::kFloat);
   auto [unique, direction_of, counts] = at::unique_dim(all, 0, true, true, false);
   const bool equal = unique.size(0) < all.size(0);

@@ -30,8 +30,9 @@ struct RoutedSite {
 // The experts of one site, on one device and in one dtype.
 RoutedSite stack_experts(std::vector<LowRank> experts);
 
-// Who takes part, and by which direction [C, d_in] fp32. Equal directions are merged, so that equal gates tie
-// exactly however a matrix product rounds its columns. Every candidate must be there at the site.
+// Who takes part, and by which direction [C, d_in] fp32 (none: for a method that takes no scores). Equal
+// directions are merged, so that equal gates tie exactly however a matrix product rounds its columns. Every
+// candidate must have a pair at the site.
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions);
 
 struct TokenRouting {

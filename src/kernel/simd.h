@@ -70,6 +70,15 @@ GAGGLE_SHARED float largest(const Floats& x) {
   return best;
 }
 
+// best ← the larger of best and v in each lane, of v's first `left` lanes alone.
+GAGGLE_SHARED void take_larger(const Floats& v, int64_t left, Floats& best) {
+  if (left >= lanes) {
+    best = v > best ? v : best;
+  } else {
+    for (int64_t j = 0; j < left; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
+  }
+}
+
 // e^x to 2 units in the last place: 2^n · polynomial on [-ln2/2, ln2/2] (Cephes' coefficients). NaN stays NaN.
 GAGGLE_SHARED void exp(const Floats& x, Floats& y) {
   const Floats low = Floats{} - 87.3f, high = Floats{} + 88.0f;

@@ -13,7 +13,7 @@ namespace {
 using simd::Floats;
 using simd::lanes;
 
-// One row of n scores; scratch holds n floats. bias: of the key at each place, or null.
+// One row of n scores; scratch holds n floats. bias: what is added for each key, or null.
 template <class X>
 GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, float scale, const float* bias,
                                float* scratch) {
@@ -27,11 +27,7 @@ GAGGLE_SHARED void softmax_row(X* x, int64_t first, int64_t last, int64_t n, flo
       v += b;
     }
     simd::store(scratch + i, left, v);
-    if (left >= lanes) {
-      best = v > best ? v : best;
-    } else {
-      for (int64_t j = 0; j < left; ++j) best[0] = v[j] > best[0] ? v[j] : best[0];
-    }
+    simd::take_larger(v, left, best);
   }
   const float top = simd::largest(best);
   for (int64_t i = first; i < last; i += lanes) {
@@ -58,8 +54,8 @@ struct Shared {
   const int64_t *first, *last;
   int64_t heads, queries, keys;
   float scale;
-  const float* bias;      // null: none
-  const int64_t* places;  // with bias
+  const float* bias;         // null: none
+  const int64_t* positions;  // with bias
   int64_t reach;
 };
 
@@ -70,7 +66,7 @@ GAGGLE_CLONES void softmax_rows(X* x, const Shared& all, int64_t begin, int64_t 
     const float* bias = nullptr;
     if (all.bias) {
       const int64_t head = row / all.queries % all.heads;
-      bias = all.bias + head * (2 * all.reach + 1) + all.reach - all.places[query];
+      bias = all.bias + head * (2 * all.reach + 1) + all.reach - all.positions[query];
     }
     softmax_row(x + row * all.keys, all.first[query], all.last[query], all.keys, all.scale, bias, scratch);
   }
@@ -103,7 +99,7 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
   GAGGLE_CHECK(first.numel() == s * queries && last.numel() == s * queries);
   if (bias.table.defined())
     GAGGLE_CHECK(bias.table.size(0) == heads && bias.table.size(1) == 2 * bias.reach + 1 &&
-                 bias.places.numel() == s * queries && bias.reach >= keys);
+                 bias.positions.numel() == s * queries && bias.reach >= keys);
   if (on_cpu(scores)) {
     Shared all{first.data_ptr<int64_t>(),
                last.data_ptr<int64_t>(),
@@ -114,7 +110,8 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
                nullptr,
                nullptr,
                bias.reach};
-    if (bias.table.defined()) all.bias = float_of(bias.table), all.places = bias.places.data_ptr<int64_t>();
+    if (bias.table.defined())
+      all.bias = float_of(bias.table), all.positions = bias.positions.data_ptr<int64_t>();
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));
       with_elements(scores, [&](auto* x) { softmax_rows(x, all, begin, end, scratch.data()); });
@@ -126,7 +123,7 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
       (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
   at::Tensor scaled = widened(scores).mul(scale);
   if (bias.table.defined()) {
-    const at::Tensor column = (key - bias.places.view({s, queries, 1}) + bias.reach).flatten();
+    const at::Tensor column = (key - bias.positions.view({s, queries, 1}) + bias.reach).flatten();
     scaled.add_(bias.table.index_select(1, column).view({heads, s, queries, keys}).transpose(0, 1));
   }
   const at::Tensor masked = scaled.masked_fill_(hidden, -std::numeric_limits<double>::infinity());

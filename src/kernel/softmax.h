@@ -5,11 +5,11 @@
 
 namespace gaggle {
 
-// What is added to the scaled scores: table[head][reach + key - place of the query]. Undefined: nothing.
+// What is added to the scaled scores: table[head][reach + key - position of the query]. Undefined: nothing.
 struct RowBias {
-  at::Tensor table;   // [heads, 2 · reach + 1] fp32
-  at::Tensor places;  // [S · Lq] int64
-  int64_t reach = 0;  // no distance that is seen is longer
+  at::Tensor table;      // [heads, 2 · reach + 1] fp32
+  at::Tensor positions;  // [S · Lq] int64
+  int64_t reach = 0;     // no distance that is seen is longer
 };
 
 // scores [S, heads, Lq, Lk] ← softmax(scale · scores + bias) over the keys [first, last) of query (s, q), 0

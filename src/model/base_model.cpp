@@ -9,16 +9,12 @@
 
 namespace gaggle {
 
-at::Tensor index_on(std::span<const int64_t> rows, at::Device device) {
-  at::Tensor index = at::empty({static_cast<int64_t>(rows.size())}, at::kLong);
-  std::copy(rows.begin(), rows.end(), index.data_ptr<int64_t>());
-  return index.to(device);
+at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
+  return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
 }
 
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
-  at::Tensor index = at::empty({static_cast<int64_t>(ids.size())}, at::kInt);
-  std::copy(ids.begin(), ids.end(), index.data_ptr<int32_t>());
-  return index.to(device);
+  return at::tensor(c10::ArrayRef<int32_t>(ids.data(), ids.size()), at::kInt).to(device);
 }
 
 BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,
@@ -55,7 +51,7 @@ void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, 
   content_digest_ = weights.digest();
 }
 
-void BaseModel::check_rows(const TokenSequences& tokens) const {
+void BaseModel::check_tokens(const TokenSequences& tokens) const {
   const auto t = static_cast<size_t>(tokens.count());
   GAGGLE_CHECK(t > 0 && tokens.positions.size() == t && !tokens.starts.empty() && tokens.starts.front() == 0);
   GAGGLE_CHECK(tokens.starts.back() == tokens.count());
@@ -76,21 +72,21 @@ at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> 
 
 at::Tensor BaseModel::nll(const at::Tensor& hidden, const Microbatch& batch) const {
   const c10::InferenceMode no_autograd;
-  const TargetRows targets = join_targets(batch);
-  return head_nll(head_, hidden.index_select(0, index_on(targets.rows, device_)), targets, batch);
+  const ScoredTokens targets = join_targets(batch);
+  return head_nll(head_, hidden.index_select(0, index_on(targets.tokens, device_)), targets, batch);
 }
 
 at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Microbatch& batch, const LossOptions& loss,
-                                    const DropRows& drop, at::Tensor& d) const {
-  const TargetRows targets = join_targets(batch);
-  for (const int64_t row : targets.rows) GAGGLE_CHECK(row >= 0 && row < batch.decoder.count());
-  const at::Tensor index = index_on(targets.rows, device_);
+                                    const DropTokens& drop, at::Tensor& d) const {
+  const ScoredTokens targets = join_targets(batch);
+  for (const int64_t row : targets.tokens) GAGGLE_CHECK(row >= 0 && row < batch.decoder.count());
+  const at::Tensor index = index_on(targets.tokens, device_);
   const at::Tensor scored = last.index_select(0, index);
   at::Tensor hidden = rms_norm(scored, norm_, spec_.norm_eps, dtype_);
-  if (drop) drop(hidden, targets.rows);
+  if (drop) drop(hidden, targets.tokens);
   at::Tensor d_hidden = at::empty_like(hidden), d_scored = at::zeros_like(scored);
   const at::Tensor nll = head_backward(head_, hidden, targets, batch, loss, d_hidden);
-  if (drop) drop(d_hidden, targets.rows);
+  if (drop) drop(d_hidden, targets.tokens);
   rms_norm_backward(scored, d_hidden, norm_, spec_.norm_eps, d_scored);
   d = at::zeros_like(last).index_add_(0, index, d_scored);
   return nll;

@@ -1,4 +1,5 @@
-// The frozen base as free of its architecture as the rest of the house needs it: sites, forward, backward.
+// The frozen base as everything outside this room sees it, whatever its architecture: sites, forward, forward
+// and backward.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -34,21 +35,21 @@ class BaseModel {
   const std::string& shape_digest() const { return shape_digest_; }      // of names and shapes
   const std::string& content_digest() const { return content_digest_; }  // of the tensors' contents
   int64_t parameters() const { return parameters_; }
-  int64_t linear_weights(Side side) const;  // of the sites that a row of this side is fed to
+  int64_t linear_weights(Side side) const;  // of the sites that read a token of this side
   int64_t linear_weights() const { return linear_weights(Side::decoder) + linear_weights(Side::encoder); }
-  int64_t weight_bytes() const { return weight_bytes_; }  // held in memory, all layouts
+  int64_t weight_bytes() const { return weight_bytes_; }  // held in memory, in all layouts
 
-  // The decoder rows' last hidden state after the final norm, [T, d]. adapter may be null (the base alone).
-  // With a cache the rows' keys and values are appended to it and Microbatch::past is honoured; an encoder's
-  // rows are encoded into it, and passes without such rows read what lies there.
+  // The last hidden state of the decoder's tokens after the final norm, [T, d]. adapter may be null (the base
+  // alone). With a cache the tokens' keys and values are appended to it and Microbatch::past is honoured; what
+  // an encoder makes of the encoder's tokens goes into it, and passes without such tokens read it there.
   virtual at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) = 0;
   // Forward and backward: returns nll [N] fp32 of the targets (smoothed where the loss is); gradients of the
   // loss, Σ target_weights · nll unless `loss` says otherwise, go to the adapter.
   virtual at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter,
                                       const LossOptions& loss = {}, const BaseDropout& dropout = {}) = 0;
-  // [N, vocab] fp32 of the given rows of a hidden state.
+  // [N, vocab] fp32 of these tokens' hidden states.
   at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) const;
-  // nll [N] fp32 of the rows' targets from a hidden state, without building [N, vocab] fp32 at once.
+  // nll [N] fp32 of the targets from the hidden states [T, d], without building [N, vocab] fp32 at once.
   at::Tensor nll(const at::Tensor& hidden, const Microbatch& batch) const;
 
  protected:
@@ -61,12 +62,12 @@ class BaseModel {
   void take_ends(WeightTensors& weights, const std::string& embedding, const std::string& norm);
 
   at::Tensor embed(const TokenSequences& tokens) const;  // [T, hidden] in the residual stream's type
-  // Dropout between the final norm and the head: of x [n, hidden], whose rows are these of the decoder's.
-  using DropRows = std::function<void(at::Tensor& x, std::span<const int64_t> rows)>;
+  // Dropout between the final norm and the head: of x [n, hidden], the states of these of the decoder's tokens.
+  using DropTokens = std::function<void(at::Tensor& x, std::span<const int64_t> tokens)>;
   // nll as of forward_backward from the stream after the last layer; d: the gradient there.
   at::Tensor loss_backward(const at::Tensor& last, const Microbatch& batch, const LossOptions& loss,
-                           const DropRows& drop, at::Tensor& d) const;
-  void check_rows(const TokenSequences& tokens) const;
+                           const DropTokens& drop, at::Tensor& d) const;
+  void check_tokens(const TokenSequences& tokens) const;
   at::TensorOptions activations() const { return at::TensorOptions().dtype(dtype_).device(device_); }
 
   std::vector<Site> sites_;
@@ -81,13 +82,13 @@ class BaseModel {
   FrozenLinear head_;     // [vocab, hidden]
 };
 
-// Of whatever architecture the checkpoint is. forward_backward wants BaseUse::training. Refuses (UserError)
-// what does not fit in memory, before reading, with the bytes by kind.
+// The base of a checkpoint of any known architecture. forward_backward wants BaseUse::training. Throws
+// UserError, before anything is read, for what does not fit in memory, with the bytes by kind.
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
                                            at::Device device, BaseUse use);
 
 // Index tensors on the device.
-at::Tensor index_on(std::span<const int64_t> rows, at::Device device);
+at::Tensor index_on(std::span<const int64_t> tokens, at::Device device);
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device);
 
 }  // namespace gaggle

@@ -1,6 +1,7 @@
 #include "model/cache.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gaggle {
 
@@ -18,10 +19,11 @@ void KeyValueCache::reserve(int64_t layers, int64_t more, int64_t width, const a
   }
 }
 
-at::Tensor KeyValueCache::append(std::vector<at::Tensor>& pool, size_t layer, const at::Tensor& own) const {
-  at::Tensor& all = pool[layer];
-  all.narrow(0, length, own.size(0)).copy_(own);
-  return all;
+void KeyValueCache::append(size_t layer, at::Tensor& k, at::Tensor& v) {
+  for (const auto& [pool, rows] : {std::pair(&keys[layer], &k), std::pair(&values[layer], &v)}) {
+    pool->narrow(0, length, rows->size(0)).copy_(*rows);
+    *rows = *pool;
+  }
 }
 
 }  // namespace gaggle

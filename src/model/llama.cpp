@@ -69,7 +69,7 @@ const RotaryTable& LlamaModel::rotary(const Microbatch& batch) {
 }
 
 LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
-  check_rows(batch.decoder);
+  check_tokens(batch.decoder);
   GAGGLE_CHECK(batch.encoder.count() == 0 && batch.sources.empty(), "{} has no encoder", spec_.name);
   if (adapter) adapter->begin(batch);
   const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim,
@@ -87,7 +87,7 @@ LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyVa
 
 at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(cache || batch.past.empty(), "past rows without a cache");
+  GAGGLE_CHECK(cache || batch.past.empty(), "cached tokens without a cache");
   if (cache)
     cache->reserve(spec_.layers, batch.decoder.count(), spec_.kv_heads * spec_.head_dim, activations());
   const LlamaPass pass = begin(batch, adapter, cache);
@@ -99,7 +99,7 @@ at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, Ke
 at::Tensor LlamaModel::forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss,
                                         const BaseDropout& dropout) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(batch.past.empty(), "training has no cached rows");
+  GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
   GAGGLE_CHECK(dropout.p == 0, "{} has no dropout of its own", spec_.model_type);
   const LlamaPass pass = begin(batch, &adapter, nullptr);
   std::vector<LayerTape> tape(layers_.size());

@@ -1,4 +1,5 @@
-// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors and free functions over rows.
+// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes over tokens are free
+// functions.
 #pragma once
 
 #include <array>
@@ -18,7 +19,8 @@ struct LlamaLayer {
   at::Tensor q_norm, k_norm;        // [head_dim], Qwen3 only
 };
 
-// What the backward pass needs of a layer. The rest (normed inputs, activation) is computed again, bit for bit.
+// What the backward pass needs of a layer. The rest (normed inputs, activation) is computed again, to the same
+// bits.
 struct LayerTape {
   at::Tensor input;         // residual stream before the layer, [T, hidden] fp32
   at::Tensor q, k, v;       // after rotation, [T, heads · head_dim]
@@ -57,7 +59,8 @@ class LlamaModel final : public BaseModel {
   RotaryTable rotary_;  // grows with the positions seen
 };
 
-// All layers: [T, hidden] residual stream after the last. `tape` (one per layer) keeps what backward needs.
+// All layers: [T, hidden] residual stream after the last. With `tape` (one per layer) what backward needs is
+// kept.
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape);
 // d [T, hidden] (residual type): gradient after the last layer; consumed. The tape is released on the way.
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape);

@@ -26,11 +26,10 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     LayerTape kept = std::move(tape[layer]);
 
     at::Tensor dx = linears[down_proj].dx(gated(pass.spec.activation, kept.gate, kept.up), dy, adapter);
-    gated_backward_(pass.spec.activation, kept.gate, kept.up,
-                    dx);  // gate and up are their gradients from here on
+    // From here on gate and up hold their own gradients.
+    gated_backward_(pass.spec.activation, kept.gate, kept.up, dx);
     at::Tensor x = rms_norm(kept.middle, weights.mlp_norm, eps, pass.dtype);
-    dx = linears[gate_proj].dx(x, kept.gate, adapter);
-    linears[up_proj].add_dx(x, kept.up, dx, adapter);
+    dx = joint_dx(x, {{linears[gate_proj], kept.gate}, {linears[up_proj], kept.up}}, adapter);
     dy = rms_norm_backward(kept.middle, dx, weights.mlp_norm, eps, d);
 
     dx = linears[o_proj].dx(kept.context, dy, adapter);
@@ -38,9 +37,8 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);
-    dx = linears[q_proj].dx(x, grad.q, adapter);
-    linears[k_proj].add_dx(x, grad.k, dx, adapter);
-    linears[v_proj].add_dx(x, grad.v, dx, adapter);
+    dx =
+        joint_dx(x, {{linears[q_proj], grad.q}, {linears[k_proj], grad.k}, {linears[v_proj], grad.v}}, adapter);
     if (layer > 0) dy = rms_norm_backward(kept.input, dx, weights.input_norm, eps, d);
   }
 }

@@ -1,4 +1,3 @@
-#include "base/error.h"
 #include "kernel/gated.h"
 #include "kernel/norm.h"
 #include "model/llama.h"
@@ -20,17 +19,11 @@ at::Tensor attend(const LlamaPass& pass, size_t layer, const at::Tensor& x, Laye
   const LlamaLayer& weights = pass.layers[layer];
   at::Tensor q = weights.linears[q_proj].forward(x, pass.adapter);
   at::Tensor k = weights.linears[k_proj].forward(x, pass.adapter);
-  const at::Tensor v = weights.linears[v_proj].forward(x, pass.adapter);
+  at::Tensor v = weights.linears[v_proj].forward(x, pass.adapter);
   shape_heads(pass, q, weights.q_norm, tape ? &tape->q_raw : nullptr);
   shape_heads(pass, k, weights.k_norm, tape ? &tape->k_raw : nullptr);
-  at::Tensor context;
-  if (KeyValueCache* cache = pass.cache) {
-    const at::Tensor keys = cache->append(cache->keys, layer, k);
-    const at::Tensor values = cache->append(cache->values, layer, v);
-    context = attention(q, keys, values, pass.plan, pass.heads);
-  } else {
-    context = attention(q, k, v, pass.plan, pass.heads);
-  }
+  if (pass.cache) pass.cache->append(layer, k, v);
+  const at::Tensor context = attention(q, k, v, pass.plan, pass.heads);
   if (tape) tape->q = q, tape->k = k, tape->v = v, tape->context = context;
   return weights.linears[o_proj].forward(context, pass.adapter);
 }

@@ -11,14 +11,14 @@ namespace {
 constexpr int64_t chunk_values = int64_t{1} << 24;  // logits that exist at once
 
 // The nll of all targets; with d_hidden also its gradient with these weights [N].
-at::Tensor by_chunks(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+at::Tensor by_chunks(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                      const Microbatch& batch, std::span<const float> weights, double smoothing,
                      at::Tensor* d_hidden) {
   GAGGLE_CHECK(batch.target_ids.size() == batch.scored_tokens.size());
   at::Tensor nll = at::empty({static_cast<int64_t>(batch.target_ids.size())}, at::kFloat);
   const std::span<float> all(nll.data_ptr<float>(), batch.target_ids.size());
   const int64_t step = std::max<int64_t>(1, chunk_values / head.d_out());
-  const auto total = static_cast<int64_t>(targets.rows.size());
+  const auto total = static_cast<int64_t>(targets.tokens.size());
   for (int64_t begin = 0; begin < total; begin += step) {
     const int64_t end = std::min(total, begin + step);
     at::Tensor logits = head.forward(hidden.narrow(0, begin, end - begin));
@@ -33,23 +33,23 @@ at::Tensor by_chunks(const FrozenLinear& head, const at::Tensor& hidden, const T
 
 }  // namespace
 
-TargetRows join_targets(const Microbatch& batch) {
-  TargetRows joined;
+ScoredTokens join_targets(const Microbatch& batch) {
+  ScoredTokens joined;
   for (size_t n = 0; n < batch.scored_tokens.size(); ++n) {
     if (n > 0 && batch.scored_tokens[n] == batch.scored_tokens[n - 1]) continue;
-    joined.rows.push_back(batch.scored_tokens[n]);
+    joined.tokens.push_back(batch.scored_tokens[n]);
     joined.starts.push_back(static_cast<int64_t>(n));
   }
   joined.starts.push_back(static_cast<int64_t>(batch.scored_tokens.size()));
   return joined;
 }
 
-at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                     const Microbatch& batch) {
   return by_chunks(head, hidden, targets, batch, {}, 0, nullptr);
 }
 
-at::Tensor head_backward(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+at::Tensor head_backward(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                          const Microbatch& batch, const LossOptions& loss, at::Tensor& d_hidden) {
   if (!loss.weights) {
     GAGGLE_CHECK(batch.target_weights.size() == batch.scored_tokens.size());

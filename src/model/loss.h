@@ -1,4 +1,4 @@
-// The head and cross-entropy on target rows, in chunks of rows: logits never exist for more than one chunk.
+// The head and cross-entropy at scored tokens, in chunks: logits never exist for more than one chunk.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,12 +11,13 @@
 
 namespace gaggle {
 
-// The target rows with equal neighbours joined: targets [starts[r], starts[r + 1]) are of row rows[r].
-struct TargetRows {
-  std::vector<int64_t> rows;
+// The scored tokens of a micro-batch with equal neighbours joined: targets [starts[i], starts[i + 1]) are what
+// follows tokens[i].
+struct ScoredTokens {
+  std::vector<int64_t> tokens;
   std::vector<int64_t> starts;
 };
-TargetRows join_targets(const Microbatch& batch);
+ScoredTokens join_targets(const Microbatch& batch);
 
 // d loss / d nll of every target, from the nll of them all: weights [N] of nll [N].
 using TokenWeights =
@@ -30,12 +31,12 @@ struct LossOptions {
   TokenWeights weights = {};
 };
 
-// hidden [R, d]: the joined target rows after the final norm → nll [N] fp32 on the CPU.
-at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+// hidden [R, d]: the joined scored tokens after the final norm → nll [N] fp32 on the CPU.
+at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                     const Microbatch& batch);
 // The same (with label smoothing: the smoothed losses), and to d_hidden (of hidden's shape and type) the
 // gradient of the loss.
-at::Tensor head_backward(const FrozenLinear& head, const at::Tensor& hidden, const TargetRows& targets,
+at::Tensor head_backward(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                          const Microbatch& batch, const LossOptions& loss, at::Tensor& d_hidden);
 
 }  // namespace gaggle

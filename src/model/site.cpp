@@ -21,4 +21,14 @@ void AdaptedLinear::add_dx(const at::Tensor& x, const at::Tensor& dy, at::Tensor
   adapter.backward(site, x, dy, dx);
 }
 
+at::Tensor joint_dx(const at::Tensor& x, std::initializer_list<OutputGradient> outputs, SiteAdapter& adapter) {
+  at::Tensor dx;
+  for (const OutputGradient& output : outputs)
+    if (dx.defined())
+      output.linear.add_dx(x, output.dy, dx, adapter);
+    else
+      dx = output.linear.dx(x, output.dy, adapter);
+  return dx;
+}
+
 }  // namespace gaggle

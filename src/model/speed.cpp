@@ -56,19 +56,19 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
 double useful_flops(const BaseModel& base, const Microbatch& batch) {
   const ModelSpec& spec = base.spec();
   const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
-  double seen = 0, seen_by_encoder = 0;  // keys by rows, of a layer
+  double seen = 0, seen_by_encoder = 0;  // keys summed over tokens, of a layer
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
-    const int64_t own = length(batch.decoder, s);
-    for (int64_t n = 1; n <= own; ++n)
+    const int64_t tokens = length(batch.decoder, s);
+    for (int64_t n = 1; n <= tokens; ++n)
       seen += static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
     if (!batch.sources.empty())
-      seen += static_cast<double>(own * length(batch.encoder, static_cast<size_t>(batch.sources[s])));
+      seen += static_cast<double>(tokens * length(batch.encoder, static_cast<size_t>(batch.sources[s])));
   }
   for (size_t s = 0; s + 1 < batch.encoder.starts.size(); ++s)
     seen_by_encoder += static_cast<double>(length(batch.encoder, s) * length(batch.encoder, s));
   const auto heads = static_cast<double>(spec.heads * spec.head_dim);
   double flops = 4.0 * static_cast<double>(spec.vocab * spec.hidden) *
-                 static_cast<double>(join_targets(batch).rows.size());
+                 static_cast<double>(join_targets(batch).tokens.size());
   flops +=
       12 * heads *
       (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);

@@ -10,8 +10,8 @@ namespace gaggle {
 // FLOP per second of y = x Wᵀ at SmolLM2's shapes, measured for about 0.2 s with so many Torch threads.
 double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads);
 
-// Useful FLOP of forward and backward over the rows: 4 · linear weights · T of each side + 4 · vocab · hidden ·
-// target rows + attention (two products forward, four backward, over the keys each row sees).
+// Useful FLOP of forward and backward over a micro-batch: 4 · linear weights · T of each side + 4 · vocab ·
+// hidden · scored tokens + attention (two products forward, four backward, over the keys that each token sees).
 double useful_flops(const BaseModel& base, const Microbatch& batch);
 
 }  // namespace gaggle

@@ -44,7 +44,7 @@ void T5Model::reach(T5Stack& stack, const TokenSequences& tokens, bool bidirecti
 }
 
 T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, const BaseDropout& dropout) {
-  check_rows(batch.encoder);
+  check_tokens(batch.encoder);
   reach(encoder_, batch.encoder, /*bidirectional=*/true);
   return {spec_,
           dtype_,
@@ -52,12 +52,12 @@ T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, con
           encoder_,
           plan_encoder_attention(batch.encoder, heads_, device_),
           adapter,
-          RowDropout(dropout, batch, Side::encoder)};
+          TokenDropout(dropout, batch, Side::encoder)};
 }
 
 T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts,
                               SiteAdapter* adapter, KeyValueCache* cache, const BaseDropout& dropout) {
-  check_rows(batch.decoder);
+  check_tokens(batch.decoder);
   reach(decoder_, batch.decoder, /*bidirectional=*/false);
   return {spec_,
           dtype_,
@@ -65,7 +65,7 @@ T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> 
           decoder_,
           plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_),
           adapter,
-          RowDropout(dropout, batch, Side::decoder),
+          TokenDropout(dropout, batch, Side::decoder),
           cache,
           plan_cross_attention(batch, source_starts, heads_, device_)};
 }
@@ -82,7 +82,7 @@ at::Tensor T5Model::encode(const Microbatch& batch, const T5Pass& pass, std::vec
 
 at::Tensor T5Model::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(cache || batch.past.empty(), "past rows without a cache");
+  GAGGLE_CHECK(cache || batch.past.empty(), "cached tokens without a cache");
   const bool encodes = batch.encoder.count() > 0;
   GAGGLE_CHECK(encodes || (cache && !cache->source_keys.empty()), "nothing for cross-attention to read");
   if (adapter) adapter->begin(batch);
@@ -110,7 +110,7 @@ at::Tensor T5Model::forward(const Microbatch& batch, SiteAdapter* adapter, KeyVa
 at::Tensor T5Model::forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss,
                                      const BaseDropout& dropout) {
   const c10::InferenceMode no_autograd;
-  GAGGLE_CHECK(batch.past.empty(), "training has no cached rows");
+  GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
   adapter.begin(batch);
   std::vector<T5Tape> encoder_tape(encoder_.layers.size()), tape(decoder_.layers.size());
   const T5Pass encoder = begin_encoder(batch, &adapter, dropout);
@@ -121,7 +121,7 @@ at::Tensor T5Model::forward_backward(const Microbatch& batch, SiteAdapter& adapt
   pass.dropout.drop(residual, t5_places::embedding);
   const at::Tensor last = t5_layers(pass, std::move(residual), &tape);
 
-  const DropRows drop = [&](at::Tensor& x, std::span<const int64_t> of) {
+  const DropTokens drop = [&](at::Tensor& x, std::span<const int64_t> of) {
     pass.dropout.drop(x, of, t5_places::final_norm);
   };
   at::Tensor d, d_encoded = at::zeros_like(encoder_last), d_last = at::zeros_like(encoder_last);

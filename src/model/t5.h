@@ -1,10 +1,10 @@
-// T5 (Raffel et al., arXiv 1910.10683): v1.0, and v1.1 with LM-adapt and flan. Encoder and decoder over rows of
-// their own, as structs of tensors; the passes are free functions.
+// T5 (Raffel et al., arXiv 1910.10683): v1.0, and v1.1 with LM-adapt and flan. Encoder and decoder as structs
+// of tensors; the passes over the tokens of each are free functions.
 #pragma once
 
 #include "kernel/attention.h"
 #include "model/base_model.h"
-#include "model/row_dropout.h"
+#include "model/token_dropout.h"
 
 namespace gaggle {
 
@@ -53,7 +53,7 @@ struct T5Pass {
   const T5Stack& stack;
   AttentionPlan plan;
   SiteAdapter* adapter;  // may be null
-  RowDropout dropout;
+  TokenDropout dropout;
   // Of the decoder:
   KeyValueCache* cache = nullptr;  // may be null
   AttentionPlan cross_plan = {};

@@ -35,9 +35,7 @@ at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block,
   const AttentionGrad grad =
       attend_backward(pass, block, kept, kept.k, kept.v, pass.plan, &pass.stack.bias, dy);
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
-  at::Tensor dx = block.q.dx(x, grad.q, *pass.adapter);
-  block.k.add_dx(x, grad.k, dx, *pass.adapter);
-  block.v.add_dx(x, grad.v, dx, *pass.adapter);
+  const at::Tensor dx = joint_dx(x, {{block.q, grad.q}, {block.k, grad.k}, {block.v, grad.v}}, *pass.adapter);
   return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
 }
 
@@ -46,9 +44,7 @@ at::Tensor cross_attention_backward(const T5Pass& pass, size_t layer, const T5At
   const T5Attention& block = pass.stack.layers[layer].cross;
   const AttentionGrad grad = attend_backward(pass, block, kept, pass.source_keys[layer],
                                              pass.source_values[layer], pass.cross_plan, nullptr, dy);
-  at::Tensor d_source = block.k.dx(pass.encoded, grad.k, *pass.adapter);
-  block.v.add_dx(pass.encoded, grad.v, d_source, *pass.adapter);
-  d_encoded.add_(d_source);
+  d_encoded.add_(joint_dx(pass.encoded, {{block.k, grad.k}, {block.v, grad.v}}, *pass.adapter));
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
   return rms_norm_backward(kept.input, block.q.dx(x, grad.q, *pass.adapter), block.norm, pass.spec.norm_eps, d);
 }

@@ -22,10 +22,7 @@ at::Tensor self_attention(const T5Pass& pass, size_t layer, const at::Tensor& x,
   const at::Tensor q = block.q.forward(x, pass.adapter);
   at::Tensor k = block.k.forward(x, pass.adapter), v = block.v.forward(x, pass.adapter);
   if (tape) tape->k = k, tape->v = v;
-  if (KeyValueCache* cache = pass.cache) {
-    k = cache->append(cache->keys, layer, k);
-    v = cache->append(cache->values, layer, v);
-  }
+  if (pass.cache) pass.cache->append(layer, k, v);
   return attend(pass, block, q, k, v, pass.plan, &pass.stack.bias, tape);
 }
 

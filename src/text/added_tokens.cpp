@@ -1,8 +1,10 @@
 #include "text/added_tokens.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
-#include "base/error.h"
+#include "base/sha256.h"
 #include "text/unicode.h"
 
 namespace gaggle {
@@ -27,14 +29,35 @@ bool only_in_markup(const AddedToken& token) {
          std::ranges::find(kMarkers, text) != std::end(kMarkers);
 }
 
-AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& spellings)
-    : tokens_(std::move(tokens)) {
-  GAGGLE_CHECK(tokens_.size() == spellings.size());
-  for (size_t i = 0; i < tokens_.size(); ++i) {
-    if (spellings[i].empty()) continue;
-    first_byte_[static_cast<unsigned char>(spellings[i][0])] = true;
-    spelled_.insert(spellings[i], static_cast<int32_t>(i));
+MarkedText joined(std::span<const TextPiece> pieces) {
+  MarkedText all;
+  for (const TextPiece& piece : pieces) {
+    const size_t begin = all.text.size();
+    all.text += valid_utf8(piece.text);
+    if (!piece.markup || all.text.size() == begin) continue;
+    if (!all.markup.empty() && all.markup.back().end == begin)
+      all.markup.back().end = all.text.size();
+    else
+      all.markup.push_back({begin, all.text.size()});
   }
+  return all;
+}
+
+MarkedText cut(const MarkedText& all, size_t begin, size_t end) {
+  MarkedText part{all.text.substr(begin, end - begin), {}};
+  for (const TextRange& range : all.markup) {
+    const TextRange inside{std::max(range.begin, begin), std::min(range.end, end)};
+    if (inside.begin < inside.end) part.markup.push_back({inside.begin - begin, inside.end - begin});
+  }
+  return part;
+}
+
+void AddedTokenFinder::add(const AddedToken& token, std::string_view spelling) {
+  if (!spelling.empty()) {
+    first_byte_[static_cast<unsigned char>(spelling[0])] = true;
+    spelled_.insert(spelling, static_cast<int32_t>(tokens_.size()));
+  }
+  tokens_.push_back(token);
 }
 
 AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, size_t at,
@@ -53,8 +76,9 @@ AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, size
   return longest;
 }
 
-std::vector<TextPart> AddedTokenFinder::split(std::string_view text,
-                                              const std::vector<TextRange>& markup) const {
+std::vector<TextPart> AddedTokenFinder::split(const MarkedText& marked) const {
+  const auto& [whole, markup] = marked;
+  const std::string_view text = whole;
   std::vector<TextPart> parts;
   size_t done = 0;
   auto range = markup.begin();
@@ -80,11 +104,24 @@ std::vector<TextPart> AddedTokenFinder::split(std::string_view text,
     if (token->rstrip) end += space_at_start(text.substr(end));
     if (done < begin) parts.push_back({-1, done, begin});
     parts.push_back({token->id, begin, end});
-    done =
-        std::max(done, end);  // the search goes on at match_end: a token may begin in space that is swallowed
+    done = std::max(done, end);  // the search goes on at match_end: a token may begin in swallowed space
   }
   if (done < text.size()) parts.push_back({-1, done, text.size()});
   return parts;
+}
+
+std::string token_digest(const std::string& model, const std::vector<AddedToken>& added,
+                         const Tokenizer& tokenizer) {
+  Sha256 sha;
+  sha.update(model);
+  for (const AddedToken& token : added)
+    sha.update(fmt::format("\n{} {} {}{}{}{}{} {}", token.id, token.content.size(), token.special ? 1 : 0,
+                           token.single_word ? 1 : 0, token.lstrip ? 1 : 0, token.rstrip ? 1 : 0,
+                           token.normalized ? 1 : 0, token.content));
+  sha.update(fmt::format("\nprefix {} suffix {} bos {} eos {}", fmt::join(tokenizer.prefix, ","),
+                         fmt::join(tokenizer.suffix, ","), tokenizer.bos.value_or(-1),
+                         tokenizer.eos.value_or(-1)));
+  return sha.hex();
 }
 
 }  // namespace gaggle

@@ -4,11 +4,13 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "text/byte_trie.h"
+#include "text/token_ids.h"
+#include "text/tokenizer.h"
 
 namespace gaggle {
 
@@ -29,6 +31,14 @@ struct TextRange {
   size_t begin = 0, end = 0;
 };
 
+// The pieces of a text as one, and which stretches of it are markup.
+struct MarkedText {
+  std::string text;               // valid UTF-8
+  std::vector<TextRange> markup;  // sorted, none empty, none touching the next
+};
+MarkedText joined(std::span<const TextPiece> pieces);
+MarkedText cut(const MarkedText& all, size_t begin, size_t end);
+
 struct TextPart {
   int32_t id = -1;  // -1: ordinary text
   size_t begin = 0, end = 0;
@@ -36,12 +46,11 @@ struct TextPart {
 
 class AddedTokenFinder {
  public:
-  AddedTokenFinder() = default;
-  // `spellings[i]` is how tokens[i] stands in the text (normalised or not).
-  AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& spellings);
+  // `spelling` is how the token stands in the text, normalised or not.
+  void add(const AddedToken& token, std::string_view spelling);
   bool empty() const { return tokens_.empty(); }
-  // Cuts `text` at added tokens: leftmost, then longest. `markup`: sorted ranges that do not touch each other.
-  std::vector<TextPart> split(std::string_view text, const std::vector<TextRange>& markup) const;
+  // Cuts the text at added tokens: leftmost, then longest.
+  std::vector<TextPart> split(const MarkedText& marked) const;
 
  private:
   struct Match {
@@ -54,5 +63,10 @@ class AddedTokenFinder {
   std::array<bool, 256> first_byte_{};
   ByteTrie spelled_;  // → index into tokens_
 };
+
+// What decides a tokenizer's ids, as one SHA-256. `model`: a digest of vocabulary, merges, normaliser and
+// pre-tokeniser.
+std::string token_digest(const std::string& model, const std::vector<AddedToken>& added,
+                         const Tokenizer& tokenizer);
 
 }  // namespace gaggle

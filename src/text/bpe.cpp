@@ -7,11 +7,6 @@
 namespace gaggle {
 namespace {
 
-std::optional<int32_t> id_in(const Bpe& bpe, std::string_view token) {
-  const auto found = bpe.ids.find(token);
-  return found == bpe.ids.end() ? std::nullopt : std::optional(found->second);
-}
-
 std::vector<int32_t> initial_tokens(const Bpe& bpe, std::string_view word) {
   std::vector<int32_t> tokens;
   bool after_unknown = false;
@@ -19,7 +14,7 @@ std::vector<int32_t> initial_tokens(const Bpe& bpe, std::string_view word) {
     const size_t begin = at;
     next_char(word, at);
     const std::string_view character = word.substr(begin, at - begin);
-    if (const auto id = id_in(bpe, character)) {
+    if (const auto id = find_id(bpe.ids, character)) {
       tokens.push_back(*id);
     } else if (!bpe.byte_fallback || !append_byte_tokens(bpe.ids, character, tokens)) {
       if (bpe.unknown && !(after_unknown && bpe.fuse_unknown)) tokens.push_back(*bpe.unknown);
@@ -46,9 +41,20 @@ struct Candidate {
 
 }  // namespace
 
+std::string add_merge(Bpe& bpe, const std::string& left, const std::string& right, int32_t rank) {
+  int32_t ids[3], *id = ids;
+  for (const std::string& token : {left, right, left + right}) {
+    const auto known = find_id(bpe.ids, token);
+    if (!known) return token;
+    *id++ = *known;
+  }
+  bpe.merges.insert_or_assign(Bpe::pair_key(ids[0], ids[1]), Merge{rank, ids[2]});
+  return "";
+}
+
 void append_tokens(const Bpe& bpe, std::string_view word, std::vector<int32_t>& tokens) {
   if (bpe.ignore_merges) {
-    if (const auto id = id_in(bpe, word)) {
+    if (const auto id = find_id(bpe.ids, word)) {
       tokens.push_back(*id);
       return;
     }

@@ -29,6 +29,9 @@ struct Bpe {
   }
 };
 
+// The pair of tokens becomes the token left + right. Returns which of the three the vocabulary lacks, or "".
+std::string add_merge(Bpe& bpe, const std::string& left, const std::string& right, int32_t rank);
+
 // Appends the tokens of `word` (valid UTF-8; bytes spelled out where the vocabulary is byte-level). Characters
 // that the vocabulary lacks are unknown tokens, or nothing where there is no unknown token.
 void append_tokens(const Bpe& bpe, std::string_view word, std::vector<int32_t>& tokens);

@@ -1,5 +1,7 @@
 #include "text/charsmap.h"
 
+#include <openssl/evp.h>
+
 #include "base/error.h"
 #include "text/unicode.h"
 
@@ -7,21 +9,13 @@ namespace gaggle {
 namespace {
 
 std::string from_base64(std::string_view text) {
-  static constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const size_t digit = kDigits.find(c);
-    if (digit == std::string_view::npos) user_error("this is not base64");
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 0xFF);
-  }
+  std::string bytes(text.size() / 4 * 3, '\0');
+  const int size =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  if (size < 0) user_error("this is not base64");
+  const int padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;  // it counts them as bytes
+  bytes.resize(static_cast<size_t>(size - padding));
   return bytes;
 }
 
@@ -63,10 +57,10 @@ std::optional<std::string_view> Charsmap::replacement(std::string_view character
   for (const char c : characters) {
     const auto byte = static_cast<unsigned char>(c);
     at ^= byte;
-    const uint32_t here = unit(at);
-    if (byte == 0 || label(here) != byte) return std::nullopt;
-    at ^= offset(here);
-    if (!has_leaf(here)) continue;
+    const uint32_t node = unit(at);
+    if (byte == 0 || label(node) != byte) return std::nullopt;
+    at ^= offset(node);
+    if (!has_leaf(node)) continue;
     const size_t begin = leaf_value(unit(at));
     if (begin >= replacements_.size()) return std::nullopt;
     return std::string_view(replacements_).substr(begin, replacements_.find('\0', begin) - begin);

@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "text/byte_level.h"
-#include "text/marked_text.h"
 
 namespace gaggle {
 namespace {
@@ -38,24 +37,21 @@ class ComposedTokenizer final : public Tokenizer {
  public:
   explicit ComposedTokenizer(TokenizerParts parts) : parts_(std::move(parts)) {
     for (const auto& [token, id] : ids()) name_token(token, id);
-    std::vector<AddedToken> raw, normalized;
-    std::vector<std::string> raw_spellings, normalized_spellings;
     for (const AddedToken& token : parts_.added) {
       name_token(token.content, token.id);
       added_ids_.emplace(token.content, token.id);
       if (token.special) special_.insert(token.id);
-      (token.normalized ? normalized : raw).push_back(token);
-      (token.normalized ? normalized_spellings : raw_spellings)
-          .push_back(token.normalized ? normalize(parts_.normalizer, token.content) : token.content);
+      if (token.normalized)
+        normalized_.add(token, normalize(parts_.normalizer, token.content));
+      else
+        raw_.add(token, token.content);
     }
-    raw_ = AddedTokenFinder(std::move(raw), raw_spellings);
-    normalized_ = AddedTokenFinder(std::move(normalized), normalized_spellings);
   }
 
   std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
     std::vector<int32_t> tokens;
     const MarkedText all = joined(pieces);
-    for (const TextPart& part : raw_.split(all.text, all.markup)) {
+    for (const TextPart& part : raw_.split(all)) {
       if (part.id >= 0)
         tokens.push_back(part.id);
       else
@@ -75,9 +71,8 @@ class ComposedTokenizer final : public Tokenizer {
   }
 
   std::optional<int32_t> id_of(std::string_view token) const override {
-    if (const auto found = added_ids_.find(token); found != added_ids_.end()) return found->second;
-    const auto found = ids().find(token);
-    return found == ids().end() ? std::nullopt : std::optional(found->second);
+    if (const auto added = find_id(added_ids_, token)) return added;
+    return find_id(ids(), token);
   }
   std::string token_of(int32_t id) const override {
     return id >= 0 && id < size() ? tokens_[static_cast<size_t>(id)] : "";
@@ -111,7 +106,7 @@ class ComposedTokenizer final : public Tokenizer {
   }
 
   void encode_normalized(const MarkedText& normal, bool first, std::vector<int32_t>& tokens) const {
-    for (const TextPart& part : normalized_.split(normal.text, normal.markup)) {
+    for (const TextPart& part : normalized_.split(normal)) {
       if (part.id >= 0) {
         tokens.push_back(part.id);
         continue;
@@ -124,11 +119,11 @@ class ComposedTokenizer final : public Tokenizer {
 
   void encode_word(std::string_view word, std::vector<int32_t>& tokens) const {
     if (cache_.append(word, tokens)) return;
-    std::vector<int32_t> own;
+    std::vector<int32_t> of_word;
     const std::string spelled = parts_.byte_level ? spell_bytes(word) : std::string(word);
-    std::visit([&](const auto& model) { append_tokens(model, spelled, own); }, parts_.model);
-    tokens.insert(tokens.end(), own.begin(), own.end());
-    cache_.keep(word, std::move(own));
+    std::visit([&](const auto& model) { append_tokens(model, spelled, of_word); }, parts_.model);
+    tokens.insert(tokens.end(), of_word.begin(), of_word.end());
+    cache_.keep(word, std::move(of_word));
   }
 
   TokenizerParts parts_;

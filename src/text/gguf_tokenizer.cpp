@@ -10,7 +10,6 @@
 #include "base/sha256.h"
 #include "formats/gguf.h"
 #include "text/composed_tokenizer.h"
-#include "text/token_digest.h"
 
 namespace gaggle {
 namespace {
@@ -77,14 +76,9 @@ void add_merges(const GgufFile& file, Bpe& bpe) {
   for (const std::string& merge : file.texts("tokenizer.ggml.merges")) {
     const size_t space = merge.find(' ', 1);
     if (space == std::string::npos) user_error("{}: the merge '{}' is no pair of tokens", file.name(), merge);
-    const auto known = [&](const std::string& token) {
-      const auto found = bpe.ids.find(token);
-      if (found == bpe.ids.end())
-        user_error("{}: the merge '{}' uses '{}', which is not in the vocabulary", file.name(), merge, token);
-      return found->second;
-    };
-    const std::string left = merge.substr(0, space), right = merge.substr(space + 1);
-    bpe.merges.insert_or_assign(Bpe::pair_key(known(left), known(right)), Merge{rank++, known(left + right)});
+    const std::string missing = add_merge(bpe, merge.substr(0, space), merge.substr(space + 1), rank++);
+    if (!missing.empty())
+      user_error("{}: the merge '{}' uses '{}', which is not in the vocabulary", file.name(), merge, missing);
   }
 }
 
@@ -101,10 +95,10 @@ void add_scored_merges(const GgufFile& file, const Vocabulary& vocabulary, Bpe& 
     const std::string token = valid_utf8(vocabulary.tokens[i]);
     const auto rank = std::ranges::lower_bound(ordered, scores[i], std::greater<>()) - ordered.begin();
     for (size_t at = 0; next_char(token, at), at < token.size();) {
-      const auto left = bpe.ids.find(std::string_view(token).substr(0, at));
-      const auto right = bpe.ids.find(std::string_view(token).substr(at));
-      if (left != bpe.ids.end() && right != bpe.ids.end())
-        bpe.merges.insert_or_assign(Bpe::pair_key(left->second, right->second),
+      const auto left = find_id(bpe.ids, std::string_view(token).substr(0, at));
+      const auto right = find_id(bpe.ids, std::string_view(token).substr(at));
+      if (left && right)
+        bpe.merges.insert_or_assign(Bpe::pair_key(*left, *right),
                                     Merge{static_cast<int32_t>(rank), static_cast<int32_t>(i)});
     }
   }

@@ -24,19 +24,18 @@ Bpe read_bpe(const path& file, const Json& model) {
   if (value_or(model, "dropout", 0.0) != 0.0) user_error("{}: model.dropout is not supported", file.string());
   Bpe bpe;
   for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(file, id, token));
-  const auto known = [&](const std::string& token) {
-    const auto found = bpe.ids.find(token);
-    if (found == bpe.ids.end())
-      user_error("{}: model.merges uses '{}', which is not in model.vocab", file.string(), token);
-    return found->second;
-  };
+  std::string missing;
   int32_t rank = 0;
   for (const Json& node : model.at("merges")) {
     const auto [left, right] = merge_pair(file, node);
-    bpe.merges.insert_or_assign(Bpe::pair_key(known(left), known(right)), Merge{rank++, known(left + right)});
+    if (missing = add_merge(bpe, left, right, rank++); !missing.empty()) break;
   }
-  if (const auto unknown = value_or<std::string>(model, "unk_token", ""); !unknown.empty())
-    bpe.unknown = known(unknown);
+  if (const auto unknown = value_or<std::string>(model, "unk_token", ""); missing.empty() && !unknown.empty()) {
+    bpe.unknown = find_id(bpe.ids, unknown);
+    if (!bpe.unknown) missing = unknown;
+  }
+  if (!missing.empty())
+    user_error("{}: model.merges uses '{}', which is not in model.vocab", file.string(), missing);
   bpe.fuse_unknown = value_or(model, "fuse_unk", false);
   bpe.byte_fallback = value_or(model, "byte_fallback", false);
   bpe.ignore_merges = value_or(model, "ignore_merges", false);

@@ -18,6 +18,12 @@ namespace {
   user_error("the pattern '{}' uses {}, which is not supported", pattern, what);
 }
 
+std::string error_text(int error) {
+  PCRE2_UCHAR text[256];
+  pcre2_get_error_message(error, text, sizeof text);
+  return reinterpret_cast<const char*>(text);
+}
+
 // An inline option group "(?m…" turns on dot-matches-newline in Ruby's syntax, but line anchors in PCRE2's.
 bool has_option_m(std::string_view group) {
   for (const char c : group) {
@@ -97,12 +103,9 @@ Pattern::Pattern(std::string_view oniguruma) {
   PCRE2_SIZE offset = 0;
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre2.data()), pcre2.size(),
                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get());
-  if (!code->code) {
-    PCRE2_UCHAR message[256];
-    pcre2_get_error_message(error, message, sizeof message);
-    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", oniguruma,
-               reinterpret_cast<const char*>(message), offset, pcre2);
-  }
+  if (!code->code)
+    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", oniguruma, error_text(error),
+               offset, pcre2);
   pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);  // without a JIT the interpreter matches the same
   code_ = code;
 }
@@ -126,12 +129,9 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
       result = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                            match.get(), nullptr);
     if (result == PCRE2_ERROR_NOMATCH) return;
-    if (result < 0) {
-      PCRE2_UCHAR message[256];
-      pcre2_get_error_message(result, message, sizeof message);
+    if (result < 0)
       user_error("the tokenizer's pattern '{}' failed on a text of {} bytes: {}", code_->source, text.size(),
-                 reinterpret_cast<const char*>(message));
-    }
+                 error_text(result));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     if (range[0] < range[1]) {
       at = range[1];

@@ -10,8 +10,6 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "text/added_tokens.h"
-#include "text/marked_text.h"
-#include "text/token_digest.h"
 
 namespace gaggle {
 namespace {
@@ -42,27 +40,25 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   void finish() {
-    std::vector<std::string> spellings;
+    size_ = pieces_;
     for (const AddedToken& token : added_) {
       by_id_.emplace(token.id, token);
-      spellings.push_back(token.content);
+      finder_.add(token, token.content);
       size_ = std::max(size_, token.id + 1);
     }
-    size_ = std::max(size_, pieces_);
-    finder_ = AddedTokenFinder(added_, spellings);
   }
 
   std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
-    const auto [text, markup] = joined(pieces);
+    const MarkedText marked = joined(pieces);
+    const std::string_view text = marked.text;
     std::vector<int32_t> tokens;
-    for (const TextPart& part : finder_.split(text, markup)) {
+    for (const TextPart& part : finder_.split(marked)) {
       if (part.id >= 0) {
         tokens.push_back(part.id);
         continue;
       }
       std::vector<int> ids;
-      const auto status =
-          processor_.Encode(std::string_view(text).substr(part.begin, part.end - part.begin), &ids);
+      const auto status = processor_.Encode(text.substr(part.begin, part.end - part.begin), &ids);
       GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
       tokens.insert(tokens.end(), ids.begin(), ids.end());
     }

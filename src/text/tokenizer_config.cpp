@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "text/json_file.h"
-
 namespace gaggle {
 namespace {
 
@@ -38,6 +36,16 @@ int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const c
 
 }  // namespace
 
+AddedToken read_added_token(const Json& node, int32_t id) {
+  return {.id = id,
+          .content = node.at("content").get<std::string>(),
+          .special = value_or(node, "special", false),
+          .single_word = value_or(node, "single_word", false),
+          .lstrip = value_or(node, "lstrip", false),
+          .rstrip = value_or(node, "rstrip", false),
+          .normalized = value_or(node, "normalized", true)};
+}
+
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   TokenizerConfig config;
   config.path = folder / "tokenizer_config.json";
@@ -54,13 +62,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     for (const auto& [id, token] : added.items()) {
       if (id.empty() || id.size() > 8 || id.find_first_not_of("0123456789") != std::string::npos)
         user_error("{}: added_tokens_decoder has the key '{}', which is no token id", config.path.string(), id);
-      config.added.push_back({.id = std::stoi(id),
-                              .content = token.at("content").get<std::string>(),
-                              .special = value_or(token, "special", false),
-                              .single_word = value_or(token, "single_word", false),
-                              .lstrip = value_or(token, "lstrip", false),
-                              .rstrip = value_or(token, "rstrip", false),
-                              .normalized = value_or(token, "normalized", true)});
+      config.added.push_back(read_added_token(token, std::stoi(id)));
     }
   });
   return config;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "text/added_tokens.h"
+#include "text/json_file.h"
 #include "text/tokenizer.h"
 
 namespace gaggle {
@@ -20,6 +21,8 @@ struct TokenizerConfig {
   std::optional<int> extra_ids;   // T5
   std::vector<AddedToken> added;  // added_tokens_decoder
 };
+
+AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json and its config write them
 
 // Everything empty where `folder` has no tokenizer_config.json. Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);

@@ -6,7 +6,6 @@
 #include "text/composed_tokenizer.h"
 #include "text/json_components.h"
 #include "text/json_model.h"
-#include "text/token_digest.h"
 
 namespace gaggle {
 namespace {
@@ -31,13 +30,7 @@ std::vector<AddedToken> read_added_tokens(const path& file, const Json& root, co
   std::vector<AddedToken> added;
   for (const Json& token : root.value("added_tokens", Json::array())) {
     const auto content = token.at("content").get<std::string>();
-    added.push_back({.id = read_id(file, token.at("id"), content),
-                     .content = content,
-                     .special = value_or(token, "special", false),
-                     .single_word = value_or(token, "single_word", false),
-                     .lstrip = value_or(token, "lstrip", false),
-                     .rstrip = value_or(token, "rstrip", false),
-                     .normalized = value_or(token, "normalized", true)});
+    added.push_back(read_added_token(token, read_id(file, token.at("id"), content)));
   }
   // tokenizer_config.json has the last word about the flags of a token, as in transformers.
   for (const AddedToken& token : config.added) {

@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "text/byte_trie.h"
 #include "text/token_ids.h"
 
 namespace gaggle {

@@ -36,7 +36,7 @@ struct AdaptJob {
   std::filesystem::path folder() const { return context.session.run_dir / "adapt"; }
   AdaptSources sources() const { return {from ? &*from : nullptr, shared ? &*shared : nullptr}; }
   std::vector<uint64_t> seeds() const;  // run.seed, run.seed + 1, …
-  // Examples of `split` that are scored: eval.limit_rows of them at most.
+  // Examples of `split` that are scored: eval.limit_examples of them at most.
   size_t scored_rows(size_t task) const;
 };
 

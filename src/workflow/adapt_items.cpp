@@ -12,7 +12,7 @@ namespace {
 // What changes a score besides the adapter and the task's rows.
 nlohmann::json score_json(const AdaptJob& job, const TokenTask& task) {
   nlohmann::json json = {{"split", split_names[static_cast<size_t>(job.split)]},
-                         {"limit_rows", job.config().eval.limit_rows},
+                         {"limit_rows", job.config().eval.limit_examples},
                          {"metric", task.metric},
                          {"end", task.end_id}};
   if (task.metric != "exact_match") return json;
@@ -65,7 +65,7 @@ std::vector<uint64_t> AdaptJob::seeds() const {
 }
 
 size_t AdaptJob::scored_rows(size_t task) const {
-  const size_t rows = tasks[task].rows(split).size(), limit = static_cast<size_t>(config().eval.limit_rows);
+  const size_t rows = tasks[task].rows(split).size(), limit = static_cast<size_t>(config().eval.limit_examples);
   return limit == 0 ? rows : std::min(rows, limit);
 }
 

@@ -68,7 +68,7 @@ std::string heading(const Config& config, const Shapes& shapes) {
          plan_line("data", fmt::format("{} of {} rows, {} + {} tokens each (plan.tasks, rows, input_tokens, "
                                        "target_tokens)",
                                        plural(config.plan.tasks, "task"),
-                                       with_commas(config.plan.rows), input, shapes.row.target.size()));
+                                       with_commas(config.plan.examples), input, shapes.row.target.size()));
 }
 
 std::string train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
@@ -123,7 +123,7 @@ std::string experts_cost_text(const Config& config) {
   const Shapes shapes = shapes_of(config);
   TokenTask task;
   task.name = "any";
-  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.rows), shapes.row);
+  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples), shapes.row);
   task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.row);
   const Recipe recipe = expert_recipe({config, shapes.base->sites(), "", shapes.base->dtype()}, task);
   const int64_t lora = lora_layout(recipe.sites).size(), gate = gate_layout(recipe.sites).size();
@@ -145,7 +145,7 @@ std::string pretrain_cost_text(const Config& config) {
   const Shapes shapes = shapes_of(config);
   const PolySpec spec = poly_spec(config.poly, config.lora.targets, shapes.base->sites(), config.plan.tasks);
   const PhaseSettings phase =
-      training_phase(config.train, config.run.seed, config.train.lr.value_or(0), config.plan.tasks * config.plan.rows);
+      training_phase(config.train, config.run.seed, config.train.lr.value_or(0), config.plan.tasks * config.plan.examples);
   const TrainedCounts trained = trained_counts(spec);
   return heading(config, shapes) +
          train_line(phase, "routed",

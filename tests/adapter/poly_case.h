@@ -7,7 +7,7 @@
 
 #include "../model/fake_checkpoint.h"
 #include "adapter/poly_adapter.h"
-#include "adapter/router.h"
+#include "kernel/mixing_weights.h"
 #include "base/philox.h"
 
 namespace gaggle::test {

@@ -40,7 +40,7 @@ def test_tasks_that_never_met_are_compared_by_sketches(workshop):
     error = (found[1024]["error"] ** 2 + found[16384]["error"] ** 2).sqrt()
     assert apart.max() > 0 and (apart <= 4 * error + 1e-9).all()
     assert (found[16384]["cosine"].diagonal() - 1).abs().max() < 1e-6
-    again = workshop.experts("--alignment.rows=0", "--registry.path=none", "--train.steps=1", "--gate.steps=0")
+    again = workshop.experts("--alignment.examples=0", "--registry.path=none", "--train.steps=1", "--gate.steps=0")
     assert "common start" not in again.stdout
 
 

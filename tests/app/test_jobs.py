@@ -33,7 +33,7 @@ JOBS = {
     "adapt": Job(["adapt", "--adapt.from=skills", "--adapt.method=['full', 'mu']", "--adapt.shots=[8]", "--adapt.seeds=1",
                   "--adapt.steps=4"], "adaptation", "runs/tiny/adapt", ["runs/tiny/adapt/items/*.json"], 8000,
                  ["--adapt.steps=150"]),
-    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--data.limit_rows=0"], "evaluation",
+    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--data.limit_examples=0"], "evaluation",
                 "runs/tiny/eval", ["runs/tiny/eval/items/*.json"], 1200, []),
 }
 each_job = pytest.mark.parametrize("name", list(JOBS))

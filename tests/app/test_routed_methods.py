@@ -104,7 +104,7 @@ def test_one_artefact_by_two_names_is_one_method(scored):
 
 def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
     assert not [key for key in scored if key[:2] == ("poly", "vowel")]
-    done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.routed=tiny")
+    done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.inventory=tiny")
     text = done.stderr
     assert "routed      tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
     assert "row         new@v0001   adapted to vowel, mixes the 5 skills of tiny@v0001" in text
@@ -119,7 +119,7 @@ def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
 
 
 def test_ranks_share_the_tasks_of_an_artefact(shop, scored):
-    evaluate(shop, "['poly','z:again']", "--run.name=two", "--eval.routed=tiny", ranks=2)
+    evaluate(shop, "['poly','z:again']", "--run.name=two", "--eval.inventory=tiny", ranks=2)
     lines = (shop.folder / "runs/two/eval/predictions.jsonl").read_text().splitlines()
     assert lines
     for line in map(json.loads, lines):
@@ -141,7 +141,7 @@ def test_refused(shop, methods, words):
 
 def test_the_runs_own_artefact_that_is_not_there_is_named_as_such(shop):
     text = evaluate(shop, "['mu']", "--run.name=tinny", expect=2).stderr
-    assert "the run's own artefact tinny" in text and "eval.routed is empty" in text and "did you mean tiny?" in text
+    assert "the run's own artefact tinny" in text and "eval.inventory is empty" in text and "did you mean tiny?" in text
 
 
 @pytest.mark.parametrize("change,words", [

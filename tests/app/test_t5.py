@@ -10,29 +10,16 @@ import test_peft_and_eval
 import torch
 from make_models import make_t5
 from test_peft_and_eval import assert_best_choices, predictions, rows
-from workshop import WORDS, Workshop, grow, wait_for, write_tasks
+from workshop import Workshop, grow, wait_for, write_tasks, write_unigram
 
 KIND = "t5-v1.1"
-
-
-def write_unigram(folder, texts, vocab_size):
-    """A Unigram tokenizer with T5's first three tokens and its rule for the end."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
-    tokenizer = Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
-        vocab_size=vocab_size, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("t5")
     make_t5(folder / "base", KIND, seed=3)
-    write_unigram(folder / "base", [" ".join(["copy: reverse: first: vowel: yes no", *WORDS])] * 20, 200)
+    write_unigram(folder / "base")
     write_tasks(folder / "tasks")
     return folder
 
@@ -159,7 +146,7 @@ def test_pretraining_adaptation_alignment(shop):
     assert sorted(config["target_modules"]) == ["k", "v", "wi_1"]
     shop.run("adapt", "tiny.toml", "--adapt.from=tiny", "--adapt.method=['full','mu','z','lora']", "--adapt.shots=8",
              "--adapt.seeds=1", "--adapt.steps=3", "--adapt.loss=tfew", "--adapt.tasks=['tasks/vowel.jsonl']")
-    found = predictions(shop, "--eval.methods=['none','poly','mu']", "--eval.routed=tiny")
+    found = predictions(shop, "--eval.methods=['none','poly','mu']", "--eval.inventory=tiny")
     assert_poly_is_pefts(shop, found)
 
 
@@ -240,7 +227,7 @@ def test_the_demonstration_runs_on_a_tiny_t5(tmp_path, gaggle, root):
     shop = Workshop(tmp_path, gaggle)
     settings = [root / "configs/demo.toml", f"--model.path={tmp_path}/base", "--run.dir=runs", "--run.threads=1",
                 "--registry.path=registry", "--registry.cache=cache", "--train.steps=3", "--gate.steps=2",
-                "--eval.limit_rows=4", "--eval.max_new_tokens=3"]
+                "--eval.limit_examples=4", "--eval.max_new_tokens=3"]
     shown = shop.run("experts", *settings, ranks=2).stdout
     assert "collection demo: 6 experts" in shown and "t5" in shown
     shown = shop.run("eval", *settings, ranks=2).stdout

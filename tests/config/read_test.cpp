@@ -100,6 +100,16 @@ device = "gpu"
     EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
 }
 
+TEST_F(ReadConfig, RenamedKeysNameTheNewOne) {
+  const std::string message =
+      complaints(write("a.toml", "[data]\nlimit_rows = 4\n[eval]\nrouted = \"skills\"\n"), {"plan.rows=9"});
+  for (const char* expected : {"a.toml:2:1: data.limit_rows is called data.limit_examples now",
+                               "a.toml:4:1: eval.routed is called eval.inventory now",
+                               "--plan.rows: plan.rows is called plan.examples now"})
+    EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
+  for (const RenamedKey& key : renamed_keys) EXPECT_NE(find_key(std::string(key.now)), nullptr) << key.now;
+}
+
 TEST_F(ReadConfig, NotToml) {
   EXPECT_NE(complaints(write("a.toml", "[run]\nname = \"x\n")).find("a.toml:2:"), std::string::npos);
   EXPECT_NE(complaints("nowhere.toml").find("nowhere.toml: there is no such config file"), std::string::npos);
@@ -202,7 +212,7 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {{"adapt.mu=gone"}, "adapt.mu: expected one of collapsed, kept"},
            {{"adapt.loss=tfew", "train.label_smoothing=0.1"}, "has no label smoothing"},
            {{"adapt.from=a/b"}, "a name has letters"},
-           {{"eval.routed=skills@2"}, "after the @ stands a version such as v0001"},
+           {{"eval.inventory=skills@2"}, "after the @ stands a version such as v0001"},
            {{"eval.methods=poly:a/b"}, "a name has letters"},
            {{"eval.methods=z:tomi@1"}, "after the @ stands a version such as v0001"},
            {{"eval.methods=expert:tomi@v0001"}, "a name has letters"},
@@ -219,7 +229,8 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {"data.sampling=capped", "data.sampling_cap=9"},
            {"data.sampling=temperature", "data.sampling_temperature=2"},
            {"adapt.method=lora,mu", "adapt.shots=0,32", "adapt.loss=tfew", "adapt.from=skills@v0012"},
-           {"eval.methods=poly,mu,shared,poly:skills,mu:skills@v0001,shared:s,z:tomi", "eval.routed=skills"}})
+           {"eval.methods=poly,mu,shared,poly:skills,mu:skills@v0001,shared:s,z:tomi",
+            "eval.inventory=skills"}})
     EXPECT_EQ(complaints(file, good), "nothing") << good[0];
   const auto lanes = [&](int n) {
     return complaints(file, {"train.lanes=" + std::to_string(n), "cluster.ranks_per_expert=2"});

@@ -9,6 +9,7 @@
 #include "data/about.h"
 #include "data/row.h"
 #include "fixtures.h"
+#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -203,10 +204,10 @@ TEST(Task, OtherTomlFilesOfAFolderAreNoTasks) {
 }
 
 TEST(Task, Utf8) {
-  EXPECT_TRUE(is_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
+  EXPECT_TRUE(is_valid_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
   for (const char* bad :
        {"\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x80"})
-    EXPECT_FALSE(is_utf8(bad));
+    EXPECT_FALSE(is_valid_utf8(bad));
 }
 
 TEST(Task, SharedTasksLoad) {

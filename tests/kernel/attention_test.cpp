@@ -12,16 +12,16 @@
 namespace gaggle {
 namespace {
 
-// Each sequence's keys are the pool's rows `past[s]`, then its own, which begin at own_begin.
+// Each sequence's keys are the pool's rows `past[s]`, then the new ones, which begin at pool_begin.
 at::Tensor by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Microbatch& batch,
-                    int64_t own_begin, int64_t window, const HeadShape& shape) {
+                    int64_t pool_begin, int64_t window, const HeadShape& shape) {
   const int64_t d = shape.head_dim, group = shape.heads / shape.kv_heads;
   at::Tensor out = at::zeros_like(q);
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
     std::vector<int64_t> seen;
     if (!batch.past.empty()) seen = batch.past[s];
     for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row) {
-      seen.push_back(own_begin + row);
+      seen.push_back(pool_begin + row);
       const size_t all = seen.size();
       const size_t first =
           window > 0 && all > static_cast<size_t>(window) ? all - static_cast<size_t>(window) : 0;
@@ -42,14 +42,14 @@ at::Tensor by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
   return out;
 }
 
-void expect_formula(const Microbatch& batch, int64_t own_begin, int64_t window) {
+void expect_formula(const Microbatch& batch, int64_t pool_begin, int64_t window) {
   at::manual_seed(3);
   const HeadShape shape{6, 2, 4, 0.5};
-  const int64_t t = batch.decoder.count(), pool = own_begin + t;
+  const int64_t t = batch.decoder.count(), pool = pool_begin + t;
   const auto f64 = at::TensorOptions().dtype(at::kDouble);
   const at::Tensor q = at::randn({t, 24}, f64), k = at::randn({pool, 8}, f64), v = at::randn({pool, 8}, f64);
-  const at::Tensor expected = by_loops(q, k, v, batch, own_begin, window, shape);
-  const AttentionPlan plan = plan_attention(batch, own_begin, window, shape, at::kCPU);
+  const at::Tensor expected = by_loops(q, k, v, batch, pool_begin, window, shape);
+  const AttentionPlan plan = plan_attention(batch, pool_begin, window, shape, at::kCPU);
   for (const auto& [type, limit] :
        {std::pair{at::kDouble, 1e-12}, std::pair{at::kFloat, 1e-5}, std::pair{at::kBFloat16, 3e-2}}) {
     const at::Tensor ours = attention(q.to(type), k.to(type), v.to(type), plan, shape).to(at::kDouble);

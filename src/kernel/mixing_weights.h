@@ -1,4 +1,4 @@
-// Rows of the routing table into mixing weights, and gradients back.
+// Routing rows into the weights that mix skills, and gradients back.
 #pragma once
 
 #include <ATen/ATen.h>

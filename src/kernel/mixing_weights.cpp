@@ -1,4 +1,4 @@
-#include "adapter/router.h"
+#include "kernel/mixing_weights.h"
 
 namespace gaggle {
 namespace {
