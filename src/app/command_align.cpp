@@ -5,12 +5,10 @@
 #include "alignment/checkpoint_pass.h"
 #include "app/command.h"
 #include "app/commands.h"
-#include "job/inputs.h"
-#include "workflow/pretrain.h"
-#include "base/error.h"
 #include "base/file.h"
 #include "config/read.h"
 #include "job/inputs.h"
+#include "workflow/pretrain.h"
 
 namespace gaggle {
 namespace {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 #include "model/hardware.h"
 #include "train/batch.h"
 

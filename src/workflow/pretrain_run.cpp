@@ -6,6 +6,7 @@
 #include "alignment/routing_record.h"
 #include "alignment/routing_table.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/table.h"
 #include "job/training.h"
 #include "library/inventory.h"
