@@ -1,8 +1,6 @@
 #include "adapter/lora.h"
 
 #include <algorithm>
-#include <cstring>
-#include <map>
 #include <set>
 
 #include "base/error.h"
@@ -14,16 +12,6 @@ namespace {
 
 bool ends_with_module(const std::string& name, const std::string& ending) {
   return name == ending || name.ends_with("." + ending);
-}
-
-void copy_in(std::span<const float> from, at::Tensor to) {
-  GAGGLE_CHECK(static_cast<int64_t>(from.size()) == to.numel() && to.is_contiguous());
-  std::memcpy(to.data_ptr<float>(), from.data(), from.size_bytes());
-}
-
-std::vector<float> copy_out(const at::Tensor& from) {
-  const at::Tensor flat = from.contiguous();
-  return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
 }
 
 }  // namespace
@@ -75,42 +63,6 @@ at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double s
                 {values.data_ptr<float>() + a.offset, static_cast<size_t>(a.count)});
   }
   return values;
-}
-
-LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where) {
-  std::map<std::string, const Site*> by_name;
-  for (const Site& site : sites) by_name[site.name] = &site;
-  LoraStart start;
-  for (const PeftLoraSite& s : lora.sites) {
-    const auto found = by_name.find(s.site);
-    if (found == by_name.end()) user_error("{}: the model has no linear {}", where, s.site);
-    const Site& site = *found->second;
-    if (site.d_in != s.d_in || site.d_out != s.d_out)
-      user_error("{}: {} is {} x {} there, but {} x {} in the model", where, s.site, s.d_out, s.d_in,
-                 site.d_out, site.d_in);
-    if (s.rank > 0) start.sites.push_back({site, s.rank, s.scale});
-  }
-  std::sort(start.sites.begin(), start.sites.end(),
-            [](const auto& a, const auto& b) { return a.site.index < b.site.index; });
-  const ParameterLayout layout = lora_layout(start.sites);
-  start.values = at::zeros({layout.size()}, at::kFloat);
-  for (const PeftLoraSite& s : lora.sites) {
-    if (s.rank == 0) continue;
-    copy_in(s.a, layout.view(start.values, s.site + ".lora_A"));
-    copy_in(s.b, layout.view(start.values, s.site + ".lora_B"));
-  }
-  return start;
-}
-
-PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const PeftBase& base) {
-  const ParameterLayout layout = lora_layout(sites);
-  PeftLora lora;
-  lora.base = base;
-  for (const LoraSite& s : sites)
-    lora.sites.push_back({s.site.name, s.rank, s.scale, copy_out(layout.view(values, s.site.name + ".lora_A")),
-                          copy_out(layout.view(values, s.site.name + ".lora_B")), s.site.d_in, s.site.d_out});
-  std::sort(lora.sites.begin(), lora.sites.end(), [](const auto& a, const auto& b) { return a.site < b.site; });
-  return lora;
 }
 
 PairAdapter::PairAdapter(std::vector<LoraSite> sites) : sites_(std::move(sites)) {

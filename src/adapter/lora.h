@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "adapter/trainable.h"
-#include "formats/peft.h"
 #include "kernel/segmented_lowrank.h"
 
 namespace gaggle {
@@ -31,14 +30,6 @@ ParameterLayout lora_layout(std::span<const LoraSite> sites);
 
 // A ~ N(0, std²) keyed by (seed, site) alone, so that all tasks start alike; B = 0. [layout.size()] fp32.
 at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std);
-
-// Sites and values of an existing PEFT LoRA. Throws UserError where it does not fit the base.
-struct LoraStart {
-  std::vector<LoraSite> sites;
-  at::Tensor values;
-};
-LoraStart lora_from_peft(const PeftLora& lora, const std::vector<Site>& sites, const std::string& where);
-PeftLora lora_to_peft(std::span<const LoraSite> sites, const at::Tensor& values, const PeftBase& base);
 
 // What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's
 // segments.

@@ -3,18 +3,11 @@
 #include <map>
 
 #include "app/command.h"
+#include "registry/version_files.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
 namespace {
-
-LoraStart start_of(const Expert& expert, const std::vector<Site>& sites) {
-  PeftLora lora;
-  for (const SiteLora& s : expert.sites)
-    lora.sites.push_back(
-        {s.site, s.rank, s.scale, s.a, s.b, s.rank > 0 ? s.shape_a[1] : 0, s.rank > 0 ? s.shape_b[0] : 0});
-  return lora_from_peft(lora, sites, expert.name);
-}
 
 // By expert: a task of its name, or the one that gate.tasks names.
 std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& inputs) {
@@ -34,22 +27,23 @@ Exit train_gates(const Config& config, const JobOptions& options) {
   const Registry registry =
       Registry::open(config.registry.path, fingerprint_of(base), false, options.accept_base);
   for (const auto& [expert, path] : config.gate.tasks)
-    if (!registry.find(expert)) user_error("gate.tasks.{}: the registry has no expert of that name", expert);
+    if (!registry.find(Kind::expert, expert))
+      user_error("gate.tasks.{}: the registry has no expert of that name", expert);
 
   const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   ExpertJob job{context, {}};
-  for (const ExpertInfo& info : registry.list()) {
-    if (!info.current) continue;
-    const auto task = tasks.find(info.name);
+  for (const Version& expert : registry.list(Kind::expert)) {
+    if (!expert.current) continue;
+    const auto task = tasks.find(expert.name);
     if (task == tasks.end()) {
-      if (!info.gated) job.ungated.push_back(info.name);
+      if (!is_gated(expert)) job.ungated.push_back(expert.name);
       continue;
     }
-    LoraStart lora = start_of(registry.load(info.name), base.sites());
+    Lora lora = load_lora(registry, expert.name, base.sites());
     const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
-    job.items.push_back({info.name, &task->second, gates_recipe(common, task->second, std::move(lora), digest),
-                         info.name + "@" + info.version});
+    job.items.push_back({expert.name, &task->second,
+                         gates_recipe(common, task->second, std::move(lora), digest), expert.pin()});
   }
   return run_experts(std::move(job));
 }

@@ -1,5 +1,5 @@
 // gaggle generate: one prompt through the routed collection, streamed (of beams, the best at the end), then
-// which experts answered; or through a routed artefact's average or one of its rows.
+// which experts answered; or through an inventory's average or one of its routing rows.
 #include <algorithm>
 #include <cstdio>
 
@@ -74,7 +74,7 @@ Exit answer(const Config& given, const std::string& prompt) {
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
   const RoutedCollection& collection = sources.collection;
-  if (const auto& artefact = sources.methods[0].artefact) log::info("{}", artefact->description());
+  if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
   const auto adapter = make_adapter(sources.methods[0], collection, config, *base, "");
 

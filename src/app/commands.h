@@ -11,8 +11,6 @@
 
 namespace gaggle {
 
-
-
 struct AlignOptions {
   std::vector<std::string> runs;  // run folders
   int64_t rows = 0;   // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
@@ -21,18 +19,16 @@ struct AlignOptions {
 };
 Exit command_align(const AlignOptions& options);
 
-
 struct RegistryOptions {
   std::string action;                  // ls | show | verify | import | export | collect | rm
   std::filesystem::path registry;      // --registry, default "registry"
   std::vector<std::string> arguments;  // names or folders
   std::string base;                    // --base: model path; imported adapters are checked against it
   std::string to;                      // --to: where export writes
-  bool mu = false;                     // --mu: export the averaged skills of a routed adapter
+  bool mu = false;                     // --mu: export the averaged skills of an inventory
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };
-Exit command_registry(const RegistryOptions& options);
 
 struct DoctorOptions {
   std::string where;                 // a config file, a run folder, or "": the machine alone

@@ -1,4 +1,4 @@
-// Names in a config: runs, experts, collections, routed artefacts, and the methods of eval.
+// Names in a config: runs, experts, collections, inventories, and the methods of eval.
 #include <algorithm>
 #include <set>
 
@@ -67,7 +67,7 @@ void check_eval_methods(Complaints& complaints, const Config& config) {
       if (method.starts_with("expert:"))
         check_as_name(complaints, key, name, "eval.methods: the expert in \"" + method + "\",");
       else
-        check_as_pin(complaints, key, name, "eval.methods: the artefact in \"" + method + "\",");
+        check_as_pin(complaints, key, name, "eval.methods: the inventory in \"" + method + "\",");
     } else if (std::find(plain.begin(), plain.end(), method) == plain.end()) {
       std::vector<std::string> known = plain;
       known.insert(known.end(), named.begin(), named.end());

@@ -98,10 +98,10 @@ struct PolyConfig {
   int64_t average_from = 0;                 // from this step on routing is uniform (zero-shot μ); 0: never
 };
 
-// Few-shot adaptation of a pretrained Poly / MHR artefact to new tasks.
+// Few-shot adaptation of a pretrained Poly / MHR inventory to new tasks.
 struct AdaptConfig {
-  std::string from;                            // routed artefact of the registry, NAME or NAME@version
-  std::string shared_from;                     // of method shared: an artefact of poly.method = "shared"
+  std::string from;                            // inventory of the registry, NAME or NAME@version
+  std::string shared_from;                     // of method shared: an inventory of poly.method = "shared"
   std::vector<std::string> method = {"full"};  // full | z | mu | random | shared | lora, one or several
   std::vector<std::string> tasks;              // files or folders; empty: data.tasks
   std::vector<int64_t> shots = {32};           // training rows, one or several counts; 0: all

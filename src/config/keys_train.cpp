@@ -84,12 +84,12 @@ const std::vector<Key> multitask_keys = {
     {KEY(poly, average_from), "steps",
      "from this step on routing is uniform, so that the skills' mean serves unseen tasks; 0: never",
      at_least(0)},
-    {KEY(adapt, from), "", "the routed artefact to start from: NAME or NAME@version"},
-    {KEY(adapt, shared_from), "", "for method shared: an artefact of poly.method = \"shared\""},
+    {KEY(adapt, from), "", "the inventory to start from: NAME or NAME@version"},
+    {KEY(adapt, shared_from), "", "for method shared: an inventory of poly.method = \"shared\""},
     {KEY(adapt, method), "",
      "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the row "
      "alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared adapter; lora: "
-     "one from scratch on the artefact's modules, of its rank, scale 1 / rank, A from lora.init_std",
+     "one from scratch on the inventory's modules, of its rank, scale 1 / rank, A from lora.init_std",
      one_of({"full", "z", "mu", "random", "shared", "lora"})},
     {KEY(adapt, tasks), "", "task files or folders of the new tasks; empty: data.tasks", a_path()},
     {KEY(adapt, shots), "rows", "training rows per task, one or several counts; 0: all", at_least(0)},

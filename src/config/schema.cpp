@@ -80,7 +80,7 @@ const std::vector<Key> job_keys = {
     {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
     {KEY(eval, methods), "",
      "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
-     "experts (each one); of a routed artefact: poly (each task's own row), mu (the skills' average), "
+     "experts (each one); of an inventory: poly (each task's own row), mu (the skills' average), "
      "shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted row)"},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
     {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
@@ -89,7 +89,7 @@ const std::vector<Key> job_keys = {
     {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
      one_of({"mttl", "phatgoose"})},
     {KEY(eval, inventory), "",
-     "artefact of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
+     "inventory of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
     {KEY(eval, max_new_tokens), "tokens", "longest generated answer", at_least(1)},
     {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
     {KEY(eval, length_penalty), "",
@@ -119,7 +119,7 @@ const std::vector<Section>& config_sections() {
       {"train", "training of one expert, or of what many tasks share"},
       {"gate", "training of its gate vectors"},
       {"poly", "skills shared by many tasks, mixed by a routing table (gaggle pretrain)"},
-      {"adapt", "few-shot adaptation of a pretrained artefact to new tasks (gaggle adapt)"},
+      {"adapt", "few-shot adaptation of a pretrained inventory to new tasks (gaggle adapt)"},
       {"alignment", "whether the gradients of different tasks agree"},
       {"registry", "where experts are stored"},
       {"cluster", "how processes share the work"},

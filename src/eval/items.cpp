@@ -49,7 +49,7 @@ Split split_named(const std::string& name) {
 
 bool held_in(const EvalContext& context, const std::vector<Method>& methods, const std::string& task) {
   const auto trained = [&](const Method& method) {
-    return method.artefact && std::ranges::count(method.artefact->trained_on, task) > 0;
+    return method.inventory && std::ranges::count(method.inventory->pretrained_on, task) > 0;
   };
   return context.collection.number_of(task) >= 0 || std::ranges::any_of(methods, trained);
 }
@@ -62,7 +62,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     for (size_t first = 0; first < rows; first += rows_per_item) {
       EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item)};
       const auto settings = settings_of(method, context.config);
-      const bool of_collection = method.kind != MethodKind::none && !method.artefact;
+      const bool of_collection = method.kind != MethodKind::none && !method.inventory;
       item.key = sha256_hex(
           fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                       context.base.content_digest(), at::toString(context.base.dtype()),

@@ -21,12 +21,12 @@ MethodKind kind_of(const std::string& method) {
   if (name == "poly") return MethodKind::poly;
   if (name == "mu") return MethodKind::mu;
   if (name == "shared") return MethodKind::shared;
-  if (name == "z") return MethodKind::row;
+  if (name == "z") return MethodKind::routing_row;
   return MethodKind::none;
 }
 
 bool same(const Method& a, const Method& b) {
-  if (a.artefact && b.artefact) return a.kind == b.kind && a.artefact->digest == b.artefact->digest;
+  if (a.inventory && b.inventory) return a.kind == b.kind && a.inventory->digest == b.inventory->digest;
   return a.name == b.name;
 }
 
@@ -51,7 +51,7 @@ std::vector<std::string> partial(const RoutedCollection& collection) {
 
 bool needs_collection(const EvalConfig& eval) {
   return std::any_of(eval.methods.begin(), eval.methods.end(),
-                     [](const auto& name) { return name != "none" && !needs_artefact(name); });
+                     [](const auto& name) { return name != "none" && !needs_inventory(name); });
 }
 
 std::string prompt_method(const EvalConfig& eval) {
@@ -60,16 +60,16 @@ std::string prompt_method(const EvalConfig& eval) {
       case MethodKind::arrow:
       case MethodKind::mu:
       case MethodKind::shared:
-      case MethodKind::row:
+      case MethodKind::routing_row:
         return name;
       default:
         break;
     }
-  return std::ranges::any_of(eval.methods, needs_artefact) && !needs_collection(eval) ? "" : "phatgoose";
+  return std::ranges::any_of(eval.methods, needs_inventory) && !needs_collection(eval) ? "" : "phatgoose";
 }
 
 std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,
-                                 const Artefacts& artefacts) {
+                                 const Inventories& inventories) {
   std::vector<Method> methods;
   const auto add = [&](Method method) {
     if (std::none_of(methods.begin(), methods.end(), [&](const Method& m) { return same(m, method); }))
@@ -88,8 +88,8 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
                    near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(collection.names, ", "));
       }
       add({MethodKind::single, name, number});
-    } else if (needs_artefact(name)) {
-      add({kind_of(name), name, -1, artefacts.at(name)});
+    } else if (needs_inventory(name)) {
+      add({kind_of(name), name, -1, inventories.at(name)});
     } else if (std::find(plain_methods.begin(), plain_methods.end(), name) != plain_methods.end()) {
       add({kind_of(name), name, -1});
     } else {
@@ -107,7 +107,7 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
 }
 
 bool serves(const Method& method, const std::string& task) {
-  return method.kind != MethodKind::poly || method.artefact->inventory.task_number(task) >= 0;
+  return method.kind != MethodKind::poly || method.inventory->task_number(task) >= 0;
 }
 
 std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
@@ -126,17 +126,18 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
     for (const std::string& task : tasks)
       if (!serves(method, task)) left_out.push_back(task);
     if (!left_out.empty())
-      notes.push_back(fmt::format("{} leaves out {}: {} has no row for {}", method.name, join(left_out, ", "),
-                                  method.artefact->pin(), left_out.size() == 1 ? "it" : "them"));
+      notes.push_back(fmt::format("{} leaves out {}: {} has no routing row for {}", method.name,
+                                  join(left_out, ", "), method.inventory->pin(),
+                                  left_out.size() == 1 ? "it" : "them"));
   }
   return notes;
 }
 
 std::string settings_of(const Method& method, const Config& config) {
   const EvalConfig& eval = config.eval;
-  if (method.artefact)
-    return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.artefact->pin(),
-                       method.artefact->digest);
+  if (method.inventory)
+    return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.inventory->pin(),
+                       method.inventory->digest);
   switch (method.kind) {
     case MethodKind::phatgoose:
       return fmt::format("phatgoose k={}", eval.top_k);
@@ -151,8 +152,8 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
                                             const Config& config, const BaseModel& base,
                                             const std::string& task) {
   const EvalConfig& eval = config.eval;
-  if (method.artefact) {
-    const Inventory& inventory = method.artefact->inventory;
+  if (method.inventory) {
+    const Inventory& inventory = *method.inventory;
     const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;
     return make_fixed(inventory.spec,
                       method.kind == MethodKind::mu ? averaged_skills(inventory.spec, inventory.values)

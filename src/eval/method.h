@@ -1,4 +1,4 @@
-// The methods of eval.methods: which there are, what each needs of the collection or of a routed artefact, what
+// The methods of eval.methods: which there are, what each needs of the collection or of an inventory, what
 // sits on the sites for it.
 #pragma once
 
@@ -8,30 +8,30 @@
 
 #include "adapter/routed.h"
 #include "config/config.h"
-#include "eval/artefact.h"
+#include "eval/inventories.h"
 
 namespace gaggle {
 
-enum class MethodKind { none, uniform, phatgoose, arrow, single, oracle, poly, mu, shared, row };
+enum class MethodKind { none, uniform, phatgoose, arrow, single, oracle, poly, mu, shared, routing_row };
 
 struct Method {
   MethodKind kind = MethodKind::none;
-  std::string name;                                    // as printed: "phatgoose", "expert:tomi"
-  int expert = -1;                                     // of single
-  std::shared_ptr<const Artefact> artefact = nullptr;  // of poly, mu, shared and row
+  std::string name;                                      // as printed: "phatgoose", "expert:tomi"
+  int expert = -1;                                       // of single
+  std::shared_ptr<const Inventory> inventory = nullptr;  // of poly, mu, shared and routing_row
 };
 
-// eval.methods with "experts" written out as expert:NAME, each once ("mu" and "mu:NAME" of one artefact are
+// eval.methods with "experts" written out as expert:NAME, each once ("mu" and "mu:NAME" of one inventory are
 // one). Throws UserError for a name that is no method or no expert of the collection, and for a method that
 // none of the experts can serve.
 std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,
-                                 const Artefacts& artefacts = {});
+                                 const Inventories& inventories = {});
 
 // Whether any method of eval.methods needs a collection at all.
 bool needs_collection(const EvalConfig& eval);
 
 // The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no
-// baseline; else phatgoose, or "" where there are artefacts' methods alone.
+// baseline; else phatgoose, or "" where there are inventories' methods alone.
 std::string prompt_method(const EvalConfig& eval);
 
 // poly has a row of its own for the tasks it was trained on, and none for others.

@@ -120,7 +120,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   std::string lines;
   for (const Method& method : methods) {
     summary.methods.push_back(method.name);
-    summary.artefacts.push_back(method.artefact ? method.artefact->pin() : "");
+    summary.inventories.push_back(method.inventory ? method.inventory->pin() : "");
     auto& scores = summary.scores.emplace_back();
     auto& chosen = summary.oracle_expert.emplace_back();
     std::vector<double> weight;

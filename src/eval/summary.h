@@ -25,7 +25,7 @@ struct Summary {
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]
   std::vector<bool> held_in;                            // [tasks] see held_in()
-  std::vector<std::string> artefacts;                   // [methods] "mhr-demo@v0001"; "": of none
+  std::vector<std::string> inventories;                   // [methods] "mhr-demo@v0001"; "": of none
   std::vector<std::vector<Score>> scores;               // [methods][tasks]
   std::vector<std::vector<std::string>> oracle_expert;  // as scores; "": not oracle
   std::vector<std::vector<double>> expert_share;  // [methods][experts] of routing weight; empty: not routed

@@ -139,7 +139,7 @@ std::string summary_json(const Summary& summary) {
       tasks[summary.tasks[t]] = json;
     }
     nlohmann::ordered_json method = {{"tasks", tasks}};
-    if (!summary.artefacts[m].empty()) method["artefact"] = summary.artefacts[m];
+    if (!summary.inventories[m].empty()) method["inventory"] = summary.inventories[m];
     for (const bool held_in : {true, false})
       if (const Score score = mixed(summary, m, held_in); score.rows > 0)
         method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score);

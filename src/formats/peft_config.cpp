@@ -5,6 +5,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/log.h"
+#include "base/names.h"
 
 namespace gaggle {
 namespace {
@@ -17,11 +19,34 @@ double positive(const ordered_json& value, const std::string& file, const char* 
   return value;
 }
 
-// The keys whose use makes the adapter more, or other, than y = W x + scale B A x with the base as it is.
-void refuse_other_methods(const ordered_json& config, const std::string& file) {
-  refuse_other_type(config, file, "LORA");
+// The kind that peft_type names, one of `kinds`.
+PeftKind kind_of(const ordered_json& config, const std::string& file, const std::vector<PeftKind>& kinds) {
+  const ordered_json& type = value_of(config, "peft_type");
+  std::vector<std::string> known;
+  for (const PeftKind kind : kinds) {
+    if (text_of(type) == form_of(kind).type) return kind;
+    known.push_back(fmt::format("\"{}\"", form_of(kind).type));
+  }
+  user_error("{}: peft_type is {}; only {} is read", file, type.dump(), join(known, " or "));
+}
+
+void warn_of_unknown_keys(const ordered_json& config, const std::string& file, const PeftForm& form) {
+  static const std::set<std::string> of_every_method{"auto_mapping",    "base_model_name_or_path",
+                                                     "exclude_modules", "inference_mode",
+                                                     "modules_to_save", "peft_type",
+                                                     "peft_version",    "r",
+                                                     "revision",        "runtime_config",
+                                                     "target_modules",  "task_type"};
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : config.items())
+    if (!form.keys.contains(key) && !of_every_method.contains(key) && is_set(value)) unknown.push_back(key);
+  if (!unknown.empty())
+    log::warning("{}: keys that are not known here are left out: {}", file, join(unknown, ", "));
+}
+
+// The keys whose use makes a LoRA more, or other, than y = W x + scale B A x with the base as it is.
+void refuse_other_loras(const ordered_json& config, const std::string& file) {
   if (is_set(value_of(config, "use_dora"))) user_error("{}: use_dora: DoRA adapters are not supported", file);
-  refuse_saved_modules(config, file);
   if (const auto& bias = value_of(config, "bias"); is_set(bias) && bias != "none")
     user_error("{}: bias {}: adapters that train biases are not supported", file, bias.dump());
   for (const char* key :
@@ -34,45 +59,29 @@ void refuse_other_methods(const ordered_json& config, const std::string& file) {
     for (const char* changing : {"pissa", "olora", "corda", "loftq"})
       if (method.starts_with(changing))
         user_error(
-            "{}: init_lora_weights \"{}\" changes the base's weights: save the adapter converted "
-            "to a plain LoRA (save_pretrained with path_initial_model_for_weight_conversion)",
+            "{}: init_lora_weights \"{}\" changes the base's weights: save the adapter converted to a plain "
+            "LoRA (save_pretrained with path_initial_model_for_weight_conversion)",
             file, method);
   }
 }
 
-// Beside those of every method.
-const std::set<std::string> known_keys{"alora_invocation_tokens",
-                                       "alpha_pattern",
-                                       "arrow_config",
-                                       "bias",
-                                       "corda_config",
-                                       "ensure_weight_tying",
-                                       "eva_config",
-                                       "fan_in_fan_out",
-                                       "init_lora_weights",
-                                       "layer_replication",
-                                       "layers_pattern",
-                                       "layers_to_transform",
-                                       "loftq_config",
-                                       "lora_alpha",
-                                       "lora_bias",
-                                       "lora_dropout",
-                                       "megatron_config",
-                                       "megatron_core",
-                                       "qalora_group_size",
-                                       "rank_pattern",
-                                       "target_parameters",
-                                       "trainable_token_indices",
-                                       "use_dora",
-                                       "use_qalora",
-                                       "use_rslora"};
+void read_layers(PeftConfig& lora, const ordered_json& config, const std::string& file) {
+  const auto& layers = value_of(config, "layers_to_transform");
+  if (!is_set(layers)) return;
+  for (const auto& layer : layers.is_array() ? layers : ordered_json::array({layers})) {
+    if (!layer.is_number_integer()) mistyped(file, "layers_to_transform", layers, "layer numbers");
+    lora.layers_to_transform.push_back(layer);
+  }
+  const auto& names = value_of(config, "layers_pattern");
+  if (!is_set(names))
+    lora.layers_pattern.emplace_back(".*\\.[^.]*\\.(\\d+)\\.", file);
+  else
+    for (const std::string& name : texts(names, file, "layers_pattern"))
+      lora.layers_pattern.emplace_back(".*\\." + name + "\\.(\\d+)\\.", file + ": layers_pattern");
+}
 
-PeftLoraConfig read_keys(const ordered_json& config, const std::string& file) {
-  refuse_other_methods(config, file);
-  warn_of_unknown_keys(config, file, known_keys);
-  PeftLoraConfig lora;
-  lora.base = base_of(config);
-  if (const auto& value = value_of(config, "r"); !value.is_null()) lora.rank = whole_number(value, file, "r");
+void read_lora_keys(PeftConfig& lora, const ordered_json& config, const std::string& file) {
+  refuse_other_loras(config, file);
   if (const auto& value = value_of(config, "lora_alpha"); !value.is_null())
     lora.alpha = positive(value, file, "lora_alpha");
   lora.rslora = is_set(value_of(config, "use_rslora"));
@@ -83,34 +92,55 @@ PeftLoraConfig read_keys(const ordered_json& config, const std::string& file) {
     lora.rank_pattern.emplace_back(pattern("rank_pattern", module), whole_number(value, file, "rank_pattern"));
   for (const auto& [module, value] : value_of(config, "alpha_pattern").items())
     lora.alpha_pattern.emplace_back(pattern("alpha_pattern", module), positive(value, file, "alpha_pattern"));
-  lora.target_modules = target_modules(config, file);
-  lora.exclude_modules = modules(config, file, "exclude_modules");
-  if (const auto& layers = value_of(config, "layers_to_transform"); is_set(layers)) {
-    for (const auto& layer : layers.is_array() ? layers : ordered_json::array({layers})) {
-      if (!layer.is_number_integer()) mistyped(file, "layers_to_transform", layers, "layer numbers");
-      lora.layers_to_transform.push_back(layer);
-    }
-    const auto& names = value_of(config, "layers_pattern");
-    if (!is_set(names))
-      lora.layers_pattern.emplace_back(".*\\.[^.]*\\.(\\d+)\\.", file);
-    else
-      for (const std::string& name : texts(names, file, "layers_pattern"))
-        lora.layers_pattern.emplace_back(".*\\." + name + "\\.(\\d+)\\.", file + ": layers_pattern");
-  }
-  return lora;
+  read_layers(lora, config, file);
+}
+
+// Poly's keys have PEFT's defaults; our own form, which nobody else writes, has none.
+void read_sizes(PeftConfig& read, const ordered_json& config, const std::string& file) {
+  if (const auto& type = value_of(config, "poly_type"); is_set(type) && text_of(type) != "poly")
+    user_error("{}: poly_type is {}; only \"poly\" is read", file, type.dump());
+  const bool defaults = read.kind == PeftKind::poly;
+  const auto size = [&](const char* key, int64_t otherwise) {
+    const auto& value = value_of(config, key);
+    return value.is_null() && defaults ? otherwise : whole_number(value, file, key);
+  };
+  read.tasks = size("n_tasks", 1);
+  read.skills = size("n_skills", 4);
+  read.heads = size("n_splits", 1);
+}
+
+PeftConfig read_keys(const ordered_json& config, const std::string& file, const std::vector<PeftKind>& kinds) {
+  PeftConfig read;
+  read.kind = kind_of(config, file, kinds);
+  if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
+    user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
+               saved.dump());
+  warn_of_unknown_keys(config, file, form_of(read.kind));
+  read.base = {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
+  if (const auto& value = value_of(config, "r"); !value.is_null()) read.rank = whole_number(value, file, "r");
+  if (read.kind == PeftKind::lora) read_lora_keys(read, config, file);
+  if (read.kind == PeftKind::poly || read.kind == PeftKind::poly_ia3) read_sizes(read, config, file);
+  if (!is_set(value_of(config, "target_modules")))
+    user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"",
+               file);
+  read.target_modules = modules(config, file, "target_modules");
+  read.exclude_modules = modules(config, file, "exclude_modules");
+  read.feedforward_modules = modules(config, file, "feedforward_modules");
+  return read;
 }
 
 }  // namespace
 
-PeftLoraConfig parse_peft_config(const ordered_json& config, const std::string& file) {
+PeftConfig parse_peft_config(const ordered_json& config, const std::string& file,
+                             const std::vector<PeftKind>& kinds) {
   try {
-    return read_keys(config, file);
+    return read_keys(config, file, kinds);
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: {}", file, error.what());
   }
 }
 
-bool targets(const PeftLoraConfig& config, const std::string& module) {
+bool targets(const PeftConfig& config, const std::string& module) {
   if (config.exclude_modules.matches(module) || !config.target_modules.matches(module)) return false;
   // PEFT looks at the layer's number only where target_modules is a list.
   if (config.layers_to_transform.empty() || config.target_modules.endings.empty()) return true;
@@ -121,13 +151,13 @@ bool targets(const PeftLoraConfig& config, const std::string& module) {
   return false;
 }
 
-int64_t rank_of(const PeftLoraConfig& config, const std::string& module) {
+int64_t rank_of(const PeftConfig& config, const std::string& module) {
   for (const auto& [pattern, rank] : config.rank_pattern)
     if (pattern.fullmatch(module)) return rank;
   return config.rank;
 }
 
-double scale_of(const PeftLoraConfig& config, const std::string& module) {
+double scale_of(const PeftConfig& config, const std::string& module) {
   const auto rank = static_cast<double>(rank_of(config, module));
   double alpha = config.alpha;
   for (const auto& [pattern, value] : config.alpha_pattern)

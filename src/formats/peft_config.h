@@ -1,4 +1,4 @@
-// adapter_config.json of a PEFT LoRA: which modules it targets, and each one's rank and scale as PEFT has them.
+// adapter_config.json of a PEFT folder: which modules it targets, and the sizes there, as PEFT resolves them.
 #pragma once
 
 #include <string>
@@ -9,26 +9,29 @@
 
 namespace gaggle {
 
-struct PeftLoraConfig {
+struct PeftConfig {
+  PeftKind kind = PeftKind::lora;
   PeftBase base;
-  int64_t rank = 8;
+  int64_t rank = 8;                          // r
+  int64_t tasks = 0, skills = 1, heads = 1;  // as in PeftAdapter
+  PeftModules target_modules, exclude_modules, feedforward_modules;
+
+  // Of a LoRA alone. Patterns in the file's order: the first that matches a module counts.
   double alpha = 8;
   bool rslora = false;
-  // In the file's order: the first pattern that matches a module counts.
   std::vector<std::pair<PythonRegex, int64_t>> rank_pattern;
   std::vector<std::pair<PythonRegex, double>> alpha_pattern;
-
-  PeftModules target_modules, exclude_modules;
   std::vector<int64_t> layers_to_transform;  // with a list of target_modules only; empty: all
   std::vector<PythonRegex> layers_pattern;
 };
 
-// Throws UserError that names `file` and the key: what PEFT knows but a plain LoRA cannot express (DoRA,
-// modules_to_save, …) and what is malformed. Keys that are not known are warned of.
-PeftLoraConfig parse_peft_config(const nlohmann::ordered_json& config, const std::string& file);
+// Throws UserError that names `file` and the key: what PEFT knows but a plain adapter cannot express (DoRA,
+// modules_to_save, …), a method of none of `kinds`, and what is malformed. Keys that are not known are warned of.
+PeftConfig parse_peft_config(const nlohmann::ordered_json& config, const std::string& file,
+                             const std::vector<PeftKind>& kinds);
 
-bool targets(const PeftLoraConfig& config, const std::string& module);
-int64_t rank_of(const PeftLoraConfig& config, const std::string& module);
-double scale_of(const PeftLoraConfig& config, const std::string& module);
+bool targets(const PeftConfig& config, const std::string& module);
+int64_t rank_of(const PeftConfig& config, const std::string& module);
+double scale_of(const PeftConfig& config, const std::string& module);
 
 }  // namespace gaggle

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/names.h"
 
 namespace gaggle {
@@ -27,6 +26,49 @@ std::string part_name(const std::string& suffix) {
 }
 
 }  // namespace
+
+const PeftForm& form_of(PeftKind kind) {
+  static const std::string logits = ".poly_router.module_logits";
+  static const PeftForm forms[] = {
+      {"LORA",
+       "a plain LoRA on linears",
+       {".lora_A.weight", ".lora_B.weight"},
+       {"alora_invocation_tokens",
+        "alpha_pattern",
+        "arrow_config",
+        "bias",
+        "corda_config",
+        "ensure_weight_tying",
+        "eva_config",
+        "fan_in_fan_out",
+        "init_lora_weights",
+        "layer_replication",
+        "layers_pattern",
+        "layers_to_transform",
+        "loftq_config",
+        "lora_alpha",
+        "lora_bias",
+        "lora_dropout",
+        "megatron_config",
+        "megatron_core",
+        "qalora_group_size",
+        "rank_pattern",
+        "target_parameters",
+        "trainable_token_indices",
+        "use_dora",
+        "use_qalora",
+        "use_rslora"}},
+      {"POLY",
+       "a Poly adapter on linears",
+       {".poly_lora_A", ".poly_lora_B", logits},
+       {"init_weights", "n_skills", "n_splits", "n_tasks", "poly_type"}},
+      {"IA3", "(IA)³", {".ia3_l"}, {"fan_in_fan_out", "feedforward_modules", "init_ia3_weights"}},
+      {"GAGGLE_POLY_IA3",
+       "(IA)³",
+       {".poly_ia3_l", logits},
+       {"feedforward_modules", "n_skills", "n_splits", "n_tasks"}}};
+  return forms[static_cast<size_t>(kind)];
+}
 
 ordered_json read_config(const fs::path& folder) {
   const fs::path file = folder / config_file;
@@ -83,45 +125,10 @@ std::vector<std::string> texts(const ordered_json& value, const std::string& fil
   return found;
 }
 
-PeftBase base_of(const ordered_json& config) {
-  return {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
-}
-
-ordered_json task_type_json(const PeftBase& base) {
-  return base.task_type.empty() ? ordered_json(nullptr) : ordered_json(base.task_type);
-}
-
 int64_t whole_number(const ordered_json& value, const std::string& file, const char* key) {
   if (!value.is_number_integer() || value.get<int64_t>() < 1 || value.get<int64_t>() > 65536)
     mistyped(file, key, value, "a whole number of at least 1");
   return value;
-}
-
-void refuse_other_type(const ordered_json& config, const std::string& file, const char* expected) {
-  const ordered_json& type = value_of(config, "peft_type");
-  if (text_of(type) != expected)
-    user_error("{}: peft_type is {}; only \"{}\" is read", file, type.dump(), expected);
-}
-
-void refuse_saved_modules(const ordered_json& config, const std::string& file) {
-  if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
-    user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
-               saved.dump());
-}
-
-void warn_of_unknown_keys(const ordered_json& config, const std::string& file,
-                          const std::set<std::string>& known) {
-  static const std::set<std::string> of_every_method{"auto_mapping",    "base_model_name_or_path",
-                                                     "exclude_modules", "inference_mode",
-                                                     "modules_to_save", "peft_type",
-                                                     "peft_version",    "r",
-                                                     "revision",        "runtime_config",
-                                                     "target_modules",  "task_type"};
-  std::vector<std::string> unknown;
-  for (const auto& [key, value] : config.items())
-    if (!known.contains(key) && !of_every_method.contains(key) && is_set(value)) unknown.push_back(key);
-  if (!unknown.empty())
-    log::warning("{}: keys that are not known here are left out: {}", file, join(unknown, ", "));
 }
 
 PeftModules modules(const ordered_json& config, const std::string& file, const char* key) {
@@ -137,43 +144,22 @@ PeftModules modules(const ordered_json& config, const std::string& file, const c
   return found;
 }
 
-PeftModules target_modules(const ordered_json& config, const std::string& file) {
-  if (!is_set(value_of(config, "target_modules")))
-    user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"",
-               file);
-  return modules(config, file, "target_modules");
-}
-
-void not_targeted(const std::string& module, const std::string& file) {
-  user_error("{}: {} has tensors, but target_modules of adapter_config.json does not name it", file, module);
-}
-
 std::string ending_of(const std::string& module) {
   return module.substr(module.rfind('.') + 1);
-}
-
-std::vector<std::string> target_names(const std::set<std::string>& adapted,
-                                      const std::vector<std::string>& all_sites) {
-  std::set<std::string> incomplete, names;
-  for (const std::string& site : all_sites)
-    if (!adapted.contains(site)) incomplete.insert(ending_of(site));
-  for (const std::string& site : adapted)
-    names.insert(incomplete.contains(ending_of(site)) ? site : ending_of(site));
-  return {names.begin(), names.end()};
 }
 
 std::string tensor_name(const std::string& module, const std::string& suffix) {
   return std::string(prefix) + module + suffix;
 }
 
-std::map<std::string, Parts> by_module(const SafetensorsFile& file, const std::vector<std::string>& suffixes,
-                                       const std::string& what) {
+std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftForm& form) {
+  const std::vector<std::string>& suffixes = form.suffixes;
   std::map<std::string, Parts> found;
   for (const TensorView& tensor : file.tensors()) {
     const std::string& name = tensor.name;
     const auto suffix = std::ranges::find_if(suffixes, [&](const auto& end) { return name.ends_with(end); });
     if (!name.starts_with(prefix) || suffix == suffixes.end() || name.size() <= prefix.size() + suffix->size())
-      user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", file.name(), name, what,
+      user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", file.name(), name, form.what,
                  join(suffixes, ", "));
     Parts& parts = found[name.substr(prefix.size(), name.size() - prefix.size() - suffix->size())];
     parts.resize(suffixes.size());

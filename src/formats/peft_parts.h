@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/peft_base.h"
+#include "formats/peft.h"
 #include "formats/python_regex.h"
 #include "formats/safetensors.h"
 
@@ -24,12 +24,23 @@ struct PeftModules {
   bool matches(const std::string& module) const;
 };
 
+// What tells one kind of folder from another.
+struct PeftForm {
+  const char* type;                   // peft_type
+  const char* what;                   // in sentences
+  std::vector<std::string> suffixes;  // of a module's tensors, in the order of PeftSite::tensors
+  std::set<std::string> keys;         // of its config, beside those of every method
+};
+
 namespace peft_parts {
 
 using nlohmann::ordered_json;  // the order of rank_pattern's keys decides
 
 inline constexpr const char* config_file = "adapter_config.json";
 inline constexpr const char* tensor_file = "adapter_model.safetensors";
+inline constexpr const char* gate_suffix = ".gate";
+
+const PeftForm& form_of(PeftKind kind);
 
 // adapter_config.json as an object. Throws UserError: not there, no JSON object.
 ordered_json read_config(const std::filesystem::path& folder);
@@ -39,31 +50,18 @@ SafetensorsFile open_tensors(const std::filesystem::path& folder);
 const ordered_json& value_of(const ordered_json& config, const char* key);  // null: not there
 bool is_set(const ordered_json& value);          // null, false, "", [] and {} all mean: not used
 std::string text_of(const ordered_json& value);  // "": no text
-PeftBase base_of(const ordered_json& config);    // "" for what it does not say
-ordered_json task_type_json(const PeftBase& base);
 [[noreturn]] void mistyped(const std::string& file, const char* key, const ordered_json& value,
                            const char* expected);
 std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key);
 int64_t whole_number(const ordered_json& value, const std::string& file, const char* key);  // 1 … 65536
-
-void refuse_other_type(const ordered_json& config, const std::string& file, const char* expected);
-void refuse_saved_modules(const ordered_json& config, const std::string& file);
-void warn_of_unknown_keys(const ordered_json& config, const std::string& file,
-                          const std::set<std::string>& known);
-
 PeftModules modules(const ordered_json& config, const std::string& file, const char* key);
-PeftModules target_modules(const ordered_json& config, const std::string& file);  // one must be there
-[[noreturn]] void not_targeted(const std::string& module, const std::string& file);
+
 std::string ending_of(const std::string& module);  // "model.layers.0.self_attn.q_proj" → "q_proj"
-// For a config that is written: endings whose every site of the base is adapted, whole paths for the others.
-std::vector<std::string> target_names(const std::set<std::string>& adapted,
-                                      const std::vector<std::string>& all_sites);
 
 // Tensors "base_model.model.<module><suffix>" by module, one for each suffix and in their order. Throws
-// UserError: other tensors (they are "no part of `what`"), a module that has one suffix but not another.
+// UserError: other tensors, a module that has one suffix but not another.
 using Parts = std::vector<const TensorView*>;
-std::map<std::string, Parts> by_module(const SafetensorsFile& file, const std::vector<std::string>& suffixes,
-                                       const std::string& what);
+std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftForm& form);
 std::string tensor_name(const std::string& module, const std::string& suffix);
 
 // fp32 values of an F32, F16 or BF16 tensor; another type throws UserError.

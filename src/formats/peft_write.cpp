@@ -1,11 +1,11 @@
-// Writing a PEFT LoRA: a config that gives every site its own rank and scale back, and the tensors.
+// Writing a PEFT folder: a config that gives every site its rank and scale back, and the tensors; and the
+// average of Poly's skills.
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
 
 #include "base/error.h"
-#include "formats/peft.h"
 #include "formats/peft_parts.h"
 
 namespace gaggle {
@@ -57,45 +57,156 @@ ordered_json pattern_of(const std::vector<std::pair<std::string, T>>& values, T 
   return pattern;
 }
 
-}  // namespace
+std::vector<std::string> target_names(const std::set<std::string>& adapted,
+                                      const std::vector<std::string>& all_sites) {
+  std::set<std::string> incomplete, names;
+  for (const std::string& site : all_sites)
+    if (!adapted.contains(site)) incomplete.insert(ending_of(site));
+  for (const std::string& site : adapted)
+    names.insert(incomplete.contains(ending_of(site)) ? site : ending_of(site));
+  return {names.begin(), names.end()};
+}
 
-std::string peft_config_json(const PeftLora& lora, const std::vector<std::string>& all_sites) {
-  GAGGLE_CHECK(!lora.sites.empty());
+using ConfigKeys = std::map<std::string, ordered_json>;  // in the order in which they are written
+
+void add_lora_keys(const PeftAdapter& lora, ConfigKeys& config) {
   std::vector<std::pair<std::string, int64_t>> ranks;
   std::vector<std::pair<std::string, double>> alphas;
-  std::set<std::string> adapted;
-  for (const PeftLoraSite& site : lora.sites) {
-    adapted.insert(site.site);
+  for (const PeftSite& site : lora.sites) {
     ranks.emplace_back(site.site, site.rank);
     alphas.emplace_back(site.site, alpha_for(site.scale, site.rank));
   }
   const int64_t rank = most_common(ranks);
   const double alpha = most_common(alphas);
-  ordered_json config;
   config["alpha_pattern"] = pattern_of(alphas, alpha);
-  config["base_model_name_or_path"] = lora.base.name;
   config["bias"] = "none";
-  config["inference_mode"] = true;
   config["lora_alpha"] = number(alpha);
   config["lora_dropout"] = 0.0;
-  config["peft_type"] = "LORA";
   config["r"] = rank;
   config["rank_pattern"] = pattern_of(ranks, rank);
-  config["target_modules"] = target_names(adapted, all_sites);
-  config["task_type"] = task_type_json(lora.base);
-  return config.dump(2) + "\n";
 }
 
-std::vector<NamedTensor> peft_tensors(const PeftLora& lora, DType dtype) {
+// Mean over the skills of blocks [heads, skills, …] as [heads, …], summed in fp64.
+std::vector<double> mean_over_skills(const PeftTensor& blocks, const PeftAdapter& poly) {
+  const auto heads = static_cast<size_t>(poly.heads), skills = static_cast<size_t>(poly.skills);
+  const size_t size = blocks.values.size() / (heads * skills);
+  std::vector<double> mean(size * heads);
+  for (size_t head = 0; head < heads; ++head)
+    for (size_t skill = 0; skill < skills; ++skill)
+      for (size_t i = 0; i < size; ++i)
+        mean[head * size + i] += blocks.values[(head * skills + skill) * size + i];
+  for (double& value : mean) value /= static_cast<double>(skills);
+  return mean;
+}
+
+void mean_pair(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
+  const std::vector<double> a = mean_over_skills(from.tensors[0], poly);  // [d_in, r]
+  const std::vector<double> b = mean_over_skills(from.tensors[1], poly);  // [heads, r, d_out / heads]
+  const PeftWidths widths = widths_of(poly, from);
+  const auto r = static_cast<size_t>(from.rank), d_in = static_cast<size_t>(widths.in);
+  const auto d_out = static_cast<size_t>(widths.out), block = d_out / static_cast<size_t>(poly.heads);
+  PeftTensor lora_a{{from.rank, widths.in}, std::vector<float>(r * d_in)};
+  PeftTensor lora_b{{widths.out, from.rank}, std::vector<float>(d_out * r)};
+  for (size_t i = 0; i < d_in; ++i)
+    for (size_t j = 0; j < r; ++j) lora_a.values[j * d_in + i] = static_cast<float>(a[i * r + j]);
+  for (size_t o = 0; o < d_out; ++o)
+    for (size_t j = 0; j < r; ++j)
+      lora_b.values[o * r + j] = static_cast<float>(b[(o / block * r + j) * block + o % block]);
+  site.rank = from.rank;
+  site.scale = 1.0 / static_cast<double>(from.rank);
+  site.tensors = {std::move(lora_a), std::move(lora_b)};
+}
+
+void mean_vector(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
+  const std::vector<double> mean = mean_over_skills(from.tensors[0], poly);
+  const auto width = static_cast<int64_t>(mean.size());
+  site.feedforward = from.feedforward;
+  site.tensors = {{from.feedforward ? std::vector<int64_t>{1, width} : std::vector<int64_t>{width, 1},
+                   {mean.begin(), mean.end()}}};
+}
+
+}  // namespace
+
+std::string peft_config_json(const PeftAdapter& adapter, const std::vector<std::string>& all_sites) {
+  GAGGLE_CHECK(!adapter.sites.empty());
+  std::set<std::string> adapted, feedforward;
+  for (const PeftSite& site : adapter.sites) {
+    adapted.insert(site.site);
+    if (site.feedforward) feedforward.insert(site.site);
+  }
+  const bool poly = adapter.kind == PeftKind::poly, lora = adapter.kind == PeftKind::lora;
+  const std::string& task_type = adapter.base.task_type;
+  ConfigKeys config = {{"base_model_name_or_path", adapter.base.name},
+                       {"inference_mode", true},
+                       {"peft_type", form_of(adapter.kind).type},
+                       {"target_modules", target_names(adapted, all_sites)},
+                       {"task_type", task_type.empty() ? ordered_json(nullptr) : ordered_json(task_type)}};
+  if (lora) add_lora_keys(adapter, config);
+  if (!lora && !poly) config["feedforward_modules"] = target_names(feedforward, all_sites);
+  if (adapter.tasks > 0) {
+    config["n_skills"] = adapter.skills;
+    config["n_splits"] = adapter.heads;
+    config["n_tasks"] = adapter.tasks;
+  }
+  if (poly) {
+    config["poly_type"] = "poly";
+    config["r"] = adapter.sites.front().rank;
+    for (const PeftSite& site : adapter.sites)
+      GAGGLE_CHECK(site.rank == adapter.sites.front().rank, "PEFT Poly has one rank; {} has another",
+                   site.site);
+  }
+  ordered_json json;
+  for (auto& [key, value] : config) json[key] = std::move(value);
+  return json.dump(2) + "\n";
+}
+
+std::vector<NamedTensor> peft_tensors(const PeftAdapter& adapter, DType dtype) {
+  const std::vector<std::string>& suffixes = form_of(adapter.kind).suffixes;
   std::vector<NamedTensor> tensors;
-  for (const PeftLoraSite& site : lora.sites) {
-    tensors.push_back(
-        from_float(tensor_name(site.site, ".lora_A.weight"), {site.rank, site.d_in}, site.a, dtype));
-    tensors.push_back(
-        from_float(tensor_name(site.site, ".lora_B.weight"), {site.d_out, site.rank}, site.b, dtype));
+  for (const PeftSite& site : adapter.sites) {
+    GAGGLE_CHECK(site.tensors.size() == suffixes.size(), "{} has {} tensors", site.site, site.tensors.size());
+    for (size_t i = 0; i < suffixes.size(); ++i)
+      tensors.push_back(from_float(tensor_name(site.site, suffixes[i]), site.tensors[i].shape,
+                                   site.tensors[i].values, dtype));
   }
   std::ranges::sort(tensors, {}, &NamedTensor::name);
   return tensors;
+}
+
+std::vector<NamedTensor> gate_tensors(const PeftAdapter& lora) {
+  std::vector<NamedTensor> tensors;
+  for (const PeftSite& site : lora.sites)
+    if (!site.gate.empty())
+      tensors.push_back(
+          from_float(site.site + gate_suffix, {static_cast<int64_t>(site.gate.size())}, site.gate, DType::f32));
+  std::ranges::sort(tensors, {}, &NamedTensor::name);
+  return tensors;
+}
+
+ordered_json sizes_json(const PeftAdapter& adapter) {
+  int64_t rank = 0;
+  for (const PeftSite& site : adapter.sites) rank = std::max(rank, site.rank);
+  if (adapter.kind == PeftKind::lora) return {{"lora", {{"rank", rank}, {"sites", adapter.sites.size()}}}};
+  if (adapter.tasks == 0) return ordered_json::object();
+  ordered_json sizes = ordered_json::object();
+  if (rank > 0) sizes["rank"] = rank;
+  sizes.update({{"sites", adapter.sites.size()},
+                {"tasks", adapter.tasks},
+                {"skills", adapter.skills},
+                {"heads", adapter.heads}});
+  return {{"poly", sizes}};
+}
+
+PeftAdapter mean_of_skills(const PeftAdapter& poly) {
+  PeftAdapter mean;
+  mean.kind = poly.kind == PeftKind::poly ? PeftKind::lora : PeftKind::ia3;
+  mean.base = poly.base;
+  for (const PeftSite& from : poly.sites) {
+    PeftSite& site = mean.sites.emplace_back();
+    site.site = from.site;
+    (poly.kind == PeftKind::poly ? mean_pair : mean_vector)(from, poly, site);
+  }
+  return mean;
 }
 
 }  // namespace gaggle

@@ -2,19 +2,15 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "formats/checkpoint.h"
-#include "formats/peft.h"
-#include "formats/peft_ia3.h"
-#include "formats/peft_poly.h"
-#include "registry/commit.h"
-#include "registry/routed.h"
-#include "registry/sidecar.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -39,28 +35,23 @@ std::vector<int64_t> shape_in_base(const std::string& site, const BaseShapes& ba
   return found->shape;
 }
 
-// Of the widths the adapter has.
-template <class Site>
-void check_sites(const std::vector<Site>& sites, int64_t heads, const BaseShapes& base,
-                 const fs::path& folder) {
+// Of the widths that the adapter has.
+void check_sites(const PeftAdapter& adapter, const BaseShapes& base, const fs::path& folder) {
   const std::string& model = base.fingerprint.name;
-  for (const Site& site : sites) {
+  const bool vectors = adapter.kind == PeftKind::ia3 || adapter.kind == PeftKind::poly_ia3;
+  for (const PeftSite& site : adapter.sites) {
     const std::vector<int64_t> there = shape_in_base(site.site, base, folder);
-    if (there[0] % heads != 0 || there[1] % heads != 0)
+    const PeftWidths ours = widths_of(adapter, site);
+    if (!vectors && (there[0] % adapter.heads != 0 || there[1] % adapter.heads != 0))
       user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(),
-                 site.site, there[1], there[0], model, heads);
-    if (there != std::vector<int64_t>{site.d_out, site.d_in})
+                 site.site, there[1], there[0], model, adapter.heads);
+    if (!vectors && (ours.in != there[1] || ours.out != there[0]))
       user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site,
-                 site.d_in, site.d_out, model, there[1], there[0]);
-  }
-}
-
-void check_vectors(const PeftIa3& ia3, const BaseShapes& base, const fs::path& folder) {
-  for (const PeftIa3Site& site : ia3.sites) {
-    const int64_t width = shape_in_base(site.site, base, folder)[site.feedforward ? 1 : 0];
-    if (width != site.width)
+                 ours.in, ours.out, model, there[1], there[0]);
+    const int64_t width = site.feedforward ? there[1] : there[0];
+    if (vectors && ours.in + ours.out != width)
       user_error("{}: site {} has a vector of {} values for its {}, which is {} wide in {}", folder.string(),
-                 site.site, site.width, site.feedforward ? "input" : "output", width, base.fingerprint.name);
+                 site.site, ours.in + ours.out, site.feedforward ? "input" : "output", width, model);
   }
 }
 
@@ -74,31 +65,30 @@ nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string&
   return sidecar;
 }
 
-void require_folder(const fs::path& folder, const std::string& name, const char* what) {
-  check_name(name, what);
-  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
-}
-
-// Method and tasks of a Poly or IA3 folder: from its routed.json where gaggle exported it. `rows`: tasks of its
-// routing; 0: one adapter for all.
-nlohmann::ordered_json routed_words(const fs::path& folder, int64_t rows, int64_t heads) {
+// Method and tasks of an inventory: from its inventory.json where gaggle exported it.
+nlohmann::ordered_json inventory_words(const fs::path& folder, const PeftAdapter& skills) {
   nlohmann::json words = nlohmann::json::object();
-  const fs::path file = folder / words_of(Kind::routed).sidecar;
-  if (fs::exists(file)) words = read_sidecar(folder, Kind::routed);
+  const fs::path file = folder / words_of(Kind::inventory).sidecar;
+  if (fs::exists(file)) words = read_sidecar(folder, Kind::inventory);
   std::string method = text_at(words, "method");
-  if (method.empty()) method = rows == 0 ? "shared" : heads == 1 ? "poly" : "mhr";
+  if (method.empty()) method = skills.tasks == 0 ? "shared" : skills.heads == 1 ? "poly" : "mhr";
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
-  for (int64_t task = 0; task < std::max<int64_t>(1, rows); ++task)
+  for (int64_t task = 0; task < std::max<int64_t>(1, skills.tasks); ++task)
     tasks.push_back(fmt::format("task {}", task));
   if (const auto given = words.find("tasks"); given != words.end()) {
-    const bool named = given->is_array() && (rows == 0 || given->size() == tasks.size()) &&
+    const bool named = given->is_array() && (skills.tasks == 0 || given->size() == tasks.size()) &&
                        std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
     if (!named)
       user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
-                 given->dump(), rows);
+                 given->dump(), skills.tasks);
     tasks = *given;
   }
   return {{"method", method}, {"tasks", tasks}};
+}
+
+std::string last_part(const fs::path& folder) {
+  const fs::path whole = fs::absolute(folder).lexically_normal();
+  return whole.has_filename() ? whole.filename() : whole.parent_path().filename();
 }
 
 // Writes beside and renames: `to` is there whole or not at all.
@@ -123,50 +113,89 @@ BaseShapes base_shapes(const ModelCheckpoint& model) {
   return base;
 }
 
-NewExpert read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
-  require_folder(folder, name, "expert");
-  const PeftLora lora = read_peft_lora(folder);
-  if (base) check_sites(lora.sites, 1, *base, folder);
-  NewExpert expert;
-  expert.name = name;
-  expert.adapter_config = read_file(folder / lora_config_file);
-  expert.lora = tensors_of(folder / lora_file);
-  if (fs::exists(folder / gate_file)) {
-    expert.gates = tensors_of(folder / gate_file);
-    for (const NamedTensor& gate : expert.gates)
-      if (!gate.name.ends_with(".gate") || gate.shape.size() != 1 || gate.dtype != DType::f32)
-        user_error("{}: {} is no gate (\"<module path>.gate\", one fp32 vector)", (folder / gate_file).string(),
-                   gate.name);
+NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
+  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
+  PeftAdapter adapter = read_peft(folder);
+  NewVersion version;
+  version.kind = adapter.kind == PeftKind::lora ? Kind::expert : Kind::inventory;
+  version.name = name;
+  check_name(name, words_of(version.kind).one);
+  if (base) check_sites(adapter, *base, folder);
+  version.files[adapter_config_file] = read_file(folder / adapter_config_file);
+  version.files[adapter_file] = tensor_file_bytes(read_tensors(folder / adapter_file));
+  version.sidecar = import_sidecar(folder, adapter.base.name, base);
+  if (version.kind == Kind::inventory) {
+    version.sidecar.update(inventory_words(folder, adapter));
+  } else if (fs::exists(folder / gate_file)) {
+    read_gates(folder / gate_file, adapter);
+    version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
   }
-  expert.expert_json = import_sidecar(folder, lora.base.name, base).dump();
-  return expert;
+  version.sidecar.update(sizes_json(adapter));
+  if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
+  return version;
 }
 
-bool holds_routed(const fs::path& folder) {
-  const std::string type = peft_type(folder);
-  return type == "POLY" || type == "IA3" || type == poly_ia3_type;
+namespace {
+
+// A folder that is asked to be imported: what it holds, or why it is refused.
+struct ImportedFolder {
+  std::string folder;
+  NewVersion version;
+  std::string refusal;  // "": accepted
+};
+
+// A name that two folders have is refused the second time.
+std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
+                                  const std::optional<BaseShapes>& base) {
+  std::vector<ImportedFolder> all;
+  std::set<std::string> names;
+  for (const std::string& folder : folders) {
+    ImportedFolder& one = all.emplace_back();
+    one.folder = folder;
+    const std::string as = name.empty() ? last_part(folder) : name;
+    try {
+      one.version = read_import(folder, as, base);
+      if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
+    } catch (const UserError& error) {
+      one.refusal = error.what();
+    }
+  }
+  return all;
 }
 
-NewRouted read_routed_import(const fs::path& folder, const std::string& name,
-                             const std::optional<BaseShapes>& base) {
-  require_folder(folder, name, "routed adapter");
-  nlohmann::ordered_json sidecar;
-  if (peft_type(folder) == "POLY") {
-    const PeftPoly poly = read_peft_poly(folder);
-    if (base) check_sites(poly.sites, poly.heads, *base, folder);
-    sidecar = import_sidecar(folder, poly.base.name, base);
-    sidecar.update(routed_words(folder, poly.tasks, poly.heads));
-  } else {
-    const PeftIa3 ia3 = read_peft_ia3(folder);
-    if (base) check_vectors(ia3, *base, folder);
-    sidecar = import_sidecar(folder, ia3.base.name, base);
-    sidecar.update(routed_words(folder, ia3.tasks, ia3.heads));
+}  // namespace
+
+ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
+                            const std::string& name, const std::string& base, bool accept_base) {
+  std::optional<BaseShapes> shapes;
+  if (!base.empty()) shapes = base_shapes(*open_model(base, ""));
+  const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
+  ImportReport report;
+  report.refused = static_cast<size_t>(
+      std::ranges::count_if(judged, [](const ImportedFolder& one) { return !one.refusal.empty(); }));
+  std::optional<Registry> open;
+  if (report.refused < judged.size())
+    open = Registry::open(registry, shapes ? std::optional(shapes->fingerprint) : std::nullopt, /*create=*/true,
+                          accept_base);
+  Table table({"folder", "", "as", "why"});
+  for (const ImportedFolder& one : judged) {
+    if (!one.refusal.empty()) {
+      table.add({one.folder, "refused", "", one.refusal});
+      continue;
+    }
+    const NewVersion& version = one.version;
+    const std::string kind =
+        version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
+    table.add({one.folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
+               shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)"});
   }
-  return {name, read_file(folder / lora_config_file), tensors_of(folder / lora_file), sidecar.dump(), ""};
+  report.text =
+      table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
+  return report;
 }
 
 void export_version(const Registry& registry, const std::string& name, const fs::path& to) {
-  const fs::path from = registry.locate(name, {Kind::expert, Kind::routed}).folder;
+  const fs::path from = registry.locate(name, {Kind::expert, Kind::inventory}).folder;
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(from))
     if (entry.is_regular_file() && !entry.is_symlink())
@@ -175,24 +204,15 @@ void export_version(const Registry& registry, const std::string& name, const fs:
 }
 
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
-  const fs::path from = registry.locate(name, {Kind::routed}).folder;
-  std::string config_text;
-  std::vector<NamedTensor> tensors;
-  if (peft_type(from) == "POLY") {
-    const PeftLora mean = mean_of_skills(read_peft_poly(from));
-    config_text = peft_config_json(mean, {});
-    tensors = peft_tensors(mean, DType::f32);
-  } else {
-    const PeftIa3 mean = mean_of_skills(read_peft_ia3(from));
-    config_text = peft_ia3_config_json(mean, {});
-    tensors = peft_ia3_tensors(mean, DType::f32);
-  }
+  const Version from = registry.locate(name, {Kind::inventory});
+  const PeftAdapter mean = mean_of_skills(read_adapter(from));
   // The modules as this folder names them: which endings are enough depends on a base that is not at hand.
-  auto config = nlohmann::ordered_json::parse(config_text);
-  const auto own_config = nlohmann::ordered_json::parse(read_file(from / lora_config_file));
+  auto config = nlohmann::ordered_json::parse(peft_config_json(mean, {}));
+  const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
   for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
-    if (own_config.contains(key)) config[key] = own_config[key];
-  write_folder(to, {{lora_config_file, config.dump(2) + "\n"}, {lora_file, file_bytes(tensors)}});
+    if (given.contains(key)) config[key] = given[key];
+  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
+                    {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}});
 }
 
 }  // namespace gaggle

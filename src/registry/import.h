@@ -7,33 +7,39 @@
 #include <vector>
 
 #include "formats/checkpoint.h"
-#include "registry/registry.h"
-#include "registry/routed.h"
+#include "registry/new_version.h"
 
 namespace gaggle {
 
-// The shapes of the base that imported experts are held against.
+// The shapes of the base that imported adapters are held against.
 struct BaseShapes {
   BaseFingerprint fingerprint;  // content "": no weights were read
   std::vector<WeightInfo> weights;
 };
 BaseShapes base_shapes(const ModelCheckpoint& model);
 
-// A PEFT LoRA folder as it would be committed: config and tensors as they are, with the gates of a folder that
-// gaggle exported. Throws UserError that says why it cannot be one of our experts; writes nothing.
-NewExpert read_import(const std::filesystem::path& folder, const std::string& name,
-                      const std::optional<BaseShapes>& base);
-// Whether a folder is one of PEFT's Poly, of its IA3, or of our Poly form of that.
-bool holds_routed(const std::filesystem::path& folder);
-// The same of such a folder. Method and task names are those of a routed.json beside; without one, "poly" or
-// "mhr" by the heads ("shared" where there is no routing), and "task 0", "task 1", ….
-NewRouted read_routed_import(const std::filesystem::path& folder, const std::string& name,
-                             const std::optional<BaseShapes>& base);
+// A PEFT folder as it would be committed, config and tensors as they are: a LoRA as an expert, with the gates
+// of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an inventory. An inventory's method
+// and task names are those of an inventory.json beside; without one, "poly" or "mhr" by the heads ("shared"
+// where there is no routing), and "task 0", "task 1", …. Throws UserError that says why it cannot be one of
+// ours; writes nothing.
+NewVersion read_import(const std::filesystem::path& folder, const std::string& name,
+                       const std::optional<BaseShapes>& base);
 
-// A copy of a version (of an expert or a routed adapter) as a folder that loads in PEFT. Throws UserError if
-// `to` is there already, or where several kinds have that name (Registry::locate).
+// What an import did: a line for each folder, and how many were refused.
+struct ImportReport {
+  std::string text;
+  size_t refused = 0;
+};
+// Reads and judges all folders, then commits those that are accepted; no registry is made for nothing. `name`: of a single
+// folder, or "". `base`: a model whose shapes they are held against, or "".
+ImportReport import_folders(const std::filesystem::path& registry, const std::vector<std::string>& folders,
+                            const std::string& name, const std::string& base, bool accept_base);
+
+// A copy of a version (of an expert or an inventory) as a folder that loads in PEFT. Throws UserError if `to`
+// is there already, or where several kinds have that name (Registry::locate).
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
-// The skills of a routed adapter averaged (MHR-μ), as a plain PEFT LoRA or IA3.
+// The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 
 }  // namespace gaggle

@@ -5,8 +5,8 @@
 
 namespace gaggle {
 
-enum class Kind { expert, routed, row, collection };
-inline constexpr std::array all_kinds = {Kind::expert, Kind::routed, Kind::row, Kind::collection};
+enum class Kind { expert, inventory, routing_row, collection };
+inline constexpr std::array all_kinds = {Kind::expert, Kind::inventory, Kind::routing_row, Kind::collection};
 
 struct KindWords {
   const char* folder;   // "experts"

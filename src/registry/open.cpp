@@ -12,7 +12,8 @@
 namespace gaggle {
 namespace {
 
-constexpr int format_version = 1;
+// 2: inventories/ and routing_rows/, which were called routed/ and rows/.
+constexpr int format_version = 2;
 
 std::string registry_json(const BaseFingerprint& base) {
   const nlohmann::ordered_json json = {
@@ -21,15 +22,26 @@ std::string registry_json(const BaseFingerprint& base) {
   return json.dump(2) + "\n";
 }
 
+void check_format(const fs::path& folder, int format) {
+  if (format > format_version)
+    user_error("{}: a registry of format {}, made by a newer gaggle; this one (" GAGGLE_VERSION
+               ") reads format {}: use the newer gaggle",
+               folder.string(), format, format_version);
+  if (format < format_version)
+    user_error(
+        "{}: a registry of format {}, made by a gaggle from before " GAGGLE_VERSION
+        " was released; this one reads format {}: name a new folder and train again, or export what you want "
+        "to keep with the gaggle that made it (gaggle registry export) and import it into a new folder",
+        folder.string(), format, format_version);
+}
+
 BaseFingerprint read_registry_json(const fs::path& folder) {
   const fs::path file = folder / "registry.json";
   without_links(folder, file);
   nlohmann::json json;
   try {
     json = nlohmann::json::parse(read_file(file));
-    if (json.at("format").get<int>() > format_version)
-      user_error("{}: format {} is newer than this program's ({}); use a newer gaggle", file.string(),
-                 json.at("format").get<int>(), format_version);
+    check_format(folder, json.at("format"));
     const auto& base = json.at("base");
     return {base.at("name"), base.at("shapes"), base.at("content")};
   } catch (const nlohmann::json::exception& error) {

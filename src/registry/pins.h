@@ -1,8 +1,7 @@
 // What stands on what: the experts a collection pins, each with the digests of its files at that time, and the
-// rows of a routed adapter.
+// routing rows of an inventory.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,11 +15,12 @@ struct PinnedExpert {
   std::string lora_sha256, gate_sha256;  // gate "": ungated
 };
 
-// collection.json of a collection's version. Throws UserError naming the file.
-std::vector<PinnedExpert> read_pins(const std::filesystem::path& version_folder);
-// "name@version" of the collections that pin any version of the expert.
-std::vector<std::string> pinned_by(const std::filesystem::path& registry, const std::string& expert);
-// "name@version" of the rows whose parent is any version of the routed adapter.
-std::vector<std::string> rows_of(const Registry& registry, const std::string& routed);
+// The expert as it is now.
+PinnedExpert pin_of(const Version& expert);
+// collection.json of a collection's version, in the pinned order. Throws UserError naming the file.
+std::vector<PinnedExpert> read_pins(const Version& collection);
+// "name@version" of the collections that pin any version of the expert, or of the routing rows whose parent is
+// any version of the inventory.
+std::vector<std::string> holders_of(const Registry& registry, const Version& version);
 
 }  // namespace gaggle

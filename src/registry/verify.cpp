@@ -4,13 +4,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/names.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
-#include "registry/registry.h"
-#include "registry/routed.h"
-#include "registry/rows.h"
-#include "registry/sidecar.h"
 #include "registry/sums.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -30,7 +28,7 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
     complaints.push_back(current.string() + ": names a version that is not there");
 }
 
-// Versions of every name under experts/, routed/, … whose sums are right: the others are complained of.
+// Versions of every name under experts/, inventories/, … whose sums are right: the others are complained of.
 std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints) {
   std::vector<fs::path> sound;
   if (fs::is_symlink(fs::symlink_status(root))) complaints.push_back(root.string() + ": a link");
@@ -50,26 +48,26 @@ std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::stri
   return sound;
 }
 
-void check_pins(const Registry& registry, const fs::path& collection, std::vector<std::string>& complaints) {
-  for (const PinnedExpert& pinned : read_pins(collection)) {
-    const auto sums = read_sums(registry.folder_of(pinned.pin.text()));
-    const auto digest = [&](const char* file) {
-      const auto found = sums.find(file);
-      return found == sums.end() ? std::string() : found->second;
-    };
-    if (digest(lora_file) != pinned.lora_sha256 || digest(gate_file) != pinned.gate_sha256)
-      complaints.push_back(collection.string() + ": " + pinned.pin.text() + " is not the one that was pinned");
+void check_pins(const Registry& registry, const Version& collection, std::vector<std::string>& complaints) {
+  for (const PinnedExpert& then : read_pins(collection)) {
+    const PinnedExpert now = pin_of(registry.load(Kind::expert, then.pin.text()));
+    if (now.lora_sha256 != then.lora_sha256 || now.gate_sha256 != then.gate_sha256)
+      complaints.push_back(
+          fmt::format("{}: {} is not the one that was pinned", collection.folder.string(), then.pin.text()));
   }
 }
 
 void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
                     std::vector<std::string>& complaints) {
-  const std::string name = folder.parent_path().filename(), version = folder.filename();
-  read_sidecar(folder, kind);
-  if (kind == Kind::expert) registry.load(name, version);
-  if (kind == Kind::routed) load_routed(registry, name, version);
-  if (kind == Kind::row) load_row(registry, name, version);
-  if (kind == Kind::collection) check_pins(registry, folder, complaints);
+  const Version version{kind, folder.parent_path().filename(), folder.filename(), folder};
+  check_name(version.name, words_of(kind).one);
+  read_sidecar(version);
+  if (kind == Kind::expert || kind == Kind::inventory) read_adapter(version);
+  if (kind == Kind::routing_row) {
+    parent_of(registry, version);
+    read_routing_row(version);
+  }
+  if (kind == Kind::collection) check_pins(registry, version, complaints);
 }
 
 }  // namespace

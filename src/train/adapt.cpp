@@ -19,10 +19,10 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
   const std::string name = method_name(method);
   if (!source && shared)
     user_error(
-        "adapt.shared_from is not set: method shared starts from an artefact of poly.method = \"shared\"");
+        "adapt.shared_from is not set: method shared starts from an inventory of poly.method = \"shared\"");
   if (!source)
     user_error(
-        "adapt.from is not set: method {} starts from a routed artefact of the registry, NAME or NAME@version",
+        "adapt.from is not set: method {} starts from an inventory of the registry, NAME or NAME@version",
         name);
   const std::string pin = source->pin();
   if (shared && source->method != "shared")

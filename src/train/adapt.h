@@ -2,8 +2,8 @@
 // each method trains, from which values, under which key.
 #pragma once
 
-#include "adapter/inventory.h"
 #include "adapter/poly_adapter.h"
+#include "library/inventory.h"
 #include "train/recipe.h"
 
 namespace gaggle {
@@ -49,7 +49,7 @@ const AdaptMethodInfo& info_of(AdaptMethod method);
 AdaptMethod adapt_method(const std::string& name, const std::string& mu);  // adapt.method's words, adapt.mu
 std::string method_name(AdaptMethod method);                               // AdaptMethodInfo::name
 
-// The artefacts of a run; null: not there.
+// The inventories of a run; null: not there.
 struct AdaptSources {
   const Inventory* from = nullptr;
   const Inventory* shared = nullptr;
@@ -76,7 +76,7 @@ struct AdaptRecipe {
   bool trains_row() const {
     return info().trains == AdaptTrains::row || info().trains == AdaptTrains::row_and_skills;
   }
-  // The artefact gives its values, not only its shape.
+  // The inventory gives its values, not only its shape.
   bool has_parent() const {
     return info().start != AdaptStart::fresh_skills && info().start != AdaptStart::fresh_lora;
   }
@@ -84,7 +84,7 @@ struct AdaptRecipe {
   int64_t trained() const;  // how many values train
 };
 
-// `few`: of few_shot(task, shots, seed). Throws UserError: an artefact that is missing or of a method that
+// `few`: of few_shot(task, shots, seed). Throws UserError: an inventory that is missing or of a method that
 // cannot be adapted so.
 AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
                          AdaptMethod method, int64_t shots, uint64_t seed);

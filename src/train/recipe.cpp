@@ -8,7 +8,6 @@
 #include "base/philox.h"
 #include "base/sha256.h"
 #include "data/task.h"
-#include "formats/peft.h"
 
 namespace gaggle {
 namespace {
@@ -160,7 +159,7 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   if (lora.init_from.empty()) {
     recipe.sites = lora_sites(base.sites, lora.targets, lora.rank, lora.alpha);
   } else {
-    LoraStart start = lora_from_peft(read_peft_lora(lora.init_from), base.sites, lora.init_from);
+    Lora start = read_lora(lora.init_from, base.sites);
     recipe.sites = std::move(start.sites);
     recipe.start = start.values;
   }
@@ -177,8 +176,7 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   return recipe;
 }
 
-Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
-                    const std::string& lora_digest) {
+Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest) {
   require_train(task);
   Recipe recipe;
   recipe.seed = base.config.run.seed;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "adapter/lora.h"
 #include "config/config.h"
 #include "data/tokens.h"
+#include "library/lora.h"
 #include "train/loop.h"
 
 namespace gaggle {
@@ -36,8 +36,7 @@ struct RecipeBase {
 // validation rows, unknown targets.
 Recipe expert_recipe(const RecipeBase& base, const TokenTask& task);
 // Gates for a LoRA that is there. `lora_digest` names its tensors in the key.
-Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, LoraStart lora,
-                    const std::string& lora_digest);
+Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest);
 
 // Where two JSON objects (recipes, machines) differ, for people: "train.lr 0.005 → 0.001"; at most three
 // differences, then their number.

@@ -2,10 +2,10 @@
 
 #include <cmath>
 
-#include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "data/task.h"
+#include "library/inventory.h"
 #include "train/resume.h"
 
 namespace gaggle {
@@ -54,8 +54,7 @@ nlohmann::json poly_json(const PolyConfig& poly, const SkillsRecipe& recipe) {
 
 at::Tensor start_values(const PolySpec& spec, const std::string& init_from, uint64_t seed) {
   if (init_from.empty()) return initial_poly(spec, seed);
-  return spec.skill == SkillKind::rescaling ? ia3_from_peft(read_peft_ia3(init_from), spec, init_from)
-                                            : poly_from_peft(read_peft_poly(init_from), spec, init_from);
+  return read_inventory_values(init_from, spec);
 }
 
 nlohmann::json mix_json(const MixSettings& mix, const std::vector<TokenTask>& tasks) {

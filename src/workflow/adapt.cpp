@@ -13,7 +13,7 @@ std::optional<Inventory> inventory_named(const Registry& registry, const BaseMod
                                          const std::string& name) {
   if (name.empty()) return std::nullopt;
   try {
-    return inventory_of(load_routed(registry, name), base.sites());
+    return load_inventory(registry, name, base.sites());
   } catch (const UserError& error) {
     user_error("{} = \"{}\": {}", key, name, error.what());
   }
@@ -38,7 +38,7 @@ std::optional<std::string> result_of(const AdaptJob& job, const Registry& regist
 void make_done_current(const AdaptJob& job, Registry& registry) {
   for (const AdaptItem& item : job.items)
     if (item.recipe && result_of(job, registry, item))
-      registry.make_current(item.name, *stored_version(registry, item), stored_kind(*item.recipe));
+      registry.make_current(stored_kind(*item.recipe), item.name, *stored_version(registry, item));
 }
 
 Registry open_registry(const JobContext& context, bool create) {

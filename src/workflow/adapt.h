@@ -56,7 +56,7 @@ std::string adapt_closing_text(const AdaptJob& job);
 
 // What an item came to, one JSON file that is there whole or not at all and holds nothing that differs between two runs.
 struct AdaptScore {
-  std::string stored;  // "rows/copy.z.32.s0@v0001"; "": the base alone
+  std::string stored;  // "routing_rows/copy.z.32.s0@v0001"; "": the base alone
   Score score;
 };
 void write_adapt_result(const AdaptJob& job, const AdaptItem& item, const AdaptScore& result);

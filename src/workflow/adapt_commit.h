@@ -1,5 +1,5 @@
-// An adapted task as a version of the registry: z a row, full and random a routed adapter of one task, the
-// others a plain LoRA in experts/.
+// An adapted task as a version of the registry: z a routing row, full and random an inventory of one
+// task, the others a plain LoRA in experts/.
 #pragma once
 
 #include <optional>

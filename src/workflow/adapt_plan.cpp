@@ -73,15 +73,15 @@ std::string training_words(const AdaptJob& job) {
 std::string warnings_text(const AdaptJob& job) {
   std::string text;
   const auto warn = [&](const std::string& words) { text += plan_line("warning", words); };
-  for (const auto* artefact : {&job.from, &job.shared}) {
-    if (!*artefact) continue;
+  for (const auto* inventory : {&job.from, &job.shared}) {
+    if (!*inventory) continue;
     std::vector<std::string> known;
     for (const TokenTask& task : job.tasks)
-      if ((*artefact)->task_number(task.name) >= 0) known.push_back(task.name);
+      if ((*inventory)->task_number(task.name) >= 0) known.push_back(task.name);
     if (!known.empty())
       warn(
           fmt::format("{} {} among the tasks that {} was pretrained on: the scores are not those of a new task",
-                      join(known, ", "), known.size() == 1 ? "is" : "are", (*artefact)->name));
+                      join(known, ", "), known.size() == 1 ? "is" : "are", (*inventory)->name));
   }
   if (job.config().cluster.ranks_per_expert > 1)
     warn("cluster.ranks_per_expert is not used here: every item is made by one rank");

@@ -1,7 +1,7 @@
 // One attempt at an item of gaggle adapt.
 #include "cluster/stop.h"
-#include "eval/collection.h"
 #include "job/training.h"
+#include "library/collection.h"
 #include "workflow/adapt.h"
 #include "workflow/adapt_commit.h"
 

@@ -23,15 +23,15 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
   const auto& names = config.eval.methods;
   EvalSources sources;
   if (needs_collection(config.eval)) sources.collection_name = needed_collection(config);
-  std::vector<Expert> experts;
-  if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_artefact)) {
+  std::vector<Lora> experts;
+  if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_inventory)) {
     const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-    if (!sources.collection_name.empty()) experts = registry.load_collection(sources.collection_name);
-    sources.artefacts = load_artefacts(config, registry, base.sites());
+    if (!sources.collection_name.empty()) experts = load_collection(registry, sources.collection_name, base.sites());
+    sources.inventories = load_inventories(config, registry, base.sites());
   }
   sources.collection = routed_collection(experts, base);
-  for (const Expert& expert : experts) sources.pins += pinned(expert) + "\n";
-  sources.methods = read_methods(config, sources.collection, sources.artefacts);
+  for (const Lora& expert : experts) sources.pins += pinned(expert) + "\n";
+  sources.methods = read_methods(config, sources.collection, sources.inventories);
   return sources;
 }
 
@@ -43,8 +43,9 @@ std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources&
                                                  join(sources.collection.names, ", ")));
   std::set<std::string> said;
   for (const Method& method : sources.methods)
-    if (method.artefact && said.insert(method.artefact->digest).second)
-      lines.emplace_back(method.artefact->row.empty() ? "routed" : "row", method.artefact->description());
+    if (method.inventory && said.insert(method.inventory->digest).second)
+      lines.emplace_back(method.inventory->routing_row.empty() ? "inventory" : "routing row",
+                         method.inventory->description());
   return lines;
 }
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "eval/collection.h"
 #include "eval/method.h"
+#include "library/collection.h"
 
 namespace gaggle {
 
@@ -12,15 +12,15 @@ struct EvalSources {
   std::string collection_name;  // "": no method needs one
   RoutedCollection collection;  // of that name, else of no expert
   std::string pins;             // of its experts, a line each
-  Artefacts artefacts;
+  Inventories inventories;
   std::vector<Method> methods;
 };
 
-// Reads only what the methods need. Throws UserError as read_methods and load_artefacts do, and where a
+// Reads only what the methods need. Throws UserError as read_methods and load_inventories do, and where a
 // collection is needed and none is named.
 EvalSources load_sources(const Config& config, const BaseModel& base);
 
-// For the plan: ("collection", …), ("routed", …), ("row", …).
+// For the plan: ("collection", …), ("inventory", …), ("routing row", …).
 std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources, const Config& config);
 
 }  // namespace gaggle

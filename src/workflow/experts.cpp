@@ -5,6 +5,7 @@
 #include "alignment/expert_sketch.h"
 #include "base/file.h"
 #include "job/plan.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
@@ -17,14 +18,14 @@ void look_up(ExpertJob& job) {
   const Registry registry =
       Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
   for (ExpertItem& item : job.items) {
-    if (const auto there = registry.find_key(item.name, item.recipe.key)) {
+    if (const auto there = registry.find_key(Kind::expert, item.name, item.recipe.key)) {
       item.version = there->version;
       continue;
     }
     if (!item.parent.empty()) continue;
-    const auto current = registry.find(item.name);
+    const auto current = registry.find(Kind::expert, item.name);
     if (!current) continue;
-    const auto about = nlohmann::json::parse(registry.expert_json(item.name));
+    const nlohmann::json about = read_sidecar(*current);
     item.why = fmt::format("v{:04}, {}", std::stoi(current->version.substr(1)) + 1,
                            about.contains("recipe") ? difference_text(about.at("recipe"), item.recipe.json)
                                                     : "the one there was imported");
@@ -93,7 +94,7 @@ Exit run_experts(ExpertJob experts) {
     make_run_folder(context.session, config);
     // Also mends a CURRENT that a killed worker left behind.
     for (const ExpertItem& item : experts.items)
-      if (!item.version.empty()) registry->make_current(item.name, item.version);
+      if (!item.version.empty()) registry->make_current(Kind::expert, item.name, item.version);
   }
   Job job{.kind = "experts", .thing = "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
@@ -101,7 +102,7 @@ Exit run_experts(ExpertJob experts) {
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     for (const ExpertItem& known : experts.items)
       if (known.recipe.key == item.key && !known.version.empty()) return known.version;
-    const auto there = registry ? registry->find_key(item.name, item.key) : std::nullopt;
+    const auto there = registry ? registry->find_key(Kind::expert, item.name, item.key) : std::nullopt;
     return there ? std::optional(there->version) : std::nullopt;
   };
   job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };

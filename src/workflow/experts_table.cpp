@@ -3,6 +3,9 @@
 
 #include "base/file.h"
 #include "base/table.h"
+#include "registry/listing.h"
+#include "registry/pins.h"
+#include "registry/version_files.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -33,14 +36,13 @@ std::pair<std::string, std::string> trained_by(const std::string& key, const std
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
   for (const ExpertItem& item : job.items) {
-    const auto info = registry.find_key(item.name, item.recipe.key);
+    const auto info = registry.find_key(Kind::expert, item.name, item.recipe.key);
     if (!info) {
       const bool aside = end.plan.at(item.recipe.key).state == ItemState::aside;
       table.add({item.name, "-", "-", "-", "-", "-", aside ? "set aside" : "not finished", "-"});
       continue;
     }
-    const json about = json::parse(registry.expert_json(item.name, info->version));
-    const json metrics = about.value("metrics", json::object());
+    const json metrics = object_at(read_sidecar(*info), "metrics");
     const auto [where, time] = trained_by(item.recipe.key, end.events);
     table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
                number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
@@ -51,8 +53,8 @@ std::string expert_table(const ExpertJob& job, const Registry& registry, const J
 std::string collection_text(const ExpertJob& job, const Registry& registry) {
   const std::string& name = job.config().registry.collection;
   uint64_t bytes = 0;
-  for (const std::string& pin : registry.pins(name))
-    if (const auto info = registry.find(pin)) bytes += info->bytes;
+  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
+    bytes += bytes_of(registry.load(Kind::expert, pinned.pin.text()));
   const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
                      plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes), folder.string(),

@@ -1,7 +1,6 @@
 #include "workflow/pretrain.h"
 
 #include "base/file.h"
-#include "registry/routed.h"
 
 namespace gaggle {
 namespace {
@@ -11,7 +10,7 @@ void look_up(PretrainJob& job) {
   if (!fs::exists(folder / "registry.json")) return;
   const Registry registry =
       Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
-  if (const auto there = find_routed_key(registry, job.name, job.recipe.key)) job.version = there->version;
+  if (const auto there = registry.find_key(Kind::inventory, job.name, job.recipe.key)) job.version = there->version;
 }
 
 }  // namespace
@@ -30,7 +29,7 @@ Exit run_pretraining(PretrainJob pretraining) {
     if (pretraining.version.empty())
       make_run_folder(context.session, config);
     else if (context.session.world->rank() == 0)
-      registry->make_current(pretraining.name, pretraining.version, Kind::routed);
+      registry->make_current(Kind::inventory, pretraining.name, pretraining.version);
   }
   Job job{.kind = "pretraining", .thing = "inventory", .folder = context.session.run_dir};
   job.ranks_per_item = context.session.world->size();
@@ -38,7 +37,7 @@ Exit run_pretraining(PretrainJob pretraining) {
   job.items = {{pretraining.recipe.key, pretraining.name, pretrain_seconds(pretraining)}};
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     if (!pretraining.version.empty()) return pretraining.version;
-    const auto there = registry ? find_routed_key(*registry, item.name, item.key) : std::nullopt;
+    const auto there = registry ? registry->find_key(Kind::inventory, item.name, item.key) : std::nullopt;
     return there ? std::optional(there->version) : std::nullopt;
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };

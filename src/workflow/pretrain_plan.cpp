@@ -2,11 +2,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "adapter/inventory.h"
 #include "alignment/routing_record.h"
 #include "alignment/routing_table.h"
 #include "base/file.h"
 #include "base/table.h"
+#include "library/inventory.h"
+#include "registry/version_files.h"
 #include "workflow/pretrain.h"
 
 namespace gaggle {
@@ -119,7 +120,7 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   plan.place = fs::path(job.config().registry.path).lexically_normal().string();
   plan.verb = "train";
   if (!job.version.empty())
-    plan.notes = plan_line("", fmt::format("routed/{} {} is there already: nothing to train", job.name, job.version));
+    plan.notes = plan_line("", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version));
   const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
   plan.memory = memory_need(job.context, training_bytes(trained_counts(job.recipe.spec).all(), width), tasks, Split::train,
                             job.recipe.phase.batch_size, BaseUse::training);
@@ -129,10 +130,9 @@ JobPlan pretrain_plan(const PretrainJob& job) {
 }
 
 std::string pretrain_closing_text(const PretrainJob& job, const Registry& registry) {
-  const auto there = find_routed_key(registry, job.name, job.recipe.key);
+  const auto there = registry.find_key(Kind::inventory, job.name, job.recipe.key);
   if (!there) return fmt::format("\n{} is not finished\n", job.name);
-  const StoredRouted routed = load_routed(registry, job.name, there->version);
-  const auto metrics = nlohmann::json::parse(routed.json).value("metrics", nlohmann::json::object());
+  const nlohmann::json metrics = object_at(read_sidecar(*there), "metrics");
   const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
   const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
   Table table({"task", "rows", "base loss", "validation loss"});
@@ -145,11 +145,12 @@ std::string pretrain_closing_text(const PretrainJob& job, const Registry& regist
   if (has_routing_table(spec)) {
     const std::vector<RoutingStep> steps = read_routing(job.run_dir());
     if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
-    text += fmt::format("\n{}", routing_text(routing_sites(spec, stored_values(routed, spec)), routed.tasks));
+    const Inventory inventory = load_inventory(registry, there->pin(), job.context.base.sites());
+    text += fmt::format("\n{}", routing_text(routing_sites(spec, inventory.values), inventory.tasks));
   }
   text +=
       fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
-                  routed.version, routed.tasks.size(), fs::path(routed.folder).lexically_normal().string(),
+                  there->version, job.tasks.size(), there->folder.lexically_normal().string(),
                   job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return text;
 }

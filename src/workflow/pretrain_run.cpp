@@ -2,7 +2,6 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "adapter/inventory.h"
 #include "alignment/alignment_watch.h"
 #include "alignment/routing_record.h"
 #include "alignment/routing_table.h"
@@ -10,7 +9,7 @@
 #include "base/file.h"
 #include "base/table.h"
 #include "job/training.h"
-#include "workflow/expert_commit.h"
+#include "library/inventory.h"
 #include "workflow/pretrain.h"
 
 namespace gaggle {
@@ -80,20 +79,22 @@ AlignmentPlan alignment_plan(const PretrainJob& job) {
           job.run_dir() / "alignment"};
 }
 
-std::string commit_inventory(const PretrainJob& job, const Registry& registry, const SkillsResult& result) {
-  Inventory inventory{job.recipe.spec, result.values, job.name, "", "", job.config().poly.method, {}};
+std::string commit_inventory(const PretrainJob& job, Registry& registry, const SkillsResult& result) {
+  Inventory inventory;
+  inventory.name = job.name;
+  inventory.spec = job.recipe.spec;
+  inventory.values = result.values;
+  inventory.method = job.config().poly.method;
   nlohmann::json data = nlohmann::json::object();
   for (const TokenTask& task : job.tasks) {
     inventory.tasks.push_back(task.name);
     data[task.name] = task.digest;
   }
-  const BaseModel& base = job.context.base;
-  const nlohmann::json about = {
-      {"base", base_json(base)}, {"recipe", job.recipe.json}, {"data", data}, {"metrics", result.metrics}};
-  NewRouted routed = new_routed(inventory, base.sites(), peft_base(base.spec()), about,
-                                stored_dtype(job.config().registry.dtype));
-  routed.key = job.recipe.key;
-  return commit_routed(registry, routed);
+  return store_inventory(registry, inventory,
+                         {job.context.base,
+                          stored_dtype(job.config().registry.dtype),
+                          job.recipe.key,
+                          {{"recipe", job.recipe.json}, {"data", data}, {"metrics", result.metrics}}});
 }
 
 std::unique_ptr<SkillAdapter> make_adapter(const PretrainJob& job) {

@@ -1,4 +1,4 @@
-// LoRA and gate adapters: how they start, what PEFT folders may bring, members' segments, what stays frozen.
+// LoRA and gate adapters: how they start, members' segments, what stays frozen.
 #include "adapter/lora.h"
 
 #include <gtest/gtest.h>
@@ -43,35 +43,6 @@ TEST(InitialLora, DependsOnSeedAndSiteAlone) {
                         layout.view(both, "layers.1.up.lora_A")));
   EXPECT_EQ(layout.view(both, "layers.0.q_proj.lora_B").abs().max().item<float>(), 0);
   EXPECT_GT(layout.view(both, "layers.0.q_proj.lora_A").abs().min().item<float>(), 0);
-}
-
-TEST(LoraFromPeft, GivesBackWhatWasWritten) {
-  const at::Tensor values = random_lora(1);
-  const LoraStart start = lora_from_peft(lora_to_peft(adapted(), values, {"base"}), sites, "here");
-  EXPECT_TRUE(at::equal(start.values, values));
-  ASSERT_EQ(start.sites.size(), 2u);
-  EXPECT_EQ(start.sites[1].scale, 0.5);
-}
-
-TEST(LoraFromPeft, NamesWhatDoesNotFit) {
-  const auto message = [](PeftLora lora) -> std::string {
-    try {
-      lora_from_peft(lora, sites, "folder/x");
-    } catch (const UserError& error) {
-      return error.what();
-    }
-    return "";
-  };
-  PeftLora lora = lora_to_peft(adapted(), random_lora(1), {"base"});
-  PeftLora other = lora;
-  other.sites[1].site = "layers.9.up";
-  EXPECT_NE(message(other).find("layers.9.up"), std::string::npos);
-  EXPECT_NE(message(other).find("folder/x"), std::string::npos);
-  other = lora;
-  other.sites[0].d_in = 5;
-  EXPECT_NE(message(other).find("4 x 5"), std::string::npos) << message(other);
-  lora.sites[0].rank = 0;  // absent there
-  EXPECT_EQ(lora_from_peft(lora, sites, "").sites.size(), 1u);
 }
 
 TEST(LoraAdapter, EverySegmentIsItsMembers) {

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "../model/no_checkpoint.h"
-#include "adapter/inventory_row.h"
 #include "base/error.h"
 #include "base/philox.h"
 
@@ -146,35 +145,6 @@ TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
              b = layout.view(values, "second.lora_B").to(at::kDouble);
   expect_close(added(*adapter, second, x), 0.5 * at::matmul(at::matmul(x.to(at::kDouble), a.t()), b.t()));
   expect_close(added(*adapter, first, x), at::zeros({6, d_out}, at::kDouble));
-}
-
-TEST(Inventory, a_row_stands_in_for_the_table_and_leaves_the_skills) {
-  Inventory parent;
-  parent.name = "mhr";
-  parent.tasks = {"add", "copy", "last"};
-  parent.spec.sites = {{first, 3, 1}, {second, 3, 1}};
-  parent.spec.skills = 4, parent.spec.heads = 2, parent.spec.tasks = 3;
-  parent.values = initial_poly(parent.spec, 1);
-  const ParameterLayout layout = poly_layout(parent.spec);
-  for (const ParameterInfo& tensor : layout.tensors())
-    layout.view(parent.values, tensor).add_(normal(tensor.shape, tensor.offset));
-  StoredRow row;
-  row.task = "new";
-  for (const ParameterInfo& tensor : layout.tensors()) {
-    if (!is_router(tensor)) continue;
-    const auto one = layout.view(parent.values, tensor)[1];
-    row.tensors.push_back(from_float(tensor.name, {1, 8}, {one.data_ptr<float>(), 8}, DType::f32));
-  }
-  const Inventory mixed = with_row(parent, row);
-  EXPECT_EQ(mixed.tasks, std::vector<std::string>{"new"});
-  EXPECT_TRUE(
-      at::equal(mixed_adapter(mixed.spec, mixed.values, 0), mixed_adapter(parent.spec, parent.values, 1)));
-  EXPECT_TRUE(
-      at::equal(averaged_skills(mixed.spec, mixed.values), averaged_skills(parent.spec, parent.values)));
-  row.tensors.pop_back();
-  EXPECT_THROW(with_row(parent, row), UserError);
-  parent.spec.routing = Routing::uniform;
-  EXPECT_THROW(with_row(parent, row), UserError);
 }
 
 TEST(RoutedAdapter, has_no_backward) {

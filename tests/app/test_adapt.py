@@ -25,7 +25,7 @@ router_lr = 0.1
 
 
 def write_inventory(folder, base, *, heads, skills, tasks, method):
-    """A PEFT Poly folder, as after a pretraining (B is not zero), with the routed.json that names its tasks."""
+    """A PEFT Poly folder, as after a pretraining (B is not zero), with the inventory.json that names its tasks."""
     from peft import PolyConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -36,12 +36,12 @@ def write_inventory(folder, base, *, heads, skills, tasks, method):
         if "poly_" in name:
             parameter.data = 0.1 * torch.randn(parameter.shape)
     model.save_pretrained(folder)
-    (folder / "routed.json").write_text(json.dumps({"method": method, "tasks": tasks}))
+    (folder / "inventory.json").write_text(json.dumps({"method": method, "tasks": tasks}))
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory, tiny_world, gaggle):
-    """A workshop with two routed artefacts in its registry; to be copied."""
+    """A workshop with two inventories in its registry; to be copied."""
     from workshop import Workshop
 
     folder = tmp_path_factory.mktemp("pretrained")
@@ -84,7 +84,7 @@ def adapt(shop, *overrides, **options):
 def made(shop):
     """Bytes of every result, of results.json and of every file in the registry, by path."""
     roots = [shop.folder / "runs/tiny/adapt/items", *(shop.folder / "registry" / kind
-                                                      for kind in ["experts", "routed", "rows"])]
+                                                      for kind in ["experts", "inventories", "routing_rows"])]
     files = [path for root in roots for path in root.rglob("*") if path.is_file()]
     files.append(shop.folder / "runs/tiny/adapt/results.json")
     return {str(path.relative_to(shop.folder)): path.read_bytes() for path in files}
@@ -102,7 +102,8 @@ def test_every_item_has_a_score_and_a_place_in_the_registry(adapted):
     found = results(adapted)
     assert len(found["items"]) == 2 * 6 * 2 and not found["missing"]
     assert found["from"] == "mhr@v0001" and found["shared_from"] == "one@v0001"
-    places = {"full": "routed", "random": "routed", "z": "rows", "mu": "experts", "shared": "experts", "lora": "experts"}
+    places = {"full": "inventories", "random": "inventories", "z": "routing_rows", "mu": "experts", "shared": "experts",
+              "lora": "experts"}
     for item in found["items"]:
         name = f"{item['task']}.{item['method']}.8.s{item['seed']}"
         assert item["stored"] == f"{places[item['method']]}/{name}@v0001"
@@ -144,7 +145,7 @@ def test_a_second_start_makes_nothing_again(shop, adapted):
     done = adapt(shop)
     assert "26 of them done already" in done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in (shop.folder / "runs/tiny/adapt/items").iterdir()}
-    shutil.rmtree(shop.folder / "registry/rows")  # a result whose row is gone is made again
+    shutil.rmtree(shop.folder / "registry/routing_rows")  # a result whose row is gone is made again
     assert "22 of them done already" in adapt(shop, "--dry-run").stdout
     adapt(shop)
     assert made(shop) == made(adapted)
@@ -176,12 +177,12 @@ def test_the_base_alone_and_the_row_score_as_gaggle_eval_and_torch(adapted, tmp_
         model = PeftModel.from_pretrained(base(), registry / f"experts/first.{method}.8.s0/v0001")
         assert scores(method) == pytest.approx(nll(model), rel=1e-4), method
     for method in ["full", "random"]:
-        model = PeftModel.from_pretrained(base(), registry / f"routed/first.{method}.8.s0/v0001").eval()
+        model = PeftModel.from_pretrained(base(), registry / f"inventories/first.{method}.8.s0/v0001").eval()
         assert scores(method) == pytest.approx(nll(model, task_ids=torch.tensor([0])), rel=1e-4), method
-    row = load_file(registry / "rows/first.z.8.s0/v0001/row.safetensors")
-    meta = json.loads((registry / "rows/first.z.8.s0/v0001/row.json").read_text())
+    row = load_file(registry / "routing_rows/first.z.8.s0/v0001/routing_row.safetensors")
+    meta = json.loads((registry / "routing_rows/first.z.8.s0/v0001/routing_row.json").read_text())
     assert meta["parent"] == "mhr@v0001" and meta["task"] == "first"
-    model = PeftModel.from_pretrained(base(), registry / "routed/mhr/v0001").eval()
+    model = PeftModel.from_pretrained(base(), registry / "inventories/mhr/v0001").eval()
     parameters = dict(model.named_parameters())
     used = 0
     for name, tensor in row.items():
@@ -192,7 +193,7 @@ def test_the_base_alone_and_the_row_score_as_gaggle_eval_and_torch(adapted, tmp_
         used += 1
     assert used == 9
     assert scores("z") == pytest.approx(nll(model, task_ids=torch.tensor([0])), rel=1e-4)
-    assert sum(p.stat().st_size for p in (registry / "rows/first.z.8.s0/v0001").iterdir()) < 10_000
+    assert sum(p.stat().st_size for p in (registry / "routing_rows/first.z.8.s0/v0001").iterdir()) < 10_000
 
 
 def test_z_and_full_start_alike_and_learn(shop):
@@ -240,7 +241,7 @@ def test_a_stop_request_saves_and_the_next_start_goes_on_to_the_same_bits(shop):
     adapt(shop, *long)
     stopped = made(shop)
     shutil.rmtree(shop.folder / "runs")
-    for kind in ["experts", "routed/first.full.8.s0", "routed/vowel.full.8.s0"]:
+    for kind in ["experts", "inventories/first.full.8.s0", "inventories/vowel.full.8.s0"]:
         shutil.rmtree(shop.folder / "registry" / kind)
     adapt(shop, *long)
     assert made(shop) == stopped

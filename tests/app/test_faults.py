@@ -97,7 +97,7 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
     """A checkpoint at every step, SIGTERM at some moment of one: saved, or the one before is whole."""
     words = ["pretrain", "tiny.toml", *MHR, "--train.steps=60"]
     workshop.run(*words)
-    reference = {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "routed").rglob("*.safetensors")}
+    reference = {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "inventories").rglob("*.safetensors")}
     shutil.rmtree(workshop.folder / "registry")
     shutil.rmtree(workshop.folder / "runs")
     for moment in (3, 20, 41):
@@ -108,4 +108,4 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
         run.communicate(timeout=60)
         assert run.returncode == 75
     workshop.run(*words, "--checkpoint.every=1", ranks=2)
-    assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "routed").rglob("*.safetensors")} == reference
+    assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "inventories").rglob("*.safetensors")} == reference

@@ -19,7 +19,7 @@ def pretrain(shop, *overrides, **options):
 
 
 def folder_of(shop, name="tiny", registry="registry"):
-    return shop.folder / registry / "routed" / name / "v0001"
+    return shop.folder / registry / "inventories" / name / "v0001"
 
 
 def bits(shop, name="tiny", registry="registry"):
@@ -55,7 +55,7 @@ def test_what_a_person_sees(pretrained):
     assert [line["step"] for line in routing] == [0, 6, 12]
     assert {"q_proj", "down_proj", "all"} <= set(routing[0]["kinds"]) and len(routing[0]["sites"]) == 21
     assert "after step" in out and "after step" in pretrained.run("align", "runs/tiny").stdout
-    about = json.loads((folder_of(pretrained) / "routed.json").read_text())
+    about = json.loads((folder_of(pretrained) / "inventory.json").read_text())
     assert about["tasks"] == ["copy", "first", "reverse", "vowel"] and about["method"] == "mhr"
     assert about["metrics"]["validation_loss"] < about["metrics"]["base_loss"]
     assert "is there already: nothing to train" in pretrain(pretrained, "--train.validate_every=6", "--train.keep=best").stdout
@@ -242,7 +242,7 @@ def test_mistakes_are_said_before_anything_starts(workshop, overrides, words):
     done = pretrain(workshop, *overrides, ranks=3, expect=2)
     for word in words:
         assert word in done.stderr
-    assert not (workshop.folder / "registry" / "routed").exists()
+    assert not (workshop.folder / "registry" / "inventories").exists()
     assert not list(workshop.folder.glob("runs/**/state.safetensors"))
 
 

@@ -16,7 +16,7 @@ def pretrain(shop, *words, **options):
 
 
 def stored(shop, registry="registry", version="v0001"):
-    return shop.folder / registry / "routed" / "tiny" / version
+    return shop.folder / registry / "inventories" / "tiny" / version
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def test_shared_is_a_peft_folder(workshop, probe):
     theirs = peft_logits(workshop, folder)
     assert torch.allclose(our_logits(workshop, probe, folder), theirs, atol=1e-4, rtol=0)
     assert not torch.allclose(peft_logits(workshop), theirs, atol=1e-2)
-    about = json.loads((folder / "routed.json").read_text())
+    about = json.loads((folder / "inventory.json").read_text())
     assert about["metrics"]["validation_loss"] < about["metrics"]["base_loss"] - 0.01
     assert about["recipe"]["poly"]["adapter"] == "ia3" and "rank" not in about["recipe"]["poly"]
     assert "nothing to train" in pretrain(workshop, *SHARED, "--train.lr=0.03", "--train.validate_every=6").stdout
@@ -139,7 +139,8 @@ def test_eval_adapt_and_import_know_vectors(workshop):
     assert "mhr: 3 skills of (IA)³, 4 heads, on 9 sites" in told
     results = json.loads((workshop.folder / "runs/tiny/adapt/results.json").read_text())
     stored_at = {item["method"]: item["stored"].split("/")[0] for item in results["items"]}
-    assert stored_at == {"full": "routed", "random": "routed", "z": "rows", "mu": "routed", "shared": "routed"}
+    assert stored_at == {"full": "inventories", "random": "inventories", "z": "routing_rows", "mu": "inventories",
+                         "shared": "inventories"}
     values = {item["method"]: item["trained_values"] for item in results["items"]}
     assert values["z"] == 9 * 4 * 3 and values["mu"] == values["shared"] == 384 and values["full"] == 384 * 3 + 108
     # What is stored scores as it was scored.

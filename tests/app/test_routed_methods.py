@@ -1,4 +1,4 @@
-"""gaggle eval and generate through routed artefacts and rows, against PEFT's Poly and the exported average."""
+"""gaggle eval and generate through inventories and routing rows, against PEFT's Poly and the exported average."""
 import json
 import shutil
 
@@ -11,7 +11,7 @@ from test_peft_and_eval import assert_same, base_model, predictions
 TASKS = ["copy", "first", "reverse"]  # vowel is held out
 
 
-def save_artefact(shop, folder, *, method, tasks=TASKS, skills=5, heads=4):
+def save_inventory(shop, folder, *, method, tasks=TASKS, skills=5, heads=4):
     """A PEFT Poly folder with random values and the names of its tasks; returns the model."""
     from peft import PolyConfig, get_peft_model
 
@@ -24,7 +24,7 @@ def save_artefact(shop, folder, *, method, tasks=TASKS, skills=5, heads=4):
             if "poly_" in name:
                 parameter.copy_(torch.randn_like(parameter) * (2 if "router" in name else 0.3))
     model.save_pretrained(folder)
-    (folder / "routed.json").write_text(json.dumps({"method": method, "tasks": tasks}))
+    (folder / "inventory.json").write_text(json.dumps({"method": method, "tasks": tasks}))
     return model.eval()
 
 
@@ -40,14 +40,14 @@ class OfTask:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory, tiny_world, gaggle, probe):
-    """A registry with an MHR artefact ("tiny": the run's own), a shared one, and a row; no collection."""
+    """A registry with an MHR inventory ("tiny": the run's own), a shared one, and a routing row; no collection."""
     from workshop import Workshop
 
     folder = tmp_path_factory.mktemp("routed")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
     shop = Workshop(folder, gaggle)
-    shop.mhr = save_artefact(shop, folder / "tiny", method="mhr")
-    shop.shared = save_artefact(shop, folder / "one", method="shared", skills=1, heads=1)
+    shop.mhr = save_inventory(shop, folder / "tiny", method="mhr")
+    shop.shared = save_inventory(shop, folder / "one", method="shared", skills=1, heads=1)
     shop.run("registry", "import", "tiny", "one", "--base", "base")
     commit_row(shop, probe, "again", TASKS.index("reverse"), "reverse")
     commit_row(shop, probe, "new", TASKS.index("first"), "vowel")
@@ -98,7 +98,7 @@ def test_a_row_mixes_its_parents_skills_on_every_task(shop, scored):
     assert_same(scored, OfTask(shop.mhr, TASKS.index("first")), shop, "z:new", ["vowel"])
 
 
-def test_one_artefact_by_two_names_is_one_method(scored):
+def test_one_inventory_by_two_names_is_one_method(scored):
     assert "poly:tiny" not in {method for method, _, _ in scored}
 
 
@@ -106,19 +106,19 @@ def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
     assert not [key for key in scored if key[:2] == ("poly", "vowel")]
     done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.inventory=tiny")
     text = done.stderr
-    assert "routed      tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
-    assert "row         new@v0001   adapted to vowel, mixes the 5 skills of tiny@v0001" in text
-    assert "poly leaves out vowel: tiny@v0001 has no row for it" in text
+    assert "inventory   tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
+    assert "routing row new@v0001   adapted to vowel, mixes the 5 skills of tiny@v0001" in text
+    assert "poly leaves out vowel: tiny@v0001 has no routing row for it" in text
     assert "held-in   3: copy, first, reverse" in text and "held-out  1: vowel" in text
     assert "top_k" not in text and "collection" not in text
     held_out = done.stdout[done.stdout.index("held-out NLL/token"):].splitlines()
     assert held_out[2].split() == ["poly", "-", "-"] or held_out[1].split() == ["poly", "-", "-"], held_out
     results = json.loads((shop.folder / "runs/plan/eval/results.json").read_text())
-    assert results["methods"]["mu"]["artefact"] == "tiny@v0001" and results["tasks"]["copy"]["held_in"]
+    assert results["methods"]["mu"]["inventory"] == "tiny@v0001" and results["tasks"]["copy"]["held_in"]
     assert "gaggle generate" in done.stdout
 
 
-def test_ranks_share_the_tasks_of_an_artefact(shop, scored):
+def test_ranks_share_the_tasks_of_an_inventory(shop, scored):
     evaluate(shop, "['poly','z:again']", "--run.name=two", "--eval.inventory=tiny", ranks=2)
     lines = (shop.folder / "runs/two/eval/predictions.jsonl").read_text().splitlines()
     assert lines
@@ -131,7 +131,7 @@ def test_ranks_share_the_tasks_of_an_artefact(shop, scored):
     ("['poly:tiny@v0007']", ["no version v0007", "v0001"]),
     ("['z:agin']", ["did you mean again?"]),
     ("['shared:tiny']", ['poly.method = "mhr"', "mu:tiny"]),
-    ("['poly:one']", ["has no row of any", "shared:one"]),
+    ("['poly:one']", ["has no routing row of any", "shared:one"]),
     ("['pol']", ["did you mean poly?"]),
 ])
 def test_refused(shop, methods, words):
@@ -139,9 +139,9 @@ def test_refused(shop, methods, words):
     assert "eval.methods" in text and all(word in text for word in words), text
 
 
-def test_the_runs_own_artefact_that_is_not_there_is_named_as_such(shop):
+def test_the_runs_own_inventory_that_is_not_there_is_named_as_such(shop):
     text = evaluate(shop, "['mu']", "--run.name=tinny", expect=2).stderr
-    assert "the run's own artefact tinny" in text and "eval.inventory is empty" in text and "did you mean tiny?" in text
+    assert "the run's own inventory tinny" in text and "eval.inventory is empty" in text and "did you mean tiny?" in text
 
 
 @pytest.mark.parametrize("change,words", [
@@ -150,7 +150,7 @@ def test_the_runs_own_artefact_that_is_not_there_is_named_as_such(shop):
     (lambda row: {key: tensor[:, :7].contiguous() for key, tensor in row.items()}, "4 heads and 5 skills"),
 ])
 def test_a_row_of_other_tensors_is_refused(workshop, probe, change, words):
-    save_artefact(workshop, workshop.folder / "tiny", method="mhr")
+    save_inventory(workshop, workshop.folder / "tiny", method="mhr")
     workshop.run("registry", "import", "tiny", "--base", "base")
     commit_row(workshop, probe, "odd", 0, "vowel", change)
     text = evaluate(workshop, "['z:odd']", expect=2).stderr
@@ -158,10 +158,10 @@ def test_a_row_of_other_tensors_is_refused(workshop, probe, change, words):
 
 
 def test_a_row_whose_parent_is_gone_is_refused(workshop, probe):
-    save_artefact(workshop, workshop.folder / "tiny", method="mhr")
+    save_inventory(workshop, workshop.folder / "tiny", method="mhr")
     workshop.run("registry", "import", "tiny", "--base", "base")
     commit_row(workshop, probe, "left", 0, "vowel")
-    shutil.rmtree(workshop.folder / "registry/routed/tiny")
+    shutil.rmtree(workshop.folder / "registry/inventories/tiny")
     text = evaluate(workshop, "['z:left']", expect=2).stderr
     assert "tiny@v0001, which is not there" in text, text
 

@@ -133,7 +133,7 @@ def test_pretraining_adaptation_alignment(shop):
                 "--alignment.every=4"]
     shop.run("pretrain", "tiny.toml", *settings)
     shop.run("pretrain", "tiny.toml", *settings, "--registry.path=two", "--run.dir=runs2", ranks=2)
-    one, two = run_bits(shop, "registry/routed"), run_bits(shop, "two/routed")
+    one, two = run_bits(shop, "registry/inventories"), run_bits(shop, "two/inventories")
     assert one and one == two
     assert "cosine" in shop.run("align", "runs/tiny").stdout
     assert "cosine" in shop.run("align", "runs/tiny", "--rows", "4").stdout
@@ -142,7 +142,7 @@ def test_pretraining_adaptation_alignment(shop):
                  "--train.steps=3")
     shop.run("pretrain", "tiny.toml", "--poly.adapter=ia3", "--poly.heads=1", "--train.steps=3", "--run.variant=ia3",
              "--alignment.every=2")
-    config = json.loads((shop.folder / "registry/routed/tiny-ia3/v0001/adapter_config.json").read_text())
+    config = json.loads((shop.folder / "registry/inventories/tiny-ia3/v0001/adapter_config.json").read_text())
     assert sorted(config["target_modules"]) == ["k", "v", "wi_1"]
     shop.run("adapt", "tiny.toml", "--adapt.from=tiny", "--adapt.method=['full','mu','z','lora']", "--adapt.shots=8",
              "--adapt.seeds=1", "--adapt.steps=3", "--adapt.loss=tfew", "--adapt.tasks=['tasks/vowel.jsonl']")
@@ -153,7 +153,7 @@ def test_pretraining_adaptation_alignment(shop):
 def assert_poly_is_pefts(shop, found):
     from peft import PeftModel
 
-    folder = shop.folder / "registry/routed/tiny/v0001"
+    folder = shop.folder / "registry/inventories/tiny/v0001"
     assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == "SEQ_2_SEQ_LM"
     model = PeftModel.from_pretrained(base_model(shop), folder).eval()
     for number, task in enumerate(["copy", "first", "reverse", "vowel"]):
@@ -181,7 +181,7 @@ def test_loras_and_polys_of_peft_are_imported(shop, tmp_path):
     assert (shop.folder / "registry/experts/copy/v0002/gate.safetensors").exists()
     found = predictions(shop, "--eval.methods=['expert:copy']")
     assert_same(found, lora.eval(), shop, "expert:copy", ["copy", "vowel"])
-    assert any((shop.folder / "registry/routed").glob("mixed/v0001/adapter_model.safetensors"))
+    assert any((shop.folder / "registry/inventories").glob("mixed/v0001/adapter_model.safetensors"))
 
 
 def test_pickled_weights_are_the_same_base(grown, shop):

@@ -24,7 +24,7 @@ def hosts():
 
 @pytest.fixture(scope="module")
 def one_host(tmp_path_factory, tiny_world, gaggle):
-    """What one plain process makes: experts, and a routed adapter."""
+    """What one plain process makes: experts, and an inventory."""
     folder = tmp_path_factory.mktemp("one_host")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
     shop = Workshop(folder, gaggle)
@@ -63,7 +63,7 @@ def ended(job, shop, seconds):
 
 
 def routed_bits(shop, name="tiny"):
-    return (shop.folder / f"registry/routed/{name}/v0001/SHA256SUMS").read_text()
+    return (shop.folder / f"registry/inventories/{name}/v0001/SHA256SUMS").read_text()
 
 
 def rank_on(hosts, name, shop):

@@ -22,7 +22,7 @@ def slurm():
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, tiny_world, gaggle):
-    """What one plain process makes of the settings LONG: experts, and a routed adapter."""
+    """What one plain process makes of the settings LONG: experts, and an inventory."""
     folder = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(tiny_world, folder, dirs_exist_ok=True)
     shop = Workshop(folder, gaggle)
@@ -64,7 +64,7 @@ def jobs(slurm, workshop, root):
 
 
 def routed_bits(shop):
-    return (shop.folder / "registry/routed/tiny/v0001/SHA256SUMS").read_text()
+    return (shop.folder / "registry/inventories/tiny/v0001/SHA256SUMS").read_text()
 
 
 @pytest.mark.parametrize(("command", "launcher"), [("experts", "mpirun"), ("pretrain", "mpirun"), ("pretrain", "srun")])

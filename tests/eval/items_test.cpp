@@ -65,16 +65,16 @@ class Items : public ::testing::Test {
   EvalContext context() { return {config_, base_, collection_, tokenizer_, tasks_, Split::test, pins_}; }
   std::vector<Method> methods(std::vector<std::string> names) {
     config_.eval.methods = std::move(names);
-    return read_methods(config_, collection_, artefacts_);
+    return read_methods(config_, collection_, inventories_);
   }
-  // An artefact that was trained on tomi and unseen, under these names of methods.
-  void add_artefact(const std::vector<std::string>& names, const std::string& digest = "digest") {
-    auto artefact = std::make_shared<Artefact>();
-    artefact->inventory.name = "mhr";
-    artefact->inventory.version = "v0001";
-    artefact->inventory.tasks = artefact->trained_on = {"tomi", "unseen"};
-    artefact->digest = digest;
-    for (const std::string& name : names) artefacts_[name] = artefact;
+  // An inventory that was trained on tomi and unseen, under these names of methods.
+  void add_inventory(const std::vector<std::string>& names, const std::string& digest = "digest") {
+    auto inventory = std::make_shared<Inventory>();
+    inventory->name = "mhr";
+    inventory->version = "v0001";
+    inventory->tasks = inventory->pretrained_on = {"tomi", "unseen"};
+    inventory->digest = digest;
+    for (const std::string& name : names) inventories_[name] = inventory;
   }
   std::vector<EvalItem> items(std::vector<std::string> names) {
     return make_items(context(), methods(std::move(names)));
@@ -109,7 +109,7 @@ class Items : public ::testing::Test {
   FakeBase base_;
   FakeTokenizer tokenizer_;
   RoutedCollection collection_;
-  Artefacts artefacts_;
+  Inventories inventories_;
   std::vector<TokenTask> tasks_;
   std::string pins_ = "tomi@v0001";
   fs::path folder_;
@@ -191,7 +191,7 @@ TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
 }
 
 TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_all) {
-  add_artefact({"poly", "mu"});
+  add_inventory({"poly", "mu"});
   std::multiset<std::string> needed;
   for (const EvalItem& item : items({"poly", "mu"}))
     needed.insert(item.method.name + " on " + tasks_[item.task].name);
@@ -203,15 +203,15 @@ TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_al
   EXPECT_NE(notes[0].find("poly leaves out sarcasm"), std::string::npos);
 }
 
-TEST_F(Items, two_names_of_one_artefact_are_one_method) {
-  add_artefact({"mu", "mu:mhr", "poly"});
+TEST_F(Items, two_names_of_one_inventory_are_one_method) {
+  add_inventory({"mu", "mu:mhr", "poly"});
   EXPECT_EQ(methods({"mu", "mu:mhr", "poly"}).size(), 2u);
-  add_artefact({"mu:other"}, "other");
+  add_inventory({"mu:other"}, "other");
   EXPECT_EQ(methods({"mu", "mu:other"}).size(), 2u);
 }
 
-TEST_F(Items, keys_of_an_artefacts_methods_change_with_its_files_and_not_with_the_collection) {
-  add_artefact({"poly", "mu"});
+TEST_F(Items, keys_of_an_inventories_methods_change_with_its_files_and_not_with_the_collection) {
+  add_inventory({"poly", "mu"});
   const auto before = keys({"poly", "mu"}), of_experts = keys({"phatgoose", "none"});
   EXPECT_EQ(before.size(), 5u);  // the kinds differ
   pins_ = "tomi@v0002";
@@ -219,7 +219,7 @@ TEST_F(Items, keys_of_an_artefacts_methods_change_with_its_files_and_not_with_th
   EXPECT_EQ(keys({"poly", "mu"}), before);
   pins_ = "tomi@v0001";
   config_.eval.top_k = 2;
-  add_artefact({"poly", "mu"}, "other");
+  add_inventory({"poly", "mu"}, "other");
   for (const std::string& key : keys({"poly", "mu"})) EXPECT_FALSE(before.contains(key));
   EXPECT_EQ(keys({"phatgoose", "none"}), of_experts);
 }
@@ -255,8 +255,8 @@ TEST_F(Items, a_prompt_is_answered_by_a_method_that_needs_no_task) {
   EXPECT_EQ(answers({"none", "poly:mhr"}), "");
 }
 
-TEST_F(Items, tasks_of_an_artefact_are_held_in_and_the_oracle_stays_what_it_was) {
-  add_artefact({"mu"});
+TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was) {
+  add_inventory({"mu"});
   const auto chosen = methods({"mu", "oracle"});
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 3; ++task) finish(all, "mu", task, {3, 3}, {true, true});
@@ -271,11 +271,11 @@ TEST_F(Items, tasks_of_an_artefact_are_held_in_and_the_oracle_stays_what_it_was)
   EXPECT_EQ(text.find("held-out"), std::string::npos) << text;
   EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own rows
   EXPECT_NE(text.find("(unseen: bare)"), std::string::npos) << text;
-  EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["artefact"], "mhr@v0001");
+  EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["inventory"], "mhr@v0001");
 }
 
 TEST_F(Items, a_task_without_a_row_shows_a_dash_and_leaves_no_mean) {
-  add_artefact({"poly"});
+  add_inventory({"poly"});
   const auto chosen = methods({"none", "poly"});
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 3; ++task) finish(all, "none", task, {3, 3}, {true, true});

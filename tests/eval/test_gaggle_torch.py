@@ -77,7 +77,7 @@ def world(request, tmp_path_factory, root):
     write_collection(registry, "twins", ["twin-c", "twin-a", "twin-b"])
     write_collection(registry, "bare", ["ungated"])
     (registry / "registry.json").write_text(json.dumps(
-        {"format": 1, "base": {"name": "tiny", "shapes": "", "content": ""}}))
+        {"format": 2, "base": {"name": "tiny", "shapes": "", "content": ""}}))
     return folder
 
 

@@ -18,21 +18,22 @@ MAY_INCLUDE = {
     "kernel": ["base"],
     "model": ["base", "formats", "kernel"],
     "registry": ["base", "formats"],
-    "adapter": ["base", "formats", "kernel", "model", "registry"],
-    "train": ["base", "config", "cluster", "comm", "formats", "data", "model", "adapter"],
+    "adapter": ["base", "kernel", "model"],
+    "library": ["base", "formats", "model", "registry", "adapter"],
+    "train": ["base", "config", "cluster", "comm", "formats", "data", "model", "adapter", "library"],
     "alignment": ["base", "config", "comm", "formats", "adapter", "train"],
     "coordinator": ["base"],
-    "eval": ["base", "config", "text", "data", "model", "registry", "adapter"],
+    "eval": ["base", "config", "text", "data", "model", "adapter", "library"],
     "report": ["base", "formats", "coordinator"],
-    "job": ["base", "config", "cluster", "comm", "formats", "text", "data", "kernel", "model", "registry", "train",
-            "coordinator", "report"],
-    "workflow": ["base", "config", "cluster", "formats", "text", "model", "registry", "adapter", "train",
+    "job": ["base", "config", "cluster", "comm", "formats", "text", "data", "kernel", "model", "registry",
+            "train", "coordinator", "report"],
+    "workflow": ["base", "config", "cluster", "text", "model", "registry", "adapter", "library", "train",
             "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
     "app": ["base", "config", "cluster", "comm", "registry", "alignment", "eval", "report", "job", "workflow",
             "doctor"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "train", "alignment", "eval", "job", "workflow", "doctor", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "doctor", "app"}
 NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|\}|//|#|(template .*)?(struct|class|enum|union|namespace)\b)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "eval/collection.h"
 #include "eval/generate.h"
 #include "eval/method.h"
 #include "eval/score.h"
 #include "formats/safetensors.h"
+#include "library/collection.h"
 #include "probe/probe.h"
 #include "probe/probe_rows.h"
 
@@ -20,7 +20,7 @@ namespace {
 int run_routed_logits(const std::vector<std::string>& arguments) {
   const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto registry = Registry::open(arguments.at(1), std::nullopt, false);
-  const auto collection = routed_collection(registry.load_collection(arguments.at(2)), *base);
+  const auto collection = routed_collection(load_collection(registry, arguments.at(2), base->sites()), *base);
   Config config;
   config.eval.methods = {arguments.at(3)};
   if (arguments.at(3) == "arrow:phatgoose") {

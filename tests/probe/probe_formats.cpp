@@ -8,7 +8,6 @@
 #include "formats/checkpoint.h"
 #include "formats/gguf.h"
 #include "formats/peft.h"
-#include "formats/peft_poly.h"
 #include "formats/safetensors.h"
 #include "formats/tfevents.h"
 #include "formats/torch_file.h"
@@ -144,10 +143,12 @@ int gguf_metadata(const Arguments& arguments) {
 // probe peft-show FOLDER
 int peft_show(const Arguments& arguments) {
   require(arguments, 1, "peft-show FOLDER");
-  const PeftLora lora = read_peft_lora(arguments[0]);
+  const PeftAdapter lora = read_peft(arguments[0], {PeftKind::lora});
   ordered_json sites = ordered_json::object();
-  for (const PeftLoraSite& site : lora.sites)
-    sites[site.site] = {{"rank", site.rank}, {"scale", site.scale}, {"d_in", site.d_in}, {"d_out", site.d_out}};
+  for (const PeftSite& site : lora.sites) {
+    const PeftWidths widths = widths_of(lora, site);
+    sites[site.site] = {{"rank", site.rank}, {"scale", site.scale}, {"d_in", widths.in}, {"d_out", widths.out}};
+  }
   const ordered_json all{{"base", lora.base.name}, {"dtype", name_of(lora.dtype)}, {"sites", sites}};
   std::printf("%s\n", all.dump().c_str());
   return 0;
@@ -173,7 +174,7 @@ void save_peft(const fs::path& out, const std::string& config, std::vector<Named
 // probe peft-copy FOLDER OUT DTYPE < sites: read and written again.
 int peft_copy(const Arguments& arguments) {
   require(arguments, 3, "peft-copy FOLDER OUT DTYPE");
-  const PeftLora lora = read_peft_lora(arguments[0]);
+  const PeftAdapter lora = read_peft(arguments[0], {PeftKind::lora});
   save_peft(arguments[1], peft_config_json(lora, sites_from_stdin()),
             peft_tensors(lora, dtype_of(arguments[2])));
   return 0;
@@ -182,10 +183,12 @@ int peft_copy(const Arguments& arguments) {
 // probe poly-show FOLDER
 int poly_show(const Arguments& arguments) {
   require(arguments, 1, "poly-show FOLDER");
-  const PeftPoly poly = read_peft_poly(arguments[0]);
+  const PeftAdapter poly = read_peft(arguments[0], {PeftKind::poly});
   ordered_json sites = ordered_json::object();
-  for (const PeftPolySite& site : poly.sites)
-    sites[site.site] = {{"rank", site.rank}, {"d_in", site.d_in}, {"d_out", site.d_out}};
+  for (const PeftSite& site : poly.sites) {
+    const PeftWidths widths = widths_of(poly, site);
+    sites[site.site] = {{"rank", site.rank}, {"d_in", widths.in}, {"d_out", widths.out}};
+  }
   const ordered_json all{{"base", poly.base.name}, {"dtype", name_of(poly.dtype)}, {"tasks", poly.tasks},
                          {"skills", poly.skills},  {"heads", poly.heads},          {"sites", sites}};
   std::printf("%s\n", all.dump().c_str());
@@ -195,15 +198,15 @@ int poly_show(const Arguments& arguments) {
 // probe poly-copy FOLDER OUT < sites: read and written again in its own type.
 int poly_copy(const Arguments& arguments) {
   require(arguments, 2, "poly-copy FOLDER OUT");
-  const PeftPoly poly = read_peft_poly(arguments[0]);
-  save_peft(arguments[1], peft_poly_config_json(poly, sites_from_stdin()), peft_poly_tensors(poly, poly.dtype));
+  const PeftAdapter poly = read_peft(arguments[0], {PeftKind::poly});
+  save_peft(arguments[1], peft_config_json(poly, sites_from_stdin()), peft_tensors(poly, poly.dtype));
   return 0;
 }
 
 // probe poly-mean FOLDER OUT < sites: the skills averaged into a plain LoRA.
 int poly_mean(const Arguments& arguments) {
   require(arguments, 2, "poly-mean FOLDER OUT");
-  const PeftLora mean = mean_of_skills(read_peft_poly(arguments[0]));
+  const PeftAdapter mean = mean_of_skills(read_peft(arguments[0], {PeftKind::poly}));
   save_peft(arguments[1], peft_config_json(mean, sites_from_stdin()), peft_tensors(mean, DType::f32));
   return 0;
 }

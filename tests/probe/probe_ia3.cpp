@@ -5,9 +5,9 @@
 // (of PEFT's own form: of every sequence) in evaluation.
 #include <nlohmann/json.hpp>
 
-#include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "library/inventory.h"
 #include "probe/probe.h"
 #include "probe/probe_routed.h"
 
@@ -53,23 +53,23 @@ int ia3_train(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-PolySpec folder_spec(const PeftIa3& ia3, const std::vector<Site>& sites) {
+PolySpec folder_spec(const PeftAdapter& ia3, const std::vector<Site>& sites) {
   PolySpec spec;
   spec.skill = SkillKind::rescaling;
   spec.tasks = std::max<int64_t>(1, ia3.tasks), spec.skills = ia3.skills, spec.heads = ia3.heads;
   if (ia3.tasks == 0) spec.routing = Routing::uniform;
   for (const Site& site : sites)
-    for (const PeftIa3Site& s : ia3.sites)
+    for (const PeftSite& s : ia3.sites)
       if (s.site == site.name) spec.sites.push_back({site, 1, 1});
   return spec;
 }
 
 int ia3_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 4) user_error("probe ia3-logits MODEL FOLDER SEQUENCES OUT.safetensors");
-  const PeftIa3 ia3 = read_peft_ia3(arguments[1]);
+  const PeftAdapter ia3 = read_peft(arguments[1], {PeftKind::ia3, PeftKind::poly_ia3});
   const auto base = load_base_model(*open_model(arguments[0], ""), at::kFloat, at::kCPU, BaseUse::training);
   const PolySpec spec = folder_spec(ia3, base->sites());
-  Ia3Adapter adapter(spec, ia3_from_peft(ia3, spec, arguments[1]), {}, at::kCPU);
+  Ia3Adapter adapter(spec, inventory_values(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();
   const Microbatch batch = rows_by_task(json::parse(arguments[2]), spec.tasks);
   const at::Tensor logits = all_logits(*base, batch, adapter);

@@ -6,9 +6,9 @@
 // of the averaged skills. SPEC: model, from, tasks [[ids]].
 #include <nlohmann/json.hpp>
 
-#include "adapter/poly_peft.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "library/inventory.h"
 #include "probe/probe.h"
 #include "probe/probe_routed.h"
 
@@ -56,11 +56,11 @@ int poly_train(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-PolySpec spec_of(const PeftPoly& poly, const std::vector<Site>& sites) {
+PolySpec spec_of(const PeftAdapter& poly, const std::vector<Site>& sites) {
   PolySpec spec;
   spec.tasks = poly.tasks, spec.skills = poly.skills, spec.heads = poly.heads;
   for (const Site& site : sites)
-    for (const PeftPolySite& s : poly.sites)
+    for (const PeftSite& s : poly.sites)
       if (s.site == site.name) spec.sites.push_back({site, s.rank, 1 / static_cast<double>(s.rank)});
   return spec;
 }
@@ -71,9 +71,9 @@ int poly_logits(const std::vector<std::string>& arguments) {
   const auto base =
       load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const std::string from = about.at("from");
-  const PeftPoly poly = read_peft_poly(from);
+  const PeftAdapter poly = read_peft(from, {PeftKind::poly});
   const PolySpec spec = spec_of(poly, base->sites());
-  const at::Tensor values = poly_from_peft(poly, spec, from);
+  const at::Tensor values = inventory_values(poly, spec, from);
   const Microbatch batch = rows_by_task(about.at("tasks"), spec.tasks);
   PolyAdapter inventory(spec, values, {}, at::kFloat, at::kCPU);
   inventory.begin_evaluation();

@@ -8,11 +8,9 @@
 #include <string>
 
 #include "base/file.h"
-#include "formats/peft_poly.h"
-#include "formats/safetensors.h"
-#include "registry/registry.h"
-#include "registry/routed.h"
-#include "registry/rows.h"
+#include "formats/peft.h"
+#include "registry/new_version.h"
+#include "registry/version_files.h"
 
 namespace gaggle::made {
 
@@ -44,50 +42,52 @@ inline std::vector<NamedTensor> gates(float value) {
   return {from_float(std::string(site) + ".gate", {4}, std::vector<float>(4, value), DType::f32)};
 }
 
-inline NewExpert expert(const std::string& name, const std::string& key, float value, bool gated = true) {
-  return {name, config, lora(value), gated ? gates(value) : std::vector<NamedTensor>{}, R"({"task":"made"})",
-          key};
-}
-
-// Two tasks, three skills, two heads; every skill k has A = B = value + k.
-inline PeftPoly poly(float value) {
-  PeftPolySite one{site, 1, 4, 4, {}, {}, std::vector<float>(12, 0.0f)};
-  for (int head = 0; head < 2; ++head)
-    for (int skill = 0; skill < 3; ++skill)
-      for (int i = 0; i < 2; ++i) one.a.push_back(value + static_cast<float>(skill));
-  one.b = one.a;
-  PeftPoly made;
-  made.tasks = 2;
-  made.skills = 3;
-  made.heads = 2;
-  made.sites = {one};
+inline NewVersion expert(const std::string& name, const std::string& key, float value, bool gated = true) {
+  NewVersion made{Kind::expert, name, key, {}, {}, {{"task", "made"}}};
+  made.files[adapter_config_file] = config;
+  made.files[adapter_file] = tensor_file_bytes(lora(value));
+  if (gated) made.files[gate_file] = tensor_file_bytes(gates(value));
   return made;
 }
 
-inline NewRouted routed(const std::string& name, const std::string& key, float value) {
-  return {name, peft_poly_config_json(poly(value), {site}), peft_poly_tensors(poly(value), DType::f32),
-          R"({"method":"mhr","tasks":["add","copy"]})", key};
+// Two tasks, three skills, two heads; every skill k has A = B = value + k.
+inline PeftAdapter poly(float value) {
+  PeftTensor skills{{2, 3, 2, 1}, {}};
+  for (int head = 0; head < 2; ++head)
+    for (int skill = 0; skill < 3; ++skill)
+      for (int i = 0; i < 2; ++i) skills.values.push_back(value + static_cast<float>(skill));
+  PeftTensor b{{2, 3, 1, 2}, skills.values};
+  PeftSite one;
+  one.site = site;
+  one.rank = 1;
+  one.tensors = {skills, b, {{2, 6}, std::vector<float>(12, 0.0f)}};
+  return {PeftKind::poly, {}, DType::f32, 2, 3, 2, {one}};
 }
 
-inline NewRow row(const std::string& name, const std::string& key, const std::string& parent, float value) {
-  return {name,
-          parent,
-          {from_float(site, {2, 3}, std::vector<float>(6, value), DType::f32)},
-          R"({"task":"new"})",
-          key};
+inline NewVersion inventory(const std::string& name, const std::string& key, float value) {
+  NewVersion made{Kind::inventory, name, key, {}, {}, {{"method", "mhr"}, {"tasks", {"add", "copy"}}}};
+  made.files[adapter_config_file] = peft_config_json(poly(value), {site});
+  made.files[adapter_file] = tensor_file_bytes(peft_tensors(poly(value), DType::f32));
+  made.sidecar.update(sizes_json(poly(value)));
+  return made;
 }
 
-inline std::string file_of(const std::vector<NamedTensor>& tensors) {
-  std::vector<TensorView> views;
-  for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
-  return safetensors_bytes(views);
+// `parent`: an inventory that is there, name or name@version.
+inline NewVersion routing_row(const Registry& registry, const std::string& name, const std::string& key,
+                              const std::string& parent, float value) {
+  const Version from = registry.load(Kind::inventory, parent);
+  NewVersion made{Kind::routing_row, name, key, {}, {}, {{"task", "new"}}};
+  made.files[routing_row_file] =
+      tensor_file_bytes({from_float(site, {2, 3}, std::vector<float>(6, value), DType::f32)});
+  made.sidecar["parent"] = from.pin();
+  made.sidecar["parent_sha256"] = digest_of(from);
+  return made;
 }
 
-inline void write_peft_folder(const fs::path& folder, const std::string& text,
-                              const std::vector<NamedTensor>& tensors) {
+inline void write_peft_folder(const fs::path& folder, const std::string& text, const std::string& tensors) {
   fs::create_directories(folder);
-  write_file_durable(folder / "adapter_config.json", text);
-  write_file_durable(folder / "adapter_model.safetensors", file_of(tensors));
+  write_file_durable(folder / adapter_config_file, text);
+  write_file_durable(folder / adapter_file, tensors);
 }
 
 }  // namespace gaggle::made

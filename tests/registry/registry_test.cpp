@@ -1,4 +1,4 @@
-// What a registry promises: round trips, versions, names, links, another base, collections, verify.
+// What a registry promises: round trips, versions, names, links, formats, another base, collections, verify.
 #include "registry/registry.h"
 
 #include <cstdlib>
@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "made.h"
 #include "registry/import.h"
+#include "registry/pins.h"
 #include "registry/stage.h"
 #include "registry/sums.h"
 
@@ -17,20 +18,25 @@ Registry open_new(const fs::path& folder) {
   return Registry::open(folder, made::base, true);
 }
 
+float value_of(const Version& expert) {
+  return read_adapter(expert).sites[0].tensors[0].values[0];
+}
+
 TEST(Registry, CommitLoadsBack) {
   made::Folder folder;
   Registry registry = open_new(folder.path / "r");
   EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 0.5f)), "v0001");
-  const Expert expert = registry.load("tomi");
+  const Version version = registry.load(Kind::expert, "tomi");
+  const PeftAdapter expert = read_adapter(version);
   ASSERT_EQ(expert.sites.size(), 1u);
   EXPECT_EQ(expert.sites[0].site, made::site);
-  EXPECT_EQ(expert.sites[0].a, std::vector<float>(8, 0.5f));
+  EXPECT_EQ(expert.sites[0].tensors[0].values, std::vector<float>(8, 0.5f));
   EXPECT_EQ(expert.sites[0].gate, std::vector<float>(4, 0.5f));
   EXPECT_EQ(expert.sites[0].scale, 0.5);
-  EXPECT_EQ(expert.key, "k1");
-  EXPECT_TRUE(expert.gated());
+  EXPECT_EQ(key_of(version.folder, Kind::expert), "k1");
+  EXPECT_TRUE(is_gated(version));
   EXPECT_TRUE(registry.verify().empty());
-  const std::string check = "cd " + expert.folder.string() + " && sha256sum --quiet -c SHA256SUMS";
+  const std::string check = "cd " + version.folder.string() + " && sha256sum --quiet -c SHA256SUMS";
   EXPECT_EQ(std::system(check.c_str()), 0);
 }
 
@@ -40,11 +46,11 @@ TEST(Registry, SameKeyIsCommittedOnceAnotherKeyIsANewVersion) {
   EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 1)), "v0001");
   EXPECT_EQ(registry.commit(made::expert("tomi", "k1", 1)), "v0001");
   EXPECT_EQ(registry.commit(made::expert("tomi", "k2", 2)), "v0002");
-  EXPECT_EQ(registry.find("tomi")->version, "v0002");
-  EXPECT_EQ(registry.find_key("tomi", "k1")->version, "v0001");
-  EXPECT_EQ(registry.load("tomi@v0001").sites[0].a[0], 1);
-  registry.make_current("tomi", "v0001");
-  EXPECT_EQ(registry.find("tomi")->version, "v0001");
+  EXPECT_EQ(registry.find(Kind::expert, "tomi")->version, "v0002");
+  EXPECT_EQ(registry.find_key(Kind::expert, "tomi", "k1")->version, "v0001");
+  EXPECT_EQ(value_of(registry.load(Kind::expert, "tomi@v0001")), 1);
+  registry.make_current(Kind::expert, "tomi", "v0001");
+  EXPECT_EQ(registry.find(Kind::expert, "tomi")->version, "v0001");
   EXPECT_TRUE(fs::is_empty(folder.path / "r" / ".staging"));
 }
 
@@ -53,11 +59,11 @@ TEST(Registry, WithoutAKeyEveryTensorDecides) {
   Registry registry = open_new(folder.path / "r");
   EXPECT_EQ(registry.commit(made::expert("tomi", "", 1)), "v0001");
   EXPECT_EQ(registry.commit(made::expert("tomi", "", 1)), "v0001");
-  NewExpert other_gates = made::expert("tomi", "", 1);
-  other_gates.gates = made::gates(2);
+  NewVersion other_gates = made::expert("tomi", "", 1);
+  other_gates.files[gate_file] = tensor_file_bytes(made::gates(2));
   EXPECT_EQ(registry.commit(other_gates), "v0002");
-  NewExpert other_lora = made::expert("tomi", "", 1);
-  other_lora.lora = made::lora(2);
+  NewVersion other_lora = made::expert("tomi", "", 1);
+  other_lora.files[adapter_file] = tensor_file_bytes(made::lora(2));
   EXPECT_EQ(registry.commit(other_lora), "v0003");
 }
 
@@ -69,8 +75,8 @@ TEST(Registry, VerifyComparesPinsWithWhatIsThere) {
        {std::pair("adapter_model.safetensors", made::lora(2)), std::pair("gate.safetensors", made::gates(2))}) {
     registry.commit(made::expert("a", "k1", 1));
     registry.collect("demo", {});
-    const fs::path version = registry.folder_of("a");
-    write_file_durable(version / file, made::file_of(others));
+    const fs::path version = registry.load(Kind::expert, "a").folder;
+    write_file_durable(version / file, tensor_file_bytes(others));
     write_file_durable(version / "SHA256SUMS", sums_text(version));
     const auto complaints = registry.verify();
     ASSERT_EQ(complaints.size(), 1u) << file;
@@ -90,15 +96,43 @@ TEST(Registry, ARenameNeverReplacesAndOneThatWasDoneIsDone) {
   EXPECT_TRUE(fs::exists(folder.path / "new"));
 }
 
-TEST(Registry, GatesHardLinkTheLora) {
+TEST(Registry, LinkedFilesAreHardLinks) {
   made::Folder folder;
   Registry registry = open_new(folder.path / "r");
   registry.commit(made::expert("tomi", "k1", 1, false));
-  EXPECT_FALSE(registry.load("tomi").gated());
-  EXPECT_EQ(registry.commit_gates("tomi", made::gates(3), "{}", "k2"), "v0002");
-  EXPECT_TRUE(registry.load("tomi").gated());
-  EXPECT_EQ(fs::hard_link_count(registry.folder_of("tomi") / "adapter_model.safetensors"), 2u);
+  const Version first = registry.load(Kind::expert, "tomi");
+  EXPECT_FALSE(is_gated(first));
+  NewVersion gated = made::expert("tomi", "k2", 3);
+  for (const char* file : {adapter_config_file, adapter_file}) {
+    gated.files.erase(file);
+    gated.linked.push_back(first.folder / file);
+  }
+  EXPECT_EQ(registry.commit(gated), "v0002");
+  const Version second = registry.load(Kind::expert, "tomi");
+  EXPECT_TRUE(is_gated(second));
+  EXPECT_EQ(value_of(second), 1);
+  EXPECT_EQ(fs::hard_link_count(second.folder / adapter_file), 2u);
   EXPECT_TRUE(registry.verify().empty());
+}
+
+TEST(Registry, AnotherFormatIsRefusedByName) {
+  made::Folder folder;
+  open_new(folder.path / "r");
+  for (const auto& [format, words] :
+       {std::pair("1", "made by a gaggle from before"), {"3", "use the newer gaggle"}}) {
+    write_file_durable(
+        folder.path / "r" / "registry.json",
+        std::string(R"({"format":)") + format + R"(,"base":{"name":"","shapes":"","content":""}})");
+    try {
+      Registry::open(folder.path / "r", std::nullopt, false);
+      ADD_FAILURE() << "format " << format;
+    } catch (const UserError& error) {
+      const std::string text = error.what();
+      EXPECT_NE(text.find((folder.path / "r").string() + ": a registry of format " + format),
+                std::string::npos);
+      EXPECT_NE(text.find(words), std::string::npos) << text;
+    }
+  }
 }
 
 TEST(Registry, AnotherBaseIsRefused) {
@@ -122,9 +156,9 @@ TEST(Registry, NamesAndLinksAreRefused) {
     EXPECT_THROW(registry.commit(made::expert(name, "k", 1)), UserError) << name;
   registry.commit(made::expert("real", "k", 1));
   fs::create_directory_symlink(folder.path / "r" / "experts" / "real", folder.path / "r" / "experts" / "link");
-  EXPECT_THROW(registry.load("link"), UserError);
+  EXPECT_THROW(read_adapter(registry.load(Kind::expert, "link")), UserError);
   EXPECT_THROW(registry.commit(made::expert("link", "k", 1)), UserError);
-  EXPECT_EQ(registry.list().size(), 1u);
+  EXPECT_EQ(registry.list(Kind::expert).size(), 1u);
   EXPECT_FALSE(registry.verify().empty());
 }
 
@@ -132,7 +166,7 @@ TEST(Registry, VerifyFindsOneFlippedByte) {
   made::Folder folder;
   Registry registry = open_new(folder.path / "r");
   registry.commit(made::expert("tomi", "k1", 1));
-  const fs::path file = registry.folder_of("tomi") / "adapter_model.safetensors";
+  const fs::path file = registry.load(Kind::expert, "tomi").folder / "adapter_model.safetensors";
   std::string bytes = read_file(file);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
   std::ofstream(file, std::ios::binary) << bytes;
@@ -149,27 +183,25 @@ TEST(Registry, CollectionPinsVersions) {
   EXPECT_EQ(registry.collect("demo", {}), "v0001");
   EXPECT_EQ(registry.collect("demo", {}), "v0001");
   registry.commit(made::expert("a", "k3", 3));
-  const auto experts = registry.load_collection("demo");
-  ASSERT_EQ(experts.size(), 2u);
-  EXPECT_EQ(experts[0].version, "v0001");
-  EXPECT_EQ(experts[0].sites[0].a[0], 1);
+  const auto pins = read_pins(registry.load(Kind::collection, "demo"));
+  ASSERT_EQ(pins.size(), 2u);
+  EXPECT_EQ(pins[0].pin.text(), "a@v0001");
   EXPECT_THROW(registry.remove("a"), UserError);
   EXPECT_EQ(registry.collect("demo", {"a"}), "v0002");
-  EXPECT_EQ(registry.pins("demo"), std::vector<std::string>{"a@v0002"});
+  EXPECT_EQ(read_pins(registry.load(Kind::collection, "demo"))[0].pin.text(), "a@v0002");
   EXPECT_TRUE(registry.verify().empty());
   registry.remove("demo");
   registry.remove("a");
-  EXPECT_FALSE(registry.find("a"));
+  EXPECT_FALSE(registry.find(Kind::expert, "a"));
 }
 
 TEST(Registry, ImportsOnceAndExportsTheSameTensors) {
   made::Folder folder;
-  made::write_peft_folder(folder.path / "peft", made::config, made::lora(4));
+  made::write_peft_folder(folder.path / "peft", made::config, tensor_file_bytes(made::lora(4)));
   Registry registry = open_new(folder.path / "r");
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
-  EXPECT_EQ(registry.find("in")->origin, "imported");
-  EXPECT_FALSE(registry.find("in")->verified);
+  EXPECT_EQ(text_at(read_sidecar(*registry.find(Kind::expert, "in")), "origin"), "imported");
   export_version(registry, "in", folder.path / "out");
   EXPECT_EQ(read_file(folder.path / "out" / "adapter_config.json"), made::config);
   EXPECT_THROW(export_version(registry, "in", folder.path / "out"), UserError);

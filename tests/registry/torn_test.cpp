@@ -37,33 +37,32 @@ TEST(Torn, KillAtAnyMomentLeavesNoHalfVersion) {
     ::usleep(static_cast<useconds_t>(500 + 397 * round));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
-    for (const auto& info : registry.list())
+    for (const auto& info : registry.list(Kind::expert))
       for (const char* file : {"adapter_model.safetensors", "gate.safetensors", "expert.json", "SHA256SUMS"})
-        ASSERT_TRUE(fs::exists(registry.folder_of("tomi", info.version) / file)) << info.version;
+        ASSERT_TRUE(fs::exists(info.folder / file)) << info.version;
   }
   EXPECT_TRUE(registry.verify().empty());
   registry.commit(made::expert("other", "k", 1));
   EXPECT_TRUE(fs::is_empty(folder.path / "r" / ".staging"));  // what the dead left is swept
 }
 
-TEST(Torn, NoHalfRoutedAdapterOrRow) {
+TEST(Torn, NoHalfInventoryOrRoutingRow) {
   made::Folder folder;
   Registry registry = Registry::open(folder.path / "r", made::base, true);
-  commit_routed(registry, made::routed("mhr", "first", 1));
+  registry.commit(made::inventory("mhr", "first", 1));
   for (int round = 0; round < 20; ++round) {
     const pid_t child = in_child([&] {
       for (int i = 0;; ++i) {
         const std::string key = std::to_string(round) + "-" + std::to_string(i);
-        commit_routed(registry, made::routed("mhr", key, 1));
-        commit_row(registry, made::row("new", key, "mhr", 1));
+        registry.commit(made::inventory("mhr", key, 1));
+        registry.commit(made::routing_row(registry, "new", key, "mhr", 1));
       }
     });
     ::usleep(static_cast<useconds_t>(1000 + 9001 * round));
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
   }
-  EXPECT_GT(list_routed(registry).size(), 1u);
-  for (const RowInfo& row : list_rows(registry)) load_row(registry, row.name, row.version);
+  EXPECT_GT(registry.list(Kind::inventory).size(), 1u);
   EXPECT_TRUE(registry.verify().empty());
 }
 
@@ -81,7 +80,8 @@ TEST(Torn, TwoProcessesCommitAtOnce) {
     EXPECT_EQ(status, 0);
   }
   std::set<std::string> keys;
-  for (const auto& info : registry.list()) EXPECT_TRUE(keys.insert(info.key).second) << info.key << " twice";
+  for (const Version& version : registry.list(Kind::expert))
+    EXPECT_TRUE(keys.insert(key_of(version.folder, version.kind)).second) << version.pin();
   EXPECT_EQ(keys.size(), 10u);
   EXPECT_TRUE(registry.verify().empty());
 }

@@ -220,13 +220,13 @@ SITE = "base_model.model.model.layers.0.self_attn.k_proj"
 
 
 @pytest.mark.parametrize("keys,change,words", [
-    ({"peft_type": "LORA"}, None, 'only "IA3" is read'),
+    ({"peft_type": "LORA"}, None, 'only "IA3" or'),
     ({"modules_to_save": ["lm_head"]}, None, "modules_to_save"),
     ({"target_modules": ["k_proj", "down_proj"]}, None, "v_proj has tensors"),
     ({"feedforward_modules": []}, None, "down_proj.ia3_l is [1, 80]; expected [d_out, 1]"),
     ({"feedforward_modules": TARGETS}, None, "expected [1, d_in] of a feed-forward module"),
     ({}, lambda t: t.update({SITE + ".lora_A.weight": torch.ones(3, 4)}), "no part of (IA)³"),
-    ({}, lambda t: t.update({SITE + ".ia3_l": torch.ones(7, 1)}), "it rescales 7 values of"),
+    ({}, lambda t: t.update({SITE + ".ia3_l": torch.ones(7, 1)}), "is [7, 1] there"),
     ({}, lambda t: t.clear(), "no tensor"),
 ])
 def test_refused(probe, base, tmp_path, keys, change, words):

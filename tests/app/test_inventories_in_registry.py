@@ -46,16 +46,16 @@ def registry(shop, *words, **options):
 def test_a_poly_folder_goes_in_and_comes_out(workshop, tmp_path, heads):
     model = poly_folder(workshop, tmp_path / "mhr", heads)
     done = registry(workshop, "import", tmp_path / "mhr", "--base", "base")
-    assert "routed/mhr@v0001" in done.stdout and "fits" in done.stdout
-    assert "routed/mhr@v0001" in registry(workshop, "import", tmp_path / "mhr", "--base", "base").stdout
+    assert "inventories/mhr@v0001" in done.stdout and "fits" in done.stdout
+    assert "inventories/mhr@v0001" in registry(workshop, "import", tmp_path / "mhr", "--base", "base").stdout
 
     listed = registry(workshop, "ls").stdout.split("\n")
-    assert listed[0].split() == ["routed", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin",
+    assert listed[0].split() == ["inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin",
                                  "base", "size", "made", "from"]
     assert listed[1].split()[:10] == ["mhr", "v0001", "poly" if heads == 1 else "mhr", "3", "5", str(heads), "2", "9",
                                       "imported", "verified"]
     shown = registry(workshop, "show", "mhr").stdout
-    assert "task 2" in shown and "poly.skills" in shown and "registry/routed/mhr/v0001" in shown
+    assert "task 2" in shown and "poly.skills" in shown and "registry/inventories/mhr/v0001" in shown
     assert "sound, 1 versions" in registry(workshop, "verify").stdout
 
     registry(workshop, "export", "mhr", "--to", tmp_path / "out")
@@ -90,10 +90,10 @@ def test_a_name_of_two_kinds_needs_its_kind(workshop, tmp_path):
     workshop.experts("--gate.steps=0")  # an expert named copy
     registry(workshop, "import", tmp_path / "copy", "--base", "base")
     for command in [["show", "copy"], ["rm", "copy"], ["export", "copy", "--to", tmp_path / "out"]]:
-        assert "experts/copy or routed/copy" in registry(workshop, *command, expect=2).stderr
+        assert "experts/copy or inventories/copy" in registry(workshop, *command, expect=2).stderr
     assert not (tmp_path / "out").exists()
-    assert "routed/copy/v0001" in registry(workshop, "show", "routed/copy").stdout
-    registry(workshop, "rm", "routed/copy")
+    assert "inventories/copy/v0001" in registry(workshop, "show", "inventories/copy").stdout
+    registry(workshop, "rm", "inventories/copy")
     assert "experts/copy/v0001" in registry(workshop, "show", "copy").stdout
 
 
@@ -120,20 +120,20 @@ def test_rows_are_listed_and_keep_their_parent(workshop, tmp_path):
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
     poly_folder(workshop, tmp_path / "mhr")
     registry(workshop, "import", tmp_path / "mhr", "--base", "base")
-    row = workshop.folder / "registry/rows/vowel/v0001"
+    row = workshop.folder / "registry/routing_rows/vowel/v0001"
     row.mkdir(parents=True)
-    save_file({"model.layers.0.self_attn.q_proj": torch.zeros(4, 5)}, row / "row.safetensors")
-    parent = digest(workshop.folder / "registry/routed/mhr/v0001/SHA256SUMS")
-    (row / "row.json").write_text(json.dumps({"format": 1, "name": "vowel", "key": "k", "task": "vowels",
+    save_file({"model.layers.0.self_attn.q_proj": torch.zeros(4, 5)}, row / "routing_row.safetensors")
+    parent = digest(workshop.folder / "registry/inventories/mhr/v0001/SHA256SUMS")
+    (row / "routing_row.json").write_text(json.dumps({"format": 1, "name": "vowel", "key": "k", "task": "vowels",
                                               "parent": "mhr@v0001", "parent_sha256": parent}))
     (row / "SHA256SUMS").write_text("".join(f"{digest(row / name)}  {name}\n"
-                                            for name in ["row.json", "row.safetensors"]))
+                                            for name in ["routing_row.json", "routing_row.safetensors"]))
     listed = registry(workshop, "ls").stdout.split("\n")
-    assert listed[2].split() == ["row", "version", "task", "parent", "size"]
+    assert listed[2].split() == ["routing", "row", "version", "task", "parent", "size"]
     assert listed[3].split()[:4] == ["vowel", "v0001", "vowels", "mhr@v0001"]
     assert "parent_sha256" in registry(workshop, "show", "vowel").stdout
     assert "sound, 2 versions" in registry(workshop, "verify").stdout
     assert "parent of vowel@v0001" in registry(workshop, "rm", "mhr", expect=2).stderr
-    assert "experts/vowel, routed/vowel" in registry(workshop, "export", "vowel", "--to", "out", expect=2).stderr
-    shutil.rmtree(workshop.folder / "registry/routed/mhr")
+    assert "experts/vowel, inventories/vowel" in registry(workshop, "export", "vowel", "--to", "out", expect=2).stderr
+    shutil.rmtree(workshop.folder / "registry/inventories/mhr")
     assert "mhr@v0001, which is not there" in registry(workshop, "verify", expect=1).stdout

@@ -1,0 +1,101 @@
+#include "library/lora.h"
+
+#include <algorithm>
+
+#include "adapter/gate.h"
+#include "base/error.h"
+#include "library/peft_values.h"
+#include "registry/pins.h"
+#include "registry/version_files.h"
+
+namespace gaggle {
+namespace {
+
+std::string parameter_of(const Site& site, size_t i) {
+  return site.name + (i == 0 ? ".lora_A" : ".lora_B");
+}
+
+std::string store(Registry& registry, NewVersion version, const PeftAdapter& lora) {
+  const std::vector<NamedTensor> gates = gate_tensors(lora);
+  if (!gates.empty()) version.files[gate_file] = tensor_file_bytes(gates);
+  version.sidecar["gated"] = !gates.empty();
+  return registry.commit(version);
+}
+
+}  // namespace
+
+Lora lora_from_peft(const PeftAdapter& peft, const std::vector<Site>& sites, const std::string& where) {
+  Lora lora;
+  lora.sites = sites_of(peft, sites, where);
+  lora.values = values_from_peft(peft, lora.sites, lora_layout(lora.sites), parameter_of, where);
+  if (std::ranges::all_of(peft.sites, [](const PeftSite& s) { return s.gate.empty(); })) return lora;
+  for (const PeftSite* s : in_order_of(lora.sites, peft, where))
+    lora.gates.push_back(s->gate.empty() ? at::Tensor() : at::tensor(s->gate, at::kFloat));
+  return lora;
+}
+
+PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base) {
+  const ParameterLayout layout = lora_layout(lora.sites);
+  PeftAdapter peft;
+  peft.base = base;
+  for (size_t i = 0; i < lora.sites.size(); ++i) {
+    const LoraSite& s = lora.sites[i];
+    PeftSite& site = peft.sites.emplace_back();
+    site.site = s.site.name;
+    site.rank = s.rank;
+    site.scale = s.scale;
+    for (const size_t part : {0, 1})
+      site.tensors.push_back(peft_tensor(layout.view(lora.values, parameter_of(s.site, part))));
+    if (!lora.gates.empty() && lora.gates[i].defined()) site.gate = floats_of(lora.gates[i]);
+  }
+  std::ranges::sort(peft.sites, {}, &PeftSite::site);
+  return peft;
+}
+
+Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites) {
+  return lora_from_peft(read_peft(folder, {PeftKind::lora}), sites, folder.string());
+}
+
+Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
+  const Version version = registry.load(Kind::expert, name);
+  Lora lora = lora_from_peft(read_adapter(version), sites, version.folder.string());
+  lora.name = version.name;
+  lora.version = version.version;
+  lora.digest = digest_of(version);
+  return lora;
+}
+
+std::vector<Lora> load_collection(const Registry& registry, const std::string& name,
+                                  const std::vector<Site>& sites) {
+  std::vector<Lora> experts;
+  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
+    experts.push_back(load_lora(registry, pinned.pin.text(), sites));
+  return experts;
+}
+
+std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates) {
+  const ParameterLayout layout = gate_layout(sites);
+  std::vector<at::Tensor> by_site;
+  for (const LoraSite& s : sites) by_site.push_back(layout.view(gates, s.site.name + ".gate"));
+  return by_site;
+}
+
+std::string store_lora(Registry& registry, const Lora& lora, const Provenance& made) {
+  const PeftAdapter peft = lora_to_peft(lora, peft_base(made.base.spec()));
+  NewVersion version = new_version(Kind::expert, lora.name, made);
+  add_adapter(version, peft, made);
+  return store(registry, std::move(version), peft);
+}
+
+std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora,
+                        const Provenance& made) {
+  GAGGLE_CHECK(!lora.gates.empty());
+  const Version from = registry.load(Kind::expert, parent);
+  const PeftAdapter peft = lora_to_peft(lora, peft_base(made.base.spec()));
+  NewVersion version = new_version(Kind::expert, from.name, made);
+  version.linked = {from.folder / adapter_config_file, from.folder / adapter_file};
+  version.sidecar.update(sizes_json(peft));
+  return store(registry, std::move(version), peft);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,137 @@
+#include "registry/listing.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "registry/pins.h"
+#include "registry/version_files.h"
+
+namespace gaggle {
+namespace {
+
+using nlohmann::json;
+
+std::string number(int64_t value) {
+  return value > 0 ? with_commas(value) : "-";
+}
+
+std::string version_cell(const Version& version) {
+  return version.version + (version.current ? "" : " (old)");
+}
+
+// Whether it was made on, or checked against, the registry's base.
+std::string base_cell(const json& sidecar, const BaseFingerprint& base) {
+  return text_at(object_at(sidecar, "base"), "shapes") == base.shapes ? "verified" : "unverified";
+}
+
+// Parents, or the folder that it was imported from, or its task.
+std::string made_from(const json& sidecar) {
+  const auto parents = sidecar.find("parents");
+  if (parents != sidecar.end() && parents->is_array() && !parents->empty()) {
+    std::vector<std::string> names;
+    for (const auto& parent : *parents)
+      if (parent.is_string()) names.push_back(parent.get<std::string>());
+    return join(names, ", ");
+  }
+  const std::string source = text_at(sidecar, "source");
+  return source.empty() ? text_at(sidecar, "task") : source;
+}
+
+std::vector<std::string> expert_cells(const Version& expert, const json& sidecar, const BaseFingerprint& base) {
+  const json lora = object_at(sidecar, "lora");
+  return {expert.name,
+          version_cell(expert),
+          number(number_at(lora, "rank")),
+          number(number_at(lora, "sites")),
+          is_gated(expert) ? "yes" : "no",
+          text_at(sidecar, "origin"),
+          base_cell(sidecar, base),
+          bytes_text(bytes_of(expert)),
+          made_from(sidecar)};
+}
+
+std::vector<std::string> inventory_cells(const Version& inventory, const json& sidecar,
+                                         const BaseFingerprint& base) {
+  const json poly = object_at(sidecar, "poly");
+  return {inventory.name,
+          version_cell(inventory),
+          text_at(sidecar, "method"),
+          number(static_cast<int64_t>(sidecar.value("tasks", json::array()).size())),
+          number(number_at(poly, "skills")),
+          number(number_at(poly, "heads")),
+          number(number_at(poly, "rank")),
+          number(number_at(poly, "sites")),
+          text_at(sidecar, "origin"),
+          base_cell(sidecar, base),
+          bytes_text(bytes_of(inventory)),
+          made_from(sidecar)};
+}
+
+std::vector<std::string> row_cells(const Version& row, const json& sidecar, const BaseFingerprint&) {
+  return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"),
+          bytes_text(bytes_of(row))};
+}
+
+template <class Cells>
+std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads,
+                     const Cells& cells) {
+  const std::vector<Version> versions = registry.list(kind);
+  if (versions.empty()) return "";
+  const BaseFingerprint base = registry.base();
+  Table table(heads);
+  for (const Version& version : versions) table.add(cells(version, read_sidecar(version), base));
+  return table.text();
+}
+
+}  // namespace
+
+uint64_t bytes_of(const Version& version) {
+  uint64_t bytes = 0;
+  for (const auto& entry : fs::directory_iterator(version.folder))
+    if (entry.is_regular_file() && !entry.is_symlink()) bytes += entry.file_size();
+  return bytes;
+}
+
+std::string listing_text(const Registry& registry) {
+  std::string text =
+      table_of(registry, Kind::expert,
+               {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"},
+               expert_cells) +
+      table_of(registry, Kind::inventory,
+               {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
+                "size", "made from"},
+               inventory_cells) +
+      table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells);
+  for (const Version& collection : registry.list(Kind::collection))
+    if (collection.current)
+      text += fmt::format("collection {}: {} experts\n", collection.name, read_pins(collection).size());
+  return text.empty() ? "nothing in it yet\n" : text;
+}
+
+std::string verdict_text(const Registry& registry, const std::vector<std::string>& complaints,
+                         const std::string& where) {
+  if (!complaints.empty())
+    return fmt::format("{}\n{}: {} complaints\n", join(complaints, "\n"), where, complaints.size());
+  size_t versions = 0;
+  for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row})
+    versions += registry.list(kind).size();
+  return fmt::format("{}: sound, {} versions\n", where, versions);
+}
+
+std::string version_text(const Version& version) {
+  Table table({"key", "value"});
+  // Nested objects flattened ("metrics.loss"), so that one glance down the column finds a value.
+  const json flat = read_sidecar(version).flatten();
+  for (const auto& [path, value] : flat.items()) {
+    std::string key = path.substr(1);
+    std::ranges::replace(key, '/', '.');
+    table.add({key, value.is_string() ? value.get<std::string>() : value.dump()});
+  }
+  return fmt::format("{}\n{}", version.folder.string(), table.text());
+}
+
+}  // namespace gaggle

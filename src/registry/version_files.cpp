@@ -1,0 +1,131 @@
+#include "registry/version_files.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "formats/safetensors.h"
+#include "registry/layout.h"
+#include "registry/sums.h"
+
+namespace gaggle {
+
+using nlohmann::json;
+
+fs::path file_of(const Version& version, const char* name) {
+  return without_links(version.folder, version.folder / name);
+}
+
+json read_sidecar(const fs::path& version_folder, Kind kind) {
+  const fs::path file = version_folder / words_of(kind).sidecar;
+  without_links(version_folder, file);
+  try {
+    json sidecar = json::parse(read_file(file));
+    if (!sidecar.is_object()) user_error("{}: expected a JSON object", file.string());
+    return sidecar;
+  } catch (const json::exception& error) {
+    user_error("{}: not JSON ({})", file.string(), error.what());
+  }
+}
+
+json read_sidecar(const Version& version) {
+  return read_sidecar(version.folder, version.kind);
+}
+
+std::string key_of(const fs::path& version_folder, Kind kind) {
+  try {
+    return text_at(read_sidecar(version_folder, kind), "key");
+  } catch (const UserError&) {
+    return "";
+  }
+}
+
+std::string digest_of(const Version& version) {
+  const fs::path sums = file_of(version, sums_file);
+  return fs::exists(sums) ? sums_digest(version.folder) : "";
+}
+
+bool is_gated(const Version& expert) {
+  return fs::is_regular_file(expert.folder / gate_file);
+}
+
+std::string text_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+int64_t number_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+json object_at(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_object() ? *found : json::object();
+}
+
+std::vector<std::string> tasks_of(const Version& inventory) {
+  try {
+    return read_sidecar(inventory).at("tasks").get<std::vector<std::string>>();
+  } catch (const json::exception&) {
+    user_error("{}: expected \"tasks\", a list of names in the order of the routing table",
+               (inventory.folder / words_of(inventory.kind).sidecar).string());
+  }
+}
+
+PeftAdapter read_adapter(const Version& version) {
+  for (const char* name : {adapter_config_file, adapter_file}) file_of(version, name);
+  if (version.kind == Kind::expert) {
+    PeftAdapter lora = read_peft(version.folder, {PeftKind::lora});
+    if (fs::exists(file_of(version, gate_file))) read_gates(version.folder / gate_file, lora);
+    return lora;
+  }
+  PeftAdapter skills = read_peft(version.folder, {PeftKind::poly, PeftKind::ia3, PeftKind::poly_ia3});
+  const auto tasks = static_cast<int64_t>(tasks_of(version).size());
+  if (skills.tasks > 0 && skills.tasks != tasks)
+    user_error("{}: names {} tasks, but the routing table has {}",
+               (version.folder / words_of(version.kind).sidecar).string(), tasks, skills.tasks);
+  return skills;
+}
+
+Version parent_of(const Registry& registry, const Version& routing_row) {
+  const json sidecar = read_sidecar(routing_row);
+  const std::string name = text_at(sidecar, "parent"), digest = text_at(sidecar, "parent_sha256");
+  const auto parent = registry.find(Kind::inventory, name);
+  if (!parent)
+    user_error("{}: routing row {} mixes the skills of inventory {}, which is not there",
+               registry.folder().string(), routing_row.pin(), name);
+  if (const std::string there = digest_of(*parent); there != digest)
+    user_error(
+        "{}: routing row {} was made from another {} (its SHA256SUMS has digest {}…; the one that is there has "
+        "{}…)",
+        registry.folder().string(), routing_row.pin(), name, digest.substr(0, 12), there.substr(0, 12));
+  return *parent;
+}
+
+std::vector<NamedTensor> read_tensors(const fs::path& file) {
+  const SafetensorsFile tensors(file);
+  std::vector<NamedTensor> all;
+  for (const TensorView& view : tensors.tensors())
+    all.push_back({view.name, view.dtype, view.shape, {view.bytes.begin(), view.bytes.end()}});
+  return all;
+}
+
+std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors) {
+  std::vector<TensorView> views;
+  for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
+  std::ranges::sort(views, {}, &TensorView::name);
+  return safetensors_bytes(views);
+}
+
+std::vector<NamedTensor> read_routing_row(const Version& routing_row) {
+  const fs::path file = file_of(routing_row, routing_row_file);
+  std::vector<NamedTensor> tensors = read_tensors(file);
+  for (const NamedTensor& tensor : tensors)
+    if (tensor.dtype != DType::f32)
+      user_error("{}: {} has type {}; expected F32", file.string(), tensor.name, name_of(tensor.dtype));
+  return tensors;
+}
+
+}  // namespace gaggle

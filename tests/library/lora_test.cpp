@@ -1,0 +1,88 @@
+// An expert from and to PEFT's form and a registry: values, gates, hard links; what does not fit the base is named.
+#include "library/lora.h"
+
+#include <gtest/gtest.h>
+
+#include "../model/no_checkpoint.h"
+#include "../registry/made.h"
+#include "base/error.h"
+#include "library/collection.h"
+
+namespace gaggle {
+namespace {
+
+const std::vector<Site> sites = {{0, "layers.0.q_proj", "q_proj", 0, 6, 4}, {1, "layers.1.up", "up", 1, 4, 6}};
+
+struct FakeBase : BaseModel {
+  FakeBase() : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference) {}
+  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
+  }
+};
+
+Lora random_lora() {
+  Lora lora;
+  lora.name = "tomi";
+  lora.sites = lora_sites(sites, {}, 3, 1.5);
+  lora.values = at::arange(lora_layout(lora.sites).size(), at::kFloat).sin();
+  return lora;
+}
+
+TEST(LoraFromPeft, GivesBackWhatWasWritten) {
+  Lora lora = random_lora();
+  lora.gates = {at::Tensor(), at::ones({4})};
+  const Lora back = lora_from_peft(lora_to_peft(lora, {"base"}), sites, "here");
+  EXPECT_TRUE(at::equal(back.values, lora.values));
+  ASSERT_EQ(back.sites.size(), 2u);
+  EXPECT_EQ(back.sites[1].scale, 0.5);
+  EXPECT_FALSE(back.gates[0].defined());
+  EXPECT_TRUE(at::equal(back.gates[1], lora.gates[1]));
+}
+
+TEST(LoraFromPeft, NamesWhatDoesNotFit) {
+  const auto message = [](const PeftAdapter& peft) -> std::string {
+    try {
+      lora_from_peft(peft, sites, "folder/x");
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  PeftAdapter other = lora_to_peft(random_lora(), {"base"});
+  other.sites[1].site = "layers.9.up";
+  EXPECT_NE(message(other).find("layers.9.up"), std::string::npos);
+  EXPECT_NE(message(other).find("folder/x"), std::string::npos);
+  other = lora_to_peft(random_lora(), {"base"});
+  other.sites[0].tensors[0] = {{3, 5}, std::vector<float>(15)};
+  EXPECT_NE(message(other).find("lora_A of layers.0.q_proj is [3, 5] there, here it would be [3, 6]"),
+            std::string::npos)
+      << message(other);
+}
+
+TEST(Lora, GatesForOneThatIsThereShareItsFile) {
+  const made::Folder folder;
+  const FakeBase base;
+  Registry registry = Registry::open(folder.path / "r", made::base, true);
+  Lora lora = random_lora();
+  EXPECT_EQ(store_lora(registry, lora, {base, DType::bf16, "k1", {{"task", "t"}}}), "v0001");
+  lora.gates = {at::full({6}, 2.f), at::full({4}, 3.f)};
+  EXPECT_EQ(store_gates(registry, "tomi@v0001", lora, {base, DType::bf16, "k2", {{"task", "t"}}}), "v0002");
+  const Lora back = load_lora(registry, "tomi", sites);
+  EXPECT_EQ(back.pin(), "tomi@v0002");
+  EXPECT_TRUE(at::equal(back.values, lora.values.to(at::kBFloat16).to(at::kFloat)));
+  EXPECT_TRUE(at::equal(back.gates[1], lora.gates[1]));
+  const fs::path file = registry.load(Kind::expert, "tomi").folder / adapter_file;
+  EXPECT_EQ(fs::hard_link_count(file), 2u);
+  EXPECT_TRUE(registry.verify().empty());
+
+  registry.collect("demo", {"tomi@v0001"});
+  const RoutedCollection collection = routed_collection(load_collection(registry, "demo", sites), base);
+  EXPECT_EQ(collection.names, std::vector<std::string>{"tomi"});
+  EXPECT_FALSE(collection.gated(0));
+  EXPECT_TRUE(at::equal(collection.sites[1].experts[0].a,
+                        lora_layout(back.sites).view(back.values, "layers.1.up.lora_A")));
+}
+
+}  // namespace
+}  // namespace gaggle
