@@ -76,7 +76,7 @@ Exit answer(const Config& given, const std::string& prompt) {
   const RoutedCollection& collection = sources.collection;
   if (const auto& artefact = sources.methods[0].artefact) log::info("{}", artefact->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
-  const auto adapter = make_adapter(sources.methods[0], collection, config.eval, *base, "");
+  const auto adapter = make_adapter(sources.methods[0], collection, config, *base, "");
 
   const TokenTask task = tokens_of(config, inputs, prompt);
   const TokenRow& row = task.rows(Split::test)[0];

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "cluster/identity.h"
 #include "cluster/stop.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle {
 namespace {
@@ -23,7 +23,7 @@ bool say(const UserError& error) {
     if (mpi_is_running()) return false;
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
-  log::error("{}", error.what());
+  log::error("{}", error_text(error));
   return true;
 }
 
@@ -48,11 +48,11 @@ int run_and_report(int argc, char** argv) {
     code = parse_command_line({argv + 1, argv + argc})();
   } catch (const UserError& error) {
     code = Exit::bad_input;
-    message = error.what();
+    message = error_text(error);
     said = say(error);
   } catch (const std::exception& error) {
     code = Exit::failed;
-    message = error.what();
+    message = error_text(error);
     log::error("{}", message);
   }
   std::fflush(stdout);

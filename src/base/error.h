@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -30,6 +31,15 @@ struct SystemError : std::runtime_error {
 template <class... Args>
 [[noreturn]] void system_error(fmt::format_string<Args...> format, Args&&... args) {
   throw SystemError(fmt::format(format, std::forward<Args>(args)...));
+}
+
+// "A: B: C": an error's words, then those of what caused it, and so on down the chain.
+std::string error_text(const std::exception& error);
+
+// To be called while an exception is handled: throws a SystemError that carries it as its cause.
+template <class... Args>
+[[noreturn]] void system_error_because(fmt::format_string<Args...> format, Args&&... args) {
+  std::throw_with_nested(SystemError(fmt::format(format, std::forward<Args>(args)...)));
 }
 
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, const std::string& why);

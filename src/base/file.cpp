@@ -94,15 +94,14 @@ void fsync_tree(const fs::path& folder) {
 }
 
 void check_writable(const fs::path& folder, std::string_view option) {
-  fs::path there = fs::absolute(folder).lexically_normal();
+  const fs::path nearest = nearest_existing(folder);
   std::error_code unreadable;
-  while (!fs::exists(there, unreadable) && there.has_relative_path()) there = there.parent_path();
-  if (!fs::is_directory(there, unreadable))
+  if (!fs::is_directory(nearest, unreadable))
     user_error("{}: the folder {} cannot be made ({} is not a folder); name another one", option,
-               folder.string(), there.string());
-  if (::access(there.c_str(), W_OK | X_OK) != 0)
+               folder.string(), nearest.string());
+  if (::access(nearest.c_str(), W_OK | X_OK) != 0)
     user_error("{}: the folder {} cannot be written to ({}: {}); name another one", option, folder.string(),
-               there.string(), reason());
+               nearest.string(), reason());
 }
 
 void require_writable(const fs::path& folder, std::string_view option) {

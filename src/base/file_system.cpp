@@ -62,10 +62,16 @@ FileSystem file_system_of_magic(unsigned long magic) {
   return {fmt::format("file system 0x{:X}", magic), Reach::perhaps};
 }
 
+fs::path nearest_existing(const fs::path& path) {
+  fs::path nearest = fs::absolute(path).lexically_normal();
+  std::error_code unreadable;
+  while (!fs::exists(nearest, unreadable) && nearest.has_relative_path()) nearest = nearest.parent_path();
+  return nearest;
+}
+
 FileSystem file_system_of(const fs::path& path) {
-  fs::path there = fs::absolute(path).lexically_normal();
   struct statfs info {};
-  while (::statfs(there.c_str(), &info) != 0 && there.has_relative_path()) there = there.parent_path();
+  ::statfs(nearest_existing(path).c_str(), &info);
   // f_type is signed where it is 32 bits wide.
   return file_system_of_magic(static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFUL);
 }

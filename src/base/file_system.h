@@ -15,9 +15,12 @@ struct FileSystem {
   bool in_memory = false;  // gone when the machine restarts
 };
 
+// The path, or the nearest folder above it that exists; absolute.
+std::filesystem::path nearest_existing(const std::filesystem::path& path);
+
 // By statfs's f_type (Linux, include/uapi/linux/magic.h, and the makers' own sources).
 FileSystem file_system_of_magic(unsigned long magic);
-// Of the path, or of the nearest folder above that is there.
+// The file system of the path, or of the nearest folder above it that exists.
 FileSystem file_system_of(const std::filesystem::path& path);
 
 // How a big file is read. A page of a mapped file is fetched when it is touched: many small requests in no

@@ -20,7 +20,7 @@ Life life_of(const ProcessId& process);
 
 // "9f3c…-PID-START": no other process has it, on any host; for names of files that are being written.
 std::string file_tag(const ProcessId& process);
-// Of a process named by its tag, whatever follows after another "-"; unknown where that is no tag.
+// The life of a process named by its tag, whatever follows after another "-"; unknown where that is no tag.
 Life life_of_tag(const std::string& text);
 
 }  // namespace gaggle

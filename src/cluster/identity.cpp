@@ -1,11 +1,9 @@
 #include "cluster/identity.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <optional>
-#include <vector>
 
 #include "base/error.h"
 
@@ -106,15 +104,6 @@ int launched_rank() {
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"})
     if (const char* text = std::getenv(name)) return std::atoi(text);
   return 0;
-}
-
-int affinity_cores() {
-  for (int cores = 1024; cores <= 1 << 20; cores *= 2) {
-    std::vector<cpu_set_t> mask(CPU_ALLOC_SIZE(static_cast<size_t>(cores)) / sizeof(cpu_set_t) + 1);
-    const size_t bytes = mask.size() * sizeof(cpu_set_t);
-    if (::sched_getaffinity(0, bytes, mask.data()) == 0) return CPU_COUNT_S(bytes, mask.data());
-  }
-  return 1;
 }
 
 }  // namespace gaggle

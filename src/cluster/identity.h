@@ -22,7 +22,4 @@ Identity identify(bool independent);
 // This process' number as its launcher gave it, also where identify() would refuse; 0 without a launcher.
 int launched_rank();
 
-// Cores in this process' affinity mask.
-int affinity_cores();
-
 }  // namespace gaggle

@@ -1,4 +1,4 @@
-// What ranks say to each other: ten verbs over spans of bytes. No Torch here, so that it runs under
+// What ranks say to each other: verbs over spans of bytes. No Torch here, so that it runs under
 // ThreadSanitizer. Every verb is collective over the communicator. At the deadline the verb, its number and the
 // ranks that never came are named: threads throw SystemError; under MPI (whose buffers are still in flight) a
 // watchdog writes the message and ends the job (comm/mpi_watchdog.h).
@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "comm/deadlines.h"
 #include "comm/record.h"
 
 namespace gaggle {
@@ -39,41 +38,25 @@ class Communicator {
   // The same ranks with verbs over spans of the GPU's memory (comm/nccl_backend.h); null: data travels through
   // the host's. The first call connects the ranks: all make it together.
   virtual Communicator* device() { return nullptr; }
-  // For what `device()` does: in the record of this rank, under a name of its own.
+  // Where device() notes its collectives: in this rank's record, under another name.
   virtual CollectiveRecord record_beside(const std::string&) const { return CollectiveRecord(); }
-  // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there.
-  // Any thread may ask.
+  // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there. Any thread
+  // may ask.
   virtual std::string who_left() { return ""; }
 };
 
+// A world of one rank.
 std::unique_ptr<Communicator> make_self();
 
 // n ranks as threads of this process: runs body(communicator) on each; rethrows the first exception.
 void run_as_threads(int n, double timeout_s, const std::function<void(Communicator&)>& body);
 
-// The world of mpirun / srun. Initialises MPI at first call (MPI_THREAD_MULTIPLE demanded), and starts the
-// watchdog. Throws UserError in a build without MPI.
-std::unique_ptr<Communicator> make_mpi_world(Deadlines deadlines);
-// From here on the ranks do not need each other, or can bear that verbs throw where one was lost: where MPI can
-// survive deaths (mpirun --with-ft ulfm), who dies or stands still is given up and the others go on; elsewhere
-// nothing changes. To be called on every rank.
-void bear_losses();
-// Ranks of the world that were given up so far, as far as this rank knows.
-std::vector<int> lost_ranks();
-bool built_with_mpi();
-std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
-// Every rank's goodbye, with what became of it: to be called once, as the last thing, also after an error
-// (others that wait for this rank then throw SystemError). Rank 0 waits for all, leaves last, and returns the
-// worst code of any rank; the others return Exit::done, because mpirun kills the rest of a job when one rank
-// exits otherwise. Messages that their ranks have not said, and that are not its own, are written by rank 0.
-// Does nothing where MPI never started. After it the process is to be left by _exit:
-// a lost rank may be waited for otherwise.
-Exit finish_mpi(Exit code = Exit::done, const std::string& message = "", bool said = true);
-bool mpi_is_running();
-// Writes the message and ends the whole job within seconds, as the verbs do at their deadline.
-[[noreturn]] void end_mpi_job(const std::string& message);
-
-// Longer messages travel in pieces; MPI counts in int.
-void set_mpi_chunk_bytes_for_test(size_t bytes);
+// One plain value of each rank, in rank order. Collective.
+template <class T>
+std::vector<T> gather_values(Communicator& comm, const T& mine) {
+  std::vector<T> all(static_cast<size_t>(comm.size()));
+  comm.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  return all;
+}
 
 }  // namespace gaggle

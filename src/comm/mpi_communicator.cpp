@@ -1,17 +1,17 @@
 // The verbs over MPI. Every pair of ranks talks directly, so that a rank that never came is known by number.
 #include <algorithm>
-#include <cstdint>
 #include <numeric>
 
-#include "comm/mpi_backend.h"
+#include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
+#include "comm/pairwise.h"
 #include "comm/record.h"
 
 namespace gaggle::mpi {
 namespace {
 
-class MpiCommunicator final : public Communicator {
+class MpiCommunicator final : public PairwiseCommunicator {
  public:
   MpiCommunicator(MPI_Comm comm, CollectiveRecord record, bool owned)
       : comm_(comm), owned_(owned), record_(std::move(record)) {
@@ -38,72 +38,6 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   std::string backend() const override { return "mpi"; }
 
-  void barrier() override {
-    Transfer transfer = begin("barrier", 0);
-    const std::byte token{1};
-    std::vector<std::byte> tokens(static_cast<size_t>(size_));
-    for (int r = 0; r < size_; ++r) {
-      if (r == rank_) continue;
-      transfer.receive(std::span(&tokens[static_cast<size_t>(r)], 1), r);
-      transfer.send(std::span(&token, 1), r);
-    }
-    finish(transfer);
-  }
-
-  void broadcast(std::span<std::byte> data, int root) override {
-    GAGGLE_CHECK(root >= 0 && root < size_);
-    Transfer transfer = begin("broadcast", data.size());
-    if (rank_ != root) transfer.receive(data, root);
-    for (int r = 0; rank_ == root && r < size_; ++r)
-      if (r != rank_) transfer.send(data, r);
-    finish(transfer);
-  }
-
-  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    GAGGLE_CHECK(all.size() == mine.size() * static_cast<size_t>(size_));
-    Transfer transfer = begin("all_gather", all.size());
-    for (int r = 0; r < size_; ++r) {
-      const auto place = all.subspan(static_cast<size_t>(r) * mine.size(), mine.size());
-      if (r != rank_) {
-        transfer.receive(place, r);
-      } else {
-        std::ranges::copy(mine, place.begin());
-      }
-    }
-    for (int r = 0; r < size_; ++r)
-      if (r != rank_) transfer.send(mine, r);
-    finish(transfer);
-  }
-
-  void all_to_all(std::span<const std::span<const std::byte>> send,
-                  std::span<const std::span<std::byte>> receive) override {
-    const auto n = static_cast<size_t>(size_);
-    GAGGLE_CHECK(send.size() == n && receive.size() == n);
-    size_t bytes = 0;
-    for (size_t r = 0; r < n; ++r) bytes += send[r].size() + receive[r].size();
-    Transfer transfer = begin("all_to_all", bytes);
-    exchange(transfer, send, receive);
-    finish(transfer);
-  }
-
-  std::vector<std::string> all_gather_text(const std::string& mine) override {
-    const auto n = static_cast<size_t>(size_);
-    const uint64_t my_size = mine.size();
-    std::vector<uint64_t> sizes(n);
-    all_gather(std::as_bytes(std::span(&my_size, 1)), std::as_writable_bytes(std::span(sizes)));
-    std::vector<std::string> all(n);
-    std::vector<std::span<std::byte>> receive(n);
-    for (size_t r = 0; r < n; ++r) {
-      all[r].resize(sizes[r]);
-      receive[r] = std::as_writable_bytes(std::span(all[r]));
-    }
-    const std::vector<std::span<const std::byte>> send(n, std::as_bytes(std::span(mine)));
-    Transfer transfer = begin("all_gather_text", my_size);
-    exchange(transfer, send, receive);
-    finish(transfer);
-    return all;
-  }
-
   // MPI has no non-blocking split: all ranks are brought to the door first, so that the call is short.
   std::unique_ptr<Communicator> split(int colour) override {
     GAGGLE_CHECK(colour >= 0);
@@ -119,30 +53,35 @@ class MpiCommunicator final : public Communicator {
 
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
-  Transfer begin(const char* verb, size_t bytes) {
+  void exchange(const char* verb, size_t bytes, std::span<const std::span<const std::byte>> send,
+                std::span<const std::span<std::byte>> receive) override {
     record_.begin(verb, bytes);
-    return Transfer(comm_, static_cast<int>(record_.number() % 32767));
-  }
-
-  void exchange(Transfer& transfer, std::span<const std::span<const std::byte>> send,
-                std::span<const std::span<std::byte>> receive) {
-    const auto me = static_cast<size_t>(rank_);
-    GAGGLE_CHECK(send[me].size() == receive[me].size());
+    Transfer transfer(comm_, static_cast<int>(record_.number() % 32767));
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.receive(receive[static_cast<size_t>(r)], r);
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.send(send[static_cast<size_t>(r)], r);
+    const auto me = static_cast<size_t>(rank_);
     std::ranges::copy(send[me], receive[me].begin());
+    finish(transfer);
   }
 
   // Waits for as long as it takes: the watchdog has the deadline.
   void finish(Transfer& transfer) {
     Patience patience;
-    while (!transfer.test()) {
+    while (!through(transfer)) {
       patience.wait();
       throw_if_left(transfer);
     }
     record_.end();
+  }
+
+  bool through(Transfer& transfer) {
+    try {
+      return transfer.test();
+    } catch (const SystemError&) {
+      system_error_because("{}", record_.last_text());
+    }
   }
 
   // A rank that has left will never send what we wait for. Where one was lost all others give up as well: they
@@ -150,7 +89,7 @@ class MpiCommunicator final : public Communicator {
   void throw_if_left(Transfer& transfer) {
     const auto left = goodbyes();
     const auto lost = lost_ranks();
-    if ((left.empty() && lost.empty()) || transfer.test())
+    if ((left.empty() && lost.empty()) || through(transfer))
       return;  // its last messages may have come just before
     const std::string gone = gone_among({}, lost, everybody());
     const std::string who = gone.empty() ? gone_among(left, {}, transfer.missing()) : gone;
@@ -188,9 +127,9 @@ class MpiCommunicator final : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_world(Deadlines deadlines) {
-  const Started world = start(deadlines);
-  return std::make_unique<MpiCommunicator>(world.comm, CollectiveRecord(world.record), false);
-}
-
 }  // namespace gaggle::mpi
+
+std::unique_ptr<gaggle::Communicator> gaggle::make_mpi_world(Deadlines deadlines) {
+  const mpi::Started world = mpi::start(deadlines);
+  return std::make_unique<mpi::MpiCommunicator>(world.comm, CollectiveRecord(world.record), false);
+}

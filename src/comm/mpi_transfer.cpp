@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle::mpi {
 namespace {
@@ -20,8 +21,15 @@ void check(int code, const char* call) {
   system_error("{}: {}", call, std::string(text, static_cast<size_t>(length)));
 }
 
-void set_chunk_bytes(size_t bytes) {
-  chunk_bytes = bytes;
+std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm) {
+  int arrived = 0, bytes = 0;
+  MPI_Status status;
+  if (MPI_Iprobe(source, tag, comm, &arrived, &status) != MPI_SUCCESS || !arrived) return std::nullopt;
+  check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
+  TakenMessage message{status.MPI_SOURCE, std::string(static_cast<size_t>(bytes), '\0')};
+  const int result =
+      MPI_Recv(message.bytes.data(), bytes, MPI_BYTE, message.from, tag, comm, MPI_STATUS_IGNORE);
+  return result == MPI_SUCCESS ? std::optional(std::move(message)) : std::nullopt;
 }
 
 // After an error the buffers belong to the caller again: receives are withdrawn; a send cannot be.
@@ -79,3 +87,7 @@ std::vector<int> Transfer::missing() const {
 }
 
 }  // namespace gaggle::mpi
+
+void gaggle::set_mpi_chunk_bytes_for_test(size_t bytes) {
+  mpi::chunk_bytes = bytes;
+}

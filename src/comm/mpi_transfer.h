@@ -5,7 +5,7 @@
 #include <mpi.h>
 
 #include <cstddef>
-#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,7 +17,12 @@ namespace gaggle::mpi {
 // Throws SystemError with MPI's own words.
 void check(int code, const char* call);
 
-void set_chunk_bytes(size_t bytes);
+struct TakenMessage {
+  int from = 0;
+  std::string bytes;
+};
+// One message that has arrived; nullopt: none has, or its sender is gone. Never waits.
+std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm);
 
 // The messages of one collective: all are started, then waited for together.
 class Transfer {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -16,7 +17,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/pulse.h"
-#include "comm/mpi_backend.h"
+#include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
 #include "comm/record_file.h"
@@ -44,11 +45,11 @@ std::vector<std::string> all_hosts(MPI_Comm comm, int size) {
 // Takes one message if there is one. Errors (a peer that is gone) are no message: silence is what is judged.
 template <class Message>
 bool take(Message& message, int& from, int source, int tag, MPI_Comm comm) {
-  int there = 0;
-  MPI_Status status;
-  if (MPI_Iprobe(source, tag, comm, &there, &status) != MPI_SUCCESS || !there) return false;
-  from = status.MPI_SOURCE;
-  return MPI_Recv(&message, sizeof message, MPI_BYTE, from, tag, comm, MPI_STATUS_IGNORE) == MPI_SUCCESS;
+  const auto taken = take_message(source, tag, comm);
+  if (!taken || taken->bytes.size() != sizeof message) return false;
+  from = taken->from;
+  std::memcpy(&message, taken->bytes.data(), sizeof message);
+  return true;
 }
 
 }  // namespace
@@ -82,11 +83,11 @@ struct Watchdog::Impl {
   double period_s = 1;
   std::shared_ptr<RankRecord> record;
   std::vector<std::string> hosts;
-  std::atomic<bool> leaving = false, bears_losses = false;
-  // Rank 0
+  std::atomic<bool> leaving = false, survives_losses = false;
+  // Used by rank 0 alone.
   std::optional<Watch> watch;
   std::vector<Post<Order>> orders;
-  // The others
+  // Used by the other ranks.
   Post<Heartbeat> beat;
   double heard_of_first = monotonic_seconds();
   double looked_at = monotonic_seconds();
@@ -118,7 +119,7 @@ struct Watchdog::Impl {
     Heartbeat message;
     int from = 0;
     for (const int dead : failed_ranks(comm)) {
-      if (!bears_losses)
+      if (!survives_losses)
         end_all(fmt::format("rank {} on host {} died, and the others need it", dead,
                             hosts[static_cast<size_t>(dead)]));
       give_up(dead, "its process died");
@@ -133,7 +134,7 @@ struct Watchdog::Impl {
 
   void act_on(const Watch::Verdict& verdict) {
     const bool first_is_missing = std::ranges::find(verdict.missing, 0) != verdict.missing.end();
-    if (bears_losses && !first_is_missing) {
+    if (survives_losses && !first_is_missing) {
       for (const int r : verdict.missing) {
         order_end(r);
         give_up(r, verdict.text);
@@ -147,7 +148,7 @@ struct Watchdog::Impl {
     for (int r = 1; r < size; ++r) order_end(r);
     write_record_file(*record, rank, size, why);
     std::this_thread::sleep_for(std::chrono::duration<double>(2 * period_s));  // the others write theirs
-    end_job(why);
+    end_mpi_job(why);
   }
 
   void order_end(int r) {
@@ -174,7 +175,7 @@ struct Watchdog::Impl {
       heard_of_first = monotonic_seconds();
       if (order == Order::end) die();
     }
-    if (bears_losses) {
+    if (survives_losses) {
       const std::set<int> dead = failed_ranks(comm);
       const std::lock_guard lock(mutex);
       lost.insert(dead.begin(), dead.end());
@@ -186,13 +187,13 @@ struct Watchdog::Impl {
         "the network to it is gone",
         hosts[0], silence);
     write_record_file(*record, rank, size, text);
-    end_job(text);
+    end_mpi_job(text);
   }
 
   // Rank 0 has said why; mpirun ends this process soon, or it does so itself.
   [[noreturn]] void die() {
     write_record_file(*record, rank, size, "ended by rank 0, where ranks were missing");
-    std::this_thread::sleep_for(std::chrono::seconds(bears_losses ? 0 : 5));
+    std::this_thread::sleep_for(std::chrono::seconds(survives_losses ? 0 : 5));
     ::kill(::getpid(), SIGKILL);
     std::abort();
   }
@@ -227,8 +228,8 @@ void Watchdog::leaving() {
   impl_->leaving = true;
 }
 
-void Watchdog::bear_losses() {
-  impl_->bears_losses = survives_deaths();
+void Watchdog::survive_losses() {
+  impl_->survives_losses = survives_deaths();
 }
 
 std::set<int> Watchdog::lost() const {

@@ -21,22 +21,15 @@ class Watchdog {
   ~Watchdog();  // stops the thread
   // This rank has said goodbye: it may stand still.
   void leaving();
-  // Deaths are borne: who dies or stands still is given up, the others go on. For ranks that do not need each
+  // From here on who dies or stands still is given up, and the others go on. For ranks that do not need each
   // other. To be called on every rank.
-  void bear_losses();
-  // Known to be dead, or given up. Rank 0 knows first.
+  void survive_losses();
+  // Ranks that are known to be dead, or were given up. Rank 0 knows first.
   std::set<int> lost() const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// The next two ask an MPI with fault tolerance (ULFM); they stand in factory.cpp.
-// Whether the launcher leaves the others alive when a rank dies (mpirun --with-ft ulfm). Known once MPI runs.
-bool survives_deaths();
-// Ranks of the communicator that are known to be dead; receives from any rank go on without them. Empty where
-// deaths are not survived.
-std::set<int> failed_ranks(MPI_Comm comm);
 
 }  // namespace gaggle::mpi

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -10,7 +11,7 @@
 #include <thread>
 
 #include "base/log.h"
-#include "comm/mpi_backend.h"
+#include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_watchdog.h"
 
@@ -42,43 +43,20 @@ World& world() {
 // look go on without the dead.
 void take_goodbyes(World& state) {
   failed_ranks(state.control);
-  while (true) {
-    int there = 0;
-    MPI_Status status;
-    if (MPI_Iprobe(MPI_ANY_SOURCE, goodbye_tag, state.control, &there, &status) != MPI_SUCCESS) return;
-    if (!there) return;
-    int bytes = 0;
-    check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-    std::string text(static_cast<size_t>(bytes), '\0');
-    // It is here already: this receive does not wait.
-    if (MPI_Recv(text.data(), bytes, MPI_BYTE, status.MPI_SOURCE, goodbye_tag, state.control,
-                 MPI_STATUS_IGNORE) != MPI_SUCCESS)
-      return;  // its sender died meanwhile
-    Goodbye& goodbye = state.goodbyes[status.MPI_SOURCE];
+  while (const auto message = take_message(MPI_ANY_SOURCE, goodbye_tag, state.control)) {
+    Goodbye& goodbye = state.goodbyes[message->from];
     char* end = nullptr;
-    goodbye.code = static_cast<Exit>(std::strtol(text.c_str(), &end, 10));
+    goodbye.code = static_cast<Exit>(std::strtol(message->bytes.c_str(), &end, 10));
     goodbye.said = std::strtol(end, &end, 10) != 0;
     goodbye.message = end + 1;
   }
 }
 
 // How bad an end is, for the one code a job can have.
-int severity(Exit code) {
-  switch (code) {
-    case Exit::done:
-      return 0;
-    case Exit::some_set_aside:
-      return 1;
-    case Exit::resumable:
-      return 2;
-    case Exit::stopped:
-      return 3;
-    case Exit::bad_input:
-      return 4;
-    case Exit::failed:
-      return 5;
-  }
-  return 5;
+int badness(Exit code) {
+  constexpr Exit from_good_to_bad[] = {Exit::done,    Exit::some_set_aside, Exit::resumable,
+                                       Exit::stopped, Exit::bad_input,      Exit::failed};
+  return static_cast<int>(std::ranges::find(from_good_to_bad, code) - from_good_to_bad);
 }
 
 }  // namespace
@@ -108,35 +86,6 @@ std::map<int, Goodbye> goodbyes() {
   const std::lock_guard lock(state.mutex);
   take_goodbyes(state);
   return state.goodbyes;
-}
-
-// MPI_Abort may hang: it is called from a helper thread, and after 3 s SIGKILL does its work.
-void end_job(const std::string& message) {
-  log::error("{}", message);
-  std::thread([] { MPI_Abort(MPI_COMM_WORLD, exit_code_of_loss); }).detach();
-  std::this_thread::sleep_for(std::chrono::seconds(3));
-  ::kill(::getpid(), SIGKILL);
-  std::abort();
-}
-
-bool is_running() {
-  World& state = world();
-  const std::lock_guard lock(state.mutex);
-  return state.started && !state.finished;
-}
-
-void bear_losses() {
-  World& state = world();
-  const std::lock_guard lock(state.mutex);
-  if (state.watchdog) state.watchdog->bear_losses();
-}
-
-std::vector<int> lost_ranks() {
-  World& state = world();
-  const std::lock_guard lock(state.mutex);
-  if (!state.watchdog) return {};
-  const std::set<int> lost = state.watchdog->lost();
-  return {lost.begin(), lost.end()};
 }
 
 namespace {
@@ -184,15 +133,13 @@ void wait_for_all(World& state, Transfer& mine) {
 Exit conclude(const World& state, Exit code, const std::string& message) {
   std::string written = message;
   for (const auto& [rank, goodbye] : state.goodbyes) {
-    if (severity(goodbye.code) > severity(code)) code = goodbye.code;
+    if (badness(goodbye.code) > badness(code)) code = goodbye.code;
     if (goodbye.said || written.find(goodbye.message) != std::string::npos) continue;
     log::error("rank {}: {}", rank, goodbye.message);
     written += "\n" + goodbye.message;
   }
   return code;
 }
-
-}  // namespace
 
 Exit finish(Exit code, const std::string& message, bool said) {
   World& state = world();
@@ -226,4 +173,42 @@ Exit finish(Exit code, const std::string& message, bool said) {
   return state.rank == 0 ? code : Exit::done;
 }
 
+}  // namespace
 }  // namespace gaggle::mpi
+
+namespace gaggle {
+
+// MPI_Abort may hang: it is called from a helper thread, and after 3 s SIGKILL does its work.
+void end_mpi_job(const std::string& message) {
+  log::error("{}", message);
+  std::thread([] { MPI_Abort(MPI_COMM_WORLD, mpi::exit_code_of_loss); }).detach();
+  std::this_thread::sleep_for(std::chrono::seconds(3));
+  ::kill(::getpid(), SIGKILL);
+  std::abort();
+}
+
+bool mpi_is_running() {
+  auto& state = mpi::world();
+  const std::lock_guard lock(state.mutex);
+  return state.started && !state.finished;
+}
+
+void survive_losses() {
+  auto& state = mpi::world();
+  const std::lock_guard lock(state.mutex);
+  if (state.watchdog) state.watchdog->survive_losses();
+}
+
+std::vector<int> lost_ranks() {
+  auto& state = mpi::world();
+  const std::lock_guard lock(state.mutex);
+  if (!state.watchdog) return {};
+  const std::set<int> lost = state.watchdog->lost();
+  return {lost.begin(), lost.end()};
+}
+
+Exit finish_mpi(Exit code, const std::string& message, bool said) {
+  return mpi::finish(code, message, said);
+}
+
+}  // namespace gaggle

@@ -5,7 +5,7 @@
 
 #include <map>
 #include <memory>
-#include <optional>
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -28,5 +28,11 @@ struct Started {
 Started start(Deadlines deadlines);
 // Ranks of the world that have said goodbye so far, as far as their word has come.
 std::map<int, Goodbye> goodbyes();
+
+// Whether the launcher leaves the others alive when a rank dies (mpirun --with-ft ulfm).
+bool survives_deaths();
+// Ranks of the communicator that are known to be dead; receives from any rank go on without them. Empty where
+// deaths are not survived.
+std::set<int> failed_ranks(MPI_Comm comm);
 
 }  // namespace gaggle::mpi

@@ -37,7 +37,8 @@ struct NcclCalls {
   std::function<std::string(int result, NcclComm* comm)> error_text;
 };
 
-// Of one GPU. All but `use` expect that the calling thread uses it; all throw SystemError in CUDA's own words.
+// The calls for one GPU. All but `use` expect that the calling thread uses it.
+// All throw SystemError in CUDA's own words.
 struct GpuCalls {
   std::function<void()> use;
   std::function<GpuStream*()> make_stream;

@@ -9,23 +9,33 @@ namespace {
 
 size_t chunk_bytes = size_t{1} << 30;
 
-class NcclCommunicator final : public Communicator {
+// What goes over the ranks' hosts, whatever their GPUs do.
+class OverHost : public Communicator {
  public:
-  NcclCommunicator(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables,
-                   NcclOptions options)
-      : host_(host), tables_(tables), options_(options), link_(host, tables, options) {}
-
+  OverHost(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables, NcclOptions options)
+      : host_(std::move(host)), tables_(std::move(tables)), options_(std::move(options)) {}
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
-  std::string backend() const override { return "nccl"; }
-  std::string who_left() override { return host_->who_left(); }
-  Communicator* device() override { return this; }
-
-  // Of the ranks, not of their GPUs; texts lie in the host's memory anyway.
   void barrier() override { host_->barrier(); }
   std::vector<std::string> all_gather_text(const std::string& mine) override {
     return host_->all_gather_text(mine);
   }
+  std::string who_left() override { return host_->who_left(); }
+
+ protected:
+  std::shared_ptr<Communicator> host_;
+  std::shared_ptr<const NcclTables> tables_;
+  NcclOptions options_;
+};
+
+class NcclCommunicator final : public OverHost {
+ public:
+  NcclCommunicator(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables,
+                   NcclOptions options)
+      : OverHost(host, tables, options), link_(host, tables, options) {}
+
+  std::string backend() const override { return "nccl"; }
+  Communicator* device() override { return this; }
 
   void broadcast(std::span<std::byte> data, int root) override {
     GAGGLE_CHECK(root >= 0 && root < size());
@@ -116,24 +126,15 @@ class NcclCommunicator final : public Communicator {
     link_.end();
   }
 
-  std::shared_ptr<Communicator> host_;
-  std::shared_ptr<const NcclTables> tables_;
-  NcclOptions options_;
   NcclLink link_;
 };
 
 // The host's communicator, whose ranks are connected by NCCL when somebody asks for it: ranks that work alone
 // never are, and no death reaches them that way.
-class HostWithDevice final : public Communicator {
+class HostWithDevice final : public OverHost {
  public:
-  HostWithDevice(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables,
-                 NcclOptions options)
-      : host_(std::move(host)), tables_(std::move(tables)), options_(std::move(options)) {}
-
-  int rank() const override { return host_->rank(); }
-  int size() const override { return host_->size(); }
+  using OverHost::OverHost;
   std::string backend() const override { return host_->backend(); }
-  void barrier() override { host_->barrier(); }
   void broadcast(std::span<std::byte> data, int root) override { host_->broadcast(data, root); }
   void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
     host_->all_gather(mine, all);
@@ -142,10 +143,6 @@ class HostWithDevice final : public Communicator {
                   std::span<const std::span<std::byte>> receive) override {
     host_->all_to_all(send, receive);
   }
-  std::vector<std::string> all_gather_text(const std::string& mine) override {
-    return host_->all_gather_text(mine);
-  }
-  std::string who_left() override { return host_->who_left(); }
   CollectiveRecord record_beside(const std::string& name) const override { return host_->record_beside(name); }
 
   std::unique_ptr<Communicator> split(int colour) override {
@@ -160,9 +157,6 @@ class HostWithDevice final : public Communicator {
   }
 
  private:
-  std::shared_ptr<Communicator> host_;
-  std::shared_ptr<const NcclTables> tables_;
-  NcclOptions options_;
   std::unique_ptr<NcclCommunicator> device_;
 };
 

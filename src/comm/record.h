@@ -24,13 +24,14 @@ struct CollectiveEntry {
   double took = -1;    // -1: not finished
 };
 
-// Of one rank, over all its communicators, oldest first; the newest 64 are kept. Any thread may read.
+// The collectives of one rank over all its communicators, oldest first; the newest 64 are kept. Any thread may
+// read.
 class RankRecord {
  public:
   void begin(CollectiveEntry entry);
   void end(const std::string& group, uint64_t number);
   std::vector<CollectiveEntry> entries() const;
-  // The oldest that has not finished: what the rank waits in.
+  // The oldest collective that has not finished: what the rank waits in.
   std::optional<CollectiveEntry> waiting_in() const;
 
  private:
@@ -38,14 +39,14 @@ class RankRecord {
   std::deque<CollectiveEntry> entries_;
 };
 
-// Of one communicator on one rank; used by the thread that calls its verbs.
+// The collectives of one communicator on one rank; used by the thread that calls its verbs.
 class CollectiveRecord {
  public:
   explicit CollectiveRecord(std::shared_ptr<RankRecord> rank = std::make_shared<RankRecord>(),
                             std::string group = "world");
-  uint64_t begin(const char* verb, size_t bytes);  // its number
-  void end();
-  void end(uint64_t number);  // of one that others have followed already
+  uint64_t begin(const char* verb, size_t bytes);  // returns the collective's number
+  void end();                                      // of the newest
+  void end(uint64_t number);                       // of one that others have followed already
   uint64_t number() const { return number_; }
   // "all_gather (collective 17)"; of a part of the world: "all_gather (collective 17 of world/1)"
   std::string last_text() const;

@@ -1,6 +1,5 @@
 #include "comm/record_file.h"
 
-#include <algorithm>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -17,10 +16,6 @@ namespace {
 std::mutex folder_mutex;
 fs::path folder;
 
-fs::path records_of(const fs::path& run_folder) {
-  return run_folder / "collectives";
-}
-
 nlohmann::ordered_json entry_json(const CollectiveEntry& entry, double now) {
   nlohmann::ordered_json json = {{"group", entry.group},
                                  {"number", entry.number},
@@ -33,22 +28,11 @@ nlohmann::ordered_json entry_json(const CollectiveEntry& entry, double now) {
   return json;
 }
 
-RankReport report_of(const nlohmann::json& json) {
-  RankReport report{json.at("rank"),
-                    json.at("size"),
-                    json.at("host"),
-                    json.at("reason"),
-                    json.at("phase"),
-                    json.at("step"),
-                    {}};
-  for (const auto& entry : json.at("collectives"))
-    report.collectives.push_back({entry.at("group"), entry.at("verb"), entry.at("number"), entry.at("bytes"),
-                                  entry.at("phase"), entry.at("step"), entry.at("started_s"),
-                                  entry.value("took_s", -1.0)});
-  return report;
-}
-
 }  // namespace
+
+fs::path records_of(const fs::path& run_folder) {
+  return run_folder / "collectives";
+}
 
 void set_record_folder(const fs::path& run_folder) {
   const std::lock_guard lock(folder_mutex);
@@ -81,21 +65,6 @@ void write_record_file(const RankRecord& record, int rank, int size, const std::
   } catch (const std::exception& error) {
     log::warning("the record of collectives was not written: {}", error.what());
   }
-}
-
-std::vector<RankReport> read_record_files(const fs::path& run_folder) {
-  std::vector<RankReport> reports;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(records_of(run_folder), missing)) {
-    if (entry.path().extension() != ".json") continue;
-    try {
-      reports.push_back(report_of(nlohmann::json::parse(read_file(entry.path()))));
-    } catch (const nlohmann::json::exception& error) {
-      user_error("{}: not a record of collectives ({})", entry.path().string(), error.what());
-    }
-  }
-  std::ranges::sort(reports, {}, &RankReport::rank);
-  return reports;
 }
 
 }  // namespace gaggle

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-#include "comm/communicator.h"
+#include "comm/pairwise.h"
 #include "comm/record.h"
 
 namespace gaggle {
@@ -47,7 +47,7 @@ struct Group {
   std::map<int, std::shared_ptr<Group>> children;  // of the split under way, by colour
 };
 
-class ThreadCommunicator final : public Communicator {
+class ThreadCommunicator final : public PairwiseCommunicator {
  public:
   ThreadCommunicator(std::shared_ptr<World> world, std::shared_ptr<Group> group, int rank,
                      CollectiveRecord record = CollectiveRecord())
@@ -57,56 +57,8 @@ class ThreadCommunicator final : public Communicator {
   int size() const override { return static_cast<int>(group_->posts.size()); }
   std::string backend() const override { return "threads"; }
 
-  void barrier() override { exchange("barrier", {}, {}); }
-
-  void broadcast(std::span<std::byte> data, int root) override {
-    GAGGLE_CHECK(root >= 0 && root < size());
-    const auto n = static_cast<size_t>(size());
-    std::vector<std::span<const std::byte>> send(n);
-    std::vector<std::span<std::byte>> receive(n);
-    if (rank_ == root)
-      std::fill(send.begin(), send.end(), data);
-    else
-      receive[static_cast<size_t>(root)] = data;
-    if (rank_ == root) send[static_cast<size_t>(root)] = {};
-    exchange("broadcast", send, receive);
-  }
-
-  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    const auto n = static_cast<size_t>(size());
-    GAGGLE_CHECK(all.size() == mine.size() * n);
-    const std::vector<std::span<const std::byte>> send(n, mine);
-    std::vector<std::span<std::byte>> receive;
-    for (size_t r = 0; r < n; ++r) receive.push_back(all.subspan(r * mine.size(), mine.size()));
-    exchange("all_gather", send, receive);
-  }
-
-  void all_to_all(std::span<const std::span<const std::byte>> send,
-                  std::span<const std::span<std::byte>> receive) override {
-    GAGGLE_CHECK(send.size() == group_->posts.size() && receive.size() == send.size());
-    exchange("all_to_all", send, receive);
-  }
-
-  std::vector<std::string> all_gather_text(const std::string& mine) override {
-    const auto n = static_cast<size_t>(size());
-    const auto bytes = std::as_bytes(std::span(mine));
-    const std::vector<std::span<const std::byte>> send(n, bytes);
-    std::vector<std::string> all(n);
-    record_.begin("all_gather_text", mine.size());
-    const Post post{"all_gather_text", send};
-    meet(&post);
-    for (size_t r = 0; r < n; ++r) {
-      const auto from = group_->posts[r].send[static_cast<size_t>(rank_)];
-      all[r].assign(reinterpret_cast<const char*>(from.data()), from.size());
-    }
-    meet(nullptr);
-    record_.end();
-    return all;
-  }
-
   std::unique_ptr<Communicator> split(int colour) override {
-    std::vector<int> colours(static_cast<size_t>(size()));
-    all_gather(std::as_bytes(std::span(&colour, 1)), std::as_writable_bytes(std::span(colours)));
+    const std::vector<int> colours = gather_values(*this, colour);
     const auto members = static_cast<size_t>(std::count(colours.begin(), colours.end(), colour));
     const auto before = std::count(colours.begin(), colours.begin() + rank_, colour);
     std::shared_ptr<Group> child;
@@ -133,17 +85,13 @@ class ThreadCommunicator final : public Communicator {
   }
 
  private:
-  void exchange(const char* verb, std::span<const std::span<const std::byte>> send,
-                std::span<const std::span<std::byte>> receive) {
-    size_t bytes = 0;
-    for (const auto& part : send) bytes += part.size();
-    for (const auto& part : receive) bytes += part.size();
+  void exchange(const char* verb, size_t bytes, std::span<const std::span<const std::byte>> send,
+                std::span<const std::span<std::byte>> receive) override {
     record_.begin(verb, bytes);
     const Post post{verb, send};
     meet(&post);
     for (size_t r = 0; r < receive.size(); ++r) {
-      const auto& theirs = group_->posts[r].send;
-      const auto from = theirs.empty() ? std::span<const std::byte>() : theirs[static_cast<size_t>(rank_)];
+      const auto from = group_->posts[r].send[static_cast<size_t>(rank_)];
       GAGGLE_CHECK(from.size() == receive[r].size(), "{}: rank {} sends {} bytes, rank {} expects {}", verb, r,
                    from.size(), rank_, receive[r].size());
       if (!from.empty()) std::memcpy(receive[r].data(), from.data(), from.size());
@@ -201,7 +149,7 @@ void run_as_threads(int n, double timeout_s, const std::function<void(Communicat
     try {
       body(communicator);
     } catch (const std::exception& error) {
-      world->fail(fmt::format("rank {} failed: {}", rank, error.what()), std::current_exception());
+      world->fail(fmt::format("rank {} failed: {}", rank, error_text(error)), std::current_exception());
     } catch (...) {
       world->fail(fmt::format("rank {} failed", rank), std::current_exception());
     }

@@ -42,10 +42,10 @@ Watch::Watch(std::vector<std::string> hosts, Deadlines deadlines, double now) : 
 }
 
 void Watch::heard(int rank, const Heartbeat& beat, double now) {
-  Rank& it = ranks_[static_cast<size_t>(rank)];
-  if (beat.count != it.beat.count) it.moved_at = now;
-  it.beat = beat;
-  it.heard_at = now;
+  Rank& known = ranks_[static_cast<size_t>(rank)];
+  if (beat.count != known.beat.count) known.moved_at = now;
+  known.beat = beat;
+  known.heard_at = now;
 }
 
 void Watch::begin_anew(double now) {

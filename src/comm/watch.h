@@ -28,7 +28,7 @@ class Watch {
   void heard(int rank, const Heartbeat& beat, double now);
   // The watching process itself was asleep (a suspended job): nobody could be heard, all begin anew.
   void begin_anew(double now);
-  // It is known to be dead, and the others go on without it.
+  // This rank is known to be dead, and the others go on without it.
   void lost(int rank) { ranks_[static_cast<size_t>(rank)].lost = true; }
   bool is_lost(int rank) const { return ranks_[static_cast<size_t>(rank)].lost; }
 

@@ -61,7 +61,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     const size_t rows = context.tasks[task].rows(context.split).size();
     for (size_t first = 0; first < rows; first += rows_per_item) {
       EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item)};
-      const auto settings = settings_of(method, context.config.eval);
+      const auto settings = settings_of(method, context.config);
       const bool of_collection = method.kind != MethodKind::none && !method.artefact;
       item.key = sha256_hex(
           fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",

@@ -132,7 +132,8 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
   return notes;
 }
 
-std::string settings_of(const Method& method, const EvalConfig& eval) {
+std::string settings_of(const Method& method, const Config& config) {
+  const EvalConfig& eval = config.eval;
   if (method.artefact)
     return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.artefact->pin(),
                        method.artefact->digest);
@@ -147,8 +148,9 @@ std::string settings_of(const Method& method, const EvalConfig& eval) {
 }
 
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
-                                            const EvalConfig& eval, const BaseModel& base,
+                                            const Config& config, const BaseModel& base,
                                             const std::string& task) {
+  const EvalConfig& eval = config.eval;
   if (method.artefact) {
     const Inventory& inventory = method.artefact->inventory;
     const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;

@@ -74,9 +74,9 @@ uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, 
   return static_cast<uint64_t>(bytes + std::min<int64_t>(targets * spec.vocab, int64_t{1} << 24) * (8 + width));
 }
 
-MemoryNeed memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
+JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
                        Split split, int64_t batch, BaseUse use) {
-  MemoryNeed need;
+  JobMemory need;
   need.base = static_cast<uint64_t>(context.base.weight_bytes());
   const uint64_t now = resident_bytes();
   need.program = context.base.device().is_cpu() && now > need.base ? now - need.base : now;

@@ -23,7 +23,7 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
 double expected_seconds(const JobContext& context, double flops);
 
 // Bytes of one rank.
-struct MemoryNeed {
+struct JobMemory {
   uint64_t program = 0;      // libraries, and what the process holds besides the base
   uint64_t base = 0;         // its weights
   uint64_t adapter = 0;      // what is trained with its optimiser and checkpoint, or the experts that are served
@@ -40,7 +40,7 @@ uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, 
 
 // Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example), `batch`
 // examples in a step.
-MemoryNeed memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
+JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
                        Split split, int64_t batch, BaseUse use);
 
 }  // namespace gaggle

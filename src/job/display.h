@@ -14,12 +14,14 @@ namespace gaggle {
 
 class JobDisplay {
  public:
-  // `job_name`: as the workers' journals have it. `open`: the items that are still to be done.
-  JobDisplay(const Job& job, const std::vector<WorkItem>& open, const std::string& job_name, int workers);
+  // `job_name`: as the workers' journals have it. `own_worker`: of this process. `open`: the items that are still to be
+  // done.
+  JobDisplay(const Job& job, const std::vector<WorkItem>& open, const std::string& job_name,
+             const std::string& own_worker, int workers);
   ~JobDisplay() { stop(); }
 
-  // Waits until all workers have said goodbye, but not for one that has been silent for `patience_s`: their items
-  // are this job's too.
+  // Waits until all other workers have said goodbye, but not for one that has been silent for `patience_s`: their
+  // items are this job's too.
   void wait_for_workers(double patience_s);
   void stop();
   const std::vector<JournalEvent>& events() const { return reader_.events(); }  // after stop()
@@ -33,7 +35,7 @@ class JobDisplay {
   void draw();
   void say_what_is_new();
   double share_done(const std::vector<WorkerStatus>& at_work) const;
-  std::string thing_;
+  std::string thing_, own_worker_;
   JournalReader reader_;
   LiveView live_;
   size_t workers_;

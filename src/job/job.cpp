@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "cluster/stop.h"
+#include "comm/mpi_job.h"
 #include "coordinator/queue.h"
 #include "job/display.h"
 #include "job/worker.h"
@@ -35,7 +36,7 @@ class JobRun {
         name_(world_.all_gather_text(context.session.identity.worker_name())[0]) {
     if (group_->rank() == 0) queue_.emplace(queue_options(context, job), job.items);
     world_.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
-    if (job.outlives_ranks) bear_losses();
+    if (job.outlives_ranks) survive_losses();
   }
 
   Exit run() {
@@ -61,7 +62,7 @@ class JobRun {
     std::vector<WorkItem> open;
     for (const PlannedItem& planned : queue_->plan().items())
       if (planned.state != ItemState::done) open.push_back(planned.item);
-    display_.emplace(job_, open, name_, worker_count(job_, context_.session));
+    display_.emplace(job_, open, name_, context_.session.identity.worker_name(), worker_count(job_, context_.session));
   }
 
   // False where the group has lost a rank.

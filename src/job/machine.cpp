@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "cluster/host_facts.h"
+#include "cluster/cores.h"
 #include "kernel/dispatch.h"
 #include "model/speed.h"
 #include "train/recipe.h"

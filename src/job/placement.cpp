@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "comm/mpi_job.h"
 #include "comm/nccl_backend.h"
 #include "kernel/dispatch.h"
 #include "kernel/gpus.h"

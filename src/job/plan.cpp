@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"
-#include "comm/communicator.h"
+#include "comm/mpi_job.h"
 #include "model/hardware.h"
 #include "train/batch.h"
 
@@ -89,7 +89,7 @@ std::string data_words(const std::vector<const TokenTask*>& tasks) {
                      with_commas(cut));
 }
 
-std::string need_words(const MemoryNeed& need) {
+std::string need_words(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
   return fmt::format(
       "base {}, adapter with optimiser and checkpoint {}, activations {} (train.tokens_per_microbatch){}",

@@ -24,7 +24,7 @@ struct JobPlan {
   std::string place;           // … and the folder that it names
   std::string verb = "do";     // "6 to train"
   std::string notes;           // whole lines that follow it: why an item is made again, warnings
-  MemoryNeed memory;
+  JobMemory memory;
   DiskNeed disk;
   std::string dry_run_table;  // more for --dry-run: what every item will cost
 };
@@ -39,7 +39,7 @@ std::string version_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.1
 std::string model_words(const BaseModel& base);
 std::string dropout_words(const StepSettings& step);                 // "": the base has none
 std::string data_words(const std::vector<const TokenTask*>& tasks);  // of their training examples
-std::string need_words(const MemoryNeed& need);  // "base 595 MB, adapter …, activations …"
+std::string need_words(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
 // Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
 double job_seconds(const std::vector<WorkItem>& items, int workers);
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/pulse.h"
 #include "cluster/stop.h"
+#include "comm/mpi_job.h"
 #include "train/resume.h"
 
 namespace gaggle {

@@ -104,7 +104,7 @@ std::string method_lines(const AdaptJob& job) {
   return text;
 }
 
-MemoryNeed memory_of(const AdaptJob& job) {
+JobMemory memory_of(const AdaptJob& job) {
   int64_t trained = 0;
   for (const AdaptItem& item : job.items)
     if (item.recipe) trained = std::max(trained, item.recipe->trained());

@@ -80,7 +80,7 @@ double rows_of(const PhaseSettings& phase) {
   return static_cast<double>(phase.schedule.steps) * static_cast<double>(phase.batch_size);
 }
 
-MemoryNeed memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
+JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
   const BaseModel& base = *shapes.base;
   const auto fed = static_cast<double>(fed_rows(shapes.row));
   const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_rows(shapes.row)));
@@ -97,7 +97,7 @@ MemoryNeed memory_of(const Config& config, const Shapes& shapes, int64_t trained
 std::string cost_lines(const Config& config, const Shapes& shapes, int64_t trained, double rows, double batch,
                        const std::string& what) {
   const Gpu& gpu = gpu_of(config);
-  const MemoryNeed need = memory_of(config, shapes, trained);
+  const JobMemory need = memory_of(config, shapes, trained);
   const double flops = rows * shapes.row_flops, hours = flops / (gpu.flops * config.plan.share) / 3600;
   const bool fits = static_cast<double>(need.all()) <= gpu.memory;
   std::string text =

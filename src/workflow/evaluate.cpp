@@ -115,7 +115,7 @@ class Scorer {
     const auto [adapter, is_new] = adapters_.try_emplace(key);
     if (is_new)
       adapter->second =
-          make_adapter(item.method, job_.eval.collection, job_.eval.config.eval, job_.eval.base, task);
+          make_adapter(item.method, job_.eval.collection, job_.eval.config, job_.eval.base, task);
     return adapter->second.get();
   }
 

@@ -26,7 +26,7 @@ std::vector<const TokenTask*> tasks_of(const ExpertJob& job) {
   return tasks;
 }
 
-MemoryNeed memory_of(const ExpertJob& job) {
+JobMemory memory_of(const ExpertJob& job) {
   int64_t trained = 0;
   for (const ExpertItem& item : job.items)
     trained = std::max(trained, item.recipe.train_lora ? lora_values(item.recipe) : gate_values(item.recipe));

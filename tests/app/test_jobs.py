@@ -26,15 +26,15 @@ class Job:
 
 POLY = ["--poly.skills=3", "--poly.heads=4", "--poly.rank=2"]
 JOBS = {
-    "experts": Job(["experts"], "experts", "registry", ["registry/experts/*/v*/*.safetensors"], 8000, ["--train.steps=150"]),
-    "gates": Job(["gates"], "experts", "registry", ["registry/experts/*/v0002/gate.safetensors"], 8000, ["--gate.steps=300"]),
-    "pretrain": Job(["pretrain", *POLY], "pretraining", "runs/tiny", ["registry/*/tiny/v*/*.safetensors"], 8000,
+    "experts": Job(["experts"], "experts", "registry", ["registry/experts/*/v*/*.safetensors"], 25_000, ["--train.steps=150"]),
+    "gates": Job(["gates"], "experts", "registry", ["registry/experts/*/v0002/gate.safetensors"], 25_000, ["--gate.steps=300"]),
+    "pretrain": Job(["pretrain", *POLY], "pretraining", "runs/tiny", ["registry/*/tiny/v*/*.safetensors"], 25_000,
                     ["--train.steps=300"]),
     "adapt": Job(["adapt", "--adapt.from=skills", "--adapt.method=['full', 'mu']", "--adapt.shots=[8]", "--adapt.seeds=1",
-                  "--adapt.steps=4"], "adaptation", "runs/tiny/adapt", ["runs/tiny/adapt/items/*.json"], 8000,
+                  "--adapt.steps=4"], "adaptation", "runs/tiny/adapt", ["runs/tiny/adapt/items/*.json"], 8_000,
                  ["--adapt.steps=150"]),
-    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--data.limit_examples=0"], "evaluation",
-                "runs/tiny/eval", ["runs/tiny/eval/items/*.json"], 1200, []),
+    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--eval.split=train"], "evaluation",
+                "runs/tiny/eval", ["runs/tiny/eval/items/*.json"], 6_000, []),
 }
 each_job = pytest.mark.parametrize("name", list(JOBS))
 
@@ -51,7 +51,8 @@ def furnished(tmp_path_factory, tiny_world, gaggle):
             shop = Workshop(folder, gaggle)
             for words in before:
                 shop.run(words[0], "tiny.toml", *words[1:])
-            shutil.rmtree(folder / "runs", ignore_errors=True)
+            for left in ["runs", "registry/work"]:
+                shutil.rmtree(folder / left, ignore_errors=True)
             made[name] = folder
         return made[name]
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "cluster/cores.h"
 
 namespace gaggle {
 namespace {
@@ -87,6 +88,7 @@ TEST(Identity, NonsenseIsNamed) {
 
 TEST(Identity, CoresOfTheMask) {
   EXPECT_GE(affinity_cores(), 1);
+  EXPECT_EQ(static_cast<int>(allowed_core_numbers().size()), affinity_cores());
 }
 
 }  // namespace

@@ -103,10 +103,9 @@ Options parse(int argc, char** argv) {
       ->delimiter(',')
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  auto* ranks =
-      app.add_option("--ranks-per-expert", set.ranks_per_item, "Workers that work on one item together")
-          ->check(CLI::PositiveNumber)
-          ->capture_default_str();
+  app.add_option("--ranks-per-expert", set.ranks_per_item, "Workers that work on one item together")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--jobs", set.jobs, "Jobs that the workers belong to, each preempted on its own")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -133,9 +132,6 @@ Options parse(int argc, char** argv) {
       ->capture_default_str();
   bool leave = false;
   app.add_flag("--no-wait", leave, "Workers that find no item leave (cluster.wait = false)");
-  app.add_flag("--join", set.join,
-               "Workers that find no item join one as lanes (not in gaggle: what it would bring)")
-      ->excludes(ranks);
   app.add_option("--efficiency", set.efficiency, "Share of its speed that each further rank adds to an item")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();

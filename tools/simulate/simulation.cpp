@@ -38,12 +38,11 @@ struct Item {
   int holder = -1;  // who made its newest lease
   int failures = 0, commits = 0, attempt = 0;
   double last_beat = 0, taken_at = 0, saved_when_taken_s = 0, open_since = never;
-  std::vector<int> ranks;                           // at it now: the holder, then who joined
-  std::vector<int> joining;                         // from the next checkpoint on
-  double segment_at = 0, segment_s = 0, speed = 1;  // since a join or a take: when, with how much behind it
+  bool under_way = false;  // its holder works on it
+  double speed = 1;        // of its holder
 };
 
-enum class Doing { away, looking, working, helping, left };
+enum class Doing { away, looking, working, left };
 
 struct Worker {
   Plan plan;
@@ -55,7 +54,7 @@ struct Worker {
   uint64_t life = 0;         // events of earlier lives are void
 };
 
-enum class What { up, look, dies, finishes, expires, joins, preempts };
+enum class What { up, look, dies, finishes, expires, preempts };
 
 struct Event {
   double at = 0;
@@ -72,7 +71,6 @@ class Simulation {
     const int group = set_.ranks_per_item;
     set_.workers /= group;
     set_.failures_per_hour *= group;
-    GAGGLE_CHECK(!(set_.join && group > 1));
     GAGGLE_CHECK(set_.workers > 0 && set_.jobs > 0 && set_.lanes > 0 && !set_.item_hours.empty());
     std::vector<WorkItem> work;
     for (size_t i = 0; i < set_.item_hours.size(); ++i) {
@@ -131,7 +129,7 @@ class Simulation {
     result_.lists += polls;
     result_.reads += polls * static_cast<double>(held_);
     result_.writes += beats;
-    idle_s_ += static_cast<double>(idle_.size() + gone_for_good_ + waiting_to_join_) * span;
+    idle_s_ += static_cast<double>(idle_.size() + gone_for_good_) * span;
     const double rate = span > 0 ? (polls * static_cast<double>(1 + held_) + beats) / span : 0;
     for (double from = now_; from < until;) {
       const double to = std::min(until, 60 * (std::floor(from / 60) + 1));
@@ -160,8 +158,6 @@ class Simulation {
         return finish(items_[static_cast<size_t>(event.who)], event.of);
       case What::expires:
         return expire(event.who);
-      case What::joins:
-        return join(items_[static_cast<size_t>(event.who)], event.of);
       default:
         break;
     }
@@ -170,7 +166,6 @@ class Simulation {
     if (event.what == What::up) return come_up(event.who);
     if (event.what == What::dies) return die(event.who);
     worker.woken = false;
-    if (worker.doing == Doing::helping) stop_helping(event.who);
     if (worker.doing == Doing::looking) look(event.who);
     wake_for_what_is_open();  // it may have taken another item than the one it was woken for
   }
@@ -237,36 +232,24 @@ class Simulation {
     item.released = item.holder_dead = false;
     item.taken_at = now_;
     item.saved_when_taken_s = item.saved_s;
-    item.ranks = {w};
-    item.joining.clear();
+    item.under_way = true;
+    item.speed = worker.speed;
     idle_.erase(w);
     worker.doing = Doing::working;
     worker.item = static_cast<int>(&item - items_.data());
     ++held_;
-    go_on(item, item.saved_s);
+    at(now_ + (item.needs_s - item.saved_s) / item.speed, What::finishes, worker.item,
+       static_cast<uint64_t>(++item.attempt));
   }
 
-  void go_on(Item& item, double from_s) {
-    item.segment_at = now_;
-    item.segment_s = from_s;
-    item.speed = 1;
-    for (const int rank : item.ranks)
-      item.speed = std::min(item.speed, workers_[static_cast<size_t>(rank)].speed);
-    item.speed *= group_speed(set_, static_cast<int>(item.ranks.size()));
-    ++item.attempt;
-    at(now_ + (item.needs_s - from_s) / item.speed, What::finishes, static_cast<int>(&item - items_.data()),
-       static_cast<uint64_t>(item.attempt));
+  double progress_s(const Item& item) const {
+    return item.saved_when_taken_s + item.speed * (now_ - item.taken_at);
   }
-
-  double progress_s(const Item& item) const { return item.segment_s + item.speed * (now_ - item.segment_at); }
-  double next_checkpoint(const Item& item) const {
-    const double every = 60 * set_.checkpoint_minutes;
-    return item.segment_at + every * (std::floor((now_ - item.segment_at) / every) + 1);
-  }
-  // Its periodic checkpoints until now.
+  // The periodic checkpoints until now are written.
   void save_periodic(Item& item) const {
     const double every = 60 * set_.checkpoint_minutes;
-    const double saved = item.segment_s + item.speed * every * std::floor((now_ - item.segment_at) / every);
+    const double saved =
+        item.saved_when_taken_s + item.speed * every * std::floor((now_ - item.taken_at) / every);
     item.saved_s = std::max(item.saved_s, saved);
   }
 
@@ -289,7 +272,6 @@ class Simulation {
         at(std::max(now_, std::max(items_[i].last_beat, worker.looking_since) + set_.lease_s + tick_s),
            What::expires, static_cast<int>(i), 0);
     if (!set_.wait) wake(w, now_ + beat_seconds(set_.lease_s));
-    if (set_.join) offer_help(w);
   }
 
   // Its first poll at or after `when`.
@@ -305,8 +287,8 @@ class Simulation {
     at(poll_after(worker, when), What::look, w, worker.life);
   }
 
-  // An item can be taken: the idle worker that polls first sees it; else a helper is called back.
-  bool wake_one_for(const Item& item, bool call_helpers) {
+  // An item can be taken: the idle worker that polls first sees it.
+  bool wake_one_for(const Item& item) {
     int first = -1;
     double soonest = never;
     for (const int w : idle_) {
@@ -314,8 +296,6 @@ class Simulation {
       if (worker.woken || !lease_free(sight(item, w), set_.lease_s)) continue;
       if (const double poll = poll_after(worker, now_); poll < soonest) soonest = poll, first = w;
     }
-    for (size_t w = 0; first < 0 && w < workers_.size() && call_helpers; ++w)
-      if (workers_[w].doing == Doing::helping && !workers_[w].woken) first = static_cast<int>(w);
     if (first < 0) return false;
     wake(first, now_);
     return true;
@@ -323,14 +303,14 @@ class Simulation {
 
   void wake_for_what_is_open() {
     for (const Item& item : items_)
-      if (item.open_since < never && !wake_one_for(item, false) && idle_.empty()) return;
+      if (item.open_since < never && !wake_one_for(item) && idle_.empty()) return;
   }
 
   void expire(int i) {
     Item& item = items_[static_cast<size_t>(i)];
     if (!item.holder_dead || item.released || item.done || item.aside) return;
     item.open_since = std::min(item.open_since, now_);
-    if (wake_one_for(item, true)) return;
+    if (wake_one_for(item)) return;
     // Who began to look between the last beat and the death has seen it stand still for less.
     double next = never;
     for (const int w : idle_)
@@ -340,7 +320,7 @@ class Simulation {
   }
 
   void finish(Item& item, uint64_t attempt) {
-    if (static_cast<int>(attempt) != item.attempt || item.done || item.ranks.empty()) return;
+    if (static_cast<int>(attempt) != item.attempt || item.done || !item.under_way) return;
     item.done = item.released = true;
     ++item.commits;
     ++settled_;
@@ -349,24 +329,9 @@ class Simulation {
     count(result_.reads, 2);
     count(result_.writes, 1);
     workers_[static_cast<size_t>(item.holder)].plan.observe(item.work.key, ItemState::done);
-    disband(item);
-  }
-
-  // All ranks of an item look for another.
-  void disband(Item& item) {
-    ++item.attempt;
-    std::vector<int> all = item.ranks;
-    for (const int w : item.joining) {
-      --waiting_to_join_;
-      all.push_back(w);
-    }
-    item.ranks.clear();
-    item.joining.clear();
-    for (const int w : all)
-      if (workers_[static_cast<size_t>(w)].doing != Doing::away) {
-        workers_[static_cast<size_t>(w)].item = -1;
-        start_looking(w);
-      }
+    item.under_way = false;
+    workers_[static_cast<size_t>(item.holder)].item = -1;
+    start_looking(item.holder);
   }
 
   void die(int w) {
@@ -379,9 +344,8 @@ class Simulation {
   // The worker is away from now on. `orderly`: it writes a checkpoint and gives its item back.
   void lose(int w, bool orderly) {
     Worker& worker = workers_[static_cast<size_t>(w)];
-    const Doing was = worker.doing;
     const int i = worker.item;
-    gone_for_good_ -= was == Doing::left;
+    gone_for_good_ -= worker.doing == Doing::left;
     worker.doing = Doing::away;
     worker.item = -1;
     ++worker.life;
@@ -389,20 +353,12 @@ class Simulation {
     if (std::exchange(worker.woken, false)) wake_for_what_is_open();  // somebody else polls next
     if (i < 0) return;
     Item& item = items_[static_cast<size_t>(i)];
-    if (std::erase(item.joining, w) > 0) {
-      --waiting_to_join_;
-      return;
-    }
     const double progress = progress_s(item);
     save_periodic(item);
     if (orderly)
       item.saved_s = progress;
     else
-      result_.lost_h += (progress - item.saved_s) / item.speed * static_cast<double>(item.ranks.size()) / 3600;
-    if (was == Doing::helping) {
-      std::erase(item.ranks, w);
-      return go_on(item, item.saved_s);
-    }
+      result_.lost_h += (progress - item.saved_s) / item.speed / 3600;
     --held_;
     item.released = orderly;
     item.holder_dead = !orderly;
@@ -410,8 +366,9 @@ class Simulation {
     item.last_beat = item.taken_at + beat * std::floor((now_ - item.taken_at) / beat);
     if (!orderly) at(item.last_beat + set_.lease_s + tick_s, What::expires, i, 0);
     if (orderly) item.open_since = now_;
-    disband(item);
-    if (item.open_since < never) wake_one_for(item, true);
+    ++item.attempt;
+    item.under_way = false;
+    if (item.open_since < never) wake_one_for(item);
   }
 
   void preempt(int job) {
@@ -424,51 +381,6 @@ class Simulation {
     at(now_ + 3600 * set_.preempt_every_hours, What::preempts, job, 0);
   }
 
-  // Joins the item that would end last, where a checkpoint still comes before its end.
-  void offer_help(int w) {
-    Item* last = nullptr;
-    double ends = 0;
-    for (Item& item : items_) {
-      if (item.ranks.empty() || item.ranks.size() + item.joining.size() >= static_cast<size_t>(set_.lanes))
-        continue;
-      const double end = now_ + (item.needs_s - progress_s(item)) / item.speed /
-                                    (1 + static_cast<double>(item.joining.size()));
-      if (end > ends && next_checkpoint(item) < end) ends = end, last = &item;
-    }
-    if (!last) return;
-    Worker& worker = workers_[static_cast<size_t>(w)];
-    idle_.erase(w);
-    worker.doing = Doing::helping;
-    worker.item = static_cast<int>(last - items_.data());
-    last->joining.push_back(w);
-    ++waiting_to_join_;
-    at(next_checkpoint(*last), What::joins, worker.item, static_cast<uint64_t>(last->attempt));
-  }
-
-  void join(Item& item, uint64_t attempt) {
-    if (static_cast<int>(attempt) != item.attempt || item.joining.empty()) return;
-    item.saved_s = progress_s(item);
-    waiting_to_join_ -= item.joining.size();
-    item.ranks.insert(item.ranks.end(), item.joining.begin(), item.joining.end());
-    item.joining.clear();
-    go_on(item, item.saved_s);
-  }
-
-  // Without loss: the best that could be built.
-  void stop_helping(int w) {
-    Worker& worker = workers_[static_cast<size_t>(w)];
-    Item& item = items_[static_cast<size_t>(worker.item)];
-    worker.item = -1;
-    worker.doing = Doing::looking;
-    worker.looking_since = now_ - set_.lease_s;
-    if (std::erase(item.joining, w) > 0) {
-      --waiting_to_join_;
-    } else if (std::erase(item.ranks, w) > 0) {
-      item.saved_s = progress_s(item);
-      go_on(item, item.saved_s);
-    }
-  }
-
   SimulationSettings set_;
   SimulationResult result_;
   std::vector<Item> items_;
@@ -478,7 +390,7 @@ class Simulation {
   std::vector<double> per_minute_ = {0};
   double now_ = 0, idle_s_ = 0;
   int64_t made_ = 0;
-  size_t held_ = 0, settled_ = 0, gone_for_good_ = 0, waiting_to_join_ = 0;
+  size_t held_ = 0, settled_ = 0, gone_for_good_ = 0;
 };
 
 }  // namespace

@@ -21,8 +21,7 @@ struct SimulationSettings {
   double restart_minutes = 5;      // from a worker's death to its return; also from its preemption
   double preempt_every_hours = 0;  // all workers of a job stop, give their items back and return; 0: never
   double straggler_share = 0, straggler_factor = 2;  // that many workers are so much slower
-  bool join = false;        // who finds no item helps with the longest that is held, from its next checkpoint
-  int lanes = 8;            // most ranks on an item
+  int lanes = 8;                                     // most ranks on an item
   double efficiency = 0.8;  // n ranks are as fast as 1 + efficiency · (L / ⌈L / n⌉ - 1) of one, L lanes
   uint64_t seed = 0;
 };

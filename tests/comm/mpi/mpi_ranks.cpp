@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
+#include "comm/mpi_job.h"
 
 namespace gaggle {
 namespace {
@@ -61,7 +62,7 @@ int needed() {
 int loses_one(bool dies) {
   auto world = make_mpi_world({60, 60});
   world->barrier();
-  bear_losses();
+  survive_losses();
   if (world->rank() == 2 && dies) ::kill(::getpid(), SIGKILL);
   if (world->rank() == 2) std::this_thread::sleep_for(60s);
   for (int i = 0; i < 20; ++i) {
@@ -80,7 +81,7 @@ int loses_one(bool dies) {
 int given_up() {
   auto world = make_mpi_world({60, 60});
   world->barrier();
-  bear_losses();
+  survive_losses();
   if (world->rank() == 2) ::kill(::getpid(), SIGKILL);
   if (world->rank() == 1) std::this_thread::sleep_for(4s);
   std::byte data{};

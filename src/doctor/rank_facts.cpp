@@ -1,0 +1,107 @@
+#include "doctor/rank_facts.h"
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/process.h"
+#include "cluster/cores.h"
+
+namespace gaggle {
+namespace fs = std::filesystem;
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, name, uuid, pci, computes, memory_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComputeRate, flops_per_s, hardware)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, allowed_cores, mask, memory_bytes,
+                                   available_bytes, open_files, locked_bytes, infiniband, temporary,
+                                   temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi, nccl,
+                                   config, threads, has_gpu, gpu, gpus, fp32, bf16)
+
+namespace {
+
+uint64_t soft_limit(auto resource) {
+  rlimit found{};
+  if (::getrlimit(resource, &found) != 0 || found.rlim_cur == RLIM_INFINITY) return no_limit;
+  return found.rlim_cur;
+}
+
+uint64_t free_bytes(const fs::path& folder) {
+  std::error_code unknown;
+  const fs::space_info space = fs::space(folder, unknown);
+  return unknown ? 0 : space.available;
+}
+
+// "MemAvailable:   123 kB" of /proc/meminfo.
+uint64_t meminfo(const std::string& name) {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(name + ":")) return std::strtoull(line.c_str() + name.size() + 1, nullptr, 10) * 1024;
+  return 0;
+}
+
+uint64_t number_in(const char* path, uint64_t otherwise) {
+  std::ifstream file(path);
+  uint64_t number = 0;
+  return file >> number ? number : otherwise;  // "max" is no number
+}
+
+}  // namespace
+
+std::string ranges_text(const std::set<int>& numbers) {
+  std::string text;
+  for (auto at = numbers.begin(); at != numbers.end();) {
+    const int first = *at;
+    int last = first;
+    while (++at != numbers.end() && *at == last + 1) last = *at;
+    text += fmt::format("{}{}", text.empty() ? "" : ",", first);
+    if (last > first) text += fmt::format("-{}", last);
+  }
+  return text;
+}
+
+RankFacts host_facts() {
+  RankFacts facts;
+  facts.host = this_process().host;
+  utsname system{};
+  if (::uname(&system) == 0) facts.kernel = fmt::format("{} {}", system.sysname, system.release);
+  facts.processor = processor_name();
+  facts.cores = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+  facts.allowed_cores = affinity_cores();
+  facts.mask = ranges_text(allowed_core_numbers());
+  const uint64_t group_most = number_in("/sys/fs/cgroup/memory.max", no_limit);
+  const uint64_t group_used = number_in("/sys/fs/cgroup/memory.current", 0);
+  facts.memory_bytes = std::min(meminfo("MemTotal"), group_most);
+  facts.available_bytes =
+      std::min(meminfo("MemAvailable"),
+               group_most == no_limit ? no_limit : group_most - std::min(group_most, group_used));
+  facts.open_files = soft_limit(RLIMIT_NOFILE);
+  facts.locked_bytes = soft_limit(RLIMIT_MEMLOCK);
+  std::error_code none;
+  facts.infiniband = fs::exists("/sys/class/infiniband", none) && !fs::is_empty("/sys/class/infiniband", none);
+  const char* temporary = std::getenv("TMPDIR");
+  facts.temporary = temporary && *temporary ? temporary : "/tmp";
+  facts.temporary_free_bytes = free_bytes(facts.temporary);
+  facts.shared_memory_free_bytes = free_bytes("/dev/shm");
+  return facts;
+}
+
+std::vector<RankFacts> gather_facts(Communicator& world, const RankFacts& mine) {
+  std::vector<RankFacts> all;
+  for (const std::string& text : world.all_gather_text(nlohmann::json(mine).dump()))
+    all.push_back(nlohmann::json::parse(text).get<RankFacts>());
+  return all;
+}
+
+std::vector<std::string> hosts_of(const std::vector<RankFacts>& ranks) {
+  std::vector<std::string> hosts;
+  for (const RankFacts& rank : ranks) hosts.push_back(rank.host);
+  return hosts;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,58 @@
+// What every rank knows of its host, versions, config and devices; brought together for the doctor.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "kernel/gpus.h"
+
+namespace gaggle {
+
+constexpr uint64_t no_limit = std::numeric_limits<uint64_t>::max();
+
+// The rate of matrix products while all ranks compute.
+struct ComputeRate {
+  double flops_per_s = 0;
+  std::string hardware;  // "cpu bf16 (AMX)"
+};
+
+struct RankFacts {
+  std::string host;
+  std::string kernel;                              // "Linux 6.1.0"
+  std::string processor;                           // "Intel(R) Xeon(R) …"
+  int cores = 1;                                   // of the host
+  int allowed_cores = 1;                           // in this process' affinity mask
+  std::string mask;                                // "0-3,8"
+  uint64_t memory_bytes = 0, available_bytes = 0;  // the smaller of the host's and the cgroup's
+  uint64_t open_files = no_limit;                  // soft limits of this process
+  uint64_t locked_bytes = no_limit;
+  bool infiniband = false;  // there is such a device: its messages want locked memory
+  std::string temporary;    // TMPDIR or /tmp: where MPI keeps its session
+  uint64_t temporary_free_bytes = 0;
+  uint64_t shared_memory_free_bytes = 0;  // /dev/shm: how ranks of a host talk
+
+  std::string gaggle, libtorch, mpi, nccl;    // versions; of NCCL "NCCL 2.27.7", or why there is none
+  std::map<std::string, std::string> config;  // key → value as TOML; empty without a config
+  int threads = 1;
+  bool has_gpu = false;        // whether the rank computes on a GPU
+  int gpu = 0;                 // which of `gpus`
+  std::vector<GpuFacts> gpus;  // that the rank sees
+  ComputeRate fp32, bf16;
+};
+
+// Filled in from `host` to `shared_memory_free_bytes`.
+RankFacts host_facts();
+
+// Every rank's facts, in rank order. Collective.
+std::vector<RankFacts> gather_facts(Communicator& world, const RankFacts& mine);
+
+std::vector<std::string> hosts_of(const std::vector<RankFacts>& ranks);
+
+std::string ranges_text(const std::set<int>& numbers);  // {0, 1, 2, 8} → "0-2,8"
+
+}  // namespace gaggle

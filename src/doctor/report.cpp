@@ -1,0 +1,81 @@
+#include "doctor/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/names.h"
+#include "base/table.h"
+
+namespace gaggle {
+namespace {
+
+constexpr const char* severity_words[] = {"ok", "look at this", "wrong", ""};
+
+// Lines of at most `width`, broken at blanks; a longer word stays whole.
+std::vector<std::string> wrapped(const std::string& words, size_t width) {
+  std::vector<std::string> lines;
+  size_t begin = 0;
+  while (words.size() - begin > width) {
+    size_t end = words.rfind(' ', begin + width);
+    if (end == std::string::npos || end <= begin) end = words.find(' ', begin);
+    if (end == std::string::npos) break;
+    lines.push_back(words.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  lines.push_back(words.substr(begin));
+  return lines;
+}
+
+// "machine: open files" for each finding of that severity.
+std::vector<std::string> names_of(const std::vector<ReportBlock>& blocks, Severity severity) {
+  std::vector<std::string> names;
+  for (const ReportBlock& block : blocks)
+    for (const Finding& finding : block.findings)
+      if (finding.severity == severity) names.push_back(block.title + ": " + finding.topic);
+  return names;
+}
+
+}  // namespace
+
+std::string block_text(const ReportBlock& block, size_t line_width) {
+  size_t topic_width = 10;
+  for (const Finding& finding : block.findings) topic_width = std::max(topic_width, finding.topic.size());
+  const size_t indent = 2 + 12 + 2 + topic_width + 2;
+  std::string text = "\n" + block.title + "\n";
+  for (const Finding& finding : block.findings) {
+    const auto lines = wrapped(finding.words, std::max<size_t>(30, line_width - std::min(line_width, indent)));
+    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_words[static_cast<int>(finding.severity)],
+                        finding.topic, topic_width, fmt::join(lines, "\n" + std::string(indent, ' ')));
+  }
+  return text;
+}
+
+bool is_fit(const std::vector<ReportBlock>& blocks) {
+  return names_of(blocks, Severity::error).empty();
+}
+
+std::string verdict_text(const std::vector<ReportBlock>& blocks) {
+  const auto errors = names_of(blocks, Severity::error), warnings = names_of(blocks, Severity::warning);
+  if (!errors.empty()) return fmt::format("\nnot fit: {} wrong ({})\n", errors.size(), join(errors, "; "));
+  if (!warnings.empty())
+    return fmt::format("\nfit, with {} to look at ({})\n", plural(std::ssize(warnings), "thing"),
+                       join(warnings, "; "));
+  return "\nfit: nothing to look at\n";
+}
+
+std::string duration_text(double seconds) {
+  if (seconds < 1e-3) return fmt::format("{:.0f} µs", seconds * 1e6);
+  if (seconds < 1) return fmt::format("{:.{}f} ms", seconds * 1e3, seconds < 0.01 ? 1 : 0);
+  return fmt::format("{:.1f} s", seconds);
+}
+
+std::string rate_text(double bytes_per_s) {
+  return bytes_text(static_cast<uint64_t>(bytes_per_s)) + "/s";
+}
+
+std::string flops_text(double flops_per_s) {
+  return count_text(flops_per_s) + "FLOP/s";
+}
+
+}  // namespace gaggle
