@@ -12,7 +12,7 @@
 
 namespace gaggle {
 
-enum class MethodKind { none, uniform, phatgoose, arrow, single, oracle, poly, mu, shared, row };
+enum class MethodKind { none, uniform, random, phatgoose, arrow, single, oracle, poly, mu, shared, row };
 
 struct Method {
   MethodKind kind = MethodKind::none;
