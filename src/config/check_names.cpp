@@ -48,8 +48,8 @@ void check_names(Complaints& complaints, const Config& config) {
 }
 
 void check_eval_methods(Complaints& complaints, const Config& config) {
-  static const std::vector<std::string> plain = {"none",    "uniform", "arrow", "phatgoose", "oracle",
-                                                 "experts", "poly",    "mu",    "shared"};
+  static const std::vector<std::string> plain = {"none",   "uniform", "random", "arrow", "phatgoose",
+                                                 "oracle", "experts", "poly",   "mu",    "shared"};
   static const std::vector<std::string> named = {"expert:NAME", "poly:NAME", "mu:NAME", "shared:NAME",
                                                  "z:NAME"};
   const std::string key = "eval.methods";

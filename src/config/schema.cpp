@@ -79,8 +79,8 @@ const std::vector<Key> job_keys = {
      at_least(0)},
     {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
     {KEY(eval, methods), "",
-     "routings to compare: none (base alone), uniform (mean of all), arrow, phatgoose, oracle, expert:NAME, "
-     "experts (each one); of an inventory: poly (each task's own row), mu (the skills' average), "
+     "routings to compare: none (base alone), uniform (mean of all), random (k by lot), arrow, phatgoose, oracle, "
+     "expert:NAME, experts (each one); of an inventory: poly (each task's own row), mu (the skills' average), "
      "shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted row)"},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
     {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},

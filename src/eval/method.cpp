@@ -2,19 +2,21 @@
 
 #include <algorithm>
 
+#include "adapter/random_routing.h"
 #include "base/error.h"
 #include "base/names.h"
 
 namespace gaggle {
 namespace {
 
-const std::vector<std::string> plain_methods = {"none",    "uniform", "phatgoose", "arrow", "oracle",
-                                                "experts", "poly",    "mu",        "shared"};
+const std::vector<std::string> plain_methods = {"none",   "uniform", "random", "phatgoose", "arrow",
+                                                "oracle", "experts", "poly",   "mu",        "shared"};
 
 // By what stands before the colon, if there is one.
 MethodKind kind_of(const std::string& method) {
   const std::string name = method.substr(0, method.find(':'));
   if (name == "uniform") return MethodKind::uniform;
+  if (name == "random") return MethodKind::random;
   if (name == "phatgoose") return MethodKind::phatgoose;
   if (name == "arrow") return MethodKind::arrow;
   if (name == "oracle") return MethodKind::oracle;
@@ -139,6 +141,8 @@ std::string settings_of(const Method& method, const Config& config) {
     return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.inventory->pin(),
                        method.inventory->digest);
   switch (method.kind) {
+    case MethodKind::random:
+      return fmt::format("random k={} seed={}", eval.top_k, config.run.seed);
     case MethodKind::phatgoose:
       return fmt::format("phatgoose k={}", eval.top_k);
     case MethodKind::arrow:
@@ -165,6 +169,8 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
       return nullptr;
     case MethodKind::uniform:
       return make_uniform(collection);
+    case MethodKind::random:
+      return make_random(collection, eval.top_k, config.run.seed);
     case MethodKind::phatgoose:
       return make_phatgoose(collection, eval.top_k);
     case MethodKind::arrow:
