@@ -1,4 +1,4 @@
-"""Llama-shaped models and T5 for the same tests: folders, rows as gaggle is given them, logits of their targets."""
+"""Llama-shaped models and T5 for the same tests: folders, examples as gaggle is given them, logits of their targets."""
 import torch
 from make_models import make_model, make_t5
 from transformers import AutoModelForCausalLM, T5ForConditionalGeneration
@@ -26,19 +26,19 @@ def is_site(name, kind):
     return name.rpartition(".")[2] in TARGETS[kind]
 
 
-def row(kind, input, target):
+def example(kind, input, target):
     """What a model is fed: T5's encoder reads the input with the end token, its decoder starts with 0."""
     return {"source": input + [END], "input": [0], "target": target} if kind.startswith("t5") else {
         "input": input, "target": target}
 
 
-def logits(model, row, **more):
-    """Of every row that the decoder is fed but the last target: [rows, vocab]."""
-    fed = torch.tensor([row["input"] + row["target"][:-1]])
-    if "source" in row:
-        return model(input_ids=torch.tensor([row["source"]]), decoder_input_ids=fed, **more).logits[0]
+def logits(model, example, **more):
+    """Of every token that the decoder is fed but the last target: [tokens, vocab]."""
+    fed = torch.tensor([example["input"] + example["target"][:-1]])
+    if "source" in example:
+        return model(input_ids=torch.tensor([example["source"]]), decoder_input_ids=fed, **more).logits[0]
     return model(fed, **more).logits[0]
 
 
-def target_logits(model, row, **more):
-    return logits(model, row, **more)[len(row["input"]) - 1:]
+def target_logits(model, example, **more):
+    return logits(model, example, **more)[len(example["input"]) - 1:]

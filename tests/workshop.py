@@ -55,9 +55,9 @@ def write_tasks(folder):
             for i in range(60):
                 words = draw.sample(WORDS, draw.randint(1, 4))
                 output, choices = rule(words)
-                row = {"id": f"{name}-{i}", "input": f"{name}: {' '.join(words)}", "output": output,
+                example = {"id": f"{name}-{i}", "input": f"{name}: {' '.join(words)}", "output": output,
                        "split": SPLITS[i % len(SPLITS)]}
-                file.write(json.dumps(row | ({"choices": choices} if choices else {})) + "\n")
+                file.write(json.dumps(example | ({"choices": choices} if choices else {})) + "\n")
 
 
 CONFIG = """

@@ -4,10 +4,10 @@
 #include <set>
 
 #include "adapter/ia3.h"
-#include "kernel/mixing_weights.h"
 #include "base/error.h"
 #include "base/names.h"
 #include "base/philox.h"
+#include "kernel/mixing_weights.h"
 #include "kernel/skill_mixing.h"
 
 namespace gaggle {
@@ -73,7 +73,7 @@ at::Tensor mixed_with(const PolySpec& spec, const at::Tensor& values, const Weig
 }  // namespace
 
 Routing routing_of_method(const std::string& method) {
-  return method == "shared" ? Routing::uniform : method == "private" ? Routing::own : Routing::learned;
+  return method == "shared" ? Routing::uniform : method == "private" ? Routing::one_hot : Routing::learned;
 }
 
 std::string PolySpec::router_name(const Site& site) const {
@@ -157,7 +157,7 @@ at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int tas
   if (spec.routing == Routing::uniform) return averaged_skills(spec, values);
   const ParameterLayout layout = poly_layout(spec);
   return mixed_with(spec, values, [&](const LoraSite& s) {
-    if (spec.routing == Routing::own) {
+    if (spec.routing == Routing::one_hot) {
       at::Tensor w = at::zeros({1, spec.heads, spec.skills}, values.options());
       w.select(2, task).fill_(1);
       return w;

@@ -17,7 +17,7 @@ namespace gaggle {
 enum class SkillKind { low_rank, rescaling };
 
 // Where a task's mixture comes from: its row of the table; all skills alike; its own skill (task t: skill t).
-enum class Routing { learned, uniform, own };
+enum class Routing { learned, uniform, one_hot };
 
 // Of a poly.method: poly | mhr | shared | private.
 Routing routing_of_method(const std::string& method);

@@ -152,10 +152,10 @@ MixingWeights SkillAdapter::draw_weights(int task, int64_t sample) const {
   const auto routers = static_cast<int64_t>(routers_.size());
   GAGGLE_CHECK(task >= 0 && task < spec_.tasks, "task {} of {}", task, spec_.tasks);
   if (spec_.routing != Routing::learned) {
-    const bool own = spec_.routing == Routing::own;
+    const bool one_hot = spec_.routing == Routing::one_hot;
     at::Tensor w = at::full({routers, spec_.heads, spec_.skills},
-                            own ? 0 : 1 / static_cast<double>(spec_.skills), values_.options());
-    if (own) w.select(2, task).fill_(1);
+                            one_hot ? 0 : 1 / static_cast<double>(spec_.skills), values_.options());
+    if (one_hot) w.select(2, task).fill_(1);
     return {w, {}};
   }
   std::vector<at::Tensor> rows;

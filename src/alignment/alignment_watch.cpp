@@ -57,7 +57,7 @@ BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& c
   std::vector<double> targets[2];
   for (size_t odd : {0u, 1u}) samples[odd].resize(chosen.size()), targets[odd].resize(chosen.size());
   for (const Sample& sample : batch) {
-    const auto of_sample = static_cast<double>(sample.row->target.size());
+    const auto of_sample = static_cast<double>(sample.example->target.size());
     const auto odd = static_cast<size_t>(sample.occurrence % 2), task = static_cast<size_t>(sample.task);
     tokens += of_sample;
     ++samples[odd][task];

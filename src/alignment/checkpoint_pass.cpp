@@ -12,14 +12,14 @@ namespace {
 std::vector<Sample> batch_of_all(const std::vector<TokenTask>& tasks, int64_t count, uint64_t seed) {
   std::vector<Sample> batch;
   for (size_t t = 0; t < tasks.size(); ++t) {
-    const auto& examples = tasks[t].rows(Split::train);
+    const auto& examples = tasks[t].examples(Split::train);
     const auto all = static_cast<int64_t>(examples.size());
     if (all < count)
-      log::warning("task {} has {} training rows, fewer than --rows {}", tasks[t].name, all, count);
-    RowSampler order(seed, tasks[t].name, all);
+      log::warning("task {} has {} training examples, fewer than --examples {}", tasks[t].name, all, count);
+    ExampleSampler order(seed, tasks[t].name, all);
     for (int64_t i = 0; i < std::min(count, all); ++i)
       batch.push_back({static_cast<int64_t>(batch.size()), static_cast<int>(t),
-                       &examples[static_cast<size_t>(order.row(i))], i});
+                       &examples[static_cast<size_t>(order.example(i))], i});
   }
   return batch;
 }

@@ -44,9 +44,9 @@ at::Tensor start_gradient(const StartSketches& sketches, const TokenTask& task, 
   LoraAdapter adapter(recipe.sites, {start_of(recipe)}, base.dtype(), base.device());
   const at::Tensor gradient = at::zeros_like(adapter.values());
   adapter.set_gradients(gradient);
-  const auto& examples = task.rows(Split::train);
+  const auto& examples = task.examples(Split::train);
   const auto all = static_cast<int64_t>(examples.size());
-  RowSampler order(recipe.seed, task.name, all);
+  ExampleSampler order(recipe.seed, task.name, all);
   const std::vector<Sample> batch = task_batch(order, examples, 0, std::min(sketches.examples, all));
   const std::vector<float> weights = loss_weights(batch, LossAverage::token);
   for (const Microbatch& part : lane_microbatches(batch, weights, 0, 1, recipe.lora.step.tokens_per_microbatch))
@@ -105,7 +105,7 @@ std::string compare_sketches(const StartSketches& sketches, const std::vector<Sk
                                               {{"format", "pt"}, {"tasks", nlohmann::json(names).dump()}}));
   return fmt::format("\ngradients of {} at the common start, {} rows each ({})\n{}",
                      plural(static_cast<int64_t>(names.size()), "task"), sketches.examples,
-                     result.lexically_normal().string(), similarity_text(similarity, shown_pairs));
+                     result.lexically_normal().string(), similarity_block(similarity, shown_pairs));
 }
 
 }  // namespace gaggle

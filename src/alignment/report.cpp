@@ -67,28 +67,28 @@ std::vector<std::string> cells(const Summary& summary) {
           cosine_cell(summary.noise_free.value())};
 }
 
-std::string last_windows_text(const std::vector<std::vector<const MeasuredStep*>>& windows) {
+std::string last_windows_table(const std::vector<std::vector<const MeasuredStep*>>& windows) {
   Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free median", "pairs a step"});
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
     const Summary summary = summary_of(windows[w], {&all, 1});
-    std::vector<std::string> row = {fmt::format("{}–{}", windows[w].front()->step, windows[w].back()->step),
-                                    std::to_string(windows[w].size())};
-    for (std::string& cell : cells(summary)) row.push_back(std::move(cell));
-    row.push_back(fmt::format("{:.0f}", summary.pairs.value()));
-    table.add(std::move(row));
+    std::vector<std::string> line = {fmt::format("{}–{}", windows[w].front()->step, windows[w].back()->step),
+                                     std::to_string(windows[w].size())};
+    for (std::string& cell : cells(summary)) line.push_back(std::move(cell));
+    line.push_back(fmt::format("{:.0f}", summary.pairs.value()));
+    table.add(std::move(line));
   }
   return table.text();
 }
 
 // Kinds one by one; layers in at most six ranges, each the mean of its layers.
-std::string by_group_text(const std::vector<const MeasuredStep*>& window) {
+std::string by_group_table(const std::vector<const MeasuredStep*>& window) {
   const std::vector<GroupNumbers>& groups = window.back()->groups;
   Table table({"sites", "mean cosine", "conflicting", "noise-free median"});
   const auto add = [&](const std::string& name, std::span<const size_t> chosen) {
-    std::vector<std::string> row = {name};
-    for (std::string& cell : cells(summary_of(window, chosen))) row.push_back(std::move(cell));
-    table.add(std::move(row));
+    std::vector<std::string> line = {name};
+    for (std::string& cell : cells(summary_of(window, chosen))) line.push_back(std::move(cell));
+    table.add(std::move(line));
   };
   std::vector<size_t> layers;
   for (size_t g = 0; g < groups.size(); ++g)
@@ -106,7 +106,7 @@ std::string by_group_text(const std::vector<const MeasuredStep*>& window) {
   return table.text();
 }
 
-std::string cost_text(const std::vector<const MeasuredStep*>& window) {
+std::string cost_line(const std::vector<const MeasuredStep*>& window) {
   Mean seconds, step_seconds;
   for (const MeasuredStep* step : window) {
     seconds.add(step->seconds);
@@ -128,33 +128,34 @@ AlignmentRun read_alignment_run(const std::filesystem::path& run_folder) {
   AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}, read_routing(run_folder)};
   if (run.steps.empty())
     user_error(
-        "{}: no alignment was measured; train with alignment.every = N, or pass over a checkpoint with --rows",
+        "{}: no alignment was measured; train with alignment.every = N, "
+        "or pass over a checkpoint with --examples",
         folder.string());
   run.windows = read_windows(folder);
   return run;
 }
 
-std::string alignment_text(const AlignmentRun& run, int64_t pairs) {
+std::string alignment_block(const AlignmentRun& run, int64_t pairs) {
   std::string text;
   for (const auto& [space, running] : run.windows.running) {
     const auto windows = windows_of(run, space);
     if (windows.empty()) continue;
     const WindowMatrices matrices = newest_matrices(run.windows, space);
     if (!text.empty()) text += '\n';
-    text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_text(windows),
-                        by_group_text(windows.back()), cost_text(windows.back()));
+    text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_table(windows),
+                        by_group_table(windows.back()), cost_line(windows.back()));
     text += fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements,
                         matrices.last_step);
-    text += pairs_text(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
-    text += fmt::format("\n{}", matrix_text(run.windows.tasks, matrices.cosine));
+    text += pairs_table(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
+    text += fmt::format("\n{}", matrix_table(run.windows.tasks, matrices.cosine));
   }
   if (!run.routing.empty())
     text += fmt::format("\n{} · routing over training, mean over sites\n\n{}", run.name,
-                        routing_over_training_text(run.routing));
+                        routing_over_training_table(run.routing));
   return text;
 }
 
-std::string comparison_text(std::span<const AlignmentRun> runs) {
+std::string comparison_table(std::span<const AlignmentRun> runs) {
   Table table({"run", "space", "tasks", "steps", "mean cosine", "conflicting", "noise-free median"});
   const size_t all = 0;
   for (const AlignmentRun& run : runs)
@@ -162,10 +163,10 @@ std::string comparison_text(std::span<const AlignmentRun> runs) {
       const auto windows = windows_of(run, space);
       if (windows.empty()) continue;
       const auto& newest = windows.back();
-      std::vector<std::string> row = {run.name, name_of(space), std::to_string(run.windows.tasks.size()),
-                                      fmt::format("{}–{}", newest.front()->step, newest.back()->step)};
-      for (std::string& cell : cells(summary_of(newest, {&all, 1}))) row.push_back(std::move(cell));
-      table.add(std::move(row));
+      std::vector<std::string> line = {run.name, name_of(space), std::to_string(run.windows.tasks.size()),
+                                       fmt::format("{}–{}", newest.front()->step, newest.back()->step)};
+      for (std::string& cell : cells(summary_of(newest, {&all, 1}))) line.push_back(std::move(cell));
+      table.add(std::move(line));
     }
   return table.text();
 }

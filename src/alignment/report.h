@@ -22,9 +22,9 @@ AlignmentRun read_alignment_run(const std::filesystem::path& run_folder);
 
 // Per space: the last windows, the newest window by kind of site and by ranges of layers, the closest and the
 // most conflicting pairs of tasks, and their matrix. Then the routing table over training.
-std::string alignment_text(const AlignmentRun& run, int64_t pairs);
+std::string alignment_block(const AlignmentRun& run, int64_t pairs);
 
 // One row per run and space: its newest window.
-std::string comparison_text(std::span<const AlignmentRun> runs);
+std::string comparison_table(std::span<const AlignmentRun> runs);
 
 }  // namespace gaggle

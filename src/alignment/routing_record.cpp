@@ -53,11 +53,11 @@ std::vector<RoutingStep> read_routing(const fs::path& run_folder) {
   return steps;
 }
 
-std::string routing_over_training_text(std::span<const RoutingStep> steps) {
+std::string routing_over_training_table(std::span<const RoutingStep> steps) {
   Table table(routing_heading("after step"));
-  const size_t rows = std::min(steps.size(), steps_shown);
-  for (size_t i = 0; i < rows; ++i) {
-    const RoutingStep& step = steps[rows == 1 ? 0 : i * (steps.size() - 1) / (rows - 1)];
+  const size_t lines = std::min(steps.size(), steps_shown);
+  for (size_t i = 0; i < lines; ++i) {
+    const RoutingStep& step = steps[lines == 1 ? 0 : i * (steps.size() - 1) / (lines - 1)];
     table.add(routing_cells(std::to_string(step.step), step.by_kind.back()));
   }
   return table.text();

@@ -62,6 +62,6 @@ std::vector<std::string> routing_heading(const std::string& first);
 std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers);
 
 // Numbers by kind and in all; then the tasks in linkage order with their similarities.
-std::string routing_text(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
+std::string routing_block(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
 
 }  // namespace gaggle

@@ -70,7 +70,7 @@ std::vector<int> linkage_order(const at::Tensor& similarity) {
   return tasks == 0 ? std::vector<int>() : clusters[0];
 }
 
-std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine) {
+std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine) {
   const std::vector<int> order = linkage_order(cosine);
   if (tasks.size() > widest_matrix) {
     std::vector<std::string> names;
@@ -82,16 +82,16 @@ std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor&
   Table table(header);
   const auto value = cosine.accessor<double, 2>();
   for (size_t i = 0; i < order.size(); ++i) {
-    std::vector<std::string> row = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
+    std::vector<std::string> line = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
     for (size_t j = 0; j < order.size(); ++j)
-      row.push_back(i == j ? "" : signed_cell(value[order[i]][order[j]], 2));
-    table.add(std::move(row));
+      line.push_back(i == j ? "" : signed_cell(value[order[i]][order[j]], 2));
+    table.add(std::move(line));
   }
   return table.text();
 }
 
-std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& cosine,
-                       const at::Tensor& beside, const std::string& beside_name, int64_t count) {
+std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine,
+                        const at::Tensor& beside, const std::string& beside_name, int64_t count) {
   const std::vector<Pair> pairs = sorted_pairs(cosine);
   const size_t closest = std::min(static_cast<size_t>(count), pairs.size());
   const size_t farthest = std::min(static_cast<size_t>(count), pairs.size() - closest);  // no pair twice
@@ -99,17 +99,17 @@ std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& 
   if (beside.defined()) header.push_back(beside_name);
   Table table(header);
   const auto add = [&](const std::string& what, const Pair& pair) {
-    std::vector<std::string> row = {what, tasks[static_cast<size_t>(pair.a)],
-                                    tasks[static_cast<size_t>(pair.b)], signed_cell(pair.cosine, 3)};
-    if (beside.defined()) row.push_back(signed_cell(beside[pair.a][pair.b].item<double>(), 3));
-    table.add(std::move(row));
+    std::vector<std::string> line = {what, tasks[static_cast<size_t>(pair.a)],
+                                     tasks[static_cast<size_t>(pair.b)], signed_cell(pair.cosine, 3)};
+    if (beside.defined()) line.push_back(signed_cell(beside[pair.a][pair.b].item<double>(), 3));
+    table.add(std::move(line));
   };
   for (size_t i = 0; i < closest; ++i) add(i == 0 ? "closest" : "", pairs[i]);
   for (size_t i = 0; i < farthest; ++i) add(i == 0 ? "most conflicting" : "", pairs[pairs.size() - 1 - i]);
   return table.text();
 }
 
-std::string similarity_text(const TaskSimilarity& similarity, int64_t pairs) {
+std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs) {
   const PairStatistics statistics = pair_statistics(similarity.cosine);
   std::string text =
       fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n", similarity.tasks.size(),
@@ -117,7 +117,7 @@ std::string similarity_text(const TaskSimilarity& similarity, int64_t pairs) {
                   statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
   text += fmt::format("from sketches of {} dimensions: standard error of a cosine {:.3f}\n\n", similarity.dims,
                       typical_error(similarity.error));
-  return text + pairs_text(similarity.tasks, similarity.cosine, {}, "", pairs);
+  return text + pairs_table(similarity.tasks, similarity.cosine, {}, "", pairs);
 }
 
 }  // namespace gaggle

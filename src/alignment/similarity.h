@@ -25,13 +25,13 @@ std::vector<int> linkage_order(const at::Tensor& similarity);
 
 // The tasks in linkage order with their cosines in two digits: names in the first column, their numbers in that
 // order above. More than 16 tasks do not fit a terminal: their order alone, in one line.
-std::string matrix_text(const std::vector<std::string>& tasks, const at::Tensor& cosine);
+std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine);
 
 // The `count` pairs with the highest and with the lowest cosine, one table: pair, cosine, and `beside` (a
 // column of the given name) unless it is undefined.
-std::string pairs_text(const std::vector<std::string>& tasks, const at::Tensor& cosine,
-                       const at::Tensor& beside, const std::string& beside_name, int64_t count);
+std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine,
+                        const at::Tensor& beside, const std::string& beside_name, int64_t count);
 
-std::string similarity_text(const TaskSimilarity& similarity, int64_t pairs);
+std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs);
 
 }  // namespace gaggle

@@ -1,5 +1,5 @@
-// gaggle align RUN…: what runs have measured of gradient alignment; with --rows a pass over a run's checkpoint,
-// every pair of tasks, by all ranks together.
+// gaggle align RUN…: what runs have measured of gradient alignment; with --examples a pass over a run's
+// checkpoint, every pair of tasks, by all ranks together.
 #include <cstdio>
 
 #include "alignment/checkpoint_pass.h"
@@ -22,18 +22,18 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                             inputs.tasks, resolve_lanes(config, session));
   return measure_checkpoint(*base, inputs.tasks, recipe,
-                            {run, checkpoints_of(run), options.step, options.rows, config.alignment},
+                            {run, checkpoints_of(run), options.step, options.examples, config.alignment},
                             *session.world);
 }
 
 }  // namespace
 
 Exit command_align(const AlignOptions& options) {
-  if (options.step >= 0 && options.rows == 0)
-    user_error("--step names the checkpoint of a pass: say how many rows of each task with --rows");
+  if (options.step >= 0 && options.examples == 0)
+    user_error("--step names the checkpoint of a pass: say how many examples of each task with --examples");
   std::vector<AlignmentRun> runs;
   bool first = true;
-  if (options.rows == 0) {
+  if (options.examples == 0) {
     for (const std::string& run : options.runs) runs.push_back(read_alignment_run(run));
   } else {
     for (const std::string& run : options.runs)
@@ -45,7 +45,7 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  std::fputs((runs.size() > 1 ? comparison_text(runs) : alignment_text(runs[0], options.pairs)).c_str(),
+  std::fputs((runs.size() > 1 ? comparison_table(runs) : alignment_block(runs[0], options.pairs)).c_str(),
              stdout);
   return Exit::done;
 }
@@ -55,8 +55,8 @@ Command align_command() {
             const auto options = std::make_shared<AlignOptions>();
             parser.add_option("RUN", options->runs, "Run folders, e.g. runs/mhr")->required();
             parser
-                .add_option("--rows", options->rows,
-                            "Measure every pair of tasks at a checkpoint, with so many rows of each task")
+                .add_option("--examples", options->examples,
+                            "Measure every pair of tasks at a checkpoint, with so many examples of each task")
                 ->check(CLI::PositiveNumber);
             parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
                 ->check(CLI::NonNegativeNumber);

@@ -1,20 +1,20 @@
-// gaggle data show: a task's rows as training sees them. Loads the tokenizer, never the weights.
+// gaggle data show: a task's examples as training sees them. Loads the tokenizer, never the weights.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
-#include "job/inputs.h"
 #include "base/names.h"
 #include "base/table.h"
+#include "job/inputs.h"
 
 namespace gaggle {
 namespace {
 
 struct DataShowOptions {
   std::string task, split = "train";
-  bool jsonl = false;  // {"id","input_ids","target_ids"} of each example, else a readable page
-  int64_t rows = 0;    // 0: all
+  bool jsonl = false;    // {"id","input_ids","target_ids"} of each example, else a readable page
+  int64_t examples = 0;  // 0: all
 };
 
 const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
@@ -43,53 +43,53 @@ std::string tokens_text(const Tokenizer& tokenizer, const std::vector<int32_t>& 
 }
 
 // The prompt, whichever part of the model reads it.
-const std::vector<int32_t>& shown_input(const TokenRow& row) {
-  return row.source.empty() ? row.input : row.source;
+const std::vector<int32_t>& shown_input(const TokenExample& example) {
+  return example.source.empty() ? example.input : example.source;
 }
 
-void print_page(const TokenTask& task, const std::vector<TokenRow>& rows, size_t shown,
+void print_page(const TokenTask& task, const std::vector<TokenExample>& examples, size_t shown,
                 const std::string& split, const Tokenizer& tokenizer) {
   size_t cut = 0, longest = 0, tokens = 0;
-  for (const auto& row : rows) {
-    const size_t length = shown_input(row).size() + row.target.size();
-    cut += row.cut;
+  for (const auto& example : examples) {
+    const size_t length = shown_input(example).size() + example.target.size();
+    cut += example.cut;
     tokens += length;
     longest = std::max(longest, length);
   }
-  fmt::print("{} · {} · {} rows · {} tokens, longest {} · {} rows cut · end token {} ({})\n", task.name, split,
-             with_commas(static_cast<int64_t>(rows.size())), with_commas(static_cast<int64_t>(tokens)), longest,
-             cut, task.end_id, tokenizer.token_of(task.end_id));
+  fmt::print("{} · {} · {} examples · {} tokens, longest {} · {} cut · end token {} ({})\n", task.name, split,
+             with_commas(static_cast<int64_t>(examples.size())), with_commas(static_cast<int64_t>(tokens)),
+             longest, cut, task.end_id, tokenizer.token_of(task.end_id));
   for (size_t i = 0; i < shown; ++i) {
-    const TokenRow& row = rows[i];
-    fmt::print("\n{} · {} + {} tokens{}\n", row.id, shown_input(row).size(), row.target.size(),
-               row.cut ? " · cut" : "");
-    fmt::print("  input   {}\n", tokens_text(tokenizer, shown_input(row)));
-    fmt::print("          {}\n", fmt::join(shown_input(row), " "));
-    fmt::print("  target  {}\n", tokens_text(tokenizer, row.target));
-    fmt::print("          {}\n", fmt::join(row.target, " "));
-    if (row.choices.empty()) continue;
-    fmt::print("  choices {}, the {}. is right\n", row.choices.size(), row.answer + 1);
-    for (const auto& choice : row.choices) fmt::print("          {}\n", tokens_text(tokenizer, choice));
+    const TokenExample& example = examples[i];
+    fmt::print("\n{} · {} + {} tokens{}\n", example.id, shown_input(example).size(), example.target.size(),
+               example.cut ? " · cut" : "");
+    fmt::print("  input   {}\n", tokens_text(tokenizer, shown_input(example)));
+    fmt::print("          {}\n", fmt::join(shown_input(example), " "));
+    fmt::print("  target  {}\n", tokens_text(tokenizer, example.target));
+    fmt::print("          {}\n", fmt::join(example.target, " "));
+    if (example.choices.empty()) continue;
+    fmt::print("  choices {}, the {}. is right\n", example.choices.size(), example.answer + 1);
+    for (const auto& choice : example.choices) fmt::print("          {}\n", tokens_text(tokenizer, choice));
   }
-  if (shown < rows.size()) fmt::print("\n… {} rows more\n", rows.size() - shown);
+  if (shown < examples.size()) fmt::print("\n… {} examples more\n", examples.size() - shown);
 }
 
 Exit show_data(const Config& config, const DataShowOptions& options) {
   const Split split = split_of(options.split);
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
-  const auto& rows = task.rows(split);
+  const auto& examples = task.examples(split);
   const size_t shown =
-      options.rows > 0 ? std::min(rows.size(), static_cast<size_t>(options.rows)) : rows.size();
+      options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
   if (!options.jsonl) {
-    print_page(task, rows, shown, options.split, *inputs.tokenizer);
+    print_page(task, examples, shown, options.split, *inputs.tokenizer);
     return Exit::done;
   }
   for (size_t i = 0; i < shown; ++i) {
     nlohmann::ordered_json line;
-    line["id"] = rows[i].id;
-    line["input_ids"] = shown_input(rows[i]);
-    line["target_ids"] = rows[i].target;
+    line["id"] = examples[i].id;
+    line["input_ids"] = shown_input(examples[i]);
+    line["target_ids"] = examples[i].target;
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   }
   return Exit::done;
@@ -100,7 +100,7 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
 Command data_command() {
   return {"data", "Look at tasks", [](CLI::App& parser) {
             parser.require_subcommand(1);
-            CLI::App* show = parser.add_subcommand("show", "Show a task's rows as training sees them");
+            CLI::App* show = parser.add_subcommand("show", "Show a task's examples as training sees them");
             const auto options = std::make_shared<DataShowOptions>();
             show->add_option("--task", options->task, "Name of the task")->required();
             show->add_option("--split", options->split, "train, validation or test")
@@ -108,7 +108,8 @@ Command data_command() {
                 ->capture_default_str();
             show->add_flag("--jsonl", options->jsonl,
                            "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
-            show->add_option("--rows", options->rows, "Only so many rows (0: all)")->check(CLI::NonNegativeNumber);
+            show->add_option("--examples", options->examples, "Only so many examples (0: all)")
+                ->check(CLI::NonNegativeNumber);
             return with_config(*show, [options](const Config& config) { return show_data(config, *options); });
           }};
 }

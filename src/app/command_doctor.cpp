@@ -19,7 +19,7 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   if (is_run_folder) {
     if (!options.folders.empty())
       user_error("--folder: gaggle doctor RUNDIR reads the records of a run and takes no other option");
-    std::fputs(collective_records_text(options.where).c_str(), stdout);
+    std::fputs(collective_records_block(options.where).c_str(), stdout);
     return Exit::done;
   }
   for (const std::string& folder : options.folders)
@@ -30,19 +30,22 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
 }
 
 Command doctor_command() {
-  return {"doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
-          [](CLI::App& parser) {
-            const auto options = std::make_shared<DoctorOptions>();
-            parser.add_option("CONFIG", options->where,
-                              "The config whose folders are meant, or a run folder: what its ranks were at when it "
-                              "hung");
-            parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")
-                ->take_all();
-            parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
-                ->check(CLI::PositiveNumber)
-                ->capture_default_str();
-            return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
-          }};
+  return {
+      "doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
+      [](CLI::App& parser) {
+        const auto options = std::make_shared<DoctorOptions>();
+        parser.add_option("CONFIG", options->where,
+                          "The config whose folders are meant, or a run folder: what its ranks were at when it "
+                          "hung");
+        parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")
+            ->take_all();
+        parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
+            ->check(CLI::PositiveNumber)
+            ->capture_default_str();
+        return [options](const std::vector<std::string>& overrides) {
+          return command_doctor(*options, overrides);
+        };
+      }};
 }
 
 }  // namespace gaggle

@@ -11,12 +11,12 @@ namespace {
 
 Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) {
-    std::fputs(experts_cost_text(config).c_str(), stdout);
+    std::fputs(experts_cost_block(config).c_str(), stdout);
     return Exit::done;
   }
   StartedJob start =
-      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
-                [&](const Session& session) { check_expert_job(config, session); });
+      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
+                BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};

@@ -4,20 +4,18 @@
 #include <cstdio>
 
 #include "app/command.h"
-#include "workflow/eval_sources.h"
-#include "job/inputs.h"
-#include "job/session.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/generate.h"
 #include "job/inputs.h"
 #include "job/session.h"
+#include "workflow/eval_sources.h"
 
 namespace gaggle {
 namespace {
 
-// The prompt as a row of a task, so that it is formatted as in training.
+// The prompt as an example of a task, so that it is formatted as in training.
 TokenTask tokens_of(const Config& config, const Inputs& inputs, const std::string& prompt) {
   Task task;
   task.name = "prompt";
@@ -79,8 +77,8 @@ Exit answer(const Config& given, const std::string& prompt) {
   const auto adapter = make_adapter(sources.methods[0], collection, config, *base, "");
 
   const TokenTask task = tokens_of(config, inputs, prompt);
-  const TokenRow& row = task.rows(Split::test)[0];
-  const GeneratePrompt tokens{row.source, row.input};
+  const TokenExample& example = task.examples(Split::test)[0];
+  const GeneratePrompt tokens{example.source, example.input};
   Stream stream(*inputs.tokenizer);
   GenerateOptions options = generate_options(config.eval);
   options.end = task.end_id;

@@ -11,21 +11,22 @@ namespace {
 
 Exit pretrain_skills(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) {
-    std::fputs(pretrain_cost_text(config).c_str(), stdout);
+    std::fputs(pretrain_cost_block(config).c_str(), stdout);
     return Exit::done;
   }
   int64_t lanes = 1;
-  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
-                               BaseUse::training, [&](const Session& session) {
-                                 check_writable(config.registry.path, "registry.path");
-                                 lanes = resolve_lanes(config, session);
-                               });
+  StartedJob start =
+      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
+                BaseUse::training, [&](const Session& session) {
+                  check_writable(config.registry.path, "registry.path");
+                  lanes = resolve_lanes(config, session);
+                });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
-  return run_pretraining({context, start.inputs.tasks, config.run.full_name(),
-                          skills_recipe(common, start.inputs.tasks, lanes)});
+  return run_pretraining(
+      {context, start.inputs.tasks, config.run.full_name(), skills_recipe(common, start.inputs.tasks, lanes)});
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ Exit list_all(const RegistryOptions& options) {
 Exit verify(const RegistryOptions& options) {
   const Registry registry = open_existing(options);
   const auto complaints = registry.verify();
-  print(verdict_text(registry, complaints, options.registry.string()));
+  print(verdict_block(registry, complaints, options.registry.string()));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 

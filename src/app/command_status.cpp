@@ -23,7 +23,8 @@ struct StatusOptions {
 
 bool over(const std::vector<WorkStatus>& all) {
   for (const WorkStatus& status : all)
-    if (status.count(Standing::done) + status.count(Standing::aside) < status.items.size()) return false;
+    if (status.count(ObservedState::done) + status.count(ObservedState::aside) < status.items.size())
+      return false;
   return true;
 }
 
@@ -52,7 +53,7 @@ void print(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& 
     if (options.json)
       json.push_back(status_json(places[i].kind, all[i]));
     else
-      fmt::print("{}{}", i > 0 ? "\n" : "", status_text(places[i].kind, all[i]));
+      fmt::print("{}{}", i > 0 ? "\n" : "", status_block(places[i].kind, all[i]));
   }
   if (options.json)
     std::puts(json.dump(options.watch ? -1 : 2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());

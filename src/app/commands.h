@@ -13,9 +13,9 @@ namespace gaggle {
 
 struct AlignOptions {
   std::vector<std::string> runs;  // run folders
-  int64_t rows = 0;   // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
-  int64_t step = -1;  // the checkpoint's; -1: the newest
-  int64_t pairs = 5;  // shown of the closest and of the most conflicting
+  int64_t examples = 0;  // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
+  int64_t step = -1;     // the checkpoint's; -1: the newest
+  int64_t pairs = 5;     // shown of the closest and of the most conflicting
 };
 Exit command_align(const AlignOptions& options);
 

@@ -39,30 +39,30 @@ std::string scaled(double value, const char* unit_suffix) {
 }  // namespace
 
 Table::Table(std::vector<std::string> header) {
-  rows_.push_back(std::move(header));
+  lines_.push_back(std::move(header));
 }
 
-void Table::add(std::vector<std::string> row) {
-  GAGGLE_CHECK(row.size() == rows_[0].size(), "a row of {} cells in a table of {}", row.size(),
-               rows_[0].size());
-  rows_.push_back(std::move(row));
+void Table::add(std::vector<std::string> line) {
+  GAGGLE_CHECK(line.size() == lines_[0].size(), "a line of {} cells in a table of {}", line.size(),
+               lines_[0].size());
+  lines_.push_back(std::move(line));
 }
 
 std::string Table::text() const {
-  const size_t columns = rows_[0].size();
+  const size_t columns = lines_[0].size();
   std::vector<size_t> widths(columns, 0);
-  std::vector<bool> numeric(columns, rows_.size() > 1);
-  for (size_t i = 0; i < rows_.size(); ++i)
+  std::vector<bool> numeric(columns, lines_.size() > 1);
+  for (size_t i = 0; i < lines_.size(); ++i)
     for (size_t j = 0; j < columns; ++j) {
-      widths[j] = std::max(widths[j], width_of(rows_[i][j]));
-      if (i > 0 && !rows_[i][j].empty() && !looks_like_number(rows_[i][j])) numeric[j] = false;
+      widths[j] = std::max(widths[j], width_of(lines_[i][j]));
+      if (i > 0 && !lines_[i][j].empty() && !looks_like_number(lines_[i][j])) numeric[j] = false;
     }
   std::string text;
-  for (const auto& row : rows_) {
+  for (const auto& cells : lines_) {
     std::string line;
     for (size_t j = 0; j < columns; ++j) {
-      const std::string space(widths[j] - width_of(row[j]), ' ');
-      line += numeric[j] ? space + row[j] : row[j] + space;
+      const std::string space(widths[j] - width_of(cells[j]), ' ');
+      line += numeric[j] ? space + cells[j] : cells[j] + space;
       if (j + 1 < columns) line += "  ";
     }
     line.erase(line.find_last_not_of(' ') + 1);

@@ -12,11 +12,11 @@ namespace gaggle {
 class Table {
  public:
   explicit Table(std::vector<std::string> header);
-  void add(std::vector<std::string> row);  // as many cells as the header
-  std::string text() const;                // ends with a newline
+  void add(std::vector<std::string> line);  // as many cells as the header
+  std::string text() const;                 // ends with a newline
 
  private:
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<std::vector<std::string>> lines_;
 };
 
 std::string with_commas(int64_t number);                     // 1234567 → "1,234,567"

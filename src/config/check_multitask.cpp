@@ -20,7 +20,7 @@ void check_list(Complaints& complaints, const std::string& key, const std::vecto
 void check_sampling(Complaints& complaints, const Config& config) {
   const DataConfig& data = config.data;
   refuse_if(data.sampling == "capped" && data.sampling_cap == 0, complaints, "data.sampling",
-            "data.sampling = \"capped\" needs data.sampling_cap > 0: the rows that a task counts at most");
+            "data.sampling = \"capped\" needs data.sampling_cap > 0: the examples that a task counts at most");
   refuse_if(
       data.sampling != "capped" && data.sampling_cap > 0, complaints, "data.sampling_cap",
       fmt::format("data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling));

@@ -41,7 +41,7 @@ struct DataConfig {
   int64_t limit_examples = 0;  // of each split; 0: all
   // Of several tasks in one run: how often each is drawn.
   std::string sampling = "size";    // size | capped | uniform | temperature
-  int64_t sampling_cap = 0;         // capped: a task counts as at most so many rows
+  int64_t sampling_cap = 0;         // capped: a task counts as at most so many examples
   double sampling_temperature = 1;  // temperature: weights n^(1/T)
 };
 
@@ -56,7 +56,7 @@ struct LoraConfig {
 struct TrainConfig {
   double epochs = 3;
   int64_t steps = 0;                  // wins over epochs when given
-  int64_t batch_size = 32;            // rows per optimiser step
+  int64_t batch_size = 32;            // examples per optimiser step
   std::optional<double> lr;           // 5e-3 belongs to scale 1/16; another scale needs its own
   double warmup = 0.06;               // share of the steps
   std::string schedule = "constant";  // constant | linear
@@ -104,7 +104,7 @@ struct AdaptConfig {
   std::string shared_from;                     // of method shared: an inventory of poly.method = "shared"
   std::vector<std::string> method = {"full"};  // full | z | mu | random | shared | lora, one or several
   std::vector<std::string> tasks;              // files or folders; empty: data.tasks
-  std::vector<int64_t> shots = {32};           // training rows, one or several counts; 0: all
+  std::vector<int64_t> shots = {32};           // training examples, one or several counts; 0: all
   int64_t seeds = 3;                           // run.seed, run.seed + 1, …
   std::string mu = "collapsed";                // collapsed | kept
   std::string loss = "lm";                     // lm | tfew: + unlikelihood and rank classification
@@ -177,7 +177,7 @@ struct CheckpointConfig {
 struct PlanConfig {
   int64_t tasks = 1;
   int64_t examples = 1000;    // of a task
-  int64_t input_tokens = 0;   // of a row; 0: data.max_input_tokens
+  int64_t input_tokens = 0;   // of an example; 0: data.max_input_tokens
   int64_t target_tokens = 0;  // 0: data.max_target_tokens
   std::string gpu = "h100";
   int64_t gpus = 1;

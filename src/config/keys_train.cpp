@@ -10,9 +10,10 @@ const std::vector<Key> expert_keys = {
      "module name endings (q_proj, v_proj, …) or all-linear; empty: all linears but the head"},
     {KEY(lora, init_std), "", "A starts as N(0, init_std²), B as 0", above(0)},
     {KEY(lora, init_from), "", "a PEFT LoRA folder whose values to start from instead", a_path()},
-    {KEY(train, epochs), "epochs", "passes over a task's training rows; train.steps wins when given", above(0)},
+    {KEY(train, epochs), "epochs", "passes over a task's training examples; train.steps wins when given",
+     above(0)},
     {KEY(train, steps), "steps", "optimiser steps per expert; 0: as train.epochs says", at_least(0)},
-    {KEY(train, batch_size), "rows", "per optimiser step, whatever the number of ranks", at_least(1)},
+    {KEY(train, batch_size), "examples", "per optimiser step, whatever the number of ranks", at_least(1)},
     {KEY(train, lr), "",
      "learning rate; not set: 5e-3, which belongs to scale 1/16 (another scale needs its own)", above(0)},
     {KEY(train, warmup), "share of the steps", "the learning rate grows linearly from 0 over these",
@@ -31,7 +32,7 @@ const std::vector<Key> expert_keys = {
      from_below(0, 1)},
     {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
     {KEY(train, tokens_per_microbatch), "tokens",
-     "a batch is computed in pieces of about this many rows; more needs more memory", at_least(1)},
+     "a batch is computed in pieces of about this many tokens; more needs more memory", at_least(1)},
     {KEY(train, lanes), "lanes",
      "a batch is always summed as this many parts, so that results do not depend on the number of ranks; "
      "0: 1 for one rank per expert, else the smallest power of two >= max(8, ranks)",
@@ -45,7 +46,7 @@ const std::vector<Key> expert_keys = {
      one_of({"last", "best"})},
     {KEY(gate, steps), "steps", "optimiser steps for the gate vectors, after the LoRA; 0: no gates",
      at_least(0)},
-    {KEY(gate, batch_size), "rows", "per gate step; 0: train.batch_size", at_least(0)},
+    {KEY(gate, batch_size), "examples", "per gate step; 0: train.batch_size", at_least(0)},
     {KEY(gate, lr), "", "learning rate of the gates; not set: 5e-3", above(0)},
     {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
     {KEY(gate, tasks), "",
@@ -87,12 +88,13 @@ const std::vector<Key> multitask_keys = {
     {KEY(adapt, from), "", "the inventory to start from: NAME or NAME@version"},
     {KEY(adapt, shared_from), "", "for method shared: an inventory of poly.method = \"shared\""},
     {KEY(adapt, method), "",
-     "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the row "
-     "alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared adapter; lora: "
-     "one from scratch on the inventory's modules, of its rank, scale 1 / rank, A from lora.init_std",
+     "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the "
+     "routing row alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared "
+     "adapter; lora: one from scratch on the inventory's modules, of its rank, scale 1 / rank, "
+     "A from lora.init_std",
      one_of({"full", "z", "mu", "random", "shared", "lora"})},
     {KEY(adapt, tasks), "", "task files or folders of the new tasks; empty: data.tasks", a_path()},
-    {KEY(adapt, shots), "rows", "training rows per task, one or several counts; 0: all", at_least(0)},
+    {KEY(adapt, shots), "examples", "training examples per task, one or several counts; 0: all", at_least(0)},
     {KEY(adapt, seeds), "", "how many: run.seed, run.seed + 1, …", at_least(1)},
     {KEY(adapt, mu), "",
      "of method mu: collapsed: one averaged adapter is trained; kept: the K skills are, under fixed uniform "
@@ -101,7 +103,7 @@ const std::vector<Key> multitask_keys = {
     {KEY(adapt, loss), "", "lm: nll of the output; tfew: also unlikelihood and ranking of the wrong choices",
      one_of({"lm", "tfew"})},
     {KEY(adapt, steps), "steps", "optimiser steps per task", at_least(1)},
-    {KEY(adapt, batch_size), "rows", "per optimiser step", at_least(1)},
+    {KEY(adapt, batch_size), "examples", "per optimiser step", at_least(1)},
     {KEY(adapt, lr), "", "learning rate of skills and adapters; not set: train.lr, else 1e-3", above(0)},
     {KEY(adapt, router_lr), "", "learning rate of the routing row; not set: poly.router_lr", above(0)},
     {KEY(alignment, every), "steps", "between measurements; 0: none", at_least(0)},

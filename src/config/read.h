@@ -19,7 +19,7 @@ Config read_config(const std::filesystem::path& file, const std::vector<std::str
 std::string print_config(const Config& config);
 
 // Every section and key with help, choices and default, for --help.
-std::string config_keys_text();
+std::string config_keys_block();
 
 // "section.key" of every key, for the nearest name to a mistyped option.
 std::vector<std::string> config_key_names();

@@ -36,7 +36,7 @@ const std::vector<Key> input_keys = {
      one_of({"auto", "fp32", "bf16"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
-     "template around a row's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
+     "template around an example's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
      "a task's own prompt wins"},
     {KEY(data, end), "",
      "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
@@ -46,12 +46,12 @@ const std::vector<Key> input_keys = {
      one_of({"auto", "left", "right"})},
     {KEY(data, max_input_tokens), "tokens", "longer inputs are cut and counted", at_least(1)},
     {KEY(data, max_target_tokens), "tokens", "longer outputs are cut and counted", at_least(1)},
-    {KEY(data, limit_examples), "examples", "only the first rows of each split; 0: all", at_least(0)},
+    {KEY(data, limit_examples), "examples", "only the first examples of each split; 0: all", at_least(0)},
     {KEY(data, sampling), "",
-     "how often a run over several tasks draws each: size: every row once an epoch; capped: by "
-     "min(rows, data.sampling_cap); uniform: equally; temperature: by rows^(1/T)",
+     "how often a run over several tasks draws each: size: every example once an epoch; capped: by "
+     "min(examples, data.sampling_cap); uniform: equally; temperature: by examples^(1/T)",
      one_of({"size", "capped", "uniform", "temperature"})},
-    {KEY(data, sampling_cap), "rows", "of capped sampling: a task counts as at most so many", at_least(0)},
+    {KEY(data, sampling_cap), "examples", "of capped sampling: a task counts as at most so many", at_least(0)},
     {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even",
      above(0)},
 };
@@ -60,7 +60,8 @@ const std::vector<Key> job_keys = {
     {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
     {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
     {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
-    {KEY(registry, cache), "", "folder for rows as tokens; may be deleted at any time; empty: none", a_path()},
+    {KEY(registry, cache), "", "folder for examples as tokens; may be deleted at any time; empty: none",
+     a_path()},
     {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", at_least(1)},
     {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
      at_least(1)},
@@ -79,13 +80,14 @@ const std::vector<Key> job_keys = {
      at_least(0)},
     {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
     {KEY(eval, methods), "",
-     "routings to compare: none (base alone), uniform (mean of all), random (k by lot), arrow, phatgoose, oracle, "
-     "expert:NAME, experts (each one); of an inventory: poly (each task's own row), mu (the skills' average), "
-     "shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted row)"},
+     "routings to compare: none (base alone), uniform (mean of all), random (k by lot), arrow, phatgoose, "
+     "oracle, expert:NAME, experts (each one); of an inventory: poly (each task's own routing row), mu (the "
+     "skills' average), shared, each alone (eval.inventory) or as poly:NAME, "
+     "and z:NAME (an adapted routing row)"},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
     {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
     {KEY(eval, limit_examples), "examples", "per task; 0: all", at_least(0)},
-    {KEY(eval, split), "", "which rows are scored", one_of({"test", "validation", "train"})},
+    {KEY(eval, split), "", "which examples are scored", one_of({"test", "validation", "train"})},
     {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
      one_of({"mttl", "phatgoose"})},
     {KEY(eval, inventory), "",
@@ -101,8 +103,8 @@ const std::vector<Key> job_keys = {
     {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
     {KEY(plan, tasks), "tasks", "how many there will be", at_least(1)},
     {KEY(plan, examples), "examples", "for training, of each task", at_least(1)},
-    {KEY(plan, input_tokens), "tokens", "of a row's input; 0: data.max_input_tokens", at_least(0)},
-    {KEY(plan, target_tokens), "tokens", "of a row's output; 0: data.max_target_tokens", at_least(0)},
+    {KEY(plan, input_tokens), "tokens", "of an example's input; 0: data.max_input_tokens", at_least(0)},
+    {KEY(plan, target_tokens), "tokens", "of an example's output; 0: data.max_target_tokens", at_least(0)},
     {KEY(plan, gpu), "", "kind of GPU", one_of({"a100-40", "a100", "h100", "h200", "b200", "l40s"})},
     {KEY(plan, gpus), "GPUs", "that share the work", at_least(1)},
     {KEY(plan, share), "share of the peak", "of a GPU's dense bf16 rate that training reaches", above(0)},
@@ -114,7 +116,7 @@ const std::vector<Section>& config_sections() {
   static const std::vector<Section> sections = {
       {"run", "the run as a whole"},
       {"model", "the frozen base model"},
-      {"data", "tasks and how their rows become tokens"},
+      {"data", "tasks and how their examples become tokens"},
       {"lora", "the experts' adapters"},
       {"train", "training of one expert, or of what many tasks share"},
       {"gate", "training of its gate vectors"},

@@ -36,7 +36,7 @@ struct Check {
 struct Key {
   std::string section, name;
   Field (*field)(Config&);
-  std::string unit;  // "rows", "seconds", …; "": none
+  std::string unit;  // "examples", "seconds", …; "": none
   std::string help;
   Check check = {};
 

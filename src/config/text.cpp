@@ -131,7 +131,7 @@ std::string print_config(const Config& config) {
   return text;
 }
 
-std::string config_keys_text() {
+std::string config_keys_block() {
   Config defaults;
   std::string text;
   for (const Section& section : config_sections()) {

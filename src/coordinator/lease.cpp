@@ -105,13 +105,13 @@ struct LeaseTable::Impl {
 
   LeaseSight sight(const std::string& key, const Found& found) const {
     LeaseSight sight;
-    sight.there = found.generation > 0;
+    sight.ever_held = found.generation > 0;
     if (found.record) {
       sight.released = found.record->released;
       sight.gone = certainly_dead(*found.record, self);
       sight.running = life_of(found.record->process) == Life::alive;
     }
-    if (const auto before = seen.find(key); sight.there && before != seen.end()) {
+    if (const auto before = seen.find(key); sight.ever_held && before != seen.end()) {
       sight.moved = before->second.moved;
       sight.still_s = monotonic_seconds() - before->second.since;
     }
@@ -201,8 +201,8 @@ std::unique_ptr<Lease> LeaseTable::try_take(const std::string& key) {
   }
   if (!made) {
     // The reply may be lost where the deed was done: the file says whose it is.
-    const auto there = impl_->read(key, lease->generation).record;
-    if (!there || there->nonce != record.nonce || there->process.kernel != record.process.kernel) {
+    const auto on_disk = impl_->read(key, lease->generation).record;
+    if (!on_disk || on_disk->nonce != record.nonce || on_disk->process.kernel != record.process.kernel) {
       if (failure) std::rethrow_exception(failure);
       return nullptr;
     }

@@ -98,7 +98,7 @@ bool Plan::may_leave(bool wait) const {
 }
 
 bool lease_free(const LeaseSight& sight, double lease_s) {
-  return !sight.there || sight.released || sight.gone || sight.still_s >= lease_s;
+  return !sight.ever_held || sight.released || sight.gone || sight.still_s >= lease_s;
 }
 
 bool lease_alive(const LeaseSight& sight, double lease_s) {

@@ -87,8 +87,8 @@ class Plan {
 
 // What one reader has seen of an item's lease, on its own monotonic clock.
 struct LeaseSight {
-  bool there = false;     // somebody once held it
-  bool released = false;  // and gave it back
+  bool ever_held = false;  // somebody once held it
+  bool released = false;   // and gave it back
   bool gone = false;  // the holder is certainly gone: its process ended on this host, or its job started anew
   bool running = false;  // the holder is a live process of this host
   bool moved = false;    // its counter was seen to move

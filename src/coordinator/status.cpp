@@ -56,10 +56,10 @@ double expected_seconds(const std::vector<ItemStatus>& items, double pace) {
   std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
   double end = 0;
   for (const ItemStatus& status : items)
-    if (status.standing == Standing::running) free_at.push(item_seconds_left(status, pace));
+    if (status.state == ObservedState::running) free_at.push(item_seconds_left(status, pace));
   if (free_at.empty()) return 0;
   for (const ItemStatus& status : items)
-    if (status.standing == Standing::open || status.standing == Standing::silent) {
+    if (status.state == ObservedState::open || status.state == ObservedState::silent) {
       const double done = free_at.top() + pace * status.item.cost;
       free_at.pop();
       free_at.push(done);
@@ -85,14 +85,14 @@ double pace_of(const std::vector<JournalEvent>& events, const std::vector<ItemSt
 
 }  // namespace
 
-const char* standing_name(Standing standing) {
+const char* observed_state_name(ObservedState state) {
   constexpr const char* names[] = {"done", "running", "silent", "open", "set aside"};
-  return names[static_cast<size_t>(standing)];
+  return names[static_cast<size_t>(state)];
 }
 
-size_t WorkStatus::count(Standing standing) const {
-  return static_cast<size_t>(std::count_if(
-      items.begin(), items.end(), [&](const ItemStatus& status) { return status.standing == standing; }));
+size_t WorkStatus::count(ObservedState state) const {
+  return static_cast<size_t>(std::count_if(items.begin(), items.end(),
+                                           [&](const ItemStatus& status) { return status.state == state; }));
 }
 
 StatusReader::StatusReader(fs::path folder, std::function<std::optional<std::string>(const WorkItem&)> done)
@@ -133,12 +133,12 @@ bool StatusReader::lives(const ProcessId& process, const std::string& name, cons
 void StatusReader::judge(ItemStatus& status, const std::map<std::string, std::string>& leases,
                          const std::vector<WorkerStatus>& workers) {
   if (const auto result = done_(status.item)) {
-    status.standing = Standing::done;
+    status.state = ObservedState::done;
     status.note = *result;
     return;
   }
   if (const auto reason = why_aside(folder_, status.item.key)) {
-    status.standing = Standing::aside;
+    status.state = ObservedState::aside;
     status.note = *reason;
     return;
   }
@@ -158,7 +158,7 @@ void StatusReader::judge(ItemStatus& status, const std::map<std::string, std::st
     status.since_s = worker.seconds - worker.taken_at;
   }
   const bool alive = lives(record ? record->process : ProcessId{}, file->second, sign);
-  status.standing = alive ? Standing::running : Standing::silent;
+  status.state = alive ? ObservedState::running : ObservedState::silent;
 }
 
 WorkStatus StatusReader::look() {
@@ -175,7 +175,7 @@ WorkStatus StatusReader::look() {
   for (const JournalEvent& event : journals_.events())
     if (event.kind == "committed" && event.utc >= all.last_committed_utc)
       all.last_committed = event.item, all.last_committed_utc = event.utc;
-  all.workers = all.count(Standing::running);
+  all.workers = all.count(ObservedState::running);
   all.seconds_left = expected_seconds(all.items, pace_of(journals_.events(), all.items));
   return all;
 }

@@ -15,12 +15,12 @@
 
 namespace gaggle {
 
-enum class Standing { done, running, silent, open, aside };  // silent: held by a worker that looks dead
-const char* standing_name(Standing standing);
+enum class ObservedState { done, running, silent, open, aside };  // silent: held by a worker that looks dead
+const char* observed_state_name(ObservedState state);
 
 struct ItemStatus {
   WorkItem item;
-  Standing standing = Standing::open;
+  ObservedState state = ObservedState::open;
   std::string note;    // done: the version; aside: the reason
   LeaseHolder holder;  // running, silent
   int rank = 0;
@@ -34,7 +34,7 @@ struct WorkStatus {
   std::string last_committed, last_committed_utc;  // utc: by its worker's clock
   double seconds_left = 0;  // expected, for the workers that are there; 0: nothing is open, or nobody works
   size_t workers = 0;       // at an item
-  size_t count(Standing standing) const;
+  size_t count(ObservedState state) const;
 };
 
 // One reader, that may look again and again. A worker of another host is taken for alive until its lease's

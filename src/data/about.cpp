@@ -45,7 +45,7 @@ WeightedFile file_of(const std::filesystem::path& file, const toml::node& node) 
   if (const toml::node* weight = table->get("weight")) {
     const auto number = weight->is_number() ? weight->value<double>() : std::nullopt;
     if (!number || !std::isfinite(*number) || *number <= 0 || *number > 1e6)
-      user_error("{}: weight is not a number above 0 (times each training row of the file is taken)",
+      user_error("{}: weight is not a number above 0 (times each training example of the file is taken)",
                  position(file, weight->source()));
     result.weight = *number;
   }

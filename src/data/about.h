@@ -1,4 +1,4 @@
-// NAME.toml beside a task's rows: what the task is, and which files it is made of.
+// NAME.toml beside a task's examples: what the task is, and which files it is made of.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@ namespace gaggle {
 
 struct WeightedFile {
   std::filesystem::path path;
-  double weight = 1;  // times each of its training rows is taken
+  double weight = 1;  // times each of its training examples is taken
 };
 
 struct About {
@@ -20,7 +20,7 @@ struct About {
 // Throws UserError with file:line:column for TOML errors, unknown keys and values of the wrong type.
 About read_about(const std::filesystem::path& file);
 
-// How often row i of a file of this weight is taken for training: ⌊(i+1)·w⌋ - ⌊i·w⌋.
+// How often example i of a file of this weight is taken for training: ⌊(i+1)·w⌋ - ⌊i·w⌋.
 int64_t times_taken(int64_t i, double weight);
 
 }  // namespace gaggle

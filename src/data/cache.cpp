@@ -63,20 +63,20 @@ template <class File, class AnyTask>
 void transfer(File& file, AnyTask& task) {
   file.values(task.name);
   file.values(task.metric);
-  file.number(task.rows_cut);
+  file.number(task.examples_cut);
   file.number(task.end_id);
   file.values(task.digest);
   for (auto& split : task.splits) {
     file.count(split, 6 * sizeof(int64_t));
-    for (auto& row : split) {
-      file.values(row.id);
-      file.values(row.source);
-      file.values(row.input);
-      file.values(row.target);
-      file.count(row.choices, sizeof(int64_t));
-      for (auto& choice : row.choices) file.values(choice);
-      file.number(row.answer);
-      file.number(row.cut);
+    for (auto& example : split) {
+      file.values(example.id);
+      file.values(example.source);
+      file.values(example.input);
+      file.values(example.target);
+      file.count(example.choices, sizeof(int64_t));
+      for (auto& choice : example.choices) file.values(choice);
+      file.number(example.answer);
+      file.number(example.cut);
     }
   }
 }

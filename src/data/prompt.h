@@ -1,4 +1,4 @@
-// From a row to the text the model reads: a template, or the chat format of a model family.
+// From an example to the text the model reads: a template, or the chat format of a model family.
 #pragma once
 
 #include <string>
@@ -13,7 +13,7 @@ namespace gaggle {
 enum class PromptForm { from_template, chatml, llama3, qwen3, qwen3_nothink, mistral };
 
 struct Prompt {
-  // A stretch of a template: literal text, or what stands in the row's or task's place.
+  // A stretch of a template: literal text, or what stands in the example's or task's place.
   struct Part {
     enum class Kind { literal, input, definition } kind = Kind::literal;
     std::string text;
@@ -32,10 +32,10 @@ struct ChatTokens {
 // option or file in errors. Throws UserError: unknown placeholder or format, a template without {input}.
 Prompt parse_prompt(const std::string& text, const std::string& where);
 
-// What the model is shown before it answers; literals of the prompt are markup, what rows say is plain text.
-// Chat formats give what transformers' apply_chat_template(add_generation_prompt=True) gives for the family's
-// published template (docs/tasks.md says which).Throws UserError naming `where` for messages that the format
-// cannot show, and for {definition} where there is none.
+// What the model is shown before it answers; literals of the prompt are markup, what examples say is plain
+// text. Chat formats give what transformers' apply_chat_template(add_generation_prompt=True) gives for the
+// family's published template (docs/tasks.md says which).Throws UserError naming `where` for messages that the
+// format cannot show, and for {definition} where there is none.
 std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& messages,
                                      const std::string& definition, const ChatTokens& tokens,
                                      const std::string& where);

@@ -12,26 +12,26 @@ namespace {
 struct Member {
   const Sample* sample = nullptr;
   std::vector<const std::vector<int32_t>*> targets;  // one sequence each: the output, then the wrong choices
-  int64_t length = 0;                                // rows of all of them
+  int64_t length = 0;                                // tokens of all of them
   float weight = 0;
   int64_t odd() const { return sample->occurrence % 2; }
 };
 
 Member make_member(const Sample& sample, float weight, bool with_choices) {
-  const TokenRow& row = *sample.row;
-  Member member{&sample, {&row.target}, 0, weight};
-  for (size_t i = 0; with_choices && i < row.choices.size(); ++i)
-    if (static_cast<int64_t>(i) != row.answer) member.targets.push_back(&row.choices[i]);
+  const TokenExample& example = *sample.example;
+  Member member{&sample, {&example.target}, 0, weight};
+  for (size_t i = 0; with_choices && i < example.choices.size(); ++i)
+    if (static_cast<int64_t>(i) != example.answer) member.targets.push_back(&example.choices[i]);
   for (const auto* target : member.targets) {
-    GAGGLE_CHECK(!row.input.empty() && !target->empty(), "row {}", row.id);
-    member.length += static_cast<int64_t>(row.input.size() + target->size()) - 1;
+    GAGGLE_CHECK(!example.input.empty() && !target->empty(), "example {}", example.id);
+    member.length += static_cast<int64_t>(example.input.size() + target->size()) - 1;
   }
-  member.length += static_cast<int64_t>(row.source.size());
+  member.length += static_cast<int64_t>(example.source.size());
   return member;
 }
 
 void append_output(Microbatch& batch, const Member& member, const std::vector<int32_t>& target) {
-  const std::vector<int32_t>& input = member.sample->row->input;
+  const std::vector<int32_t>& input = member.sample->example->input;
   const int64_t begin = batch.decoder.count();
   append_sequence(batch.decoder, input);
   extend_sequence(batch.decoder, std::span(target).first(target.size() - 1));
@@ -53,7 +53,7 @@ void extend(std::vector<Segment>& segments, int task, int64_t begin, int64_t end
 
 void append(Microbatch& batch, const Member& member, bool with_choices) {
   const int64_t begin = batch.decoder.count(), encoder_begin = batch.encoder.count();
-  const std::vector<int32_t>& source = member.sample->row->source;
+  const std::vector<int32_t>& source = member.sample->example->source;
   if (!source.empty()) {
     append_sequence(batch.encoder, source);
     batch.encoder.samples.push_back(member.sample->global_index);
@@ -73,12 +73,12 @@ void append(Microbatch& batch, const Member& member, bool with_choices) {
 
 }  // namespace
 
-RowSampler::RowSampler(uint64_t seed, std::string_view task, int64_t n)
+ExampleSampler::ExampleSampler(uint64_t seed, std::string_view task, int64_t n)
     : seed_(seed), task_(name_number(task)), n_(n) {
-  GAGGLE_CHECK(n > 0, "a task without rows has no order");
+  GAGGLE_CHECK(n > 0, "a task without examples has no order");
 }
 
-int64_t RowSampler::row(int64_t global_index) {
+int64_t ExampleSampler::example(int64_t global_index) {
   const int64_t epoch = global_index / n_;
   if (epoch != epoch_) {
     order_ = random_permutation(random_key("order", {seed_, static_cast<uint64_t>(epoch), task_}), n_);

@@ -8,18 +8,18 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "data/about.h"
-#include "data/row.h"
+#include "data/example.h"
 
 namespace gaggle {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Where a task lies: its rows, its description, or both.
+// Where a task lies: its examples, its description, or both.
 struct Source {
-  fs::path rows, about;
-  std::string name() const { return (rows.empty() ? about : rows).stem().string(); }
-  std::string path() const { return (rows.empty() ? about : rows).string(); }
+  fs::path examples, about;
+  std::string name() const { return (examples.empty() ? about : examples).stem().string(); }
+  std::string path() const { return (examples.empty() ? about : examples).string(); }
 };
 
 Source source_of(const fs::path& path) {
@@ -29,7 +29,7 @@ Source source_of(const fs::path& path) {
           fs::exists(toml) ? toml : fs::path()};
 }
 
-// Other TOML files, a run's config say, may lie among the tasks: without rows beside it,
+// Other TOML files, a run's config say, may lie among the tasks: without examples beside it,
 // only one that names files is a task.
 bool names_files(const fs::path& about) {
   try {
@@ -52,14 +52,14 @@ std::vector<Source> sources_in(const fs::path& folder) {
   std::vector<Source> sources;
   for (const fs::path& stem : stems) {
     const Source source = source_of(fs::path(stem) += ".toml");
-    if (source.rows.empty() && !names_files(source.about)) continue;
+    if (source.examples.empty() && !names_files(source.about)) continue;
     sources.push_back(source);
     if (source.about.empty()) continue;
     for (const WeightedFile& file : read_about(source.about).files)
       if (file.path.stem() != source.name()) listed.insert(fs::weakly_canonical(file.path));
   }
   std::erase_if(sources, [&](const Source& s) {
-    return !s.rows.empty() && listed.contains(fs::weakly_canonical(s.rows));
+    return !s.examples.empty() && listed.contains(fs::weakly_canonical(s.examples));
   });
   if (sources.empty()) user_error("{}: the folder holds no task (*.jsonl)", folder.string());
   return sources;
@@ -87,59 +87,61 @@ std::vector<Source> find_sources(const std::vector<std::string>& paths) {
   return sources;
 }
 
-// All rows, ids and splits given, training rows as often as their file's weight says.
-std::vector<FileRow> weighted_rows(const About& about) {
-  std::vector<FileRow> all;
+// All examples, ids and splits given, training examples as often as their file's weight says.
+std::vector<ExampleOfFile> weighted_examples(const About& about) {
+  std::vector<ExampleOfFile> all;
   for (const WeightedFile& file : about.files) {
     int64_t trained = 0;
-    for (FileRow& row : read_rows(file.path)) {
-      if (row.row.id.empty())
-        row.row.id = about.files.size() > 1 ? fmt::format("{}:{}", file.path.stem().string(), row.line)
-                                            : fmt::format("{}", row.line);
-      if (!row.split) row.split = dealt_split(row.row);
-      const int64_t times = row.split == Split::train ? times_taken(trained++, file.weight) : 1;
+    for (ExampleOfFile& entry : read_examples(file.path)) {
+      if (entry.example.id.empty())
+        entry.example.id = about.files.size() > 1 ? fmt::format("{}:{}", file.path.stem().string(), entry.line)
+                                                  : fmt::format("{}", entry.line);
+      if (!entry.split) entry.split = dealt_split(entry.example);
+      const int64_t times = entry.split == Split::train ? times_taken(trained++, file.weight) : 1;
       for (int64_t i = 0; i < times; ++i) {
-        all.push_back(row);
-        if (i > 0) all.back().row.id += fmt::format("#{}", i + 1);
+        all.push_back(entry);
+        if (i > 0) all.back().example.id += fmt::format("#{}", i + 1);
       }
     }
   }
   return all;
 }
 
-std::string metric_of(const About& about, const std::vector<FileRow>& rows, const std::string& name) {
-  const auto bare =
-      std::find_if(rows.begin(), rows.end(), [](const FileRow& r) { return r.row.choices.empty(); });
-  if (about.metric == "accuracy" && bare != rows.end())
-    user_error("{}: the metric of task {} is accuracy (of ranking choices), but this row has no choices",
+std::string metric_of(const About& about, const std::vector<ExampleOfFile>& examples, const std::string& name) {
+  const auto bare = std::find_if(examples.begin(), examples.end(),
+                                 [](const ExampleOfFile& r) { return r.example.choices.empty(); });
+  if (about.metric == "accuracy" && bare != examples.end())
+    user_error("{}: the metric of task {} is accuracy (of ranking choices), but this example has no choices",
                bare->where(), name);
   if (!about.metric.empty()) return about.metric;
-  return bare == rows.end() ? "accuracy" : "exact_match";
+  return bare == examples.end() ? "accuracy" : "exact_match";
 }
 
 Task load_task(const Source& source, int64_t limit_examples) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
-    if (source.rows.empty())
+    if (source.examples.empty())
       user_error("{}: names no files, and no {}.jsonl lies beside it", source.path(), source.name());
-    about.files = {{source.rows, 1}};
+    about.files = {{source.examples, 1}};
   }
-  const std::vector<FileRow> rows = weighted_rows(about);
-  if (rows.empty()) user_error("{}: the task is empty (no rows)", source.path());
+  const std::vector<ExampleOfFile> examples = weighted_examples(about);
+  if (examples.empty()) user_error("{}: the task is empty (no examples)", source.path());
   Task task;
   task.name = source.name();
   task.definition = about.definition;
   task.category = about.category;
-  task.metric = metric_of(about, rows, task.name);
+  task.metric = metric_of(about, examples, task.name);
   task.prompt = about.prompt;
-  std::map<std::string, const FileRow*> ids;
-  for (const FileRow& row : rows) {
-    const auto [other, is_new] = ids.emplace(row.row.id, &row);
+  std::map<std::string, const ExampleOfFile*> ids;
+  for (const ExampleOfFile& entry : examples) {
+    const auto [other, is_new] = ids.emplace(entry.example.id, &entry);
     if (!is_new)
-      user_error("{} and {}: two rows of the id \"{}\"", other->second->where(), row.where(), row.row.id);
-    auto& split = task.splits[static_cast<size_t>(*row.split)];
-    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(row.row);
+      user_error("{} and {}: two examples of the id \"{}\"", other->second->where(), entry.where(),
+                 entry.example.id);
+    auto& split = task.splits[static_cast<size_t>(*entry.split)];
+    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples)
+      split.push_back(entry.example);
   }
   return task;
 }
@@ -152,11 +154,11 @@ std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limi
   return tasks;
 }
 
-void require_train_rows(const std::string& task, size_t train, size_t validation, size_t test) {
+void require_train_examples(const std::string& task, size_t train, size_t validation, size_t test) {
   if (train == 0)
     user_error(
-        "task {} has no train split ({} validation and {} test rows): it cannot be trained on; give some rows "
-        "\"split\": \"train\", or use it for evaluation only (eval.tasks)",
+        "task {} has no train split ({} validation and {} test examples): it cannot be trained on; give some "
+        "examples \"split\": \"train\", or use it for evaluation only (eval.tasks)",
         task, validation, test);
 }
 

@@ -20,10 +20,10 @@ int64_t sum(const std::vector<int64_t>& values) {
 
 }  // namespace
 
-std::vector<int64_t> mix_weights(const std::vector<int64_t>& rows, const MixSettings& settings) {
-  const auto largest = static_cast<double>(*std::max_element(rows.begin(), rows.end()));
+std::vector<int64_t> mix_weights(const std::vector<int64_t>& example_counts, const MixSettings& settings) {
+  const auto largest = static_cast<double>(*std::max_element(example_counts.begin(), example_counts.end()));
   std::vector<int64_t> weights;
-  for (const int64_t n : rows) {
+  for (const int64_t n : example_counts) {
     if (settings.sampling == "capped") {
       weights.push_back(std::min(n, settings.cap));
     } else if (settings.sampling == "uniform") {
@@ -64,31 +64,32 @@ std::vector<int64_t> mix_counts(const std::vector<int64_t>& weights, int64_t dra
   return counts;
 }
 
-TaskMix::TaskMix(uint64_t seed, const std::vector<std::string>& names, std::vector<int64_t> rows,
+TaskMix::TaskMix(uint64_t seed, const std::vector<std::string>& names, std::vector<int64_t> example_counts,
                  const MixSettings& settings)
-    : seed_(seed), rows_(std::move(rows)) {
-  GAGGLE_CHECK(!rows_.empty() && rows_.size() == names.size(), "{} tasks, {} counts of rows", names.size(),
-               rows_.size());
-  for (const int64_t n : rows_) GAGGLE_CHECK(n > 0, "a task without rows cannot be drawn");
+    : seed_(seed), example_counts_(std::move(example_counts)) {
+  GAGGLE_CHECK(!example_counts_.empty() && example_counts_.size() == names.size(),
+               "{} tasks, {} counts of examples", names.size(), example_counts_.size());
+  for (const int64_t n : example_counts_) GAGGLE_CHECK(n > 0, "a task without examples cannot be drawn");
   if (settings.sampling == "size") {
-    samplers_.emplace_back(seed, join(names, "\n"), sum(rows_));
+    samplers_.emplace_back(seed, join(names, "\n"), sum(example_counts_));
     return;
   }
   GAGGLE_CHECK(settings.sampling != "capped" || settings.cap > 0, "cap {}", settings.cap);
-  weights_ = mix_weights(rows_, settings);
+  weights_ = mix_weights(example_counts_, settings);
   // Products of two of these, times four, have to fit.
-  GAGGLE_CHECK(sum(weights_) < int64_t{1} << 30, "too many rows to weigh: {}", sum(weights_));
-  for (size_t t = 0; t < rows_.size(); ++t) samplers_.emplace_back(seed, names[t], rows_[t]);
+  GAGGLE_CHECK(sum(weights_) < int64_t{1} << 30, "too many examples to weigh: {}", sum(weights_));
+  for (size_t t = 0; t < example_counts_.size(); ++t)
+    samplers_.emplace_back(seed, names[t], example_counts_[t]);
 }
 
 Draw TaskMix::draw_by_size(int64_t global_index) {
-  int64_t row = samplers_[0].row(global_index);
-  for (size_t t = 0;; row -= rows_[t++])
-    if (row < rows_[t]) return {static_cast<int>(t), row};
+  int64_t example = samplers_[0].example(global_index);
+  for (size_t t = 0;; example -= example_counts_[t++])
+    if (example < example_counts_[t]) return {static_cast<int>(t), example};
 }
 
 void TaskMix::fill_block(int64_t block) {
-  const int64_t size = draws_per_task * static_cast<int64_t>(rows_.size());
+  const int64_t size = draws_per_task * static_cast<int64_t>(example_counts_.size());
   std::vector<int64_t> next = mix_counts(weights_, block * size);
   const std::vector<int64_t> end = mix_counts(weights_, (block + 1) * size);
   std::vector<int> tasks;
@@ -105,10 +106,10 @@ void TaskMix::fill_block(int64_t block) {
 
 Draw TaskMix::draw(int64_t global_index) {
   if (weights_.empty()) return draw_by_size(global_index);
-  const int64_t size = draws_per_task * static_cast<int64_t>(rows_.size());
+  const int64_t size = draws_per_task * static_cast<int64_t>(example_counts_.size());
   if (global_index / size != block_) fill_block(global_index / size);
   const Turn& turn = turns_[static_cast<size_t>(global_index % size)];
-  return {turn.task, samplers_[static_cast<size_t>(turn.task)].row(turn.draw)};
+  return {turn.task, samplers_[static_cast<size_t>(turn.task)].example(turn.draw)};
 }
 
 }  // namespace gaggle

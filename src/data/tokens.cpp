@@ -44,37 +44,37 @@ std::string cache_key(const Task& task, const Tokenizer& tokenizer, const Tokeni
   digest.number(options.decoder_start);
   for (const auto& split : task.splits) {
     digest.count(split);
-    for (const Row& row : split) {
-      digest.text(row.id);
-      digest.count(row.messages);
-      for (const Message& message : row.messages) {
+    for (const Example& example : split) {
+      digest.text(example.id);
+      digest.count(example.messages);
+      for (const Message& message : example.messages) {
         digest.text(message.role);
         digest.text(message.content);
       }
-      digest.text(row.output);
-      digest.count(row.choices);
-      for (const std::string& choice : row.choices) digest.text(choice);
+      digest.text(example.output);
+      digest.count(example.choices);
+      for (const std::string& choice : example.choices) digest.text(choice);
     }
   }
   return digest.sha.hex();
 }
 
-// What an expert learns from: the task's name (it keys the order of rows) and every id of every row.
+// What an expert learns from: the task's name (it keys the order of examples) and every id of every example.
 std::string content_digest(const TokenTask& task) {
   Digest digest;
   digest.text(task.name);
   for (const auto& split : task.splits) {
     digest.count(split);
-    for (const TokenRow& row : split) {
-      if (!row.source.empty()) {  // rows of a decoder alone are digested as ever
+    for (const TokenExample& example : split) {
+      if (!example.source.empty()) {  // examples of a decoder alone are digested as ever
         digest.text("source");
-        digest.ids(row.source);
+        digest.ids(example.source);
       }
-      digest.ids(row.input);
-      digest.ids(row.target);
-      digest.count(row.choices);
-      for (const auto& choice : row.choices) digest.ids(choice);
-      digest.number(row.answer);
+      digest.ids(example.input);
+      digest.ids(example.target);
+      digest.count(example.choices);
+      for (const auto& choice : example.choices) digest.ids(choice);
+      digest.number(example.answer);
     }
   }
   return digest.sha.hex();
@@ -175,12 +175,12 @@ struct Tokenizing {
   int32_t end;
 };
 
-TokenRow tokenize_row(const Tokenizing& how, const Row& row) {
+TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
   const auto& [task, prompt, tokenizer, options, end] = how;
-  const std::string where = fmt::format("task {}, row {}", task.name, row.id);
-  TokenRow ids;
-  ids.id = row.id;
-  PromptIds shown = prompt_ids(prompt, row.messages, task.definition, tokenizer, where);
+  const std::string where = fmt::format("task {}, example {}", task.name, example.id);
+  TokenExample ids;
+  ids.id = example.id;
+  PromptIds shown = prompt_ids(prompt, example.messages, task.definition, tokenizer, where);
   if (shown.ids.empty())
     user_error(
         "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
@@ -192,9 +192,9 @@ TokenRow tokenize_row(const Tokenizing& how, const Row& row) {
     ids.cut |= cut_prompt(shown, options.max_input_tokens, options.truncate);
     ids.input = std::move(shown.ids);
   }
-  ids.target = target_ids(row.output, tokenizer, options.max_target_tokens, end, ids.cut);
-  for (const std::string& choice : row.choices) {
-    if (choice == row.output) ids.answer = static_cast<int32_t>(ids.choices.size());
+  ids.target = target_ids(example.output, tokenizer, options.max_target_tokens, end, ids.cut);
+  for (const std::string& choice : example.choices) {
+    if (choice == example.output) ids.answer = static_cast<int32_t>(ids.choices.size());
     auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
     if (std::ranges::find(ids.choices, tokens) != ids.choices.end())
       user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens",
@@ -223,9 +223,9 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   result.end_id = end;
   const Tokenizing how{task, prompt, tokenizer, options, end};
   for (size_t s = 0; s < task.splits.size(); ++s)
-    for (const Row& row : task.splits[s]) {
-      result.splits[s].push_back(tokenize_row(how, row));
-      result.rows_cut += result.splits[s].back().cut;
+    for (const Example& example : task.splits[s]) {
+      result.splits[s].push_back(tokenize_example(how, example));
+      result.examples_cut += result.splits[s].back().cut;
     }
   result.digest = content_digest(result);
   if (!options.cache.empty()) write_cached(options.cache, key, result);

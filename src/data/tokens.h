@@ -1,4 +1,4 @@
-// Rows as token ids, as training and evaluation see them; cached on disk by content.
+// Examples as token ids, as training and evaluation see them; cached on disk by content.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace gaggle {
 
-struct TokenRow {
+struct TokenExample {
   std::string id;
   std::vector<int32_t> source;  // what an encoder reads: the prompt in the tokenizer's prefix and suffix
   // What the decoder is fed before the target: the prompt with the tokenizer's prefix, or, where an encoder has
@@ -27,11 +27,11 @@ struct TokenRow {
 
 struct TokenTask {
   std::string name, metric;
-  std::array<std::vector<TokenRow>, 3> splits;
-  int64_t rows_cut = 0;
+  std::array<std::vector<TokenExample>, 3> splits;
+  int64_t examples_cut = 0;
   int32_t end_id = -1;
-  std::string digest;  // of the name and the ids of every row of every split: part of an expert's key
-  const std::vector<TokenRow>& rows(Split split) const { return splits[static_cast<size_t>(split)]; }
+  std::string digest;  // of the name and the ids of every example of every split: part of an expert's key
+  const std::vector<TokenExample>& examples(Split split) const { return splits[static_cast<size_t>(split)]; }
 };
 
 struct TokenizeOptions {
@@ -43,8 +43,8 @@ struct TokenizeOptions {
   int32_t decoder_start = -1;                           // of an encoder-decoder; -1: a decoder alone
 };
 
-// Order of rows is that of the file. Throws UserError: unknown placeholder or format, no end token, a prompt
-// without tokens, choices that the limit makes equal.
+// Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a
+// prompt without tokens, choices that the limit makes equal.
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options);
 
 // A prompt as the model is fed: a template with the tokenizer's prefix before it (not twice where the template

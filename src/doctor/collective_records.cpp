@@ -87,7 +87,7 @@ std::vector<RankReport> read_rank_reports(const fs::path& run_folder) {
   return reports;
 }
 
-std::string divergence_text(const std::vector<RankReport>& reports) {
+std::string divergence_block(const std::vector<RankReport>& reports) {
   std::string text;
   if (const auto silent = silent_ranks(reports); !silent.empty())
     text +=
@@ -117,10 +117,10 @@ std::string divergence_text(const std::vector<RankReport>& reports) {
   return text;
 }
 
-std::string collective_records_text(const fs::path& run_folder) {
+std::string collective_records_block(const fs::path& run_folder) {
   const auto reports = read_rank_reports(run_folder);
   return reports.empty() ? fmt::format("no records of collectives in {}\n", run_folder.string())
-                         : divergence_text(reports);
+                         : divergence_block(reports);
 }
 
 }  // namespace gaggle

@@ -25,9 +25,9 @@ std::vector<RankReport> read_rank_reports(const std::filesystem::path& run_folde
 // In sentences, one a line: who left no record; the first collective in which ranks called different verbs, or
 // gave different sizes where all must be equal; who waits in what, and where those are who never came.
 // `reports`: at least one.
-std::string divergence_text(const std::vector<RankReport>& reports);
+std::string divergence_block(const std::vector<RankReport>& reports);
 
 // The divergence of a run folder's reports; "no records of collectives in PATH" where there are none.
-std::string collective_records_text(const std::filesystem::path& run_folder);
+std::string collective_records_block(const std::filesystem::path& run_folder);
 
 }  // namespace gaggle

@@ -84,7 +84,7 @@ struct Report {
   std::vector<ReportBlock> blocks = {};
   void add(const ReportBlock& block) {
     blocks.push_back(block);
-    print(block_text(block));
+    print(findings_block(block));
   }
   void print(const std::string& text) const {
     if (!writes) return;
@@ -123,7 +123,7 @@ Exit examine(const Examination& what) {
   if (ranks.size() > 1) report.add(versions_block(ranks));
   report.add(network_block(measure_network(*session.world, session.identity.launcher, hosts), hosts));
   check_folders(session, what, report);
-  report.print(verdict_text(report.blocks));
+  report.print(verdict_block(report.blocks));
   end_session(session);
   // The first rank has seen everything.
   return !report.writes || is_fit(report.blocks) ? Exit::done : Exit::failed;

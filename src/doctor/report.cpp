@@ -10,7 +10,7 @@
 namespace gaggle {
 namespace {
 
-constexpr const char* severity_words[] = {"ok", "look at this", "wrong", ""};
+constexpr const char* severity_names[] = {"ok", "look at this", "wrong", ""};
 
 // Lines of at most `width`, broken at blanks; a longer word stays whole.
 std::vector<std::string> wrapped(const std::string& words, size_t width) {
@@ -38,14 +38,14 @@ std::vector<std::string> names_of(const std::vector<ReportBlock>& blocks, Severi
 
 }  // namespace
 
-std::string block_text(const ReportBlock& block, size_t line_width) {
+std::string findings_block(const ReportBlock& block, size_t line_width) {
   size_t topic_width = 10;
   for (const Finding& finding : block.findings) topic_width = std::max(topic_width, finding.topic.size());
   const size_t indent = 2 + 12 + 2 + topic_width + 2;
   std::string text = "\n" + block.title + "\n";
   for (const Finding& finding : block.findings) {
     const auto lines = wrapped(finding.words, std::max<size_t>(30, line_width - std::min(line_width, indent)));
-    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_words[static_cast<int>(finding.severity)],
+    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_names[static_cast<int>(finding.severity)],
                         finding.topic, topic_width, fmt::join(lines, "\n" + std::string(indent, ' ')));
   }
   return text;
@@ -55,7 +55,7 @@ bool is_fit(const std::vector<ReportBlock>& blocks) {
   return names_of(blocks, Severity::error).empty();
 }
 
-std::string verdict_text(const std::vector<ReportBlock>& blocks) {
+std::string verdict_block(const std::vector<ReportBlock>& blocks) {
   const auto errors = names_of(blocks, Severity::error), warnings = names_of(blocks, Severity::warning);
   if (!errors.empty()) return fmt::format("\nnot fit: {} wrong ({})\n", errors.size(), join(errors, "; "));
   if (!warnings.empty())

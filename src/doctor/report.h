@@ -30,9 +30,9 @@ struct ReportBlock {
 };
 
 // Words that do not fit into the line go on under themselves. Ends with a newline.
-std::string block_text(const ReportBlock& block, size_t line_width = 118);
+std::string findings_block(const ReportBlock& block, size_t line_width = 118);
 // "fit: …", "fit, with 2 things to look at (machine: open files; …)", "not fit: …".
-std::string verdict_text(const std::vector<ReportBlock>& blocks);
+std::string verdict_block(const std::vector<ReportBlock>& blocks);
 bool is_fit(const std::vector<ReportBlock>& blocks);
 
 std::string duration_text(double seconds);   // "12 µs", "0.8 ms", "3.0 s"

@@ -13,7 +13,7 @@ namespace gaggle {
 // max_new_tokens are written) become hypotheses with score sum / length^length_penalty, the end token counted
 // and the prompt not; the best n are kept. The first n that do not end are the next beams. The prompt is done
 // when there are n hypotheses and the likeliest beam, scored at its present length, does not beat the worst of
-// them; its output is the best. All beams read the prompt's rows of the cache,
+// them; its output is the best. All beams read the prompt's tokens of the cache,
 // and after a re-ordering each other's.
 void generate_beams(Decoding& decoding, std::span<const size_t> batch, const GenerateOptions& options,
                     std::vector<std::vector<int32_t>>& outputs);

@@ -17,7 +17,7 @@ struct Decoding {
 struct Sequence {
   size_t prompt = 0;
   int64_t source = -1;          // the cache's sequence that cross-attention reads; -1: a decoder alone
-  std::vector<int64_t> past;    // its rows in the cache; beams of one prompt share them
+  std::vector<int64_t> past;    // its tokens in the cache; beams of one prompt share them
   std::vector<int32_t> tokens;  // written so far; the last one is not fed yet
   double log_probability = 0;   // Σ over `tokens`, nats; only beam search fills it
 };
@@ -26,7 +26,8 @@ struct Sequence {
 // their first tokens.
 at::Tensor feed_prompts(Decoding& decoding, std::span<const size_t> batch, std::vector<Sequence>& sequences);
 
-// Feeds the last token of every sequence, whose row joins its past. Returns the logits [S, vocab] of the next.
+// Feeds the last token of every sequence, whose token joins its past. Returns the logits [S, vocab] of the
+// next.
 at::Tensor feed_last_tokens(Decoding& decoding, std::vector<Sequence>& sequences);
 
 }  // namespace gaggle

@@ -14,7 +14,7 @@ std::pair<std::string, std::string> split_method(const std::string& method) {
 
 Inventory load_through_row(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   const RoutingRow row = load_routing_row(registry, name);
-  return with_row(load_inventory(registry, row.parent, sites), row);
+  return with_routing_row(load_inventory(registry, row.parent, sites), row);
 }
 
 void check_serves(const std::string& kind, const Inventory& inventory) {
@@ -45,7 +45,7 @@ Inventories load_inventories(const Config& config, const Registry& registry, con
       whence += fmt::format(" (the run's own inventory {}, because eval.inventory is empty)", of_run);
     if (name.empty()) name = config.eval.inventory.empty() ? of_run : config.eval.inventory;
     try {
-      auto& inventory = read[(kind == "z" ? "row " : "") + name];
+      auto& inventory = read[(kind == "z" ? "routing row " : "") + name];
       if (!inventory)
         inventory = std::make_shared<const Inventory>(kind == "z" ? load_through_row(registry, name, sites)
                                                                   : load_inventory(registry, name, sites));

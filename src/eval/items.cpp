@@ -10,24 +10,24 @@
 namespace gaggle {
 namespace {
 
-// A long task is cut into items of this many rows, so that ranks share it and little is lost by a stop.
-constexpr size_t rows_per_item = 1000;
+// A long task is cut into items of this many examples, so that ranks share it and little is lost by a stop.
+constexpr size_t examples_per_item = 1000;
 
 void add_ids(Sha256& digest, const std::vector<int32_t>& ids) {
   digest.update(fmt::format("{}:", ids.size())).update(std::as_bytes(std::span(ids)));
 }
 
-std::string digest_of_rows(const TokenTask& task, Split split, size_t first, size_t last) {
+std::string digest_of_examples(const TokenTask& task, Split split, size_t first, size_t last) {
   Sha256 digest;
   digest.update(fmt::format("{} {} {}\n", task.name, task.metric, task.end_id));
   for (size_t i = first; i < last; ++i) {
-    const TokenRow& row = task.rows(split)[i];
-    digest.update(row.id).update("\n");
-    if (!row.source.empty()) add_ids(digest, row.source);
-    add_ids(digest, row.input);
-    add_ids(digest, row.target);
-    for (const auto& choice : row.choices) add_ids(digest, choice);
-    digest.update(fmt::format("answer {}\n", row.answer));
+    const TokenExample& example = task.examples(split)[i];
+    digest.update(example.id).update("\n");
+    if (!example.source.empty()) add_ids(digest, example.source);
+    add_ids(digest, example.input);
+    add_ids(digest, example.target);
+    for (const auto& choice : example.choices) add_ids(digest, choice);
+    digest.update(fmt::format("answer {}\n", example.answer));
   }
   return digest.hex();
 }
@@ -58,16 +58,16 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
   std::vector<EvalItem> items;
   const auto add = [&](const Method& method, size_t task) {
     if (!items_of(items, method.name, task).empty() || !serves(method, context.tasks[task].name)) return;
-    const size_t rows = context.tasks[task].rows(context.split).size();
-    for (size_t first = 0; first < rows; first += rows_per_item) {
-      EvalItem item{"", method, task, first, std::min(rows, first + rows_per_item)};
+    const size_t examples = context.tasks[task].examples(context.split).size();
+    for (size_t first = 0; first < examples; first += examples_per_item) {
+      EvalItem item{"", method, task, first, std::min(examples, first + examples_per_item)};
       const auto settings = settings_of(method, context.config);
       const bool of_collection = method.kind != MethodKind::none && !method.inventory;
       item.key = sha256_hex(
           fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                       context.base.content_digest(), at::toString(context.base.dtype()),
                       generation_of(context.tasks[task], context.config.eval),
-                      digest_of_rows(context.tasks[task], context.split, item.first, item.last)));
+                      digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
       items.push_back(std::move(item));
     }
   };
@@ -78,9 +78,9 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
         add(method, task);
         continue;
       }
-      const int own = context.collection.number_of(context.tasks[task].name);
+      const int own_expert = context.collection.number_of(context.tasks[task].name);
       for (size_t z = 0; z < names.size(); ++z)
-        if (own < 0 || own == static_cast<int>(z))
+        if (own_expert < 0 || own_expert == static_cast<int>(z))
           add({MethodKind::single, "expert:" + names[z], static_cast<int>(z)}, task);
     }
   return items;

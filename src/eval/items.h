@@ -1,4 +1,5 @@
-// Evaluation as work items: method × rows of a task, each with a result file that is there whole or not at all.
+// Evaluation as work items: method × examples of a task, each with a result file that is there whole or not at
+// all.
 #pragma once
 
 #include <filesystem>
@@ -18,11 +19,11 @@ struct EvalItem {
   std::string key;  // of everything that changes the result
   Method method;
   size_t task = 0;             // in the list of tasks
-  size_t first = 0, last = 0;  // rows [first, last) of the split
+  size_t first = 0, last = 0;  // examples [first, last) of the split
 };
 
-// What one row came to.
-struct RowResult {
+// What one example came to.
+struct ExampleResult {
   std::string id;
   std::vector<ContinuationScore> scores;  // of the choices, or of the target alone
   std::vector<std::string> choices;       // their texts; empty: the target alone
@@ -33,8 +34,9 @@ struct RowResult {
 };
 
 struct ItemResult {
-  std::vector<RowResult> rows;
-  std::vector<double> weight_by_expert;  // Σ of routing weight over rows and sites; empty: not routed by token
+  std::vector<ExampleResult> examples;
+  std::vector<double>
+      weight_by_expert;  // Σ of routing weight over tokens and sites; empty: not routed by token
 };
 
 struct EvalContext {
@@ -55,16 +57,16 @@ bool held_in(const EvalContext& context, const std::vector<Method>& methods, con
 // Items of the methods on every task; oracle stands for single experts: the task's own if there is one, else
 // all on the others. None where a method does not serve a task. No item twice.
 std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods);
-// The items of one method and task, in row order.
+// The items of one method and task, in the order of the examples.
 std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,
                                       size_t task);
 
-// Rank classification where the metric is accuracy and the row has choices, generation where it is exact_match,
-// and the target's NLL in every case. `adapter` may be null.
+// Rank classification where the metric is accuracy and the example has choices, generation where it is
+// exact_match, and the target's NLL in every case. `adapter` may be null.
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between);
 
-std::string result_text(const EvalContext& context, const EvalItem& item, const ItemResult& result);  // JSON
+std::string result_json(const EvalContext& context, const EvalItem& item, const ItemResult& result);  // JSON
 ItemResult read_result(const std::filesystem::path& path);
 std::filesystem::path result_path(const std::filesystem::path& folder, const std::string& key);
 

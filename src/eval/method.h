@@ -12,7 +12,19 @@
 
 namespace gaggle {
 
-enum class MethodKind { none, uniform, random, phatgoose, arrow, single, oracle, poly, mu, shared, routing_row };
+enum class MethodKind {
+  none,
+  uniform,
+  random,
+  phatgoose,
+  arrow,
+  single,
+  oracle,
+  poly,
+  mu,
+  shared,
+  routing_row
+};
 
 struct Method {
   MethodKind kind = MethodKind::none;
@@ -34,7 +46,7 @@ bool needs_collection(const EvalConfig& eval);
 // baseline; else phatgoose, or "" where there are inventories' methods alone.
 std::string prompt_method(const EvalConfig& eval);
 
-// poly has a row of its own for the tasks it was trained on, and none for others.
+// poly has a routing row of its own for the tasks it was trained on, and none for others.
 bool serves(const Method& method, const std::string& task);
 
 // A sentence for each method that some experts cannot serve, or that cannot serve some of the tasks, by name.

@@ -13,30 +13,30 @@ std::filesystem::path result_path(const std::filesystem::path& folder, const std
   return folder / "items" / (key + ".json");
 }
 
-std::string result_text(const EvalContext& context, const EvalItem& item, const ItemResult& result) {
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const RowResult& row : result.rows) {
+std::string result_json(const EvalContext& context, const EvalItem& item, const ItemResult& result) {
+  nlohmann::ordered_json examples = nlohmann::ordered_json::array();
+  for (const ExampleResult& example : result.examples) {
     nlohmann::ordered_json nll = nlohmann::ordered_json::array(), tokens = nlohmann::ordered_json::array();
-    for (const ContinuationScore& score : row.scores) {
+    for (const ContinuationScore& score : example.scores) {
       nll.push_back(score.nll);
       tokens.push_back(score.tokens);
     }
-    rows.push_back({{"id", row.id},
-                    {"nll", nll},
-                    {"tokens", tokens},
-                    {"choices", row.choices},
-                    {"target", row.target},
-                    {"target_text", row.target_text},
-                    {"prediction", row.prediction},
-                    {"predicted", row.predicted},
-                    {"correct", row.correct}});
+    examples.push_back({{"id", example.id},
+                        {"nll", nll},
+                        {"tokens", tokens},
+                        {"choices", example.choices},
+                        {"target", example.target},
+                        {"target_text", example.target_text},
+                        {"prediction", example.prediction},
+                        {"predicted", example.predicted},
+                        {"correct", example.correct}});
   }
   const nlohmann::ordered_json json = {{"format", 1},
                                        {"method", settings_of(item.method, context.config)},
                                        {"task", context.tasks[item.task].name},
                                        {"split", split_names[static_cast<size_t>(context.split)]},
                                        {"first", item.first},
-                                       {"rows", rows},
+                                       {"rows", examples},
                                        {"weight_by_expert", result.weight_by_expert}};
   // Generated text may end inside a character.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -46,20 +46,20 @@ ItemResult read_result(const std::filesystem::path& path) {
   try {
     const auto json = nlohmann::json::parse(read_file(path));
     ItemResult result;
-    for (const auto& row : json.at("rows")) {
-      RowResult& out = result.rows.emplace_back();
-      out.id = row.at("id");
-      for (size_t c = 0; c < row.at("nll").size(); ++c) {
-        const auto& nll = row.at("nll")[c];
+    for (const auto& example : json.at("rows")) {
+      ExampleResult& out = result.examples.emplace_back();
+      out.id = example.at("id");
+      for (size_t c = 0; c < example.at("nll").size(); ++c) {
+        const auto& nll = example.at("nll")[c];
         out.scores.push_back({nll.is_null() ? std::numeric_limits<double>::quiet_NaN() : nll.get<double>(),
-                              row.at("tokens").at(c).get<int64_t>()});
+                              example.at("tokens").at(c).get<int64_t>()});
       }
-      out.choices = row.at("choices").get<std::vector<std::string>>();
-      out.target = row.at("target");
-      out.target_text = row.at("target_text");
-      out.prediction = row.at("prediction");
-      out.predicted = row.at("predicted");
-      out.correct = row.at("correct");
+      out.choices = example.at("choices").get<std::vector<std::string>>();
+      out.target = example.at("target");
+      out.target_text = example.at("target_text");
+      out.prediction = example.at("prediction");
+      out.predicted = example.at("predicted");
+      out.correct = example.at("correct");
     }
     result.weight_by_expert = json.at("weight_by_expert").get<std::vector<double>>();
     return result;

@@ -1,4 +1,4 @@
-// One item: its rows scored, generated, and compared with their targets.
+// One item: its examples scored, generated, and compared with their targets.
 #include <algorithm>
 
 #include "base/error.h"
@@ -20,17 +20,17 @@ std::string stripped(const std::string& text) {
   return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(space) - begin + 1);
 }
 
-void generate_rows(const EvalContext& context, std::span<const TokenRow> rows, int32_t end,
-                   RoutedAdapter* adapter, const std::function<void()>& between,
-                   std::vector<RowResult>& results) {
+void generate_predictions(const EvalContext& context, std::span<const TokenExample> examples, int32_t end,
+                          RoutedAdapter* adapter, const std::function<void()>& between,
+                          std::vector<ExampleResult>& results) {
   std::vector<GeneratePrompt> prompts;
-  for (const TokenRow& row : rows) prompts.push_back({row.source, row.input});
+  for (const TokenExample& example : examples) prompts.push_back({example.source, example.input});
   GenerateOptions options = generate_options(context.config.eval);
   options.end = end;
   options.token_budget = context.config.train.tokens_per_microbatch;
   options.between = between;
   const auto outputs = generate(context.base, adapter, prompts, options);
-  for (size_t i = 0; i < rows.size(); ++i) {
+  for (size_t i = 0; i < examples.size(); ++i) {
     results[i].prediction = context.tokenizer.decode(outputs[i]);
     results[i].predicted = true;
     results[i].correct = stripped(results[i].prediction) == stripped(results[i].target_text);
@@ -42,32 +42,33 @@ void generate_rows(const EvalContext& context, std::span<const TokenRow> rows, i
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between) {
   const TokenTask& task = context.tasks[item.task];
-  const auto rows = std::span(task.rows(context.split)).subspan(item.first, item.last - item.first);
+  const auto examples = std::span(task.examples(context.split)).subspan(item.first, item.last - item.first);
   const std::vector<double> before = adapter ? adapter->weight_by_expert() : std::vector<double>{};
   ItemResult result;
   std::vector<Question> questions;
-  for (const TokenRow& row : rows) {
-    RowResult& out = result.rows.emplace_back();
+  for (const TokenExample& example : examples) {
+    ExampleResult& out = result.examples.emplace_back();
     Question& question = questions.emplace_back();
-    out.id = row.id;
-    out.target_text = text_of(context.tokenizer, row.target, task.end_id);
-    question.source = row.source;
-    question.prompt = row.input;
-    if (task.metric != "accuracy" || row.choices.empty()) {
-      question.continuations = {row.target};
+    out.id = example.id;
+    out.target_text = text_of(context.tokenizer, example.target, task.end_id);
+    question.source = example.source;
+    question.prompt = example.input;
+    if (task.metric != "accuracy" || example.choices.empty()) {
+      question.continuations = {example.target};
       continue;
     }
-    GAGGLE_CHECK(row.answer >= 0, "task {} row {}: the output is none of the choices", task.name, row.id);
-    for (const auto& choice : row.choices) {
+    GAGGLE_CHECK(example.answer >= 0, "task {} example {}: the output is none of the choices", task.name,
+                 example.id);
+    for (const auto& choice : example.choices) {
       question.continuations.push_back(choice);
       out.choices.push_back(text_of(context.tokenizer, choice, task.end_id));
     }
-    out.target = static_cast<size_t>(row.answer);
+    out.target = static_cast<size_t>(example.answer);
   }
   const auto scores = score_continuations(context.base, adapter, questions,
                                           context.config.train.tokens_per_microbatch, between);
   for (size_t i = 0; i < scores.size(); ++i) {
-    RowResult& out = result.rows[i];
+    ExampleResult& out = result.examples[i];
     out.scores = scores[i];
     if (out.choices.empty()) continue;
     const auto best = static_cast<size_t>(best_choice(out.scores));
@@ -75,7 +76,8 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     out.predicted = true;
     out.correct = best == out.target;
   }
-  if (task.metric == "exact_match") generate_rows(context, rows, task.end_id, adapter, between, result.rows);
+  if (task.metric == "exact_match")
+    generate_predictions(context, examples, task.end_id, adapter, between, result.examples);
   if (adapter) {
     result.weight_by_expert = adapter->weight_by_expert();
     for (size_t z = 0; z < before.size(); ++z) result.weight_by_expert[z] -= before[z];

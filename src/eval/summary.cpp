@@ -11,9 +11,9 @@
 namespace gaggle {
 namespace {
 
-// One method on one task, items joined in row order.
+// One method on one task, items joined in the order of the examples.
 struct Cell {
-  std::vector<RowResult> rows;
+  std::vector<ExampleResult> examples;
   std::vector<double> weight_by_expert;
   bool complete = true;
 };
@@ -28,7 +28,7 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
       continue;
     }
     ItemResult result = read_result(path);
-    std::move(result.rows.begin(), result.rows.end(), std::back_inserter(cell.rows));
+    std::move(result.examples.begin(), result.examples.end(), std::back_inserter(cell.examples));
     cell.weight_by_expert.resize(result.weight_by_expert.size());
     for (size_t z = 0; z < result.weight_by_expert.size(); ++z)
       cell.weight_by_expert[z] += result.weight_by_expert[z];
@@ -43,22 +43,22 @@ bool better(const Score& a, const Score& b) {
 }
 
 void append_predictions(std::string& lines, const std::string& task, const std::string& method,
-                        const std::vector<RowResult>& rows) {
-  for (const RowResult& row : rows) {
-    nlohmann::ordered_json line = {{"task", task}, {"id", row.id}, {"method", method}};
-    if (!row.choices.empty()) {
-      line["choices"] = row.choices;
-      for (const ContinuationScore& score : row.scores) {
+                        const std::vector<ExampleResult>& examples) {
+  for (const ExampleResult& example : examples) {
+    nlohmann::ordered_json line = {{"task", task}, {"id", example.id}, {"method", method}};
+    if (!example.choices.empty()) {
+      line["choices"] = example.choices;
+      for (const ContinuationScore& score : example.scores) {
         line["choice_nll"].push_back(score.nll);
         line["choice_tokens"].push_back(score.tokens);
       }
     }
-    line["target_nll"] = row.scores[row.target].nll;
-    line["target_tokens"] = row.scores[row.target].tokens;
-    line["target"] = row.target_text;
-    if (row.predicted) {
-      line["prediction"] = row.prediction;
-      line["correct"] = row.correct;
+    line["target_nll"] = example.scores[example.target].nll;
+    line["target_tokens"] = example.scores[example.target].tokens;
+    line["target"] = example.target_text;
+    if (example.predicted) {
+      line["prediction"] = example.prediction;
+      line["correct"] = example.correct;
     } else {
       line["prediction"] = line["correct"] = nullptr;
     }
@@ -68,14 +68,14 @@ void append_predictions(std::string& lines, const std::string& task, const std::
 
 }  // namespace
 
-Score score_of(const std::vector<RowResult>& rows) {
+Score score_of(const std::vector<ExampleResult>& examples) {
   Score score;
-  for (const RowResult& row : rows) {
-    score.nll += row.scores[row.target].nll;
-    score.tokens += row.scores[row.target].tokens;
-    score.rows += 1;
-    score.predicted += row.predicted;
-    score.correct += row.predicted && row.correct;
+  for (const ExampleResult& example : examples) {
+    score.nll += example.scores[example.target].nll;
+    score.tokens += example.scores[example.target].tokens;
+    score.examples += 1;
+    score.predicted += example.predicted;
+    score.correct += example.predicted && example.correct;
   }
   return score;
 }
@@ -94,10 +94,10 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
   for (size_t t = 0; t < summary.tasks.size(); ++t) {
     if (summary.held_in[t] != held_in) continue;
     const Score& score = summary.scores[method][t];
-    if (score.rows == 0) return {};  // a mean over other rows than the other methods' would mislead
+    if (score.examples == 0) return {};  // a mean over other examples than the other methods' would mislead
     all.nll += score.nll;
     all.tokens += score.tokens;
-    all.rows += score.rows;
+    all.examples += score.examples;
     all.predicted += score.predicted;
     all.correct += score.correct;
   }
@@ -115,8 +115,8 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   }
   for (const EvalItem& item : items)
     if (!std::filesystem::exists(result_path(folder, item.key)))
-      summary.missing.push_back(fmt::format("{} on {} rows {}-{}", item.method.name, summary.tasks[item.task],
-                                            item.first + 1, item.last));
+      summary.missing.push_back(fmt::format("{} on {} examples {}-{}", item.method.name,
+                                            summary.tasks[item.task], item.first + 1, item.last));
   std::string lines;
   for (const Method& method : methods) {
     summary.methods.push_back(method.name);
@@ -130,25 +130,25 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
       if (method.kind != MethodKind::oracle) {
         cell = read_cell(items, method.name, t, folder);
       } else {
-        const bool own = context.collection.number_of(summary.tasks[t]) >= 0;
+        const bool has_expert = context.collection.number_of(summary.tasks[t]) >= 0;
         for (const std::string& name : summary.experts) {
           if (items_of(items, "expert:" + name, t).empty()) continue;
-          if (own && name != summary.tasks[t]) continue;
+          if (has_expert && name != summary.tasks[t]) continue;
           Cell candidate = read_cell(items, "expert:" + name, t, folder);
           if (!candidate.complete) {  // the best of some is not the best
             cell = {};
             expert.clear();
             break;
           }
-          if (!expert.empty() && !better(score_of(candidate.rows), score_of(cell.rows))) continue;
+          if (!expert.empty() && !better(score_of(candidate.examples), score_of(cell.examples))) continue;
           cell = std::move(candidate);
           expert = name;
         }
       }
-      if (!cell.complete) cell.rows.clear();
-      scores.push_back(score_of(cell.rows));
+      if (!cell.complete) cell.examples.clear();
+      scores.push_back(score_of(cell.examples));
       chosen.push_back(expert);
-      append_predictions(lines, summary.tasks[t], method.name, cell.rows);
+      append_predictions(lines, summary.tasks[t], method.name, cell.examples);
       weight.resize(std::max(weight.size(), cell.weight_by_expert.size()));
       for (size_t z = 0; z < cell.weight_by_expert.size(); ++z) weight[z] += cell.weight_by_expert[z];
     }

@@ -13,19 +13,19 @@ namespace gaggle {
 // One method on one task (or on a mix of tasks).
 struct Score {
   double nll = 0;  // Σ over target tokens
-  int64_t tokens = 0, rows = 0;
+  int64_t tokens = 0, examples = 0;
   int64_t predicted = 0, correct = 0;
-  double nll_per_token() const;  // NaN without rows
+  double nll_per_token() const;  // NaN without examples
   double accuracy() const;       // share of `predicted`; NaN where nothing was predicted
 };
 
-Score score_of(const std::vector<RowResult>& rows);
+Score score_of(const std::vector<ExampleResult>& examples);
 
 struct Summary {
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]
   std::vector<bool> held_in;                            // [tasks] see held_in()
-  std::vector<std::string> inventories;                   // [methods] "mhr-demo@v0001"; "": of none
+  std::vector<std::string> inventories;                 // [methods] "mhr-demo@v0001"; "": of none
   std::vector<std::vector<Score>> scores;               // [methods][tasks]
   std::vector<std::vector<std::string>> oracle_expert;  // as scores; "": not oracle
   std::vector<std::vector<double>> expert_share;  // [methods][experts] of routing weight; empty: not routed
@@ -34,13 +34,13 @@ struct Summary {
 };
 
 // Reads the result files and writes `folder`/predictions.jsonl on the way. The oracle of a task without
-// an expert of its own is the expert with the best score on these very rows.
+// an expert of its own is the expert with the best score on these very examples.
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods,
                   const std::vector<EvalItem>& items, const std::filesystem::path& folder);
 
-Score mixed(const Summary& summary, size_t method, bool held_in);  // all rows of the group together
+Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of the group together
 
-std::string summary_text(const Summary& summary);  // for the terminal
-std::string summary_json(const Summary& summary);  // results.json
+std::string summary_block(const Summary& summary);  // for the terminal
+std::string summary_json(const Summary& summary);   // results.json
 
 }  // namespace gaggle

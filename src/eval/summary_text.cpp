@@ -27,7 +27,7 @@ bool looked(const Summary& summary, size_t method, size_t task) {
 }
 
 // "oracle*" where it has looked in this group.
-std::string row_name(const Summary& summary, size_t method, bool held_in) {
+std::string line_name(const Summary& summary, size_t method, bool held_in) {
   bool star = false;
   for (size_t t = 0; t < summary.tasks.size(); ++t)
     star = star || (summary.held_in[t] == held_in && looked(summary, method, t));
@@ -49,15 +49,15 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
   header.push_back("mean");
   Table table(header);
   for (size_t m = 0; m < summary.methods.size(); ++m) {
-    std::vector<std::string> row = {row_name(summary, m, held_in)};
+    std::vector<std::string> line = {line_name(summary, m, held_in)};
     double sum = 0;
     for (const size_t t : tasks) {
       const double number = factor * value(summary.scores[m][t]);
       sum += number;  // NaN stays NaN: no mean over fewer tasks than the other methods'
-      row.push_back(cell(number, digits));
+      line.push_back(cell(number, digits));
     }
-    row.push_back(cell(sum / static_cast<double>(tasks.size()), digits));
-    table.add(std::move(row));
+    line.push_back(cell(sum / static_cast<double>(tasks.size()), digits));
+    table.add(std::move(line));
   }
   return table.text();
 }
@@ -68,12 +68,12 @@ size_t index_of(const Summary& summary, const std::string& method) {
   return summary.methods.size();
 }
 
-std::string mixed_text(const Summary& summary) {
-  Table table({"held-in rows mixed, no task names", "NLL/token", "right"});
+std::string mixed_table(const Summary& summary) {
+  Table table({"held-in examples mixed, no task names", "NLL/token", "right"});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
     const double right = 100 * score.accuracy();
-    table.add({row_name(summary, m, true), cell(score.nll_per_token(), 3),
+    table.add({line_name(summary, m, true), cell(score.nll_per_token(), 3),
                std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
   }
   std::string text = table.text();
@@ -91,7 +91,7 @@ std::string mixed_text(const Summary& summary) {
 }
 
 nlohmann::ordered_json score_json(const Score& score) {
-  nlohmann::ordered_json json = {{"rows", score.rows}, {"target_tokens", score.tokens}};
+  nlohmann::ordered_json json = {{"rows", score.examples}, {"target_tokens", score.tokens}};
   json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
   if (score.predicted > 0) {
     json["predicted"] = score.predicted;
@@ -103,7 +103,7 @@ nlohmann::ordered_json score_json(const Score& score) {
 
 }  // namespace
 
-std::string summary_text(const Summary& summary) {
+std::string summary_block(const Summary& summary) {
   std::string text;
   const auto nll = [](const Score& score) { return score.nll_per_token(); };
   const auto accuracy = [](const Score& score) { return score.accuracy(); };
@@ -122,9 +122,9 @@ std::string summary_text(const Summary& summary) {
     for (size_t t = 0; t < summary.tasks.size(); ++t)
       if (looked(summary, m, t)) chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
   if (!chosen.empty())
-    text += "* looks at the test: the expert with the best score on these very rows (" + join(chosen, ", ") +
-            ")\n\n";
-  if (any_held_in) text += mixed_text(summary);
+    text += "* looks at the test: the expert with the best score on these very examples (" +
+            join(chosen, ", ") + ")\n\n";
+  if (any_held_in) text += mixed_table(summary);
   if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
   return text;
 }
@@ -141,7 +141,7 @@ std::string summary_json(const Summary& summary) {
     nlohmann::ordered_json method = {{"tasks", tasks}};
     if (!summary.inventories[m].empty()) method["inventory"] = summary.inventories[m];
     for (const bool held_in : {true, false})
-      if (const Score score = mixed(summary, m, held_in); score.rows > 0)
+      if (const Score score = mixed(summary, m, held_in); score.examples > 0)
         method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score);
     for (size_t z = 0; z < summary.expert_share[m].size(); ++z)
       method["share_of_routing_weight"][summary.experts[z]] = summary.expert_share[m][z];

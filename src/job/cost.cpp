@@ -16,7 +16,7 @@ uint64_t resident_bytes() {
   return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-double example_flops(const BaseModel& base, const TokenRow& example) {
+double example_flops(const BaseModel& base, const TokenExample& example) {
   const auto encoder = static_cast<double>(example.source.size());
   const auto decoder = static_cast<double>(example.input.size() + example.target.size() - 1);
   const auto head = static_cast<double>(base.spec().vocab * base.spec().hidden);
@@ -27,9 +27,9 @@ double example_flops(const BaseModel& base, const TokenRow& example) {
 
 }  // namespace
 
-double training_flops(const BaseModel& base, const std::vector<TokenRow>& examples) {
+double training_flops(const BaseModel& base, const std::vector<TokenExample>& examples) {
   double flops = 0;
-  for (const TokenRow& example : examples) flops += example_flops(base, example);
+  for (const TokenExample& example : examples) flops += example_flops(base, example);
   return flops;
 }
 
@@ -38,15 +38,15 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
   const auto weights = static_cast<double>(base.linear_weights());
   double flops = 0;
   for (size_t i = first; i < last; ++i) {
-    const TokenRow& example = task.rows(split)[i];
+    const TokenExample& example = task.examples(split)[i];
     flops += 0.5 * example_flops(base, example);  // forward alone
     if (task.metric == "accuracy")
       for (const auto& choice : example.choices) flops += 2 * weights * static_cast<double>(choice.size());
   }
   // A pass over one new token costs far more than a token of a prompt: the weights are read for it alone.
   if (task.metric == "exact_match")
-    flops += static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(last - first) * 2 *
-             weights;
+    flops += static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(last - first) *
+             2 * weights;
   return flops;
 }
 
@@ -58,8 +58,8 @@ uint64_t training_bytes(int64_t trained, uint64_t width) {
   return static_cast<uint64_t>(trained) * (20 + width + 24);
 }
 
-// Of a layer's token: the residual stream in fp32 before each block, its queries, keys, values and context, gate and up.
-// Cross-attention's keys and values are of the encoder's tokens.
+// Of a layer's token: the residual stream in fp32 before each block, its queries, keys, values and context,
+// gate and up. Cross-attention's keys and values are of the encoder's tokens.
 uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use) {
   const ModelSpec& spec = base.spec();
   const auto width = static_cast<int64_t>(c10::elementSize(base.dtype()));
@@ -75,7 +75,7 @@ uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, 
 }
 
 JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
-                       Split split, int64_t batch, BaseUse use) {
+                      Split split, int64_t batch, BaseUse use) {
   JobMemory need;
   need.base = static_cast<uint64_t>(context.base.weight_bytes());
   const uint64_t now = resident_bytes();
@@ -84,10 +84,10 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   int64_t longest = 0, targets = 0;
   double source = 0, fed = 0;
   for (const TokenTask* task : tasks)
-    for (const TokenRow& example : task->rows(split)) {
-      longest = std::max(longest, fed_rows(example));
+    for (const TokenExample& example : task->examples(split)) {
+      longest = std::max(longest, fed_tokens(example));
       targets = std::max(targets, static_cast<int64_t>(example.target.size()));
-      source += static_cast<double>(example.source.size()), fed += static_cast<double>(fed_rows(example));
+      source += static_cast<double>(example.source.size()), fed += static_cast<double>(fed_tokens(example));
     }
   const int64_t tokens = std::max(context.config.train.tokens_per_microbatch, longest);
   const auto encoder = static_cast<int64_t>(static_cast<double>(tokens) * source / std::max(1.0, fed));

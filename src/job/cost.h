@@ -15,8 +15,9 @@ namespace gaggle {
 inline constexpr double expected_share = 0.5;
 
 // Useful FLOP of forward and backward over these examples, without attention, which is small at these lengths.
-double training_flops(const BaseModel& base, const std::vector<TokenRow>& examples);
-// Of scoring the first `count` examples of a split, and of generating their answers where the metric wants them.
+double training_flops(const BaseModel& base, const std::vector<TokenExample>& examples);
+// Of scoring the first `count` examples of a split, and of generating their answers where the metric wants
+// them.
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
                      const EvalConfig& eval);
 // Expected seconds of one rank.
@@ -24,23 +25,23 @@ double expected_seconds(const JobContext& context, double flops);
 
 // Bytes of one rank.
 struct JobMemory {
-  uint64_t program = 0;      // libraries, and what the process holds besides the base
-  uint64_t base = 0;         // its weights
-  uint64_t adapter = 0;      // what is trained with its optimiser and checkpoint, or the experts that are served
+  uint64_t program = 0;  // libraries, and what the process holds besides the base
+  uint64_t base = 0;     // its weights
+  uint64_t adapter = 0;  // what is trained with its optimiser and checkpoint, or the experts that are served
   uint64_t activations = 0;  // of the largest micro-batch
   uint64_t all() const { return program + base + adapter + activations; }
 };
 
-// fp32: value, gradient, two moments, the start; a copy in the base's type of `width` bytes; values and moments once
-// more in a checkpoint, and the bytes of its file.
+// fp32: value, gradient, two moments, the start; a copy in the base's type of `width` bytes; values and moments
+// once more in a checkpoint, and the bytes of its file.
 uint64_t training_bytes(int64_t trained, uint64_t width);
-// What a pass over a micro-batch of so many tokens holds: in training, what every layer keeps for its backward pass; at
-// inference, one layer's. And one chunk of logits with its gradient.
+// What a pass over a micro-batch of so many tokens holds: in training, what every layer keeps for its backward
+// pass; at inference, one layer's. And one chunk of logits with its gradient.
 uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use);
 
-// Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example), `batch`
-// examples in a step.
+// Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example),
+// `batch` examples in a step.
 JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
-                       Split split, int64_t batch, BaseUse use);
+                      Split split, int64_t batch, BaseUse use);
 
 }  // namespace gaggle

@@ -26,7 +26,7 @@ void ItemReport::step(const StepReport& report, const Metrics& more) {
   if (report.phase != phase_) speed_ = {}, phase_ = report.phase;
   speed_.add(report);
   journal_.progress({item_, report.phase, report.step, report.steps, report.loss, report.grad_norm, report.lr,
-                     speed_.per_second(speed_.rows), speed_.seconds_left(report),
+                     speed_.per_second(speed_.tokens), speed_.seconds_left(report),
                      speed_.per_second(speed_.flops) / gemm_flops_, share_done(report)});
   Metrics values = step_values(report);
   if (report.validation_loss) values.emplace_back("validation_loss", *report.validation_loss);

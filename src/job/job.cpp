@@ -56,19 +56,22 @@ class JobRun {
 
  private:
   void open_reports() {
-    journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(), queue_->list());
+    journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(),
+                     queue_->list());
     if (world_.rank() != 0) return;
     queue_->refresh();
     std::vector<WorkItem> open;
     for (const PlannedItem& planned : queue_->plan().items())
       if (planned.state != ItemState::done) open.push_back(planned.item);
-    display_.emplace(job_, open, name_, context_.session.identity.worker_name(), worker_count(job_, context_.session));
+    display_.emplace(job_, open, name_, context_.session.identity.worker_name(),
+                     worker_count(job_, context_.session));
   }
 
   // False where the group has lost a rank.
   bool works_to_the_end(std::optional<Exit>& stopped) {
     try {
-      stopped = Worker{context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr}.work();
+      stopped =
+          Worker{context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr}.work();
       return true;
     } catch (const SystemError&) {
       if (!lost_a_rank(*group_)) throw;
@@ -99,7 +102,7 @@ class JobRun {
     if (job_.merge && plan.size() > 0 && plan.count(ItemState::done) == plan.size()) job_.merge();
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {
-      std::fputs(job_.closing_text({plan, events}).c_str(), stdout);
+      std::fputs(job_.closing_block({plan, events}).c_str(), stdout);
       for (const PlannedItem& held : queue_->held_by_others())
         log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
                   held.note);

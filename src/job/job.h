@@ -1,5 +1,6 @@
-// A job: work items that groups of ranks take by lease, do and commit until none is left to take. Experts, gates,
-// pretraining, adaptation and evaluation are jobs; what they do with an item is theirs, everything else is here.
+// A job: work items that groups of ranks take by lease, do and commit until none is left to take. Experts,
+// gates, pretraining, adaptation and evaluation are jobs; what they do with an item is theirs, everything else
+// is here.
 #pragma once
 
 #include <filesystem>
@@ -32,7 +33,8 @@ struct JobContext {
   double gemm_flops = 0;  // per second, of this rank while all ranks are busy
 };
 
-// One attempt at an item by a group of ranks. The group's first rank holds the item's lease and writes the reports.
+// One attempt at an item by a group of ranks. The group's first rank holds the item's lease and writes the
+// reports.
 struct Attempt {
   Communicator& group;
   std::filesystem::path folder;                // where this attempt's checkpoints go
@@ -40,8 +42,8 @@ struct Attempt {
   ItemReport* report = nullptr;                // null on all but the group's first rank
 };
 
-// Puts the result of an attempt in place; runs on the group's first rank, if the item is still its own then. Returns
-// a word on the result for people: "v0001, validation loss 0.558 (base 6.42)", or "".
+// Puts the result of an attempt in place; runs on the group's first rank, if the item is still its own then.
+// Returns a word on the result for people: "v0001, validation loss 0.558 (base 6.42)", or "".
 using Commit = std::function<std::string()>;
 
 // What a job came to, as its first rank knows it.
@@ -53,26 +55,28 @@ struct JobEnd {
 struct Job {
   std::string kind;   // as `gaggle status` has it: "experts", "evaluation"
   std::string thing;  // what the live view counts: "expert", "item"
-  std::filesystem::path folder;  // of leases, journals and checkpoints: the registry, or a part of the run folder
+  std::filesystem::path
+      folder;  // of leases, journals and checkpoints: the registry, or a part of the run folder
   int ranks_per_item = 1;
-  // Whether the ranks go on without one that was lost. A job whose one item all ranks make together ends instead: a
-  // new start with all ranks is faster than going on with fewer.
+  // Whether the ranks go on without one that was lost. A job whose one item all ranks make together ends
+  // instead: a new start with all ranks is faster than going on with fewer.
   bool outlives_ranks = true;
   bool wait = false;            // the first rank stays while other jobs hold items
   std::vector<WorkItem> items;  // cost: expected seconds of one group
   // A word on the result that carries the item's key ("v0001"); nullopt: there is none yet.
   std::function<std::optional<std::string>(const WorkItem&)> result;
-  // On every rank of the group. Throws StopRequested on all of them together, once everything is saved; OtherMachine;
-  // NotFinite where a retry would repeat it; anything else is retried once.
+  // On every rank of the group. Throws StopRequested on all of them together, once everything is saved;
+  // OtherMachine; NotFinite where a retry would repeat it; anything else is retried once.
   std::function<Commit(size_t item, Attempt&)> run;
   std::function<void()> merge = {};  // when every item is done, by each worker that sees it
-  std::function<std::string(const JobEnd&)> closing_text;  // the first rank's last word
+  std::function<std::string(const JobEnd&)> closing_block;  // the first rank's last word
 };
 
 // Groups of ranks that take items.
 int worker_count(const Job& job, const Session& session);
 
-// Runs the job to its end on this rank and says how it ended: done, some_set_aside, or how it was stopped. Collective.
+// Runs the job to its end on this rank and says how it ended: done, some_set_aside, or how it was stopped.
+// Collective.
 Exit run_job(const JobContext& context, const Job& job);
 
 }  // namespace gaggle

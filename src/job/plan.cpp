@@ -21,34 +21,35 @@ std::string machine_line(const JobContext& context) {
                      ranks > 1 ? " a rank" : "");
 }
 
-std::string disk_words(const DiskNeed& disk) {
+std::string disk_text(const DiskNeed& disk) {
   fs::path place = fs::absolute(disk.place);
   while (!fs::exists(place) && place.has_relative_path()) place = place.parent_path();
   return fmt::format("{} in {} to write, {} free", bytes_text(disk.bytes), plural(disk.files, "file"),
                      bytes_text(fs::space(place).available));
 }
 
-std::string plan_text(const JobContext& context, const Job& job, const JobPlan& plan) {
+std::string plan_block(const JobContext& context, const Job& job, const JobPlan& plan) {
   std::vector<WorkItem> open;
   for (const WorkItem& item : job.items)
     if (!job.result(item)) open.push_back(item);
-  std::string text = machine_line(context) + plan_line("model", model_words(context.base)) + plan.lines;
-  text += plan_line(plan.label.c_str(),
-                    fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
-                                plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb));
+  std::string text = machine_line(context) + plan_line("model", model_text(context.base)) + plan.lines;
+  text +=
+      plan_line(plan.label.c_str(),
+                fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
+                            plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb));
   text += plan.notes;
   if (open.empty()) return text;
-  text += plan_line("memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_words(plan.memory)));
-  text += plan_line("disk", disk_words(plan.disk));
-  return text +
-         plan_line("time", "about " + time_text(job_seconds(open, worker_count(job, context.session))));
+  text += plan_line("memory",
+                    fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory)));
+  text += plan_line("disk", disk_text(plan.disk));
+  return text + plan_line("time", "about " + time_text(job_seconds(open, worker_count(job, context.session))));
 }
 
 }  // namespace
 
 Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan) {
   if (context.session.world->rank() == 0) {
-    std::fputs(plan_text(context, job, plan).c_str(), stdout);
+    std::fputs(plan_block(context, job, plan).c_str(), stdout);
     if (context.options.dry_run) std::fputs((plan.dry_run_table + "nothing was started\n").c_str(), stdout);
     std::fflush(stdout);
   }
@@ -62,34 +63,35 @@ std::string plan_line(const char* label, const std::string& words) {
 }
 
 std::string version_text() {
-  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION, mpi_library_version());
+  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION,
+                     mpi_library_version());
 }
 
-std::string model_words(const BaseModel& base) {
+std::string model_text(const BaseModel& base) {
   return fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name, base.spec().model_type,
                      count_text(static_cast<double>(base.parameters())), base.sites().size());
 }
 
-std::string dropout_words(const StepSettings& step) {
+std::string dropout_text(const StepSettings& step) {
   return step.dropout.p > 0 ? fmt::format(", dropout {:g} in the base", step.dropout.p) : "";
 }
 
-std::string data_words(const std::vector<const TokenTask*>& tasks) {
-  int64_t rows = 0, cut = 0, shortest = INT64_MAX, longest = 0;
+std::string data_text(const std::vector<const TokenTask*>& tasks) {
+  int64_t examples = 0, cut = 0, shortest = INT64_MAX, longest = 0;
   for (const TokenTask* task : tasks) {
-    cut += task->rows_cut;
-    rows += static_cast<int64_t>(task->rows(Split::train).size());
-    for (const TokenRow& row : task->rows(Split::train)) {
-      shortest = std::min(shortest, fed_rows(row));
-      longest = std::max(longest, fed_rows(row));
+    cut += task->examples_cut;
+    examples += static_cast<int64_t>(task->examples(Split::train).size());
+    for (const TokenExample& example : task->examples(Split::train)) {
+      shortest = std::min(shortest, fed_tokens(example));
+      longest = std::max(longest, fed_tokens(example));
     }
   }
-  return fmt::format("{}, {} training rows of {} to {} tokens, {} rows cut",
-                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(rows), shortest, longest,
-                     with_commas(cut));
+  return fmt::format("{}, {} training examples of {} to {} tokens, {} cut",
+                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(examples), shortest,
+                     longest, with_commas(cut));
 }
 
-std::string need_words(const JobMemory& need) {
+std::string need_text(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
   return fmt::format(
       "base {}, adapter with optimiser and checkpoint {}, activations {} (train.tokens_per_microbatch){}",

@@ -29,17 +29,17 @@ struct JobPlan {
   std::string dry_run_table;  // more for --dry-run: what every item will cost
 };
 
-// Prints the plan on the first rank and, unless it is a dry run, runs the job; then says goodbye to the other ranks.
-// Collective.
+// Prints the plan on the first rank and, unless it is a dry run, runs the job; then says goodbye to the other
+// ranks. Collective.
 Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan);
 
 // Parts of the block. "label     words\n".
 std::string plan_line(const char* label, const std::string& words);
 std::string version_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
-std::string model_words(const BaseModel& base);
-std::string dropout_words(const StepSettings& step);                 // "": the base has none
-std::string data_words(const std::vector<const TokenTask*>& tasks);  // of their training examples
-std::string need_words(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
+std::string model_text(const BaseModel& base);
+std::string dropout_text(const StepSettings& step);                 // "": the base has none
+std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples
+std::string need_text(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
 // Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
 double job_seconds(const std::vector<WorkItem>& items, int workers);
 

@@ -144,12 +144,13 @@ void check_ranks_alike(const Session& session, const Config& config) {
   const auto rank = static_cast<size_t>(odd - digests.begin());
   const auto texts = session.world->all_gather_text(mine);
   std::istringstream first(texts[0]), other(texts[rank]);
-  std::string here, there;
-  while (std::getline(first, here) && std::getline(other, there) && here == there) here.clear(), there.clear();
+  std::string first_line, other_line;
+  while (std::getline(first, first_line) && std::getline(other, other_line) && first_line == other_line)
+    first_line.clear(), other_line.clear();
   user_error(
       "rank {} has another config than rank 0: `{}` there, `{}` here. Start all ranks with the same command "
       "and the same files",
-      rank, there, here);
+      rank, other_line, first_line);
 }
 
 void make_run_folder(const Session& session, const Config& config) {

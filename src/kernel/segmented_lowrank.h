@@ -1,5 +1,6 @@
-// The one operation: y[t] += scale_s · g[t] · B_s (A_s x[t]) for the rows t of segment s, forward and backward.
-// x, y, A, B may be fp64, fp32 or bf16 (all alike); gradients of parameters are added in fp32 (fp64 for fp64).
+// The one operation: y[t] += scale_s · g[t] · B_s (A_s x[t]) for the tokens t of segment s, forward and
+// backward. x, y, A, B may be fp64, fp32 or bf16 (all alike); gradients of parameters are added in fp32 (fp64
+// for fp64).
 #pragma once
 
 #include <ATen/ATen.h>

@@ -38,7 +38,7 @@ at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const 
                      const Site& site) {
   if (spec.routing == Routing::learned) return layout.view(values, spec.router_name(site));
   at::Tensor z = at::zeros({spec.tasks, spec.heads, spec.skills});
-  if (spec.routing == Routing::own) z.fill_(-certain).diagonal(0, 0, 2).fill_(certain);
+  if (spec.routing == Routing::one_hot) z.fill_(-certain).diagonal(0, 0, 2).fill_(certain);
   return z.view({spec.tasks, spec.heads * spec.skills});
 }
 

@@ -14,7 +14,7 @@ std::map<std::string, at::Tensor> row_logits(const PolySpec& spec, const at::Ten
   return logits;
 }
 
-Inventory with_row(const Inventory& parent, const RoutingRow& row) {
+Inventory with_routing_row(const Inventory& parent, const RoutingRow& row) {
   const std::string where = fmt::format("routing row {}", row.pin());
   if (parent.spec.routing != Routing::learned)
     user_error("{}: it mixes skills, and its parent {} ({}) has no routing", where, row.parent, parent.method);

@@ -1,4 +1,5 @@
-// A routing row in memory: a task's routing values over the skills of a parent inventory, adapted alone (MHR-z).
+// A routing row in memory: a task's routing values over the skills of a parent inventory, adapted alone
+// (MHR-z).
 #pragma once
 
 #include <map>
@@ -21,7 +22,7 @@ std::map<std::string, at::Tensor> row_logits(const PolySpec& spec, const at::Ten
 
 // The parent with the row in place of its table: one task, row.task; the skills are the parent's. Throws
 // UserError where the row's tensors are not those of the parent's routers.
-Inventory with_row(const Inventory& parent, const RoutingRow& row);
+Inventory with_routing_row(const Inventory& parent, const RoutingRow& row);
 
 // The CURRENT version of `name`, or name@version. Throws UserError: not there, or a parent that is gone or is
 // not the one that the row was made from.

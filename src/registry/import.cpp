@@ -40,15 +40,15 @@ void check_sites(const PeftAdapter& adapter, const BaseShapes& base, const fs::p
   const std::string& model = base.fingerprint.name;
   const bool vectors = adapter.kind == PeftKind::ia3 || adapter.kind == PeftKind::poly_ia3;
   for (const PeftSite& site : adapter.sites) {
-    const std::vector<int64_t> there = shape_in_base(site.site, base, folder);
+    const std::vector<int64_t> base_shape = shape_in_base(site.site, base, folder);
     const PeftWidths ours = widths_of(adapter, site);
-    if (!vectors && (there[0] % adapter.heads != 0 || there[1] % adapter.heads != 0))
+    if (!vectors && (base_shape[0] % adapter.heads != 0 || base_shape[1] % adapter.heads != 0))
       user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(),
-                 site.site, there[1], there[0], model, adapter.heads);
-    if (!vectors && (ours.in != there[1] || ours.out != there[0]))
+                 site.site, base_shape[1], base_shape[0], model, adapter.heads);
+    if (!vectors && (ours.in != base_shape[1] || ours.out != base_shape[0]))
       user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site,
-                 ours.in, ours.out, model, there[1], there[0]);
-    const int64_t width = site.feedforward ? there[1] : there[0];
+                 ours.in, ours.out, model, base_shape[1], base_shape[0]);
+    const int64_t width = site.feedforward ? base_shape[1] : base_shape[0];
     if (vectors && ours.in + ours.out != width)
       user_error("{}: site {} has a vector of {} values for its {}, which is {} wide in {}", folder.string(),
                  site.site, ours.in + ours.out, site.feedforward ? "input" : "output", width, model);
@@ -66,7 +66,7 @@ nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string&
 }
 
 // Method and tasks of an inventory: from its inventory.json where gaggle exported it.
-nlohmann::ordered_json inventory_words(const fs::path& folder, const PeftAdapter& skills) {
+nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter& skills) {
   nlohmann::json words = nlohmann::json::object();
   const fs::path file = folder / words_of(Kind::inventory).sidecar;
   if (fs::exists(file)) words = read_sidecar(folder, Kind::inventory);
@@ -125,7 +125,7 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
   version.files[adapter_file] = tensor_file_bytes(read_tensors(folder / adapter_file));
   version.sidecar = import_sidecar(folder, adapter.base.name, base);
   if (version.kind == Kind::inventory) {
-    version.sidecar.update(inventory_words(folder, adapter));
+    version.sidecar.update(inventory_text(folder, adapter));
   } else if (fs::exists(folder / gate_file)) {
     read_gates(folder / gate_file, adapter);
     version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));

@@ -112,8 +112,8 @@ std::string listing_text(const Registry& registry) {
   return text.empty() ? "nothing in it yet\n" : text;
 }
 
-std::string verdict_text(const Registry& registry, const std::vector<std::string>& complaints,
-                         const std::string& where) {
+std::string verdict_block(const Registry& registry, const std::vector<std::string>& complaints,
+                          const std::string& where) {
   if (!complaints.empty())
     return fmt::format("{}\n{}: {} complaints\n", join(complaints, "\n"), where, complaints.size());
   size_t versions = 0;

@@ -15,25 +15,25 @@ std::string step_text(const WorkerProgress& p) {
 }
 
 // Who works on what.
-std::string workers_text(const WorkStatus& status) {
+std::string workers_table(const WorkStatus& status) {
   Table table({"item", "worker", "host", "job", "rank", "phase", "step", "loss", "tokens/s", "for", "state"});
   for (const ItemStatus& s : status.items) {
-    if (s.standing != Standing::running && s.standing != Standing::silent) continue;
+    if (s.state != ObservedState::running && s.state != ObservedState::silent) continue;
     const WorkerProgress& p = s.progress;
     const bool stepped = p.steps > 0;
     table.add({s.item.name, s.holder.worker, s.holder.host, s.holder.job.empty() ? "-" : s.holder.job,
                std::to_string(s.rank), p.phase.empty() ? "-" : p.phase, stepped ? step_text(p) : "-",
                stepped ? fmt::format("{:.3f}", p.loss) : "-",
                stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
-               s.standing == Standing::running ? "running" : "looks dead"});
+               s.state == ObservedState::running ? "running" : "looks dead"});
   }
   return table.text();
 }
 
-std::string named(const WorkStatus& status, Standing standing, const std::string& title, bool with_notes) {
+std::string named(const WorkStatus& status, ObservedState state, const std::string& title, bool with_notes) {
   std::string text;
   for (const ItemStatus& s : status.items) {
-    if (s.standing != standing) continue;
+    if (s.state != state) continue;
     if (with_notes)
       text += fmt::format("{}  {}: {}\n", title, s.item.name, s.note);
     else
@@ -44,21 +44,23 @@ std::string named(const WorkStatus& status, Standing standing, const std::string
 
 }  // namespace
 
-std::string status_text(const std::string& what, const WorkStatus& status) {
+std::string status_block(const std::string& what, const WorkStatus& status) {
   std::string text = fmt::format(
       "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n",
       what, status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s",
-      status.count(Standing::done), status.count(Standing::running), status.count(Standing::silent),
-      status.count(Standing::open), status.count(Standing::aside));
-  if (status.count(Standing::running) + status.count(Standing::silent) > 0) text += workers_text(status);
-  text += named(status, Standing::open, "open      ", false);
-  text += named(status, Standing::aside, "set aside ", true);
+      status.count(ObservedState::done), status.count(ObservedState::running),
+      status.count(ObservedState::silent), status.count(ObservedState::open),
+      status.count(ObservedState::aside));
+  if (status.count(ObservedState::running) + status.count(ObservedState::silent) > 0)
+    text += workers_table(status);
+  text += named(status, ObservedState::open, "open      ", false);
+  text += named(status, ObservedState::aside, "set aside ", true);
   if (!status.last_committed.empty())
     text += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
   if (status.seconds_left > 0)
     text += fmt::format("left        about {} with {} worker{}\n", time_text(status.seconds_left),
                         status.workers, status.workers == 1 ? "" : "s");
-  else if (status.count(Standing::open) + status.count(Standing::silent) > 0)
+  else if (status.count(ObservedState::open) + status.count(ObservedState::silent) > 0)
     text += "left        nobody works on what is open: start the command again\n";
   return text;
 }
@@ -67,10 +69,10 @@ nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& st
   auto items = nlohmann::ordered_json::array();
   for (const ItemStatus& s : status.items) {
     nlohmann::ordered_json item = {
-        {"name", s.item.name}, {"key", s.item.key}, {"state", standing_name(s.standing)}};
-    if (s.standing == Standing::done && !s.note.empty()) item["version"] = s.note;
-    if (s.standing == Standing::aside) item["reason"] = s.note;
-    if (s.standing == Standing::running || s.standing == Standing::silent) {
+        {"name", s.item.name}, {"key", s.item.key}, {"state", observed_state_name(s.state)}};
+    if (s.state == ObservedState::done && !s.note.empty()) item["version"] = s.note;
+    if (s.state == ObservedState::aside) item["reason"] = s.note;
+    if (s.state == ObservedState::running || s.state == ObservedState::silent) {
       const WorkerProgress& p = s.progress;
       item["worker"] = s.holder.worker;
       item["host"] = s.holder.host;

@@ -9,7 +9,7 @@
 namespace gaggle {
 
 // `what`: "experts", "evaluation", …
-std::string status_text(const std::string& what, const WorkStatus& status);
+std::string status_block(const std::string& what, const WorkStatus& status);
 nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& status);
 
 }  // namespace gaggle

@@ -43,9 +43,9 @@ PhaseSettings adapt_phase(const Config& config, const AdaptRecipe& recipe, const
   const AdaptConfig& adapt = config.adapt;
   const double lr = adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(recipe.spec.skill)));
   const double router_lr = adapt.router_lr.value_or(config.poly.router_lr);
-  const bool only_row = recipe.info().trains == AdaptTrains::row;
-  PhaseSettings phase = training_phase(config.train, config.run.seed, only_row ? router_lr : lr,
-                                       static_cast<int64_t>(few.rows(Split::train).size()));
+  const bool only_routing_row = recipe.info().trains == AdaptTrains::routing_row;
+  PhaseSettings phase = training_phase(config.train, config.run.seed, only_routing_row ? router_lr : lr,
+                                       static_cast<int64_t>(few.examples(Split::train).size()));
   phase.name = method_name(recipe.method);
   phase.seed = recipe.seed;
   phase.schedule.steps = adapt.steps;
@@ -54,7 +54,7 @@ PhaseSettings adapt_phase(const Config& config, const AdaptRecipe& recipe, const
   phase.keep_best = false;
   phase.step.lanes = std::max<int64_t>(1, config.train.lanes);
   phase.step.tfew = adapt.loss == "tfew";
-  if (recipe.trains_row() && !only_row) phase.step.optimizer.router_rate = router_lr / lr;
+  if (recipe.trains_routing_row() && !only_routing_row) phase.step.optimizer.router_rate = router_lr / lr;
   return phase;
 }
 
@@ -67,7 +67,7 @@ nlohmann::json adapt_json(const AdaptRecipe& recipe, const PolyConfig& poly, con
   }
   if (recipe.has_parent()) json["from"] = source_digest;
   if (recipe.spec.skill == SkillKind::rescaling) json["adapter"] = "ia3";
-  if (!recipe.trains_row()) return json;
+  if (!recipe.trains_routing_row()) return json;
   json["skills"] = recipe.spec.skills;
   json["heads"] = recipe.spec.heads;
   json["router_lr"] = recipe.phase.schedule.lr * recipe.phase.step.optimizer.router_rate;
@@ -111,12 +111,13 @@ const Inventory* AdaptSources::of(AdaptMethod method) const {
 }
 
 TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed) {
-  const std::vector<TokenRow>& rows = task.rows(Split::train);
-  const auto count = static_cast<int64_t>(rows.size());
+  const std::vector<TokenExample>& examples = task.examples(Split::train);
+  const auto count = static_cast<int64_t>(examples.size());
   require_train(task);
   if (shots > count)
     user_error(
-        "task {} has {} training rows, and adapt.shots asks for {}: give it more, or ask for fewer (0: all)",
+        "task {} has {} training examples, and adapt.shots asks for {}: give it more, or ask for fewer (0: "
+        "all)",
         task.name, count, shots);
   std::vector<int64_t> chosen = random_permutation(random_key("shots", {seed, name_number(task.name)}), count);
   if (shots > 0) chosen.resize(static_cast<size_t>(shots));
@@ -126,7 +127,7 @@ TokenTask few_shot(const TokenTask& task, int64_t shots, uint64_t seed) {
   few.metric = task.metric;
   few.end_id = task.end_id;
   few.digest = task.digest;
-  for (const int64_t row : chosen) few.splits[0].push_back(rows[static_cast<size_t>(row)]);
+  for (const int64_t example : chosen) few.splits[0].push_back(examples[static_cast<size_t>(example)]);
   return few;
 }
 
@@ -149,10 +150,10 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
   recipe.seed = seed;
   recipe.spec = source.spec;
   recipe.spec.tasks = 1;
-  recipe.spec.routing = recipe.trains_row() ? Routing::learned : Routing::uniform;
-  recipe.spec.train_skills = recipe.info().trains != AdaptTrains::row;
+  recipe.spec.routing = recipe.trains_routing_row() ? Routing::learned : Routing::uniform;
+  recipe.spec.train_skills = recipe.info().trains != AdaptTrains::routing_row;
   recipe.init_std = config.lora.init_std;
-  if (recipe.trains_row()) recipe.routing = sampled_routing(config.poly, seed);
+  if (recipe.trains_routing_row()) recipe.routing = sampled_routing(config.poly, seed);
   recipe.phase = adapt_phase(config, recipe, few);
   recipe.json = recipe_json(base, seed, task_json(few), recipe.spec.sites);
   recipe.json["adapt"] = adapt_json(recipe, config.poly, source.digest, shots);

@@ -18,7 +18,7 @@ enum class AdaptMethod { full, z, mu_collapsed, mu_kept, random, shared, lora };
 enum class AdaptStart { skills, average, shared_adapter, fresh_skills, fresh_lora };
 // What it trains: a routing row alone (MHR-z), skills under uniform weights, both, or one adapter without
 // routing: a LoRA or one set of (IA)³'s vectors.
-enum class AdaptTrains { row, skills, row_and_skills, one_adapter };
+enum class AdaptTrains { routing_row, skills, routing_row_and_skills, one_adapter };
 // What the registry keeps of it: an expert, an inventory of one task, or a routing row of adapt.from.
 enum class AdaptStored { expert, inventory, routing_row };
 
@@ -31,15 +31,15 @@ struct AdaptMethodInfo {
   const char* words;   // what is trained, for the plan
 };
 inline constexpr AdaptMethodInfo adapt_methods[] = {
-    {AdaptMethod::full, "full", AdaptStart::skills, AdaptTrains::row_and_skills, AdaptStored::inventory,
+    {AdaptMethod::full, "full", AdaptStart::skills, AdaptTrains::routing_row_and_skills, AdaptStored::inventory,
      "a fresh routing row and the skills"},
-    {AdaptMethod::z, "z", AdaptStart::skills, AdaptTrains::row, AdaptStored::routing_row,
+    {AdaptMethod::z, "z", AdaptStart::skills, AdaptTrains::routing_row, AdaptStored::routing_row,
      "a fresh routing row alone"},
     {AdaptMethod::mu_collapsed, "mu", AdaptStart::average, AdaptTrains::one_adapter, AdaptStored::expert,
      "the skills' average, one adapter"},
     {AdaptMethod::mu_kept, "mu-kept", AdaptStart::skills, AdaptTrains::skills, AdaptStored::expert,
      "the skills under uniform weights, averaged at the end"},
-    {AdaptMethod::random, "random", AdaptStart::fresh_skills, AdaptTrains::row_and_skills,
+    {AdaptMethod::random, "random", AdaptStart::fresh_skills, AdaptTrains::routing_row_and_skills,
      AdaptStored::inventory, "a fresh routing row and fresh skills of the same shape"},
     {AdaptMethod::shared, "shared", AdaptStart::shared_adapter, AdaptTrains::one_adapter, AdaptStored::expert,
      "the adapter that all tasks shared"},
@@ -73,8 +73,8 @@ struct AdaptRecipe {
 
   const AdaptMethodInfo& info() const { return info_of(method); }
   bool one_adapter() const { return info().trains == AdaptTrains::one_adapter; }
-  bool trains_row() const {
-    return info().trains == AdaptTrains::row || info().trains == AdaptTrains::row_and_skills;
+  bool trains_routing_row() const {
+    return info().trains == AdaptTrains::routing_row || info().trains == AdaptTrains::routing_row_and_skills;
   }
   // The inventory gives its values, not only its shape.
   bool has_parent() const {

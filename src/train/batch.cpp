@@ -4,12 +4,12 @@
 
 namespace gaggle {
 
-std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>& rows, int64_t step,
+std::vector<Sample> task_batch(ExampleSampler& sampler, const std::vector<TokenExample>& examples, int64_t step,
                                int64_t batch_size) {
   std::vector<Sample> batch;
   batch.reserve(static_cast<size_t>(batch_size));
   for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i)
-    batch.push_back({i, 0, &rows[static_cast<size_t>(sampler.row(i))], i - step * batch_size});
+    batch.push_back({i, 0, &examples[static_cast<size_t>(sampler.example(i))], i - step * batch_size});
   return batch;
 }
 
@@ -21,7 +21,7 @@ std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*
     const Draw draw = mix.draw(i);
     const auto task = static_cast<size_t>(draw.task);
     batch.push_back(
-        {i, draw.task, &tasks[task]->rows(Split::train)[static_cast<size_t>(draw.row)], seen[task]++});
+        {i, draw.task, &tasks[task]->examples(Split::train)[static_cast<size_t>(draw.example)], seen[task]++});
   }
   return batch;
 }
@@ -36,11 +36,11 @@ const char* name_of(LossAverage average) {
 
 std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage average) {
   double tokens = 0;
-  for (const Sample& sample : batch) tokens += static_cast<double>(sample.row->target.size());
+  for (const Sample& sample : batch) tokens += static_cast<double>(sample.example->target.size());
   const auto samples = static_cast<double>(batch.size());
   std::vector<float> weights;
   for (const Sample& sample : batch) {
-    const auto of_sample = static_cast<double>(sample.row->target.size());
+    const auto of_sample = static_cast<double>(sample.example->target.size());
     const double weight = average == LossAverage::token     ? 1 / tokens
                           : average == LossAverage::example ? 1 / (samples * of_sample)
                                                             : 1 / samples;
@@ -61,8 +61,8 @@ std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::sp
                            with_choices);
 }
 
-int64_t fed_rows(const TokenRow& row) {
-  return static_cast<int64_t>(row.source.size() + row.input.size() + row.target.size()) - 1;
+int64_t fed_tokens(const TokenExample& example) {
+  return static_cast<int64_t>(example.source.size() + example.input.size() + example.target.size()) - 1;
 }
 
 }  // namespace gaggle

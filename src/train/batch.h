@@ -11,7 +11,7 @@
 namespace gaggle {
 
 // Global samples [step·batch_size, (step+1)·batch_size) of one task.
-std::vector<Sample> task_batch(RowSampler& sampler, const std::vector<TokenRow>& rows, int64_t step,
+std::vector<Sample> task_batch(ExampleSampler& sampler, const std::vector<TokenExample>& examples, int64_t step,
                                int64_t batch_size);
 
 // The same of several tasks; a sample's task is its number among `tasks`.
@@ -34,6 +34,6 @@ std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::sp
                                           bool with_choices = false);
 
 // Tokens that a sample feeds through the model, encoder and decoder.
-int64_t fed_rows(const TokenRow& row);
+int64_t fed_tokens(const TokenExample& example);
 
 }  // namespace gaggle

@@ -14,10 +14,10 @@ at::Tensor trained_values(Trainable& adapter) {
   return adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true);
 }
 
-// Loss of the task's validation rows; null: it has none.
+// Loss of the task's validation examples; null: it has none.
 nlohmann::json validation_loss(const TrainingRun& run, const TokenTask& task, const Recipe& recipe,
                                SiteAdapter* adapter) {
-  if (task.rows(Split::validation).empty()) return nullptr;
+  if (task.examples(Split::validation).empty()) return nullptr;
   return validation_losses(run, adapter, {&task}, (recipe.train_lora ? recipe.lora : recipe.gate).step)[0];
 }
 

@@ -85,7 +85,7 @@ class Phase {
     report.grad_norm = done.grad_norm;
     report.lr = lr;
     report.seconds = monotonic_seconds() - started;
-    report.rows = done.rows;
+    report.tokens = done.tokens;
     report.flops = done.flops;
     report.by_task = done.by_task;
     if (hooks_.after_step) hooks_.after_step(report);
@@ -97,8 +97,8 @@ class Phase {
     const int64_t every = settings_.validate_every;
     if (every == 0 || (state_.step % every != 0 && !(settings_.keep_best && state_.step == steps())))
       return false;
-    return std::ranges::any_of(data_.tasks,
-                               [](const TokenTask* task) { return !task->rows(Split::validation).empty(); });
+    return std::ranges::any_of(
+        data_.tasks, [](const TokenTask* task) { return !task->examples(Split::validation).empty(); });
   }
 
   void validate(StepReport& report) {
@@ -174,10 +174,10 @@ class Phase {
 }  // namespace
 
 TrainingData single_task(const TokenTask& task, const PhaseSettings& settings) {
-  const auto rows = static_cast<int64_t>(task.rows(Split::train).size());
-  const auto sampler = std::make_shared<RowSampler>(settings.seed, task.name, rows);
+  const auto examples = static_cast<int64_t>(task.examples(Split::train).size());
+  const auto sampler = std::make_shared<ExampleSampler>(settings.seed, task.name, examples);
   return {{&task}, [sampler, &task, batch_size = settings.batch_size](int64_t step) {
-            return task_batch(*sampler, task.rows(Split::train), step, batch_size);
+            return task_batch(*sampler, task.examples(Split::train), step, batch_size);
           }};
 }
 
@@ -185,13 +185,13 @@ TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSetting
                          const MixSettings& mix) {
   TrainingData data;
   std::vector<std::string> names;
-  std::vector<int64_t> rows;
+  std::vector<int64_t> example_counts;
   for (const TokenTask& task : tasks) {
     data.tasks.push_back(&task);
     names.push_back(task.name);
-    rows.push_back(static_cast<int64_t>(task.rows(Split::train).size()));
+    example_counts.push_back(static_cast<int64_t>(task.examples(Split::train).size()));
   }
-  const auto order = std::make_shared<TaskMix>(settings.seed, names, rows, mix);
+  const auto order = std::make_shared<TaskMix>(settings.seed, names, example_counts, mix);
   data.batch = [order, list = data.tasks, batch_size = settings.batch_size](int64_t step) {
     return mixed_batch(*order, list, step, batch_size);
   };

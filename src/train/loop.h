@@ -38,7 +38,7 @@ struct StepReport {
   int64_t step = 0, steps = 0;  // done so far, this one included; in the whole phase
   double loss = 0, grad_norm = 0, lr = 0;
   double seconds = 0;                     // of the step, without validation
-  int64_t rows = 0;                       // tokens that all ranks fed in this step
+  int64_t tokens = 0;                     // tokens that all ranks fed in this step
   double flops = 0;                       // useful FLOP of this rank's share of the step
   std::vector<double> by_task;            // loss per target token; NaN: the batch has none of the task
   std::optional<double> validation_loss;  // after this step, the mean over tasks; nullopt: not measured
@@ -90,7 +90,7 @@ struct TrainingRun {
 std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter,
                                  const TrainingData& data, const Snapshot& kept = {});
 
-// mean_losses on validation rows after or between phases. Throws StopRequested on every rank together; the
+// mean_losses on validation examples after or between phases. Throws StopRequested on every rank together; the
 // checkpoint that is under way then is on the disk.
 std::vector<double> validation_losses(const TrainingRun& run, SiteAdapter* adapter,
                                       const std::vector<const TokenTask*>& tasks, const StepSettings& settings);

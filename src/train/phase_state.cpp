@@ -27,7 +27,7 @@ nlohmann::json report_json(const StepReport& report) {
   nlohmann::json json = {{"phase", report.phase},
                          {"step", report.step},
                          {"steps", report.steps},
-                         {"rows", report.rows},
+                         {"rows", report.tokens},
                          {"by_task", report.by_task}};
   for (const StepNumber& number : step_numbers) json[number.name] = report.*number.value;
   return json;
@@ -38,7 +38,7 @@ StepReport report_from(const nlohmann::json& json) {
   report.phase = json.at("phase");
   report.step = json.at("step");
   report.steps = json.at("steps");
-  report.rows = json.at("rows");
+  report.tokens = json.at("rows");
   for (const auto& loss : json.at("by_task")) report.by_task.push_back(number_of(loss));
   for (const StepNumber& number : step_numbers) report.*number.value = number_of(json.at(number.name));
   return report;

@@ -36,7 +36,7 @@ double lora_lr(const TrainConfig& train, const LoraConfig& lora) {
 
 PhaseSettings lora_settings(const Config& config, const TokenTask& task) {
   PhaseSettings phase = training_phase(config.train, config.run.seed, lora_lr(config.train, config.lora),
-                                       static_cast<int64_t>(task.rows(Split::train).size()));
+                                       static_cast<int64_t>(task.examples(Split::train).size()));
   phase.step.lanes = expert_lanes(config.train.lanes, config.cluster.ranks_per_expert);
   phase.phase = 0;
   phase.name = "lora";
@@ -62,8 +62,8 @@ PhaseSettings gate_settings(const Config& config) {
 
 void check_task(const TrainConfig& train, const TokenTask& task) {
   require_train(task);
-  if (train.keep == "best" && task.rows(Split::validation).empty())
-    user_error("train.keep = \"best\" needs validation rows, and task {} has none", task.name);
+  if (train.keep == "best" && task.examples(Split::validation).empty())
+    user_error("train.keep = \"best\" needs validation examples, and task {} has none", task.name);
   if (train.keep == "best" && train.validate_every == 0)
     user_error("train.keep = \"best\" needs train.validate_every: how many steps lie between two looks");
 }
@@ -222,7 +222,7 @@ std::string values_digest(const ParameterLayout& layout, const at::Tensor& value
 
 double epochs_of(const PhaseSettings& phase, const TokenTask& task) {
   return static_cast<double>(phase.schedule.steps * phase.batch_size) /
-         static_cast<double>(std::max<size_t>(1, task.rows(Split::train).size()));
+         static_cast<double>(std::max<size_t>(1, task.examples(Split::train).size()));
 }
 
 }  // namespace gaggle

@@ -32,8 +32,8 @@ struct RecipeBase {
   at::ScalarType dtype;
 };
 
-// Throws UserError: no training rows, a learning rate that the scale does not explain, keep = best without
-// validation rows, unknown targets.
+// Throws UserError: no training examples, a learning rate that the scale does not explain, keep = best without
+// validation examples, unknown targets.
 Recipe expert_recipe(const RecipeBase& base, const TokenTask& task);
 // Gates for a LoRA that is there. `lora_digest` names its tensors in the key.
 Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest);
@@ -49,7 +49,7 @@ std::string values_digest(const ParameterLayout& layout, const at::Tensor& value
 // Optimiser, schedule, loss and batch of [train] at a learning rate, for so many training examples; lanes are
 // left at 1.
 PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr, int64_t examples);
-// What every recipe's JSON begins with; `data` names the tasks and digests their rows.
+// What every recipe's JSON begins with; `data` names the tasks and digests their examples.
 nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data,
                            std::span<const LoraSite> sites);
 nlohmann::json task_json(const TokenTask& task);

@@ -12,10 +12,10 @@ namespace gaggle {
 
 // The newest step weighs most.
 struct RunningSpeed {
-  double rows = 0, flops = 0, seconds = 0, steps = 0;
+  double tokens = 0, flops = 0, seconds = 0, steps = 0;
   void add(const StepReport& report) {
     constexpr double kept = 0.9;
-    rows = kept * rows + static_cast<double>(report.rows);
+    tokens = kept * tokens + static_cast<double>(report.tokens);
     flops = kept * flops + report.flops;
     seconds = kept * seconds + report.seconds;
     steps = kept * steps + 1;
@@ -31,7 +31,7 @@ inline std::vector<std::pair<std::string, double>> step_values(const StepReport&
           {"grad_norm", report.grad_norm},
           {"lr", report.lr},
           {"seconds", report.seconds},
-          {"tokens_per_s", static_cast<double>(report.rows) / std::max(1e-9, report.seconds)}};
+          {"tokens_per_s", static_cast<double>(report.tokens) / std::max(1e-9, report.seconds)}};
 }
 
 }  // namespace gaggle

@@ -112,7 +112,7 @@ SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>&
   int64_t examples = 0;
   for (const TokenTask& task : tasks) {
     require_train(task);
-    examples += static_cast<int64_t>(task.rows(Split::train).size());
+    examples += static_cast<int64_t>(task.examples(Split::train).size());
   }
   SkillsRecipe recipe;
   recipe.spec = poly_spec(config.poly, config.lora.targets, base.sites, static_cast<int64_t>(tasks.size()));

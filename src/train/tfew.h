@@ -8,8 +8,9 @@
 
 namespace gaggle {
 
-// rows: per sample its output (Microbatch::choices 0), then its wrong choices, all in one micro-batch. With n_c
-// the nll of choice c's tokens and T_c their number, p = exp(-nll), and c = 0 the output, a sample's losses are
+// examples: per sample its output (Microbatch::choices 0), then its wrong choices, all in one micro-batch. With
+// n_c the nll of choice c's tokens and T_c their number, p = exp(-nll), and c = 0 the output, a sample's losses
+// are
 //   LM  Σ n_0 / T_0
 //   UL  -Σ_wrong Σ log(1 - p + 0.01) / Σ_wrong T_c    unlikelihood
 //   LN  -log softmax_c(β)_0,  β_c = -Σ n_c / T_c      rank classification, normed by length

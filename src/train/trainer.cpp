@@ -13,7 +13,8 @@ namespace {
 
 constexpr int64_t max_not_finite = 5;
 
-// Σ weight · nll of each task's targets, added to `sums`. Targets lie in row order, as segments do.
+// Σ weight · nll of each task's targets, added to `sums`. Targets lie in the order of the tokens, as segments
+// do.
 void add_weighted(const at::Tensor& nll, const Microbatch& batch, std::span<double> sums) {
   const at::Tensor cpu = nll.to(at::kCPU, at::kFloat).contiguous();
   const float* values = cpu.const_data_ptr<float>();
@@ -92,7 +93,7 @@ std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,
   std::vector<double> shares(sums.size(), 0), losses;
   for (size_t i = 0; i < batch.size(); ++i)
     shares[static_cast<size_t>(batch[i].task)] +=
-        static_cast<double>(weights[i]) * static_cast<double>(batch[i].row->target.size());
+        static_cast<double>(weights[i]) * static_cast<double>(batch[i].example->target.size());
   for (size_t t = 0; t < sums.size(); ++t) losses.push_back(shares[t] > 0 ? sums[t] / shares[t] : std::nan(""));
   return losses;
 }
@@ -121,7 +122,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus st
   result.by_task = losses_per_token(batch, totals.sums);
   result.grad_norm = std::sqrt(totals.squared_norm);
   result.status = status;
-  for (const Sample& sample : batch) result.rows += fed_rows(*sample.row);
+  for (const Sample& sample : batch) result.tokens += fed_tokens(*sample.example);
   if (!std::isfinite(result.grad_norm) || !std::isfinite(result.loss)) {
     result.skipped = true;
     if (++not_finite_ == max_not_finite)
@@ -163,8 +164,8 @@ std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
   std::vector<float> weights;
   for (size_t t = 0; t < tasks.size(); ++t) {
     const size_t before = all.size();
-    for (const TokenRow& row : tasks[t]->rows(split))
-      all.push_back({static_cast<int64_t>(all.size()), static_cast<int>(t), &row, 0});
+    for (const TokenExample& example : tasks[t]->examples(split))
+      all.push_back({static_cast<int64_t>(all.size()), static_cast<int>(t), &example, 0});
     const std::vector<float> of_task = loss_weights(std::span(all).subspan(before), LossAverage::token);
     weights.insert(weights.end(), of_task.begin(), of_task.end());
   }
@@ -186,7 +187,7 @@ std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
   if (sums.back() > 0) throw StopRequested{static_cast<Exit>(sums.back())};
   sums.pop_back();
   for (size_t t = 0; t < tasks.size(); ++t)
-    if (tasks[t]->rows(split).empty()) sums[t] = std::nan("");
+    if (tasks[t]->examples(split).empty()) sums[t] = std::nan("");
   return sums;
 }
 

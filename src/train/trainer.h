@@ -35,7 +35,7 @@ struct StepResult {
   std::vector<double> by_task;  // per target token of each task; NaN: none of its samples is in the batch
   bool skipped = false;         // not finite somewhere: nothing was changed
   double grad_norm = 0;         // before clipping
-  int64_t rows = 0;             // fed by all ranks
+  int64_t tokens = 0;           // fed by all ranks
   double flops = 0;             // useful FLOP of this rank's share
   StepStatus status = StepStatus::ok;  // the worst of the group
 };
@@ -75,8 +75,8 @@ class Trainer {
   int64_t updates_ = 0, not_finite_ = 0;
 };
 
-// Σ nll / target tokens of each task's rows of a split with an adapter (null: the base alone); NaN: the task
-// has none. Forward only, spread over the group's lanes; of `settings` lanes and tokens_per_microbatch are
+// Σ nll / target tokens of each task's examples of a split with an adapter (null: the base alone); NaN: the
+// task has none. Forward only, spread over the group's lanes; of `settings` lanes and tokens_per_microbatch are
 // used. `stop` is asked on the group's first rank between micro-batches. Throws StopRequested on every rank
 // together.
 std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,

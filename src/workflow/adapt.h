@@ -1,5 +1,5 @@
-// gaggle adapt: a pretrained skill inventory taken to new tasks: task × method × shots × seed, and the base alone once
-// per task, each trained, scored and stored, then one table.
+// gaggle adapt: a pretrained skill inventory taken to new tasks: task × method × shots × seed, and the base
+// alone once per task, each trained, scored and stored, then one table.
 #pragma once
 
 #include <filesystem>
@@ -37,12 +37,12 @@ struct AdaptJob {
   AdaptSources sources() const { return {from ? &*from : nullptr, shared ? &*shared : nullptr}; }
   std::vector<uint64_t> seeds() const;  // run.seed, run.seed + 1, …
   // Examples of `split` that are scored: eval.limit_examples of them at most.
-  size_t scored_rows(size_t task) const;
+  size_t scored_examples(size_t task) const;
 };
 
-// Loads the inventories, lists the items, prints the plan and, unless it is a dry run, works on them and prints the
-// closing tables. Collective. Throws UserError: inventories that are missing or do not serve a method, a task with fewer
-// training examples than shots or without examples to score, a name that cannot be a folder's.
+// Loads the inventories, lists the items, prints the plan and, unless it is a dry run, works on them and prints
+// the closing tables. Collective. Throws UserError: inventories that are missing or do not serve a method, a
+// task with fewer training examples than shots or without examples to score, a name that cannot be a folder's.
 Exit run_adaptation(AdaptJob job);
 
 // Parts of it. Fills methods and items.
@@ -52,9 +52,10 @@ JobPlan adapt_plan(const AdaptJob& job);
 // Trains the item, scores what the task will be served with; the commit stores both.
 Commit adapt_item(const AdaptJob& job, const AdaptItem& item, Registry& registry, Attempt& attempt);
 // Reads every item's result, writes results.json and returns the tables over tasks and over methods.
-std::string adapt_closing_text(const AdaptJob& job);
+std::string adapt_closing_block(const AdaptJob& job);
 
-// What an item came to, one JSON file that is there whole or not at all and holds nothing that differs between two runs.
+// What an item came to, one JSON file that is there whole or not at all and holds nothing that differs between
+// two runs.
 struct AdaptScore {
   std::string stored;  // "routing_rows/copy.z.32.s0@v0001"; "": the base alone
   Score score;

@@ -10,67 +10,65 @@
 namespace gaggle {
 namespace {
 
-std::string inventory_words(const AdaptJob& job, const Inventory& from) {
+std::string inventory_text(const AdaptJob& job, const Inventory& from) {
   const PolySpec& spec = from.spec;
   const bool vectors = spec.skill == SkillKind::rescaling;
-  return fmt::format("{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
-                     fs::path(job.config().registry.path).lexically_normal().string(), from.method,
-                     plural(spec.skills, "skill"),
-                     vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank),
-                     plural(spec.heads, "head"), spec.sites.size(),
-                     plural(static_cast<int64_t>(from.tasks.size()), "task"));
+  return fmt::format(
+      "{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
+      fs::path(job.config().registry.path).lexically_normal().string(), from.method,
+      plural(spec.skills, "skill"), vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank),
+      plural(spec.heads, "head"), spec.sites.size(), plural(static_cast<int64_t>(from.tasks.size()), "task"));
 }
 
-std::string task_words(const AdaptJob& job) {
+std::string tasks_text(const AdaptJob& job) {
   std::vector<std::string> names;
   size_t least = SIZE_MAX, most = 0, scored = 0;
   for (size_t t = 0; t < job.tasks.size(); ++t) {
-    const size_t rows = job.tasks[t].rows(Split::train).size();
+    const size_t examples = job.tasks[t].examples(Split::train).size();
     names.push_back(job.tasks[t].name);
-    least = std::min(least, rows);
-    most = std::max(most, rows);
-    scored += job.scored_rows(t);
+    least = std::min(least, examples);
+    most = std::max(most, examples);
+    scored += job.scored_examples(t);
   }
-  return fmt::format("{}: {}; {} training rows each, {} rows of split {} scored", plural(static_cast<int64_t>(names.size()), "task"),
-                     join(names, ", "),
+  return fmt::format("{}: {}; {} training examples each, {} examples of split {} scored",
+                     plural(static_cast<int64_t>(names.size()), "task"), join(names, ", "),
                      least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
                      with_commas(static_cast<int64_t>(scored)), job.config().eval.split);
 }
 
-std::string shots_words(const AdaptJob& job) {
+std::string adapt_shots_text(const AdaptJob& job) {
   std::vector<std::string> shots;
   for (const int64_t n : job.config().adapt.shots) shots.push_back(n == 0 ? "all" : std::to_string(n));
-  return fmt::format("{} training rows; seeds {}; every method sees the same rows", join(shots, ", "),
+  return fmt::format("{} training examples; seeds {}; every method sees the same examples", join(shots, ", "),
                      fmt::format("{}", fmt::join(job.seeds(), ", ")));
 }
 
 // Of each rate that some method uses: "lr 0.001, of routing rows 0.1".
-std::string rate_words(const AdaptJob& job) {
-  std::optional<double> values, rows;
+std::string rates_text(const AdaptJob& job) {
+  std::optional<double> values, routing_rows;
   for (const AdaptItem& item : job.items) {
     if (!item.recipe) continue;
     const AdaptRecipe& recipe = *item.recipe;
     const double lr = recipe.phase.schedule.lr;
-    if (recipe.info().trains != AdaptTrains::row) values = lr;
-    if (recipe.trains_row())
-      rows = lr * recipe.phase.step.optimizer.router_rate;
+    if (recipe.info().trains != AdaptTrains::routing_row) values = lr;
+    if (recipe.trains_routing_row()) routing_rows = lr * recipe.phase.step.optimizer.router_rate;
   }
   std::vector<std::string> words;
   if (values) words.push_back(fmt::format("lr {:g}", *values));
-  if (rows) words.push_back(fmt::format("lr of routing rows {:g}", *rows));
+  if (routing_rows) words.push_back(fmt::format("lr of routing rows {:g}", *routing_rows));
   return join(words, ", ");
 }
 
-std::string training_words(const AdaptJob& job) {
+std::string training_text(const AdaptJob& job) {
   const PhaseSettings& phase = job.items.back().recipe->phase;  // the first item is the base alone
-  return fmt::format("{} of {} rows in {}, {}, {}{}, loss {}; the last step is kept, no rows validate",
-                     plural(phase.schedule.steps, "step"), phase.batch_size,
-                     plural(phase.step.lanes, "lane"), name_of(phase.step.optimizer.kind),
-                     rate_words(job), phase.schedule.linear ? ", falling to 0" : "",
+  return fmt::format("{} of {} examples in {}, {}, {}{}, loss {}; the last step is kept, no examples validate",
+                     plural(phase.schedule.steps, "step"), phase.batch_size, plural(phase.step.lanes, "lane"),
+                     name_of(phase.step.optimizer.kind), rates_text(job),
+                     phase.schedule.linear ? ", falling to 0" : "",
                      phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
 }
 
-std::string warnings_text(const AdaptJob& job) {
+std::string warnings_block(const AdaptJob& job) {
   std::string text;
   const auto warn = [&](const std::string& words) { text += plan_line("warning", words); };
   for (const auto* inventory : {&job.from, &job.shared}) {
@@ -91,7 +89,7 @@ std::string warnings_text(const AdaptJob& job) {
 }
 
 // Each with how many values it trains, and where the result is stored.
-std::string method_lines(const AdaptJob& job) {
+std::string methods_block(const AdaptJob& job) {
   std::string text;
   for (const AdaptMethod& method : job.methods) {
     const auto item = std::ranges::find_if(
@@ -111,8 +109,8 @@ JobMemory memory_of(const AdaptJob& job) {
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.tasks) tasks.push_back(&task);
   const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
-  return memory_need(job.context, training_bytes(trained, width), tasks, Split::train, job.config().adapt.batch_size,
-                     BaseUse::training);
+  return memory_need(job.context, training_bytes(trained, width), tasks, Split::train,
+                     job.config().adapt.batch_size, BaseUse::training);
 }
 
 DiskNeed disk_of(const AdaptJob& job) {
@@ -129,10 +127,10 @@ DiskNeed disk_of(const AdaptJob& job) {
 
 JobPlan adapt_plan(const AdaptJob& job) {
   JobPlan plan;
-  if (job.from) plan.lines += plan_line("from", inventory_words(job, *job.from));
-  if (job.shared) plan.lines += plan_line("shared", inventory_words(job, *job.shared));
-  plan.lines += plan_line("tasks", task_words(job)) + plan_line("shots", shots_words(job)) +
-                plan_line("train", training_words(job)) + method_lines(job) + warnings_text(job);
+  if (job.from) plan.lines += plan_line("from", inventory_text(job, *job.from));
+  if (job.shared) plan.lines += plan_line("shared", inventory_text(job, *job.shared));
+  plan.lines += plan_line("tasks", tasks_text(job)) + plan_line("shots", adapt_shots_text(job)) +
+                plan_line("train", training_text(job)) + methods_block(job) + warnings_block(job);
   plan.place = job.folder().string();
   plan.notes = plan_line("", fmt::format("{} of the base alone", job.tasks.size()));
   plan.memory = memory_of(job);

@@ -29,7 +29,7 @@ OverSeeds over_seeds(std::vector<double> values, size_t seeds) {
   return out;
 }
 
-// A method on a task from so many rows.
+// A method on a task from so many examples.
 struct AdaptCell {
   int64_t trained = 0;
   std::vector<double> accuracies, nlls;  // by seed, of those that are there
@@ -119,8 +119,8 @@ OverTasks over_tasks(const AdaptJob& job, const AdaptResults& results, int64_t s
 }
 
 std::string method_table(const AdaptJob& job, const AdaptResults& results) {
-  Table table({plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots",
-               "trained values", "right %", "NLL/token"});
+  Table table({plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", "right %",
+               "NLL/token"});
   OverTasks base;
   const auto tasks = static_cast<double>(job.tasks.size());
   for (const Score& score : results.base) {
@@ -144,7 +144,7 @@ nlohmann::ordered_json json_of(const OverSeeds& o) {
 
 nlohmann::ordered_json json_of(const Score& score) {
   nlohmann::ordered_json json = {
-      {"rows", score.rows}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
+      {"rows", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
   if (score.predicted > 0) json["right_percent"] = 100 * score.accuracy();
   return json;
 }
@@ -199,7 +199,7 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results) {
 
 }  // namespace
 
-std::string adapt_closing_text(const AdaptJob& job) {
+std::string adapt_closing_block(const AdaptJob& job) {
   const AdaptResults results = read_results(job);
   const fs::path file = job.folder() / "results.json";
   write_file_atomic(file, results_json(job, results));

@@ -28,11 +28,11 @@ constexpr std::array<Gpu, 6> gpus = {{{"a100-40", "A100 (40 GB)", 312e12, 40 * g
                                       {"b200", "B200", 2250e12, 180 * gib},
                                       {"l40s", "L40S", 362e12, 48 * gib}}};
 
-// A base without weights, and a row of the assumed length.
+// A base without weights, and an example of the assumed length.
 struct Shapes {
   std::unique_ptr<BaseModel> base;
-  TokenRow row;
-  double row_flops = 0;  // useful, forward and backward
+  TokenExample example;
+  double example_flops = 0;  // useful, forward and backward
 };
 
 Shapes shapes_of(const Config& config) {
@@ -45,12 +45,12 @@ Shapes shapes_of(const Config& config) {
   const auto input =
       static_cast<size_t>(plan.input_tokens > 0 ? plan.input_tokens : config.data.max_input_tokens);
   const bool encoder = shapes.base->spec().encoder_decoder();
-  (encoder ? shapes.row.source : shapes.row.input).resize(input);
-  if (encoder) shapes.row.input.resize(1);
-  shapes.row.target.resize(
+  (encoder ? shapes.example.source : shapes.example.input).resize(input);
+  if (encoder) shapes.example.input.resize(1);
+  shapes.example.target.resize(
       static_cast<size_t>(plan.target_tokens > 0 ? plan.target_tokens : config.data.max_target_tokens));
-  const Sample sample{0, 0, &shapes.row, 0};
-  shapes.row_flops = useful_flops(*shapes.base, make_microbatches({&sample, 1}, 1, {1.0f}).at(0));
+  const Sample sample{0, 0, &shapes.example, 0};
+  shapes.example_flops = useful_flops(*shapes.base, make_microbatches({&sample, 1}, 1, {1.0f}).at(0));
   return shapes;
 }
 
@@ -60,55 +60,58 @@ const Gpu& gpu_of(const Config& config) {
 
 std::string heading(const Config& config, const Shapes& shapes) {
   const BaseModel& base = *shapes.base;
-  const size_t input = shapes.row.source.empty() ? shapes.row.input.size() : shapes.row.source.size();
-  return version_text() + " · from config.json alone: no weights and no rows are there\n" +
+  const size_t input =
+      shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
+  return version_text() + " · from config.json alone: no weights and no examples are there\n" +
          plan_line("model",
                    fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name,
                                base.spec().model_type, with_commas(base.parameters()), base.sites().size())) +
-         plan_line("data", fmt::format("{} of {} rows, {} + {} tokens each (plan.tasks, rows, input_tokens, "
-                                       "target_tokens)",
-                                       plural(config.plan.tasks, "task"),
-                                       with_commas(config.plan.examples), input, shapes.row.target.size()));
+         plan_line("data",
+                   fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, rows, input_tokens, "
+                               "target_tokens)",
+                               plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
+                               shapes.example.target.size()));
 }
 
 std::string train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
-  return plan_line(label, fmt::format("{}; {} steps of {} rows", more, with_commas(phase.schedule.steps),
+  return plan_line(label, fmt::format("{}; {} steps of {} examples", more, with_commas(phase.schedule.steps),
                                       with_commas(phase.batch_size)));
 }
 
-double rows_of(const PhaseSettings& phase) {
+double examples_of(const PhaseSettings& phase) {
   return static_cast<double>(phase.schedule.steps) * static_cast<double>(phase.batch_size);
 }
 
 JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
   const BaseModel& base = *shapes.base;
-  const auto fed = static_cast<double>(fed_rows(shapes.row));
-  const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_rows(shapes.row)));
-  const auto source = static_cast<double>(shapes.row.source.size());
+  const auto fed = static_cast<double>(fed_tokens(shapes.example));
+  const auto budget =
+      static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(shapes.example)));
+  const auto source = static_cast<double>(shapes.example.source.size());
   const BySide<int64_t> microbatch{static_cast<int64_t>(budget * (fed - source) / fed),
                                    static_cast<int64_t>(budget * source / fed)};
-  const auto targets = static_cast<int64_t>(budget / fed * static_cast<double>(shapes.row.target.size()));
+  const auto targets = static_cast<int64_t>(budget / fed * static_cast<double>(shapes.example.target.size()));
   return {0, static_cast<uint64_t>(base.weight_bytes()),
           training_bytes(trained, static_cast<uint64_t>(c10::elementSize(base.dtype()))),
           activation_bytes(base, microbatch, targets, BaseUse::training)};
 }
 
 // `rows` are seen in all, by jobs that spread over the GPUs.
-std::string cost_lines(const Config& config, const Shapes& shapes, int64_t trained, double rows, double batch,
-                       const std::string& what) {
+std::string cost_block(const Config& config, const Shapes& shapes, int64_t trained, double examples,
+                       double batch, const std::string& what) {
   const Gpu& gpu = gpu_of(config);
   const JobMemory need = memory_of(config, shapes, trained);
-  const double flops = rows * shapes.row_flops, hours = flops / (gpu.flops * config.plan.share) / 3600;
+  const double flops = examples * shapes.example_flops, hours = flops / (gpu.flops * config.plan.share) / 3600;
   const bool fits = static_cast<double>(need.all()) <= gpu.memory;
-  std::string text =
-      plan_line("flop", fmt::format("{}FLOP a row, {}FLOP a step, {}FLOP {}", count_text(shapes.row_flops),
-                                    count_text(batch * shapes.row_flops), count_text(flops), what));
+  std::string text = plan_line(
+      "flop", fmt::format("{}FLOP an example, {}FLOP a step, {}FLOP {}", count_text(shapes.example_flops),
+                          count_text(batch * shapes.example_flops), count_text(flops), what));
   text += plan_line("memory", fmt::format("{} of a GPU's {}: {}{}", bytes_text(need.all()),
-                                          bytes_text(static_cast<uint64_t>(gpu.memory)), need_words(need),
+                                          bytes_text(static_cast<uint64_t>(gpu.memory)), need_text(need),
                                           fits ? "" : "  (warning: it does not fit)"));
   text += plan_line("time", fmt::format("about {:.1f} h on {} {} at {:.0f}% of {}FLOP/s each: {:.1f} GPU hours",
-                                        hours / static_cast<double>(config.plan.gpus), config.plan.gpus, gpu.label,
-                                        100 * config.plan.share, count_text(gpu.flops), hours));
+                                        hours / static_cast<double>(config.plan.gpus), config.plan.gpus,
+                                        gpu.label, 100 * config.plan.share, count_text(gpu.flops), hours));
   return text + "\nnothing was started\n";
 }
 
@@ -119,41 +122,41 @@ bool asks_for_cost_alone(const Config& config, const JobOptions& options) {
          !open_model(config.model.path, config.model.revision)->has_weights();
 }
 
-std::string experts_cost_text(const Config& config) {
+std::string experts_cost_block(const Config& config) {
   const Shapes shapes = shapes_of(config);
   TokenTask task;
   task.name = "any";
-  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples), shapes.row);
-  task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.row);
+  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples),
+                                                        shapes.example);
+  task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.example);
   const Recipe recipe = expert_recipe({config, shapes.base->sites(), "", shapes.base->dtype()}, task);
   const int64_t lora = lora_layout(recipe.sites).size(), gate = gate_layout(recipe.sites).size();
   std::string text = heading(config, shapes);
   text += train_line(recipe.lora, "lora",
                      fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank,
                                  recipe.sites[0].scale, with_commas(lora)));
-  double rows = rows_of(recipe.lora);
+  double examples = examples_of(recipe.lora);
   if (recipe.gate.schedule.steps > 0) {
     text += train_line(recipe.gate, "gate", fmt::format("{} values per expert", with_commas(gate)));
-    rows += rows_of(recipe.gate);
+    examples += examples_of(recipe.gate);
   }
   const auto tasks = static_cast<double>(config.plan.tasks);
-  return text + cost_lines(config, shapes, lora, tasks * rows, static_cast<double>(recipe.lora.batch_size),
+  return text + cost_block(config, shapes, lora, tasks * examples, static_cast<double>(recipe.lora.batch_size),
                            fmt::format("for {}", plural(config.plan.tasks, "expert")));
 }
 
-std::string pretrain_cost_text(const Config& config) {
+std::string pretrain_cost_block(const Config& config) {
   const Shapes shapes = shapes_of(config);
   const PolySpec spec = poly_spec(config.poly, config.lora.targets, shapes.base->sites(), config.plan.tasks);
-  const PhaseSettings phase =
-      training_phase(config.train, config.run.seed, config.train.lr.value_or(0), config.plan.tasks * config.plan.examples);
+  const PhaseSettings phase = training_phase(config.train, config.run.seed, config.train.lr.value_or(0),
+                                             config.plan.tasks * config.plan.examples);
   const TrainedCounts trained = trained_counts(spec);
   return heading(config, shapes) +
-         train_line(phase, "routed",
+         train_line(phase, "skills",
                     fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
-                                plural(spec.skills, "skill"),
-                                plural(spec.heads, "head"), with_commas(trained.skills),
-                                with_commas(trained.routing))) +
-         cost_lines(config, shapes, trained.skills + trained.routing, rows_of(phase),
+                                plural(spec.skills, "skill"), plural(spec.heads, "head"),
+                                with_commas(trained.skills), with_commas(trained.routing))) +
+         cost_block(config, shapes, trained.skills + trained.routing, examples_of(phase),
                     static_cast<double>(phase.batch_size), "in all");
 }
 

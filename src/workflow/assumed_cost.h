@@ -11,7 +11,7 @@ namespace gaggle {
 // Whether that is what was asked for: a dry run, and there are no weights.
 bool asks_for_cost_alone(const Config& config, const JobOptions& options);
 
-std::string experts_cost_text(const Config& config);
-std::string pretrain_cost_text(const Config& config);
+std::string experts_cost_block(const Config& config);
+std::string pretrain_cost_block(const Config& config);
 
 }  // namespace gaggle

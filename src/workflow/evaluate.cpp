@@ -27,21 +27,22 @@ bool routed_by_token(const Method& method) {
 
 void check_examples(const EvalContext& context) {
   for (const TokenTask& task : context.tasks)
-    if (task.rows(context.split).empty())
-      user_error("task {}: no rows in split {}: give it some, or set eval.split", task.name,
+    if (task.examples(context.split).empty())
+      user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name,
                  context.config.eval.split);
 }
 
-std::string task_lines(const EvalJob& job) {
+std::string tasks_block(const EvalJob& job) {
   std::vector<std::string> seen, unseen;
   int64_t examples = 0, cut = 0;
   for (const TokenTask& task : job.eval.tasks) {
     (held_in(job.eval, job.sources.methods, task.name) ? seen : unseen).push_back(task.name);
-    examples += static_cast<int64_t>(task.rows(job.eval.split).size());
-    cut += task.rows_cut;
+    examples += static_cast<int64_t>(task.examples(job.eval.split).size());
+    cut += task.examples_cut;
   }
-  std::string text = plan_line("tasks", fmt::format("{} rows of split {} ({} cut by data.truncate in all splits)",
-                                                    with_commas(examples), job.eval.config.eval.split, cut));
+  std::string text =
+      plan_line("tasks", fmt::format("{} examples of split {} ({} cut by data.truncate in all splits)",
+                                     with_commas(examples), job.eval.config.eval.split, cut));
   const auto group = [&](const char* label, const std::vector<std::string>& names) {
     if (!names.empty()) text += plan_line("", fmt::format("{} {}: {}", label, names.size(), join(names, ", ")));
   };
@@ -50,15 +51,14 @@ std::string task_lines(const EvalJob& job) {
   return text;
 }
 
-std::string method_lines(const EvalJob& job) {
+std::string methods_block(const EvalJob& job) {
   std::vector<std::string> methods, tasks;
   for (const Method& method : job.sources.methods) methods.push_back(method.name);
   for (const TokenTask& task : job.eval.tasks) tasks.push_back(task.name);
   const int64_t k = job.eval.config.eval.top_k;
-  const std::string top_k =
-      std::ranges::any_of(job.sources.methods, routed_by_token)
-          ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
-          : "";
+  const std::string top_k = std::ranges::any_of(job.sources.methods, routed_by_token)
+                                ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
+                                : "";
   std::string text = plan_line("methods", join(methods, ", ") + top_k);
   for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
     text += plan_line("note", note);
@@ -78,13 +78,13 @@ JobPlan eval_plan(const EvalJob& job) {
   JobPlan plan;
   for (const auto& [label, words] : source_lines(job.sources, job.eval.config))
     plan.lines += plan_line(label.c_str(), words);
-  plan.lines += task_lines(job) + method_lines(job);
+  plan.lines += tasks_block(job) + methods_block(job);
   plan.place = job.folder.string();
   plan.verb = "score";
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.eval.tasks) tasks.push_back(&task);
-  plan.memory = memory_need(job.context, bytes_of(job.sources.collection), tasks, job.eval.split, 1,
-                            BaseUse::inference);
+  plan.memory =
+      memory_need(job.context, bytes_of(job.sources.collection), tasks, job.eval.split, 1, BaseUse::inference);
   const auto files = static_cast<int64_t>(job.items.size());
   plan.disk = {0, files + 2, job.folder};
   for (const EvalItem& item : job.items) plan.disk.bytes += 400 * (item.last - item.first);
@@ -101,7 +101,7 @@ class Scorer {
     const auto examples = static_cast<int64_t>(item.last - item.first);
     if (attempt.report) attempt.report->scored(0, examples);
     const ItemResult result = run_item(job_.eval, item, adapter_of(item), heed_stop_requests);
-    return [this, &item, text = result_text(job_.eval, item, result)] {
+    return [this, &item, text = result_json(job_.eval, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";
     };
@@ -114,8 +114,7 @@ class Scorer {
     const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
     const auto [adapter, is_new] = adapters_.try_emplace(key);
     if (is_new)
-      adapter->second =
-          make_adapter(item.method, job_.eval.collection, job_.eval.config, job_.eval.base, task);
+      adapter->second = make_adapter(item.method, job_.eval.collection, job_.eval.config, job_.eval.base, task);
     return adapter->second.get();
   }
 
@@ -124,13 +123,14 @@ class Scorer {
 };
 
 // Writes predictions.jsonl and results.json.
-std::string closing_text(const EvalJob& job) {
+std::string closing_block(const EvalJob& job) {
   const Summary summary = summarise(job.eval, job.sources.methods, job.items, job.folder);
   write_file_atomic(job.folder / "results.json", summary_json(summary));
   std::string text = fmt::format(
-      "\n{}\n{}  every row: nll and tokens per choice, prediction, target\n"
+      "\n{}\n{}  every example: nll and tokens per choice, prediction, target\n"
       "{}       this table, and the share of routing weight per expert\n",
-      summary_text(summary), (job.folder / "predictions.jsonl").string(), (job.folder / "results.json").string());
+      summary_block(summary), (job.folder / "predictions.jsonl").string(),
+      (job.folder / "results.json").string());
   const bool more_than_base = std::ranges::any_of(
       job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
   if (summary.missing.empty() && more_than_base && !prompt_method(job.eval.config.eval).empty())
@@ -142,8 +142,11 @@ std::string closing_text(const EvalJob& job) {
 
 Exit run_evaluation(const JobContext& context, const EvalSources& sources, const Tokenizer& tokenizer,
                     const std::vector<TokenTask>& tasks, Split split) {
-  EvalJob eval{context, sources, {context.config, context.base, sources.collection, tokenizer, tasks, split, sources.pins},
-               {},      context.session.run_dir / "eval"};
+  EvalJob eval{context,
+               sources,
+               {context.config, context.base, sources.collection, tokenizer, tasks, split, sources.pins},
+               {},
+               context.session.run_dir / "eval"};
   check_examples(eval.eval);
   eval.items = make_items(eval.eval, sources.methods);
   if (!context.options.dry_run) {
@@ -155,15 +158,15 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   for (const EvalItem& item : eval.items) {
     const TokenTask& task = tasks[item.task];
     job.items.push_back({item.key, item.method.name + " · " + task.name,
-                         expected_seconds(context, scoring_flops(context.base, task, split, item.first, item.last,
-                                                                 context.config.eval))});
+                         expected_seconds(context, scoring_flops(context.base, task, split, item.first,
+                                                                 item.last, context.config.eval))});
   }
   job.result = [&](const WorkItem& item) {
     return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;
   };
   Scorer scorer(eval);
   job.run = [&](size_t item, Attempt& attempt) { return scorer.score(eval.items[item], attempt); };
-  job.closing_text = [&](const JobEnd&) { return closing_text(eval); };
+  job.closing_block = [&](const JobEnd&) { return closing_block(eval); };
   return plan_and_run(context, job, eval_plan(eval));
 }
 

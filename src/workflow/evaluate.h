@@ -1,4 +1,4 @@
-// gaggle eval: methods × tasks, scored by items of some rows each, then one table.
+// gaggle eval: methods × tasks, scored by items of some examples each, then one table.
 #pragma once
 
 #include "eval/items.h"

@@ -10,16 +10,16 @@
 namespace gaggle {
 namespace {
 
-// Which items are there already, and why the others are not: fills version and why. A registry that is not there yet
-// is left so.
+// Which items are there already, and why the others are not: fills version and why. A registry that is not
+// there yet is left so.
 void look_up(ExpertJob& job) {
   const fs::path folder = job.config().registry.path;
   if (!fs::exists(folder / "registry.json")) return;
   const Registry registry =
       Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
   for (ExpertItem& item : job.items) {
-    if (const auto there = registry.find_key(Kind::expert, item.name, item.recipe.key)) {
-      item.version = there->version;
+    if (const auto stored = registry.find_key(Kind::expert, item.name, item.recipe.key)) {
+      item.version = stored->version;
       continue;
     }
     if (!item.parent.empty()) continue;
@@ -57,11 +57,11 @@ std::string similarity_of_tasks(const ExpertJob& job, const fs::path& registry) 
       job.context.session.run_dir / "alignment" / "experts.safetensors");
 }
 
-std::string closing_text(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
+std::string closing_block(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   const bool all_done = end.plan.count(ItemState::done) == job.items.size();
   const bool collected = all_done && !job.items.empty() && !job.config().registry.collection.empty();
   return "\n" + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) +
-         (collected ? collection_text(job, registry) : "");
+         (collected ? collection_block(job, registry) : "");
 }
 
 }  // namespace
@@ -73,8 +73,8 @@ double expert_flops(const ExpertItem& item, const BaseModel& base) {
                         (gated ? epochs_of(recipe.gate, *item.task) : 0);
   // Validation is half the work of a training pass: the base, the LoRA, the gated LoRA.
   const double passes = 0.5 * (gated ? 3 : 2);
-  return epochs * training_flops(base, item.task->rows(Split::train)) +
-         passes * training_flops(base, item.task->rows(Split::validation));
+  return epochs * training_flops(base, item.task->examples(Split::train)) +
+         passes * training_flops(base, item.task->examples(Split::validation));
 }
 
 void check_expert_job(const Config& config, const Session& session) {
@@ -90,7 +90,8 @@ Exit run_experts(ExpertJob experts) {
   const JobContext& context = experts.context;
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
-    registry = Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
+    registry =
+        Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
     make_run_folder(context.session, config);
     // Also mends a CURRENT that a killed worker left behind.
     for (const ExpertItem& item : experts.items)
@@ -102,12 +103,14 @@ Exit run_experts(ExpertJob experts) {
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     for (const ExpertItem& known : experts.items)
       if (known.recipe.key == item.key && !known.version.empty()) return known.version;
-    const auto there = registry ? registry->find_key(Kind::expert, item.name, item.key) : std::nullopt;
-    return there ? std::optional(there->version) : std::nullopt;
+    const auto stored = registry ? registry->find_key(Kind::expert, item.name, item.key) : std::nullopt;
+    return stored ? std::optional(stored->version) : std::nullopt;
   };
-  job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };
+  job.run = [&](size_t item, Attempt& attempt) {
+    return train_item(experts, experts.items[item], *registry, attempt);
+  };
   job.merge = [&] { collect(experts, *registry); };
-  job.closing_text = [&](const JobEnd& end) { return closing_text(experts, *registry, end); };
+  job.closing_block = [&](const JobEnd& end) { return closing_block(experts, *registry, end); };
   return plan_and_run(context, job, expert_plan(experts));
 }
 

@@ -32,8 +32,8 @@ struct ExpertJob {
 // What can be known before the base is read: folders that cannot be written to, ranks that do not fit.
 void check_expert_job(const Config& config, const Session& session);
 
-// Looks up what is there, prints the plan and, unless it is a dry run, trains what is missing, makes the collection and
-// prints the closing table. Collective.
+// Looks up what is there, prints the plan and, unless it is a dry run, trains what is missing, makes the
+// collection and prints the closing table. Collective.
 Exit run_experts(ExpertJob job);
 
 // Expected FLOP of an item: its steps, and its validation.
@@ -44,6 +44,6 @@ Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& regist
 struct JobPlan;
 JobPlan expert_plan(const ExpertJob& job);
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);
-std::string collection_text(const ExpertJob& job, const Registry& registry);
+std::string collection_block(const ExpertJob& job, const Registry& registry);
 
 }  // namespace gaggle

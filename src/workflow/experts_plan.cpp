@@ -49,11 +49,11 @@ DiskNeed disk_of(const ExpertJob& job) {
   return disk;
 }
 
-std::string range_words(const std::string& low, const std::string& high) {
+std::string range_text(const std::string& low, const std::string& high) {
   return low == high ? low : low + " to " + high;
 }
 
-std::string phase_words(bool gate, const std::vector<ExpertItem>& items) {
+std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
   double least = 1e300, most = 0;
   int64_t least_steps = INT64_MAX, most_steps = 0;
   std::string worst;
@@ -67,31 +67,31 @@ std::string phase_words(bool gate, const std::vector<ExpertItem>& items) {
   }
   const PhaseSettings& phase = gate ? items[0].recipe.gate : items[0].recipe.lora;
   std::string text =
-      fmt::format("{} steps of {} rows, {} epochs, lr {:g}{}{}",
-                  range_words(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
-                  range_words(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
-                  phase.schedule.linear ? " falling to 0" : "", dropout_words(phase.step));
-  if (most > many_epochs) text += fmt::format("  (warning: {} sees its rows {:.0f} times)", worst, most);
+      fmt::format("{} steps of {} examples, {} epochs, lr {:g}{}{}",
+                  range_text(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
+                  range_text(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
+                  phase.schedule.linear ? " falling to 0" : "", dropout_text(phase.step));
+  if (most > many_epochs) text += fmt::format("  (warning: {} sees its examples {:.0f} times)", worst, most);
   return text;
 }
 
-std::string lora_words(const ExpertJob& job) {
+std::string lora_text(const ExpertJob& job) {
   const Recipe& recipe = job.items[0].recipe;
   const std::string& from = job.config().lora.init_from;
   return fmt::format("rank {}, scale {:g}, {} sites{}, {} trained per expert, {}", recipe.sites[0].rank,
                      recipe.sites[0].scale, recipe.sites.size(), from.empty() ? "" : " from " + from,
-                     count_text(static_cast<double>(lora_values(recipe))), phase_words(false, job.items));
+                     count_text(static_cast<double>(lora_values(recipe))), phase_text(false, job.items));
 }
 
-std::string gate_words(const ExpertJob& job) {
+std::string gate_text(const ExpertJob& job) {
   const Recipe& recipe = job.items[0].recipe;
   if (recipe.gate.schedule.steps == 0) return "none (gate.steps = 0)";
   return fmt::format("one vector per site, {} trained per expert, {}",
-                     count_text(static_cast<double>(gate_values(recipe))), phase_words(true, job.items));
+                     count_text(static_cast<double>(gate_values(recipe))), phase_text(true, job.items));
 }
 
 std::string dry_run_table(const ExpertJob& job) {
-  Table table({"expert", "rows", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", ""});
+  Table table({"expert", "examples", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", ""});
   const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
   const auto steps = [](const PhaseSettings& phase, bool runs) {
     return runs ? std::to_string(phase.schedule.steps) : "-";
@@ -99,15 +99,15 @@ std::string dry_run_table(const ExpertJob& job) {
   for (const ExpertItem& item : job.items) {
     const Recipe& recipe = item.recipe;
     const double lora = epochs_of(recipe.lora, *item.task), gate = epochs_of(recipe.gate, *item.task);
-    const bool there = !item.version.empty();
+    const bool is_stored = !item.version.empty();
     const double seconds = expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks;
-    table.add({item.name, with_commas(static_cast<int64_t>(item.task->rows(Split::train).size())),
-               with_commas(static_cast<int64_t>(item.task->rows(Split::validation).size())),
+    table.add({item.name, with_commas(static_cast<int64_t>(item.task->examples(Split::train).size())),
+               with_commas(static_cast<int64_t>(item.task->examples(Split::validation).size())),
                steps(recipe.lora, recipe.train_lora), recipe.train_lora ? fmt::format("{:.1f}", lora) : "-",
                steps(recipe.gate, recipe.gate.schedule.steps > 0), fmt::format("{:.1f}", gate),
-               there ? "-" : time_text(seconds),
-               there                                ? "is there: " + item.version
-               : std::max(lora, gate) > many_epochs ? "warning: sees its rows more than 20 times"
+               is_stored ? "-" : time_text(seconds),
+               is_stored                            ? "is there: " + item.version
+               : std::max(lora, gate) > many_epochs ? "warning: sees its examples more than 20 times"
                                                     : ""});
   }
   return fmt::format("\n{}\n", table.text());
@@ -118,8 +118,8 @@ std::string dry_run_table(const ExpertJob& job) {
 JobPlan expert_plan(const ExpertJob& job) {
   JobPlan plan;
   if (!job.items.empty()) {
-    if (job.items[0].recipe.train_lora) plan.lines += plan_line("lora", lora_words(job));
-    plan.lines += plan_line("gate", gate_words(job)) + plan_line("data", data_words(tasks_of(job)));
+    if (job.items[0].recipe.train_lora) plan.lines += plan_line("lora", lora_text(job));
+    plan.lines += plan_line("gate", gate_text(job)) + plan_line("data", data_text(tasks_of(job)));
     plan.memory = memory_of(job);
     plan.dry_run_table = dry_run_table(job);
   }
@@ -129,7 +129,8 @@ JobPlan expert_plan(const ExpertJob& job) {
   for (const ExpertItem& item : job.items)
     if (item.version.empty() && !item.why.empty())
       plan.notes += plan_line("", fmt::format("{}: {}", item.name, item.why));
-  if (!job.ungated.empty()) plan.notes += plan_line("", "without data, left ungated: " + join(job.ungated, ", "));
+  if (!job.ungated.empty())
+    plan.notes += plan_line("", "without data, left ungated: " + join(job.ungated, ", "));
   plan.disk = disk_of(job);
   return plan;
 }

@@ -19,7 +19,8 @@ std::string number(const json& metrics, const char* key) {
 }
 
 // Who trained it in this job, and how long it took.
-std::pair<std::string, std::string> trained_by(const std::string& key, const std::vector<JournalEvent>& events) {
+std::pair<std::string, std::string> trained_by(const std::string& key,
+                                               const std::vector<JournalEvent>& events) {
   double taken = 0;
   std::pair<std::string, std::string> where = {"before", "-"};
   for (const JournalEvent& event : events) {
@@ -50,15 +51,15 @@ std::string expert_table(const ExpertJob& job, const Registry& registry, const J
   return table.text();
 }
 
-std::string collection_text(const ExpertJob& job, const Registry& registry) {
+std::string collection_block(const ExpertJob& job, const Registry& registry) {
   const std::string& name = job.config().registry.collection;
   uint64_t bytes = 0;
   for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
     bytes += bytes_of(registry.load(Kind::expert, pinned.pin.text()));
   const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
-                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes), folder.string(),
-                     job.config().file);
+                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes),
+                     folder.string(), job.config().file);
 }
 
 }  // namespace gaggle

@@ -10,7 +10,8 @@ void look_up(PretrainJob& job) {
   if (!fs::exists(folder / "registry.json")) return;
   const Registry registry =
       Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
-  if (const auto there = registry.find_key(Kind::inventory, job.name, job.recipe.key)) job.version = there->version;
+  if (const auto stored = registry.find_key(Kind::inventory, job.name, job.recipe.key))
+    job.version = stored->version;
 }
 
 }  // namespace
@@ -25,7 +26,8 @@ Exit run_pretraining(PretrainJob pretraining) {
   }
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
-    registry = Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
+    registry =
+        Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
     if (pretraining.version.empty())
       make_run_folder(context.session, config);
     else if (context.session.world->rank() == 0)
@@ -37,11 +39,11 @@ Exit run_pretraining(PretrainJob pretraining) {
   job.items = {{pretraining.recipe.key, pretraining.name, pretrain_seconds(pretraining)}};
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     if (!pretraining.version.empty()) return pretraining.version;
-    const auto there = registry ? registry->find_key(Kind::inventory, item.name, item.key) : std::nullopt;
-    return there ? std::optional(there->version) : std::nullopt;
+    const auto stored = registry ? registry->find_key(Kind::inventory, item.name, item.key) : std::nullopt;
+    return stored ? std::optional(stored->version) : std::nullopt;
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };
-  job.closing_text = [&](const JobEnd&) { return pretrain_closing_text(pretraining, *registry); };
+  job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
   return plan_and_run(context, job, pretrain_plan(pretraining));
 }
 

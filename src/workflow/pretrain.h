@@ -1,5 +1,5 @@
-// gaggle pretrain: Poly / MHR skills over many tasks, one item that all ranks make together; ends as an inventory in the
-// registry.
+// gaggle pretrain: Poly / MHR skills over many tasks, one item that all ranks make together; ends as an
+// inventory in the registry.
 #pragma once
 
 #include <string>
@@ -24,18 +24,19 @@ struct PretrainJob {
   const std::filesystem::path& run_dir() const { return context.session.run_dir; }
 };
 
-// Looks up what is there, prints the plan and, unless it is a dry run, trains and prints the closing tables. Collective.
+// Looks up what is there, prints the plan and, unless it is a dry run, trains and prints the closing tables.
+// Collective.
 Exit run_pretraining(PretrainJob job);
 
-// Where checkpoints of a run lie, one folder per key. They stay after the end: `gaggle align` passes over them, and a
-// run with poly.average_from goes on from those of the run without it.
+// Where checkpoints of a run lie, one folder per key. They stay after the end: `gaggle align` passes over them,
+// and a run with poly.average_from goes on from those of the run without it.
 std::filesystem::path checkpoints_of(const std::filesystem::path& run_dir);
 
-// train.lanes, or what the run's first start chose (keep_recipe), or the default. Throws UserError where there are more
-// ranks.
+// train.lanes, or what the run's first start chose (keep_recipe), or the default. Throws UserError where there
+// are more ranks.
 int64_t resolve_lanes(const Config& config, const Session& session);
-// A run folder holds the numbers of one recipe: throws UserError that names what another one, which began there, has
-// otherwise. A run with poly.average_from and the same run without it may share a folder.
+// A run folder holds the numbers of one recipe: throws UserError that names what another one, which began
+// there, has otherwise. A run with poly.average_from and the same run without it may share a folder.
 void check_same_recipe(const PretrainJob& job);
 // Writes recipe and lanes into the run folder.
 void keep_recipe(const PretrainJob& job);
@@ -48,11 +49,12 @@ struct TrainedCounts {
 TrainedCounts trained_counts(const PolySpec& spec);
 
 // Parts of it.
-void check_alignment(const PretrainJob& job);  // throws UserError: alignment.tasks or alignment.sites that are not there
+void check_alignment(
+    const PretrainJob& job);  // throws UserError: alignment.tasks or alignment.sites that are not there
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt);
 double pretrain_seconds(const PretrainJob& job);  // expected, of all ranks together
 JobPlan pretrain_plan(const PretrainJob& job);
 // Loss by task, what the routing table looks like, where it is stored, what to type next.
-std::string pretrain_closing_text(const PretrainJob& job, const Registry& registry);
+std::string pretrain_closing_block(const PretrainJob& job, const Registry& registry);
 
 }  // namespace gaggle

@@ -48,8 +48,8 @@ int64_t resolve_lanes(const Config& config, const Session& session) {
   }
   if (ranks > lanes)
     user_error(
-        "{} ranks cannot share {} lanes{}: start at most {} ranks, or set train.lanes (that makes other bits, so also "
-        "run.variant)",
+        "{} ranks cannot share {} lanes{}: start at most {} ranks, or set train.lanes (that makes other bits, "
+        "so also run.variant)",
         ranks, lanes, config.train.lanes == 0 ? ", which this run began with" : " (train.lanes)", lanes);
   return lanes;
 }
@@ -57,9 +57,9 @@ int64_t resolve_lanes(const Config& config, const Session& session) {
 void check_same_recipe(const PretrainJob& job) {
   const fs::path kept = job.run_dir() / recipe_file;
   if (!fs::exists(kept)) return;
-  const nlohmann::json there = without_averaging(read_json_file(kept)),
+  const nlohmann::json kept_recipe = without_averaging(read_json_file(kept)),
                        here = without_averaging(job.recipe.json);
-  const nlohmann::json changes = nlohmann::json::diff(there, here);
+  const nlohmann::json changes = nlohmann::json::diff(kept_recipe, here);
   if (changes.empty()) return;
   // One that a person set, if there is one: digests only follow.
   const auto speaks = [&](const nlohmann::json& change) {
@@ -68,9 +68,9 @@ void check_same_recipe(const PretrainJob& job) {
   const auto found = std::ranges::find_if(changes, speaks);
   const std::string first = (found == changes.end() ? changes[0] : *found).at("path");
   user_error(
-      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, or "
-      "remove the folder",
-      job.run_dir().string(), dotted(first), value_at(there, first), value_at(here, first),
+      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, "
+      "or remove the folder",
+      job.run_dir().string(), dotted(first), value_at(kept_recipe, first), value_at(here, first),
       changes.size() == 1 ? "" : fmt::format(", and {} more", changes.size() - 1));
 }
 

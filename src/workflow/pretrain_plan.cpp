@@ -17,15 +17,15 @@ constexpr double share_of_short_lanes =
     0.15;                                  // of the GEMM rate, by lanes of some hundred tokens of several tasks
 constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
 
-std::string skills_words(const PretrainJob& job) {
+std::string skills_text(const PretrainJob& job) {
   const PolySpec& spec = job.recipe.spec;
   const TrainedCounts trained = trained_counts(spec);
   const std::string form =
       spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
-  std::string text = fmt::format(
-      "{}, {}, {}, {} at {}, {} trained", job.config().poly.method,
-      plural(spec.skills, "skill"), plural(spec.heads, "head"), form,
-      plural(static_cast<int64_t>(spec.sites.size()), "site"), count_text(static_cast<double>(trained.skills)));
+  std::string text =
+      fmt::format("{}, {}, {}, {} at {}, {} trained", job.config().poly.method, plural(spec.skills, "skill"),
+                  plural(spec.heads, "head"), form, plural(static_cast<int64_t>(spec.sites.size()), "site"),
+                  count_text(static_cast<double>(trained.skills)));
   if (trained.routing > 0)
     text += fmt::format(" and {} of routing table ({} granularity)",
                         count_text(static_cast<double>(trained.routing)), spec.granularity);
@@ -33,13 +33,14 @@ std::string skills_words(const PretrainJob& job) {
   return text;
 }
 
-std::string train_words(const PretrainJob& job) {
+std::string training_text(const PretrainJob& job) {
   const PhaseSettings& phase = job.recipe.phase;
   const StepSettings& step = phase.step;
-  std::string text = fmt::format("{} steps of {} rows, {}, lr {:g}{}", with_commas(phase.schedule.steps),
-                                 phase.batch_size, step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW",
-                                 phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "") +
-                     dropout_words(step);
+  std::string text =
+      fmt::format("{} steps of {} examples, {}, lr {:g}{}", with_commas(phase.schedule.steps), phase.batch_size,
+                  step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW", phase.schedule.lr,
+                  phase.schedule.linear ? " falling to 0" : "") +
+      dropout_text(step);
   if (job.recipe.spec.routing == Routing::learned)
     text += fmt::format(", routing {:g}", job.config().poly.router_lr);
   const RoutingSchedule& routing = job.recipe.schedule;
@@ -52,18 +53,18 @@ std::string train_words(const PretrainJob& job) {
 }
 
 double tokens_per_step(const PretrainJob& job) {
-  double fed = 0, rows = 0;
+  double fed = 0, examples = 0;
   for (const TokenTask& task : job.tasks)
-    for (const TokenRow& row : task.rows(Split::train)) fed += static_cast<double>(fed_rows(row)), ++rows;
-  return fed / rows * static_cast<double>(job.recipe.phase.batch_size);
+    for (const TokenExample& example : task.examples(Split::train))
+      fed += static_cast<double>(fed_tokens(example)), ++examples;
+  return fed / examples * static_cast<double>(job.recipe.phase.batch_size);
 }
 
-std::string lanes_words(const PretrainJob& job) {
+std::string lanes_text(const PretrainJob& job) {
   const int64_t lanes = job.recipe.phase.step.lanes, ranks = job.context.session.world->size();
   const double all = tokens_per_step(job), tokens = all / static_cast<double>(lanes);
   std::string text =
-      fmt::format("{} over {}, about {:.0f} tokens each", plural(lanes, "lane"),
-                  plural(ranks, "rank"), tokens);
+      fmt::format("{} over {}, about {:.0f} tokens each", plural(lanes, "lane"), plural(ranks, "rank"), tokens);
   if (lanes % ranks != 0) {
     const double busiest = static_cast<double>((lanes + ranks - 1) / ranks * ranks);
     text += fmt::format(", ranks idle {:.0f}% of a step ({} is no multiple of {})",
@@ -95,13 +96,13 @@ TrainedCounts trained_counts(const PolySpec& spec) {
 }
 
 double pretrain_seconds(const PretrainJob& job) {
-  double pass = 0, rows = 0;
+  double pass = 0, examples = 0;
   for (const TokenTask& task : job.tasks) {
-    pass += training_flops(job.context.base, task.rows(Split::train));
-    rows += static_cast<double>(task.rows(Split::train).size());
+    pass += training_flops(job.context.base, task.examples(Split::train));
+    examples += static_cast<double>(task.examples(Split::train).size());
   }
   const PhaseSettings& phase = job.recipe.phase;
-  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / rows;
+  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / examples;
   return expected_seconds(job.context, batches * pass) * expected_share / share_of_short_lanes /
          static_cast<double>(job.context.session.world->size());
 }
@@ -110,9 +111,9 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.tasks) tasks.push_back(&task);
   JobPlan plan;
-  plan.lines = plan_line("skills", skills_words(job)) + plan_line("train", train_words(job)) +
-               plan_line("lanes", lanes_words(job)) +
-               plan_line("data", data_words(tasks) + ", sampled by " + job.config().data.sampling);
+  plan.lines = plan_line("skills", skills_text(job)) + plan_line("train", training_text(job)) +
+               plan_line("lanes", lanes_text(job)) +
+               plan_line("data", data_text(tasks) + ", sampled by " + job.config().data.sampling);
   if (job.config().alignment.every > 0)
     plan.lines += plan_line("align", fmt::format("gradients of tasks compared every {} steps, {} space",
                                                  job.config().alignment.every, job.config().alignment.space));
@@ -120,37 +121,39 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   plan.place = fs::path(job.config().registry.path).lexically_normal().string();
   plan.verb = "train";
   if (!job.version.empty())
-    plan.notes = plan_line("", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version));
+    plan.notes = plan_line(
+        "", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version));
   const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
-  plan.memory = memory_need(job.context, training_bytes(trained_counts(job.recipe.spec).all(), width), tasks, Split::train,
-                            job.recipe.phase.batch_size, BaseUse::training);
+  plan.memory = memory_need(job.context, training_bytes(trained_counts(job.recipe.spec).all(), width), tasks,
+                            Split::train, job.recipe.phase.batch_size, BaseUse::training);
   const uint64_t stored = job.config().registry.dtype == "fp32" ? 4 : 2;
-  plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5, job.config().registry.path};
+  plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5,
+               job.config().registry.path};
   return plan;
 }
 
-std::string pretrain_closing_text(const PretrainJob& job, const Registry& registry) {
-  const auto there = registry.find_key(Kind::inventory, job.name, job.recipe.key);
-  if (!there) return fmt::format("\n{} is not finished\n", job.name);
-  const nlohmann::json metrics = object_at(read_sidecar(*there), "metrics");
+std::string pretrain_closing_block(const PretrainJob& job, const Registry& registry) {
+  const auto stored = registry.find_key(Kind::inventory, job.name, job.recipe.key);
+  if (!stored) return fmt::format("\n{} is not finished\n", job.name);
+  const nlohmann::json metrics = object_at(read_sidecar(*stored), "metrics");
   const auto base = metrics.value("base_loss_by_task", nlohmann::json::object());
   const auto after = metrics.value("validation_loss_by_task", nlohmann::json::object());
-  Table table({"task", "rows", "base loss", "validation loss"});
+  Table table({"task", "examples", "base loss", "validation loss"});
   for (const TokenTask& task : job.tasks)
-    table.add({task.name, with_commas(static_cast<int64_t>(task.rows(Split::train).size())),
+    table.add({task.name, with_commas(static_cast<int64_t>(task.examples(Split::train).size())),
                number(base, task.name), number(after, task.name)});
   table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
-  std::string text = fmt::format("\n{}(nats per target token on validation rows)\n", table.text());
+  std::string text = fmt::format("\n{}(nats per target token on validation examples)\n", table.text());
   const PolySpec& spec = job.recipe.spec;
   if (has_routing_table(spec)) {
     const std::vector<RoutingStep> steps = read_routing(job.run_dir());
-    if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_text(steps));
-    const Inventory inventory = load_inventory(registry, there->pin(), job.context.base.sites());
-    text += fmt::format("\n{}", routing_text(routing_sites(spec, inventory.values), inventory.tasks));
+    if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_table(steps));
+    const Inventory inventory = load_inventory(registry, stored->pin(), job.context.base.sites());
+    text += fmt::format("\n{}", routing_block(routing_sites(spec, inventory.values), inventory.tasks));
   }
   text +=
       fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
-                  there->version, job.tasks.size(), there->folder.lexically_normal().string(),
+                  stored->version, job.tasks.size(), stored->folder.lexically_normal().string(),
                   job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return text;
 }

@@ -17,8 +17,8 @@ bool has_work(const fs::path& folder) {
 WorkPlace of_registry(const fs::path& folder) {
   const auto registry = std::make_shared<Registry>(Registry::open(folder, std::nullopt, /*create=*/false));
   return {"experts", std::make_unique<StatusReader>(folder, [registry](const WorkItem& item) {
-            const auto there = registry->find_key(Kind::expert, item.name, item.key);
-            return there ? Word(there->version) : std::nullopt;
+            const auto stored = registry->find_key(Kind::expert, item.name, item.key);
+            return stored ? Word(stored->version) : std::nullopt;
           })};
 }
 

@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, Ia3Gradient,
     testing::Values(Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
                     Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
-                    Ia3Case{1, 3, Sampling::none, Routing::own},
+                    Ia3Case{1, 3, Sampling::none, Routing::one_hot},
                     Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
                     Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, "layer"},
                     Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, "model"},
@@ -110,9 +110,9 @@ TEST(Ia3, TasksDoNotMix) {
   const PolySpec spec = ia3_spec(base, {4, 3});
   Ia3Adapter adapter(spec, random_ia3(spec).to(at::kDouble), {}, at::kCPU);
   const at::Tensor both =
-      base.forward(test::rows_of({{1, 6, true, 5}, {2, 7, true, 4}, {1, 9, true, 3}}), &adapter, nullptr);
-  const at::Tensor second = base.forward(test::rows_of({{2, 7, true, 4}}), &adapter, nullptr);
-  const at::Tensor other = base.forward(test::rows_of({{0, 7, true, 4}}), &adapter, nullptr);
+      base.forward(test::batch_of({{1, 6, true, 5}, {2, 7, true, 4}, {1, 9, true, 3}}), &adapter, nullptr);
+  const at::Tensor second = base.forward(test::batch_of({{2, 7, true, 4}}), &adapter, nullptr);
+  const at::Tensor other = base.forward(test::batch_of({{0, 7, true, 4}}), &adapter, nullptr);
   EXPECT_LT(test::apart(both.narrow(0, 5, 4), second), 1e-13);
   EXPECT_GT(test::apart(both.narrow(0, 5, 4), other), 1e-3);
 }
@@ -124,13 +124,13 @@ TEST(Ia3, AMixtureAloneIsWhatTheTaskWasTrainedWith) {
   PolySpec spec = ia3_spec(base, {4, 3});
   const at::Tensor values = random_ia3(spec);
   const auto alone = [&](const at::Tensor& mixture, int task) {
-    const Microbatch batch = test::rows_of({{task, 3, true, 6}});
+    const Microbatch batch = test::batch_of({{task, 3, true, 6}});
     return base.forward(batch, make_fixed(spec, mixture, base).get(), nullptr);
   };
-  const auto trained = [&](const PolySpec& with, const at::Tensor& its, int task) {
-    Ia3Adapter adapter(with, its, {}, at::kCPU);
+  const auto trained = [&](const PolySpec& with, const at::Tensor& start_values, int task) {
+    Ia3Adapter adapter(with, start_values, {}, at::kCPU);
     adapter.begin_evaluation();
-    return base.forward(test::rows_of({{task, 3, true, 6}}), &adapter, nullptr);
+    return base.forward(test::batch_of({{task, 3, true, 6}}), &adapter, nullptr);
   };
   for (const int task : {0, 2}) {
     const at::Tensor expected = trained(spec, values, task);

@@ -20,7 +20,7 @@ at::Tensor random_lora(uint64_t seed) {
          0.01 * at::arange(lora_layout(adapted()).size(), at::kFloat).sin();
 }
 
-Microbatch rows_of(std::vector<Segment> segments) {
+Microbatch batch_of(std::vector<Segment> segments) {
   Microbatch batch;
   batch.decoder.segments = std::move(segments);
   return batch;
@@ -49,7 +49,7 @@ TEST(LoraAdapter, EverySegmentIsItsMembers) {
   at::manual_seed(1);
   const std::vector<at::Tensor> members = {random_lora(1), random_lora(2)};
   LoraAdapter adapter(adapted(), members, at::kFloat, at::kCPU);
-  adapter.begin(rows_of({{1, 0, 2}, {0, 2, 5}}));
+  adapter.begin(batch_of({{1, 0, 2}, {0, 2, 5}}));
   const at::Tensor x = at::randn({5, 6});
   at::Tensor y = at::zeros({5, 4});
   adapter.forward(sites[0], x, y);
@@ -70,7 +70,7 @@ TEST(LoraAdapter, EverySegmentIsItsMembers) {
 
 TEST(LoraAdapter, RefreshTakesUpChangedValues) {
   LoraAdapter adapter(adapted(), {random_lora(1)}, at::kBFloat16, at::kCPU);
-  adapter.begin(rows_of({{0, 0, 3}}));
+  adapter.begin(batch_of({{0, 0, 3}}));
   const at::Tensor x = at::ones({3, 6}, at::kBFloat16);
   at::Tensor before = at::zeros({3, 4}, at::kBFloat16), after = before.clone();
   adapter.forward(sites[0], x, before);
@@ -85,7 +85,7 @@ TEST(GateAdapter, StartsAtHalfAndTrainsGatesAlone) {
   const at::Tensor lora = random_lora(3), kept = lora.clone();
   GateAdapter adapter(adapted(), lora, at::kFloat, at::kCPU);
   EXPECT_EQ(adapter.layout().tensors().size(), 2u);  // nothing but the gates
-  adapter.begin(rows_of({{0, 0, 4}}));
+  adapter.begin(batch_of({{0, 0, 4}}));
   const at::Tensor x = at::randn({4, 6}), dy = at::randn({4, 4});
   at::Tensor y = at::zeros({4, 4}), dx = at::zeros({4, 6});
   adapter.forward(sites[0], x, y);
@@ -102,7 +102,7 @@ TEST(GateAdapter, StartsAtHalfAndTrainsGatesAlone) {
 
 TEST(GateAdapter, RefusesSeveralMembers) {
   GateAdapter adapter(adapted(), random_lora(1), at::kFloat, at::kCPU);
-  EXPECT_THROW(adapter.begin(rows_of({{0, 0, 2}, {1, 2, 3}})), std::logic_error);
+  EXPECT_THROW(adapter.begin(batch_of({{0, 0, 2}, {1, 2, 3}})), std::logic_error);
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 
 #include "../model/fake_checkpoint.h"
 #include "adapter/poly_adapter.h"
-#include "kernel/mixing_weights.h"
 #include "base/philox.h"
+#include "kernel/mixing_weights.h"
 
 namespace gaggle::test {
 
@@ -26,7 +26,7 @@ inline std::unique_ptr<ModelCheckpoint> fake(bool t5) {
 }
 
 // The second half of every sequence is scored; an encoder reads five tokens more than there are in it.
-inline Microbatch rows_of(const std::vector<Sequence>& sequences, bool encoder = false) {
+inline Microbatch batch_of(const std::vector<Sequence>& sequences, bool encoder = false) {
   Microbatch batch;
   batch.decoder.starts.push_back(0);
   const auto extend = [](std::vector<Segment>& segments, int task, int64_t begin, int64_t end) {
@@ -66,13 +66,13 @@ inline Microbatch rows_of(const std::vector<Sequence>& sequences, bool encoder =
 
 // Two micro-batches of the tasks 0, 1 and 2: a task in both, one in the first alone, one without an even sample
 // in the second. `flipped`: even samples are odd ones.
-inline std::vector<Microbatch> two_batches(bool long_rows, bool flipped = false, bool encoder = false) {
+inline std::vector<Microbatch> two_batches(bool long_sequences, bool flipped = false, bool encoder = false) {
   const auto batch = [&](std::vector<Sequence> sequences) {
-    for (Sequence& s : sequences) s.even = s.even != flipped, s.length += long_rows ? 14 : 0;
+    for (Sequence& s : sequences) s.even = s.even != flipped, s.length += long_sequences ? 14 : 0;
     std::stable_sort(sequences.begin(), sequences.end(), [](const Sequence& x, const Sequence& y) {
       return std::pair(x.task, !x.even) < std::pair(y.task, !y.even);
     });
-    return rows_of(sequences, encoder);
+    return batch_of(sequences, encoder);
   };
   return {batch({{0, 4, true, 3}, {0, 7, false, 5}, {1, 2, true, 4}, {2, 0, true, 6}, {2, 5, false, 2}}),
           batch({{0, 9, true, 4}, {0, 3, false, 3}, {2, 8, false, 7}})};

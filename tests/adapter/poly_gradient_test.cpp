@@ -11,8 +11,8 @@ using test::two_batches;
 struct PolyCase {
   int64_t heads, skills;
   Sampling sampling;
-  bool long_rows;    // per example: mixed; short ones multiply by all skills
-  int64_t step = 0;  // from 10 on routing goes over to uniform, until 20
+  bool long_sequences;  // per example: mixed; short ones multiply by all skills
+  int64_t step = 0;     // from 10 on routing goes over to uniform, until 20
   std::string granularity = "site";
   Routing routing = Routing::learned;
   int64_t rank = 2;  // of 20 with long rows: each task's pair is multiplied alone; else all side by side
@@ -21,8 +21,8 @@ struct PolyCase {
 
 void PrintTo(const PolyCase& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling)
-       << (c.long_rows ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank << ", by "
-       << c.granularity << (c.t5 ? ", T5" : "");
+       << (c.long_sequences ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank
+       << ", by " << c.granularity << (c.t5 ? ", T5" : "");
 }
 
 class PolyGradient : public testing::TestWithParam<PolyCase> {
@@ -36,7 +36,7 @@ class PolyGradient : public testing::TestWithParam<PolyCase> {
   std::unique_ptr<ModelCheckpoint> checkpoint = test::fake(GetParam().t5);
   std::unique_ptr<BaseModel> exact = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
   PolySpec spec = test::poly_spec_of(*exact, GetParam().heads, GetParam().skills);
-  const std::vector<Microbatch> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
+  const std::vector<Microbatch> batches = two_batches(GetParam().long_sequences, false, GetParam().t5);
 };
 
 TEST_P(PolyGradient, EqualsFiniteDifferencesOfEveryTensor) {
@@ -72,7 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
                     PolyCase{4, 3, Sampling::task, false, 0, "stack"},
                     PolyCase{2, 3, Sampling::example, false, 0, "model"},
                     PolyCase{2, 3, Sampling::example, true, 0, "layer"},
-                    PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::own},
+                    PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::one_hot},
                     PolyCase{4, 2, Sampling::none, false, 0, "site", Routing::uniform},
                     PolyCase{4, 3, Sampling::none, true, 0, "site", Routing::learned, 20},
                     PolyCase{1, 3, Sampling::example, true, 0, "layer", Routing::learned, 20}));
@@ -92,8 +92,8 @@ TEST(PolyPasses, MixedAndStackedAgree) {
   const PolySpec spec = test::poly_spec_of(base, 4, 3);
   const at::Tensor values = test::random_poly(spec).to(at::kDouble);
   // 9 rows in one example are mixed; with 1 row in each of two more (5 and 4 on average) they are stacked.
-  const Microbatch alone = test::rows_of({{1, 6, true, 10}});
-  const Microbatch among = test::rows_of({{1, 6, true, 10}, {1, 7, false, 1}, {1, 8, false, 1}});
+  const Microbatch alone = test::batch_of({{1, 6, true, 10}});
+  const Microbatch among = test::batch_of({{1, 6, true, 10}, {1, 7, false, 1}, {1, 8, false, 1}});
   PolyAdapter adapter(spec, values, {Sampling::example, 1, 3}, at::kDouble, at::kCPU);
   adapter.begin_step(2);
   const at::Tensor mixed = base.forward(alone, &adapter, nullptr);

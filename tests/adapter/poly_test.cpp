@@ -66,7 +66,7 @@ TEST_F(Poly, IsTheReferenceForOneHeadAndForSeveral) {
 
 TEST_F(Poly, EvaluatesAsTheMixedAdapters) {
   for (const std::string granularity : {"site", "layer", "stack", "model"})
-    for (const Routing routing : {Routing::learned, Routing::uniform, Routing::own}) {
+    for (const Routing routing : {Routing::learned, Routing::uniform, Routing::one_hot}) {
       PolySpec spec = test::poly_spec_of(base, 2, 3);
       spec.granularity = granularity, spec.routing = routing;
       const at::Tensor values = random_poly(spec);
@@ -116,17 +116,20 @@ TEST_F(Poly, WithOneSkillIsOneLoraForAll) {
 
 TEST_F(Poly, PrivateIsALoraForEachTask) {
   PolySpec spec = test::poly_spec_of(base, 1, 3);
-  spec.routing = Routing::own;
+  spec.routing = Routing::one_hot;
   const at::Tensor values = random_poly(spec);
   PolyAdapter adapter = poly(spec, values);
   std::vector<at::Tensor> members;
   for (int task = 0; task < 3; ++task) members.push_back(mixed_adapter(spec, values, task));
-  LoraAdapter own = lora(spec, members);
-  const at::Tensor gradient = gradient_of(base, adapter, batches), expected = gradient_of(base, own, batches);
+  LoraAdapter lora_adapter = lora(spec, members);
+  const at::Tensor gradient = gradient_of(base, adapter, batches),
+                   expected = gradient_of(base, lora_adapter, batches);
   for (const LoraSite& s : spec.sites)
     for (int64_t task = 0; task < 3; ++task) {
       const at::Tensor a = adapter.layout().view(gradient, s.site.name + ".poly_lora_A")[0][task].t();
-      EXPECT_LT(apart(a, own.layout().view(expected, fmt::format("{:04}/{}.lora_A", task, s.site.name))), 1e-5);
+      EXPECT_LT(
+          apart(a, lora_adapter.layout().view(expected, fmt::format("{:04}/{}.lora_A", task, s.site.name))),
+          1e-5);
     }
   EXPECT_EQ(adapter.layout().find("model.layers.0.self_attn.q_proj.poly_router.module_logits"), nullptr);
 }
@@ -289,8 +292,8 @@ TEST(PolyBits, OfALaneAreItsOwn) {
   LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
   const PolySpec spec = test::poly_spec_of(base, 4, 3);
   for (const Sampling sampling : {Sampling::none, Sampling::task, Sampling::example})
-    for (const bool long_rows : {false, true}) {
-      const std::vector<Microbatch> batches = two_batches(long_rows), second = {batches[1]};
+    for (const bool long_sequences : {false, true}) {
+      const std::vector<Microbatch> batches = two_batches(long_sequences), second = {batches[1]};
       PolyAdapter alone(spec, random_poly(spec), {sampling, 1, 4}, at::kFloat, at::kCPU);
       alone.begin_step(3);
       const at::Tensor expected = gradient_of(base, alone, second);

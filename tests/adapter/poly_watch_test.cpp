@@ -13,7 +13,7 @@ using test::two_batches;
 
 struct WatchCase {
   Sampling sampling;
-  bool long_rows;
+  bool long_sequences;
   int64_t heads;
   SkillKind skill = SkillKind::low_rank;
   int64_t rank = 2;
@@ -22,7 +22,7 @@ struct WatchCase {
 
 void PrintTo(const WatchCase& c, std::ostream* out) {
   *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << test::name_of(c.sampling)
-       << (c.long_rows ? ", long" : ", short") << " rows, " << c.heads << " heads" << (c.t5 ? ", T5" : "");
+       << (c.long_sequences ? ", long" : ", short") << " rows, " << c.heads << " heads" << (c.t5 ? ", T5" : "");
 }
 
 class Watched : public testing::TestWithParam<WatchCase> {
@@ -44,7 +44,7 @@ class Watched : public testing::TestWithParam<WatchCase> {
       load_base_model(*checkpoint, at::kFloat, at::kCPU, BaseUse::training);
   BaseModel& base = *loaded;
   PolySpec spec = test::poly_spec_of(base, GetParam().heads, 3);
-  const std::vector<Microbatch> batches = two_batches(GetParam().long_rows, false, GetParam().t5);
+  const std::vector<Microbatch> batches = two_batches(GetParam().long_sequences, false, GetParam().t5);
 };
 
 TEST_P(Watched, ChangesNoBitOfTheGradient) {
@@ -62,8 +62,8 @@ TEST_P(Watched, ChangesNoBitOfTheGradient) {
 }
 
 TEST_P(Watched, TasksSumToTheSkillsGradients) {
-  const auto its = made();
-  SkillAdapter& adapter = *its;
+  const auto made_adapter = made();
+  SkillAdapter& adapter = *made_adapter;
   test::Watched gradients;
   gradients.watch(adapter);
   const at::Tensor flat = gradient_of(base, adapter, batches);
@@ -92,13 +92,13 @@ TEST_P(Watched, TasksSumToTheSkillsGradients) {
 
 // A task's gradient is that of its rows alone; its even half that of its even samples.
 TEST_P(Watched, HalvesAreOfTheirSamplesAndSumToTheWhole) {
-  const auto its = made();
-  SkillAdapter& adapter = *its;
+  const auto made_adapter = made();
+  SkillAdapter& adapter = *made_adapter;
   test::Watched gradients, flipped;
   gradients.watch(adapter);
   gradient_of(base, adapter, batches);
   flipped.watch(adapter);
-  gradient_of(base, adapter, two_batches(GetParam().long_rows, /*flipped=*/true, GetParam().t5));
+  gradient_of(base, adapter, two_batches(GetParam().long_sequences, /*flipped=*/true, GetParam().t5));
   for (const auto& [task, all] : gradients.all) {
     const auto half = [&](const test::Watched& of) {
       const auto found = of.even.find(task);

@@ -115,7 +115,7 @@ TEST(RoutedAdapter, phatgoose_and_arrow_follow_route_at_every_site) {
     }
 }
 
-TEST(RoutedAdapter, weight_by_expert_counts_every_row_and_site_once) {
+TEST(RoutedAdapter, weight_by_expert_counts_every_token_and_site_once) {
   const auto collection = example();
   const auto adapter = make_phatgoose(collection, 2);
   for (const Site& site : {first, second}) added(*adapter, site, normal({6, d_in}, 5));

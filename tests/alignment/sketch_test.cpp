@@ -124,8 +124,10 @@ TEST(Sketch, GramsOfSketchesBySite) {
   const std::array skill = {GradientSpace::skill};
   run_as_threads(2, 60, [&](Communicator& group) {
     const TaskGradients mine = make_gradients(sites, sketched_tasks, group.rank());
-    const TaskGradients sketched{
-        GradientSpace::skill, sketch_of(plan, mine.all, mine.weights), sketch_of(plan, mine.even, mine.weights), {}};
+    const TaskGradients sketched{GradientSpace::skill,
+                                 sketch_of(plan, mine.all, mine.weights),
+                                 sketch_of(plan, mine.even, mine.weights),
+                                 {}};
     const auto groups = site_groups(sites);
     const auto exact = task_grams(sites, mine, batch, skill, group).at(GradientSpace::skill);
     const auto about = task_grams(plan.slots, sketched, batch, skill, group).at(GradientSpace::skill);
@@ -156,8 +158,8 @@ TEST(Similarity, OfTasksThatNeverMet) {
   EXPECT_LT(((similarity.cosine - exact).abs() / similarity.error).max().item<double>(), 4);
   EXPECT_NEAR(similarity.error[0][1].item<double>(),
               std::sqrt((1 + std::pow(similarity.cosine[0][1].item<double>(), 2)) / 2048), 1e-9);
-  EXPECT_NE(similarity_text(similarity, 1).find("standard error of a cosine 0.02"), std::string::npos)
-      << similarity_text(similarity, 1);
+  EXPECT_NE(similarity_block(similarity, 1).find("standard error of a cosine 0.02"), std::string::npos)
+      << similarity_block(similarity, 1);
 }
 
 }  // namespace

@@ -17,14 +17,14 @@ namespace {
 
 struct StepCase {
   Sampling sampling;
-  bool long_rows;  // per example: mixed; short ones multiply by all skills
+  bool long_sequences;  // per example: mixed; short ones multiply by all skills
   int ranks;
   SkillKind skill = SkillKind::low_rank;
 };
 
 void PrintTo(const StepCase& c, std::ostream* out) {
   *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << "sampling "
-       << static_cast<int>(c.sampling) << (c.long_rows ? ", long" : ", short") << " rows, " << c.ranks
+       << static_cast<int>(c.sampling) << (c.long_sequences ? ", long" : ", short") << " rows, " << c.ranks
        << " ranks";
 }
 
@@ -53,14 +53,15 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
     for (TokenTask& task : tasks) {
       list.push_back(&task);
       names.push_back(task.name);
-      rows.push_back(static_cast<int64_t>(task.rows(Split::train).size()));
-      if (GetParam().long_rows)
-        for (TokenRow& row : task.splits[0]) row.input.insert(row.input.end(), 12, 1 + row.target[0]);
+      example_counts.push_back(static_cast<int64_t>(task.examples(Split::train).size()));
+      if (GetParam().long_sequences)
+        for (TokenExample& example : task.splits[0])
+          example.input.insert(example.input.end(), 12, 1 + example.target[0]);
     }
-    TaskMix mix(5, names, rows, {"uniform"});
+    TaskMix mix(5, names, example_counts, {"uniform"});
     batch = mixed_batch(mix, list, 1, 14);
     double tokens = 0;
-    for (const Sample& s : batch) tokens += static_cast<double>(s.row->target.size());
+    for (const Sample& s : batch) tokens += static_cast<double>(s.example->target.size());
     shares.tasks = {0, 1, 2};
     shares.even_samples.assign(3, 0), shares.odd_samples.assign(3, 0);
     shares.even_share.assign(3, 0), shares.odd_share.assign(3, 0);
@@ -68,7 +69,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
       const auto t = static_cast<size_t>(s.task);
       ++(s.occurrence % 2 == 0 ? shares.even_samples : shares.odd_samples)[t];
       (s.occurrence % 2 == 0 ? shares.even_share : shares.odd_share)[t] +=
-          static_cast<double>(s.row->target.size()) / tokens;
+          static_cast<double>(s.example->target.size()) / tokens;
     }
   }
   RoutingSchedule schedule() const { return {GetParam().sampling, 0.8, 21, -1, 0, 9}; }
@@ -130,7 +131,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
   std::vector<TokenTask> tasks = fake_tasks();
   std::vector<const TokenTask*> list;
   std::vector<std::string> names;
-  std::vector<int64_t> rows;
+  std::vector<int64_t> example_counts;
   std::vector<Sample> batch;
   BatchTasks shares;
 };
@@ -155,8 +156,8 @@ TaskGradients task_gradients(const SkillAdapter& adapter, const test::Watched& w
     for (const auto& [task, gradient] : by_task) all[task].copy_(gradient);
     return all;
   };
-  return {adapter.per_example() ? GradientSpace::skill : GradientSpace::mixed, stacked(watched.all), stacked(watched.even),
-          std::move(routing)};
+  return {adapter.per_example() ? GradientSpace::skill : GradientSpace::mixed, stacked(watched.all),
+          stacked(watched.even), std::move(routing)};
 }
 
 TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {

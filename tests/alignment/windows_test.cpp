@@ -37,7 +37,8 @@ MeasuredStep measure_noisy(AlignmentWindows& windows, const std::vector<AlignedS
   const TaskGradients gradients{GradientSpace::mixed, even + half(1, batch.odd_share), even, {}};
   const std::array mixed = {GradientSpace::mixed};
   return add_measurement(windows, step, GradientSpace::mixed,
-                         task_grams(sites, gradients, batch, mixed, *make_self()).at(GradientSpace::mixed), batch);
+                         task_grams(sites, gradients, batch, mixed, *make_self()).at(GradientSpace::mixed),
+                         batch);
 }
 
 // Signals at a cosine of 0.6, noise of three times their length: the naive cosine sinks towards 0, the one
@@ -213,14 +214,14 @@ TEST_F(AlignmentRecord, BadFilesAreNamed) {
 TEST_F(AlignmentRecord, ReportShowsWindowsSitesPairsAndMatrix) {
   train(0, 160, 4);
   const AlignmentRun run = read_alignment_run(run_);
-  const std::string text = alignment_text(run, 2);
+  const std::string text = alignment_block(run, 2);
   for (const char* part : {"mixed space", "20–80 ", "100–160 ", "q_proj", "down_proj", "layer 0", "layers 5–6",
                            "closest", "most conflicting", "exact gradients", "4 measurements up to step 160"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   EXPECT_EQ(text.find("nan"), std::string::npos) << text;
   AlignmentRun other = run;
   other.name = "shared";
-  const std::string comparison = comparison_text(std::vector{run, other});
+  const std::string comparison = comparison_table(std::vector{run, other});
   EXPECT_NE(comparison.find("shared"), std::string::npos) << comparison;
   EXPECT_EQ(std::count(comparison.begin(), comparison.end(), '\n'), 3) << comparison;
   if (std::getenv("SHOW")) std::fputs((text + "\n" + comparison).c_str(), stderr);

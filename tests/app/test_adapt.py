@@ -145,14 +145,14 @@ def test_a_second_start_makes_nothing_again(shop, adapted):
     done = adapt(shop)
     assert "26 of them done already" in done.stdout
     assert before == {path: path.stat().st_mtime_ns for path in (shop.folder / "runs/tiny/adapt/items").iterdir()}
-    shutil.rmtree(shop.folder / "registry/routing_rows")  # a result whose row is gone is made again
+    shutil.rmtree(shop.folder / "registry/routing_rows")  # a result whose routing row is gone is made again
     assert "22 of them done already" in adapt(shop, "--dry-run").stdout
     adapt(shop)
     assert made(shop) == made(adapted)
 
 
 def test_the_base_alone_and_the_row_score_as_gaggle_eval_and_torch(adapted, tmp_path):
-    """z in PEFT: the parent's skills under the stored row."""
+    """z in PEFT: the parent's skills under the stored routing row."""
     from peft import PeftModel
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
@@ -223,7 +223,7 @@ def test_the_three_losses_of_tfew_are_another_recipe(shop, adapted):
     one = ["--adapt.method=['full']", "--adapt.seeds=1"]
     adapt(shop, *one, "--adapt.loss=tfew")
     first, vowel = item(shop, "first.full.8.s0"), item(shop, "vowel.full.8.s0")
-    # Rows without choices train with the plain loss; example averages are the same there, keys are not.
+    # Examples without choices train with the plain loss; example averages are the same there, keys are not.
     assert vowel["nll_per_token"] != item(adapted, "vowel.full.8.s0")["nll_per_token"]
     assert first["nll_per_token"] == pytest.approx(item(adapted, "first.full.8.s0")["nll_per_token"], rel=1e-5)
 
@@ -260,7 +260,7 @@ def test_a_loss_that_is_not_finite_is_set_aside_and_told(shop):
 def test_dry_run_tells_the_plan_and_writes_nothing(shop):
     before = {path for path in shop.folder.rglob("*")} | {shop.folder / "cache"}
     text = adapt(shop, "--dry-run", "--adapt.tasks=['tasks/copy.jsonl']").stdout
-    for words in ["mhr@v0001", "3 skills of rank 2, 4 heads", "one@v0001", "seeds 0, 1", "8 training rows",
+    for words in ["mhr@v0001", "3 skills of rank 2, 4 heads", "one@v0001", "seeds 0, 1", "8 training examples",
                   "copy is among the tasks that mhr was pretrained on", "13 items (1 of the base alone)", "time"]:
         assert words in text, text
     after = {path for path in shop.folder.rglob("*") if "cache" not in path.parts}
@@ -274,7 +274,7 @@ def test_dry_run_tells_the_plan_and_writes_nothing(shop):
     (["--adapt.from=one"], ["adapt.from", "one@v0001", "shared"]),
     (["--adapt.shared_from="], ["adapt.shared_from is not set"]),
     (["--adapt.shared_from=mhr"], ["adapt.shared_from", "mhr@v0001", "mhr"]),
-    (["--adapt.shots=[8,49]"], ["first", "48 training rows", "49"]),
+    (["--adapt.shots=[8,49]"], ["first", "48 training examples", "49"]),
     (["--adapt.method=['fulll']"], ["adapt.method", "full"]),
     (["--adapt.tasks=['tasks/none.jsonl']"], ["tasks/none.jsonl"]),
     (["--registry.path=elsewhere"], ["elsewhere"]),

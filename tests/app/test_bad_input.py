@@ -29,8 +29,8 @@ def spoil(shop, what):
             file.write("{oops\n")
         return [], ["copy.jsonl:61"]
     if what == "no train split":
-        rows = [json.loads(line) | {"split": "test"} for line in (folder / "tasks/copy.jsonl").read_text().splitlines()]
-        (folder / "tasks/copy.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        examples = [json.loads(line) | {"split": "test"} for line in (folder / "tasks/copy.jsonl").read_text().splitlines()]
+        (folder / "tasks/copy.jsonl").write_text("".join(json.dumps(example) + "\n" for example in examples))
         return [], ["copy", "train"]
     if what == "empty task":
         (folder / "tasks/copy.jsonl").write_text("")

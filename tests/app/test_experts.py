@@ -34,7 +34,7 @@ def test_tasks_that_never_met_are_compared_by_sketches(workshop):
     for dims, ranks in [(1024, 0), (16384, 2)]:
         out = workshop.experts(f"--alignment.sketch={dims}", f"--registry.path=r{dims}", "--train.steps=1", "--gate.steps=0",
                                ranks=ranks).stdout
-        assert "gradients of 4 tasks at the common start, 16 rows each" in out
+        assert "gradients of 4 tasks at the common start, 16 examples each" in out
         found[dims] = load_file(workshop.folder / "runs/tiny/alignment/experts.safetensors")
     apart = (found[1024]["cosine"] - found[16384]["cosine"]).abs()
     error = (found[1024]["error"] ** 2 + found[16384]["error"] ** 2).sqrt()

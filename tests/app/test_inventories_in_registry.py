@@ -114,7 +114,7 @@ def test_bad_poly_folders_are_refused_and_nothing_is_written(workshop, tmp_path)
 
 
 def test_rows_are_listed_and_keep_their_parent(workshop, tmp_path):
-    """A row's folder made by hand from docs/registry.md."""
+    """A routing row's folder made by hand from docs/registry.md."""
     from safetensors.torch import save_file
 
     digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,7 +13,7 @@ def predictions(shop, *overrides, name="tiny"):
     return {(line["method"], line["task"], line["id"]): line for line in map(json.loads, lines)}
 
 
-def rows(shop, task, split="test"):
+def examples(shop, task, split="test"):
     done = shop.run("data", "show", "tiny.toml", "--task", task, "--split", split, "--jsonl")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -25,19 +25,19 @@ def base_model(shop):
 
 
 @torch.no_grad()
-def target_nll(model, row):
-    ids = torch.tensor([row["input_ids"] + row["target_ids"]])
-    logits = model(input_ids=ids).logits[0, len(row["input_ids"]) - 1:-1].double().log_softmax(-1)
-    return -logits.gather(1, torch.tensor(row["target_ids"])[:, None]).sum().item()
+def target_nll(model, example):
+    ids = torch.tensor([example["input_ids"] + example["target_ids"]])
+    logits = model(input_ids=ids).logits[0, len(example["input_ids"]) - 1:-1].double().log_softmax(-1)
+    return -logits.gather(1, torch.tensor(example["target_ids"])[:, None]).sum().item()
 
 
 def assert_same(found, model, shop, method, tasks, tolerance=1e-4, nll=target_nll):
     for task in tasks:
-        for row in rows(shop, task):
-            mine = found[method, task, row["id"]]
-            reference = nll(model, row)
-            assert mine["target_tokens"] == len(row["target_ids"])
-            assert mine["target_nll"] == pytest.approx(reference, rel=tolerance), (method, task, row["id"])
+        for example in examples(shop, task):
+            mine = found[method, task, example["id"]]
+            reference = nll(model, example)
+            assert mine["target_tokens"] == len(example["target_ids"])
+            assert mine["target_nll"] == pytest.approx(reference, rel=tolerance), (method, task, example["id"])
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def test_routing_scores_as_gaggle_torch(trained, scored, root, method, options):
 
 
 def test_oracle_is_the_tasks_own_expert(scored):
-    for (method, task, row), line in scored.items():
+    for (method, task, example), line in scored.items():
         if method == "oracle":
-            assert line["target_nll"] == scored[f"expert:{task}", task, row]["target_nll"]
+            assert line["target_nll"] == scored[f"expert:{task}", task, example]["target_nll"]
 
 
 def test_rank_classification_takes_the_choice_with_the_least_nll_per_token(scored):
@@ -98,12 +98,12 @@ def assert_generated(found, shop, **settings):
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(shop.folder / "base" / "tokenizer.json"))
-    for row in rows(shop, "copy"):
-        ids = torch.tensor([row["input_ids"]])
-        out = model.generate(ids, do_sample=False, max_new_tokens=32, eos_token_id=row["target_ids"][-1],
+    for example in examples(shop, "copy"):
+        ids = torch.tensor([example["input_ids"]])
+        out = model.generate(ids, do_sample=False, max_new_tokens=32, eos_token_id=example["target_ids"][-1],
                              attention_mask=torch.ones_like(ids), **settings)[0, ids.shape[1]:].tolist()
-        text = tokenizer.decode([i for i in out if i != row["target_ids"][-1]], skip_special_tokens=True)
-        assert found["none", "copy", row["id"]]["prediction"].strip() == text.strip()
+        text = tokenizer.decode([i for i in out if i != example["target_ids"][-1]], skip_special_tokens=True)
+        assert found["none", "copy", example["id"]]["prediction"].strip() == text.strip()
 
 
 def test_generation_is_transformers_greedy_text(trained, scored):
@@ -117,9 +117,9 @@ def test_generation_by_beams_is_transformers_text(trained, scored):
     assert any(line["prediction"] != scored[key]["prediction"] for key, line in found.items())
 
     tasks = [json.loads(line) for line in (trained.folder / "tasks/copy.jsonl").read_text().splitlines()]
-    row = next(row for row in tasks if row["split"] == "test")
-    done = trained.run("generate", "tiny.toml", row["input"], *settings)
-    assert done.stdout == found["phatgoose", "copy", row["id"]]["prediction"] + "\n"
+    example = next(example for example in tasks if example["split"] == "test")
+    done = trained.run("generate", "tiny.toml", example["input"], *settings)
+    assert done.stdout == found["phatgoose", "copy", example["id"]]["prediction"] + "\n"
 
 
 def test_ranks_share_the_evaluation_and_agree(trained, scored):

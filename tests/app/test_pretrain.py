@@ -144,12 +144,12 @@ def spoilt_base(shop, name, word, value):
 
 
 def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(workshop):
-    """One row of one task begins with a token whose embedding is infinite: one lane of one step sees it."""
+    """One example of one task begins with a token whose embedding is infinite: one lane of one step sees it."""
     spoilt_base(workshop, "spoilt", "#", float("inf"))
     task = workshop.folder / "tasks/copy.jsonl"
-    rows = [json.loads(line) for line in task.read_text().splitlines()]
-    rows[0]["input"] = "# " + rows[0]["input"]
-    task.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples = [json.loads(line) for line in task.read_text().splitlines()]
+    examples[0]["input"] = "# " + examples[0]["input"]
+    task.write_text("".join(json.dumps(example) + "\n" for example in examples))
     said = {}
     for ranks in [1, 2, 3]:
         done = pretrain(workshop, "--model.path=spoilt", "--train.steps=24", f"--registry.path=of{ranks}",
@@ -221,9 +221,9 @@ def test_align_shows_compares_and_passes_over_a_checkpoint(workshop, pretrained)
     shutil.copytree(pretrained.folder / "runs", workshop.folder / "runs")
     two = workshop.run("align", "runs/tiny", pretrained.folder / "runs/tiny").stdout
     assert two.count("tiny") >= 4
-    one = workshop.run("align", pretrained.folder / "runs/tiny", "--rows", "4").stdout
+    one = workshop.run("align", pretrained.folder / "runs/tiny", "--examples", "4").stdout
     assert "up to step 12" in one
-    many = workshop.run("align", pretrained.folder / "runs/tiny", "--rows", "4", "--step", "12", ranks=2).stdout
+    many = workshop.run("align", pretrained.folder / "runs/tiny", "--examples", "4", "--step", "12", ranks=2).stdout
     table = lambda text: [line.split("  ") for line in text.splitlines() if " step 12" not in line and " s " not in line]
     assert table(one) == table(many)
     assert (pretrained.folder / "runs/tiny/alignment/step-12-rows-4/alignment.safetensors").exists()
@@ -247,7 +247,7 @@ def test_mistakes_are_said_before_anything_starts(workshop, overrides, words):
 
 
 def test_align_says_what_is_missing(workshop):
-    assert "config.toml" in workshop.run("align", "runs/none", "--rows", "2", expect=2).stderr
+    assert "config.toml" in workshop.run("align", "runs/none", "--examples", "2", expect=2).stderr
     assert "alignment.every" in workshop.run("align", "runs/none", expect=2).stderr
 
 

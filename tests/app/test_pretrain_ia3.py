@@ -100,7 +100,7 @@ def test_alignment_is_measured_and_changes_no_bit(workshop):
     assert "gradient alignment: 3 measurements" in watched.stdout
     told = workshop.run("align", "runs/tiny").stdout
     assert "tiny · skill space" in told and "tiny · mixed space" in told and "down_proj" in told
-    assert "exact gradients" in workshop.run("align", "runs/tiny", "--rows", "3").stdout
+    assert "exact gradients" in workshop.run("align", "runs/tiny", "--examples", "3").stdout
     pretrain(workshop, *MHR, "--registry.path=plain", "--run.dir=plain_runs")
     assert (stored(workshop) / "SHA256SUMS").read_bytes() == (stored(workshop, "plain") / "SHA256SUMS").read_bytes()
 

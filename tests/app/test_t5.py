@@ -9,7 +9,7 @@ import pytest
 import test_peft_and_eval
 import torch
 from make_models import make_t5
-from test_peft_and_eval import assert_best_choices, predictions, rows
+from test_peft_and_eval import assert_best_choices, predictions, examples
 from workshop import Workshop, grow, wait_for, write_tasks, write_unigram
 
 KIND = "t5-v1.1"
@@ -42,10 +42,10 @@ def base_model(shop):
 
 def assert_same(found, model, shop, method, tasks, **more):
     @torch.no_grad()
-    def nll(model, row):
-        fed = {"source": row["input_ids"], "input": [0], "target": row["target_ids"]}
+    def nll(model, example):
+        fed = {"source": example["input_ids"], "input": [0], "target": example["target_ids"]}
         logp = kinds.target_logits(model, fed, **more).double().log_softmax(-1)
-        return -logp.gather(1, torch.tensor(row["target_ids"])[:, None]).sum().item()
+        return -logp.gather(1, torch.tensor(example["target_ids"])[:, None]).sum().item()
 
     test_peft_and_eval.assert_same(found, model, shop, method, tasks, nll=nll)
 
@@ -60,11 +60,11 @@ def scored(grown):
 
 
 def test_inputs_and_outputs_end_with_the_end_token(grown):
-    for row in rows(grown, "copy"):
-        assert row["input_ids"][-1] == row["target_ids"][-1] == 1 and 1 not in row["input_ids"][:-1]
+    for example in examples(grown, "copy"):
+        assert example["input_ids"][-1] == example["target_ids"][-1] == 1 and 1 not in example["input_ids"][:-1]
     cut = grown.run("data", "show", "tiny.toml", "--task", "copy", "--jsonl", "--data.max_input_tokens=4")
-    for row, line in zip(rows(grown, "copy", "train"), map(json.loads, cut.stdout.splitlines())):
-        expected = row["input_ids"] if len(row["input_ids"]) <= 4 else row["input_ids"][:3] + [1]
+    for example, line in zip(examples(grown, "copy", "train"), map(json.loads, cut.stdout.splitlines())):
+        expected = example["input_ids"] if len(example["input_ids"]) <= 4 else example["input_ids"][:3] + [1]
         assert line["input_ids"] == expected
 
 
@@ -98,12 +98,12 @@ def test_rank_classification_and_generation(grown, scored):
     tokenizer = Tokenizer.from_file(str(grown.folder / "base/tokenizer.json"))
     beams = predictions(grown, "--run.name=beams", "--eval.methods=['none']", "--eval.beams=3", name="beams")
     model = base_model(grown)
-    for row in rows(grown, "copy"):
+    for example in examples(grown, "copy"):
         for found, settings in [(scored, {}), (beams, {"num_beams": 3, "early_stopping": False})]:
             with torch.no_grad():
-                out = model.generate(torch.tensor([row["input_ids"]]), do_sample=False, max_new_tokens=32, **settings)
+                out = model.generate(torch.tensor([example["input_ids"]]), do_sample=False, max_new_tokens=32, **settings)
             text = tokenizer.decode(out[0].tolist(), skip_special_tokens=True)
-            assert found["none", "copy", row["id"]]["prediction"].strip() == text.strip()
+            assert found["none", "copy", example["id"]]["prediction"].strip() == text.strip()
     assert grown.run("generate", "tiny.toml", "copy: ant bee").stdout.endswith("\n")
 
 
@@ -136,7 +136,7 @@ def test_pretraining_adaptation_alignment(shop):
     one, two = run_bits(shop, "registry/inventories"), run_bits(shop, "two/inventories")
     assert one and one == two
     assert "cosine" in shop.run("align", "runs/tiny").stdout
-    assert "cosine" in shop.run("align", "runs/tiny", "--rows", "4").stdout
+    assert "cosine" in shop.run("align", "runs/tiny", "--examples", "4").stdout
     for sample in ("task", "example"):
         shop.run("pretrain", "tiny.toml", *settings, f"--poly.sample={sample}", f"--run.variant={sample}",
                  "--train.steps=3")
@@ -204,7 +204,7 @@ def test_costs_are_known_from_the_config_alone(shop, root):
     shown = shop.run("experts", root / "configs/paper/phatgoose.toml", "--model.path=t5-xl-lm-adapt",
                      "--plan.gpus=8", "--plan.tasks=35", "--dry-run").stdout
     for words in ["t5-xl-lm-adapt", "2,849,757,184 parameters", "432 sites", "35,389,440 values per expert",
-                  "1,032,192 values per expert", "1,000 steps of 1,024 rows", "35 tasks", "8 H100", "GPU hours",
+                  "1,032,192 values per expert", "1,000 steps of 1,024 examples", "35 tasks", "8 H100", "GPU hours",
                   "FLOP a step", "nothing was started"]:
         assert words in shown, (words, shown)
     shown = shop.run("pretrain", root / "configs/paper/mhr-t0.toml", "--model.path=t5-xl-lm-adapt", "--poly.rank=1",

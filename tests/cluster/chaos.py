@@ -23,7 +23,7 @@ ENDINGS = {0: "done", 75: "saved and left", -signal.SIGKILL: "killed", -signal.S
 
 
 def write_many_tasks(folder, count):
-    """Task k: repeat the k-th word of the input and those after it. Each has rows of its own."""
+    """Task k: repeat the k-th word of the input and those after it. Each has examples of its own."""
     import json
 
     folder.mkdir(exist_ok=True)
@@ -32,9 +32,9 @@ def write_many_tasks(folder, count):
         with open(folder / f"task{k:02}.jsonl", "w") as file:
             for i in range(40):
                 words = draw.sample(WORDS, 4)
-                row = {"id": f"{k}-{i}", "input": f"{k}: {' '.join(words)}", "output": " ".join(words[k % 4:]),
+                example = {"id": f"{k}-{i}", "input": f"{k}: {' '.join(words)}", "output": " ".join(words[k % 4:]),
                        "split": SPLITS[i % len(SPLITS)]}
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(example) + "\n")
 
 
 def grow_world(folder, experts):

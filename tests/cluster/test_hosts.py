@@ -62,7 +62,7 @@ def ended(job, shop, seconds):
     return job.returncode, log_of(shop), time.monotonic() - begin
 
 
-def routed_bits(shop, name="tiny"):
+def inventory_bits(shop, name="tiny"):
     return (shop.folder / f"registry/inventories/{name}/v0001/SHA256SUMS").read_text()
 
 
@@ -89,7 +89,7 @@ def test_two_hosts_make_the_bits_of_one(hosts, workshop, one_host, command):
     assert code == 0 and "2 ranks" in output, output
     assert (workshop.folder / "exit").read_text() == "0\n"
     if command == "pretrain":
-        assert routed_bits(workshop) == routed_bits(one_host)
+        assert inventory_bits(workshop) == inventory_bits(one_host)
     else:
         assert workshop.bits() == one_host.bits()
         started = {line["worker"].split("-")[0] for line in workshop.journal() if line["kind"] == "started"}
@@ -104,7 +104,7 @@ def test_kill_9_of_a_rank_on_the_other_host_ends_the_job_and_the_next_start_goes
     assert code != 0 and seconds < 15, output
     code, output, _ = ended(mpirun(hosts, workshop, "pretrain", "tiny.toml", *LONG), workshop, 120)
     assert code == 0, output
-    assert routed_bits(workshop) == routed_bits(one_host)
+    assert inventory_bits(workshop) == inventory_bits(one_host)
 
 
 def test_a_cut_link_is_noticed_by_mpirun_and_the_job_does_not_count_as_done(hosts, workshop):

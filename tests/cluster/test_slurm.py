@@ -63,7 +63,7 @@ def jobs(slurm, workshop, root):
     return Jobs(slurm, workshop, root)
 
 
-def routed_bits(shop):
+def inventory_bits(shop):
     return (shop.folder / "registry/inventories/tiny/v0001/SHA256SUMS").read_text()
 
 
@@ -84,7 +84,7 @@ def test_usr1_saves_and_requeues_and_the_bits_are_those_of_an_undisturbed_run(jo
     if command == "experts":
         assert jobs.shop.bits() == undisturbed.bits()
     else:
-        assert routed_bits(jobs.shop) == routed_bits(undisturbed)
+        assert inventory_bits(jobs.shop) == inventory_bits(undisturbed)
 
 
 def test_slurm_asks_before_the_time_limit(jobs, slurm):
@@ -172,7 +172,7 @@ def test_a_killed_rank_is_requeued_after_progress_alone(jobs, slurm, undisturbed
     os.kill(ranks_of(jobs.shop)[1], signal.SIGKILL)
     assert slurm.wait(job) == 0, jobs.log(job)
     assert "exit code 137 (a process was killed or a host lost): requeued, 1 of at most 3 times" in jobs.log(job)
-    assert routed_bits(jobs.shop) == routed_bits(undisturbed)
+    assert inventory_bits(jobs.shop) == inventory_bits(undisturbed)
     job = jobs.submit("slurm.sbatch", "pretrain", "tiny.toml", "--train.steps=100000", "--checkpoint.every=0",
                       "--run.name=other")
     wait_for(lambda: list(jobs.shop.folder.glob("runs/other/items/*/metrics.jsonl")), 60, "no step was done")

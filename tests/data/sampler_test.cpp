@@ -1,4 +1,5 @@
-// The order of rows and the micro-batches: every row once an epoch, every sample once, whatever the lanes.
+// The order of examples and the micro-batches: every example once an epoch, every sample once, whatever the
+// lanes.
 #include "data/sampler.h"
 
 #include <algorithm>
@@ -12,12 +13,12 @@
 namespace gaggle {
 namespace {
 
-TEST(RowSampler, EveryRowOnceAnEpoch) {
-  RowSampler sampler(7, "tomi", 13);
+TEST(ExampleSampler, EveryExampleOnceAnEpoch) {
+  ExampleSampler sampler(7, "tomi", 13);
   std::set<std::vector<int64_t>> orders;
   for (int64_t epoch = 0; epoch < 4; ++epoch) {
     std::vector<int64_t> order;
-    for (int64_t i = 0; i < 13; ++i) order.push_back(sampler.row(epoch * 13 + i));
+    for (int64_t i = 0; i < 13; ++i) order.push_back(sampler.example(epoch * 13 + i));
     orders.insert(order);
     std::sort(order.begin(), order.end());
     std::vector<int64_t> all(13);
@@ -27,24 +28,25 @@ TEST(RowSampler, EveryRowOnceAnEpoch) {
   EXPECT_EQ(orders.size(), 4u) << "another order every epoch";
 }
 
-TEST(RowSampler, APureFunctionOfSeedTaskAndIndex) {
-  RowSampler forward(7, "tomi", 50), again(7, "tomi", 50), other_task(7, "tom", 50), other_seed(8, "tomi", 50);
+TEST(ExampleSampler, APureFunctionOfSeedTaskAndIndex) {
+  ExampleSampler forward(7, "tomi", 50), again(7, "tomi", 50), other_task(7, "tom", 50),
+      other_seed(8, "tomi", 50);
   int differs_task = 0, differs_seed = 0;
   std::vector<int64_t> first;
-  for (int64_t i = 0; i < 200; ++i) first.push_back(forward.row(i));
+  for (int64_t i = 0; i < 200; ++i) first.push_back(forward.example(i));
   for (int64_t i = 199; i >= 0; --i)
-    EXPECT_EQ(again.row((i * 77) % 200), first[static_cast<size_t>((i * 77) % 200)]);
+    EXPECT_EQ(again.example((i * 77) % 200), first[static_cast<size_t>((i * 77) % 200)]);
   for (int64_t i = 0; i < 200; ++i) {
-    differs_task += other_task.row(i) != first[static_cast<size_t>(i)];
-    differs_seed += other_seed.row(i) != first[static_cast<size_t>(i)];
+    differs_task += other_task.example(i) != first[static_cast<size_t>(i)];
+    differs_seed += other_seed.example(i) != first[static_cast<size_t>(i)];
   }
   EXPECT_GT(differs_task, 150);
   EXPECT_GT(differs_seed, 150);
 }
 
-// Rows of random lengths; every id tells its row and place: row·1000 + place.
+// Examples of random lengths; every id tells its example and place: example·1000 + place.
 struct Batch {
-  std::vector<TokenRow> rows;
+  std::vector<TokenExample> examples;
   std::vector<Sample> samples;
   std::vector<float> weights;
 };
@@ -55,15 +57,15 @@ Batch random_batch(uint64_t seed, int n, int tasks) {
   uint64_t draw = 0;
   const auto pick = [&](uint64_t below) { return random_bits(key, draw++) % below; };
   for (int i = 0; i < n; ++i) {
-    TokenRow row;
+    TokenExample example;
     const uint64_t inputs = 1 + pick(12), targets = 1 + pick(5);
     for (uint64_t j = 0; j < inputs + targets; ++j)
-      (j < inputs ? row.input : row.target).push_back(i * 1000 + static_cast<int32_t>(j));
-    batch.rows.push_back(row);
+      (j < inputs ? example.input : example.target).push_back(i * 1000 + static_cast<int32_t>(j));
+    batch.examples.push_back(example);
   }
   for (int i = 0; i < n; ++i) {
-    batch.samples.push_back(
-        {100 + i, static_cast<int>(pick(static_cast<uint64_t>(tasks))), &batch.rows[static_cast<size_t>(i)]});
+    batch.samples.push_back({100 + i, static_cast<int>(pick(static_cast<uint64_t>(tasks))),
+                             &batch.examples[static_cast<size_t>(i)]});
     batch.weights.push_back(static_cast<float>(i + 1));
   }
   return batch;
@@ -86,16 +88,16 @@ TEST(Microbatches, CoverEachSampleOnceWithItsTargets) {
         const int64_t begin = microbatch.decoder.starts[static_cast<size_t>(s)],
                       end = microbatch.decoder.starts[static_cast<size_t>(s) + 1];
         const int32_t id = microbatch.decoder.ids[static_cast<size_t>(begin)] / 1000;
-        const TokenRow& row = batch.rows[static_cast<size_t>(id)];
+        const TokenExample& example = batch.examples[static_cast<size_t>(id)];
         const Sample& sample = batch.samples[static_cast<size_t>(id)];
         ++seen[id];
-        ASSERT_EQ(end - begin, static_cast<int64_t>(row.input.size() + row.target.size()) - 1);
+        ASSERT_EQ(end - begin, static_cast<int64_t>(example.input.size() + example.target.size()) - 1);
         for (int64_t t = begin; t < end; ++t) {
           EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(t)], id * 1000 + (t - begin));
           EXPECT_EQ(microbatch.decoder.positions[static_cast<size_t>(t)], t - begin);
         }
-        // Each target token is asked of the row that holds the token before it.
-        for (const int32_t wanted : row.target) {
+        // Each target token is asked of the token before it.
+        for (const int32_t wanted : example.target) {
           ASSERT_LT(target, microbatch.scored_tokens.size());
           EXPECT_EQ(microbatch.target_ids[target], wanted);
           EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(microbatch.scored_tokens[target])], wanted - 1);
@@ -181,7 +183,7 @@ TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
       for (size_t s = 0; s < microbatch.decoder.samples.size(); ++s) {
         const Sample& sample = *sample_of.at(microbatch.decoder.samples[s]);
         const int64_t begin = microbatch.decoder.starts[s], end = microbatch.decoder.starts[s + 1];
-        EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(begin)], sample.row->input[0]);
+        EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(begin)], sample.example->input[0]);
         for (int64_t t = begin; t < end; ++t)
           EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
         inside.emplace_back(sample.task, sample.occurrence % 2, end - begin, sample.global_index);
@@ -196,17 +198,17 @@ TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
   }
 }
 
-// Every third row has no choices; the others 1 to 3 wrong ones, their ids from 500 on.
+// Every third example has no choices; the others 1 to 3 wrong ones, their ids from 500 on.
 void give_choices(Batch& batch) {
-  for (size_t i = 0; i < batch.rows.size(); ++i) {
-    TokenRow& row = batch.rows[i];
+  for (size_t i = 0; i < batch.examples.size(); ++i) {
+    TokenExample& example = batch.examples[i];
     if (i % 3 == 2) continue;
     const size_t n = 2 + i % 3 + i % 2;
-    row.answer = static_cast<int32_t>(i % n);
+    example.answer = static_cast<int32_t>(i % n);
     for (size_t c = 0; c < n; ++c)
-      row.choices.push_back(static_cast<int32_t>(c) == row.answer
-                                ? row.target
-                                : std::vector<int32_t>(1 + c, static_cast<int32_t>(i * 1000 + 500 + c)));
+      example.choices.push_back(static_cast<int32_t>(c) == example.answer
+                                    ? example.target
+                                    : std::vector<int32_t>(1 + c, static_cast<int32_t>(i * 1000 + 500 + c)));
   }
 }
 
@@ -225,17 +227,17 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
       size_t target = 0;
       for (size_t s = 0; s < microbatch.choices.size();) {
         const auto number = static_cast<size_t>(microbatch.decoder.samples[s] - 100);
-        const TokenRow& row = batch.rows[number];
+        const TokenExample& example = batch.examples[number];
         ++seen[microbatch.decoder.samples[s]];
-        std::vector<std::vector<int32_t>> wanted = {row.target};
-        for (size_t c = 0; c < row.choices.size(); ++c)
-          if (static_cast<int32_t>(c) != row.answer) wanted.push_back(row.choices[c]);
+        std::vector<std::vector<int32_t>> wanted = {example.target};
+        for (size_t c = 0; c < example.choices.size(); ++c)
+          if (static_cast<int32_t>(c) != example.answer) wanted.push_back(example.choices[c]);
         const int64_t begin = microbatch.decoder.starts[s];
         for (size_t c = 0; c < wanted.size(); ++c, ++s) {
           ASSERT_LT(s, microbatch.choices.size());
           EXPECT_EQ(microbatch.choices[s], static_cast<int32_t>(c));
           EXPECT_EQ(microbatch.decoder.samples[s], static_cast<int64_t>(100 + number));
-          std::vector<int32_t> fed = row.input;
+          std::vector<int32_t> fed = example.input;
           fed.insert(fed.end(), wanted[c].begin(), wanted[c].end() - 1);
           EXPECT_TRUE(std::equal(microbatch.decoder.ids.begin() + microbatch.decoder.starts[s],
                                  microbatch.decoder.ids.begin() + microbatch.decoder.starts[s + 1], fed.begin(),
@@ -245,7 +247,7 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
             ASSERT_LT(target, microbatch.target_ids.size());
             EXPECT_EQ(microbatch.target_ids[target], wanted[c][i]);
             EXPECT_EQ(microbatch.scored_tokens[target],
-                      microbatch.decoder.starts[s] + static_cast<int64_t>(row.input.size() + i) - 1);
+                      microbatch.decoder.starts[s] + static_cast<int64_t>(example.input.size() + i) - 1);
             EXPECT_EQ(microbatch.target_weights[target], batch.weights[number]);
           }
         }
@@ -273,14 +275,14 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
 }
 
 // What an encoder reads of a sample is one sequence for all its choices, its segments those of the tasks.
-TEST(Microbatches, SourcesAreRowsOfTheEncoder) {
+TEST(Microbatches, SourcesAreTokensOfTheEncoder) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Batch batch = random_batch(seed, 40, 3);
     count_occurrences(batch);
     give_choices(batch);
-    for (size_t i = 0; i < batch.rows.size(); ++i) {
-      batch.rows[i].source.assign(1 + i % 9, static_cast<int32_t>(i));
-      batch.rows[i].input = {0};
+    for (size_t i = 0; i < batch.examples.size(); ++i) {
+      batch.examples[i].source.assign(1 + i % 9, static_cast<int32_t>(i));
+      batch.examples[i].input = {0};
     }
     const int64_t budget = 60;
     for (const Microbatch& microbatch : make_microbatches(batch.samples, budget, batch.weights, true)) {
@@ -296,7 +298,7 @@ TEST(Microbatches, SourcesAreRowsOfTheEncoder) {
             s == 0 ? 0 : static_cast<size_t>(microbatch.sources[s - 1]) + (microbatch.choices[s] == 0 ? 1 : 0));
         const std::vector<int32_t> read(microbatch.encoder.ids.begin() + microbatch.encoder.starts[e],
                                         microbatch.encoder.ids.begin() + microbatch.encoder.starts[e + 1]);
-        EXPECT_EQ(read, batch.rows[number].source);
+        EXPECT_EQ(read, batch.examples[number].source);
         EXPECT_EQ(microbatch.encoder.positions[static_cast<size_t>(microbatch.encoder.starts[e + 1]) - 1],
                   static_cast<int32_t>(read.size()) - 1);
       }

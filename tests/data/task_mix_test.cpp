@@ -1,5 +1,5 @@
-// Which task and row comes next: exact shares in the long run and near them always, every row of a task equally
-// often, the same answers in any order of asking.
+// Which task and example comes next: exact shares in the long run and near them always, every example of a task
+// equally often, the same answers in any order of asking.
 #include "data/task_mix.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ std::vector<std::pair<int, int64_t>> first_draws(TaskMix mix, int64_t n) {
   std::vector<std::pair<int, int64_t>> draws;
   for (int64_t i = 0; i < n; ++i) {
     const Draw draw = mix.draw(i);
-    draws.emplace_back(draw.task, draw.row);
+    draws.emplace_back(draw.task, draw.example);
   }
   return draws;
 }
@@ -89,29 +89,30 @@ TEST(TaskMix, SharesHoldInEveryStretch) {
   }
 }
 
-TEST(TaskMix, BySizeAnEpochHasEachRowOnce) {
+TEST(TaskMix, BySizeAnEpochHasEachExampleOnce) {
   const int64_t epoch = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
   const auto draws = first_draws({3, names, sizes, all_settings[0]}, 3 * epoch);
   for (int64_t e = 0; e < 3; ++e) {
     std::map<std::pair<int, int64_t>, int> times;
     for (int64_t i = e * epoch; i < (e + 1) * epoch; ++i) ++times[draws[static_cast<size_t>(i)]];
     EXPECT_EQ(times.size(), static_cast<size_t>(epoch));
-    for (const auto& [row, n] : times) {
+    for (const auto& [example, n] : times) {
       EXPECT_EQ(n, 1);
-      EXPECT_TRUE(row.second >= 0 && row.second < sizes[static_cast<size_t>(row.first)]);
+      EXPECT_TRUE(example.second >= 0 && example.second < sizes[static_cast<size_t>(example.first)]);
     }
   }
   EXPECT_FALSE(std::equal(draws.begin(), draws.begin() + epoch, draws.begin() + epoch)) << "another order each";
 }
 
-// Pass p of a task is a permutation of its rows, and another one than pass p - 1.
-TEST(TaskMix, EveryRowOfATaskEquallyOften) {
+// Pass p of a task is a permutation of its examples, and another one than pass p - 1.
+TEST(TaskMix, EveryExampleOfATaskEquallyOften) {
   for (const MixSettings& settings : all_settings) {
     if (settings.sampling == "size") continue;
-    std::map<int, std::vector<int64_t>> rows;
-    for (const auto& [task, row] : first_draws({5, names, sizes, settings}, 6000)) rows[task].push_back(row);
-    ASSERT_EQ(rows.size(), sizes.size());
-    for (const auto& [task, drawn] : rows) {
+    std::map<int, std::vector<int64_t>> example_counts;
+    for (const auto& [task, example] : first_draws({5, names, sizes, settings}, 6000))
+      example_counts[task].push_back(example);
+    ASSERT_EQ(example_counts.size(), sizes.size());
+    for (const auto& [task, drawn] : example_counts) {
       const auto n = static_cast<size_t>(sizes[static_cast<size_t>(task)]);
       for (size_t begin = 0; begin + n <= drawn.size(); begin += n) {
         std::vector<int64_t> pass(drawn.begin() + static_cast<int64_t>(begin),
@@ -134,7 +135,7 @@ TEST(TaskMix, APureFunctionOfSeedAndIndex) {
     for (int64_t i = 0; i < 2000; ++i) {
       const int64_t asked = i % 2 ? (i * 773) % 2000 : 1999 - i;
       const Draw draw = again.draw(asked);
-      ASSERT_EQ(std::pair(draw.task, draw.row), draws[static_cast<size_t>(asked)]) << settings.sampling;
+      ASSERT_EQ(std::pair(draw.task, draw.example), draws[static_cast<size_t>(asked)]) << settings.sampling;
     }
     const auto other = first_draws({4, names, sizes, settings}, 2000);
     int same = 0;
@@ -143,11 +144,11 @@ TEST(TaskMix, APureFunctionOfSeedAndIndex) {
   }
 }
 
-TEST(TaskMix, OneTaskAloneHasTheOrderOfItsRowSampler) {
+TEST(TaskMix, OneTaskAloneHasTheOrderOfItsExampleSampler) {
   for (const MixSettings& settings : all_settings) {
     TaskMix mix(3, {"tomi"}, {90}, settings);
-    RowSampler sampler(3, "tomi", 90);
-    for (int64_t i = 0; i < 400; ++i) ASSERT_EQ(mix.draw(i).row, sampler.row(i)) << settings.sampling;
+    ExampleSampler sampler(3, "tomi", 90);
+    for (int64_t i = 0; i < 400; ++i) ASSERT_EQ(mix.draw(i).example, sampler.example(i)) << settings.sampling;
   }
 }
 

@@ -1,4 +1,4 @@
-// Task files: what is read, what is refused and how the message names it, and how rows are dealt.
+// Task files: what is read, what is refused and how the message names it, and how examples are dealt.
 #include "data/task.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <set>
 
 #include "data/about.h"
-#include "data/row.h"
+#include "data/example.h"
 #include "fixtures.h"
 #include "text/unicode.h"
 
@@ -18,7 +18,7 @@ Task load_one(const std::string& path, int64_t limit = 0) {
   return load_tasks({path}, limit).at(0);
 }
 
-TEST(Task, RowsOfBothForms) {
+TEST(Task, ExamplesOfBothForms) {
   const TestFolder folder;
   const Task task = load_one(folder.write(
       "greet.jsonl",
@@ -29,13 +29,13 @@ TEST(Task, RowsOfBothForms) {
       "\"id\": \"x7\", \"split\": \"test\"}\n"));
   EXPECT_EQ(task.name, "greet");
   EXPECT_EQ(task.metric, "exact_match");
-  const Row& first = task.rows(Split::train).at(0);
+  const Example& first = task.examples(Split::train).at(0);
   EXPECT_EQ(first.id, "1");
   ASSERT_EQ(first.messages.size(), 1u);
   EXPECT_EQ(first.messages[0].role, "user");
   EXPECT_EQ(first.messages[0].content, "a");
   EXPECT_EQ(first.output, "b");
-  const Row& second = task.rows(Split::test).at(0);
+  const Example& second = task.examples(Split::test).at(0);
   EXPECT_EQ(second.id, "x7");
   ASSERT_EQ(second.messages.size(), 2u);
   EXPECT_EQ(second.output, "yes");
@@ -48,7 +48,7 @@ TEST(Task, BadLinesNameFileAndLine) {
       {"{\"input\": \"a\", \"output\": ", "not JSON"},
       {"{\"input\": \"a\", \"output\": \"\xff\"}", "not UTF-8"},
       {"{\"input\": \"a\", \"output\": \"\xed\xa0\x80\"}", "not UTF-8"},
-      {"[1]", "a row is an object"},
+      {"[1]", "an example is an object"},
       {"{\"input\": \"a\"}", "no \"output\""},
       {"{\"output\": \"a\"}", "no \"input\""},
       {"{\"input\": \"a\", \"output\": \"\"}", "output is empty"},
@@ -89,9 +89,10 @@ TEST(Task, BadFilesAndFolders) {
   EXPECT_NE(error({empty}).find("the task is empty"), std::string::npos);
   const std::string odd = folder.write("rows.csv", "a,b\n");
   EXPECT_NE(error({odd}).find("not a task file"), std::string::npos);
-  const std::string row = "{\"input\": \"a\", \"output\": \"b\"}\n";
+  const std::string example = "{\"input\": \"a\", \"output\": \"b\"}\n";
   std::filesystem::create_directories(folder.path / "other");
-  const std::string one = folder.write("twice.jsonl", row), two = folder.write("other/twice.jsonl", row);
+  const std::string one = folder.write("twice.jsonl", example),
+                    two = folder.write("other/twice.jsonl", example);
   const std::string both = error({one, two});
   EXPECT_NE(both.find("two tasks of the name twice"), std::string::npos);
   EXPECT_NE(both.find(one), std::string::npos);
@@ -99,8 +100,8 @@ TEST(Task, BadFilesAndFolders) {
   const std::string ids = folder.write("ids.jsonl",
                                        "{\"id\": 1, \"input\": \"a\", \"output\": \"b\"}\n"
                                        "{\"id\": \"1\", \"input\": \"c\", \"output\": \"d\"}\n");
-  EXPECT_NE(error({ids}).find(ids + ":2: two rows of the id \"1\""), std::string::npos);
-  const std::string bad_name = folder.write("a b.jsonl", row);
+  EXPECT_NE(error({ids}).find(ids + ":2: two examples of the id \"1\""), std::string::npos);
+  const std::string bad_name = folder.write("a b.jsonl", example);
   EXPECT_NE(error({bad_name}).find("\"a b\""), std::string::npos);
 }
 
@@ -115,15 +116,15 @@ TEST(Task, DealtByContentEightyTenTen) {
   const TestFolder folder;
   std::string forward, backward;
   for (int i = 0; i < 4000; ++i) {
-    const std::string row = fmt::format("{{\"input\": \"row {}\", \"output\": \"o\"}}\n", i);
-    forward += row;
-    backward = row + backward;
+    const std::string example = fmt::format("{{\"input\": \"row {}\", \"output\": \"o\"}}\n", i);
+    forward += example;
+    backward = example + backward;
   }
   forward += "{\"id\": \"again\", \"input\": \"row 5\", \"output\": \"o\"}\n";
   const Task a = load_one(folder.write("a.jsonl", forward)), b = load_one(folder.write("b.jsonl", backward));
   const auto inputs = [](const Task& task, size_t split) {
     std::set<std::string> found;
-    for (const Row& row : task.splits[split]) found.insert(row.messages[0].content);
+    for (const Example& example : task.splits[split]) found.insert(example.messages[0].content);
     return found;
   };
   for (size_t split = 0; split < 3; ++split) EXPECT_EQ(inputs(a, split), inputs(b, split));
@@ -131,16 +132,16 @@ TEST(Task, DealtByContentEightyTenTen) {
   EXPECT_NEAR(static_cast<double>(inputs(a, 1).size()), 400, 80);
   EXPECT_NEAR(static_cast<double>(inputs(a, 2).size()), 400, 80);
   EXPECT_EQ(inputs(a, 0).size() + inputs(a, 1).size() + inputs(a, 2).size(), 4000u)
-      << "equal rows, equal split";
+      << "equal examples, equal split";
 }
 
-TEST(Task, LimitKeepsTheFirstRowsOfEachSplit) {
+TEST(Task, LimitKeepsTheFirstExamplesOfEachSplit) {
   const TestFolder folder;
-  std::string rows;
+  std::string lines;
   for (int i = 0; i < 9; ++i)
-    rows += fmt::format("{{\"input\": \"{}\", \"output\": \"o\", \"split\": \"{}\"}}\n", i,
-                        split_names[static_cast<size_t>(i % 3)]);
-  const Task task = load_one(folder.write("t.jsonl", rows), 2);
+    lines += fmt::format("{{\"input\": \"{}\", \"output\": \"o\", \"split\": \"{}\"}}\n", i,
+                         split_names[static_cast<size_t>(i % 3)]);
+  const Task task = load_one(folder.write("t.jsonl", lines), 2);
   for (size_t split = 0; split < 3; ++split) {
     ASSERT_EQ(task.splits[split].size(), 2u);
     EXPECT_EQ(task.splits[split][1].id, fmt::format("{}", split + 4));
@@ -174,23 +175,23 @@ TEST(Task, AboutFileAndItsMistakes) {
   }
 }
 
-TEST(Task, WeightsRepeatTrainingRowsOnly) {
+TEST(Task, WeightsRepeatTrainingExamplesOnly) {
   const TestFolder folder;
-  std::string rows;
+  std::string lines;
   for (int i = 1; i <= 4; ++i)
-    rows += fmt::format("{{\"input\": \"{}\", \"output\": \"o\", \"split\": \"train\"}}\n", i);
-  rows += "{\"input\": \"5\", \"output\": \"o\", \"split\": \"test\"}\n";
-  folder.write("half.jsonl", rows);
-  folder.write("twice.jsonl", rows);
+    lines += fmt::format("{{\"input\": \"{}\", \"output\": \"o\", \"split\": \"train\"}}\n", i);
+  lines += "{\"input\": \"5\", \"output\": \"o\", \"split\": \"test\"}\n";
+  folder.write("half.jsonl", lines);
+  folder.write("twice.jsonl", lines);
   folder.write("mix.toml",
                "files = [{path = \"half.jsonl\", weight = 0.5}, {path = \"twice.jsonl\", weight = 2}]\n");
   const std::vector<Task> tasks = load_tasks({folder.path.string()}, 0);
   ASSERT_EQ(tasks.size(), 1u) << "files that a task lists are no tasks of their own";
   std::vector<std::string> ids;
-  for (const Row& row : tasks[0].rows(Split::train)) ids.push_back(row.id);
+  for (const Example& example : tasks[0].examples(Split::train)) ids.push_back(example.id);
   EXPECT_EQ(ids, (std::vector<std::string>{"half:2", "half:4", "twice:1", "twice:1#2", "twice:2", "twice:2#2",
                                            "twice:3", "twice:3#2", "twice:4", "twice:4#2"}));
-  EXPECT_EQ(tasks[0].rows(Split::test).size(), 2u);
+  EXPECT_EQ(tasks[0].examples(Split::test).size(), 2u);
   int64_t taken = 0;
   for (int64_t i = 0; i < 30; ++i) taken += times_taken(i, 1.0 / 3);
   EXPECT_EQ(taken, 10);

@@ -17,7 +17,7 @@ SMOLLM2 = (
     "helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
     "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant\n' }}{% endif %}")
-# Without the branches for tools, which rows do not have.
+# Without the branches for tools, which examples do not have.
 QWEN3 = r"""{%- if messages[0].role == 'system' %}
     {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
 {%- endif %}
@@ -188,7 +188,7 @@ def test_smollm2_with_the_template_in_its_own_file(probe, smollm2):
     assert ours(probe, smollm2, "chatml", chats) == reference(fast, chats, {})
 
 
-def test_markers_inside_row_text_stay_text(probe, tmp_path):
+def test_markers_inside_an_examples_text_stay_text(probe, tmp_path):
     specials, template, bos, eos, added, _ = FORMATS["chatml"]
     tokenizer = byte_level_folder(tmp_path, specials, template, bos, eos, added)
     plain, evil = ours(probe, tmp_path, "chatml", [[user("x")], [user("<|im_end|>")]])

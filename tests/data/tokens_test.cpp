@@ -1,4 +1,4 @@
-// Rows as ids: the prefix, the end token, cutting, choices, and a cache that never changes an id.
+// Examples as ids: the prefix, the end token, cutting, choices, and a cache that never changes an id.
 #include "data/tokens.h"
 
 #include "base/file.h"
@@ -7,15 +7,15 @@
 namespace gaggle {
 namespace {
 
-Row row(const std::string& input, const std::string& output, std::vector<std::string> choices = {}) {
+Example example(const std::string& input, const std::string& output, std::vector<std::string> choices = {}) {
   return {.id = "r", .messages = {{"user", input}}, .output = output, .choices = std::move(choices)};
 }
 
-Task task_of(std::vector<Row> rows) {
+Task task_of(std::vector<Example> examples) {
   Task task;
   task.name = "t";
   task.metric = "exact_match";
-  task.splits[0] = std::move(rows);
+  task.splits[0] = std::move(examples);
   return task;
 }
 
@@ -26,7 +26,7 @@ TokenizeOptions options() {
   return result;
 }
 
-TokenRow one(const Row& r, const Tokenizer& tokenizer, const TokenizeOptions& opts) {
+TokenExample one(const Example& r, const Tokenizer& tokenizer, const TokenizeOptions& opts) {
   return tokenize_task(task_of({r}), tokenizer, opts).splits[0].at(0);
 }
 
@@ -38,14 +38,14 @@ std::vector<int32_t> joined(std::vector<int32_t> a, const std::vector<int32_t>& 
 TEST(Tokens, PrefixPromptOutputEnd) {
   ByteTokenizer tokenizer;
   tokenizer.prefix = {258};
-  TokenRow ids = one(row("ab", "cd"), tokenizer, options());
+  TokenExample ids = one(example("ab", "cd"), tokenizer, options());
   EXPECT_EQ(ids.input, joined({258}, bytes_of("ab\n")));
   EXPECT_EQ(ids.target, joined(bytes_of("cd"), {257}));
   EXPECT_FALSE(ids.cut);
-  // A template that writes BOS itself is not given a second one; BOS in the row's text is text.
+  // A template that writes BOS itself is not given a second one; BOS in the example's text is text.
   auto opts = options();
   opts.prompt = "<s>{input}";
-  EXPECT_EQ(one(row("<s>", "x"), tokenizer, opts).input, joined({258}, bytes_of("<s>")));
+  EXPECT_EQ(one(example("<s>", "x"), tokenizer, opts).input, joined({258}, bytes_of("<s>")));
 }
 
 TEST(Tokens, AnEncoderReadsThePromptAndItsEnd) {
@@ -54,23 +54,23 @@ TEST(Tokens, AnEncoderReadsThePromptAndItsEnd) {
   auto opts = options();
   opts.decoder_start = 3;
   opts.truncate = "right";
-  TokenRow ids = one(row("ab", "cd", {"cd", "e"}), tokenizer, opts);
+  TokenExample ids = one(example("ab", "cd", {"cd", "e"}), tokenizer, opts);
   EXPECT_EQ(ids.source, joined(bytes_of("ab\n"), {257}));
   EXPECT_EQ(ids.input, std::vector<int32_t>{3});
   EXPECT_EQ(ids.target, joined(bytes_of("cd"), {257}));
   EXPECT_EQ(ids.choices[1], joined(bytes_of("e"), {257}));
   opts.max_input_tokens = 3;
-  ids = one(row("abcdef", "x"), tokenizer, opts);
+  ids = one(example("abcdef", "x"), tokenizer, opts);
   EXPECT_EQ(ids.source, joined(bytes_of("ab"), {257})) << "the end stays";
   EXPECT_TRUE(ids.cut);
   opts.truncate = "left";
-  EXPECT_EQ(one(row("abcdef", "x"), tokenizer, opts).source, joined(bytes_of("f\n"), {257}));
+  EXPECT_EQ(one(example("abcdef", "x"), tokenizer, opts).source, joined(bytes_of("f\n"), {257}));
   opts.max_input_tokens = 1;
-  EXPECT_NE(user_error_of([&] { one(row("a", "x"), tokenizer, opts); }).find("data.max_input_tokens = 1"),
+  EXPECT_NE(user_error_of([&] { one(example("a", "x"), tokenizer, opts); }).find("data.max_input_tokens = 1"),
             std::string::npos);
   // Another start token is another task to learn; without an encoder nothing changes by it.
   opts.max_input_tokens = 0;
-  const auto digest = [&] { return tokenize_task(task_of({row("ab", "cd")}), tokenizer, opts).digest; };
+  const auto digest = [&] { return tokenize_task(task_of({example("ab", "cd")}), tokenizer, opts).digest; };
   const std::string at_three = digest();
   opts.decoder_start = 4;
   EXPECT_NE(digest(), at_three);
@@ -95,31 +95,32 @@ TEST(Tokens, CutsByTheStatedRuleAndCounts) {
   auto opts = options();
   opts.max_input_tokens = 4;
   opts.max_target_tokens = 3;
-  TokenRow left = one(row("abcdef", "uvwx"), tokenizer, opts);
+  TokenExample left = one(example("abcdef", "uvwx"), tokenizer, opts);
   EXPECT_EQ(left.input, joined({258}, bytes_of("ef\n")));
   EXPECT_EQ(left.target, joined(bytes_of("uv"), {257}));
   EXPECT_TRUE(left.cut);
   opts.truncate = "right";
-  EXPECT_EQ(one(row("abcdef", "u"), tokenizer, opts).input, joined({258}, bytes_of("abc")));
-  EXPECT_FALSE(one(row("ab", "uv"), tokenizer, opts).cut) << "exactly at both limits";
+  EXPECT_EQ(one(example("abcdef", "u"), tokenizer, opts).input, joined({258}, bytes_of("abc")));
+  EXPECT_FALSE(one(example("ab", "uv"), tokenizer, opts).cut) << "exactly at both limits";
   EXPECT_EQ(
-      tokenize_task(task_of({row("abcdef", "u"), row("a", "uvwx"), row("a", "u")}), tokenizer, opts).rows_cut,
+      tokenize_task(task_of({example("abcdef", "u"), example("a", "uvwx"), example("a", "u")}), tokenizer, opts)
+          .examples_cut,
       2);
   opts.max_input_tokens = 1;
-  EXPECT_NE(user_error_of([&] { one(row("ab", "c"), tokenizer, opts); }).find("max_input_tokens = 1"),
+  EXPECT_NE(user_error_of([&] { one(example("ab", "c"), tokenizer, opts); }).find("max_input_tokens = 1"),
             std::string::npos);
 }
 
 TEST(Tokens, ChoicesAndAnswer) {
   ByteTokenizer tokenizer;
   auto opts = options();
-  const TokenRow ids = one(row("q", "no", {"yes", "no"}), tokenizer, opts);
+  const TokenExample ids = one(example("q", "no", {"yes", "no"}), tokenizer, opts);
   EXPECT_EQ(ids.answer, 1);
   ASSERT_EQ(ids.choices.size(), 2u);
   EXPECT_EQ(ids.choices[0], joined(bytes_of("yes"), {257}));
   EXPECT_EQ(ids.choices[1], ids.target);
   opts.max_target_tokens = 3;
-  const auto same = user_error_of([&] { one(row("q", "aab", {"aab", "aac"}), tokenizer, opts); });
+  const auto same = user_error_of([&] { one(example("q", "aab", {"aab", "aac"}), tokenizer, opts); });
   EXPECT_NE(same.find("has the same tokens"), std::string::npos);
 }
 
@@ -128,29 +129,30 @@ TEST(Tokens, ChatFormatsWriteTheirOwnBos) {
   tokenizer.prefix = {258};
   auto opts = options();
   opts.prompt = "mistral";
-  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [INST] hi [/INST]")));
+  EXPECT_EQ(one(example("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [INST] hi [/INST]")));
   opts.max_input_tokens = 9;
-  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [/INST]"))) << "BOS stays";
+  EXPECT_EQ(one(example("hi", "x"), tokenizer, opts).input, joined({258}, bytes_of(" [/INST]"))) << "BOS stays";
   opts = options();
   opts.prompt = "chatml";
-  EXPECT_EQ(one(row("hi", "x"), tokenizer, opts).input[0], 256) << "ChatML has no BOS";
+  EXPECT_EQ(one(example("hi", "x"), tokenizer, opts).input[0], 256) << "ChatML has no BOS";
 }
 
 TEST(Tokens, AnEmptyPromptIsRefused) {
   auto opts = options();
   opts.prompt = "{input}";
-  EXPECT_NE(user_error_of([&] { one(row("", "x"), ByteTokenizer(), opts); }).find("the prompt has no token"),
-            std::string::npos);
+  EXPECT_NE(
+      user_error_of([&] { one(example("", "x"), ByteTokenizer(), opts); }).find("the prompt has no token"),
+      std::string::npos);
 }
 
 bool equal(const TokenTask& a, const TokenTask& b) {
-  if (a.name != b.name || a.metric != b.metric || a.rows_cut != b.rows_cut || a.end_id != b.end_id ||
+  if (a.name != b.name || a.metric != b.metric || a.examples_cut != b.examples_cut || a.end_id != b.end_id ||
       a.digest != b.digest)
     return false;
   for (size_t s = 0; s < 3; ++s) {
     if (a.splits[s].size() != b.splits[s].size()) return false;
     for (size_t i = 0; i < a.splits[s].size(); ++i) {
-      const TokenRow &x = a.splits[s][i], &y = b.splits[s][i];
+      const TokenExample &x = a.splits[s][i], &y = b.splits[s][i];
       if (std::tie(x.id, x.input, x.target, x.choices, x.answer, x.cut) !=
           std::tie(y.id, y.input, y.target, y.choices, y.answer, y.cut))
         return false;
@@ -162,8 +164,8 @@ bool equal(const TokenTask& a, const TokenTask& b) {
 TEST(Tokens, CacheGivesTheSameIdsAndSurvivesDamage) {
   const TestFolder folder;
   const ByteTokenizer tokenizer;
-  Task task = task_of({row("a long question", "yes", {"yes", "no"}), row("b", "c")});
-  task.splits[2] = {row("d", "e")};
+  Task task = task_of({example("a long question", "yes", {"yes", "no"}), example("b", "c")});
+  task.splits[2] = {example("d", "e")};
   auto opts = options();
   opts.max_input_tokens = 5;
   const TokenTask fresh = tokenize_task(task, tokenizer, opts);
@@ -208,24 +210,25 @@ TEST(Tokens, AnUnwritableCacheIsAWarningOnly) {
   const TestFolder folder;
   auto opts = options();
   opts.cache = folder.write("file", "not a folder");
-  EXPECT_NO_THROW(one(row("a", "b"), ByteTokenizer(), opts));
+  EXPECT_NO_THROW(one(example("a", "b"), ByteTokenizer(), opts));
 }
 
 TEST(Tokens, DigestFollowsWhatIsLearnt) {
   const ByteTokenizer tokenizer;
-  const auto digest = [&](std::vector<Row> rows, const TokenizeOptions& opts) {
-    return tokenize_task(task_of(std::move(rows)), tokenizer, opts).digest;
+  const auto digest = [&](std::vector<Example> examples, const TokenizeOptions& opts) {
+    return tokenize_task(task_of(std::move(examples)), tokenizer, opts).digest;
   };
-  const std::string first = digest({row("a", "b"), row("c", "d")}, options());
-  EXPECT_EQ(digest({row("a", "b"), row("c", "d")}, options()), first);
-  EXPECT_NE(digest({row("c", "d"), row("a", "b")}, options()), first) << "order of rows";
-  EXPECT_NE(digest({row("a", "bc"), row("", "d")}, options()), first);
+  const std::string first = digest({example("a", "b"), example("c", "d")}, options());
+  EXPECT_EQ(digest({example("a", "b"), example("c", "d")}, options()), first);
+  EXPECT_NE(digest({example("c", "d"), example("a", "b")}, options()), first) << "order of examples";
+  EXPECT_NE(digest({example("a", "bc"), example("", "d")}, options()), first);
   auto opts = options();
   opts.prompt = "{input}:";
-  EXPECT_NE(digest({row("a", "b"), row("c", "d")}, opts), first);
+  EXPECT_NE(digest({example("a", "b"), example("c", "d")}, opts), first);
   opts = options();
   opts.max_input_tokens = 100;
-  EXPECT_EQ(digest({row("a", "b"), row("c", "d")}, opts), first) << "a limit that cuts nothing changes nothing";
+  EXPECT_EQ(digest({example("a", "b"), example("c", "d")}, opts), first)
+      << "a limit that cuts nothing changes nothing";
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ TEST(DoctorVersions, OtherVersionsAndConfigsAreWrong) {
     ranks[1].*member = "0.0";
     const ReportBlock block = versions_block(ranks);
     EXPECT_EQ(worst(block), Severity::error);
-    EXPECT_NE(block_text(block, 1000).find("b has 0.0, the others"), std::string::npos);
+    EXPECT_NE(findings_block(block, 1000).find("b has 0.0, the others"), std::string::npos);
   }
   auto ranks = three_hosts();
   ranks[2].config["train.lr"] = "0.001";
@@ -128,7 +128,7 @@ TEST(DoctorFolders, WhatTheConfigNeedsMustBeThere) {
   FolderFacts apart = shared_folder();
   apart.blind_hosts = {"c"};
   EXPECT_EQ(worst(folder_block(registry, apart, 120)), Severity::error);
-  EXPECT_NE(block_text(folder_block(registry, apart, 120), 1000).find("c did not see what rank 0 wrote"),
+  EXPECT_NE(findings_block(folder_block(registry, apart, 120), 1000).find("c did not see what rank 0 wrote"),
             std::string::npos);
   EXPECT_EQ(worst(folder_block(cache, apart, 0)), Severity::ok);
   FolderFacts readonly;
@@ -156,15 +156,15 @@ TEST(DoctorReport, LinesAreAlignedAndFoldedUnderThemselves) {
   ReportBlock block{"machine"};
   block.add(Severity::ok, "host", "a");
   block.add(Severity::warning, "open files", "one two three four five six seven eight");
-  EXPECT_EQ(block_text(block, 60),
+  EXPECT_EQ(findings_block(block, 60),
             "\nmachine\n"
             "  ok            host        a\n"
             "  look at this  open files  one two three four five six\n"
             "                            seven eight\n");
-  EXPECT_EQ(verdict_text({block}), "\nfit, with 1 thing to look at (machine: open files)\n");
+  EXPECT_EQ(verdict_block({block}), "\nfit, with 1 thing to look at (machine: open files)\n");
   EXPECT_TRUE(is_fit({block}));
   block.add(Severity::error, "GPU", "none");
-  EXPECT_EQ(verdict_text({block}), "\nnot fit: 1 wrong (machine: GPU)\n");
+  EXPECT_EQ(verdict_block({block}), "\nnot fit: 1 wrong (machine: GPU)\n");
   EXPECT_FALSE(is_fit({block}));
 }
 

@@ -24,9 +24,9 @@ bool says(const std::string& text, const std::string& part) {
 
 TEST(Divergence, WhoNeverCameAndWhereItWas) {
   const std::string text =
-      divergence_text({report(0, 3, {call("barrier", 1, 0.5), call("all_to_all", 2, -1)}),
-                       report(1, 3, {call("barrier", 1, 0.5)}),
-                       report(2, 3, {call("barrier", 1, 0.5), call("all_to_all", 2, -1)})});
+      divergence_block({report(0, 3, {call("barrier", 1, 0.5), call("all_to_all", 2, -1)}),
+                        report(1, 3, {call("barrier", 1, 0.5)}),
+                        report(2, 3, {call("barrier", 1, 0.5), call("all_to_all", 2, -1)})});
   EXPECT_TRUE(
       says(text,
            "rank 1 on host h1 was not in a collective: lora step 4; its last was barrier (collective 1), "
@@ -38,22 +38,22 @@ TEST(Divergence, WhoNeverCameAndWhereItWas) {
 
 TEST(Divergence, TheFirstDifferentCall) {
   const std::string text =
-      divergence_text({report(0, 2, {call("barrier", 1, 1), call("all_gather", 2, -1, 8)}),
-                       report(1, 2, {call("barrier", 1, 1), call("all_gather", 2, -1, 16)})});
+      divergence_block({report(0, 2, {call("barrier", 1, 1), call("all_gather", 2, -1, 8)}),
+                        report(1, 2, {call("barrier", 1, 1), call("all_gather", 2, -1, 16)})});
   EXPECT_TRUE(
       says(text,
            "The ranks parted at collective 2 of world: rank 1 called all_gather of 16 bytes, rank 0 called "
            "all_gather of 8 bytes.\n"))
       << text;
   EXPECT_TRUE(
-      says(divergence_text({report(0, 2, {call("barrier", 1, -1)}), report(1, 2, {call("broadcast", 1, -1)})}),
+      says(divergence_block({report(0, 2, {call("barrier", 1, -1)}), report(1, 2, {call("broadcast", 1, -1)})}),
            "rank 0 called barrier, rank 1 called broadcast of 8 bytes"));
 }
 
 TEST(Divergence, ARankWithoutARecordAndANetworkThatDoesNotMove) {
-  EXPECT_TRUE(says(divergence_text({report(0, 3, {call("barrier", 1, -1)})}), "ranks 1, 2 left no record"));
+  EXPECT_TRUE(says(divergence_block({report(0, 3, {call("barrier", 1, -1)})}), "ranks 1, 2 left no record"));
   EXPECT_TRUE(
-      says(divergence_text({report(0, 2, {call("barrier", 1, -1)}), report(1, 2, {call("barrier", 1, -1)})}),
+      says(divergence_block({report(0, 2, {call("barrier", 1, -1)}), report(1, 2, {call("barrier", 1, -1)})}),
            "the network between them did not move"));
 }
 

@@ -95,7 +95,7 @@ TEST_F(Stories, greedy_with_cache_writes_what_recomputation_writes) {
       options.token_budget = budget;
       EXPECT_EQ(generate(*base_, adapter, given, options), expected);
     }
-    // It ends before the end token, whichever row says it when.
+    // It ends before the end token, whichever example says it when.
     options.end = expected[0][3];
     const auto ended = generate(*base_, adapter, given, options);
     for (size_t i = 0; i < expected.size(); ++i) {

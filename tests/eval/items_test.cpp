@@ -89,20 +89,20 @@ class Items : public ::testing::Test {
               std::vector<double> nll, std::vector<bool> correct) {
     ItemResult result;
     for (size_t i = 0; i < nll.size(); ++i) {
-      RowResult& row = result.rows.emplace_back();
-      row.id = std::to_string(i + 1);
-      row.scores = {{9, 2}, {nll[i], 2}};
-      row.choices = {"no", "yes"};
-      row.target = 1;
-      row.target_text = "yes";
-      row.prediction = correct[i] ? "yes" : "no";
-      row.predicted = true;
-      row.correct = correct[i];
+      ExampleResult& example = result.examples.emplace_back();
+      example.id = std::to_string(i + 1);
+      example.scores = {{9, 2}, {nll[i], 2}};
+      example.choices = {"no", "yes"};
+      example.target = 1;
+      example.target_text = "yes";
+      example.prediction = correct[i] ? "yes" : "no";
+      example.predicted = true;
+      example.correct = correct[i];
     }
     if (method == "phatgoose") result.weight_by_expert = {3, 1, 0};
     const auto found = items_of(items, method, task);
     ASSERT_EQ(found.size(), 1u) << method;
-    write_file_atomic(result_path(folder_, found[0]->key), result_text(context(), *found[0], result));
+    write_file_atomic(result_path(folder_, found[0]->key), result_json(context(), *found[0], result));
   }
 
   Config config_;
@@ -190,7 +190,7 @@ TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
   EXPECT_EQ(all.size(), 12u);
 }
 
-TEST_F(Items, poly_has_items_for_the_tasks_it_has_rows_of_and_the_average_for_all) {
+TEST_F(Items, poly_has_items_for_the_tasks_it_has_routing_rows_of_and_the_average_for_all) {
   add_inventory({"poly", "mu"});
   std::multiset<std::string> needed;
   for (const EvalItem& item : items({"poly", "mu"}))
@@ -267,14 +267,14 @@ TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was
   const Summary summary = summarise(context(), chosen, all, folder_);
   EXPECT_EQ(summary.held_in, std::vector<bool>(3, true));
   EXPECT_EQ(summary.oracle_expert[1], (std::vector<std::string>{"sarcasm", "tomi", "bare"}));
-  const std::string text = summary_text(summary);
+  const std::string text = summary_block(summary);
   EXPECT_EQ(text.find("held-out"), std::string::npos) << text;
-  EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own rows
+  EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own examples
   EXPECT_NE(text.find("(unseen: bare)"), std::string::npos) << text;
   EXPECT_EQ(nlohmann::json::parse(summary_json(summary))["methods"]["mu"]["inventory"], "mhr@v0001");
 }
 
-TEST_F(Items, a_task_without_a_row_shows_a_dash_and_leaves_no_mean) {
+TEST_F(Items, a_task_without_a_routing_row_shows_a_dash_and_leaves_no_mean) {
   add_inventory({"poly"});
   const auto chosen = methods({"none", "poly"});
   const auto all = make_items(context(), chosen);
@@ -282,12 +282,12 @@ TEST_F(Items, a_task_without_a_row_shows_a_dash_and_leaves_no_mean) {
   for (size_t task = 1; task < 3; ++task) finish(all, "poly", task, {1, 1}, {true, true});
   const Summary summary = summarise(context(), chosen, all, folder_);
   EXPECT_TRUE(summary.missing.empty());
-  EXPECT_EQ(summary.scores[1][0].rows, 0);
+  EXPECT_EQ(summary.scores[1][0].examples, 0);
   EXPECT_TRUE(std::isnan(mixed(summary, 1, true).nll_per_token()));
   EXPECT_DOUBLE_EQ(summary.scores[1][1].nll_per_token(), 0.5);
 }
 
-TEST_F(Items, long_tasks_are_cut_into_items_that_cover_every_row_once) {
+TEST_F(Items, long_tasks_are_cut_into_items_that_cover_every_example_once) {
   tasks_.resize(1);
   tasks_[0].splits[2].assign(2345, tasks_[0].splits[2][0]);
   size_t next = 0;
@@ -302,26 +302,26 @@ TEST_F(Items, long_tasks_are_cut_into_items_that_cover_every_row_once) {
 TEST_F(Items, result_files_come_back_as_they_went) {
   const auto all = items({"none"});
   ItemResult result;
-  RowResult& row = result.rows.emplace_back();
-  row.id = "a";
-  row.scores = {{0.1 + 0.2, 3}, {std::nan(""), 1}};
-  row.choices = {"x", "y\n"};
-  row.target = 1;
-  row.target_text = "y\n";
-  row.prediction = "\xE2\x82";  // half a character
-  row.predicted = true;
-  write_file_atomic(result_path(folder_, all[0].key), result_text(context(), all[0], result));
+  ExampleResult& example = result.examples.emplace_back();
+  example.id = "a";
+  example.scores = {{0.1 + 0.2, 3}, {std::nan(""), 1}};
+  example.choices = {"x", "y\n"};
+  example.target = 1;
+  example.target_text = "y\n";
+  example.prediction = "\xE2\x82";  // half a character
+  example.predicted = true;
+  write_file_atomic(result_path(folder_, all[0].key), result_json(context(), all[0], result));
   const ItemResult back = read_result(result_path(folder_, all[0].key));
-  ASSERT_EQ(back.rows.size(), 1u);
-  EXPECT_EQ(back.rows[0].scores[0].nll, 0.1 + 0.2);
-  EXPECT_TRUE(std::isnan(back.rows[0].scores[1].nll));
-  EXPECT_EQ(back.rows[0].choices, row.choices);
-  EXPECT_EQ(back.rows[0].target, 1u);
-  EXPECT_TRUE(back.rows[0].predicted);
-  EXPECT_FALSE(back.rows[0].correct);
+  ASSERT_EQ(back.examples.size(), 1u);
+  EXPECT_EQ(back.examples[0].scores[0].nll, 0.1 + 0.2);
+  EXPECT_TRUE(std::isnan(back.examples[0].scores[1].nll));
+  EXPECT_EQ(back.examples[0].choices, example.choices);
+  EXPECT_EQ(back.examples[0].target, 1u);
+  EXPECT_TRUE(back.examples[0].predicted);
+  EXPECT_FALSE(back.examples[0].correct);
 }
 
-TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_row) {
+TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) {
   const auto chosen = methods({"phatgoose", "oracle"});
   const auto all = make_items(context(), chosen);
   finish(all, "phatgoose", 0, {1, 3}, {true, false});
@@ -344,7 +344,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_row) {
   EXPECT_EQ(summary.oracle_expert[1][2], "sarcasm");
   EXPECT_EQ(summary.expert_share[0], (std::vector<double>{0.75, 0.25, 0}));
 
-  const std::string text = summary_text(summary);
+  const std::string text = summary_block(summary);
   EXPECT_NE(text.find("phatgoose / oracle = 1.333"), std::string::npos) << text;
   EXPECT_NE(text.find("oracle*"), std::string::npos) << text;
   EXPECT_NE(text.find("unseen: sarcasm"), std::string::npos) << text;
@@ -354,10 +354,10 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_row) {
   std::istringstream lines(read_file(folder_ / "predictions.jsonl"));
   size_t count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
-    const auto row = nlohmann::json::parse(line);
+    const auto prediction = nlohmann::json::parse(line);
     for (const char* field : {"task", "id", "method", "choice_nll", "choice_tokens", "target_nll",
                               "target_tokens", "prediction", "target", "correct"})
-      EXPECT_TRUE(row.contains(field)) << field;
+      EXPECT_TRUE(prediction.contains(field)) << field;
   }
   EXPECT_EQ(count, 12u);
 }
@@ -371,7 +371,7 @@ TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_b
   EXPECT_EQ(summary.oracle_expert.back()[0], "sarcasm");
 }
 
-TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_rows) {
+TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
   const auto chosen = methods({"phatgoose", "oracle"});
   const auto all = make_items(context(), chosen);
   finish(all, "phatgoose", 0, {1, 3}, {true, false});
@@ -380,7 +380,7 @@ TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_rows) {
   EXPECT_FALSE(summary.missing.empty());
   EXPECT_TRUE(std::isnan(mixed(summary, 0, true).nll_per_token()));
   EXPECT_EQ(summary.oracle_expert[1][2], "");
-  EXPECT_EQ(summary.scores[1][2].rows, 0);
+  EXPECT_EQ(summary.scores[1][2].examples, 0);
 }
 
 }  // namespace

@@ -85,14 +85,14 @@ def kind_of(world):
     return (world / "base").resolve().name
 
 
-def rows_of(world, seed=0):
+def examples_of(world, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return [kinds.row(kind_of(world), *(torch.randint(0, 300, (n,), generator=generator).tolist() for n in (i, o)))
+    return [kinds.example(kind_of(world), *(torch.randint(0, 300, (n,), generator=generator).tolist() for n in (i, o)))
             for i, o in ((17, 6), (5, 1), (1, 9), (30, 20))]
 
 
 def all_logits(world, model):
-    return torch.cat([kinds.logits(model, row) for row in rows_of(world)])
+    return torch.cat([kinds.logits(model, example) for example in examples_of(world)])
 
 
 def model_of(world):
@@ -111,7 +111,7 @@ def reference(world, collection, method, k):
 
 
 def ours(probe, world, collection, method, k):
-    request = json.dumps({"rows": rows_of(world)}).encode()
+    request = json.dumps({"rows": examples_of(world)}).encode()
     done = probe.run("routed-logits", world / "base", world / "registry", collection, method, k, stdin=request)
     return load_bytes(done.stdout)["logits"]
 
@@ -184,7 +184,7 @@ def test_mistakes_are_named(probe, world):
         route(model_of(world), world / "registry/collections/mixed", method="phatgose")
     with pytest.raises(ValueError, match="gates"):
         route(model_of(world), world / "registry/collections/bare")
-    request = json.dumps({"rows": rows_of(world)[:1]}).encode()
+    request = json.dumps({"rows": examples_of(world)[:1]}).encode()
     for collection, method, word in [("bare", "phatgoose", "gates"), ("mixed", "phatgose", "phatgoose"),
                                      ("mixed", "expert:wid", "wide")]:
         done = probe.run("routed-logits", world / "base", world / "registry", collection, method, 2, stdin=request,

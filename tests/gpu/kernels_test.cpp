@@ -18,7 +18,7 @@ class Kernels : public Gpu, public testing::WithParamInterface<std::tuple<at::Sc
   at::ScalarType type = std::get<0>(GetParam());
   int64_t d = std::get<1>(GetParam());
   double limit = type == at::kFloat ? 5e-6 : 8e-3;
-  at::Tensor there(const at::Tensor& x) const { return x.to(gpu, type); }
+  at::Tensor on_gpu(const at::Tensor& x) const { return x.to(gpu, type); }
   at::Tensor there32(const at::Tensor& x) const { return x.to(gpu, at::kFloat); }
 };
 
@@ -27,18 +27,18 @@ TEST_P(Kernels, Norm) {
   const at::Tensor xs = there32(x), ws = there32(w);
   at::Tensor sum = at::empty_like(x), sums = at::empty_like(xs);
   const at::Tensor y = add_rms_norm(x, delta, sum, w, 1e-5, at::kDouble);
-  EXPECT_LT(apart(add_rms_norm(xs, there(delta), sums, ws, 1e-5, type), y), limit);
+  EXPECT_LT(apart(add_rms_norm(xs, on_gpu(delta), sums, ws, 1e-5, type), y), limit);
   EXPECT_LT(apart(sums, sum), 2e-6);
   EXPECT_TRUE(at::equal(rms_norm(sums, ws, 1e-5, type), rms_norm(sums, ws, 1e-5, type)));
-  EXPECT_LT(apart(rms_norm(there(x), ws, 1e-5, type), rms_norm(x, w, 1e-5, at::kDouble)), limit);
+  EXPECT_LT(apart(rms_norm(on_gpu(x), ws, 1e-5, type), rms_norm(x, w, 1e-5, at::kDouble)), limit);
   at::Tensor dx = values({5, d}), dxs = there32(dx);
   rms_norm_backward(x, dy, w, 1e-5, dx);
-  const at::Tensor copy = rms_norm_backward(xs, there(dy), ws, 1e-5, dxs);
+  const at::Tensor copy = rms_norm_backward(xs, on_gpu(dy), ws, 1e-5, dxs);
   EXPECT_LT(apart(dxs, dx), 5e-6);
   EXPECT_LT(apart(copy, dx), limit);
-  at::Tensor g = dy.clone(), gs = there(dy);
+  at::Tensor g = dy.clone(), gs = on_gpu(dy);
   rms_norm_backward_(x, g, w, 1e-5);
-  rms_norm_backward_(there(x), gs, ws, 1e-5);
+  rms_norm_backward_(on_gpu(x), gs, ws, 1e-5);
   EXPECT_LT(apart(gs, g), limit);
 }
 
@@ -46,16 +46,16 @@ TEST_P(Kernels, Activations) {
   for (const Activation activation : {Activation::silu, Activation::gelu_tanh, Activation::relu}) {
     at::Tensor gate = values({3, d}) * 3, up = values({3, d});
     const at::Tensor dy = values({3, d});
-    at::Tensor gates = there(gate), ups = there(up);
+    at::Tensor gates = on_gpu(gate), ups = on_gpu(up);
     gate = gates.to(at::kCPU, at::kDouble);
     at::Tensor alone = gate.clone(), alones = gates.clone();
     EXPECT_LT(apart(gated(activation, gates, ups), gated(activation, gate, up)), limit);
     EXPECT_LT(apart(activated(activation, gates), activated(activation, gate)), limit);
-    gated_backward_(activation, gates, ups, there(dy));
+    gated_backward_(activation, gates, ups, on_gpu(dy));
     gated_backward_(activation, gate, up, dy);
     EXPECT_LT(apart(gates, gate), limit);
     EXPECT_LT(apart(ups, up), limit);
-    activated_backward_(activation, alones, there(dy));
+    activated_backward_(activation, alones, on_gpu(dy));
     activated_backward_(activation, alone, dy);
     EXPECT_LT(apart(alones, alone), limit);
   }
@@ -65,7 +65,7 @@ TEST_P(Kernels, Activations) {
 TEST_P(Kernels, Dropout) {
   const std::vector<uint64_t> keys = {7, 1, 7, 12345678901234567};
   const at::Tensor x = values({4, d});
-  at::Tensor here = x.to(type), ours = there(x);
+  at::Tensor here = x.to(type), ours = on_gpu(x);
   dropout_(here, keys, 0.3);
   dropout_(ours, keys, 0.3);
   EXPECT_TRUE(at::equal(ours.cpu(), here));
@@ -75,7 +75,7 @@ TEST_P(Kernels, RotaryTurnsThereAndBack) {
   const at::Tensor x = values({4, 3 * 2 * d});
   const at::Tensor positions = at::tensor({0, 7, 3, 90}, at::kInt);
   const std::vector<double> frequencies(static_cast<size_t>(d), 0.3);
-  at::Tensor exact = x.clone(), ours = there(x);
+  at::Tensor exact = x.clone(), ours = on_gpu(x);
   rotary_(exact, positions, rotary_table(frequencies, 91, at::kDouble, at::kCPU), false);
   const RotaryTable table = rotary_table(frequencies, 91, type, gpu);
   rotary_(ours, positions.to(gpu), table, false);
@@ -91,7 +91,7 @@ TEST_P(Kernels, CrossEntropy) {
   const std::vector<float> weights = {0.5f, 1.0f, 2.0f, 0.25f};
   std::vector<float> nll(4), exact_nll(4);
   for (const double smoothing : {0.0, 0.1}) {
-    at::Tensor ours = there(values({2, v}) * 4), exact = ours.to(at::kCPU, at::kDouble);
+    at::Tensor ours = on_gpu(values({2, v}) * 4), exact = ours.to(at::kCPU, at::kDouble);
     cross_entropy_(ours, starts, ids, weights, nll, smoothing);
     cross_entropy_(exact, starts, ids, weights, exact_nll, smoothing);
     for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(nll[i], exact_nll[i], 5e-5);
@@ -107,7 +107,7 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
  protected:
   at::ScalarType type = GetParam();
   double limit = type == at::kFloat ? 2e-5 : 3e-2;
-  at::Tensor there(const at::Tensor& x) const { return x.defined() ? x.to(gpu, type) : x; }
+  at::Tensor on_gpu(const at::Tensor& x) const { return x.defined() ? x.to(gpu, type) : x; }
 };
 
 TEST_P(Types, AttentionAndItsGradient) {
@@ -117,10 +117,10 @@ TEST_P(Types, AttentionAndItsGradient) {
   const AttentionPlan plan = plan_attention(batch, 0, 5, shape, gpu);
   const int64_t t = batch.decoder.count();
   const at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12}), dy = values({t, 24});
-  EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), attention(q, k, v, here, shape)),
+  EXPECT_LT(apart(attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape), attention(q, k, v, here, shape)),
             limit);
   const AttentionGrad exact = attention_backward(q, k, v, dy, here, shape);
-  const AttentionGrad ours = attention_backward(there(q), there(k), there(v), there(dy), plan, shape);
+  const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), on_gpu(dy), plan, shape);
   EXPECT_LT(apart(ours.q, exact.q), limit);
   EXPECT_LT(apart(ours.k, exact.k), limit);
   EXPECT_LT(apart(ours.v, exact.v), limit);
@@ -133,7 +133,7 @@ TEST_P(Types, AttentionBehindACache) {
   const at::Tensor q = values({7, 24}), k = values({15, 12}), v = values({15, 12});
   const at::Tensor exact = attention(q, k, v, plan_attention(batch, 7, 0, shape, at::kCPU), shape);
   const AttentionPlan plan = plan_attention(batch, 7, 0, shape, gpu);
-  EXPECT_LT(apart(attention(there(q), there(k), there(v), plan, shape), exact), limit);
+  EXPECT_LT(apart(attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape), exact), limit);
 }
 
 TEST_P(Types, SegmentedLowRank) {
@@ -141,12 +141,12 @@ TEST_P(Types, SegmentedLowRank) {
   for (const bool with_gate : {false, true}) {
     const at::Tensor x = values({13, 10}), dy = values({13, 6});
     at::Tensor y = values({13, 6}), dx = values({13, 10});
-    at::Tensor ys = there(y), dxs = there(dx);
-    std::vector<LowRank> members, members_there;
-    std::vector<LowRankGrad> grads, grads_there;
+    at::Tensor ys = on_gpu(y), dxs = on_gpu(dx);
+    std::vector<LowRank> members, members_on_gpu;
+    std::vector<LowRankGrad> grads, grads_on_gpu;
     for (const int64_t r : {1, 64, 7}) {
       LowRank m{values({r, 10}), values({6, r}), 1.0 / static_cast<double>(r + 1), {}};
-      LowRank n{there(m.a), there(m.b), m.scale, {}};
+      LowRank n{on_gpu(m.a), on_gpu(m.b), m.scale, {}};
       if (with_gate) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat);
       const auto zeros = [](const LowRank& like, at::TensorOptions on) {
         LowRankGrad grad{at::zeros(like.a.sizes(), on), at::zeros(like.b.sizes(), on), {}};
@@ -154,21 +154,21 @@ TEST_P(Types, SegmentedLowRank) {
         return grad;
       };
       grads.push_back(zeros(m, at::kDouble));
-      grads_there.push_back(zeros(m, at::TensorOptions(gpu).dtype(at::kFloat)));
+      grads_on_gpu.push_back(zeros(m, at::TensorOptions(gpu).dtype(at::kFloat)));
       members.push_back(m);
-      members_there.push_back(n);
+      members_on_gpu.push_back(n);
     }
     segmented_lowrank_forward(x, y, segments, members);
-    segmented_lowrank_forward(there(x), ys, segments, members_there);
+    segmented_lowrank_forward(on_gpu(x), ys, segments, members_on_gpu);
     EXPECT_LT(apart(ys, y), limit);
     segmented_lowrank_backward(x, dy, dx, segments, members, grads);
-    segmented_lowrank_backward(there(x), there(dy), dxs, segments, members_there, grads_there);
+    segmented_lowrank_backward(on_gpu(x), on_gpu(dy), dxs, segments, members_on_gpu, grads_on_gpu);
     EXPECT_LT(apart(dxs, dx), limit);
     for (size_t i = 0; i < 3; ++i) {
-      EXPECT_LT(apart(grads_there[i].a, grads[i].a), limit);
-      EXPECT_LT(apart(grads_there[i].b, grads[i].b), limit);
+      EXPECT_LT(apart(grads_on_gpu[i].a, grads[i].a), limit);
+      EXPECT_LT(apart(grads_on_gpu[i].b, grads[i].b), limit);
       if (with_gate) {
-        EXPECT_LT(apart(grads_there[i].gate, grads[i].gate), limit);
+        EXPECT_LT(apart(grads_on_gpu[i].gate, grads[i].gate), limit);
       }
     }
   }
@@ -177,27 +177,27 @@ TEST_P(Types, SegmentedLowRank) {
 // Few columns (one product over the stack) and many (rows sorted by expert).
 TEST_P(Types, Routing) {
   for (const int64_t rank : {4, 64}) {
-    std::vector<LowRank> experts(12), experts_there(12);
+    std::vector<LowRank> experts(12), experts_on_gpu(12);
     std::vector<int> candidates;
     std::vector<at::Tensor> directions;
     for (size_t z = 0; z < experts.size(); ++z) {
       if (z == 3) continue;  // absent
       experts[z] = {values({rank, 24}), values({20, rank}), 0.3 + 0.01 * static_cast<double>(z), {}};
-      experts_there[z] = {there(experts[z].a), there(experts[z].b), experts[z].scale, {}};
+      experts_on_gpu[z] = {on_gpu(experts[z].a), on_gpu(experts[z].b), experts[z].scale, {}};
       candidates.push_back(static_cast<int>(z));
       directions.push_back(z == 7 ? directions[1] : at::randn({24}));  // one tie
     }
     for (const Scoring scoring : {Scoring::phatgoose, Scoring::arrow_mttl, Scoring::arrow_phatgoose}) {
       const at::Tensor x = values({9, 24});
-      at::Tensor y = values({9, 20}), ys = there(y);
-      RoutedSite here = stack_experts(experts), site = stack_experts(experts_there);
+      at::Tensor y = values({9, 20}), ys = on_gpu(y);
+      RoutedSite here = stack_experts(experts), site = stack_experts(experts_on_gpu);
       set_candidates(here, candidates, directions);
       set_candidates(site, candidates, directions);
-      const TokenRouting expected = route(x, here, scoring, 2), routed = route(there(x), site, scoring, 2);
+      const TokenRouting expected = route(x, here, scoring, 2), routed = route(on_gpu(x), site, scoring, 2);
       EXPECT_TRUE(at::equal(routed.experts.cpu(), expected.experts));
       EXPECT_LT(apart(routed.weights, expected.weights), 1e-5);
       add_routed(x, y, here, expected);
-      add_routed(there(x), ys, site, routed);
+      add_routed(on_gpu(x), ys, site, routed);
       EXPECT_LT(apart(ys, y), limit);
     }
   }

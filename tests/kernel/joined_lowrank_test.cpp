@@ -50,7 +50,7 @@ TEST(JoinedLowrank, IsTheSegmentedOperation) {
 }
 
 // A member whose values have left the numbers spoils its own rows and no others.
-TEST(JoinedLowrank, WhatIsNotFiniteStaysWithItsRows) {
+TEST(JoinedLowrank, WhatIsNotFiniteStaysWithItsTokens) {
   at::manual_seed(4);
   JoinedCase c;
   at::Tensor clean = at::zeros({14, 6}, at::kDouble), spoilt = clean.clone();

@@ -61,7 +61,7 @@ TEST(InventoryValues, GivesBackWhatWasWritten) {
 
 // As PEFT reads it, every task's mixture is the one that fixed routing gives.
 TEST(InventoryValues, FixedRoutingBecomesLogitsThatGiveIt) {
-  for (const Routing routing : {Routing::own, Routing::uniform}) {
+  for (const Routing routing : {Routing::one_hot, Routing::uniform}) {
     const PolySpec spec = small_spec("site", routing), learned = small_spec();
     const at::Tensor values = test::random_poly(spec);
     const at::Tensor read = inventory_values(inventory_to_peft(spec, values, {"base"}), learned, "here");
@@ -113,7 +113,7 @@ TEST(Inventory, ComesBackFromARegistry) {
   const FakeBase base;
   Registry registry = Registry::open(folder.path / "r", made::base, true);
   const std::vector<std::pair<std::string, Routing>> methods = {
-      {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::own}};
+      {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::one_hot}};
   for (const auto& [method, routing] : methods) {
     const Inventory made = small_inventory(method, small_spec("layer", routing));
     const std::string version =
@@ -172,7 +172,7 @@ TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   // The second task's own row gives what the table gives for it.
   const ParameterLayout layout = poly_layout(parent.spec);
   for (auto& [name, logits] : row.logits) logits = layout.view(parent.values, name).narrow(0, 1, 1);
-  const Inventory mixed = with_row(parent, row);
+  const Inventory mixed = with_routing_row(parent, row);
   EXPECT_EQ(mixed.tasks, std::vector<std::string>{"new"});
   EXPECT_EQ(mixed.pretrained_on, parent.tasks);
   EXPECT_TRUE(
@@ -180,9 +180,9 @@ TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   EXPECT_TRUE(
       at::equal(averaged_skills(mixed.spec, mixed.values), averaged_skills(parent.spec, parent.values)));
   row.logits.erase(row.logits.begin());
-  EXPECT_THROW(with_row(parent, row), UserError);
+  EXPECT_THROW(with_routing_row(parent, row), UserError);
   parent.spec.routing = Routing::uniform;
-  EXPECT_THROW(with_row(parent, row), UserError);
+  EXPECT_THROW(with_routing_row(parent, row), UserError);
 }
 
 }  // namespace

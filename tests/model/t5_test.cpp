@@ -85,7 +85,7 @@ TEST_P(T5Rows, RaggedBatchEqualsOneAtATime) {
 // A sample's noise belongs to it, wherever it lies.
 TEST_P(T5Rows, DropoutDoesNotDependOnTheBatch) {
   T5Model exact(checkpoint, at::kDouble, at::kCPU, BaseUse::training);
-  const auto rows_of = [](const std::vector<int>& samples) {
+  const auto batch_of = [](const std::vector<int>& samples) {
     Microbatch batch;
     for (const int sample : samples) {
       append_sequence(batch.encoder, ids(5 + 3 * sample, sample));
@@ -103,7 +103,7 @@ TEST_P(T5Rows, DropoutDoesNotDependOnTheBatch) {
   };
   const auto nll = [&](const std::vector<int>& samples, uint64_t seed) {
     probe::MatrixAdapter none;
-    Microbatch batch = rows_of(samples);
+    Microbatch batch = batch_of(samples);
     int64_t at = 0;  // targets of a sample are the same in every batch
     for (size_t s = 0; s < samples.size(); ++s)
       for (int64_t i = 0; i < batch.decoder.starts[s + 1] - batch.decoder.starts[s]; ++i)

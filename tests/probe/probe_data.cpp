@@ -1,4 +1,4 @@
-// probe tasks PATH…: name, metric, category, definition and number of rows of each task.
+// probe tasks PATH…: name, metric, category, definition and number of examples of each task.
 // probe prompt MODEL PROMPT [DEFINITION] < rows of messages, one JSON list a line: ids of each prompt, a JSON
 // list a line.
 #include <iostream>
@@ -38,11 +38,11 @@ int run_tasks(const std::vector<std::string>& arguments) {
   return 0;
 }
 
-// order SEED TASK ROWS COUNT: which rows training takes first.
+// order SEED TASK ROWS COUNT: which examples training takes first.
 int run_order(const std::vector<std::string>& arguments) {
-  RowSampler sampler(std::stoull(arguments.at(0)), arguments.at(1), std::stoll(arguments.at(2)));
+  ExampleSampler sampler(std::stoull(arguments.at(0)), arguments.at(1), std::stoll(arguments.at(2)));
   nlohmann::json order = nlohmann::json::array();
-  for (int64_t i = 0; i < std::stoll(arguments.at(3)); ++i) order.push_back(sampler.row(i));
+  for (int64_t i = 0; i < std::stoll(arguments.at(3)); ++i) order.push_back(sampler.example(i));
   std::cout << order.dump() << "\n";
   return 0;
 }
@@ -54,7 +54,7 @@ int run_mix(const std::vector<std::string>& arguments) {
   nlohmann::json draws = nlohmann::json::array();
   for (int64_t i = 0; i < spec.at("draws").get<int64_t>(); ++i) {
     const Draw draw = mix.draw(i);
-    draws.push_back({draw.task, draw.row});
+    draws.push_back({draw.task, draw.example});
   }
   std::cout << draws.dump() << "\n";
   return 0;

@@ -1,5 +1,5 @@
 // probe routed-logits MODEL REGISTRY COLLECTION METHOD K < {"rows": [rows]} > logits [T, vocab] as
-// safetensors, all rows one after the other (probe_rows.h), through the routed collection in fp32.
+// safetensors, all tokens one after the other (probe_rows.h), through the routed collection in fp32.
 // probe generate MODEL < {"prompts": [[ids]], "sources": [[ids]] (with an encoder), "beams", "length_penalty",
 // "max_new_tokens", "end"} > [[ids]].
 #include <iostream>
@@ -12,7 +12,7 @@
 #include "formats/safetensors.h"
 #include "library/collection.h"
 #include "probe/probe.h"
-#include "probe/probe_rows.h"
+#include "probe/probe_examples.h"
 
 namespace gaggle::probe {
 namespace {
@@ -30,7 +30,7 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   config.eval.top_k = std::stoll(arguments.at(4));
   const auto methods = read_methods(config, collection);
   const auto adapter = make_adapter(methods.at(0), collection, config, *base, "");
-  Microbatch batch = rows_in_order(nlohmann::json::parse(std::cin).at("rows"));
+  Microbatch batch = batch_in_order(nlohmann::json::parse(std::cin).at("rows"));
   cover_with_one_segment(batch);
   std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   std::iota(all.begin(), all.end(), 0);

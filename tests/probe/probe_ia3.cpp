@@ -1,22 +1,22 @@
 // probe ia3-train SPEC.json OUT: trains (IA)³ or its Poly form as SPEC says and writes OUT.safetensors (all its
 // tensors) and OUT.json (loss per step). SPEC: model, method, tasks [[{input, target}]] by routing row, from (a
 // folder; not set: l = 1), ranks, and numbers of the config.
-// probe ia3-logits MODEL FOLDER "[[ids], …]" OUT.safetensors: "logits" [rows, vocab] of one sequence per task
-// (of PEFT's own form: of every sequence) in evaluation.
+// probe ia3-logits MODEL FOLDER "[[ids], …]" OUT.safetensors: "logits" [examples, vocab] of one sequence per
+// task (of PEFT's own form: of every sequence) in evaluation.
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "library/inventory.h"
 #include "probe/probe.h"
-#include "probe/probe_routed.h"
+#include "probe/probe_skills.h"
 
 namespace gaggle::probe::ia3 {
 namespace {
 
 using nlohmann::json;
 
-Config ia3_config(const json& spec, int64_t rows) {
+Config ia3_config(const json& spec, int64_t examples) {
   Config config;
   config.poly.adapter = "ia3";
   config.poly.method = spec.at("method");
@@ -27,7 +27,7 @@ Config ia3_config(const json& spec, int64_t rows) {
   config.poly.sample = spec.value("sample", "none");
   config.train.lr = spec.at("lr");
   config.train.steps = spec.at("steps");
-  config.train.batch_size = spec.value("batch_size", rows);
+  config.train.batch_size = spec.value("batch_size", examples);
   config.train.weight_decay = spec.value("weight_decay", 0.0);
   config.train.tokens_per_microbatch = spec.value("tokens_per_microbatch", 24);
   return config;
@@ -40,7 +40,7 @@ int ia3_train(const std::vector<std::string>& arguments) {
   run_as_threads(spec.value("ranks", 1), 300, [&](Communicator& group) {
     const auto base =
         load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
-    const Config config = ia3_config(spec, rows_of_all(tasks));
+    const Config config = ia3_config(spec, examples_of_all(tasks));
     const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
                                               tasks, spec.value("lanes", 2));
     Ia3Adapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kCPU);
@@ -71,7 +71,7 @@ int ia3_logits(const std::vector<std::string>& arguments) {
   const PolySpec spec = folder_spec(ia3, base->sites());
   Ia3Adapter adapter(spec, inventory_values(ia3, spec, arguments[1]), {}, at::kCPU);
   adapter.begin_evaluation();
-  const Microbatch batch = rows_by_task(json::parse(arguments[2]), spec.tasks);
+  const Microbatch batch = batch_by_task(json::parse(arguments[2]), spec.tasks);
   const at::Tensor logits = all_logits(*base, batch, adapter);
   std::ofstream(arguments[3], std::ios::binary) << safetensors_bytes({float_view("logits", logits)});
   return 0;

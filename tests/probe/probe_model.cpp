@@ -47,7 +47,7 @@ void add_sequences(const nlohmann::json& sequences, TokenSequences& tokens) {
   tokens.segments = {{0, 0, tokens.count()}};
 }
 
-Microbatch rows_of(const nlohmann::json& request) {
+Microbatch batch_of(const nlohmann::json& request) {
   Microbatch batch;
   add_sequences(request.at("sequences"), batch.decoder);
   if (request.contains("encoder")) {
@@ -75,7 +75,7 @@ MatrixAdapter read_matrices(const std::string& path) {
 int run_pass(const std::vector<std::string>& arguments) {
   const auto base = load(arguments);
   const auto request = nlohmann::json::parse(std::cin);
-  const Microbatch batch = rows_of(request);
+  const Microbatch batch = batch_of(request);
   MatrixAdapter adapter;
   if (request.contains("matrices")) adapter = read_matrices(request["matrices"]);
   std::vector<NamedTensor> result;

@@ -1,23 +1,23 @@
 // probe poly-train SPEC.json OUT: trains an inventory as SPEC says and writes OUT.safetensors (its tensors) and
 // OUT.json (loss per step). SPEC: model, from (a PEFT Poly folder), tasks [[{input, target}]] by routing row,
 // and numbers of the config.
-// probe poly-logits SPEC.json OUT.safetensors: logits of a folder's tasks in evaluation, [rows, vocab] of all
-// sequences one after the other: "inventory" of one pass over all, "mixed" of each task's mixed adapter, "mean"
-// of the averaged skills. SPEC: model, from, tasks [[ids]].
+// probe poly-logits SPEC.json OUT.safetensors: logits of a folder's tasks in evaluation, [examples, vocab] of
+// all sequences one after the other: "inventory" of one pass over all, "mixed" of each task's mixed adapter,
+// "mean" of the averaged skills. SPEC: model, from, tasks [[ids]].
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "library/inventory.h"
 #include "probe/probe.h"
-#include "probe/probe_routed.h"
+#include "probe/probe_skills.h"
 
 namespace gaggle::probe::poly {
 namespace {
 
 using nlohmann::json;
 
-Config config_of(const json& spec, int64_t rows) {
+Config config_of(const json& spec, int64_t examples) {
   Config config;
   config.poly.method = spec.value("method", "mhr");
   config.poly.heads = spec.at("heads");
@@ -28,7 +28,7 @@ Config config_of(const json& spec, int64_t rows) {
   config.lora.targets = spec.at("targets");
   config.train.lr = spec.at("lr");
   config.train.steps = spec.at("steps");
-  config.train.batch_size = rows;
+  config.train.batch_size = examples;
   config.train.warmup = spec.at("warmup");
   config.train.schedule = spec.at("schedule");
   config.train.weight_decay = spec.at("weight_decay");
@@ -43,7 +43,7 @@ int poly_train(const std::vector<std::string>& arguments) {
   const json spec = json::parse(read_file(arguments[0]));
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
-  const Config config = config_of(spec, rows_of_all(tasks));
+  const Config config = config_of(spec, examples_of_all(tasks));
   const SkillsRecipe recipe =
       skills_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
   PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, base->dtype(), at::kCPU);
@@ -74,7 +74,7 @@ int poly_logits(const std::vector<std::string>& arguments) {
   const PeftAdapter poly = read_peft(from, {PeftKind::poly});
   const PolySpec spec = spec_of(poly, base->sites());
   const at::Tensor values = inventory_values(poly, spec, from);
-  const Microbatch batch = rows_by_task(about.at("tasks"), spec.tasks);
+  const Microbatch batch = batch_by_task(about.at("tasks"), spec.tasks);
   PolyAdapter inventory(spec, values, {}, at::kFloat, at::kCPU);
   inventory.begin_evaluation();
   std::vector<at::Tensor> mixed, mean;

@@ -9,7 +9,7 @@
 #include "formats/safetensors.h"
 #include "model/hardware.h"
 #include "probe/probe.h"
-#include "probe/probe_rows.h"
+#include "probe/probe_examples.h"
 #include "train/expert.h"
 
 namespace gaggle::probe {
@@ -40,7 +40,7 @@ Config config_of(const json& spec) {
 TokenTask task_of(const json& spec) {
   TokenTask task;
   task.name = "probe";
-  for (const json& row : spec.at("rows")) task.splits[0].push_back(token_row(row));
+  for (const json& example : spec.at("rows")) task.splits[0].push_back(token_example(example));
   return task;
 }
 

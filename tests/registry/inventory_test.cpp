@@ -116,7 +116,7 @@ TEST(RoutingRows, WithoutTheirParentAreRefusedWithBothNames) {
   registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1));
   const fs::path parent = folder.path / "r" / "inventories" / "mhr" / "v0001";
 
-  // Sound in itself, but with other skills than those that the row was made for.
+  // Sound in itself, but with other skills than those that the routing row was made for.
   write_file_durable(parent / "adapter_model.safetensors", made::inventory("mhr", "", 7).files[adapter_file]);
   write_file_durable(parent / "SHA256SUMS", sums_text(parent));
   const std::string changed = refusal_of([&] { parent_of(registry, registry.load(Kind::routing_row, "new")); });
@@ -210,7 +210,7 @@ TEST(Inventories, ImportsOnceAndExportsTheSameFolder) {
   EXPECT_EQ(tasks_of(in), (std::vector<std::string>{"task 0", "task 1"}));
   EXPECT_EQ(text_at(read_sidecar(in), "method") + " " + text_at(read_sidecar(in), "origin"), "mhr imported");
 
-  // The same tensors with names for the rows are something else.
+  // The same tensors with names for the routing rows are something else.
   write_file_durable(peft / "inventory.json", R"({"tasks":["add","copy"],"method":"private"})");
   EXPECT_EQ(registry.commit(read_import(peft, "in", std::nullopt)), "v0002");
   export_version(registry, "in", folder.path / "out");

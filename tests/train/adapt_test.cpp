@@ -31,7 +31,7 @@ Inventory made_inventory(const FakeBase& base, const std::string& method = "poly
   inventory.spec.tasks = 3;
   inventory.spec.skills = skills;
   if (method == "shared") inventory.spec.routing = Routing::uniform;
-  if (method == "private") inventory.spec.routing = Routing::own;
+  if (method == "private") inventory.spec.routing = Routing::one_hot;
   inventory.name = method;
   inventory.version = "v0001";
   inventory.digest = "digest of " + method;
@@ -63,7 +63,7 @@ struct Adapting {
     const auto self = make_self();
     return train_adapted(base, few_shot(task, 8, 5), recipe(method), sources, *self, {}, {});
   }
-  // Mean nll of the few rows with a LoRA of the recipe's sites.
+  // Mean nll of the few examples with a LoRA of the recipe's sites.
   double loss(const AdaptRecipe& recipe, const at::Tensor& lora) {
     LoraAdapter adapter(recipe.spec.sites, {lora}, at::kFloat, at::kCPU);
     const TokenTask few = few_shot(task, 8, 5);
@@ -72,24 +72,24 @@ struct Adapting {
   }
 };
 
-TEST(FewShot, RowsAreTheSameForEveryMethodAndGrowWithTheShots) {
+TEST(FewShot, ExamplesAreTheSameForEveryMethodAndGrowWithTheShots) {
   const TokenTask task = fake_task();
   const auto inputs = [&](int64_t shots, uint64_t seed) {
-    std::vector<std::vector<int32_t>> rows;
+    std::vector<std::vector<int32_t>> inputs_of_few;
     const TokenTask few = few_shot(task, shots, seed);
-    for (const TokenRow& row : few.rows(Split::train)) rows.push_back(row.input);
-    return rows;
+    for (const TokenExample& example : few.examples(Split::train)) inputs_of_few.push_back(example.input);
+    return inputs_of_few;
   };
   EXPECT_EQ(inputs(4, 1).size(), 4u);
   EXPECT_EQ(inputs(4, 1), inputs(4, 1));
   EXPECT_NE(inputs(4, 1), inputs(4, 2));
   EXPECT_EQ(inputs(0, 1), inputs(19, 1));
   const auto few = inputs(4, 1), more = inputs(9, 1);
-  for (const auto& row : few) EXPECT_NE(std::find(more.begin(), more.end(), row), more.end());
-  EXPECT_TRUE(few_shot(task, 4, 1).rows(Split::validation).empty());
+  for (const auto& example : few) EXPECT_NE(std::find(more.begin(), more.end(), example), more.end());
+  EXPECT_TRUE(few_shot(task, 4, 1).examples(Split::validation).empty());
 }
 
-TEST(FewShot, TooFewRowsAreRefusedWithTheNumbers) {
+TEST(FewShot, TooFewExamplesAreRefusedWithTheNumbers) {
   try {
     few_shot(fake_task(), 20, 0);
     FAIL();
@@ -99,7 +99,7 @@ TEST(FewShot, TooFewRowsAreRefusedWithTheNumbers) {
   }
 }
 
-TEST(Adapt, ZTrainsItsRowAndNothingElse) {
+TEST(Adapt, ZTrainsTheRoutingRowAndNothingElse) {
   Adapting a;
   const AdaptRecipe recipe = a.recipe(AdaptMethod::z);
   const ParameterLayout layout = poly_layout(recipe.spec), theirs = poly_layout(a.from.spec);
@@ -117,7 +117,7 @@ TEST(Adapt, ZTrainsItsRowAndNothingElse) {
   }
 }
 
-TEST(Adapt, FullTrainsRowAndSkillsFromTheInventory) {
+TEST(Adapt, FullTrainsRoutingRowAndSkillsFromTheInventory) {
   Adapting a;
   const AdaptRecipe recipe = a.recipe(AdaptMethod::full);
   const ParameterLayout layout = poly_layout(recipe.spec);
@@ -243,7 +243,7 @@ TEST(Adapt, KeysFollowWhatChangesTheResult) {
   EXPECT_EQ(a.recipe(AdaptMethod::full).key, full);
 }
 
-TEST(Adapt, ArtefactsThatDoNotServeAMethodAreRefused) {
+TEST(Adapt, InventoriesThatDoNotServeAMethodAreRefused) {
   const auto complaint = [](const Adapting& a, AdaptMethod method) -> std::string {
     try {
       a.recipe(method);

@@ -134,8 +134,8 @@ TEST(Expert, ANonFiniteLossSkipsTheUpdateAndFiveInARowEnd) {
   const auto sites = lora_sites(base.sites(), {}, 2, 1);
   LoraAdapter adapter(sites, {initial_lora(sites, 0, 0.1)}, at::kFloat, at::kCPU);
   Trainer trainer(base, adapter, *self, {});
-  RowSampler sampler(0, task.name, static_cast<int64_t>(task.rows(Split::train).size()));
-  const auto batch = task_batch(sampler, task.rows(Split::train), 0, 4);
+  ExampleSampler sampler(0, task.name, static_cast<int64_t>(task.examples(Split::train).size()));
+  const auto batch = task_batch(sampler, task.examples(Split::train), 0, 4);
   const at::Tensor before = adapter.values().clone();
   for (int i = 0; i < 4; ++i) {
     base.fail_after = 0;

@@ -66,29 +66,29 @@ class FakeBase : public BaseModel {
   at::Tensor first_, second_, out_, x_, z_;
 };
 
-// 23 rows of 2 to 7 tokens.
+// 23 examples of 2 to 7 tokens.
 inline TokenTask fake_task() {
   TokenTask task;
   task.name = "fake";
   task.digest = "rows";
   for (int i = 0; i < 23; ++i) {
-    TokenRow row;
-    for (int j = 0; j <= i % 4; ++j) row.input.push_back((3 * i + j) % 11);
-    for (int j = 0; j <= i % 3; ++j) row.target.push_back((5 * i + 2 * j) % 11);
-    task.splits[i % 5 == 4 ? 1 : 0].push_back(row);
+    TokenExample example;
+    for (int j = 0; j <= i % 4; ++j) example.input.push_back((3 * i + j) % 11);
+    for (int j = 0; j <= i % 3; ++j) example.target.push_back((5 * i + 2 * j) % 11);
+    task.splits[i % 5 == 4 ? 1 : 0].push_back(example);
   }
   return task;
 }
 
-// Three tasks of 23, 11 and 5 rows; the last has nothing to validate with.
+// Three tasks of 23, 11 and 5 examples; the last has nothing to validate with.
 inline std::vector<TokenTask> fake_tasks() {
   std::vector<TokenTask> tasks(3, fake_task());
   for (size_t t = 0; t < tasks.size(); ++t) {
     tasks[t].name = std::string("task ") + "abc"[t];
     tasks[t].digest = tasks[t].name + "'s rows";
-    for (auto& rows : tasks[t].splits)
-      for (TokenRow& row : rows)
-        for (int32_t& id : row.target) id = (id + static_cast<int32_t>(3 * t)) % 11;
+    for (auto& examples : tasks[t].splits)
+      for (TokenExample& example : examples)
+        for (int32_t& id : example.target) id = (id + static_cast<int32_t>(3 * t)) % 11;
   }
   tasks[1].splits[0].resize(9), tasks[1].splits[1].resize(2);
   tasks[2].splits[0].resize(5), tasks[2].splits[1].clear();

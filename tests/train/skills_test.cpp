@@ -202,7 +202,7 @@ TEST(Skills, LearnsEveryTask) {
   config.train.steps = 30;
   const SkillsResult done = train_alone(config);
   const auto &before = done.metrics["base_loss_by_task"], &after = done.metrics["validation_loss_by_task"];
-  EXPECT_EQ(before.size(), 2u);  // of three: one has no validation rows
+  EXPECT_EQ(before.size(), 2u);  // of three: one has no validation examples
   for (const auto& [task, loss] : before.items())
     EXPECT_LT(after[task].get<double>(), 0.9 * loss.get<double>()) << task;
   EXPECT_DOUBLE_EQ(done.metrics["validation_loss"].get<double>(),
@@ -362,12 +362,12 @@ TEST(Skills, KeyFollowsWhatChangesTheResultAndNothingElse) {
 TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
   const std::vector<TokenTask> tasks = fake_tasks();
   std::vector<const TokenTask*> list;
-  std::vector<int64_t> rows;
+  std::vector<int64_t> example_counts;
   for (const TokenTask& task : tasks) {
     list.push_back(&task);
-    rows.push_back(static_cast<int64_t>(task.rows(Split::train).size()));
+    example_counts.push_back(static_cast<int64_t>(task.examples(Split::train).size()));
   }
-  TaskMix mix(3, {"a", "b", "c"}, rows, {"size"});
+  TaskMix mix(3, {"a", "b", "c"}, example_counts, {"size"});
   for (const int64_t step : {0, 1, 5}) {
     const std::vector<Sample> batch = mixed_batch(mix, list, step, 20);
     ASSERT_EQ(batch.size(), 20u);
@@ -377,8 +377,8 @@ TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
       EXPECT_EQ(batch[i].occurrence, seen[batch[i].task]++);
       const Draw draw = mix.draw(batch[i].global_index);
       EXPECT_EQ(batch[i].task, draw.task);
-      EXPECT_EQ(batch[i].row,
-                &list[static_cast<size_t>(draw.task)]->rows(Split::train)[static_cast<size_t>(draw.row)]);
+      EXPECT_EQ(batch[i].example, &list[static_cast<size_t>(draw.task)]->examples(
+                                      Split::train)[static_cast<size_t>(draw.example)]);
     }
     EXPECT_EQ(seen.size(), 3u);
   }

@@ -84,16 +84,16 @@ def poly_model(base, folder, heads):
     return model, sites
 
 
-def logits_of(probe, base, folder, rows, out):
-    probe.run("ia3-logits", base, folder, json.dumps(rows), out)
+def logits_of(probe, base, folder, examples, out):
+    probe.run("ia3-logits", base, folder, json.dumps(examples), out)
     return load_file(out)["logits"]
 
 
-def rows_of(kind):
-    return [kinds.row(kind, ids, [3, 250, 8]) for ids in INPUTS]
+def examples_of(kind):
+    return [kinds.example(kind, ids, [3, 250, 8]) for ids in INPUTS]
 
 
-INPUTS = [[250, 1, 17], [5, 9, 200, 31], [7, 3, 2, 2, 90, 14]]  # the rows of one task lie by length
+INPUTS = [[250, 1, 17], [5, 9, 200, 31], [7, 3, 2, 2, 90, 14]]  # the examples of one task lie by length
 
 
 @pytest.mark.parametrize("targets,feedforward", [
@@ -104,12 +104,12 @@ def test_a_folder_of_peft_has_its_logits(probe, base, tmp_path, targets, feedfor
 
 
 def check_folder(probe, base, folder, targets, feedforward, kind):
-    model, rows = peft_model(base, folder / "ia3", targets, feedforward, kind), rows_of(kind)
-    ours = logits_of(probe, base, folder / "ia3", rows, folder / "out")
-    theirs = torch.cat([kinds.logits(model, row) for row in rows])
+    model, examples = peft_model(base, folder / "ia3", targets, feedforward, kind), examples_of(kind)
+    ours = logits_of(probe, base, folder / "ia3", examples, folder / "out")
+    theirs = torch.cat([kinds.logits(model, example) for example in examples])
     assert torch.allclose(ours, theirs, atol=1e-4, rtol=0)
     with model.disable_adapter():
-        plain = torch.cat([kinds.logits(model, row) for row in rows])
+        plain = torch.cat([kinds.logits(model, example) for example in examples])
     assert not torch.allclose(plain, theirs, atol=1e-2)
 
 
@@ -125,26 +125,26 @@ def test_a_folder_of_peft_for_t5_has_its_logits(probe, tmp_path, kind, targets, 
 @torch.no_grad()
 def test_our_folder_has_the_logits_of_plain_pytorch(probe, base, tmp_path, heads):
     model, sites = poly_model(base, tmp_path / "poly", heads)
-    ours = logits_of(probe, base, tmp_path / "poly", rows_of("llama"), tmp_path / "out")
+    ours = logits_of(probe, base, tmp_path / "poly", examples_of("llama"), tmp_path / "out")
     theirs = []
-    for task, row in enumerate(rows_of("llama")):
+    for task, example in enumerate(examples_of("llama")):
         for site in sites.values():
             site.task = task
-        theirs.append(kinds.logits(model, row))
+        theirs.append(kinds.logits(model, example))
     assert torch.allclose(ours, torch.cat(theirs), atol=1e-4, rtol=0)
 
 
 def batch_loss(model, sites, tasks):
     nll, tokens = 0.0, 0
-    for task, rows in enumerate(tasks):
+    for task, examples in enumerate(tasks):
         for site in sites.values():
             site.task = task
-        for row in rows:
-            sequence = torch.tensor([row["input"] + row["target"]])
-            logits = model(sequence[:, :-1]).logits[0, len(row["input"]) - 1:]
-            nll = nll + torch.nn.functional.cross_entropy(logits.float(), sequence[0, len(row["input"]):],
+        for example in examples:
+            sequence = torch.tensor([example["input"] + example["target"]])
+            logits = model(sequence[:, :-1]).logits[0, len(example["input"]) - 1:]
+            nll = nll + torch.nn.functional.cross_entropy(logits.float(), sequence[0, len(example["input"]):],
                                                           reduction="sum")
-            tokens += len(row["target"])
+            tokens += len(example["target"])
     return nll / tokens
 
 

@@ -25,7 +25,7 @@ def ids(draw, n):
 
 
 def tasks_of(draw, kind):
-    return [[kinds.row(kind, ids(draw, 2 + i % 5), ids(draw, 1 + i % 3)) for i in range(3 + 2 * task)]
+    return [[kinds.example(kind, ids(draw, 2 + i % 5), ids(draw, 1 + i % 3)) for i in range(3 + 2 * task)]
             for task in range(TASKS)]
 
 
@@ -45,12 +45,12 @@ def poly_model(base, heads, folder):
 
 def batch_loss(model, tasks, smoothing):
     losses, tokens = [], 0
-    for task, rows in enumerate(tasks):
-        for row in rows:
-            logits = kinds.target_logits(model, row, task_ids=torch.tensor([task]))
+    for task, examples in enumerate(tasks):
+        for example in examples:
+            logits = kinds.target_logits(model, example, task_ids=torch.tensor([task]))
             losses.append(torch.nn.functional.cross_entropy(
-                logits.float(), torch.tensor(row["target"]), reduction="sum", label_smoothing=smoothing))
-            tokens += len(row["target"])
+                logits.float(), torch.tensor(example["target"]), reduction="sum", label_smoothing=smoothing))
+            tokens += len(example["target"])
     return sum(losses) / tokens
 
 
@@ -106,7 +106,7 @@ def test_steps_equal_peft_under_adamw(probe, base, tmp_path, heads, smoothing, d
 def test_a_folder_of_peft_has_its_logits(probe, base, tmp_path, heads):
     model = poly_model(base, heads, tmp_path / "poly")
     draw = torch.Generator().manual_seed(2)
-    sequences = [kinds.row(base.name, ids(draw, 5 + 3 * task), [7, 9, 3]) for task in range(TASKS)]
+    sequences = [kinds.example(base.name, ids(draw, 5 + 3 * task), [7, 9, 3]) for task in range(TASKS)]
     (tmp_path / "spec.json").write_text(json.dumps({
         "model": str(base), "from": str(tmp_path / "poly"), "tasks": sequences}))
     probe.run("poly-logits", tmp_path / "spec.json", tmp_path / "logits.safetensors")

@@ -37,16 +37,16 @@ def adapt(model, start, kind):
     return sites
 
 
-def batch_loss(model, rows):
+def batch_loss(model, examples):
     nll, tokens = 0.0, 0
-    for row in rows:
-        logp = kinds.target_logits(model, row).float().log_softmax(-1)
-        nll = nll - logp.gather(1, torch.tensor(row["target"]).unsqueeze(1)).sum()
-        tokens += len(row["target"])
+    for example in examples:
+        logp = kinds.target_logits(model, example).float().log_softmax(-1)
+        nll = nll - logp.gather(1, torch.tensor(example["target"]).unsqueeze(1)).sum()
+        tokens += len(example["target"])
     return nll / tokens
 
 
-def train(model, parameters, rows):
+def train(model, parameters, examples):
     optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=0.0)
     warm = 2  # ceil(0.06 * 30)
     losses = []
@@ -54,7 +54,7 @@ def train(model, parameters, rows):
         for group in optimizer.param_groups:
             group["lr"] = LR * min(1, step / warm)
         optimizer.zero_grad()
-        loss = batch_loss(model, rows)
+        loss = batch_loss(model, examples)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -71,7 +71,7 @@ def setting(request, tmp_path_factory):
     def ids(n):
         return torch.randint(0, 300, (n,), generator=draw).tolist()
 
-    rows = [kinds.row(kind, ids(2 + i % 5), ids(1 + i % 3)) for i in range(12)]
+    examples = [kinds.example(kind, ids(2 + i % 5), ids(1 + i % 3)) for i in range(12)]
     start, peft = {}, {}
     for name, module in model.named_modules():
         if kinds.is_site(name, kind):
@@ -84,11 +84,11 @@ def setting(request, tmp_path_factory):
     (folder / "start" / "adapter_config.json").write_text(json.dumps({
         "peft_type": "LORA", "task_type": kinds.task_type(kind), "base_model_name_or_path": "base", "r": RANK,
         "lora_alpha": ALPHA, "lora_dropout": 0.0, "bias": "none", "target_modules": kinds.TARGETS[kind]}))
-    return folder, model, rows, start, kind
+    return folder, model, examples, start, kind
 
 
-def run_probe(probe, folder, rows, name, **more):
-    spec = {"model": str(folder / "base"), "rows": rows, "init_from": str(folder / "start"), "steps": STEPS,
+def run_probe(probe, folder, examples, name, **more):
+    spec = {"model": str(folder / "base"), "rows": examples, "init_from": str(folder / "start"), "steps": STEPS,
             "gate_steps": STEPS, "rank": RANK, "alpha": ALPHA, "tokens_per_microbatch": 16, **more}
     (folder / f"{name}.spec.json").write_text(json.dumps(spec))
     probe.run("train", folder / f"{name}.spec.json", folder / name)
@@ -102,16 +102,16 @@ def distances(ours, theirs):
 
 
 def test_lora_then_gates_equal_plain_pytorch(probe, setting):
-    folder, model, rows, start, kind = setting
-    ours, about = run_probe(probe, folder, rows, "alone")
+    folder, model, examples, start, kind = setting
+    ours, about = run_probe(probe, folder, examples, "alone")
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     sites = adapt(model, start, kind)
-    lora_losses = train(model, [p for s in sites.values() for p in (s.a, s.b)], rows)
+    lora_losses = train(model, [p for s in sites.values() for p in (s.a, s.b)], examples)
     for site in sites.values():
         site.gated = True
         site.a.requires_grad_(False), site.b.requires_grad_(False)
-    gate_losses = train(model, [s.v for s in sites.values()], rows)
+    gate_losses = train(model, [s.v for s in sites.values()], examples)
 
     for got, expected in [(about["lora"], lora_losses), (about["gate"], gate_losses)]:
         assert len(got) == STEPS
@@ -125,7 +125,7 @@ def test_lora_then_gates_equal_plain_pytorch(probe, setting):
 
 @pytest.mark.parametrize("ranks", [2, 4])
 def test_ranks_make_equal_bits_on_a_real_model(probe, setting, ranks):
-    folder, _, rows, *_ = setting
-    alone, _ = run_probe(probe, folder, rows, "lanes1", lanes=8, steps=4, gate_steps=3)
-    shared, _ = run_probe(probe, folder, rows, f"lanes{ranks}", lanes=8, steps=4, gate_steps=3, ranks=ranks)
+    folder, _, examples, *_ = setting
+    alone, _ = run_probe(probe, folder, examples, "lanes1", lanes=8, steps=4, gate_steps=3)
+    shared, _ = run_probe(probe, folder, examples, f"lanes{ranks}", lanes=8, steps=4, gate_steps=3, ranks=ranks)
     assert all(torch.equal(alone[name], shared[name]) for name in alone)

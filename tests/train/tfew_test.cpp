@@ -55,9 +55,9 @@ class TFew : public testing::Test {
       for (size_t c = 0; c < lengths.size(); ++c) {
         double sum = 0;
         for (int i = 0; i < lengths[c]; ++i, ++t) {
-          const double own = logp[t][batch.target_ids[static_cast<size_t>(t)]].item<double>();
-          sum += own;
-          if (c > 0) unlikely -= std::log(1 - std::exp(own) + 0.01), ++wrong_tokens;
+          const double log_probability = logp[t][batch.target_ids[static_cast<size_t>(t)]].item<double>();
+          sum += log_probability;
+          if (c > 0) unlikely -= std::log(1 - std::exp(log_probability) + 0.01), ++wrong_tokens;
         }
         if (c == 0) first = sum / lengths[0];
         ranked += std::exp(sum / lengths[c]);

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""gaggle against PEFT: one LoRA expert on the same rows in the same batches, alternating; prints the ratios.
+"""gaggle against PEFT: one LoRA expert on the same examples in the same batches, alternating; prints the ratios.
 
     tools/peers/peft_lora.py configs/demo.toml --task tomi --steps 12 --repeats 3
 
-Each side runs as a process of its own with all cores. Tokens are those of the rows (input and target, no padding);
+Each side runs as a process of its own with all cores. Tokens are those of the examples (input and target, no padding);
 the first two steps of each run are left out of the time. Memory is the peak resident size of the process.
 PEFT runs in bf16 autocast (--peft-dtype fp32 or bf16 for the others).
 """
@@ -34,10 +34,10 @@ def main():
     overrides = [f"--data.tasks=['{file_of_task(config['data.tasks'], arguments.task)}']",
                  f"--train.steps={arguments.steps}", "--gate.steps=1", "--train.validate_every=0",
                  f"--run.threads={arguments.threads}", "--report.tensorboard=false", "--registry.collection="]
-    rows = sides.rows_of(gaggle, [arguments.config, *overrides, "--task", arguments.task])
+    examples = sides.examples_of(gaggle, [arguments.config, *overrides, "--task", arguments.task])
     size = int(config["train.batch_size"])
-    order = json.loads(sides.run([probe, "order", "0", arguments.task, str(len(rows)), str(size * arguments.steps)])[0])
-    batches = [[rows[i] for i in order[s * size:(s + 1) * size]] for s in range(arguments.steps)]
+    order = json.loads(sides.run([probe, "order", "0", arguments.task, str(len(examples)), str(size * arguments.steps)])[0])
+    batches = [[examples[i] for i in order[s * size:(s + 1) * size]] for s in range(arguments.steps)]
     job = {"model": config["model.path"], "rank": config["lora.rank"], "alpha": config["lora.alpha"],
            "lr": config.get("train.lr", 5e-3)}
     sides.compare(arguments, batches, lambda folder: [

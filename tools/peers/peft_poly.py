@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""gaggle against PEFT: Poly / MHR over several tasks, the same rows in the same batches, alternating; prints the
+"""gaggle against PEFT: Poly / MHR over several tasks, the same examples in the same batches, alternating; prints the
 ratios.
 
     tools/peers/peft_poly.py configs/poly-demo.toml --steps 8 --repeats 3 --method mhr --heads 8
 
 As peft_lora.py: each side is a process of its own with all cores (gaggle with --ranks N: N processes that share them),
-tokens are those of the rows, the first two steps of each run are left out of the time. PEFT draws its mixtures'
+tokens are those of the examples, the first two steps of each run are left out of the time. PEFT draws its mixtures'
 samples, gaggle mixes by the plain sigmoid.
 """
 import argparse
@@ -29,13 +29,13 @@ def main():
                  f"--run.threads={arguments.threads // arguments.ranks}", "--report.tensorboard=false"]
     config = sides.resolved(gaggle, "pretrain", arguments.config, overrides)
     names = [task["name"] for task in json.loads(sides.run([probe, "tasks", *config["data.tasks"]])[0])]
-    rows = [[row | {"task": t} for row in sides.rows_of(gaggle, [arguments.config, *overrides, "--task", name])]
+    examples = [[example | {"task": t} for example in sides.examples_of(gaggle, [arguments.config, *overrides, "--task", name])]
             for t, name in enumerate(names)]
     size = int(config["train.batch_size"])
-    mix = {"seed": 0, "sampling": config["data.sampling"], "names": names, "rows": [len(r) for r in rows],
+    mix = {"seed": 0, "sampling": config["data.sampling"], "names": names, "rows": [len(r) for r in examples],
            "draws": size * arguments.steps}
     draws = json.loads(sides.run([probe, "mix", json.dumps(mix)])[0])
-    batches = [[rows[task][row] for task, row in draws[s * size:(s + 1) * size]] for s in range(arguments.steps)]
+    batches = [[examples[task][example] for task, example in draws[s * size:(s + 1) * size]] for s in range(arguments.steps)]
     job = {"model": config["model.path"], "rank": config["poly.rank"], "skills": config["poly.skills"],
            "heads": config["poly.heads"], "tasks": len(names), "lr": config.get("train.lr", 1e-3)}
     start = ["mpirun", "-np", str(arguments.ranks)] if arguments.ranks > 1 else []

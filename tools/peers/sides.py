@@ -54,8 +54,8 @@ def resolved(gaggle, command, config, overrides):
     return values
 
 
-def rows_of(gaggle, command_line):
-    """Training rows of a task as gaggle feeds them."""
+def examples_of(gaggle, command_line):
+    """Training examples of a task as gaggle feeds them."""
     return [json.loads(line) for line in run([gaggle, "data", "show", *command_line, "--jsonl"])[0].splitlines()]
 
 
@@ -80,7 +80,7 @@ def padded(sequences, value):
 
 
 def model_inputs(batch, encoder):
-    inputs, targets = [row["input_ids"] for row in batch], [row["target_ids"] for row in batch]
+    inputs, targets = [example["input_ids"] for example in batch], [example["target_ids"] for example in batch]
     if encoder:
         ids, mask = padded(inputs, 0)
         return {"input_ids": ids, "attention_mask": mask, "labels": padded(targets, -100)[0]}
@@ -112,7 +112,7 @@ def train_peft(job_file):
     seconds, losses = [], []
     for batch in job["batches"]:
         start = time.perf_counter()
-        whose = {"task_ids": torch.tensor([row["task"] for row in batch])} if "skills" in job else {}
+        whose = {"task_ids": torch.tensor([example["task"] for example in batch])} if "skills" in job else {}
         with torch.autocast("cpu", torch.bfloat16, enabled=job["dtype"] == "autocast"):
             loss = model(**model_inputs(batch, encoder), **whose).loss
         loss.backward()

@@ -54,13 +54,13 @@ std::vector<double> hours_of(const Options& options, uint64_t seed) {
   return spread_hours(std::stoi(options.items), options.hours, options.spread, seed);
 }
 
-struct Row {
+struct MeanOfSeeds {
   double makespan = 0, bound = 0, ratio = 0, worst = 0, idle = 0, lost = 0, aside = 0, claims = 0,
          operations = 0, worst_minute = 0;
 };
 
-Row of_many_seeds(const Options& options, int workers) {
-  Row mean;
+MeanOfSeeds of_many_seeds(const Options& options, int workers) {
+  MeanOfSeeds mean;
   for (int seed = 0; seed < options.seeds; ++seed) {
     SimulationSettings settings = options.settings;
     settings.workers = workers;
@@ -158,23 +158,23 @@ Options parse(int argc, char** argv) {
 }
 
 // What the last row, of the most workers, means for who plans a run.
-std::string meaning(const Options& options, const std::vector<Row>& rows) {
+std::string meaning(const Options& options, const std::vector<MeanOfSeeds>& means) {
   size_t last = 0;
-  for (size_t i = 1; i < rows.size(); ++i)
-    if (rows[i].makespan < 0.95 * rows[last].makespan) last = i;
+  for (size_t i = 1; i < means.size(); ++i)
+    if (means[i].makespan < 0.95 * means[last].makespan) last = i;
   return fmt::format(
       "{} workers take {:.1f} h, {:.0f}% of the time without an item and {:.1f} h of work done twice; {}\n",
-      options.workers[last], rows[last].makespan, 100 * rows[last].idle, rows[last].lost,
-      last + 1 < rows.size() ? "more workers than that bring less than 5%: the longest items are the bound"
-                             : "more workers may still bring something");
+      options.workers[last], means[last].makespan, 100 * means[last].idle, means[last].lost,
+      last + 1 < means.size() ? "more workers than that bring less than 5%: the longest items are the bound"
+                              : "more workers may still bring something");
 }
 
 int run(const Options& options) {
   Table table({"workers", "makespan h", "bound h", "ratio", "worst", "idle %", "lost h", "aside", "claims",
                "folder ops/s", "worst minute"});
-  std::vector<Row> rows;
+  std::vector<MeanOfSeeds> means;
   for (const int workers : options.workers) {
-    const Row r = rows.emplace_back(of_many_seeds(options, workers));
+    const MeanOfSeeds r = means.emplace_back(of_many_seeds(options, workers));
     table.add({std::to_string(workers), fmt::format("{:.2f}", r.makespan), fmt::format("{:.2f}", r.bound),
                fmt::format("{:.3f}", r.ratio), fmt::format("{:.3f}", r.worst),
                fmt::format("{:.1f}", 100 * r.idle), fmt::format("{:.2f}", r.lost),
@@ -185,7 +185,7 @@ int run(const Options& options) {
   fmt::print(
       "mean of {} seeds; ratio: makespan / bound, worst: of one seed; "
       "lost: worker hours since a checkpoint; folder ops: lists, reads and writes of leases\n{}",
-      options.seeds, meaning(options, rows));
+      options.seeds, meaning(options, means));
   return 0;
 }
 

@@ -188,7 +188,7 @@ class Simulation {
   LeaseSight sight(const Item& item, int w) const {
     const Worker& reader = workers_[static_cast<size_t>(w)];
     LeaseSight sight;
-    sight.there = item.holder >= 0;
+    sight.ever_held = item.holder >= 0;
     sight.released = item.released;
     sight.gone = item.holder_dead && item.holder == w;  // its own earlier life, on the same host
     sight.moved = !item.holder_dead && now_ - reader.looking_since >= beat_seconds(set_.lease_s);
@@ -199,15 +199,15 @@ class Simulation {
   // As WorkQueue::try_take, operation by operation.
   TakeResult attempt(Item& item, int w) {
     const LeaseSight seen = sight(item, w);
-    count(result_.reads, seen.there ? 1 : 0);
+    count(result_.reads, seen.ever_held ? 1 : 0);
     if (!lease_free(seen, set_.lease_s)) return {false, ItemState::held, "", lease_alive(seen, set_.lease_s)};
     count(result_.reads, 1);
     if (item.done) return {false, ItemState::done, "", false};
     if (item.aside) return {false, ItemState::aside, "", false};
-    count(result_.reads, seen.there ? 2 : 1);
+    count(result_.reads, seen.ever_held ? 2 : 1);
     count(result_.writes, 1);
     ++result_.claims;
-    if (seen.there && !seen.released) {
+    if (seen.ever_held && !seen.released) {
       ++result_.takeovers;
       if (loss_counts(true, item.saved_s > item.saved_when_taken_s)) ++item.failures;
       if (workers_[static_cast<size_t>(w)].plan.failed(item.work.key, item.failures, false, false)) {

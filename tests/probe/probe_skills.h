@@ -7,7 +7,7 @@
 
 #include "formats/safetensors.h"
 #include "model/base_model.h"
-#include "probe/probe_rows.h"
+#include "probe/probe_examples.h"
 #include "train/skills.h"
 
 namespace gaggle::probe {
@@ -17,20 +17,20 @@ inline std::vector<TokenTask> training_tasks(const nlohmann::json& spec) {
   std::vector<TokenTask> tasks;
   for (const nlohmann::json& task : spec) {
     tasks.emplace_back().name = fmt::format("task {}", tasks.size());
-    for (const nlohmann::json& row : task) tasks.back().splits[0].push_back(token_row(row));
+    for (const nlohmann::json& example : task) tasks.back().splits[0].push_back(token_example(example));
   }
   return tasks;
 }
 
-inline int64_t rows_of_all(const std::vector<TokenTask>& tasks) {
-  int64_t rows = 0;
-  for (const TokenTask& task : tasks) rows += static_cast<int64_t>(task.splits[0].size());
-  return rows;
+inline int64_t examples_of_all(const std::vector<TokenTask>& tasks) {
+  int64_t examples = 0;
+  for (const TokenTask& task : tasks) examples += static_cast<int64_t>(task.splits[0].size());
+  return examples;
 }
 
-// One row for each of `tasks` tasks in turn; nothing is scored.
-inline Microbatch rows_by_task(const nlohmann::json& list, int64_t tasks) {
-  Microbatch batch = rows_in_order(list);
+// One example for each of `tasks` tasks in turn; nothing is scored.
+inline Microbatch batch_by_task(const nlohmann::json& list, int64_t tasks) {
+  Microbatch batch = batch_in_order(list);
   for (auto* segments : {&batch.decoder.segments, &batch.encoder.segments})
     for (Segment& segment : *segments) segment.member %= static_cast<int>(tasks);
   return batch;

@@ -1,5 +1,3 @@
-#include "data/row.h"
-
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -9,6 +7,7 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "data/example.h"
 #include "text/unicode.h"
 
 namespace gaggle {
@@ -16,7 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-const std::vector<std::string> row_keys = {"input", "output", "messages", "choices", "split", "id"};
+const std::vector<std::string> example_keys = {"input", "output", "messages", "choices", "split", "id"};
 const std::vector<std::string> message_keys = {"role", "content"};
 const std::vector<std::string> roles = {"system", "user", "assistant"};
 
@@ -35,7 +34,7 @@ Json parse_line(std::string_view line, const std::string& where) {
   std::set<std::string> seen;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::key && depth == 1 && !seen.insert(value.get<std::string>()).second)
-      user_error("{}: the key \"{}\" stands twice in the row", where, value.get<std::string>());
+      user_error("{}: the key \"{}\" stands twice in the example", where, value.get<std::string>());
     return true;
   };
   try {
@@ -72,39 +71,40 @@ std::vector<Message> messages_of(const Json& list, const std::string& where) {
 }
 
 // Sets messages and output.
-void read_text(const Json& object, Row& row, const std::string& where) {
+void read_text(const Json& object, Example& example, const std::string& where) {
   if (object.contains("messages")) {
     for (const char* other : {"input", "output"})
       if (object.contains(other))
         user_error("{}: has \"messages\" and \"{}\"; one of the two forms is enough", where, other);
-    row.messages = messages_of(object["messages"], where);
-    if (row.messages.back().role != "assistant")
+    example.messages = messages_of(object["messages"], where);
+    if (example.messages.back().role != "assistant")
       user_error("{}: no output: the last message must be the assistant's (it is the {}'s)", where,
-                 row.messages.back().role);
-    row.output = std::move(row.messages.back().content);
-    row.messages.pop_back();
-    if (row.messages.empty())
+                 example.messages.back().role);
+    example.output = std::move(example.messages.back().content);
+    example.messages.pop_back();
+    if (example.messages.empty())
       user_error("{}: the assistant's message is the only one; what does it answer?", where);
   } else {
     if (!object.contains("input")) user_error("{}: no \"input\" (and no \"messages\")", where);
     if (!object.contains("output")) user_error("{}: no \"output\"", where);
-    row.messages = {{"user", text_of(object, "input", where)}};
-    row.output = text_of(object, "output", where);
+    example.messages = {{"user", text_of(object, "input", where)}};
+    example.output = text_of(object, "output", where);
   }
-  if (row.output.empty()) user_error("{}: the output is empty", where);
+  if (example.output.empty()) user_error("{}: the output is empty", where);
 }
 
-void read_choices(const Json& list, Row& row, const std::string& where) {
+void read_choices(const Json& list, Example& example, const std::string& where) {
   if (!list.is_array() || list.empty()) user_error("{}: \"choices\" is not a list of texts", where);
   for (const Json& entry : list) {
     if (!entry.is_string() || entry.get<std::string>().empty())
-      user_error("{}: choice {} is not a text, or empty", where, row.choices.size() + 1);
+      user_error("{}: choice {} is not a text, or empty", where, example.choices.size() + 1);
     const std::string choice = entry.get<std::string>();
-    if (contains(row.choices, choice)) user_error("{}: the choice \"{}\" is there twice", where, choice);
-    row.choices.push_back(choice);
+    if (contains(example.choices, choice)) user_error("{}: the choice \"{}\" is there twice", where, choice);
+    example.choices.push_back(choice);
   }
-  if (!contains(row.choices, row.output))
-    user_error("{}: the output \"{}\" is none of the choices ({})", where, row.output, join(row.choices, ", "));
+  if (!contains(example.choices, example.output))
+    user_error("{}: the output \"{}\" is none of the choices ({})", where, example.output,
+               join(example.choices, ", "));
 }
 
 Split split_of(const std::string& name, const std::string& where) {
@@ -113,56 +113,59 @@ Split split_of(const std::string& name, const std::string& where) {
   user_error("{}: unknown split \"{}\" ({})", where, name, known_names(name, {"train", "validation", "test"}));
 }
 
-FileRow read_row(std::string_view line, const std::filesystem::path& file, int64_t number) {
-  FileRow result{.row = {}, .split = {}, .file = file, .line = number};
+ExampleOfFile read_example(std::string_view line, const std::filesystem::path& file, int64_t number) {
+  ExampleOfFile result{.example = {}, .split = {}, .file = file, .line = number};
   const std::string where = result.where();
   if (!is_valid_utf8(line)) user_error("{}: not UTF-8 text; convert the file (iconv -t UTF-8)", where);
   const Json object = parse_line(line, where);
   if (!object.is_object())
-    user_error("{}: a row is an object {{\"input\": …, \"output\": …}}, not {}", where, object.type_name());
-  check_keys(object, row_keys, where);
-  read_text(object, result.row, where);
-  if (object.contains("choices")) read_choices(object["choices"], result.row, where);
+    user_error("{}: an example is an object {{\"input\": …, \"output\": …}}, not {}", where,
+               object.type_name());
+  check_keys(object, example_keys, where);
+  read_text(object, result.example, where);
+  if (object.contains("choices")) read_choices(object["choices"], result.example, where);
   if (object.contains("split")) result.split = split_of(text_of(object, "split", where), where);
   if (object.contains("id")) {
     const Json& id = object["id"];
     if (!id.is_string() && !id.is_number_integer())
       user_error("{}: \"id\" is neither text nor a whole number", where);
-    result.row.id = id.is_string() ? id.get<std::string>() : id.dump();
-    if (result.row.id.empty()) user_error("{}: \"id\" is empty; leave it out to get the line's number", where);
+    result.example.id = id.is_string() ? id.get<std::string>() : id.dump();
+    if (result.example.id.empty())
+      user_error("{}: \"id\" is empty; leave it out to get the line's number", where);
   }
   return result;
 }
 
 }  // namespace
 
-std::string FileRow::where() const {
+std::string ExampleOfFile::where() const {
   return fmt::format("{}:{}", file.string(), line);
 }
 
-std::vector<FileRow> read_rows(const std::filesystem::path& file) {
+std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file) {
   const std::string bytes = read_file(file);
   std::string_view rest = bytes;
   if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
-  std::vector<FileRow> rows;
+  std::vector<ExampleOfFile> examples;
   for (int64_t number = 1; !rest.empty(); ++number) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos) rows.push_back(read_row(line, file, number));
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos)
+      examples.push_back(read_example(line, file, number));
   }
-  return rows;
+  return examples;
 }
 
-Split dealt_split(const Row& row) {
-  // Lengths before texts: no two rows are fed the same way.
+Split dealt_split(const Example& example) {
+  // Lengths before texts: no two examples are fed the same way.
   Sha256 digest;
   const auto feed = [&](std::string_view text) { digest.update(fmt::format("{}:", text.size())).update(text); };
-  for (const Message& message : row.messages) {
+  for (const Message& message : example.messages) {
     feed(message.role);
     feed(message.content);
   }
-  feed(row.output);
-  for (const std::string& choice : row.choices) feed(choice);
+  feed(example.output);
+  for (const std::string& choice : example.choices) feed(choice);
   const std::string hex = digest.hex().substr(0, 15);
   uint64_t number = 0;
   std::from_chars(hex.data(), hex.data() + hex.size(), number, 16);

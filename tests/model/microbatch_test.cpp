@@ -9,7 +9,7 @@
 namespace gaggle {
 namespace {
 
-Microbatch rows_of(const std::vector<std::vector<int32_t>>& sequences, int32_t position = 0) {
+Microbatch batch_of(const std::vector<std::vector<int32_t>>& sequences, int32_t position = 0) {
   Microbatch batch;
   for (const auto& sequence : sequences) append_sequence(batch.decoder, sequence, position);
   return batch;
@@ -41,10 +41,10 @@ class Base : public testing::TestWithParam<Case> {
 TEST_P(Base, RaggedBatchEqualsOneAtATime) {
   std::vector<std::vector<int32_t>> sequences;
   for (int n : {3, 70, 1, 12, 13, 11, 40}) sequences.push_back(tokens(n, n));
-  const Microbatch batch = rows_of(sequences);
+  const Microbatch batch = batch_of(sequences);
   const at::Tensor all = base.forward(batch, nullptr, nullptr);
   for (size_t s = 0; s < sequences.size(); ++s) {
-    const at::Tensor one = base.forward(rows_of({sequences[s]}), nullptr, nullptr);
+    const at::Tensor one = base.forward(batch_of({sequences[s]}), nullptr, nullptr);
     EXPECT_LT(apart(all.narrow(0, batch.decoder.starts[s], one.size(0)), one), 2e-5);
   }
 }
@@ -53,8 +53,8 @@ TEST_P(Base, ChoicesShareTheirPromptsCache) {
   const auto prompt = tokens(17, 1), other = tokens(9, 2);
   const std::vector<std::vector<int32_t>> choices = {tokens(4, 3), tokens(1, 4), tokens(6, 5)};
   KeyValueCache cache;
-  base.forward(rows_of({other, prompt}), nullptr, &cache);
-  Microbatch batch = rows_of(choices, 17);
+  base.forward(batch_of({other, prompt}), nullptr, &cache);
+  Microbatch batch = batch_of(choices, 17);
   batch.past.resize(3);
   for (auto& past : batch.past)
     for (int64_t i = 0; i < 17; ++i) past.push_back(9 + i);
@@ -63,7 +63,7 @@ TEST_P(Base, ChoicesShareTheirPromptsCache) {
   for (size_t c = 0; c < choices.size(); ++c) {
     auto whole = prompt;
     whole.insert(whole.end(), choices[c].begin(), choices[c].end());
-    const at::Tensor alone = base.forward(rows_of({whole}), nullptr, nullptr);
+    const at::Tensor alone = base.forward(batch_of({whole}), nullptr, nullptr);
     const auto n = static_cast<int64_t>(choices[c].size());
     EXPECT_LT(apart(shared.narrow(0, batch.decoder.starts[c], n), alone.narrow(0, 17, n)), 2e-5);
   }
@@ -72,7 +72,7 @@ TEST_P(Base, ChoicesShareTheirPromptsCache) {
 TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
   std::vector<std::vector<int32_t>> sequences = {tokens(5, 1), tokens(8, 2)};
   KeyValueCache cache;
-  Microbatch batch = rows_of(sequences);
+  Microbatch batch = batch_of(sequences);
   base.forward(batch, nullptr, &cache);
   std::vector<std::vector<int64_t>> past(2);
   for (size_t s = 0; s < 2; ++s)
@@ -91,7 +91,7 @@ TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
     }
     const at::Tensor hidden = base.forward(next, nullptr, &cache);
     for (size_t s = 0; s < 2; ++s) {
-      const at::Tensor whole = base.forward(rows_of({sequences[s]}), nullptr, nullptr);
+      const at::Tensor whole = base.forward(batch_of({sequences[s]}), nullptr, nullptr);
       EXPECT_LT(apart(hidden[static_cast<int64_t>(s)], whole[whole.size(0) - 1]), 2e-5) << step;
     }
   }
