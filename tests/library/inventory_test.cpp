@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "../adapter/poly_case.h"
-#include "../model/no_checkpoint.h"
 #include "../registry/made.h"
+#include "sites_only.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "library/routing_row.h"
@@ -18,14 +18,6 @@ namespace {
 const std::vector<Site> all_sites = {{0, "model.layers.0.self_attn.q_proj", "q_proj", 0, 8, 4},
                                      {1, "model.layers.0.mlp.up_proj", "up_proj", 0, 4, 12},
                                      {2, "model.layers.1.self_attn.q_proj", "q_proj", 1, 8, 4}};
-
-struct FakeBase : BaseModel {
-  FakeBase() : BaseModel(NoCheckpoint(), all_sites, at::kFloat, at::kCPU, BaseUse::inference) {}
-  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
-    return {};
-  }
-};
 
 PolySpec small_spec(const std::string& granularity = "site", Routing routing = Routing::learned) {
   PolySpec spec;
@@ -110,7 +102,7 @@ Inventory small_inventory(const std::string& method, const PolySpec& spec) {
 
 TEST(Inventory, ComesBackFromARegistry) {
   const made::Folder folder;
-  const FakeBase base;
+  const test::SitesOnly base(all_sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
   const std::vector<std::pair<std::string, Routing>> methods = {
       {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::one_hot}};
@@ -144,7 +136,7 @@ TEST(Inventory, ComesBackFromARegistry) {
 // Recipes of adaptations name what they start from by this; it must not move when the registry's layout does.
 TEST(Inventory, ItsDigestIsThatOfTheSumsUnderTheSidecarsFirstName) {
   const made::Folder folder;
-  const FakeBase base;
+  const test::SitesOnly base(all_sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
   store_inventory(registry, small_inventory("mhr", small_spec()), {base, DType::f32, "k", {}});
   std::string sums = read_file(registry.load(Kind::inventory, "demo").folder / "SHA256SUMS");
@@ -156,7 +148,7 @@ TEST(Inventory, ItsDigestIsThatOfTheSumsUnderTheSidecarsFirstName) {
 
 TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   const made::Folder folder;
-  const FakeBase base;
+  const test::SitesOnly base(all_sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
   store_inventory(registry, small_inventory("mhr", small_spec("layer")), {base, DType::f32, "k", {}});
   Inventory parent = load_inventory(registry, "demo", all_sites);

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "../model/no_checkpoint.h"
 #include "../registry/made.h"
+#include "sites_only.h"
 #include "base/error.h"
 #include "library/collection.h"
 
@@ -12,14 +12,6 @@ namespace gaggle {
 namespace {
 
 const std::vector<Site> sites = {{0, "layers.0.q_proj", "q_proj", 0, 6, 4}, {1, "layers.1.up", "up", 1, 4, 6}};
-
-struct FakeBase : BaseModel {
-  FakeBase() : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference) {}
-  at::Tensor forward(const Rows&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Rows&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
-    return {};
-  }
-};
 
 Lora random_lora() {
   Lora lora;
@@ -62,7 +54,7 @@ TEST(LoraFromPeft, NamesWhatDoesNotFit) {
 
 TEST(Lora, GatesForOneThatIsThereShareItsFile) {
   const made::Folder folder;
-  const FakeBase base;
+  const test::SitesOnly base(sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
   Lora lora = random_lora();
   EXPECT_EQ(store_lora(registry, lora, {base, DType::bf16, "k1", {{"task", "t"}}}), "v0001");

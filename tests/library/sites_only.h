@@ -1,0 +1,18 @@
+// A base of which a test needs nothing but its sites: it computes nothing.
+#pragma once
+
+#include "../model/no_checkpoint.h"
+#include "model/base_model.h"
+
+namespace gaggle::test {
+
+struct SitesOnly : BaseModel {
+  explicit SitesOnly(const std::vector<Site>& sites)
+      : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference) {}
+  at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
+    return {};
+  }
+};
+
+}  // namespace gaggle::test
