@@ -43,8 +43,8 @@ struct BatchTasks {
 // Sums over this rank's lanes.
 struct TaskGradients {
   GradientSpace space = GradientSpace::mixed;  // of the values
-  at::Tensor all;              // [T, values] fp32
-  at::Tensor even;             // [T, values] fp32, of the samples of even occurrence
+  at::Tensor all;                              // [T, values] fp32
+  at::Tensor even;                             // [T, values] fp32, of the samples of even occurrence
   // Routing by site, [T, h, K], rows sum to 1 per head; empty: none is known (samples per example, sketches).
   std::vector<at::Tensor> weights;
 };

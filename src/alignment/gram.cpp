@@ -59,7 +59,8 @@ at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights) {
 }
 
 std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
-                                  const BatchTasks& batch, std::span<const GradientSpace> wanted, Communicator& group) {
+                                          const BatchTasks& batch, std::span<const GradientSpace> wanted,
+                                          Communicator& group) {
   const auto tasks = static_cast<int64_t>(batch.tasks.size()), count = static_cast<int64_t>(sites.size());
   GAGGLE_CHECK(mine.all.size(0) == tasks && batch.even_share.size() == batch.tasks.size() &&
                batch.odd_share.size() == batch.tasks.size());

@@ -33,6 +33,7 @@ at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);
 // space from mixed gradients needs weights. Collective: all-to-all of the gradients by site, then an all-gather
 // of sites · T² numbers. Costs 6 · T² · values FLOP in fp64, shared by the ranks.
 std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
-                                  const BatchTasks& batch, std::span<const GradientSpace> wanted, Communicator& group);
+                                          const BatchTasks& batch, std::span<const GradientSpace> wanted,
+                                          Communicator& group);
 
 }  // namespace gaggle

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "cluster/stop.h"
 #include "config/read.h"
 
 namespace gaggle {
@@ -25,12 +26,17 @@ RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run)
 
 RunCommand with_job_options(CLI::App& parser, Exit (*run)(const Config&, const JobOptions&)) {
   const auto options = std::make_shared<JobOptions>();
-  RunCommand command = with_config(parser, [options, run](const Config& config) { return run(config, *options); });
+  RunCommand command =
+      with_config(parser, [options, run](const Config& config) { return run(config, *options); });
   parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
   parser.add_flag("--accept-base", options->accept_base,
                   "Write to a registry whose base has the same shapes but other contents");
   parser.add_flag("--retry", options->retry, "Take up items that were set aside");
-  return command;
+  return [command](const std::vector<std::string>& overrides) {
+    // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
+    watch_for_stop({}, 0);
+    return command(overrides);
+  };
 }
 
 RunCommand without_config(CLI::App& parser, std::function<Exit()> run) {

@@ -4,7 +4,6 @@
 
 #include "alignment/checkpoint_pass.h"
 #include "app/command.h"
-#include "app/commands.h"
 #include "base/file.h"
 #include "config/read.h"
 #include "job/inputs.h"
@@ -12,6 +11,13 @@
 
 namespace gaggle {
 namespace {
+
+struct AlignOptions {
+  std::vector<std::string> runs;  // run folders
+  int64_t examples = 0;  // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
+  int64_t step = -1;     // the checkpoint's; -1: the newest
+  int64_t pairs = 5;     // shown of the closest and of the most conflicting
+};
 
 // A pass over one run's checkpoint, whose config is in its folder.
 AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, Session& session) {
@@ -25,8 +31,6 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
                             {run, checkpoints_of(run), options.step, options.examples, config.alignment},
                             *session.world);
 }
-
-}  // namespace
 
 Exit command_align(const AlignOptions& options) {
   if (options.step >= 0 && options.examples == 0)
@@ -49,6 +53,8 @@ Exit command_align(const AlignOptions& options) {
              stdout);
   return Exit::done;
 }
+
+}  // namespace
 
 Command align_command() {
   return {"align", "Show and compare the gradient alignment of pretraining runs", [](CLI::App& parser) {

@@ -2,7 +2,6 @@
 #include <cstdio>
 
 #include "app/command.h"
-#include "app/commands.h"
 #include "base/file.h"
 #include "config/read.h"
 #include "doctor/collective_records.h"
@@ -10,6 +9,13 @@
 #include "job/plan.h"
 
 namespace gaggle {
+namespace {
+
+struct DoctorOptions {
+  std::string where;                 // a config file, a run folder, or "": the machine alone
+  std::vector<std::string> folders;  // --folder: looked at besides the config's
+  int64_t megabytes = 64;            // --mb: written and read by one rank of each host, per folder
+};
 
 Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>& overrides) {
   const bool is_run_folder = !options.where.empty() && fs::is_directory(options.where);
@@ -28,6 +34,8 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   const Config config = read_config(options.where, overrides);
   return examine({version_text(), &config, options.folders, options.megabytes});
 }
+
+}  // namespace
 
 Command doctor_command() {
   return {

@@ -3,13 +3,23 @@
 #include <map>
 
 #include "app/command.h"
-#include "app/commands.h"
 #include "registry/import.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
 
 namespace gaggle {
 namespace {
+
+struct RegistryOptions {
+  std::string action;                  // ls | show | verify | import | export | collect | rm
+  std::filesystem::path registry;      // --registry, default "registry"
+  std::vector<std::string> arguments;  // names or folders
+  std::string base;                    // --base: model path; imported adapters are checked against it
+  std::string to;                      // --to: where export writes
+  bool mu = false;                     // --mu: export the averaged skills of an inventory
+  std::string name;                    // --name: of an import of one folder
+  bool accept_base = false;
+};
 
 void print(const std::string& text) {
   std::fputs(text.c_str(), stdout);

@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/identity.h"
-#include "cluster/stop.h"
 #include "comm/mpi_job.h"
 
 namespace gaggle {
@@ -30,14 +29,6 @@ bool say(const UserError& error) {
 // A file that grows beyond the allowed size is an error with a message, not the end of the process.
 void survive_full_disks() {
   std::signal(SIGXFSZ, SIG_IGN);
-}
-
-// A stop request may come while the model is still being read: from the first moment on it must not kill a job.
-void heed_signals_early(int argc, char** argv) {
-  const std::string command = argc > 1 ? argv[1] : "";
-  if (command == "experts" || command == "gates" || command == "pretrain" || command == "adapt" ||
-      command == "eval")
-    watch_for_stop({}, 0);
 }
 
 int run_and_report(int argc, char** argv) {
@@ -75,7 +66,6 @@ void leave_exit_code(int code) {
 
 int run_program(int argc, char** argv) {
   survive_full_disks();
-  heed_signals_early(argc, argv);
   const int code = run_and_report(argc, argv);
   leave_exit_code(code);
   return code;

@@ -1,3 +1,5 @@
+#include "data/example.h"
+
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -7,7 +9,6 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "base/sha256.h"
-#include "data/example.h"
 #include "text/unicode.h"
 
 namespace gaggle {

@@ -11,7 +11,11 @@ namespace gaggle {
 
 JobDisplay::JobDisplay(const Job& job, const std::vector<WorkItem>& open, const std::string& job_name,
                        const std::string& own_worker, int workers)
-    : thing_(job.thing), own_worker_(own_worker), reader_(job.folder, job_name), live_(stdout), workers_(static_cast<size_t>(workers)) {
+    : thing_(job.thing),
+      own_worker_(own_worker),
+      reader_(job.folder, job_name),
+      live_(stdout),
+      workers_(static_cast<size_t>(workers)) {
   for (const WorkItem& item : open) {
     open_[item.key] = {item.cost, false};
     all_seconds_ += item.cost;
@@ -33,7 +37,8 @@ void JobDisplay::wait_for_workers(double patience_s) {
       const std::lock_guard lock(mutex_);
       const std::vector<int> lost = lost_ranks();
       for (const WorkerStatus& worker : reader_.workers()) {
-        const bool gone = worker.finished || worker.worker == own_worker_ || std::ranges::find(lost, worker.rank) != lost.end();
+        const bool gone = worker.finished || worker.worker == own_worker_ ||
+                          std::ranges::find(lost, worker.rank) != lost.end();
         ++known;
         finished += gone;
         if (!gone) silence = std::max(silence, worker.silent_s);

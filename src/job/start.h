@@ -16,7 +16,7 @@ struct StartedJob {
   Inputs inputs;
   Session session;
   std::unique_ptr<BaseModel> base;
-  double gemm_flops = 0;         // per second, of this rank while all ranks are busy
+  double gemm_flops = 0;        // per second, of this rank while all ranks are busy
   std::optional<Exit> stopped;  // a stop was asked for already: there is no base, and nothing is to be done
 };
 

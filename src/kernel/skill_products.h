@@ -29,9 +29,9 @@ struct SkillSite {
 // The mixture of a task, or of one sample.
 struct SkillMixture {
   int task = 0;
-  bool even = false;                   // the mixture of a sample of even occurrence in the batch
-  MixingWeights weights;               // by router, [R, h, K]
-  std::vector<LowRank> pairs;          // by site; empty: not made
+  bool even = false;           // the mixture of a sample of even occurrence in the batch
+  MixingWeights weights;       // by router, [R, h, K]
+  std::vector<LowRank> pairs;  // by site; empty: not made
   // Of the pairs, flat: A [d_in, r] and B [r, d_out] of every site; of all tokens, and of those of even samples.
   at::Tensor gradient, even_gradient;
   bool touched = false;  // by a backward pass since the gradients were last finished

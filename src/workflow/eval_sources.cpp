@@ -2,9 +2,9 @@
 
 #include <set>
 
-#include "job/inputs.h"
 #include "base/error.h"
 #include "base/names.h"
+#include "job/inputs.h"
 
 namespace gaggle {
 namespace {
@@ -26,7 +26,8 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
   std::vector<Lora> experts;
   if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_inventory)) {
     const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-    if (!sources.collection_name.empty()) experts = load_collection(registry, sources.collection_name, base.sites());
+    if (!sources.collection_name.empty())
+      experts = load_collection(registry, sources.collection_name, base.sites());
     sources.inventories = load_inventories(config, registry, base.sites());
   }
   sources.collection = routed_collection(experts, base);
@@ -35,12 +36,13 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
   return sources;
 }
 
-std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources, const Config& config) {
+std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources,
+                                                              const Config& config) {
   std::vector<std::pair<std::string, std::string>> lines;
   if (!sources.collection_name.empty())
-    lines.emplace_back("collection", fmt::format("{} of {}   {} experts: {}", sources.collection_name,
-                                                 config.registry.path, sources.collection.names.size(),
-                                                 join(sources.collection.names, ", ")));
+    lines.emplace_back("collection",
+                       fmt::format("{} of {}   {} experts: {}", sources.collection_name, config.registry.path,
+                                   sources.collection.names.size(), join(sources.collection.names, ", ")));
   std::set<std::string> said;
   for (const Method& method : sources.methods)
     if (method.inventory && said.insert(method.inventory->digest).second)

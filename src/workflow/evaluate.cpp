@@ -22,7 +22,8 @@ struct EvalJob {
 };
 
 bool routed_by_token(const Method& method) {
-  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow;
+  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow ||
+         method.kind == MethodKind::random;
 }
 
 void check_examples(const EvalContext& context) {

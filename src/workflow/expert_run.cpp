@@ -34,8 +34,9 @@ std::string committed_text(const std::string& version, const nlohmann::json& met
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
   TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));
   if (attempt.report)
-    leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
-                 *item.task, item.recipe);
+    leave_sketch(
+        start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
+        *item.task, item.recipe);
   const ExpertResult result =
       train_expert(job.context.base, *item.task, item.recipe, attempt.group, training.hooks, attempt.earlier);
   training.wait();

@@ -16,7 +16,8 @@ constexpr int64_t tasks = 5;
 constexpr std::array both = {GradientSpace::mixed, GradientSpace::skill};
 
 // One site's gradient of one task in the given space, fp64, as one long vector.
-at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights, GradientSpace space) {
+at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights,
+                   GradientSpace space) {
   const at::Tensor of_site = flat.narrow(0, site.offset, site.size()).to(at::kDouble);
   if (space == GradientSpace::mixed) return of_site;
   std::vector<at::Tensor> parts;

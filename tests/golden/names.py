@@ -8,7 +8,7 @@ SAID = {
     "data.limit_rows": "data.limit_examples",
     "eval.limit_rows": "eval.limit_examples",
     "alignment.rows": "alignment.examples",
-    "align --examples": "align --examples",
+    "align --rows": "align --examples",
 }
 # Folders of a registry, and names of files wherever they are.
 KINDS = {"routed": "inventories", "rows": "routing_rows"}

@@ -7,10 +7,10 @@
 
 #include "../adapter/poly_case.h"
 #include "../registry/made.h"
-#include "sites_only.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "library/routing_row.h"
+#include "sites_only.h"
 
 namespace gaggle {
 namespace {

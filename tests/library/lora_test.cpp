@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "../registry/made.h"
-#include "sites_only.h"
 #include "base/error.h"
 #include "library/collection.h"
+#include "sites_only.h"
 
 namespace gaggle {
 namespace {
