@@ -103,7 +103,7 @@ std::string compare_sketches(const StartSketches& sketches, const std::vector<Sk
   fs::create_directories(result.parent_path());
   write_file_atomic(result, safetensors_bytes({tensor_view("cosine", cosine), tensor_view("error", error)},
                                               {{"format", "pt"}, {"tasks", nlohmann::json(names).dump()}}));
-  return fmt::format("\ngradients of {} at the common start, {} rows each ({})\n{}",
+  return fmt::format("\ngradients of {} at the common start, {} examples each ({})\n{}",
                      plural(static_cast<int64_t>(names.size()), "task"), sketches.examples,
                      result.lexically_normal().string(), similarity_block(similarity, shown_pairs));
 }

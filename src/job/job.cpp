@@ -25,6 +25,13 @@ QueueOptions queue_options(const JobContext& context, const Job& job) {
   return options;
 }
 
+// The group that this rank works in; null: all ranks are one.
+std::unique_ptr<Communicator> part_of(Communicator& world, const Job& job) {
+  if (job.ranks_per_item == 1) return make_self();
+  if (job.ranks_per_item == world.size() && !job.outlives_ranks) return nullptr;
+  return world.split(world.rank() / job.ranks_per_item);
+}
+
 // A rank's part in a job.
 class JobRun {
  public:
@@ -32,7 +39,8 @@ class JobRun {
       : context_(context),
         job_(job),
         world_(*context.session.world),
-        group_(job.ranks_per_item == 1 ? make_self() : world_.split(world_.rank() / job.ranks_per_item)),
+        alone_or_part_(part_of(world_, job)),
+        group_(alone_or_part_ ? alone_or_part_.get() : &world_),
         name_(world_.all_gather_text(context.session.identity.worker_name())[0]) {
     if (group_->rank() == 0) queue_.emplace(queue_options(context, job), job.items);
     world_.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
@@ -45,7 +53,8 @@ class JobRun {
     if (!works_to_the_end(stopped)) {
       // Each of the others goes on alone, to the same bits.
       log::warning("{}: this rank goes on alone", group_->who_left());
-      group_ = make_self();
+      alone_or_part_ = make_self();
+      group_ = alone_or_part_.get();
       if (!queue_) queue_.emplace(queue_options(context_, job_), job_.items), open_reports();
       stopped = Worker{context_, job_, *group_, &*journal_, &*queue_}.work();
     }
@@ -115,7 +124,8 @@ class JobRun {
   const JobContext& context_;
   const Job& job_;
   Communicator& world_;
-  std::unique_ptr<Communicator> group_;
+  std::unique_ptr<Communicator> alone_or_part_;  // null: the group is the world
+  Communicator* group_;
   std::string name_;                // of the job, the same on all its workers
   std::optional<WorkQueue> queue_;  // of a group's first rank, as all that follows
   std::optional<Journal> journal_;

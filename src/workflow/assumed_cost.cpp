@@ -67,7 +67,7 @@ std::string heading(const Config& config, const Shapes& shapes) {
                    fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name,
                                base.spec().model_type, with_commas(base.parameters()), base.sites().size())) +
          plan_line("data",
-                   fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, rows, input_tokens, "
+                   fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, "
                                "target_tokens)",
                                plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
                                shapes.example.target.size()));
@@ -96,7 +96,7 @@ JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained)
           activation_bytes(base, microbatch, targets, BaseUse::training)};
 }
 
-// `rows` are seen in all, by jobs that spread over the GPUs.
+// `examples` are seen in all, by jobs that spread over the GPUs.
 std::string cost_block(const Config& config, const Shapes& shapes, int64_t trained, double examples,
                        double batch, const std::string& what) {
   const Gpu& gpu = gpu_of(config);

@@ -67,12 +67,13 @@ std::string methods_block(const EvalJob& job) {
 }
 
 uint64_t bytes_of(const RoutedCollection& collection) {
-  uint64_t bytes = 0;
+  const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : size_t{0}; };
+  uint64_t all = 0;
   for (const RoutedSite& site : collection.sites)
-    for (const LowRank& pair : site.experts) bytes += pair.a.nbytes() + pair.b.nbytes();
+    for (const LowRank& pair : site.experts) all += bytes(pair.a) + bytes(pair.b);
   for (const auto& site : collection.gates)
-    for (const at::Tensor& gate : site) bytes += gate.defined() ? gate.nbytes() : 0;
-  return bytes;
+    for (const at::Tensor& gate : site) all += bytes(gate);
+  return all;
 }
 
 JobPlan eval_plan(const EvalJob& job) {

@@ -25,6 +25,7 @@ def checkpointed(shop, step):
 def test_a_sleeping_rank_is_named_and_the_records_tell_where_everybody_was(workshop):
     run = workshop.start("pretrain", "tiny.toml", *SHORT, *SLOW, *MHR, ranks=2)
     wait_for(checkpointed(workshop, 20), 60, "no checkpoint")
+    time.sleep(1)  # until both ranks were heard of at work
     os.kill(ranks_under(run)[1], signal.SIGSTOP)
     asleep = time.monotonic()
     output, errors = run.communicate(timeout=60)
@@ -57,7 +58,7 @@ def test_a_full_disk_is_said_and_the_next_start_goes_on(workshop, command):
                           text=True, preexec_fn=limit, timeout=120)
     assert done.returncode in (1, 3), done.stderr
     assert "File too large" in done.stderr, done.stderr
-    workshop.run(*words, *(["--retry"] if command == "experts" else []))
+    workshop.run(*words, "--retry")
     workshop.run(command, "tiny.toml", *MHR)
     for path in (workshop.folder / "registry").rglob("*.safetensors"):
         if "work" not in path.parts:

@@ -105,11 +105,11 @@ def test_one_inventory_by_two_names_is_one_method(scored):
 def test_a_task_without_a_row_is_named_and_left_out(shop, scored):
     assert not [key for key in scored if key[:2] == ("poly", "vowel")]
     done = evaluate(shop, "['poly','mu','z:new']", "--run.name=plan", "--eval.inventory=tiny")
-    text = done.stderr
-    assert "inventory   tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
+    text = done.stdout
+    assert "inventory tiny@v0001   mhr, 3 tasks, 5 skills, 4 heads" in text
     assert "routing row new@v0001   adapted to vowel, mixes the 5 skills of tiny@v0001" in text
     assert "poly leaves out vowel: tiny@v0001 has no routing row for it" in text
-    assert "held-in   3: copy, first, reverse" in text and "held-out  1: vowel" in text
+    assert "held-in  3: copy, first, reverse" in text and "held-out 1: vowel" in text
     assert "top_k" not in text and "collection" not in text
     held_out = done.stdout[done.stdout.index("held-out NLL/token"):].splitlines()
     assert held_out[2].split() == ["poly", "-", "-"] or held_out[1].split() == ["poly", "-", "-"], held_out

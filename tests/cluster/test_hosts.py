@@ -130,6 +130,7 @@ def watchdog_output(hosts, tmp_path_factory, tiny_world, gaggle):
     shutil.copytree(tiny_world, shop.folder, dirs_exist_ok=True)
     job = mpirun(hosts, shop, "pretrain", "tiny.toml", *ENDLESS, "--comm.timeout_s=5", keepalive=60)
     wait_for_steps(job, shop)
+    time.sleep(1)  # until both ranks were heard of at work
     hosts.cut("h2")
     try:
         wait_for(lambda: rank_on(hosts, "h1", shop) is None, 20, "rank 0 waits longer than comm.timeout_s")
