@@ -5,7 +5,8 @@
 
 #include "app/command.h"
 #include "base/names.h"
-#include "base/table.h"
+#include "data/page.h"
+#include "eval/items.h"
 #include "job/inputs.h"
 
 namespace gaggle {
@@ -28,61 +29,15 @@ const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
              near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(names, ", "));
 }
 
-Split split_of(const std::string& name) {
-  const auto found = std::find(split_names.begin(), split_names.end(), name);
-  if (found == split_names.end())
-    user_error("--split {}: expected one of {}", name, fmt::join(split_names, ", "));
-  return static_cast<Split>(found - split_names.begin());
-}
-
-// Tokens one by one, so that a reader sees where they part.
-std::string tokens_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
-  std::string text;
-  for (const int32_t id : ids) text += fmt::format("{}{}", text.empty() ? "" : "|", tokenizer.token_of(id));
-  return text;
-}
-
-// The prompt, whichever part of the model reads it.
-const std::vector<int32_t>& shown_input(const TokenExample& example) {
-  return example.source.empty() ? example.input : example.source;
-}
-
-void print_page(const TokenTask& task, const std::vector<TokenExample>& examples, size_t shown,
-                const std::string& split, const Tokenizer& tokenizer) {
-  size_t cut = 0, longest = 0, tokens = 0;
-  for (const auto& example : examples) {
-    const size_t length = shown_input(example).size() + example.target.size();
-    cut += example.cut;
-    tokens += length;
-    longest = std::max(longest, length);
-  }
-  fmt::print("{} · {} · {} examples · {} tokens, longest {} · {} cut · end token {} ({})\n", task.name, split,
-             with_commas(static_cast<int64_t>(examples.size())), with_commas(static_cast<int64_t>(tokens)),
-             longest, cut, task.end_id, tokenizer.token_of(task.end_id));
-  for (size_t i = 0; i < shown; ++i) {
-    const TokenExample& example = examples[i];
-    fmt::print("\n{} · {} + {} tokens{}\n", example.id, shown_input(example).size(), example.target.size(),
-               example.cut ? " · cut" : "");
-    fmt::print("  input   {}\n", tokens_text(tokenizer, shown_input(example)));
-    fmt::print("          {}\n", fmt::join(shown_input(example), " "));
-    fmt::print("  target  {}\n", tokens_text(tokenizer, example.target));
-    fmt::print("          {}\n", fmt::join(example.target, " "));
-    if (example.choices.empty()) continue;
-    fmt::print("  choices {}, the {}. is right\n", example.choices.size(), example.answer + 1);
-    for (const auto& choice : example.choices) fmt::print("          {}\n", tokens_text(tokenizer, choice));
-  }
-  if (shown < examples.size()) fmt::print("\n… {} examples more\n", examples.size() - shown);
-}
-
 Exit show_data(const Config& config, const DataShowOptions& options) {
-  const Split split = split_of(options.split);
+  const Split split = split_named(options.split);
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
   const auto& examples = task.examples(split);
   const size_t shown =
       options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
   if (!options.jsonl) {
-    print_page(task, examples, shown, options.split, *inputs.tokenizer);
+    std::fputs(examples_page(task, split, shown, *inputs.tokenizer).c_str(), stdout);
     return Exit::done;
   }
   for (size_t i = 0; i < shown; ++i) {

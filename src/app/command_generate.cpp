@@ -6,8 +6,8 @@
 #include "app/command.h"
 #include "base/log.h"
 #include "base/names.h"
-#include "base/table.h"
 #include "eval/generate.h"
+#include "eval/summary.h"
 #include "job/inputs.h"
 #include "job/session.h"
 #include "workflow/eval_sources.h"
@@ -46,18 +46,6 @@ class Stream {
   std::string printed_;
 };
 
-void print_shares(const RoutedCollection& collection, const std::vector<double>& weight) {
-  double sum = 0;
-  for (const double w : weight) sum += w;
-  std::vector<size_t> order(weight.size());
-  for (size_t z = 0; z < order.size(); ++z) order[z] = z;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight[a] > weight[b]; });
-  Table table({"expert", "share of routing weight"});
-  for (const size_t z : order)
-    table.add({collection.names[z], fmt::format("{:.1f} %", sum > 0 ? 100 * weight[z] / sum : 0)});
-  std::fprintf(stderr, "\n%smean over prompt and answer tokens and all sites\n", table.text().c_str());
-}
-
 Exit answer(const Config& given, const std::string& prompt) {
   Config config = given;
   const std::string method = prompt_method(given.eval);
@@ -86,7 +74,8 @@ Exit answer(const Config& given, const std::string& prompt) {
   if (session.identity.rank == 0) {
     generate(*base, adapter.get(), {&tokens, 1}, options);
     stream.finish();
-    if (!collection.names.empty()) print_shares(collection, adapter->weight_by_expert());
+    if (!collection.names.empty())
+      std::fprintf(stderr, "\n%s", shares_block(collection, adapter->weight_by_expert()).c_str());
   }
   end_session(session);
   return Exit::done;

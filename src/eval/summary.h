@@ -41,6 +41,8 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
 Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of the group together
 
 std::string summary_block(const Summary& summary);  // for the terminal
-std::string summary_json(const Summary& summary);   // results.json
+// Each expert's share of the routing weight, the largest first. `weight`: of RoutedAdapter::weight_by_expert.
+std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight);
+std::string summary_json(const Summary& summary);  // results.json
 
 }  // namespace gaggle

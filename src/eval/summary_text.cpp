@@ -1,4 +1,5 @@
 // The summary as tables for the terminal and as results.json.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -156,6 +157,18 @@ std::string summary_json(const Summary& summary) {
                                        {"methods", methods},
                                        {"missing", summary.missing}};
   return json.dump(2) + "\n";
+}
+
+std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {
+  double sum = 0;
+  for (const double w : weight) sum += w;
+  std::vector<size_t> order(weight.size());
+  for (size_t z = 0; z < order.size(); ++z) order[z] = z;
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight[a] > weight[b]; });
+  Table table({"expert", "share of routing weight"});
+  for (const size_t z : order)
+    table.add({collection.names[z], fmt::format("{:.1f} %", sum > 0 ? 100 * weight[z] / sum : 0)});
+  return table.text() + "mean over prompt and answer tokens and all sites\n";
 }
 
 }  // namespace gaggle

@@ -163,7 +163,7 @@ def stop(shop):
     assert code == 75, output
     shop.do("experts", *long, ranks=2)
 
-    long = [*MHR, "--train.steps=300", "--checkpoint.every=10", "--alignment.every=50", THREE]
+    long = [*MHR, "--train.steps=3000", "--checkpoint.every=100", "--alignment.every=500", THREE]
     ends = lambda job: shop.at("runs/mhr/STOP").touch()
     code, output = until(shop.begin("pretrain", *long, "--run.name=mhr", ranks=2), "runs/mhr/checkpoints/*/*/COMPLETE", ends)
     assert code == 4, output

@@ -30,8 +30,8 @@ MAY_INCLUDE = {
     "workflow": ["base", "config", "cluster", "text", "model", "registry", "adapter", "library", "train",
             "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
-    "app": ["base", "config", "cluster", "comm", "registry", "alignment", "eval", "report", "job", "workflow",
-            "doctor"],
+    "app": ["base", "config", "cluster", "comm", "data", "registry", "alignment", "eval", "report", "job",
+            "workflow", "doctor"],
 }
 WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "doctor", "app"}
 NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|\}|//|#|(template .*)?(struct|class|enum|union|namespace)\b)")
