@@ -62,14 +62,14 @@ struct Job {
   // instead: a new start with all ranks is faster than going on with fewer.
   bool outlives_ranks = true;
   bool wait = false;            // the first rank stays while other jobs hold items
-  std::vector<WorkItem> items;  // cost: expected seconds of one group
+  std::vector<WorkItem> items = {};  // cost: expected seconds of one group
   // A word on the result that carries the item's key ("v0001"); nullopt: there is none yet.
-  std::function<std::optional<std::string>(const WorkItem&)> result;
+  std::function<std::optional<std::string>(const WorkItem&)> result = {};
   // On every rank of the group. Throws StopRequested on all of them together, once everything is saved;
   // OtherMachine; NotFinite where a retry would repeat it; anything else is retried once.
-  std::function<Commit(size_t item, Attempt&)> run;
+  std::function<Commit(size_t item, Attempt&)> run = {};
   std::function<void()> merge = {};  // when every item is done, by each worker that sees it
-  std::function<std::string(const JobEnd&)> closing_block;  // the first rank's last word
+  std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
 };
 
 // Groups of ranks that take items.
