@@ -81,6 +81,7 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   const uint64_t now = resident_bytes();
   need.program = context.base.device().is_cpu() && now > need.base ? now - need.base : now;
   need.adapter = adapter;
+  if (use == BaseUse::inference) need.adapter_text = "experts";
   int64_t longest = 0, targets = 0;
   double source = 0, fed = 0;
   for (const TokenTask* task : tasks)

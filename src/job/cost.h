@@ -28,7 +28,8 @@ struct JobMemory {
   uint64_t program = 0;  // libraries, and what the process holds besides the base
   uint64_t base = 0;     // its weights
   uint64_t adapter = 0;  // what is trained with its optimiser and checkpoint, or the experts that are served
-  uint64_t activations = 0;  // of the largest micro-batch
+  uint64_t activations = 0;                                            // of the largest micro-batch
+  const char* adapter_text = "adapter with optimiser and checkpoint";  // what `adapter` is of
   uint64_t all() const { return program + base + adapter + activations; }
 };
 

@@ -61,7 +61,7 @@ struct Job {
   // Whether the ranks go on without one that was lost. A job whose one item all ranks make together ends
   // instead: a new start with all ranks is faster than going on with fewer.
   bool outlives_ranks = true;
-  bool wait = false;            // the first rank stays while other jobs hold items
+  bool wait = false;                 // the first rank stays while other jobs hold items
   std::vector<WorkItem> items = {};  // cost: expected seconds of one group
   // A word on the result that carries the item's key ("v0001"); nullopt: there is none yet.
   std::function<std::optional<std::string>(const WorkItem&)> result = {};

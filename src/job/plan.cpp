@@ -93,9 +93,8 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
 
 std::string need_text(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
-  return fmt::format(
-      "base {}, adapter with optimiser and checkpoint {}, activations {} (train.tokens_per_microbatch){}",
-      bytes_text(need.base), bytes_text(need.adapter), bytes_text(need.activations), program);
+  return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch){}", bytes_text(need.base),
+                     need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations), program);
 }
 
 double job_seconds(const std::vector<WorkItem>& items, int workers) {
