@@ -89,7 +89,9 @@ void JobDisplay::draw() {
   std::vector<WorkerStatus> at_work;
   for (const WorkerStatus& worker : reader_.workers()) {
     const auto item = open_.find(worker.key);
-    if (!worker.finished && item != open_.end() && !item->second.done) at_work.push_back(worker);
+    const bool said_something = worker.progress.steps > 0;
+    if (!worker.finished && said_something && item != open_.end() && !item->second.done)
+      at_work.push_back(worker);
   }
   if (at_work.empty()) return;
   const double share = share_done(at_work);
