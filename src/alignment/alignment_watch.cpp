@@ -75,6 +75,13 @@ BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& c
   return tasks;
 }
 
+void check_alignment(const AlignmentConfig& config, const std::vector<TokenTask>& tasks,
+                     std::span<const LoraSite> sites) {
+  chosen_tasks(config, tasks);
+  if (std::ranges::none_of(sites, [&](const LoraSite& s) { return ends_with_any(s.site.name, config.sites); }))
+    user_error("alignment.sites: none of them is an adapted linear: {}", join(config.sites, ", "));
+}
+
 AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, SkillAdapter& adapter, Communicator& group)
     : config_(plan.config),
       adapter_(adapter),
@@ -85,9 +92,8 @@ AlignmentWatch::AlignmentWatch(const AlignmentPlan& plan, SkillAdapter& adapter,
       most_tasks_(std::min(plan.batch_size, static_cast<int64_t>(std::ranges::count(chosen_tasks_, true)))),
       seed_(plan.seed) {
   adapter_.begin_step(0);  // whether samples are drawn per example is known from here on
+  check_alignment(config_, plan.tasks, adapter.spec().sites);
   lay_out();
-  if (sites_.empty())
-    user_error("alignment.sites: none of them is an adapted linear: {}", join(config_.sites, ", "));
   windows_.window = config_.window;
   windows_.groups = site_groups(sites_);
   for (const TokenTask& task : plan.tasks) windows_.tasks.push_back(task.name);

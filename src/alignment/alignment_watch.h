@@ -22,6 +22,10 @@ struct AlignmentPlan {
   std::filesystem::path folder;  // where it is written
 };
 
+// Throws UserError: alignment.tasks or alignment.sites that are not there.
+void check_alignment(const AlignmentConfig& config, const std::vector<TokenTask>& tasks,
+                     std::span<const LoraSite> sites);
+
 class AlignmentWatch {
  public:
   // Throws UserError: alignment.tasks or alignment.sites that are not there.

@@ -54,7 +54,8 @@ double expected_seconds(const JobContext& context, double flops) {
   return flops / (expected_share * std::max(1.0, context.gemm_flops));
 }
 
-uint64_t training_bytes(int64_t trained, uint64_t width) {
+uint64_t training_bytes(const BaseModel& base, int64_t trained) {
+  const auto width = static_cast<uint64_t>(c10::elementSize(base.dtype()));
   return static_cast<uint64_t>(trained) * (20 + width + 24);
 }
 

@@ -33,9 +33,9 @@ struct JobMemory {
   uint64_t all() const { return program + base + adapter + activations; }
 };
 
-// fp32: value, gradient, two moments, the start; a copy in the base's type of `width` bytes; values and moments
+// fp32: value, gradient, two moments, the start; a copy in the base's type; values and moments
 // once more in a checkpoint, and the bytes of its file.
-uint64_t training_bytes(int64_t trained, uint64_t width);
+uint64_t training_bytes(const BaseModel& base, int64_t trained);
 // What a pass over a micro-batch of so many tokens holds: in training, what every layer keeps for its backward
 // pass; at inference, one layer's. And one chunk of logits with its gradient.
 uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use);

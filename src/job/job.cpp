@@ -68,11 +68,7 @@ class JobRun {
     journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(),
                      queue_->list());
     if (world_.rank() != 0) return;
-    queue_->refresh();
-    std::vector<WorkItem> open;
-    for (const PlannedItem& planned : queue_->plan().items())
-      if (planned.state != ItemState::done) open.push_back(planned.item);
-    display_.emplace(job_, open, name_, context_.session.identity.worker_name(),
+    display_.emplace(job_, open_items(job_), name_, context_.session.identity.worker_name(),
                      worker_count(job_, context_.session));
   }
 
@@ -106,13 +102,13 @@ class JobRun {
   }
 
   Exit conclude(const std::vector<JournalEvent>& events) {
-    queue_->refresh();
+    const bool all_done = queue_->all_done();  // a fresh look
     const Plan& plan = queue_->plan();
-    if (job_.merge && plan.size() > 0 && plan.count(ItemState::done) == plan.size()) job_.merge();
+    if (job_.merge && plan.size() > 0 && all_done) job_.merge();
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {
       std::fputs(job_.closing_block({plan, events}).c_str(), stdout);
-      for (const PlannedItem& held : queue_->held_by_others())
+      for (const PlannedItem& held : all_done ? std::vector<PlannedItem>() : queue_->held_by_others())
         log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
                   held.note);
       for (const PlannedItem& item : aside)
@@ -133,6 +129,13 @@ class JobRun {
 };
 
 }  // namespace
+
+std::vector<WorkItem> open_items(const Job& job) {
+  std::vector<WorkItem> open;
+  for (const WorkItem& item : job.items)
+    if (!job.result(item)) open.push_back(item);
+  return open;
+}
 
 int worker_count(const Job& job, const Session& session) {
   return session.world->size() / job.ranks_per_item;

@@ -29,9 +29,7 @@ std::string disk_text(const DiskNeed& disk) {
 }
 
 std::string plan_block(const JobContext& context, const Job& job, const JobPlan& plan) {
-  std::vector<WorkItem> open;
-  for (const WorkItem& item : job.items)
-    if (!job.result(item)) open.push_back(item);
+  const std::vector<WorkItem> open = open_items(job);
   std::string text = machine_line(context) + plan_line("model", model_text(context.base)) + plan.lines;
   text +=
       plan_line(plan.label.c_str(),

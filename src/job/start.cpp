@@ -18,4 +18,14 @@ StartedJob start_job(const Config& config, const JobOptions& options, Inputs inp
   return job;
 }
 
+Registry open_registry(const JobContext& context, bool create) {
+  return Registry::open(context.config.registry.path, fingerprint_of(context.base), create,
+                        context.options.accept_base);
+}
+
+std::optional<Registry> existing_registry(const JobContext& context) {
+  if (!fs::exists(fs::path(context.config.registry.path) / "registry.json")) return std::nullopt;
+  return open_registry(context, /*create=*/false);
+}
+
 }  // namespace gaggle

@@ -24,4 +24,9 @@ struct StartedJob {
 StartedJob start_job(const Config& config, const JobOptions& options, Inputs inputs, BaseUse use,
                      const std::function<void(const Session&)>& check);
 
+// registry.path for the context's base and --accept-base; made where it is not there yet if `create`.
+Registry open_registry(const JobContext& context, bool create);
+// The same to look at, if it is there.
+std::optional<Registry> existing_registry(const JobContext& context);
+
 }  // namespace gaggle

@@ -41,11 +41,6 @@ void make_done_current(const AdaptJob& job, Registry& registry) {
       registry.make_current(stored_kind(*item.recipe), item.name, *stored_version(registry, item));
 }
 
-Registry open_registry(const JobContext& context, bool create) {
-  return Registry::open(context.config.registry.path, fingerprint_of(context.base), create,
-                        context.options.accept_base);
-}
-
 }  // namespace
 
 Exit run_adaptation(AdaptJob adapt) {

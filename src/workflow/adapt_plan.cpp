@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
+#include "library/provenance.h"
 #include "workflow/adapt.h"
 #include "workflow/adapt_commit.h"
 
@@ -108,14 +109,13 @@ JobMemory memory_of(const AdaptJob& job) {
     if (item.recipe) trained = std::max(trained, item.recipe->trained());
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.tasks) tasks.push_back(&task);
-  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
-  return memory_need(job.context, training_bytes(trained, width), tasks, Split::train,
+  return memory_need(job.context, training_bytes(job.context.base, trained), tasks, Split::train,
                      job.config().adapt.batch_size, BaseUse::training);
 }
 
 DiskNeed disk_of(const AdaptJob& job) {
   DiskNeed disk{0, 0, job.config().registry.path};
-  const uint64_t width = job.config().registry.dtype == "fp32" ? 4 : 2;
+  const uint64_t width = size_of(stored_dtype(job.config().registry.dtype));
   for (const AdaptItem& item : job.items) {
     disk.files += item.recipe ? 6 : 1;  // a version's five, and the result
     if (item.recipe) disk.bytes += width * static_cast<uint64_t>(item.recipe->trained());

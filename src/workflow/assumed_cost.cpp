@@ -91,8 +91,7 @@ JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained)
   const BySide<int64_t> microbatch{static_cast<int64_t>(budget * (fed - source) / fed),
                                    static_cast<int64_t>(budget * source / fed)};
   const auto targets = static_cast<int64_t>(budget / fed * static_cast<double>(shapes.example.target.size()));
-  return {0, static_cast<uint64_t>(base.weight_bytes()),
-          training_bytes(trained, static_cast<uint64_t>(c10::elementSize(base.dtype()))),
+  return {0, static_cast<uint64_t>(base.weight_bytes()), training_bytes(base, trained),
           activation_bytes(base, microbatch, targets, BaseUse::training)};
 }
 

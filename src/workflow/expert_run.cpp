@@ -3,8 +3,8 @@
 
 #include "alignment/expert_sketch.h"
 #include "job/training.h"
+#include "library/lora.h"
 #include "train/expert.h"
-#include "workflow/expert_commit.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -27,6 +27,26 @@ std::string committed_text(const std::string& version, const nlohmann::json& met
   if (!is_number("validation_loss") || !is_number("base_loss")) return version;
   return fmt::format("{}, validation loss {:.3f} (base {:.2f})", version,
                      metrics["validation_loss"].get<double>(), metrics["base_loss"].get<double>());
+}
+
+// Returns the version. Nothing that is written differs between two runs of one recipe.
+std::string commit_expert(const ExpertJob& job, Registry& registry, const ExpertItem& item,
+                          const ExpertResult& result) {
+  Lora expert;
+  expert.name = item.name;
+  expert.sites = item.recipe.sites;
+  expert.values = result.lora;
+  if (result.gate.defined()) expert.gates = gates_by_site(expert.sites, result.gate);
+  Provenance made{job.context.base,
+                  stored_dtype(job.config().registry.dtype),
+                  item.recipe.key,
+                  {{"task", item.task->name},
+                   {"recipe", item.recipe.json},
+                   {"data", item.task->digest},
+                   {"metrics", result.metrics}}};
+  if (item.parent.empty()) return store_lora(registry, expert, made);
+  made.about["parents"] = {item.parent};
+  return store_gates(registry, item.parent, expert, made);
 }
 
 }  // namespace

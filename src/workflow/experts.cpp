@@ -13,17 +13,15 @@ namespace {
 // Which items are there already, and why the others are not: fills version and why. A registry that is not
 // there yet is left so.
 void look_up(ExpertJob& job) {
-  const fs::path folder = job.config().registry.path;
-  if (!fs::exists(folder / "registry.json")) return;
-  const Registry registry =
-      Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
+  const std::optional<Registry> registry = existing_registry(job.context);
+  if (!registry) return;
   for (ExpertItem& item : job.items) {
-    if (const auto stored = registry.find_key(Kind::expert, item.name, item.recipe.key)) {
+    if (const auto stored = registry->find_key(Kind::expert, item.name, item.recipe.key)) {
       item.version = stored->version;
       continue;
     }
     if (!item.parent.empty()) continue;
-    const auto current = registry.find(Kind::expert, item.name);
+    const auto current = registry->find(Kind::expert, item.name);
     if (!current) continue;
     const nlohmann::json about = read_sidecar(*current);
     item.why = fmt::format("v{:04}, {}", std::stoi(current->version.substr(1)) + 1,
@@ -90,8 +88,7 @@ Exit run_experts(ExpertJob experts) {
   const JobContext& context = experts.context;
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
-    registry =
-        Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
+    registry = open_registry(context, /*create=*/true);
     make_run_folder(context.session, config);
     // Also mends a CURRENT that a killed worker left behind.
     for (const ExpertItem& item : experts.items)

@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "base/table.h"
 #include "job/plan.h"
+#include "library/provenance.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -30,13 +31,12 @@ JobMemory memory_of(const ExpertJob& job) {
   int64_t trained = 0;
   for (const ExpertItem& item : job.items)
     trained = std::max(trained, item.recipe.train_lora ? lora_values(item.recipe) : gate_values(item.recipe));
-  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
-  return memory_need(job.context, training_bytes(trained, width), tasks_of(job), Split::train,
+  return memory_need(job.context, training_bytes(job.context.base, trained), tasks_of(job), Split::train,
                      job.config().train.batch_size, BaseUse::training);
 }
 
 DiskNeed disk_of(const ExpertJob& job) {
-  const uint64_t width = job.config().registry.dtype == "fp32" ? 4 : 2;
+  const uint64_t width = size_of(stored_dtype(job.config().registry.dtype));
   DiskNeed disk{0, 0, job.config().registry.path};
   for (const ExpertItem& item : job.items) {
     if (!item.version.empty()) continue;

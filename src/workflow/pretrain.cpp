@@ -1,16 +1,14 @@
 #include "workflow/pretrain.h"
 
-#include "base/file.h"
+#include "alignment/alignment_watch.h"
 
 namespace gaggle {
 namespace {
 
 void look_up(PretrainJob& job) {
-  const fs::path folder = job.config().registry.path;
-  if (!fs::exists(folder / "registry.json")) return;
-  const Registry registry =
-      Registry::open(folder, fingerprint_of(job.context.base), false, job.context.options.accept_base);
-  if (const auto stored = registry.find_key(Kind::inventory, job.name, job.recipe.key))
+  const std::optional<Registry> registry = existing_registry(job.context);
+  if (!registry) return;
+  if (const auto stored = registry->find_key(Kind::inventory, job.name, job.recipe.key))
     job.version = stored->version;
 }
 
@@ -22,12 +20,12 @@ Exit run_pretraining(PretrainJob pretraining) {
   const JobContext& context = pretraining.context;
   if (pretraining.version.empty()) {
     check_same_recipe(pretraining);
-    check_alignment(pretraining);
+    if (config.alignment.every > 0)
+      check_alignment(config.alignment, pretraining.tasks, pretraining.recipe.spec.sites);
   }
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
-    registry =
-        Registry::open(config.registry.path, fingerprint_of(context.base), true, context.options.accept_base);
+    registry = open_registry(context, /*create=*/true);
     if (pretraining.version.empty())
       make_run_folder(context.session, config);
     else if (context.session.world->rank() == 0)

@@ -49,8 +49,6 @@ struct TrainedCounts {
 TrainedCounts trained_counts(const PolySpec& spec);
 
 // Parts of it.
-void check_alignment(
-    const PretrainJob& job);  // throws UserError: alignment.tasks or alignment.sites that are not there
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt);
 double pretrain_seconds(const PretrainJob& job);  // expected, of all ranks together
 JobPlan pretrain_plan(const PretrainJob& job);

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/table.h"
 #include "library/inventory.h"
+#include "library/provenance.h"
 #include "registry/version_files.h"
 #include "workflow/pretrain.h"
 
@@ -123,10 +124,10 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   if (!job.version.empty())
     plan.notes = plan_line(
         "", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version));
-  const auto width = static_cast<uint64_t>(c10::elementSize(job.context.base.dtype()));
-  plan.memory = memory_need(job.context, training_bytes(trained_counts(job.recipe.spec).all(), width), tasks,
-                            Split::train, job.recipe.phase.batch_size, BaseUse::training);
-  const uint64_t stored = job.config().registry.dtype == "fp32" ? 4 : 2;
+  plan.memory =
+      memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()), tasks,
+                  Split::train, job.recipe.phase.batch_size, BaseUse::training);
+  const uint64_t stored = size_of(stored_dtype(job.config().registry.dtype));
   plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5,
                job.config().registry.path};
   return plan;

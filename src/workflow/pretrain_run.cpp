@@ -108,12 +108,6 @@ std::unique_ptr<SkillAdapter> make_adapter(const PretrainJob& job) {
 
 }  // namespace
 
-void check_alignment(const PretrainJob& job) {
-  if (job.config().alignment.every == 0) return;
-  const auto adapter = make_adapter(job);
-  AlignmentWatch(alignment_plan(job), *adapter, *job.context.session.world);
-}
-
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {
   const fs::path checkpoints = checkpoints_of(job.run_dir());
   const auto adapter = make_adapter(job);

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "../model/no_checkpoint.h"
+#include "../model/sites_only.h"
 #include "base/error.h"
 #include "base/philox.h"
 
@@ -125,22 +125,13 @@ TEST(RoutedAdapter, weight_by_expert_counts_every_token_and_site_once) {
   EXPECT_GE(weight[0], 6 - 1e-9);  // alone at the second site
 }
 
-struct TwoSites : BaseModel {
-  TwoSites() : BaseModel(NoCheckpoint(), {first, second}, at::kFloat, at::kCPU, BaseUse::inference) {}
-  at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
-                              const BaseDropout&) override {
-    return {};
-  }
-};
-
 TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
   const std::vector<LoraSite> lora = {{second, 3, 0.5}};
   const ParameterLayout layout = lora_layout(lora);
   const auto values = normal({layout.size()}, 8), x = normal({6, d_in}, 9);
   PolySpec spec;
   spec.sites = lora;
-  const auto adapter = make_fixed(spec, values, TwoSites());
+  const auto adapter = make_fixed(spec, values, test::SitesOnly({first, second}));
   const auto a = layout.view(values, "second.lora_A").to(at::kDouble),
              b = layout.view(values, "second.lora_B").to(at::kDouble);
   expect_close(added(*adapter, second, x), 0.5 * at::matmul(at::matmul(x.to(at::kDouble), a.t()), b.t()));

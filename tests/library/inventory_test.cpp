@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "../adapter/poly_case.h"
+#include "../model/sites_only.h"
 #include "../registry/made.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "library/routing_row.h"
-#include "sites_only.h"
 
 namespace gaggle {
 namespace {

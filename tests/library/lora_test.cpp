@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "../model/sites_only.h"
 #include "../registry/made.h"
 #include "base/error.h"
 #include "library/collection.h"
-#include "sites_only.h"
 
 namespace gaggle {
 namespace {

@@ -1,8 +1,8 @@
 // A base of which a test needs nothing but its sites: it computes nothing.
 #pragma once
 
-#include "../model/no_checkpoint.h"
 #include "model/base_model.h"
+#include "no_checkpoint.h"
 
 namespace gaggle::test {
 
