@@ -39,15 +39,18 @@ def parser():
              "csv": "CSV files (.tsv: tabs)", "json": "JSON lists or JSON lines"}
     for name, text in texts.items():
         sub = command(name, from_records, text + " → one task")
-        sub.add_argument("files", nargs="+")
-        sub.add_argument("--name", help="the task's name (default: the first file's)")
-        sub.add_argument("--input-field", default="input")
-        sub.add_argument("--output-field", default="output", help="text, or the number or label of a choice")
+        sub.add_argument("files", nargs="+", help="files, or folders of them")
+        sub.add_argument("--name", help="the task's name (default: the first file's, or its folder's)")
+        sub.add_argument("--input-field", help="default: input; or the row's messages or conversations")
+        sub.add_argument("--output-field", help="text, or the number or label of a choice (default: output)")
         sub.add_argument("--choices-field", help='a list, or {"text": […], "label": […]}')
         sub.add_argument("--labels", help="choices of every row, by comma: output 0 is the first")
         sub.add_argument("--id-field")
-        sub.add_argument("--split-field", help='default: the field "split" where rows have one')
-        sub.add_argument("--split", help="the split of all rows")
+        sub.add_argument("--split-field", help='default: the field "split" where rows have one, else what the '
+                                               "file's name begins with (train-…, validation-…, test-…)")
+        sub.add_argument("--split", help="the split of rows without one; of the others only those of it are taken")
+        sub.add_argument("--skip-splits", default=[], type=lambda text: text.split(","), metavar="NAMES",
+                         help="splits to leave out, by comma")
         sub.add_argument("--template", help='the input from several fields: "{question}\\n{choices}"')
         sub.add_argument("--definition", default="")
         sub.add_argument("--category", default="")

@@ -77,8 +77,92 @@ def test_parquet(tasks, rows, tmp_path):
     table = pyarrow.table({"input": ["a", "b"], "output": ["1", ""], "n": [1, 2]})
     pyarrow.parquet.write_table(table, tmp_path / "p.parquet")
     said = tasks("parquet", tmp_path / "p.parquet", "--split", "train")
-    assert "1 without an output left out" in said
+    assert "left out: 1 without an output" in said
     assert rows("p") == [{"id": "1", "split": "train", "input": "a", "output": "1"}]
+
+
+SPLIT_FILES = {"train-00000-of-00001": "train", "test-00000-of-00001": "test", "validation": "validation", "dev_2": "validation",
+               "test.extra": "test", "training": "train", "trains": None, "my-train": None}
+
+
+@pytest.mark.parametrize("name, split", SPLIT_FILES.items())
+def test_a_file_named_after_a_split_is_that_split(tasks, rows, tmp_path, name, split):
+    (tmp_path / "birds" / "data").mkdir(parents=True)
+    path = tmp_path / "birds" / "data" / f"{name}.jsonl"
+    path.write_text("".join(json.dumps({"input": f"i{i}", "output": f"o{i}"}) + "\n" for i in range(60)))
+    tasks("json", path)
+    found = {row["split"] for row in rows("birds" if split else name)}
+    assert found == ({split} if split else {"train", "validation", "test"})
+
+
+def test_folders_are_read_with_the_splits_of_their_files(tasks, rows, tmp_path):
+    for name in ("train-0", "test-0"):
+        (tmp_path / "data" / "sub").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "sub" / f"{name}.csv").write_text(f"input,output\n{name},x\n")
+    (tmp_path / "data" / "README.md").write_text("no rows here")
+    tasks("csv", tmp_path / "data", "--name", "all")
+    assert [(r["id"], r["split"], r["input"]) for r in rows("all")] == [("test-0:1", "test", "test-0"), ("train-0:1", "train", "train-0")]
+    said = tasks("csv", tmp_path / "data", "--name", "all", "--skip-splits", "test")
+    assert len(rows("all")) == 1 and "left out: 1 of other splits" in said
+    assert "no file ends in .parquet" in tasks("parquet", tmp_path / "data", expect=2)
+
+
+@pytest.mark.parametrize("command", ["json", "parquet"])
+def test_conversations_of_hubs(tasks, rows, tmp_path, command):
+    said = [{"conversations": [{"from": "system", "value": "s"}, {"from": "human", "value": "h"}, {"from": "gpt", "value": "a"}], "tag": 1},
+            {"conversations": [{"from": "human", "value": "h"}], "tag": 2},
+            {"conversations": [{"from": "human", "value": "h"}, {"from": "tool", "value": "t"}], "tag": 3}]
+    if command == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        import pyarrow.parquet
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(said), tmp_path / "chat.parquet")
+    else:
+        (tmp_path / "chat.json").write_text(json.dumps(said))
+    printed = tasks(command, tmp_path / f"chat.{command}")
+    assert [row["messages"] for row in rows("chat")] == [[{"role": "system", "content": "s"}, {"role": "user", "content": "h"},
+                                                          {"role": "assistant", "content": "a"}]]
+    assert "keys passed over: tag (3 rows)" in printed
+    assert '1 that do not end with an answer of the assistant, 1 with a message of the role "tool"' in printed
+
+
+def test_messages_keep_only_role_and_content(tasks, rows, tmp_path):
+    said = {"id": 7, "messages": [{"role": "user", "content": "u", "name": "n"}, {"role": "assistant", "content": "a"}]}
+    (tmp_path / "chat.jsonl").write_text(json.dumps(said))
+    assert "keys passed over: messages.name (1 rows)" in tasks("json", tmp_path / "chat.jsonl")
+    assert rows("chat")[0]["messages"] == [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+
+
+def test_answers_that_are_none(tasks, rows, tmp_path):
+    """SQuAD's answers are its first text; -1 stands for a hidden label, and no other object is an answer."""
+    squad = [{"q": "a", "answers": {"text": ["x", "y"], "answer_start": [0, 1]}}, {"q": "b", "answers": {"text": [], "answer_start": []}}]
+    (tmp_path / "squad.json").write_text(json.dumps(squad))
+    assert "left out: 1 without an output" in tasks("json", tmp_path / "squad.json", "--input-field", "q", "--output-field", "answers")
+    assert [row["output"] for row in rows("squad")] == ["x"]
+    (tmp_path / "hidden.json").write_text(json.dumps([{"input": "a", "output": -1}, {"input": "b", "output": 1}]))
+    tasks("json", tmp_path / "hidden.json", "--labels", "no,yes")
+    assert [row["output"] for row in rows("hidden")] == ["yes"]
+    (tmp_path / "odd.json").write_text(json.dumps([{"input": "a", "output": {"gold": "x"}}]))
+    assert "row 1: an object where a text belongs; name a part of it" in tasks("json", tmp_path / "odd.json", expect=2)
+    tasks("json", tmp_path / "odd.json", "--output-field", "output.gold")
+    assert [row["output"] for row in rows("odd")] == ["x"]
+
+
+def test_hidden_labels_and_one_split_of_a_dict(tasks, rows, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])})
+    part = lambda words, labels: datasets.Dataset.from_dict({"text": words, "label": labels}, features=features)
+    parts = {"train": part(["r1", "r2"], [1, 0]), "test": part(["t1"], [-1]), "unsupervised": part(["u"], [0])}
+    datasets.DatasetDict(parts).save_to_disk(tmp_path / "glue")
+    fields = ["--input-field", "text", "--output-field", "label"]
+    assert '--skip-splits unsupervised leaves its rows out' in tasks("disk", tmp_path / "glue", *fields, expect=2)
+    said = tasks("disk", tmp_path / "glue", *fields, "--skip-splits", "unsupervised")
+    assert [(r["split"], r["output"]) for r in rows("glue")] == [("train", "good"), ("train", "bad")]
+    assert "left out: 1 of other splits, 1 without an output" in said
+    tasks("disk", tmp_path / "glue", *fields, "--split", "train", "--skip-splits", "unsupervised")
+    assert [r["input"] for r in rows("glue")] == ["r1", "r2"]
+    parts["train"].to_parquet(tmp_path / "named.parquet")
+    tasks("parquet", tmp_path / "named.parquet", *fields)
+    assert [r["output"] for r in rows("named")] == ["good", "bad"], "class names of a hub's Parquet"
 
 
 def test_load_from_disk_with_class_names_and_splits(tasks, rows, tmp_path):

@@ -1,15 +1,16 @@
 """Tasks from records with fields: Parquet, load_from_disk, CSV, JSON."""
 
+import collections
 import csv
 import io
 import json
 import re
 from pathlib import Path
 
-from task_text import Mistake, as_text, field, json_lines, read_json, read_text
-from task_writing import SPLITS, write_task
-
-OTHER_SPLIT_NAMES = {"valid": "validation", "val": "validation", "dev": "validation", "eval": "test"}
+from task_chat import chat_field, further_keys, messages_of
+from task_splits import split_of_file, take_split
+from task_text import Mistake, as_text, field, first_of, json_lines, read_json, read_text
+from task_writing import write_task
 
 
 def json_records(path):
@@ -38,9 +39,20 @@ def parquet_records(path):
     if not Path(path).is_file():
         raise Mistake(f"{path}: there is no such file")
     try:
-        return list(enumerate(pyarrow.parquet.read_table(path).to_pylist(), 1))
+        table = pyarrow.parquet.read_table(path)
     except pyarrow.ArrowException as error:
         raise Mistake(f"{path}: not a Parquet file ({error})") from None
+    about = json.loads((table.schema.metadata or {}).get(b"huggingface", "{}")).get("info", {}).get("features", {})
+    names = {key: kind["names"] for key, kind in about.items() if kind.get("_type") == "ClassLabel" and "names" in kind}
+    return [(number, with_class_names(record, names)) for number, record in enumerate(table.to_pylist(), 1)]
+
+
+def with_class_names(record, names):
+    """Class numbers as their names; a hidden label, -1, is no answer."""
+    for key, classes in names.items():
+        number = record[key]
+        record[key] = classes[number] if isinstance(number, int) and 0 <= number < len(classes) else None
+    return record
 
 
 def disk_records(path):
@@ -55,10 +67,7 @@ def disk_records(path):
     for split, part in parts.items():
         names = {key: f.names for key, f in part.features.items() if isinstance(f, datasets.ClassLabel)}
         for record in part:
-            for key, classes in names.items():
-                if record[key] is not None and record[key] >= 0:
-                    record[key] = classes[record[key]]
-            records.append((len(records) + 1, record | ({"split": split} if split else {})))
+            records.append((len(records) + 1, with_class_names(record, names) | ({"split": split} if split else {})))
     return records
 
 
@@ -78,13 +87,6 @@ def choices_of(value, where):
     raise Mistake(f"{where}: the choices are neither a list nor an object")
 
 
-def split_name(value, where):
-    name = OTHER_SPLIT_NAMES.get(value, value)
-    if name not in SPLITS:
-        raise Mistake(f'{where}: the split "{value}" is none of {", ".join(SPLITS)}')
-    return name
-
-
 def fill(template, record, choices, where):
     listed = "\n".join(f"{chr(65 + i)}: {choice}" for i, choice in enumerate(choices))
     def value(match):
@@ -94,48 +96,95 @@ def fill(template, record, choices, where):
     return re.sub(r"\{\{|\}\}|\{([^{}]+)\}", value, template)
 
 
-def row_of(record, number, args, where):
-    row = {"id": as_text(field(record, args.id_field, where)) if args.id_field else str(number)}
-    output = field(record, args.output_field, where)
-    if isinstance(output, (list, tuple)):
-        output = output[0] if output else ""
+def answer_of(record, choices, labels, args, where):
+    """The output as a text: a choice by its label or number, else what the field says. "": there is none."""
+    output = first_of(field(record, args.output_field or "output", where))
+    text = as_text(output, where)
+    if not choices or text in choices:
+        return text
+    if text in labels:
+        return choices[labels.index(text)]
+    if not text or text == "-1":
+        return ""
+    if not re.fullmatch(r"\d+", text):
+        raise Mistake(f"{where}: the output \"{text}\" is none of the choices")
+    if int(text) >= len(choices):
+        raise Mistake(f"{where}: the output is choice {text}, but there are {len(choices)}")
+    return choices[int(text)]
+
+
+def fill_row(row, record, args, where):
+    """Input, output and choices from the fields that were named."""
     choices, labels = [], []
     if args.choices_field:
         choices, labels = choices_of(field(record, args.choices_field, where), where)
     elif args.labels:
         choices = args.labels.split(",")
-    if choices and as_text(output) in labels:
-        output = choices[labels.index(as_text(output))]
-    elif choices and as_text(output) not in choices and re.fullmatch(r"\d+", as_text(output)):
-        if int(output) >= len(choices):
-            raise Mistake(f"{where}: the output is choice {output}, but there are {len(choices)}")
-        output = choices[int(output)]
-    row["output"] = as_text(output)
-    if choices and row["output"] not in choices:
-        raise Mistake(f"{where}: the output \"{row['output']}\" is none of the choices")
+    row["output"] = answer_of(record, choices, labels, args, where)
     row["input"] = (fill(args.template, record, choices, where) if args.template
-                    else as_text(field(record, args.input_field, where)))
+                    else as_text(field(record, args.input_field or "input", where), where))
     if choices:
         row["choices"] = list(dict.fromkeys(choices))
-    if args.split:
-        row["split"] = split_name(args.split, "--split")
-    elif args.split_field:
-        row["split"] = split_name(as_text(field(record, args.split_field, where)), where)
-    elif isinstance(record.get("split"), str):
-        row["split"] = split_name(record["split"], where)
-    return row
 
 
-READERS = {"parquet": parquet_records, "disk": disk_records, "csv": csv_records, "json": json_records}
+READERS = {"parquet": (parquet_records, [".parquet"]), "disk": (disk_records, []),
+           "csv": (csv_records, [".csv", ".tsv"]), "json": (json_records, [".json", ".jsonl"])}
+
+
+def files_of(paths, endings):
+    """The files themselves, and of folders the files that end so."""
+    for path in map(Path, paths):
+        inside = sorted(p for p in path.rglob("*") if p.suffix in endings) if endings and path.is_dir() else [path]
+        if not inside:
+            raise Mistake(f"{path}: no file ends in {' or '.join(endings)}")
+        yield from inside
+
+
+def split_of(record, path, args, where):
+    """The split that a row comes with: its field, or its file's name; None where neither says one."""
+    if args.split_field:
+        return as_text(field(record, args.split_field, where), where)
+    own = record.get("split") if isinstance(record, dict) else None
+    return own if isinstance(own, str) else split_of_file(path)
+
+
+def read_row(row, record, path, args, where, further):
+    """Fills the row; returns "" or why it is left out."""
+    if not take_split(row, split_of(record, path, args, where), where, args):
+        return "of other splits"
+    chat = chat_field(record, args)
+    if not chat:
+        fill_row(row, record, args, where)
+        return ""
+    further.update(further_keys(record, chat))
+    row["messages"], why = messages_of(record, chat, where)
+    return why
+
+
+def default_name(path):
+    """The file's name, or its folder's where it is named after a split (…/NAME/data/train-00000-of-00001.parquet)."""
+    if not split_of_file(path):
+        return path.stem
+    folder = path.resolve().parent
+    return folder.parent.name if folder.name == "data" else folder.name
 
 
 def from_records(args):
-    rows = []
-    for path in args.files:
-        for number, record in READERS[args.command](path):
-            rows.append(row_of(record, number, args, f"{path}, row {number}"))
-            if len(args.files) > 1 and not args.id_field:
-                rows[-1]["id"] = f"{Path(path).stem}:{number}"
-    name = args.name or Path(args.files[0]).stem
+    read, endings = READERS[args.command]
+    files = list(files_of(args.files, endings))
+    rows, left_out, further = [], collections.Counter(), collections.Counter()
+    for path in files:
+        for number, record in read(path):
+            where = f"{path}, row {number}"
+            row = {"id": as_text(field(record, args.id_field, where), where) if args.id_field
+                   else f"{path.stem}:{number}" if len(files) > 1 else str(number)}
+            why = read_row(row, record, path, args, where, further)
+            if why:
+                left_out[why] += 1
+            else:
+                rows.append(row)
+    if further:
+        print("keys passed over: " + ", ".join(f"{key} ({count} rows)" for key, count in further.items()))
     metric = "accuracy" if rows and all("choices" in row for row in rows) else "exact_match"
-    write_task(args, name, rows, definition=args.definition, category=args.category, metric=metric)
+    write_task(args, args.name or default_name(files[0]), rows, left_out, definition=args.definition,
+               category=args.category, metric=metric)

@@ -34,14 +34,22 @@ def json_lines(text, where):
                 raise Mistake(f"{where}:{number}: not JSON ({error.msg})") from None
 
 
-def as_text(value):
+def as_text(value, where=""):
+    if isinstance(value, (dict, list)):
+        raise Mistake(f"{where}: {'an object' if isinstance(value, dict) else 'a list'} where a text belongs; "
+                      "name a part of it as FIELD.PART")
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)
 
 
 def first_of(value):
-    return (value[0] if value else "") if isinstance(value, list) else (value or "")
+    """Of a list of answers the first, also of SQuAD's {"text": […], "answer_start": […]}; "" where there is none."""
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        value = value["text"]
+    if isinstance(value, list):
+        return value[0] if value else ""
+    return "" if value is None else value
 
 
 def field(record, name, where):

@@ -4,9 +4,8 @@ import hashlib
 import json
 import re
 
+from task_splits import SPLITS
 from task_text import Mistake
-
-SPLITS = ("train", "validation", "test")
 
 
 def toml_text(text):
@@ -46,16 +45,20 @@ def sample(rows, limit, seed):
     return [rows[i] for i in sorted(by_digest[:limit])]
 
 
-def write_task(args, name, rows, **about):
-    """NAME.jsonl, and NAME.toml where there is something to say about the task."""
+def write_task(args, name, rows, left_out=None, **about):
+    """NAME.jsonl, and NAME.toml where there is something to say about the task. `left_out`: why → rows, so far."""
     if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]{0,127}", name):
         raise Mistake(f'"{name}" cannot be a task\'s name (letters, digits, . _ - + only, no dot in front): give --name')
     whole = [row for row in rows if output_text(row).strip()]
     short = [row for row in whole if fits(row, args.max_chars)]
     kept = sample(short, args.limit, args.split_seed)
+    read = len(rows) + sum((left_out or {}).values())
+    left_out = dict(left_out or {}) | {"without an output": len(rows) - len(whole),
+                                       "longer than --max-chars": len(whole) - len(short),
+                                       "beyond --limit": len(short) - len(kept)}
+    left_out = [f"{count} {why}" for why, count in left_out.items() if count]
     if not kept:
-        raise Mistake(f"{name}: no row is left ({len(rows)} read, {len(rows) - len(whole)} without an output, "
-                      f"{len(whole) - len(short)} longer than --max-chars)")
+        raise Mistake(f"{name}: no row is left ({', '.join([f'{read} read', *left_out])})")
     give_distinct_ids(kept)
     counts = dict.fromkeys(SPLITS, 0)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -69,10 +72,8 @@ def write_task(args, name, rows, **about):
     if about:
         lines = [f"{key} = {toml_text(value)}\n" for key, value in about.items()]
         (args.out / f"{name}.toml").write_text("".join(lines), encoding="utf-8")
-    left_out = f", {len(rows) - len(whole)} without an output left out" if len(whole) < len(rows) else ""
-    left_out += f", {len(whole) - len(short)} longer than --max-chars left out" if len(short) < len(whole) else ""
-    left_out += f", {len(short) - len(kept)} beyond --limit left out" if len(kept) < len(short) else ""
-    print(f"{args.out / name}.jsonl: " + ", ".join(f"{n} {split}" for split, n in counts.items()) + left_out)
+    print(f"{args.out / name}.jsonl: " + ", ".join(f"{n} {split}" for split, n in counts.items())
+          + (f"; left out: {', '.join(left_out)}" if left_out else ""))
 
 
 def give_distinct_ids(rows):
