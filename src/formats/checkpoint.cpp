@@ -60,10 +60,6 @@ std::string shapes_digest(std::vector<WeightInfo> weights) {
   return digest.hex();
 }
 
-fs::path resolve_model_path(const std::string& path, const std::string& revision) {
-  return container(resolve(path, revision).folder);
-}
-
 std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::string& revision) {
   const HubSnapshot found = resolve(path, revision);
   const fs::path place = container(found.folder);

@@ -122,8 +122,6 @@ class GgufModel : public ModelCheckpoint {
                    unused.size(), spec_.model_type, unused[0]);
   }
 
-  std::vector<WeightInfo> weights() const override { return weights_; }
-
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     const GgufTensor& tensor = find(name, shape);
     GAGGLE_CHECK(static_cast<int64_t>(values.size()) == tensor.count(), "{}: {} values", name, values.size());
@@ -156,7 +154,6 @@ class GgufModel : public ModelCheckpoint {
   }
 
   GgufFile file_;
-  std::vector<WeightInfo> weights_;
 };
 
 }  // namespace

@@ -17,6 +17,7 @@ std::string name_of(DType dtype);  // as safetensors spells it: "F32", "BF16", â
 std::optional<DType> dtype_named(const std::string& name);
 
 std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
+int64_t count_of(std::span<const int64_t> shape);        // values: the product
 
 // A view: whoever holds the file keeps the bytes alive.
 struct TensorView {
@@ -24,7 +25,7 @@ struct TensorView {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
-  int64_t count() const;  // product of the shape
+  int64_t count() const { return count_of(shape); }
 };
 
 // An owned tensor.

@@ -1,7 +1,5 @@
 #include "model/base_model.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "base/pulse.h"
 #include "kernel/norm.h"
@@ -25,11 +23,7 @@ BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites,
   if (use != BaseUse::planning) refuse_if_too_large(need, free_memory(device), dtype, device, spec_.name);
   weight_bytes_ = need.held();
   shape_digest_ = shapes_digest(weights);
-  for (const WeightInfo& weight : weights) {
-    int64_t count = 1;
-    for (const int64_t n : weight.shape) count *= n;
-    parameters_ += count;
-  }
+  for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);
 }
 
 int64_t BaseModel::linear_weights(Side side) const {
