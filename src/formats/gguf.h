@@ -17,20 +17,8 @@
 
 namespace gaggle {
 
-// ggml's numbers of the types that are read here.
-enum class GgufType : uint32_t {
-  f32 = 0,
-  f16 = 1,
-  q4_0 = 2,
-  q4_1 = 3,
-  q5_0 = 6,
-  q5_1 = 7,
-  q8_0 = 8,
-  q4_k = 12,
-  q5_k = 13,
-  q6_k = 14,
-  bf16 = 30
-};
+// ggml's numbers of the types that are read here; those between are not.
+enum class GgufType : uint32_t { f32, f16, q4_0, q4_1, q5_0 = 6, q5_1, q8_0, q4_k = 12, q5_k, q6_k, bf16 = 30 };
 
 struct GgufTensor {
   std::string name;  // "blk.0.attn_q.weight"

@@ -70,13 +70,14 @@ std::vector<std::unique_ptr<TensorFile>> open_files(const fs::path& folder) {
 
 class HfFolder : public ModelCheckpoint {
  public:
-  HfFolder(const fs::path& folder, const std::string& name, const std::string& commit) {
-    path_ = folder;
-    commit_ = commit;
+  explicit HfFolder(const ModelPlace& place) {
+    path_ = place.path;
+    commit_ = place.commit;
+    const fs::path& folder = path_;
     const fs::path config = folder / "config.json";
     if (!fs::exists(config)) user_error("{}: there is no config.json", folder.string());
     spec_ = parse_hf_config(read_file(config), config.string());
-    spec_.name = name;
+    spec_.name = place.name;
     files_ = open_files(folder);
     for (const auto& file : files_)
       for (const TensorView& tensor : file->tensors())
@@ -141,9 +142,8 @@ class HfFolder : public ModelCheckpoint {
 
 }  // namespace
 
-std::unique_ptr<ModelCheckpoint> open_hf_folder(const fs::path& folder, const std::string& name,
-                                                const std::string& commit) {
-  return std::make_unique<HfFolder>(folder, name, commit);
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const ModelPlace& place) {
+  return std::make_unique<HfFolder>(place);
 }
 
 }  // namespace gaggle
