@@ -23,44 +23,34 @@ float half_at(Bytes bytes) {
   return f16_to_float(load<uint16_t>(bytes));
 }
 
-// d, then 32 nibbles: low ones are values 0-15, high ones 16-31.
+// 32 values: low nibbles are values 0-15, high ones 16-31; in Q5 `fifth` has a bit more of each.
+template <class Value>
+void read_nibbles(Bytes nibbles, uint32_t fifth, float* y, const Value& value) {
+  for (int i = 0; i < 16; ++i) {
+    const int q = nibbles[i];
+    y[i] = value((q & 15) | static_cast<int>((fifth >> i) & 1) << 4);
+    y[i + 16] = value((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4);
+  }
+}
+
 void read_q4_0(Bytes block, float* y) {
   const float d = half_at(block);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[2 + i];
-    y[i] = d * static_cast<float>((q & 15) - 8);
-    y[i + 16] = d * static_cast<float>((q >> 4) - 8);
-  }
+  read_nibbles(block + 2, 0, y, [&](int q) { return d * static_cast<float>(q - 8); });
 }
 
 void read_q4_1(Bytes block, float* y) {
   const float d = half_at(block), m = half_at(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[4 + i];
-    y[i] = d * static_cast<float>(q & 15) + m;
-    y[i + 16] = d * static_cast<float>(q >> 4) + m;
-  }
+  read_nibbles(block + 4, 0, y, [&](int q) { return d * static_cast<float>(q) + m; });
 }
 
-// As Q4, and a fifth bit per value in a word of 32.
 void read_q5_0(Bytes block, float* y) {
   const float d = half_at(block);
-  const uint32_t fifth = load<uint32_t>(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[6 + i];
-    y[i] = d * static_cast<float>(((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) - 16);
-    y[i + 16] = d * static_cast<float>(((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4) - 16);
-  }
+  read_nibbles(block + 6, load<uint32_t>(block + 2), y, [&](int q) { return d * static_cast<float>(q - 16); });
 }
 
 void read_q5_1(Bytes block, float* y) {
   const float d = half_at(block), m = half_at(block + 2);
-  const uint32_t fifth = load<uint32_t>(block + 4);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[8 + i];
-    y[i] = d * static_cast<float>((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) + m;
-    y[i + 16] = d * static_cast<float>((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4) + m;
-  }
+  read_nibbles(block + 8, load<uint32_t>(block + 4), y, [&](int q) { return d * static_cast<float>(q) + m; });
 }
 
 void read_q8_0(Bytes block, float* y) {

@@ -16,10 +16,8 @@ using namespace peft_parts;
 // alpha with alpha / rank == scale in PEFT's double arithmetic; whole numbers where they do it.
 double alpha_for(double scale, int64_t rank) {
   const auto r = static_cast<double>(rank);
-  const double whole = std::round(scale * r);
-  if (whole / r == scale) return whole;
   const double near = scale * r;
-  for (double alpha : {near, std::nextafter(near, 0.0), std::nextafter(near, 2 * near)})
+  for (double alpha : {std::round(near), near, std::nextafter(near, 0.0), std::nextafter(near, 2 * near)})
     if (alpha / r == scale) return alpha;
   return near;
 }

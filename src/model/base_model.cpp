@@ -6,10 +6,13 @@
 #include "model/memory.h"
 
 namespace gaggle {
+namespace {
 
 at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
   return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
 }
+
+}  // namespace
 
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
   return at::tensor(c10::ArrayRef<int32_t>(ids.data(), ids.size()), at::kInt).to(device);
@@ -42,7 +45,7 @@ void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, 
   embedding_ = weights.take(embedding);
   norm_ = weights.take(norm).mul(spec_.head_scale);  // it scales what the head reads
   head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take("lm_head.weight"), {}, use_);
-  content_digest_ = weights.digest();
+  content_digest_ = weights.digest;
 }
 
 void BaseModel::check_tokens(const TokenSequences& tokens) const {
