@@ -21,7 +21,7 @@ bool may_be_hub_name(const std::string& path) {
          (slash == std::string::npos || path.find('/', slash + 1) == std::string::npos);
 }
 
-HubSnapshot resolve(const std::string& path, const std::string& revision) {
+ModelPlace resolve(const std::string& path, const std::string& revision) {
   if (path.empty())
     user_error("model.path is not set: give a folder with config.json, a .gguf file, or a hub name");
   if (!fs::exists(path)) {
@@ -60,20 +60,14 @@ std::string shapes_digest(std::vector<WeightInfo> weights) {
   return digest.hex();
 }
 
-fs::path resolve_model_path(const std::string& path, const std::string& revision) {
-  return container(resolve(path, revision).folder);
-}
-
 std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::string& revision) {
-  const HubSnapshot found = resolve(path, revision);
-  const fs::path place = container(found.folder);
+  ModelPlace place = resolve(path, revision);
+  place.path = container(place.path);
   // A snapshot's folder is called after its commit: people know the model by its hub name.
   const fs::path plain = fs::path(path).lexically_normal();
-  std::string name =
-      plain.filename().empty() ? plain.parent_path().filename().string() : plain.filename().string();
-  if (!found.commit.empty()) name = path;
-  return fs::is_directory(place) ? open_hf_folder(place, name, found.commit)
-                                 : open_gguf_model(place, name, found.commit);
+  place.name =
+      !place.commit.empty() ? path : (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+  return fs::is_directory(place.path) ? open_hf_folder(place) : open_gguf_model(place);
 }
 
 }  // namespace gaggle

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,7 +59,7 @@ class ModelCheckpoint {
   const std::filesystem::path& path() const { return path_; }  // the folder or file that was opened
   const std::string& commit() const { return commit_; }        // of a hub name, else ""
   // Sorted by name: those of the files, or what config.json asks for where it lies alone (a plan's model).
-  virtual std::vector<WeightInfo> weights() const = 0;
+  std::vector<WeightInfo> weights() const { return weights_; }
   virtual bool has_weights() const { return true; }
   // The tensor as fp32, row-major. Throws UserError if it is not there or its shape is not `shape`.
   virtual void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const = 0;
@@ -69,6 +68,7 @@ class ModelCheckpoint {
   ModelSpec spec_;
   std::filesystem::path path_;
   std::string commit_;
+  std::vector<WeightInfo> weights_;
 };
 
 // `path`: a folder with config.json, a .gguf file, or "org/name" found in the hub cache (HF_HUB_CACHE, HF_HOME,
@@ -78,8 +78,5 @@ std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::
 // What decides whether an expert fits a base: SHA-256 over the lines "name d0 d1\n" in name order. Equal however
 // the model is stored (folder or GGUF).
 std::string shapes_digest(std::vector<WeightInfo> weights);
-
-// Where open_model would look: the folder or the .gguf file (the tokenizer is found beside it).
-std::filesystem::path resolve_model_path(const std::string& path, const std::string& revision);
 
 }  // namespace gaggle

@@ -2,11 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
-#include <numeric>
 #include <utility>
-
-#include "base/error.h"
 
 namespace gaggle {
 namespace {
@@ -21,9 +17,12 @@ std::string type_name(uint32_t number) {
 }
 
 // Reads forward; every length is held against what is left before anything is allocated.
-class Reader {
- public:
-  Reader(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes), file_(file) {}
+struct Reader {
+  std::span<const std::byte> bytes;
+  const std::string& file;
+  uint64_t at = 0;
+
+  uint64_t left() const { return bytes.size() - at; }
 
   template <class T>
   T take(const char* what) {
@@ -41,31 +40,22 @@ class Reader {
   std::span<const std::byte> take_bytes(uint64_t length, const char* what) {
     if (length > left())
       user_error("{}: {} at byte {} needs {} bytes, but only {} are left: the file is truncated or damaged",
-                 file_, what, at_, length, left());
-    const auto taken = bytes_.subspan(at_, length);
-    at_ += length;
+                 file, what, at, length, left());
+    const auto taken = bytes.subspan(at, length);
+    at += length;
     return taken;
   }
 
   // A count of things that take at least `least` bytes each.
   uint64_t take_count(uint64_t least, const char* what) {
-    const uint64_t start = at_;
+    const uint64_t start = at;
     const auto count = take<uint64_t>(what);
     if (count > left() / least)
       user_error(
           "{}: {} at byte {} is {}, more than the {} bytes left can hold: the file is truncated or damaged",
-          file_, what, start, count, left());
+          file, what, start, count, left());
     return count;
   }
-
-  uint64_t left() const { return bytes_.size() - at_; }
-  uint64_t at() const { return at_; }
-  const std::string& file() const { return file_; }
-
- private:
-  std::span<const std::byte> bytes_;
-  const std::string& file_;
-  uint64_t at_ = 0;
 };
 
 using Number = std::variant<int64_t, double>;
@@ -77,7 +67,7 @@ Number take_number(Reader& reader, const std::string& key) {
     return double{value};
   } else {
     if (!std::in_range<int64_t>(value))
-      user_error("{}: metadata {} is {}, beyond 2^63 - 1", reader.file(), key, value);
+      user_error("{}: metadata {} is {}, beyond 2^63 - 1", reader.file, key, value);
     return static_cast<int64_t>(value);
   }
 }
@@ -86,24 +76,20 @@ Number take_bool(Reader& reader, const std::string&) {
   return int64_t{reader.take<uint8_t>("a metadata value") != 0};
 }
 
-// Metadata value types by ggml's numbers; strings (8) and arrays (9) have no width.
 struct NumberKind {
   size_t width = 0;
   Number (*take)(Reader&, const std::string& key) = nullptr;
 };
-constexpr NumberKind number_kinds[] = {{1, take_number<uint8_t>},
-                                       {1, take_number<int8_t>},
-                                       {2, take_number<uint16_t>},
-                                       {2, take_number<int16_t>},
-                                       {4, take_number<uint32_t>},
-                                       {4, take_number<int32_t>},
-                                       {4, take_number<float>},
-                                       {1, take_bool},
-                                       {},
-                                       {},
-                                       {8, take_number<uint64_t>},
-                                       {8, take_number<int64_t>},
-                                       {8, take_number<double>}};
+template <class T>
+constexpr NumberKind kind_for{sizeof(T), take_number<T>};
+constexpr NumberKind bools{1, take_bool}, no_number;
+
+// Metadata value types by ggml's numbers; strings (8) and arrays (9) are no numbers.
+constexpr NumberKind number_kinds[] = {
+    kind_for<uint8_t>,  kind_for<int8_t>,  kind_for<uint16_t>, kind_for<int16_t>,
+    kind_for<uint32_t>, kind_for<int32_t>, kind_for<float>,    bools,
+    no_number,          no_number,         kind_for<uint64_t>, kind_for<int64_t>,
+    kind_for<double>};
 constexpr uint32_t kind_f32 = 6, kind_bool = 7, kind_string = 8, kind_array = 9, kind_f64 = 12;
 
 bool is_number(uint32_t kind) {
@@ -119,7 +105,7 @@ GgufValue take_array(Reader& reader, const std::string& key) {
     return texts;
   }
   if (!is_number(kind))
-    user_error("{}: metadata {} is an array of type {}, which is not read here", reader.file(), key, kind);
+    user_error("{}: metadata {} is an array of type {}, which is not read here", reader.file, key, kind);
   const auto take_all = [&]<class T>(std::vector<T> numbers) {
     const uint64_t count = reader.take_count(number_kinds[kind].width, "an array's length");
     for (uint64_t i = 0; i < count; ++i) numbers.push_back(std::get<T>(number_kinds[kind].take(reader, key)));
@@ -135,13 +121,13 @@ GgufValue take_value(Reader& reader, const std::string& key) {
   if (kind == kind_array) return take_array(reader, key);
   if (kind == kind_bool) return reader.take<uint8_t>("a metadata value") != 0;
   if (!is_number(kind))
-    user_error("{}: metadata {} has the unknown type {}: the file is damaged", reader.file(), key, kind);
+    user_error("{}: metadata {} has the unknown type {}: the file is damaged", reader.file, key, kind);
   return std::visit([](auto number) { return GgufValue(number); }, number_kinds[kind].take(reader, key));
 }
 
 // One row of the tensor table: the place within the data, and the tensor without its bytes.
 std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
-  const std::string& file = reader.file();
+  const std::string& file = reader.file;
   GgufTensor tensor;
   tensor.name = reader.take_string("a tensor's name");
   const auto dimensions = reader.take<uint32_t>("a tensor's number of dimensions");
@@ -174,19 +160,15 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
 void check_version(Reader& reader) {
   const auto magic = reader.take_bytes(4, "the first four letters");
   if (std::memcmp(magic.data(), "GGUF", 4) != 0)
-    user_error("{}: this is no GGUF file (it does not start with GGUF)", reader.file());
+    user_error("{}: this is no GGUF file (it does not start with GGUF)", reader.file);
   const auto version = reader.take<uint32_t>("the version");
   if (version == 0x02000000u || version == 0x03000000u)
-    user_error("{}: a big-endian GGUF file; little-endian ones are read", reader.file());
+    user_error("{}: a big-endian GGUF file; little-endian ones are read", reader.file);
   if (version != 2 && version != 3)
-    user_error("{}: GGUF version {}; versions 2 and 3 are read", reader.file(), version);
+    user_error("{}: GGUF version {}; versions 2 and 3 are read", reader.file, version);
 }
 
 }  // namespace
-
-int64_t GgufTensor::count() const {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
 
 GgufFile::GgufFile(const std::filesystem::path& path)
     : file_(std::make_unique<MappedFile>(path)), name_(path.string()) {
@@ -198,7 +180,7 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(s
 }
 
 void GgufFile::parse(std::span<const std::byte> bytes) {
-  Reader reader(bytes, name_);
+  Reader reader{bytes, name_};
   check_version(reader);
   constexpr uint64_t least_tensor = 8 + 4 + 8 + 4 + 8, least_pair = 8 + 4 + 1;
   const uint64_t tensor_count = reader.take_count(least_tensor, "the number of tensors");
@@ -221,7 +203,7 @@ void GgufFile::parse(std::span<const std::byte> bytes) {
   if (alignment < 1 || alignment > (1 << 20) || (alignment & (alignment - 1)) != 0)
     user_error("{}: general.alignment is {}; expected a power of two", name_, alignment);
   const auto step = static_cast<uint64_t>(alignment);
-  const uint64_t start = (reader.at() + step - 1) / step * step;
+  const uint64_t start = (reader.at + step - 1) / step * step;
   place_tensors(bytes.subspan(std::min<uint64_t>(start, bytes.size())), offsets, step);
 }
 
@@ -258,43 +240,14 @@ const GgufTensor* GgufFile::find(std::string_view name) const {
   return found == index_.end() ? nullptr : &tensors_[found->second];
 }
 
-template <class T>
-const T& GgufFile::value(std::string_view key, const char* expected) const {
-  const auto found = metadata_.find(key);
-  if (found == metadata_.end()) user_error("{}: the metadata lack {}", name_, key);
-  const T* typed = std::get_if<T>(&found->second);
-  if (!typed) user_error("{}: metadata {} is not {}", name_, key, expected);
-  return *typed;
-}
-
-template <class T>
-const T* GgufFile::value_if(std::string_view key) const {
-  const auto found = metadata_.find(key);
-  return found == metadata_.end() ? nullptr : std::get_if<T>(&found->second);
-}
-
-bool GgufFile::flag(std::string_view key) const {
-  return value<bool>(key, "true or false");
-}
-int64_t GgufFile::integer(std::string_view key) const {
-  return value<int64_t>(key, "an integer");
-}
 double GgufFile::number(std::string_view key) const {
   if (const auto* integer = value_if<int64_t>(key)) return static_cast<double>(*integer);
   return value<double>(key, "a number");
 }
-const std::string& GgufFile::text(std::string_view key) const {
-  return value<std::string>(key, "a text");
-}
-const std::vector<int64_t>& GgufFile::integers(std::string_view key) const {
-  return value<std::vector<int64_t>>(key, "an array of integers");
-}
+
 std::vector<double> GgufFile::numbers(std::string_view key) const {
   if (const auto* integers = value_if<std::vector<int64_t>>(key)) return {integers->begin(), integers->end()};
   return value<std::vector<double>>(key, "an array of numbers");
-}
-const std::vector<std::string>& GgufFile::texts(std::string_view key) const {
-  return value<std::vector<std::string>>(key, "an array of texts");
 }
 
 }  // namespace gaggle

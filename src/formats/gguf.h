@@ -11,31 +11,21 @@
 #include <variant>
 #include <vector>
 
+#include "base/error.h"
 #include "base/file.h"
+#include "formats/tensor.h"
 
 namespace gaggle {
 
-// ggml's numbers of the types that are read here.
-enum class GgufType : uint32_t {
-  f32 = 0,
-  f16 = 1,
-  q4_0 = 2,
-  q4_1 = 3,
-  q5_0 = 6,
-  q5_1 = 7,
-  q8_0 = 8,
-  q4_k = 12,
-  q5_k = 13,
-  q6_k = 14,
-  bf16 = 30
-};
+// ggml's numbers of the types that are read here; those between are not.
+enum class GgufType : uint32_t { f32, f16, q4_0, q4_1, q5_0 = 6, q5_1, q8_0, q4_k = 12, q5_k, q6_k, bf16 = 30 };
 
 struct GgufTensor {
   std::string name;  // "blk.0.attn_q.weight"
   GgufType type = GgufType::f32;
   std::vector<int64_t> shape;  // slowest first, as elsewhere: [d_out, d_in] (the file has it reversed)
   std::span<const std::byte> bytes;
-  int64_t count() const;
+  int64_t count() const { return count_of(shape); }
 };
 
 // Every integer type is held as int64, every float as double; arrays likewise (bools in arrays as integers).
@@ -49,15 +39,19 @@ class GgufFile {
   // The same from memory, which must outlive this; `name` stands in messages.
   GgufFile(std::span<const std::byte> bytes, std::string name);
 
-  bool has(std::string_view key) const { return metadata_.find(key) != metadata_.end(); }
+  bool has(std::string_view key) const { return metadata_.contains(key); }
   // Each throws UserError where the key is missing or of another type; number and numbers take integers too.
-  bool flag(std::string_view key) const;
-  int64_t integer(std::string_view key) const;
+  bool flag(std::string_view key) const { return value<bool>(key, "true or false"); }
+  int64_t integer(std::string_view key) const { return value<int64_t>(key, "an integer"); }
   double number(std::string_view key) const;
-  const std::string& text(std::string_view key) const;
-  const std::vector<int64_t>& integers(std::string_view key) const;
+  const std::string& text(std::string_view key) const { return value<std::string>(key, "a text"); }
+  const std::vector<int64_t>& integers(std::string_view key) const {
+    return value<std::vector<int64_t>>(key, "an array of integers");
+  }
   std::vector<double> numbers(std::string_view key) const;
-  const std::vector<std::string>& texts(std::string_view key) const;
+  const std::vector<std::string>& texts(std::string_view key) const {
+    return value<std::vector<std::string>>(key, "an array of texts");
+  }
   // The same with a value for a missing key; a key of another type still throws.
   bool flag_or(std::string_view key, bool otherwise) const { return has(key) ? flag(key) : otherwise; }
   int64_t integer_or(std::string_view key, int64_t otherwise) const {
@@ -75,9 +69,16 @@ class GgufFile {
 
  private:
   template <class T>
-  const T& value(std::string_view key, const char* expected) const;
+  const T* value_if(std::string_view key) const {  // nullptr: missing, or of another type
+    return has(key) ? std::get_if<T>(&metadata_.find(key)->second) : nullptr;
+  }
   template <class T>
-  const T* value_if(std::string_view key) const;  // nullptr: missing, or of another type
+  const T& value(std::string_view key, const char* expected) const {
+    if (!has(key)) user_error("{}: the metadata lack {}", name_, key);
+    const T* typed = value_if<T>(key);
+    if (!typed) user_error("{}: metadata {} is not {}", name_, key, expected);
+    return *typed;
+  }
   void parse(std::span<const std::byte> bytes);
   void place_tensors(std::span<const std::byte> data, const std::vector<uint64_t>& offsets, uint64_t alignment);
 

@@ -103,12 +103,11 @@ ModelSpec read_spec(const GgufFile& file) {
 
 class GgufModel : public ModelCheckpoint {
  public:
-  GgufModel(const std::filesystem::path& path, const std::string& name, const std::string& commit)
-      : file_(path) {
-    path_ = path;
-    commit_ = commit;
+  explicit GgufModel(const ModelPlace& place) : file_(place.path) {
+    path_ = place.path;
+    commit_ = place.commit;
     spec_ = read_spec(file_);
-    spec_.name = name;
+    spec_.name = place.name;
     if (spec_.layers > static_cast<int64_t>(file_.tensors().size()))
       user_error("{}: {} layers, but only {} tensors", file_.name(), spec_.layers, file_.tensors().size());
     weights_ = expected_weights(spec_);
@@ -121,8 +120,6 @@ class GgufModel : public ModelCheckpoint {
       log::warning("{}: {} tensors belong to no part of {} and are left out, {} first", file_.name(),
                    unused.size(), spec_.model_type, unused[0]);
   }
-
-  std::vector<WeightInfo> weights() const override { return weights_; }
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     const GgufTensor& tensor = find(name, shape);
@@ -156,14 +153,12 @@ class GgufModel : public ModelCheckpoint {
   }
 
   GgufFile file_;
-  std::vector<WeightInfo> weights_;
 };
 
 }  // namespace
 
-std::unique_ptr<ModelCheckpoint> open_gguf_model(const std::filesystem::path& file, const std::string& name,
-                                                 const std::string& commit) {
-  return std::make_unique<GgufModel>(file, name, commit);
+std::unique_ptr<ModelCheckpoint> open_gguf_model(const ModelPlace& place) {
+  return std::make_unique<GgufModel>(place);
 }
 
 }  // namespace gaggle

@@ -1,6 +1,7 @@
 // ggml's block types → fp32, in the order of operations of its reference (so the bits are equal too).
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "formats/gguf.h"
@@ -22,56 +23,34 @@ float half_at(Bytes bytes) {
   return f16_to_float(load<uint16_t>(bytes));
 }
 
-void read_f32(Bytes block, float* y) {
-  *y = load<float>(block);
+// 32 values: low nibbles are values 0-15, high ones 16-31; in Q5 `fifth` has a bit more of each.
+template <class Value>
+void read_nibbles(Bytes nibbles, uint32_t fifth, float* y, const Value& value) {
+  for (int i = 0; i < 16; ++i) {
+    const int q = nibbles[i];
+    y[i] = value((q & 15) | static_cast<int>((fifth >> i) & 1) << 4);
+    y[i + 16] = value((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4);
+  }
 }
 
-void read_f16(Bytes block, float* y) {
-  *y = half_at(block);
-}
-
-void read_bf16(Bytes block, float* y) {
-  *y = bf16_to_float(load<uint16_t>(block));
-}
-
-// d, then 32 nibbles: low ones are values 0-15, high ones 16-31.
 void read_q4_0(Bytes block, float* y) {
   const float d = half_at(block);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[2 + i];
-    y[i] = d * static_cast<float>((q & 15) - 8);
-    y[i + 16] = d * static_cast<float>((q >> 4) - 8);
-  }
+  read_nibbles(block + 2, 0, y, [&](int q) { return d * static_cast<float>(q - 8); });
 }
 
 void read_q4_1(Bytes block, float* y) {
   const float d = half_at(block), m = half_at(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[4 + i];
-    y[i] = d * static_cast<float>(q & 15) + m;
-    y[i + 16] = d * static_cast<float>(q >> 4) + m;
-  }
+  read_nibbles(block + 4, 0, y, [&](int q) { return d * static_cast<float>(q) + m; });
 }
 
-// As Q4, and a fifth bit per value in a word of 32.
 void read_q5_0(Bytes block, float* y) {
   const float d = half_at(block);
-  const uint32_t fifth = load<uint32_t>(block + 2);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[6 + i];
-    y[i] = d * static_cast<float>(((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) - 16);
-    y[i + 16] = d * static_cast<float>(((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4) - 16);
-  }
+  read_nibbles(block + 6, load<uint32_t>(block + 2), y, [&](int q) { return d * static_cast<float>(q - 16); });
 }
 
 void read_q5_1(Bytes block, float* y) {
   const float d = half_at(block), m = half_at(block + 2);
-  const uint32_t fifth = load<uint32_t>(block + 4);
-  for (int i = 0; i < 16; ++i) {
-    const int q = block[8 + i];
-    y[i] = d * static_cast<float>((q & 15) | static_cast<int>((fifth >> i) & 1) << 4) + m;
-    y[i + 16] = d * static_cast<float>((q >> 4) | static_cast<int>((fifth >> (i + 16)) & 1) << 4) + m;
-  }
+  read_nibbles(block + 8, load<uint32_t>(block + 4), y, [&](int q) { return d * static_cast<float>(q) + m; });
 }
 
 void read_q8_0(Bytes block, float* y) {
@@ -80,28 +59,18 @@ void read_q8_0(Bytes block, float* y) {
 }
 
 // Q4_K and Q5_K: eight 6-bit scales and minima in 12 bytes; those of groups 4-7 are split over two bytes.
-struct ScaleMin {
-  float scale, min;
-};
-
-ScaleMin scale_min(Bytes packed, int group) {
-  int scale, min;
-  if (group < 4) {
-    scale = packed[group] & 63;
-    min = packed[group + 4] & 63;
-  } else {
-    scale = (packed[group + 4] & 15) | (packed[group - 4] >> 6) << 4;
-    min = (packed[group + 4] >> 4) | (packed[group] >> 6) << 4;
-  }
-  return {static_cast<float>(scale), static_cast<float>(min)};
+std::pair<int, int> scale_min(Bytes packed, int group) {
+  if (group < 4) return {packed[group] & 63, packed[group + 4] & 63};
+  return {(packed[group + 4] & 15) | (packed[group - 4] >> 6) << 4,
+          (packed[group + 4] >> 4) | (packed[group] >> 6) << 4};
 }
 
 // `fifth`: a bit more of each value, for each group a bit of 32 bytes; null: none.
 void read_scaled_groups(Bytes block, Bytes fifth, Bytes nibbles, float* y) {
   const float d = half_at(block), dmin = half_at(block + 2);
   for (int group = 0; group < 8; ++group) {
-    const ScaleMin s = scale_min(block + 4, group);
-    const float scale = d * s.scale, min = dmin * s.min;
+    const auto [group_scale, group_min] = scale_min(block + 4, group);
+    const float scale = d * static_cast<float>(group_scale), min = dmin * static_cast<float>(group_min);
     const Bytes q = nibbles + group / 2 * 32;
     for (int i = 0; i < 32; ++i) {
       const int low = group % 2 == 0 ? q[i] & 15 : q[i] >> 4;
@@ -109,14 +78,6 @@ void read_scaled_groups(Bytes block, Bytes fifth, Bytes nibbles, float* y) {
       y[group * 32 + i] = scale * static_cast<float>(low | high << 4) - min;
     }
   }
-}
-
-void read_q4_k(Bytes block, float* y) {
-  read_scaled_groups(block, nullptr, block + 16, y);
-}
-
-void read_q5_k(Bytes block, float* y) {
-  read_scaled_groups(block, block + 16, block + 48, y);
 }
 
 // 128 bytes of low nibbles, 64 of upper bit pairs, 16 signed scales, d.
@@ -140,11 +101,16 @@ struct Reading {
   void (*read)(Bytes, float*);
 };
 constexpr Reading readings[] = {
-    {GgufType::f32, {1, 4}, read_f32},       {GgufType::f16, {1, 2}, read_f16},
-    {GgufType::bf16, {1, 2}, read_bf16},     {GgufType::q4_0, {32, 18}, read_q4_0},
-    {GgufType::q4_1, {32, 20}, read_q4_1},   {GgufType::q5_0, {32, 22}, read_q5_0},
-    {GgufType::q5_1, {32, 24}, read_q5_1},   {GgufType::q8_0, {32, 34}, read_q8_0},
-    {GgufType::q4_k, {256, 144}, read_q4_k}, {GgufType::q5_k, {256, 176}, read_q5_k},
+    {GgufType::f32, {1, 4}, [](Bytes block, float* y) { *y = load<float>(block); }},
+    {GgufType::f16, {1, 2}, [](Bytes block, float* y) { *y = half_at(block); }},
+    {GgufType::bf16, {1, 2}, [](Bytes block, float* y) { *y = bf16_to_float(load<uint16_t>(block)); }},
+    {GgufType::q4_0, {32, 18}, read_q4_0},
+    {GgufType::q4_1, {32, 20}, read_q4_1},
+    {GgufType::q5_0, {32, 22}, read_q5_0},
+    {GgufType::q5_1, {32, 24}, read_q5_1},
+    {GgufType::q8_0, {32, 34}, read_q8_0},
+    {GgufType::q4_k, {256, 144}, [](Bytes b, float* y) { read_scaled_groups(b, nullptr, b + 16, y); }},
+    {GgufType::q5_k, {256, 176}, [](Bytes b, float* y) { read_scaled_groups(b, b + 16, b + 48, y); }},
     {GgufType::q6_k, {256, 210}, read_q6_k}};
 
 const Reading& reading(GgufType type) {

@@ -1,5 +1,6 @@
 // config.json of T5 (all versions), with the defaults of transformers' T5Config for keys that are left out.
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "formats/config_keys.h"
@@ -10,21 +11,18 @@ namespace {
 // feed_forward_proj. "gated-gelu" has always meant the tanh form; transformers spells it gelu_new inside.
 void read_feed_forward(const ConfigKeys& config, ModelSpec& spec) {
   const std::string form = config.text_or("feed_forward_proj", "relu");
-  std::string activation;
-  if (form == "relu") {
-    spec.activation = Activation::relu, activation = "relu";
-  } else if (form == "gated-gelu") {
-    spec.activation = Activation::gelu_tanh, activation = "gelu_new";
-  } else if (form == "gated-silu") {
-    spec.activation = Activation::silu, activation = "silu";
-  } else {
+  static const std::map<std::string, std::pair<Activation, std::string>> forms{
+      {"relu", {Activation::relu, "relu"}},
+      {"gated-gelu", {Activation::gelu_tanh, "gelu_new"}},
+      {"gated-silu", {Activation::silu, "silu"}}};
+  if (!forms.contains(form))
     user_error("{}: feed_forward_proj {} is not supported; relu, gated-gelu and gated-silu are", config.file(),
                form);
-  }
+  const auto& [activation, name] = forms.at(form);
+  spec.activation = activation;
   spec.gated = form != "relu";
   // What transformers derives is saved too, and where it is there it decides.
-  if (config.text_or("dense_act_fn", activation) != activation ||
-      config.flag_or("is_gated_act", spec.gated) != spec.gated)
+  if (config.text_or("dense_act_fn", name) != name || config.flag_or("is_gated_act", spec.gated) != spec.gated)
     user_error("{}: feed_forward_proj is {}, but dense_act_fn or is_gated_act says otherwise", config.file(),
                form);
 }

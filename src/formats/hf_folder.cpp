@@ -18,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-using OpenFile = std::unique_ptr<TensorFile> (*)(const fs::path& path);
 template <class File>
 std::unique_ptr<TensorFile> open_as(const fs::path& path) {
   return std::make_unique<File>(path);
@@ -27,7 +26,7 @@ std::unique_ptr<TensorFile> open_as(const fs::path& path) {
 struct WeightForm {
   const char* index;
   const char* single;
-  OpenFile open;
+  std::unique_ptr<TensorFile> (*open)(const fs::path& path);
 };
 // The first that is there is read.
 constexpr WeightForm weight_forms[] = {
@@ -56,31 +55,29 @@ std::set<std::string> indexed_files(const fs::path& index) {
 std::vector<std::unique_ptr<TensorFile>> open_files(const fs::path& folder) {
   std::vector<std::unique_ptr<TensorFile>> files;
   for (const WeightForm& form : weight_forms) {
-    if (fs::exists(folder / form.index)) {
-      for (const std::string& name : indexed_files(folder / form.index)) {
-        if (!fs::exists(folder / name))
-          user_error("{}: {} is not there, but {} names it", folder.string(), name, form.index);
-        files.push_back(form.open(folder / name));
-      }
-      return files;
+    const bool indexed = fs::exists(folder / form.index);
+    if (!indexed && !fs::exists(folder / form.single)) continue;
+    for (const std::string& name :
+         indexed ? indexed_files(folder / form.index) : std::set<std::string>{form.single}) {
+      if (!fs::exists(folder / name))
+        user_error("{}: {} is not there, but {} names it", folder.string(), name, form.index);
+      files.push_back(form.open(folder / name));
     }
-    if (fs::exists(folder / form.single)) {
-      files.push_back(form.open(folder / form.single));
-      return files;
-    }
+    break;
   }
   return files;
 }
 
 class HfFolder : public ModelCheckpoint {
  public:
-  HfFolder(const fs::path& folder, const std::string& name, const std::string& commit) {
-    path_ = folder;
-    commit_ = commit;
+  explicit HfFolder(const ModelPlace& place) {
+    path_ = place.path;
+    commit_ = place.commit;
+    const fs::path& folder = path_;
     const fs::path config = folder / "config.json";
     if (!fs::exists(config)) user_error("{}: there is no config.json", folder.string());
     spec_ = parse_hf_config(read_file(config), config.string());
-    spec_.name = name;
+    spec_.name = place.name;
     files_ = open_files(folder);
     for (const auto& file : files_)
       for (const TensorView& tensor : file->tensors())
@@ -95,7 +92,6 @@ class HfFolder : public ModelCheckpoint {
     name_unused();
   }
 
-  std::vector<WeightInfo> weights() const override { return weights_; }
   bool has_weights() const override { return !files_.empty(); }
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
@@ -134,23 +130,20 @@ class HfFolder : public ModelCheckpoint {
       if (!expected && !known) unused.push_back(name);
     }
     if (unused.empty()) return;
-    const size_t shown = std::min<size_t>(unused.size(), 3);
-    log::warning("{}: {} tensors belong to no part of {} and are left out: {}{}", path_.string(), unused.size(),
-                 spec_.model_type,
-                 join({unused.begin(), unused.begin() + static_cast<std::ptrdiff_t>(shown)}, ", "),
-                 unused.size() > shown ? ", …" : "");
+    const size_t count = unused.size();
+    unused.resize(std::min<size_t>(count, 3));
+    log::warning("{}: {} tensors belong to no part of {} and are left out: {}{}", path_.string(), count,
+                 spec_.model_type, join(unused, ", "), count > 3 ? ", …" : "");
   }
 
   std::vector<std::unique_ptr<TensorFile>> files_;
   std::map<std::string, const TensorView*> tensors_;
-  std::vector<WeightInfo> weights_;
 };
 
 }  // namespace
 
-std::unique_ptr<ModelCheckpoint> open_hf_folder(const fs::path& folder, const std::string& name,
-                                                const std::string& commit) {
-  return std::make_unique<HfFolder>(folder, name, commit);
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const ModelPlace& place) {
+  return std::make_unique<HfFolder>(place);
 }
 
 }  // namespace gaggle

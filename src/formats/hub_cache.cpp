@@ -29,13 +29,13 @@ std::vector<std::string> names_in(const fs::path& folder) {
   std::error_code failed;
   for (const auto& entry : fs::directory_iterator(folder, failed))
     names.push_back(entry.path().filename().string());
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   return names;
 }
 
 }  // namespace
 
-HubSnapshot find_in_hub_cache(const std::string& name, const std::string& revision) {
+ModelPlace find_in_hub_cache(const std::string& name, const std::string& revision) {
   std::string folder_name = "models--" + name;
   for (size_t at = folder_name.find('/'); at != std::string::npos; at = folder_name.find('/', at))
     folder_name.replace(at, 1, "--");

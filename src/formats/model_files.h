@@ -29,17 +29,15 @@ std::vector<WeightInfo> expected_weights(const ModelSpec& spec);
 // a tensor that has several. Other name → name in expected_weights.
 std::map<std::string, std::string> second_names(const ModelSpec& spec);
 
-// `name` is for people; `commit` of a hub snapshot, else "".
-std::unique_ptr<ModelCheckpoint> open_hf_folder(const std::filesystem::path& folder, const std::string& name,
-                                                const std::string& commit);
-std::unique_ptr<ModelCheckpoint> open_gguf_model(const std::filesystem::path& file, const std::string& name,
-                                                 const std::string& commit);
-
-// A hub name's snapshot in the local cache.
-struct HubSnapshot {
-  std::filesystem::path folder;
-  std::string commit;
+// Where a model lies.
+struct ModelPlace {
+  std::filesystem::path path;
+  std::string commit;     // of a hub snapshot, else ""
+  std::string name = {};  // for people
 };
-HubSnapshot find_in_hub_cache(const std::string& name, const std::string& revision);
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const ModelPlace& place);
+std::unique_ptr<ModelCheckpoint> open_gguf_model(const ModelPlace& place);
+// A hub name's snapshot in the local cache.
+ModelPlace find_in_hub_cache(const std::string& name, const std::string& revision);
 
 }  // namespace gaggle

@@ -25,10 +25,9 @@ std::vector<WeightInfo> weights_of_llama(const ModelSpec& spec) {
     linear("mlp.down_proj", d, spec.intermediate, spec.mlp_bias);
     weights.push_back({block + "input_layernorm.weight", {d}});
     weights.push_back({block + "post_attention_layernorm.weight", {d}});
-    if (spec.qk_norm) {
-      weights.push_back({block + "self_attn.q_norm.weight", {spec.head_dim}});
-      weights.push_back({block + "self_attn.k_norm.weight", {spec.head_dim}});
-    }
+    if (!spec.qk_norm) continue;
+    weights.push_back({block + "self_attn.q_norm.weight", {spec.head_dim}});
+    weights.push_back({block + "self_attn.k_norm.weight", {spec.head_dim}});
   }
   return weights;
 }
@@ -36,6 +35,7 @@ std::vector<WeightInfo> weights_of_llama(const ModelSpec& spec) {
 // T5's linears have no biases, its norms neither. The position biases of the first layers hold for all.
 std::vector<WeightInfo> weights_of_t5(const ModelSpec& spec) {
   const int64_t d = spec.hidden, inner = spec.heads * spec.head_dim;
+  const std::vector<const char*> plain{"wi"}, gated{"wi_0", "wi_1"};
   std::vector<WeightInfo> weights{{"shared.weight", {spec.vocab, d}}};
   if (!spec.tied_head) weights.push_back({"lm_head.weight", {spec.vocab, d}});
   const auto attention = [&](const std::string& layer, const std::string& name) {
@@ -46,12 +46,8 @@ std::vector<WeightInfo> weights_of_t5(const ModelSpec& spec) {
   };
   const auto feed_forward = [&](const std::string& layer) {
     const std::string name = layer + "DenseReluDense.";
-    if (spec.gated) {
-      weights.push_back({name + "wi_0.weight", {spec.intermediate, d}});
-      weights.push_back({name + "wi_1.weight", {spec.intermediate, d}});
-    } else {
-      weights.push_back({name + "wi.weight", {spec.intermediate, d}});
-    }
+    for (const char* wi : spec.gated ? gated : plain)
+      weights.push_back({name + wi + ".weight", {spec.intermediate, d}});
     weights.push_back({name + "wo.weight", {d, spec.intermediate}});
     weights.push_back({layer + "layer_norm.weight", {d}});
   };

@@ -2,16 +2,85 @@
 #include "formats/peft.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
+#include "base/names.h"
 #include "formats/peft_config.h"
+#include "formats/safetensors.h"
 
 namespace gaggle {
 namespace {
 
 using namespace peft_parts;
 
+constexpr const char* config_file = "adapter_config.json";
+constexpr const char* tensor_file = "adapter_model.safetensors";
 constexpr int64_t any = -1;  // a width, which the config does not tell
+
+ordered_json read_config(const fs::path& folder) {
+  const fs::path file = folder / config_file;
+  if (!fs::exists(file)) user_error("{}: no PEFT folder: adapter_config.json is not there", folder.string());
+  try {
+    ordered_json config = ordered_json::parse(read_file(file));
+    if (!config.is_object()) user_error("{}: not a JSON object", file.string());
+    return config;
+  } catch (const nlohmann::json::exception& error) {
+    user_error("{}: {}", file.string(), error.what());
+  }
+}
+
+SafetensorsFile open_tensors(const fs::path& folder) {
+  const fs::path path = folder / tensor_file;
+  if (!fs::exists(path))
+    user_error("{}: adapter_model.safetensors is not there{}", folder.string(),
+               fs::exists(folder / "adapter_model.bin")
+                   ? " (adapter_model.bin is a pickle, which is never read: save the adapter as safetensors)"
+                   : "");
+  SafetensorsFile file(path);
+  if (file.tensors().empty()) user_error("{}: there is no tensor in it", file.name());
+  return file;
+}
+
+// Tensors "base_model.model.<module><suffix>" by module, one for each suffix and in their order. Throws UserError:
+// other tensors, a module that has one suffix but not another.
+using Parts = std::vector<const TensorView*>;
+std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftForm& form) {
+  const std::vector<std::string>& suffixes = form.suffixes;
+  std::map<std::string, Parts> found;
+  for (const TensorView& tensor : file.tensors()) {
+    const std::string& name = tensor.name;
+    const auto suffix = std::ranges::find_if(suffixes, [&](const auto& end) { return name.ends_with(end); });
+    if (!name.starts_with(tensor_prefix) || suffix == suffixes.end() ||
+        name.size() <= tensor_prefix.size() + suffix->size())
+      user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", file.name(), name, form.what,
+                 join(suffixes, ", "));
+    Parts& parts =
+        found[name.substr(tensor_prefix.size(), name.size() - tensor_prefix.size() - suffix->size())];
+    parts.resize(suffixes.size());
+    parts[static_cast<size_t>(suffix - suffixes.begin())] = &tensor;
+  }
+  for (const auto& [module, parts] : found) {
+    const auto missing = std::ranges::find(parts, nullptr);
+    if (missing == parts.end()) continue;
+    const auto present = std::ranges::find_if(parts, [](const TensorView* part) { return part; });
+    const auto name = [&, first = parts.begin()](auto part) {  // "lora_A" of ".lora_A.weight"
+      const std::string& suffix = suffixes[static_cast<size_t>(part - first)];
+      return suffix.substr(1, suffix.find('.', 1) - 1);
+    };
+    user_error("{}: {} has {} but not {}", file.name(), module, name(present), name(missing));
+  }
+  return found;
+}
+
+std::vector<float> values_of(const TensorView& tensor, const std::string& file) {
+  if (tensor.dtype != DType::f32 && tensor.dtype != DType::f16 && tensor.dtype != DType::bf16)
+    user_error("{}: tensor {} has type {}; expected F32, F16 or BF16", file, tensor.name,
+               name_of(tensor.dtype));
+  std::vector<float> values(static_cast<size_t>(tensor.count()));
+  to_float(tensor, values);
+  return values;
+}
 
 struct ExpectedShape {
   std::vector<int64_t> shape;
@@ -77,14 +146,9 @@ PeftBase peft_base(const ModelSpec& spec) {
 
 PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site) {
   const auto& first = site.tensors[0].shape;
-  switch (adapter.kind) {
-    case PeftKind::lora:
-      return {first[1], site.tensors[1].shape[0]};
-    case PeftKind::poly:
-      return {adapter.heads * first[2], adapter.heads * site.tensors[1].shape[3]};
-    default:
-      break;
-  }
+  if (adapter.kind == PeftKind::lora) return {first[1], site.tensors[1].shape[0]};
+  if (adapter.kind == PeftKind::poly)
+    return {adapter.heads * first[2], adapter.heads * site.tensors[1].shape[3]};
   const auto width = static_cast<int64_t>(site.tensors[0].values.size()) / adapter.skills;
   return site.feedforward ? PeftWidths{width, 0} : PeftWidths{0, width};
 }
@@ -95,7 +159,9 @@ PeftAdapter read_peft(const fs::path& folder, const std::vector<PeftKind>& kinds
   for (const TensorView& tensor : file.tensors())
     if (tensor.name.find("lora_magnitude_vector") != std::string::npos)
       user_error("{}: tensor {} belongs to DoRA, which is not supported", file.name(), tensor.name);
-  PeftAdapter adapter{config.kind,  config.base, common_dtype(file.tensors()), config.tasks, config.skills,
+  const DType first = file.tensors().front().dtype;
+  const bool alike = std::ranges::all_of(file.tensors(), [&](const TensorView& t) { return t.dtype == first; });
+  PeftAdapter adapter{config.kind,  config.base, alike ? first : DType::f32, config.tasks, config.skills,
                       config.heads, {}};
   for (const auto& [module, parts] : by_module(file, form_of(config.kind)))
     adapter.sites.push_back(read_site(module, parts, config, file.name()));

@@ -109,24 +109,12 @@ void read_sizes(PeftConfig& read, const ordered_json& config, const std::string&
   read.heads = size("n_splits", 1);
 }
 
-PeftConfig read_keys(const ordered_json& config, const std::string& file, const std::vector<PeftKind>& kinds) {
-  PeftConfig read;
-  read.kind = kind_of(config, file, kinds);
-  if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
-    user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
-               saved.dump());
-  warn_of_unknown_keys(config, file, form_of(read.kind));
-  read.base = {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
-  if (const auto& value = value_of(config, "r"); !value.is_null()) read.rank = whole_number(value, file, "r");
-  if (read.kind == PeftKind::lora) read_lora_keys(read, config, file);
-  if (read.kind == PeftKind::poly || read.kind == PeftKind::poly_ia3) read_sizes(read, config, file);
-  if (!is_set(value_of(config, "target_modules")))
-    user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"",
-               file);
-  read.target_modules = modules(config, file, "target_modules");
-  read.exclude_modules = modules(config, file, "exclude_modules");
-  read.feedforward_modules = modules(config, file, "feedforward_modules");
-  return read;
+// The value of the first pattern that matches the module.
+template <class T>
+T first_match(const std::vector<std::pair<PythonRegex, T>>& patterns, const std::string& module, T otherwise) {
+  for (const auto& [pattern, value] : patterns)
+    if (pattern.fullmatch(module)) return value;
+  return otherwise;
 }
 
 }  // namespace
@@ -134,7 +122,23 @@ PeftConfig read_keys(const ordered_json& config, const std::string& file, const 
 PeftConfig parse_peft_config(const ordered_json& config, const std::string& file,
                              const std::vector<PeftKind>& kinds) {
   try {
-    return read_keys(config, file, kinds);
+    PeftConfig read;
+    read.kind = kind_of(config, file, kinds);
+    if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
+      user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
+                 saved.dump());
+    warn_of_unknown_keys(config, file, form_of(read.kind));
+    read.base = {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
+    if (const auto& value = value_of(config, "r"); !value.is_null()) read.rank = whole_number(value, file, "r");
+    if (read.kind == PeftKind::lora) read_lora_keys(read, config, file);
+    if (read.kind == PeftKind::poly || read.kind == PeftKind::poly_ia3) read_sizes(read, config, file);
+    if (!is_set(value_of(config, "target_modules")))
+      user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"",
+                 file);
+    read.target_modules = modules(config, file, "target_modules");
+    read.exclude_modules = modules(config, file, "exclude_modules");
+    read.feedforward_modules = modules(config, file, "feedforward_modules");
+    return read;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: {}", file, error.what());
   }
@@ -152,20 +156,12 @@ bool targets(const PeftConfig& config, const std::string& module) {
 }
 
 int64_t rank_of(const PeftConfig& config, const std::string& module) {
-  for (const auto& [pattern, rank] : config.rank_pattern)
-    if (pattern.fullmatch(module)) return rank;
-  return config.rank;
+  return first_match(config.rank_pattern, module, config.rank);
 }
 
 double scale_of(const PeftConfig& config, const std::string& module) {
   const auto rank = static_cast<double>(rank_of(config, module));
-  double alpha = config.alpha;
-  for (const auto& [pattern, value] : config.alpha_pattern)
-    if (pattern.fullmatch(module)) {
-      alpha = value;
-      break;
-    }
-  return alpha / (config.rslora ? std::sqrt(rank) : rank);
+  return first_match(config.alpha_pattern, module, config.alpha) / (config.rslora ? std::sqrt(rank) : rank);
 }
 
 }  // namespace gaggle

@@ -1,9 +1,7 @@
-// What PEFT folders of every method share: their two files, the keys of adapter_config.json, the modules these
-// target, and tensors sorted by module.
+// What PEFT folders of every method share: the keys of adapter_config.json, the modules these target, and the names
+// of tensors.
 #pragma once
 
-#include <filesystem>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -12,7 +10,6 @@
 
 #include "formats/peft.h"
 #include "formats/python_regex.h"
-#include "formats/safetensors.h"
 
 namespace gaggle {
 
@@ -36,16 +33,10 @@ namespace peft_parts {
 
 using nlohmann::ordered_json;  // the order of rank_pattern's keys decides
 
-inline constexpr const char* config_file = "adapter_config.json";
-inline constexpr const char* tensor_file = "adapter_model.safetensors";
 inline constexpr const char* gate_suffix = ".gate";
+inline const std::string tensor_prefix = "base_model.model.";
 
 const PeftForm& form_of(PeftKind kind);
-
-// adapter_config.json as an object. Throws UserError: not there, no JSON object.
-ordered_json read_config(const std::filesystem::path& folder);
-// The folder's adapter_model.safetensors. Throws UserError: not there, no safetensors, no tensor in it.
-SafetensorsFile open_tensors(const std::filesystem::path& folder);
 
 const ordered_json& value_of(const ordered_json& config, const char* key);  // null: not there
 bool is_set(const ordered_json& value);          // null, false, "", [] and {} all mean: not used
@@ -57,17 +48,7 @@ int64_t whole_number(const ordered_json& value, const std::string& file, const c
 PeftModules modules(const ordered_json& config, const std::string& file, const char* key);
 
 std::string ending_of(const std::string& module);  // "model.layers.0.self_attn.q_proj" → "q_proj"
-
-// Tensors "base_model.model.<module><suffix>" by module, one for each suffix and in their order. Throws
-// UserError: other tensors, a module that has one suffix but not another.
-using Parts = std::vector<const TensorView*>;
-std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftForm& form);
 std::string tensor_name(const std::string& module, const std::string& suffix);
-
-// fp32 values of an F32, F16 or BF16 tensor; another type throws UserError.
-std::vector<float> values_of(const TensorView& tensor, const std::string& file);
-// The type that all tensors have; F32 where they differ.
-DType common_dtype(const std::vector<TensorView>& tensors);
 
 }  // namespace peft_parts
 }  // namespace gaggle

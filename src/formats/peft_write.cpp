@@ -16,10 +16,8 @@ using namespace peft_parts;
 // alpha with alpha / rank == scale in PEFT's double arithmetic; whole numbers where they do it.
 double alpha_for(double scale, int64_t rank) {
   const auto r = static_cast<double>(rank);
-  const double whole = std::round(scale * r);
-  if (whole / r == scale) return whole;
   const double near = scale * r;
-  for (double alpha : {near, std::nextafter(near, 0.0), std::nextafter(near, 2 * near)})
+  for (double alpha : {std::round(near), near, std::nextafter(near, 0.0), std::nextafter(near, 2 * near)})
     if (alpha / r == scale) return alpha;
   return near;
 }
@@ -33,10 +31,7 @@ template <class T>
 T most_common(const std::vector<std::pair<std::string, T>>& values) {
   std::map<T, size_t> counts;
   for (const auto& [site, value] : values) ++counts[value];
-  const auto most = std::max_element(counts.begin(), counts.end(), [](const auto& left, const auto& right) {
-    return left.second < right.second;
-  });
-  return most->first;
+  return std::ranges::max_element(counts, {}, [](const auto& counted) { return counted.second; })->first;
 }
 
 // What differs from `common`: by ending where all sites of an ending agree, else by path. PEFT takes keys for
@@ -155,9 +150,7 @@ std::string peft_config_json(const PeftAdapter& adapter, const std::vector<std::
       GAGGLE_CHECK(site.rank == adapter.sites.front().rank, "PEFT Poly has one rank; {} has another",
                    site.site);
   }
-  ordered_json json;
-  for (auto& [key, value] : config) json[key] = std::move(value);
-  return json.dump(2) + "\n";
+  return ordered_json(config).dump(2) + "\n";
 }
 
 std::vector<NamedTensor> peft_tensors(const PeftAdapter& adapter, DType dtype) {

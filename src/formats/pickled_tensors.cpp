@@ -75,12 +75,10 @@ struct Machine {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
   std::string line() {
-    std::string line;
-    while (true) {
-      const char c = static_cast<char>(take(1)[0]);
-      if (c == '\n') return line;
-      line += c;
-    }
+    const auto end = std::ranges::find(rest, std::byte{'\n'});
+    const std::string line(text(static_cast<size_t>(end - rest.begin())));
+    take(1);
+    return line;
   }
 
   template <class T>

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -40,15 +39,13 @@ TensorView parse_tensor(const std::string& name, const json& entry, std::span<co
                         entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
                         entry["data_offsets"].size() == 2;
   if (!complete) user_error("{}: tensor {} lacks dtype, shape or data_offsets", file, name);
-  TensorView tensor;
-  tensor.name = name;
   const std::string dtype = entry["dtype"];
   const auto known = dtype_named(dtype);
   if (!known)
     user_error("{}: tensor {} has type {}, which is not read here (F32, F16, BF16, F64 are)", file, name,
                dtype);
-  tensor.dtype = *known;
-  uint64_t size = size_of(tensor.dtype);
+  TensorView tensor{name, *known, {}, {}};
+  uint64_t size = size_of(*known);
   for (const json& extent : entry["shape"]) {
     if (!extent.is_number_unsigned() || extent.get<uint64_t>() > uint64_t{INT64_MAX} ||
         __builtin_mul_overflow(size, extent.get<uint64_t>(), &size) || size > uint64_t{INT64_MAX})
@@ -107,8 +104,8 @@ void SafetensorsFile::parse() {
       metadata_[key] = text_value;
     }
   }
-  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorView& left, const TensorView& right) {
-    return std::pair(left.bytes.data(), left.bytes.size()) < std::pair(right.bytes.data(), right.bytes.size());
+  std::ranges::stable_sort(tensors, {}, [](const TensorView& tensor) {
+    return std::pair(tensor.bytes.data(), tensor.bytes.size());
   });
   const std::byte* expected = data.data();
   for (TensorView& tensor : tensors) {

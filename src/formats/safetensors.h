@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/tensor_file.h"
+#include "formats/tensor.h"
 
 namespace gaggle {
 

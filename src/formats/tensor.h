@@ -1,12 +1,18 @@
-// A tensor in a file: name, type, shape, bytes. No Torch.
+// A tensor in a file: name, type, shape, bytes; and a file of them. No Torch.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "base/file.h"
 
 namespace gaggle {
 
@@ -17,6 +23,7 @@ std::string name_of(DType dtype);  // as safetensors spells it: "F32", "BF16", â
 std::optional<DType> dtype_named(const std::string& name);
 
 std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
+int64_t count_of(std::span<const int64_t> shape);        // values: the product
 
 // A view: whoever holds the file keeps the bytes alive.
 struct TensorView {
@@ -24,7 +31,7 @@ struct TensorView {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
-  int64_t count() const;  // product of the shape
+  int64_t count() const { return count_of(shape); }
 };
 
 // An owned tensor.
@@ -41,5 +48,29 @@ void to_float(const TensorView& tensor, std::span<float> values);
 // fp32 â†’ f32/f16/bf16 (round to nearest even).
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values,
                        DType dtype);
+
+// A file of named tensors, whatever its format: what SafetensorsFile and TorchFile have in common.
+class TensorFile {
+ public:
+  virtual ~TensorFile() = default;
+  TensorFile(TensorFile&&) = default;
+  const std::vector<TensorView>& tensors() const { return tensors_; }  // in the format's order
+  const TensorView* find(std::string_view name) const;                 // nullptr: not there
+  const TensorView& at(std::string_view name) const;                   // throws UserError
+  const std::string& name() const { return name_; }                    // the path, for messages
+
+ protected:
+  explicit TensorFile(const std::filesystem::path& path);  // maps it
+  TensorFile(std::span<const std::byte> bytes, std::string name);
+  std::span<const std::byte> bytes() const { return bytes_; }
+  void add(TensorView tensor);  // throws UserError where its name is there already
+
+ private:
+  std::unique_ptr<MappedFile> file_;
+  std::span<const std::byte> bytes_;
+  std::string name_;
+  std::vector<TensorView> tensors_;
+  std::map<std::string, size_t, std::less<>> index_;
+};
 
 }  // namespace gaggle

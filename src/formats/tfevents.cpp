@@ -21,17 +21,18 @@ constexpr std::array<uint32_t, 256> make_table() {
   return table;
 }
 
-// TFRecord masks its checksums, because a checksum of a checksum is weak.
-uint32_t masked(std::string_view bytes) {
-  const uint32_t crc = crc32c(bytes);
+// CRC-32C (Castagnoli), reflected. TFRecord masks it, because a checksum of a checksum is weak.
+uint32_t masked_crc32c(std::string_view bytes) {
+  static constexpr auto table = make_table();
+  uint32_t crc = 0xffffffffu;
+  for (char byte : bytes) crc = (crc >> 8) ^ table[(crc ^ static_cast<uint8_t>(byte)) & 0xff];
+  crc = ~crc;
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
 template <class T>
 void append_raw(std::string& out, T value) {
-  char bytes[sizeof(T)];
-  std::memcpy(bytes, &value, sizeof(T));
-  out.append(bytes, sizeof(T));
+  out.append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
 // Protocol buffers' wire format: a field is its number and wire type, then its value.
@@ -70,13 +71,6 @@ fs::path fresh_path(const fs::path& folder, int64_t seconds) {
 
 }  // namespace
 
-uint32_t crc32c(std::string_view bytes) {
-  static constexpr auto table = make_table();
-  uint32_t crc = 0xffffffffu;
-  for (char byte : bytes) crc = (crc >> 8) ^ table[(crc ^ static_cast<uint8_t>(byte)) & 0xff];
-  return ~crc;
-}
-
 TensorboardWriter::TensorboardWriter(const fs::path& folder) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
   std::error_code failed;
@@ -104,9 +98,9 @@ void TensorboardWriter::scalar(std::string_view tag, int64_t step, double value,
 void TensorboardWriter::record(const std::string& event) {
   std::string frame;
   append_raw(frame, uint64_t{event.size()});
-  append_raw(frame, masked(frame));
+  append_raw(frame, masked_crc32c(frame));
   frame += event;
-  append_raw(frame, masked(event));
+  append_raw(frame, masked_crc32c(event));
   file_.write(frame.data(), static_cast<std::streamsize>(frame.size()));
 }
 

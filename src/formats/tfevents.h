@@ -24,7 +24,4 @@ class TensorboardWriter {
   std::ofstream file_;
 };
 
-// CRC-32C (Castagnoli), reflected, as TFRecord and iSCSI have it.
-uint32_t crc32c(std::string_view bytes);
-
 }  // namespace gaggle

@@ -59,10 +59,9 @@ void TorchFile::parse() {
     if (entry == by_name.end())
       user_error("{}: {}: its storage {} is missing", file, tensor.name, tensor.storage);
     const auto width = static_cast<int64_t>(size_of(tensor.dtype));
-    if (tensor.storage_count < 0 ||
-        entry->second.size() / static_cast<size_t>(width) != static_cast<size_t>(tensor.storage_count) ||
-        entry->second.size() % static_cast<size_t>(width) != 0)
-      user_error("{}: {}: its storage has {} bytes, not {} values", file, tensor.name, entry->second.size(),
+    const auto stored = static_cast<int64_t>(entry->second.size());
+    if (stored / width != tensor.storage_count || stored % width != 0)
+      user_error("{}: {}: its storage has {} bytes, not {} values", file, tensor.name, stored,
                  tensor.storage_count);
     const int64_t count = tensor.shape.size() == tensor.stride.size() ? dense_count(tensor) : -1;
     if (count < 0 || tensor.offset < 0 || tensor.offset > tensor.storage_count - count)

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "formats/tensor_file.h"
+#include "formats/tensor.h"
 
 namespace gaggle {
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -18,15 +17,15 @@ constexpr uint32_t directory_signature = 0x02014b50, local_signature = 0x04034b5
 constexpr uint64_t end_size = 22, locator64_size = 20, directory_size = 46, local_size = 30;
 constexpr uint64_t longest_comment = 65535;
 
-class ArchiveReader {
- public:
-  ArchiveReader(std::span<const std::byte> bytes, const std::string& file) : bytes_(bytes), file_(file) {}
+struct Archive {
+  std::span<const std::byte> bytes;
+  const std::string& file;
 
-  uint64_t size() const { return bytes_.size(); }
   std::span<const std::byte> part(uint64_t offset, uint64_t count) const {
-    if (offset > size() || count > size() - offset)
-      user_error("{}: torn: its archive speaks of byte {}, the file has {}", file_, offset + count, size());
-    return bytes_.subspan(offset, count);
+    if (offset > bytes.size() || count > bytes.size() - offset)
+      user_error("{}: torn: its archive speaks of byte {}, the file has {}", file, offset + count,
+                 bytes.size());
+    return bytes.subspan(offset, count);
   }
   template <class T>
   T number(uint64_t offset) const {
@@ -35,37 +34,32 @@ class ArchiveReader {
     return value;
   }
   std::string text(uint64_t offset, uint64_t count) const {
-    const auto bytes = part(offset, count);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    return {reinterpret_cast<const char*>(part(offset, count).data()), count};
   }
-  const std::string& file() const { return file_; }
-
- private:
-  std::span<const std::byte> bytes_;
-  const std::string& file_;
 };
 
 struct Directory {
   uint64_t offset = 0, entries = 0;
 };
 
-Directory find_directory(const ArchiveReader& in) {
-  const uint64_t least = in.size() > end_size + longest_comment ? in.size() - end_size - longest_comment : 0;
-  for (uint64_t at = in.size() >= end_size ? in.size() - end_size + 1 : 0; at-- > least;) {
+Directory find_directory(const Archive& in) {
+  const uint64_t size = in.bytes.size();
+  const uint64_t least = size > end_size + longest_comment ? size - end_size - longest_comment : 0;
+  for (uint64_t at = size >= end_size ? size - end_size + 1 : 0; at-- > least;) {
     if (in.number<uint32_t>(at) != end_signature) continue;
     Directory directory{in.number<uint32_t>(at + 16), in.number<uint16_t>(at + 10)};
     if (at >= locator64_size && in.number<uint32_t>(at - locator64_size) == locator64_signature) {
       const auto end64 = in.number<uint64_t>(at - locator64_size + 8);
-      if (in.number<uint32_t>(end64) != end64_signature) user_error("{}: torn zip64 record", in.file());
+      if (in.number<uint32_t>(end64) != end64_signature) user_error("{}: torn zip64 record", in.file);
       directory = {in.number<uint64_t>(end64 + 48), in.number<uint64_t>(end64 + 32)};
     }
     return directory;
   }
-  user_error("{}: no zip archive, or torn at its end", in.file());
+  user_error("{}: no zip archive, or torn at its end", in.file);
 }
 
 // The 64-bit sizes and offset of an entry whose 32-bit ones are full.
-void read_extra64(const ArchiveReader& in, uint64_t begin, uint64_t length, uint64_t& plain, uint64_t& stored,
+void read_extra64(const Archive& in, uint64_t begin, uint64_t length, uint64_t& plain, uint64_t& stored,
                   uint64_t& offset) {
   for (uint64_t at = begin; at + 4 <= begin + length;) {
     const auto id = in.number<uint16_t>(at);
@@ -75,25 +69,21 @@ void read_extra64(const ArchiveReader& in, uint64_t begin, uint64_t length, uint
     uint64_t next = field;
     for (uint64_t* value : {&plain, &stored, &offset}) {
       if (*value != 0xffffffff) continue;
-      if (next + 8 > at) user_error("{}: torn zip64 field", in.file());
+      if (next + 8 > at) user_error("{}: torn zip64 field", in.file);
       *value = in.number<uint64_t>(next);
       next += 8;
     }
   }
 }
 
-struct ByteRange {
-  uint64_t begin, end;
-};
-
 }  // namespace
 
 std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::string& file) {
-  const ArchiveReader in(bytes, file);
+  const Archive in{bytes, file};
   const Directory directory = find_directory(in);
   std::vector<ZipEntry> entries;
   std::set<std::string> names;
-  std::vector<ByteRange> places;
+  std::vector<std::pair<uint64_t, uint64_t>> places;  // begin and end of each
   uint64_t at = directory.offset;
   for (uint64_t i = 0; i < directory.entries; ++i) {
     if (in.number<uint32_t>(at) != directory_signature)
@@ -115,11 +105,11 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::stri
     const uint64_t begin =
         offset + local_size + in.number<uint16_t>(offset + 26) + in.number<uint16_t>(offset + 28);
     entries.push_back({name, in.part(begin, stored)});
-    places.push_back({offset, begin + stored});
+    places.emplace_back(offset, begin + stored);
   }
-  std::ranges::sort(places, {}, &ByteRange::begin);
+  std::ranges::sort(places);
   for (size_t i = 1; i < places.size(); ++i)
-    if (places[i].begin < places[i - 1].end) user_error("{}: entries lie over each other", file);
+    if (places[i].first < places[i - 1].second) user_error("{}: entries lie over each other", file);
   return entries;
 }
 

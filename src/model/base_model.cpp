@@ -1,17 +1,18 @@
 #include "model/base_model.h"
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "base/pulse.h"
 #include "kernel/norm.h"
 #include "model/memory.h"
 
 namespace gaggle {
+namespace {
 
 at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
   return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
 }
+
+}  // namespace
 
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
   return at::tensor(c10::ArrayRef<int32_t>(ids.data(), ids.size()), at::kInt).to(device);
@@ -25,11 +26,7 @@ BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites,
   if (use != BaseUse::planning) refuse_if_too_large(need, free_memory(device), dtype, device, spec_.name);
   weight_bytes_ = need.held();
   shape_digest_ = shapes_digest(weights);
-  for (const WeightInfo& weight : weights) {
-    int64_t count = 1;
-    for (const int64_t n : weight.shape) count *= n;
-    parameters_ += count;
-  }
+  for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);
 }
 
 int64_t BaseModel::linear_weights(Side side) const {
@@ -48,7 +45,7 @@ void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, 
   embedding_ = weights.take(embedding);
   norm_ = weights.take(norm).mul(spec_.head_scale);  // it scales what the head reads
   head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take("lm_head.weight"), {}, use_);
-  content_digest_ = weights.digest();
+  content_digest_ = weights.digest;
 }
 
 void BaseModel::check_tokens(const TokenSequences& tokens) const {

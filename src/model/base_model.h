@@ -1,5 +1,4 @@
-// The frozen base as everything outside this room sees it, whatever its architecture: sites, forward, forward
-// and backward.
+// The frozen base as all other rooms see it, whatever its architecture: sites, forward, forward and backward.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -87,8 +86,7 @@ class BaseModel {
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
                                            at::Device device, BaseUse use);
 
-// Index tensors on the device.
-at::Tensor index_on(std::span<const int64_t> tokens, at::Device device);
+// [T] int32 on the device.
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device);
 
 }  // namespace gaggle

@@ -10,21 +10,9 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse us
   if (use == BaseUse::training) transposed_ = PackedWeight(weight.t());
 }
 
-at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
-  return weight_.multiply(x, bias_);
-}
-
-const PackedWeight& FrozenLinear::transposed() const {
+at::Tensor FrozenLinear::dx(const at::Tensor& dy, const at::Tensor& sum) const {
   GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
-  return transposed_;
-}
-
-at::Tensor FrozenLinear::dx(const at::Tensor& dy) const {
-  return transposed().multiply(dy);
-}
-
-at::Tensor FrozenLinear::add_dx(const at::Tensor& dy, at::Tensor dx) const {
-  return transposed().multiply_add(dy, std::move(dx));
+  return sum.defined() ? transposed_.multiply_add(dy, sum) : transposed_.multiply(dy);
 }
 
 }  // namespace gaggle

@@ -18,14 +18,12 @@ class FrozenLinear {
 
   int64_t d_out() const { return d_out_; }
 
-  at::Tensor forward(const at::Tensor& x) const;  // [T, d_in] → [T, d_out]
-  // Of a base loaded for training:
-  at::Tensor dx(const at::Tensor& dy) const;                     // [T, d_out] → [T, d_in]
-  at::Tensor add_dx(const at::Tensor& dy, at::Tensor dx) const;  // dx + …; dx itself may be overwritten
+  // [T, d_in] → [T, d_out]
+  at::Tensor forward(const at::Tensor& x) const { return weight_.multiply(x, bias_); }
+  // Of a base loaded for training: [T, d_out] → [T, d_in], with `sum` added, which may be overwritten.
+  at::Tensor dx(const at::Tensor& dy, const at::Tensor& sum = {}) const;
 
  private:
-  const PackedWeight& transposed() const;
-
   int64_t d_out_ = 0;
   PackedWeight weight_, transposed_;  // [d_out, d_in] and [d_in, d_out]
   at::Tensor bias_;

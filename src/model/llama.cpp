@@ -2,43 +2,64 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "base/error.h"
 #include "kernel/norm.h"
-#include "model/rope.h"
 
 namespace gaggle {
 namespace {
 
-struct LinearName {
-  const char* module;
-  const char* kind;
-  bool rescaled, reads_activation;
-};
-constexpr std::array<LinearName, linears_per_layer> linear_names = {{{"self_attn", "q_proj", false, false},
-                                                                     {"self_attn", "k_proj", true, false},
-                                                                     {"self_attn", "v_proj", true, false},
-                                                                     {"self_attn", "o_proj", false, false},
-                                                                     {"mlp", "gate_proj", false, false},
-                                                                     {"mlp", "up_proj", false, false},
-                                                                     {"mlp", "down_proj", true, true}}};
+double llama3(double frequency, const RopeScaling& scaling) {
+  const double original = static_cast<double>(scaling.original_max_position);
+  const double wavelength = 2 * std::numbers::pi / frequency;
+  if (wavelength < original / scaling.high_freq_factor) return frequency;
+  if (wavelength > original / scaling.low_freq_factor) return frequency / scaling.factor;
+  const double smooth =
+      (original / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+  return (1 - smooth) * frequency / scaling.factor + smooth * frequency;
+}
+
+// Radians per position for each of the head_dim/2 pairs: theta^(-2i/head_dim), scaled as rope_scaling says
+// (linear: all divided; llama3: only the long wavelengths, smoothly, as in Llama 3.1's reference).
+std::vector<double> rope_frequencies(const ModelSpec& spec) {
+  const RopeScaling& scaling = spec.rope_scaling;
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < spec.head_dim; i += 2) {
+    double f = std::pow(spec.rope_theta, -static_cast<double>(i) / static_cast<double>(spec.head_dim));
+    if (scaling.type == "linear")
+      f /= scaling.factor;
+    else if (scaling.type == "llama3")
+      f = llama3(f, scaling);
+    else if (!scaling.type.empty())
+      user_error("{}: rope_scaling {} is not supported (none, linear and llama3 are)", spec.name, scaling.type);
+    frequencies.push_back(f);
+  }
+  return frequencies;
+}
 
 }  // namespace
 
 std::vector<Site> llama_sites(const ModelSpec& spec) {
   const int64_t q = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
   const int64_t d = spec.hidden, n = spec.intermediate;
-  const std::array<std::pair<int64_t, int64_t>, linears_per_layer> shapes = {
-      {{d, q}, {d, kv}, {d, kv}, {q, d}, {d, n}, {d, n}, {n, d}}};
+  struct Linear {
+    const char *module, *kind;
+    int64_t d_in, d_out;
+    bool rescaled = false, reads_activation = false;
+  };
+  const Linear linears[linears_per_layer] = {{"self_attn", "q_proj", d, q},
+                                             {"self_attn", "k_proj", d, kv, true},
+                                             {"self_attn", "v_proj", d, kv, true},
+                                             {"self_attn", "o_proj", q, d},
+                                             {"mlp", "gate_proj", d, n},
+                                             {"mlp", "up_proj", d, n},
+                                             {"mlp", "down_proj", n, d, true, true}};
   std::vector<Site> sites;
   for (int64_t l = 0; l < spec.layers; ++l)
-    for (size_t i = 0; i < linears_per_layer; ++i) {
-      const LinearName& name = linear_names[i];
-      sites.push_back({static_cast<int>(sites.size()),
-                       fmt::format("model.layers.{}.{}.{}", l, name.module, name.kind), name.kind,
-                       static_cast<int>(l), shapes[i].first, shapes[i].second, Side::decoder,
-                       name.reads_activation, name.rescaled});
-    }
+    for (const auto& [module, kind, d_in, d_out, rescaled, reads_activation] : linears)
+      sites.push_back({static_cast<int>(sites.size()), fmt::format("model.layers.{}.{}.{}", l, module, kind),
+                       kind, static_cast<int>(l), d_in, d_out, Side::decoder, reads_activation, rescaled});
   return sites;
 }
 
@@ -61,28 +82,19 @@ LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   take_ends(weights, "model.embed_tokens.weight", "model.norm.weight");
 }
 
-const RotaryTable& LlamaModel::rotary(const Microbatch& batch) {
-  const int64_t need = *std::max_element(batch.decoder.positions.begin(), batch.decoder.positions.end()) + 1;
-  if (!rotary_.cos.defined() || rotary_.cos.size(0) < need)
-    rotary_ = rotary_table(rope_frequencies(spec_), std::max<int64_t>(2 * need, 512), dtype_, device_);
-  return rotary_;
-}
-
 LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   check_tokens(batch.decoder);
   GAGGLE_CHECK(batch.encoder.count() == 0 && batch.sources.empty(), "{} has no encoder", spec_.name);
   if (adapter) adapter->begin(batch);
+  const int64_t reach = std::ranges::max(batch.decoder.positions) + 1;
+  if (!rotary_.cos.defined() || rotary_.cos.size(0) < reach)
+    rotary_ = rotary_table(rope_frequencies(spec_), std::max<int64_t>(2 * reach, 512), dtype_, device_);
   const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim,
                         1 / std::sqrt(static_cast<double>(spec_.head_dim))};
-  return {spec_,
-          layers_,
-          dtype_,
-          heads,
-          ids_on(batch.decoder.positions, device_),
-          rotary(batch),
-          plan_attention(batch, cache ? cache->length : 0, spec_.sliding_window, heads, device_),
-          adapter,
-          cache};
+  const at::Tensor positions = ids_on(batch.decoder.positions, device_);
+  const int64_t past = cache ? cache->length : 0;
+  AttentionPlan plan = plan_attention(batch, past, spec_.sliding_window, heads, device_);
+  return {spec_, layers_, dtype_, heads, positions, rotary_, std::move(plan), adapter, cache};
 }
 
 at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {

@@ -1,5 +1,4 @@
-// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes over tokens are free
-// functions.
+// Llama-shaped decoders (llama, mistral, qwen2, qwen3) as structs of tensors; the passes are free functions.
 #pragma once
 
 #include <array>
@@ -19,8 +18,7 @@ struct LlamaLayer {
   at::Tensor q_norm, k_norm;        // [head_dim], Qwen3 only
 };
 
-// What the backward pass needs of a layer. The rest (normed inputs, activation) is computed again, to the same
-// bits.
+// What the backward pass needs of a layer; normed inputs and activation are computed again, to the same bits.
 struct LayerTape {
   at::Tensor input;         // residual stream before the layer, [T, hidden] fp32
   at::Tensor q, k, v;       // after rotation, [T, heads · head_dim]
@@ -52,15 +50,13 @@ class LlamaModel final : public BaseModel {
                               const BaseDropout& dropout = {}) override;
 
  private:
-  const RotaryTable& rotary(const Microbatch& batch);
   LlamaPass begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache);
 
   std::vector<LlamaLayer> layers_;
   RotaryTable rotary_;  // grows with the positions seen
 };
 
-// All layers: [T, hidden] residual stream after the last. With `tape` (one per layer) what backward needs is
-// kept.
+// [T, hidden] residual stream after the last layer. With `tape` (one per layer) what backward needs is kept.
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape);
 // d [T, hidden] (residual type): gradient after the last layer; consumed. The tape is released on the way.
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape);

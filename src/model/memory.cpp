@@ -36,8 +36,7 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
   const int64_t copies = packed && use != BaseUse::inference ? 2 : 1;
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
   for (const WeightInfo& weight : weights) {
-    int64_t count = 1;
-    for (int64_t n : weight.shape) count *= n;
+    const int64_t count = count_of(weight.shape);
     if (weight.name == "model.embed_tokens.weight" || weight.name == "shared.weight")
       need.embedding += count * size;
     else if (weight.name == "lm_head.weight")

@@ -47,7 +47,6 @@ struct AdaptedLinear {
   // adapter may be null.
   at::Tensor forward(const at::Tensor& x, SiteAdapter* adapter) const;
   at::Tensor dx(const at::Tensor& x, const at::Tensor& dy, SiteAdapter& adapter) const;
-  void add_dx(const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx, SiteAdapter& adapter) const;
 };
 
 // The gradient of an x that several linears read, from that of each one's output; added up in this order.

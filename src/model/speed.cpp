@@ -7,17 +7,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "model/frozen_linear.h"
-#include "model/loss.h"
 
 namespace gaggle {
-namespace {
-
-void wait_for(const at::Tensor& x) {
-  if (!x.is_cpu()) x.flatten()[0].item();
-}
-
-}  // namespace
 
 double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) {
   const c10::InferenceMode no_autograd;
@@ -26,19 +17,18 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
   const int64_t rows = device.is_cpu() ? 800 : 8192;
   const std::array<std::pair<int64_t, int64_t>, 4> shapes = {
       {{576, 576}, {576, 192}, {576, 1536}, {1536, 576}}};
-  std::vector<FrozenLinear> linears;
-  std::vector<at::Tensor> inputs;
+  std::vector<std::pair<FrozenLinear, at::Tensor>> products;
   double flops = 0;
-  const auto options = at::TensorOptions().device(device);
+  const auto options = at::TensorOptions().device(device).dtype(dtype);
   for (const auto& [d_in, d_out] : shapes) {
-    linears.emplace_back(at::ones({d_out, d_in}, options.dtype(dtype)), at::Tensor(), BaseUse::inference);
-    inputs.push_back(at::ones({rows, d_in}, options.dtype(dtype)));
+    products.emplace_back(FrozenLinear(at::ones({d_out, d_in}, options), {}, BaseUse::inference),
+                          at::ones({rows, d_in}, options));
     flops += 2.0 * static_cast<double>(rows * d_in * d_out);
   }
   const auto pass = [&] {
     at::Tensor y;
-    for (size_t i = 0; i < linears.size(); ++i) y = linears[i].forward(inputs[i]);
-    wait_for(y);
+    for (const auto& [linear, x] : products) y = linear.forward(x);
+    if (!y.is_cpu()) y.flatten()[0].item();  // waits for the device
   };
   pass();
   // The best of short passes: what the hardware can do, not what else ran beside it.

@@ -37,7 +37,7 @@ T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::De
 }
 
 void T5Model::reach(T5Stack& stack, const TokenSequences& tokens, bool bidirectional) {
-  const int64_t need = *std::max_element(tokens.positions.begin(), tokens.positions.end()) + 1;
+  const int64_t need = std::ranges::max(tokens.positions) + 1;
   if (need > stack.bias.reach)
     stack.bias = t5_position_bias(stack.position_bias, bidirectional, spec_.position_max_distance,
                                   std::max<int64_t>(2 * need, 512));
@@ -46,28 +46,19 @@ void T5Model::reach(T5Stack& stack, const TokenSequences& tokens, bool bidirecti
 T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, const BaseDropout& dropout) {
   check_tokens(batch.encoder);
   reach(encoder_, batch.encoder, /*bidirectional=*/true);
-  return {spec_,
-          dtype_,
-          heads_,
-          encoder_,
-          plan_encoder_attention(batch.encoder, heads_, device_),
-          adapter,
-          TokenDropout(dropout, batch, Side::encoder)};
+  AttentionPlan plan = plan_encoder_attention(batch.encoder, heads_, device_);
+  TokenDropout noise(dropout, batch, Side::encoder);
+  return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise)};
 }
 
 T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts,
                               SiteAdapter* adapter, KeyValueCache* cache, const BaseDropout& dropout) {
   check_tokens(batch.decoder);
   reach(decoder_, batch.decoder, /*bidirectional=*/false);
-  return {spec_,
-          dtype_,
-          heads_,
-          decoder_,
-          plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_),
-          adapter,
-          TokenDropout(dropout, batch, Side::decoder),
-          cache,
-          plan_cross_attention(batch, source_starts, heads_, device_)};
+  AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_);
+  AttentionPlan cross = plan_cross_attention(batch, source_starts, heads_, device_);
+  TokenDropout noise(dropout, batch, Side::decoder);
+  return {spec_, dtype_, heads_, decoder_, std::move(plan), adapter, std::move(noise), cache, std::move(cross)};
 }
 
 at::Tensor T5Model::encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,
@@ -87,11 +78,9 @@ at::Tensor T5Model::forward(const Microbatch& batch, SiteAdapter* adapter, KeyVa
   GAGGLE_CHECK(encodes || (cache && !cache->source_keys.empty()), "nothing for cross-attention to read");
   if (adapter) adapter->begin(batch);
   if (cache) cache->reserve(spec_.layers, batch.decoder.count(), spec_.heads * spec_.head_dim, activations());
-  at::Tensor encoded;
-  if (encodes) encode(batch, begin_encoder(batch, adapter, {}), nullptr, encoded);
   T5Pass pass = begin_decoder(batch, encodes ? batch.encoder.starts : cache->source_starts, adapter, cache, {});
   if (encodes) {
-    pass.encoded = encoded;
+    encode(batch, begin_encoder(batch, adapter, {}), nullptr, pass.encoded);
     t5_read_sources(pass);
     if (cache) {
       cache->source_keys = pass.source_keys;

@@ -88,8 +88,7 @@ std::vector<Site> t5_sites(const ModelSpec& spec);
 PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance,
                               int64_t reach);
 
-// All layers of a stack: [T, hidden] residual stream after the last. With `tape` (one per layer) what backward
-// needs is kept.
+// [T, hidden] residual stream after a stack's layers. With `tape` (one per layer) what backward needs is kept.
 at::Tensor t5_layers(const T5Pass& pass, at::Tensor residual, std::vector<T5Tape>* tape);
 // Every layer's cross-attention keys and values of pass.encoded, into pass.
 void t5_read_sources(T5Pass& pass);

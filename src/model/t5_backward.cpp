@@ -16,8 +16,9 @@ at::Tensor feed_forward_backward(const T5Pass& pass, const T5FeedForward& block,
   pass.dropout.drop(dh, inner);
   t5_activation_backward_(pass.spec, kept.gate, kept.up, dh);  // gate and up are their gradients from here on
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
-  at::Tensor dx = block.wi[0].dx(x, kept.gate, adapter);
-  if (pass.spec.gated) block.wi[1].add_dx(x, kept.up, dx, adapter);
+  const at::Tensor dx = pass.spec.gated
+                            ? joint_dx(x, {{block.wi[0], kept.gate}, {block.wi[1], kept.up}}, adapter)
+                            : block.wi[0].dx(x, kept.gate, adapter);
   return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
 }
 

@@ -58,16 +58,10 @@ std::vector<Site> t5_sites(const ModelSpec& spec) {
 PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance,
                               int64_t reach) {
   const c10::InferenceMode no_autograd;
-  int64_t count = buckets.size(0);
+  const int64_t count = buckets.size(0) / (bidirectional ? 2 : 1);
   const at::Tensor ahead = at::arange(-reach, reach + 1, at::kLong);  // key - query
-  at::Tensor bucket = at::zeros_like(ahead), distance;
-  if (bidirectional) {
-    count /= 2;
-    bucket = (ahead > 0).to(at::kLong) * count;
-    distance = ahead.abs();
-  } else {
-    distance = -at::minimum(ahead, at::zeros_like(ahead));
-  }
+  at::Tensor bucket = bidirectional ? (ahead > 0).to(at::kLong) * count : at::zeros_like(ahead);
+  const at::Tensor distance = bidirectional ? ahead.abs() : -ahead.clamp_max(0);
   const int64_t near = count / 2;
   const double width = std::log(static_cast<double>(max_distance) / static_cast<double>(near));
   const at::Tensor far =

@@ -22,7 +22,7 @@ at::ScalarType residual_dtype(at::ScalarType activations) {
 }
 
 at::Tensor WeightTensors::take(const std::string& name) {
-  const auto found = tensors_.extract(name);
+  const auto found = tensors.extract(name);
   return found ? found.mapped() : at::Tensor();
 }
 

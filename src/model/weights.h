@@ -16,21 +16,13 @@ namespace gaggle {
 at::ScalarType residual_dtype(at::ScalarType activations);
 
 // By Hugging Face name. Taken out one by one: a packed linear's own tensor is freed before the next is packed.
-class WeightTensors {
- public:
-  WeightTensors() = default;
-  WeightTensors(std::map<std::string, at::Tensor> tensors, std::string digest)
-      : tensors_(std::move(tensors)), digest_(std::move(digest)) {}
-  at::Tensor take(const std::string& name);              // undefined: not there
-  const std::string& digest() const { return digest_; }  // of all contents as fp32, whatever they are stored in
-
- private:
-  std::map<std::string, at::Tensor> tensors_;
-  std::string digest_;
+struct WeightTensors {
+  std::map<std::string, at::Tensor> tensors;
+  std::string digest;                        // of all contents as fp32, whatever they are stored in
+  at::Tensor take(const std::string& name);  // undefined: not there
 };
 
-// All of them, read and digested once, converted to `dtype`;
-// norms and position biases to the residual stream's.
+// All of them, read and digested once; as `dtype`, norms and position biases as the residual stream's.
 WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
 
 }  // namespace gaggle

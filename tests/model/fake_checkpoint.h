@@ -28,8 +28,8 @@ struct FakeCheckpoint final : ModelCheckpoint {
     spec_.tied_head = tied;
     spec_.qkv_bias = tied;
     path_ = "fake";
+    weights_ = expected_weights(spec_);
   }
-  std::vector<WeightInfo> weights() const override { return expected_weights(spec_); }
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     fill_random(name, shape, values);
   }
@@ -49,8 +49,8 @@ struct FakeT5 final : ModelCheckpoint {
     spec_.head_scale = is_gated ? 1 : 1 / std::sqrt(32.0);
     spec_.decoder_start = 0;
     path_ = "fake t5";
+    weights_ = expected_weights(spec_);
   }
-  std::vector<WeightInfo> weights() const override { return expected_weights(spec_); }
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     fill_random(name, shape, values);
     if (name.ends_with(".q.weight"))  // nothing divides scores by √head_dim: T5 starts with such small queries
