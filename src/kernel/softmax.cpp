@@ -54,9 +54,9 @@ struct Shared {
   const int64_t *first, *last;
   int64_t heads, queries, keys;
   float scale;
-  const float* bias;         // null: none
-  const int64_t* positions;  // with bias
-  int64_t reach;
+  const float* bias = nullptr;         // null: none
+  const int64_t* positions = nullptr;  // with bias
+  int64_t reach = 0;
 };
 
 template <class X>
@@ -101,17 +101,17 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
     GAGGLE_CHECK(bias.table.size(0) == heads && bias.table.size(1) == 2 * bias.reach + 1 &&
                  bias.positions.numel() == s * queries && bias.reach >= keys);
   if (on_cpu(scores)) {
-    Shared all{first.data_ptr<int64_t>(),
-               last.data_ptr<int64_t>(),
-               heads,
-               queries,
-               keys,
-               static_cast<float>(scale),
-               nullptr,
-               nullptr,
-               bias.reach};
-    if (bias.table.defined())
-      all.bias = float_of(bias.table), all.positions = bias.positions.data_ptr<int64_t>();
+    Shared all{.first = first.data_ptr<int64_t>(),
+               .last = last.data_ptr<int64_t>(),
+               .heads = heads,
+               .queries = queries,
+               .keys = keys,
+               .scale = static_cast<float>(scale)};
+    if (bias.table.defined()) {
+      all.bias = float_of(bias.table);
+      all.positions = bias.positions.data_ptr<int64_t>();
+      all.reach = bias.reach;
+    }
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));
       with_elements(scores, [&](auto* x) { softmax_rows(x, all, begin, end, scratch.data()); });
