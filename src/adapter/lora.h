@@ -35,7 +35,7 @@ at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double s
 // segments.
 class PairAdapter : public Trainable {
  public:
-  void begin(const Microbatch& batch) override { segments_ = segments_by_side(batch); }
+  void begin(const Microbatch& batch) override { segments_ = {batch.decoder.segments, batch.encoder.segments}; }
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
 

@@ -87,12 +87,6 @@ void fsync_folder(const fs::path& folder) {
     system_error("{}: fsync failed ({})", folder.string(), reason());
 }
 
-void fsync_tree(const fs::path& folder) {
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_directory()) fsync_folder(entry.path());
-  fsync_folder(folder);
-}
-
 void check_writable(const fs::path& folder, std::string_view option) {
   const fs::path nearest = nearest_existing(folder);
   std::error_code unreadable;
@@ -113,16 +107,16 @@ void require_writable(const fs::path& folder, std::string_view option) {
                failed.message());
 }
 
-MappedFile::MappedFile(const fs::path& path) : MappedFile(path, access_of(file_system_of(path))) {}
+MappedFile::MappedFile(const fs::path& path) : MappedFile(path, file_system_of(path).reach) {}
 
-MappedFile::MappedFile(const fs::path& path, FileAccess access) : path_(path) {
+MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   struct stat info {};
   if (file.fd < 0 || ::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode))
     user_error("{}: cannot be read ({})", path.string(), file.fd < 0 ? reason() : "not a file");
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return;
-  if (access == FileAccess::in_order) {
+  if (reach != Reach::host) {
     copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
     read_in_order(file.fd, path, {copy_.get(), size});
     bytes_ = {copy_.get(), size};

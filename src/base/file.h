@@ -25,7 +25,6 @@ void write_file_atomic(const fs::path& path, std::string_view bytes);
 void write_file_durable(const fs::path& path, std::string_view bytes);
 
 void fsync_folder(const fs::path& folder);
-void fsync_tree(const fs::path& folder);
 
 // Checks that files could be made in `folder`, which need not be there yet; makes nothing.
 // Throws UserError naming `option`.
@@ -33,11 +32,13 @@ void check_writable(const fs::path& folder, std::string_view option);
 // Checks, then makes `folder`.
 void require_writable(const fs::path& folder, std::string_view option);
 
-// A whole file's bytes, to be read only: mapped, or on network file systems read in order into memory.
+// A whole file's bytes, to be read only. A page of a mapped file is fetched when it is touched: many small
+// requests in no order on a network file system, and SIGBUS where the server or the file goes away. So only
+// files of this host are mapped; others are read into memory once, in order, in big pieces.
 class MappedFile {
  public:
-  explicit MappedFile(const fs::path& path);  // as its file system wants it; throws UserError
-  MappedFile(const fs::path& path, FileAccess access);
+  explicit MappedFile(const fs::path& path);  // throws UserError
+  MappedFile(const fs::path& path, Reach reach);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -47,7 +48,7 @@ class MappedFile {
  private:
   fs::path path_;
   std::span<const std::byte> bytes_;
-  std::unique_ptr<std::byte[]> copy_;  // in_order; else mapped
+  std::unique_ptr<std::byte[]> copy_;  // not mapped
 };
 
 }  // namespace gaggle

@@ -23,10 +23,4 @@ FileSystem file_system_of_magic(unsigned long magic);
 // The file system of the path, or of the nearest folder above it that exists.
 FileSystem file_system_of(const std::filesystem::path& path);
 
-// How a big file is read. A page of a mapped file is fetched when it is touched: many small requests in no
-// order on a network file system, and SIGBUS where the server or the file goes away. There a file is read once,
-// in order, in big pieces.
-enum class FileAccess { mapped, in_order };
-FileAccess access_of(const FileSystem& system);
-
 }  // namespace gaggle

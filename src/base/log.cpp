@@ -7,7 +7,6 @@ namespace gaggle::log {
 namespace {
 
 int the_rank = 0;
-int the_size = 1;
 
 spdlog::logger& logger() {
   static auto instance = [] {
@@ -19,14 +18,13 @@ spdlog::logger& logger() {
 }
 
 std::string prefix() {
-  return the_size > 1 && the_rank > 0 ? fmt::format("rank {}: ", the_rank) : "";
+  return the_rank > 0 ? fmt::format("rank {}: ", the_rank) : "";
 }
 
 }  // namespace
 
-void set_rank(int rank, int size) {
+void set_rank(int rank) {
   the_rank = rank;
-  the_size = size;
 }
 
 void write_info(const std::string& text) {

@@ -12,7 +12,7 @@ void write_warning(const std::string& text);
 void write_error(const std::string& text);
 
 // Ranks other than the first keep quiet but for warnings and errors, which then name the rank.
-void set_rank(int rank, int size);
+void set_rank(int rank);
 
 template <class... Args>
 void info(fmt::format_string<Args...> format, Args&&... args) {

@@ -81,8 +81,4 @@ inline void cover_with_one_segment(Microbatch& batch) {
   if (batch.encoder.count() > 0) batch.encoder.segments = {{0, 0, batch.encoder.count()}};
 }
 
-inline BySide<std::vector<Segment>> segments_by_side(const Microbatch& batch) {
-  return {batch.decoder.segments, batch.encoder.segments};
-}
-
 }  // namespace gaggle

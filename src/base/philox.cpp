@@ -5,7 +5,6 @@
 #include <utility>
 
 namespace gaggle {
-
 namespace {
 
 uint64_t fnv1a(uint64_t hash, uint64_t byte) {
@@ -55,11 +54,7 @@ void fill_uniform(uint64_t key, double low, double high, std::span<float> values
 std::vector<int64_t> random_permutation(uint64_t key, int64_t n) {
   std::vector<int64_t> order(static_cast<size_t>(n));
   std::iota(order.begin(), order.end(), 0);
-  for (int64_t i = n - 1; i > 0; --i) {
-    const auto j =
-        static_cast<int64_t>(random_bits(key, static_cast<uint64_t>(i)) % static_cast<uint64_t>(i + 1));
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
-  }
+  for (size_t i = order.size(); i-- > 1;) std::swap(order[i], order[random_bits(key, i) % (i + 1)]);
   return order;
 }
 

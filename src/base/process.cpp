@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -21,12 +22,6 @@ std::string first_line(const char* path) {
   std::string line;
   std::getline(file, line);
   return line;
-}
-
-std::string link_target(const char* path) {
-  std::array<char, 256> buffer{};
-  const ssize_t length = ::readlink(path, buffer.data(), buffer.size());
-  return length > 0 ? std::string(buffer.data(), static_cast<size_t>(length)) : "";
 }
 
 struct Stat {
@@ -56,8 +51,10 @@ const ProcessId& this_process() {
   if (self.pid != ::getpid()) {  // a forked child is another process
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
-    self = {host.data(), first_line("/proc/sys/kernel/random/boot_id") + " " + link_target("/proc/self/ns/pid"),
-            ::getpid(), stat_of(::getpid()).start_ticks};
+    std::error_code hidden;
+    const std::string pids = std::filesystem::read_symlink("/proc/self/ns/pid", hidden).string();
+    self = {host.data(), first_line("/proc/sys/kernel/random/boot_id") + " " + pids, ::getpid(),
+            stat_of(::getpid()).start_ticks};
   }
   return self;
 }

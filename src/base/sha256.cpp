@@ -10,18 +10,12 @@
 
 namespace gaggle {
 
-struct Sha256::Impl {
-  EVP_MD_CTX* context = EVP_MD_CTX_new();
-  ~Impl() { EVP_MD_CTX_free(context); }
-};
-
-Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
-  GAGGLE_CHECK(EVP_DigestInit_ex(impl_->context, EVP_sha256(), nullptr) == 1);
+Sha256::Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+  GAGGLE_CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
 }
-Sha256::~Sha256() = default;
 
 Sha256& Sha256::update(std::span<const std::byte> bytes) {
-  GAGGLE_CHECK(EVP_DigestUpdate(impl_->context, bytes.data(), bytes.size()) == 1);
+  GAGGLE_CHECK(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
   return *this;
 }
 
@@ -31,10 +25,8 @@ Sha256& Sha256::update(std::string_view text) {
 
 std::string Sha256::hex() {
   std::array<unsigned char, 32> digest{};
-  GAGGLE_CHECK(EVP_DigestFinal_ex(impl_->context, digest.data(), nullptr) == 1);
-  std::string text;
-  for (unsigned char byte : digest) text += fmt::format("{:02x}", byte);
-  return text;
+  GAGGLE_CHECK(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+  return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
 std::string sha256_hex(std::string_view text) {

@@ -16,24 +16,19 @@ size_t width_of(const std::string& text) {
 }
 
 bool looks_like_number(const std::string& text) {
-  return !text.empty() && (std::isdigit(static_cast<unsigned char>(text[0])) || text == "-" ||
-                           (text.size() > 1 && (text[0] == '-' || text[0] == '+') &&
-                            std::isdigit(static_cast<unsigned char>(text[1]))));
+  const size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+  return text == "-" || (text.size() > sign && std::isdigit(static_cast<unsigned char>(text[sign])));
 }
 
-std::string scaled(double value, const char* unit_suffix) {
+std::string scaled(double value, const char* unit) {
   static constexpr const char* prefixes[] = {"", "k", "M", "G", "T", "P", "E"};
   int power = 0;
   while (std::abs(value) >= 999.5 && power < 6) {
     value /= 1000;
     ++power;
   }
-  return power == 0 ? fmt::format("{:.0f} {}", value, unit_suffix)
-                    : fmt::format("{:.{}f} {}{}", value,
-                                  value < 10    ? 2
-                                  : value < 100 ? 1
-                                                : 0,
-                                  prefixes[power], unit_suffix);
+  const int decimals = power == 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
+  return fmt::format("{:.{}f} {}{}", value, decimals, prefixes[power], unit);
 }
 
 }  // namespace

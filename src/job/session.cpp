@@ -114,7 +114,7 @@ Session start_session(const Config& config, Refusals refusals) {
         "the mpirun that started gaggle is not of the MPI it was built with ({})",
         me.launcher, me.size, session.world->size(), mpi_library_version());
   session.identity.rank = session.world->rank();
-  log::set_rank(me.rank, me.size);
+  log::set_rank(me.rank);
   if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);

@@ -8,7 +8,6 @@
 #include "base/philox.h"
 #include "kernel/dispatch.h"
 #include "kernel/dropout.h"
-#include "kernel/softmax.h"
 
 namespace gaggle {
 namespace {
@@ -93,9 +92,7 @@ Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   packed.v = pack(v, chunk.key_rows, chunk.sequences, chunk.keys, kv, d);
   packed.p = at::bmm(packed.q, packed.k.transpose(1, 2));
   at::Tensor scores = by_query(packed.p, chunk);
-  masked_softmax_(
-      scores, chunk.first, chunk.last, shape.scale,
-      extras.bias ? RowBias{extras.bias->by_distance, chunk.positions, extras.bias->reach} : RowBias{});
+  masked_softmax_(scores, chunk.first, chunk.last, chunk.positions, shape.scale, extras.bias);
   packed.kept = packed.p;
   if (extras.dropout) {
     packed.kept = packed.p.clone();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/microbatch.h"
+#include "kernel/softmax.h"
 
 namespace gaggle {
 
@@ -43,13 +44,6 @@ AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadSha
 // Every token of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Microbatch::sources[s].
 AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
                                    const HeadShape& shape, at::Device device);
-
-// Added to the scores: what head h gives a key that stands d after the query (before it: d < 0), in column d +
-// reach of by_distance [heads, 2 · reach + 1] fp32 (T5, arXiv 1910.10683). No distance is beyond reach.
-struct PositionBias {
-  at::Tensor by_distance;
-  int64_t reach = 0;
-};
 
 // Dropout of probabilities, keyed by query (kernel/dropout.h); each head derives its key from that.
 struct AttentionDropout {

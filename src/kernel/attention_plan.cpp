@@ -16,9 +16,9 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
 // A sequence's keys are the rows of the pool that its past names, then new_keys rows from key_begin on.
 struct Sequence {
   int64_t begin = 0, rows = 0;
-  int64_t key_begin = 0, new_keys = 0, past = 0;
-  const std::vector<int64_t>* past_rows = nullptr;
-  int64_t keys() const { return past + new_keys; }
+  int64_t key_begin = 0, new_keys = 0;
+  std::span<const int64_t> past{};
+  int64_t keys() const { return static_cast<int64_t>(past.size()) + new_keys; }
 };
 
 // What a query sees.
@@ -43,16 +43,15 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
     for (int64_t i = 0; i < sequence.rows; ++i) {
       const size_t at = query + static_cast<size_t>(i);
       query_rows[at] = sequence.begin + i;
-      positions[at] = sequence.past + i;
+      positions[at] = static_cast<int64_t>(sequence.past.size()) + i;
       last[at] = mask.causal ? positions[at] + 1 : sequence.keys();
       first[at] = mask.window > 0 ? std::max<int64_t>(0, last[at] - mask.window) : 0;
       rows.push_back(sequence.begin + i);
       slots.push_back(static_cast<int64_t>(at));
     }
-    for (int64_t j = 0; j < sequence.past; ++j)
-      key_rows[key + static_cast<size_t>(j)] = (*sequence.past_rows)[static_cast<size_t>(j)];
+    std::ranges::copy(sequence.past, key_rows.begin() + static_cast<int64_t>(key));
     for (int64_t j = 0; j < sequence.new_keys; ++j) {
-      const size_t at = key + static_cast<size_t>(sequence.past + j);
+      const size_t at = key + sequence.past.size() + static_cast<size_t>(j);
       key_rows[at] = sequence.key_begin + j;
       pool_rows.push_back(key_rows[at]);
       key_slots.push_back(static_cast<int64_t>(at));
@@ -77,7 +76,7 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
 AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadShape& shape, at::Device device) {
   AttentionPlan plan;
   std::erase_if(all, [](const Sequence& sequence) { return sequence.rows == 0; });
-  for (const Sequence& sequence : all) plan.has_past |= sequence.past > 0;
+  for (const Sequence& sequence : all) plan.has_past |= !sequence.past.empty();
   std::stable_sort(all.begin(), all.end(), [](const Sequence& a, const Sequence& b) {
     return std::pair(a.keys(), a.rows) < std::pair(b.keys(), b.rows);
   });
@@ -106,9 +105,7 @@ AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
     const int64_t begin = batch.decoder.starts[s], count = batch.decoder.starts[s + 1] - begin;
     Sequence& sequence = all.emplace_back(Sequence{begin, count, pool_begin + begin, count});
-    if (batch.past.empty()) continue;
-    sequence.past_rows = &batch.past[s];
-    sequence.past = static_cast<int64_t>(batch.past[s].size());
+    if (!batch.past.empty()) sequence.past = batch.past[s];
   }
   return plan_of(std::move(all), {true, window}, shape, device);
 }

@@ -23,8 +23,6 @@ void gated_backward_cuda(Activation activation, void* gate, void* up, const void
                          void* stream);
 void rotary_cuda(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin,
                  float direction, int64_t rows, int64_t heads, int64_t half, void* stream);
-// The model's name into name[size], ended by 0.
-void device_name_cuda(int device, char* name, int size);
 std::vector<GpuFacts> gpus_cuda();
 GpuLink gpu_link_cuda(int a, int b);
 
@@ -35,7 +33,6 @@ struct CudaKernels {
   decltype(&gated_cuda) gated;
   decltype(&gated_backward_cuda) gated_backward;
   decltype(&rotary_cuda) rotary;
-  decltype(&device_name_cuda) device_name;
   decltype(&gpus_cuda) gpus;
   decltype(&gpu_link_cuda) gpu_link;
 };

@@ -7,12 +7,6 @@
 
 namespace gaggle {
 
-void device_name_cuda(int device, char* name, int size) {
-  cudaDeviceProp properties;
-  if (cudaGetDeviceProperties(&properties, device) == cudaSuccess)
-    std::snprintf(name, static_cast<size_t>(size), "%s", properties.name);
-}
-
 std::vector<GpuFacts> gpus_cuda() {
   int count = 0;
   std::vector<GpuFacts> all;

@@ -1,7 +1,6 @@
 #include "kernel/dispatch.h"
 
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <fmt/format.h>
 
 #include "kernel/cuda_kernels.h"
 
@@ -13,8 +12,9 @@ bool plain(const at::Tensor& x) {
 }
 
 #ifdef GAGGLE_WITH_CUDA
-constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda,
-                               rotary_cuda,   device_name_cuda,       gpus_cuda,  gpu_link_cuda};
+constexpr CudaKernels table = {
+    rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda, rotary_cuda,
+    gpus_cuda,     gpu_link_cuda};
 const CudaKernels* const built = &table;
 #else
 const CudaKernels* const built = nullptr;
@@ -31,9 +31,9 @@ const CudaKernels* cuda_kernels(const at::Tensor& x) {
 }
 
 std::string gpu_name(at::Device device) {
-  char name[256] = "gpu";
-  if (built) built->device_name(device.index(), name, sizeof name);
-  return name;
+  const std::vector<GpuFacts> gpus = visible_gpus();
+  const auto index = static_cast<size_t>(device.index());
+  return index < gpus.size() ? gpus[index].name : "gpu";
 }
 
 std::vector<GpuFacts> visible_gpus() {

@@ -16,7 +16,7 @@ struct CudaKernels;
 bool on_cpu(const at::Tensor& x);
 // The CUDA kernels for a contiguous fp32/bf16 CUDA tensor; nullptr: elsewhere, or built without CUDA.
 const CudaKernels* cuda_kernels(const at::Tensor& x);
-// "NVIDIA H100"; "gpu" where gaggle was built without CUDA.
+// "NVIDIA H100"; "gpu" where gaggle sees none, as one built without CUDA.
 std::string gpu_name(at::Device device);
 // This thread's current CUDA stream there, as a cudaStream_t.
 void* current_stream(at::Device device);
@@ -32,21 +32,18 @@ class LaunchStream {
   void* handle_;
 };
 
-// Raw elements; bf16 as bits.
-inline simd::Bf16* bf16_of(const at::Tensor& x) {
-  return static_cast<simd::Bf16*>(x.data_ptr());
-}
+// Raw elements.
 inline float* float_of(const at::Tensor& x) {
   return static_cast<float*>(x.data_ptr());
 }
 inline bool is_bf16(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16;
 }
-// run(pointer) with the elements of x, which is fp32 or bf16, as float* or Bf16*.
+// run(pointer) with the elements of x, which is fp32 or bf16, as float* or Bf16*, the latter as bits.
 template <class Run>
 void with_elements(const at::Tensor& x, const Run& run) {
   if (is_bf16(x))
-    run(bf16_of(x));
+    run(static_cast<simd::Bf16*>(x.data_ptr()));
   else
     run(float_of(x));
 }

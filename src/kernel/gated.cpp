@@ -114,29 +114,18 @@ void gated_backward_(Activation activation, at::Tensor& gate, at::Tensor& up, co
 }
 
 at::Tensor activated(Activation activation, const at::Tensor& x) {
-  switch (activation) {
-    case Activation::silu:
-      return at::silu(x);
-    case Activation::gelu_tanh:
-      return at::gelu(x, "tanh");
-    case Activation::relu:
-      return at::relu(x);
-  }
-  return {};
+  if (activation == Activation::silu) return at::silu(x);
+  if (activation == Activation::gelu_tanh) return at::gelu(x, "tanh");
+  return at::relu(x);
 }
 
 void activated_backward_(Activation activation, at::Tensor& x, const at::Tensor& dy) {
-  switch (activation) {
-    case Activation::silu:
-      at::silu_backward_out(x, dy, x);
-      return;
-    case Activation::gelu_tanh:
-      at::gelu_backward_out(x, dy, x, "tanh");
-      return;
-    case Activation::relu:
-      at::threshold_backward_out(x, dy, x, 0);
-      return;
-  }
+  if (activation == Activation::silu)
+    at::silu_backward_out(x, dy, x);
+  else if (activation == Activation::gelu_tanh)
+    at::gelu_backward_out(x, dy, x, "tanh");
+  else
+    at::threshold_backward_out(x, dy, x, 0);
 }
 
 }  // namespace gaggle

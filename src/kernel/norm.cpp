@@ -86,7 +86,7 @@ at::Tensor backward_plain(const at::Tensor& x, const at::Tensor& dy, const at::T
 }
 
 // norm(x), or where delta is defined sum = x + delta and norm(sum).
-at::Tensor norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor& sum, const at::Tensor& weight,
+at::Tensor norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor sum, const at::Tensor& weight,
                 double eps, at::ScalarType out) {
   const int64_t d = x.size(-1), rows = x.numel() / d;
   const auto e = static_cast<float>(eps);
@@ -148,8 +148,7 @@ bool backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weigh
 }  // namespace
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, at::ScalarType out) {
-  at::Tensor no_sum;
-  return norm(x, {}, no_sum, weight, eps, out);
+  return norm(x, {}, {}, weight, eps, out);
 }
 
 at::Tensor add_rms_norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor& sum, const at::Tensor& weight,

@@ -12,17 +12,17 @@ namespace {
 
 using Operator = std::optional<c10::OperatorHandle>;
 
-Operator find_operator(const char* overload) {
-  return c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", overload});
-}
-
 struct Operators {
-  Operator reorder = c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""});
-  Operator multiply = find_operator(""), multiply_add = find_operator("binary");
+  Operator reorder, multiply, multiply_add;
 };
 
 const Operators& operators() {
-  static const Operators found;
+  const auto find = [](const char* name, const char* overload) {
+    return c10::Dispatcher::singleton().findSchema({name, overload});
+  };
+  static const Operators found{find("mkldnn::_reorder_linear_weight", ""),
+                               find("mkldnn::_linear_pointwise", ""),
+                               find("mkldnn::_linear_pointwise", "binary")};
   return found;
 }
 

@@ -36,11 +36,8 @@ Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& 
   const at::Tensor all = at::mm(x, a_and_gate.t());
   if (!member.gate.defined()) return {all, {}, all};
   const int64_t r = member.a.size(0);
-  Hidden out;
-  out.h = all.narrow(1, 0, r);
-  out.g = widened(all.narrow(1, r, 1)).sigmoid_();
-  out.gh = widened(out.h).mul(out.g).to(x.scalar_type());
-  return out;
+  const at::Tensor h = all.narrow(1, 0, r), g = widened(all.narrow(1, r, 1)).sigmoid_();
+  return {h, g, widened(h).mul(g).to(x.scalar_type())};
 }
 
 // to [n, m] += scale · left · right, in the layout that `to` has.

@@ -13,32 +13,19 @@ using simd::lanes;
 
 constexpr int64_t block = 2048;  // values of a head that K skills hold in the cache together
 
-// out[i] = Σ_k w[k] · skills[k·n + i] over [begin, end); a weight of 0 (another task's own skill) is free.
-template <class X>
-GAGGLE_CLONES void mix_range(const float* skills, int64_t n, const float* w, int64_t count, X* out,
-                             int64_t begin, int64_t end) {
-  Floats sum, s;
+// to[i] = Σ_j w[j·w_step] · rows[j·step + i] over [begin, end), or where `adds` to[i] += that; a weight of 0
+// (another task's own skill) is free.
+template <bool adds, class X>
+GAGGLE_CLONES void weighed_sum(const float* rows, int64_t step, const float* w, int64_t w_step, int64_t count,
+                               X* to, int64_t begin, int64_t end) {
+  Floats sum, row;
   for (int64_t i = begin; i < end; i += lanes) {
     sum = Floats{};
-    for (int64_t k = 0; k < count; ++k) {
-      if (w[k] == 0) continue;
-      simd::load(skills + k * n + i, end - i, s);
-      sum += w[k] * s;
-    }
-    simd::store(out + i, end - i, sum);
-  }
-}
-
-// to[i] += Σ_m w[m·w_step] · gradient[m·step + i].
-GAGGLE_CLONES void add_weighed(const float* gradient, int64_t step, const float* w, int64_t w_step,
-                               int64_t count, float* to, int64_t begin, int64_t end) {
-  Floats sum, g;
-  for (int64_t i = begin; i < end; i += lanes) {
-    simd::load(to + i, end - i, sum);
-    for (int64_t m = 0; m < count; ++m) {
-      if (w[m * w_step] == 0) continue;
-      simd::load(gradient + m * step + i, end - i, g);
-      sum += w[m * w_step] * g;
+    if constexpr (adds) simd::load(to + i, end - i, sum);
+    for (int64_t j = 0; j < count; ++j) {
+      if (w[j * w_step] == 0) continue;
+      simd::load(rows + j * step + i, end - i, row);
+      sum += w[j * w_step] * row;
     }
     simd::store(to + i, end - i, sum);
   }
@@ -97,8 +84,8 @@ at::Tensor mix_skills(const at::Tensor& skills, const at::Tensor& w, at::ScalarT
     for (int64_t m = 0; m < s.mixtures; ++m) {
       const int64_t row = m * s.heads + q;
       with_elements(out, [&](auto* to) {
-        mix_range(from + q * s.skills * s.n, s.n, weights + row * s.skills, s.skills, to + row * s.n, begin,
-                  end);
+        weighed_sum<false>(from + q * s.skills * s.n, s.n, weights + row * s.skills, 1, s.skills,
+                           to + row * s.n, begin, end);
       });
     }
   });
@@ -121,8 +108,8 @@ void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, c
     float* to = float_of(d_skills);
     s.each_block(block * s.skills * s.mixtures, [&](int64_t q, int64_t begin, int64_t end) {
       for (int64_t k = 0; k < s.skills; ++k)
-        add_weighed(g + q * s.n, s.heads * s.n, weights + q * s.skills + k, s.heads * s.skills, s.mixtures,
-                    to + (q * s.skills + k) * s.n, begin, end);
+        weighed_sum<true>(g + q * s.n, s.heads * s.n, weights + q * s.skills + k, s.heads * s.skills,
+                          s.mixtures, to + (q * s.skills + k) * s.n, begin, end);
     });
   }
   if (d_w.defined()) {

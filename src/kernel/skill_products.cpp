@@ -215,8 +215,10 @@ at::Tensor SkillProducts::finish(std::span<SkillMixture* const> mixtures, Gradie
       mix_skills_backward(gradients.a, site.a, w[site.router], site.grad_a, d_weights_[site.router]);
       mix_skills_backward(gradients.b, site.b, w[site.router], site.grad_b, d_weights_[site.router]);
     }
-    if (watch.sink && of_samples_) show_samples(mixtures, w, watch);
-    if (watch.sink && !of_samples_) show_tasks(mixtures, watch);
+    if (watch.sink) {
+      const Stopwatch watching(watch.seconds);
+      of_samples_ ? show_samples(mixtures, w, watch) : show_tasks(mixtures, watch);
+    }
   }
   for (SkillMixture* m : mixtures) {
     m->touched = false;

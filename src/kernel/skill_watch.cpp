@@ -28,7 +28,6 @@ void SkillProducts::show_stacked(size_t number, const at::Tensor& x, const at::T
 
 // Tasks with one mixture each: what was added up for it.
 void SkillProducts::show_tasks(std::span<SkillMixture* const> mixtures, GradientWatch& watch) const {
-  const Stopwatch watching(watch.seconds);
   for (size_t s = 0; s < sites_.size(); ++s)
     for (const bool even : {false, true}) {
       const Gradients gradients = mixed_gradients(s, mixtures, even);
@@ -43,7 +42,6 @@ void SkillProducts::show_tasks(std::span<SkillMixture* const> mixtures, Gradient
 // Samples with a mixture each: its gradient, dealt out to the skills.
 void SkillProducts::show_samples(std::span<SkillMixture* const> mixtures, const at::Tensor& w,
                                  GradientWatch& watch) const {
-  const Stopwatch watching(watch.seconds);
   for (size_t s = 0; s < sites_.size(); ++s) {
     const SkillSite& site = sites_[s];
     const Gradients gradients = mixed_gradients(s, mixtures, false);

@@ -54,9 +54,9 @@ struct Shared {
   const int64_t *first, *last;
   int64_t heads, queries, keys;
   float scale;
-  const float* bias;         // null: none
-  const int64_t* positions;  // with bias
-  int64_t reach;
+  const float* bias = nullptr;         // null: none
+  const int64_t* positions = nullptr;  // with bias
+  int64_t reach = 0;
 };
 
 template <class X>
@@ -93,25 +93,25 @@ GAGGLE_CLONES void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, 
 
 }  // namespace
 
-void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, double scale,
-                     const RowBias& bias) {
+void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last,
+                     const at::Tensor& positions, double scale, const PositionBias* bias) {
   const int64_t s = scores.size(0), heads = scores.size(1), queries = scores.size(2), keys = scores.size(3);
   GAGGLE_CHECK(first.numel() == s * queries && last.numel() == s * queries);
-  if (bias.table.defined())
-    GAGGLE_CHECK(bias.table.size(0) == heads && bias.table.size(1) == 2 * bias.reach + 1 &&
-                 bias.positions.numel() == s * queries && bias.reach >= keys);
+  if (bias)
+    GAGGLE_CHECK(bias->by_distance.size(0) == heads && bias->by_distance.size(1) == 2 * bias->reach + 1 &&
+                 positions.numel() == s * queries && bias->reach >= keys);
   if (on_cpu(scores)) {
-    Shared all{first.data_ptr<int64_t>(),
-               last.data_ptr<int64_t>(),
-               heads,
-               queries,
-               keys,
-               static_cast<float>(scale),
-               nullptr,
-               nullptr,
-               bias.reach};
-    if (bias.table.defined())
-      all.bias = float_of(bias.table), all.positions = bias.positions.data_ptr<int64_t>();
+    Shared all{.first = first.data_ptr<int64_t>(),
+               .last = last.data_ptr<int64_t>(),
+               .heads = heads,
+               .queries = queries,
+               .keys = keys,
+               .scale = static_cast<float>(scale)};
+    if (bias) {
+      all.bias = float_of(bias->by_distance);
+      all.positions = positions.data_ptr<int64_t>();
+      all.reach = bias->reach;
+    }
     at::parallel_for(0, s * heads * queries, grain(4 * keys), [&](int64_t begin, int64_t end) {
       std::vector<float> scratch(static_cast<size_t>(keys));
       with_elements(scores, [&](auto* x) { softmax_rows(x, all, begin, end, scratch.data()); });
@@ -122,9 +122,9 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
   const at::Tensor hidden =
       (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
   at::Tensor scaled = widened(scores).mul(scale);
-  if (bias.table.defined()) {
-    const at::Tensor column = (key - bias.positions.view({s, queries, 1}) + bias.reach).flatten();
-    scaled.add_(bias.table.index_select(1, column).view({heads, s, queries, keys}).transpose(0, 1));
+  if (bias) {
+    const at::Tensor column = (key - positions.view({s, queries, 1}) + bias->reach).flatten();
+    scaled.add_(bias->by_distance.index_select(1, column).view({heads, s, queries, keys}).transpose(0, 1));
   }
   const at::Tensor masked = scaled.masked_fill_(hidden, -std::numeric_limits<double>::infinity());
   scores.copy_(at::softmax(masked, -1).masked_fill(hidden, 0));

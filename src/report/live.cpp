@@ -72,7 +72,7 @@ void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, cons
 
 void LiveView::say(const std::string& line) {
   const auto standing = drawn_;
-  if (terminal_) erase();
+  erase();
   std::fprintf(out_, "%s\n", line.c_str());
   for (const auto& old : standing) std::fprintf(out_, "%s\n", old.c_str());
   drawn_ = standing;

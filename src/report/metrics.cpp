@@ -1,11 +1,10 @@
 #include "report/metrics.h"
 
-#include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
-#include "formats/tfevents.h"
 
 namespace gaggle {
 
@@ -14,18 +13,15 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, const std::string& 
   std::filesystem::create_directories(folder);
   lines_.open(folder / "metrics.jsonl", std::ios::app);
   if (!lines_) system_error("{}: cannot be written", (folder / "metrics.jsonl").string());
-  if (tensorboard) events_ = std::make_unique<TensorboardWriter>(run_dir / "tensorboard" / item);
+  if (tensorboard) events_.emplace(run_dir / "tensorboard" / item);
 }
-
-MetricsLog::~MetricsLog() = default;
 
 void MetricsLog::write(const std::string& phase, int64_t step,
                        const std::vector<std::pair<std::string, double>>& values) {
   nlohmann::ordered_json line = {{"phase", phase}, {"step", step}};
-  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   for (const auto& [name, value] : values) {
     line[name] = std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
-    if (events_) events_->scalar(phase + "/" + name, step, value, now);
+    if (events_) events_->scalar(phase + "/" + name, step, value, wall_seconds());
   }
   lines_ << line.dump() << "\n";
 }

@@ -3,21 +3,20 @@
 
 #include <filesystem>
 #include <fstream>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace gaggle {
+#include "formats/tfevents.h"
 
-class TensorboardWriter;
+namespace gaggle {
 
 // One item's metrics: <run folder>/items/<item>/metrics.jsonl and, if asked for, event files in
 // <run folder>/tensorboard/<item>/. A worker that takes an item over appends.
 class MetricsLog {
  public:
   MetricsLog(const std::filesystem::path& run_dir, const std::string& item, bool tensorboard);
-  ~MetricsLog();
   // One line {"phase", "step", name: value, …}; in TensorBoard the tags are "phase/name". Non-finite values are
   // written as null.
   void write(const std::string& phase, int64_t step, const std::vector<std::pair<std::string, double>>& values);
@@ -25,7 +24,7 @@ class MetricsLog {
 
  private:
   std::ofstream lines_;
-  std::unique_ptr<TensorboardWriter> events_;
+  std::optional<TensorboardWriter> events_;
 };
 
 }  // namespace gaggle

@@ -5,14 +5,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/names.h"
 #include "base/table.h"
 
 namespace gaggle {
 namespace {
-
-std::string step_text(const WorkerProgress& p) {
-  return p.steps > 0 ? fmt::format("{}/{}", p.step, p.steps) : "";
-}
 
 // Who works on what.
 std::string workers_table(const WorkStatus& status) {
@@ -22,24 +19,13 @@ std::string workers_table(const WorkStatus& status) {
     const WorkerProgress& p = s.progress;
     const bool stepped = p.steps > 0;
     table.add({s.item.name, s.holder.worker, s.holder.host, s.holder.job.empty() ? "-" : s.holder.job,
-               std::to_string(s.rank), p.phase.empty() ? "-" : p.phase, stepped ? step_text(p) : "-",
+               std::to_string(s.rank), p.phase.empty() ? "-" : p.phase,
+               stepped ? fmt::format("{}/{}", p.step, p.steps) : "-",
                stepped ? fmt::format("{:.3f}", p.loss) : "-",
                stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
                s.state == ObservedState::running ? "running" : "looks dead"});
   }
   return table.text();
-}
-
-std::string named(const WorkStatus& status, ObservedState state, const std::string& title, bool with_notes) {
-  std::string text;
-  for (const ItemStatus& s : status.items) {
-    if (s.state != state) continue;
-    if (with_notes)
-      text += fmt::format("{}  {}: {}\n", title, s.item.name, s.note);
-    else
-      text += (text.empty() ? title + "  " : ", ") + s.item.name;
-  }
-  return text.empty() || with_notes ? text : text + "\n";
 }
 
 }  // namespace
@@ -53,8 +39,12 @@ std::string status_block(const std::string& what, const WorkStatus& status) {
       status.count(ObservedState::aside));
   if (status.count(ObservedState::running) + status.count(ObservedState::silent) > 0)
     text += workers_table(status);
-  text += named(status, ObservedState::open, "open      ", false);
-  text += named(status, ObservedState::aside, "set aside ", true);
+  std::vector<std::string> open;
+  for (const ItemStatus& s : status.items)
+    if (s.state == ObservedState::open) open.push_back(s.item.name);
+  if (!open.empty()) text += fmt::format("open        {}\n", join(open, ", "));
+  for (const ItemStatus& s : status.items)
+    if (s.state == ObservedState::aside) text += fmt::format("set aside   {}: {}\n", s.item.name, s.note);
   if (!status.last_committed.empty())
     text += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
   if (status.seconds_left > 0)
@@ -74,16 +64,16 @@ nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& st
     if (s.state == ObservedState::aside) item["reason"] = s.note;
     if (s.state == ObservedState::running || s.state == ObservedState::silent) {
       const WorkerProgress& p = s.progress;
-      item["worker"] = s.holder.worker;
-      item["host"] = s.holder.host;
-      item["job"] = s.holder.job;
-      item["rank"] = s.rank;
-      item["phase"] = p.phase;
-      item["step"] = p.step;
-      item["steps"] = p.steps;
-      item["loss"] = p.loss;
-      item["tokens_per_s"] = p.tokens_per_s;
-      item["seconds"] = s.since_s;
+      item.update({{"worker", s.holder.worker},
+                   {"host", s.holder.host},
+                   {"job", s.holder.job},
+                   {"rank", s.rank},
+                   {"phase", p.phase},
+                   {"step", p.step},
+                   {"steps", p.steps},
+                   {"loss", p.loss},
+                   {"tokens_per_s", p.tokens_per_s},
+                   {"seconds", s.since_s}});
     }
     items.push_back(std::move(item));
   }

@@ -18,16 +18,10 @@ TEST(FileSystem, KindsAreKnownByTheirMagic) {
   EXPECT_EQ(file_system_of_magic(0x6969).reach, Reach::hosts);
   EXPECT_EQ(file_system_of_magic(0x0BD00BD0).name, "Lustre");
   EXPECT_EQ(file_system_of_magic(0xEF53).reach, Reach::host);
+  EXPECT_EQ(file_system_of_magic(0x65735546).reach, Reach::perhaps);
   EXPECT_TRUE(file_system_of_magic(0x01021994).in_memory);
   EXPECT_EQ(file_system_of_magic(0xABCDEF).name, "file system 0xABCDEF");
   EXPECT_EQ(file_system_of_magic(0xABCDEF).reach, Reach::perhaps);
-}
-
-TEST(FileSystem, NetworkFilesAreReadInOrder) {
-  EXPECT_EQ(access_of(file_system_of_magic(0x6969)), FileAccess::in_order);
-  EXPECT_EQ(access_of(file_system_of_magic(0x65735546)), FileAccess::in_order);
-  EXPECT_EQ(access_of(file_system_of_magic(0xABCDEF)), FileAccess::in_order);
-  EXPECT_EQ(access_of(file_system_of_magic(0xEF53)), FileAccess::mapped);
 }
 
 TEST(FileSystem, OfAPathThatIsNotThereYet) {
@@ -40,16 +34,16 @@ TEST(MappedFile, BothWaysReadTheSame) {
     std::string bytes(size, '\0');
     for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 2654435761u >> 13);
     write_file_atomic(path, bytes);
-    for (const FileAccess access : {FileAccess::mapped, FileAccess::in_order}) {
-      const MappedFile file(path, access);
+    for (const Reach reach : {Reach::host, Reach::hosts, Reach::perhaps}) {
+      const MappedFile file(path, reach);
       ASSERT_EQ(file.bytes().size(), size);
       EXPECT_TRUE(std::ranges::equal(file.bytes(), std::as_bytes(std::span(bytes))));
     }
   }
   fs::remove(path);
-  for (const FileAccess access : {FileAccess::mapped, FileAccess::in_order}) {
-    EXPECT_THROW(MappedFile(path, access), UserError);
-    EXPECT_THROW(MappedFile(fs::temp_directory_path(), access), UserError);
+  for (const Reach reach : {Reach::host, Reach::hosts, Reach::perhaps}) {
+    EXPECT_THROW(MappedFile(path, reach), UserError);
+    EXPECT_THROW(MappedFile(fs::temp_directory_path(), reach), UserError);
   }
 }
 

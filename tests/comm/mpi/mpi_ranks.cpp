@@ -130,7 +130,7 @@ int main(int argc, char** argv) {
   // The first call's deadlines count.
   const bool short_deadline =
       scenario == "silent" || scenario == "late" || scenario == "dies" || scenario == "stands";
-  gaggle::log::set_rank(gaggle::make_mpi_world({60, short_deadline ? 1.0 : 60.0})->rank(), 2);
+  gaggle::log::set_rank(gaggle::make_mpi_world({60, short_deadline ? 1.0 : 60.0})->rank());
   gaggle::pulse_under_way();
   if (scenario == "verbs") return gaggle::verbs();
   if (scenario == "silent") return gaggle::silent();
