@@ -11,7 +11,6 @@
 
 namespace gaggle {
 
-bool built_with_mpi();
 std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 
 // The world of mpirun / srun. Initialises MPI at the first call (MPI_THREAD_MULTIPLE demanded), and starts the
