@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
-#include "comm/deadlines.h"
+#include "comm/watch.h"
 
 namespace gaggle {
 
