@@ -23,8 +23,7 @@ struct StatusOptions {
 
 bool over(const std::vector<WorkStatus>& all) {
   for (const WorkStatus& status : all)
-    if (status.count(ObservedState::done) + status.count(ObservedState::aside) < status.items.size())
-      return false;
+    if (status.count(ItemState::done) + status.count(ItemState::aside) < status.items.size()) return false;
   return true;
 }
 

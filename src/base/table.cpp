@@ -94,4 +94,18 @@ std::string time_text(double seconds) {
   return fmt::format("{}:{:02}", s / 60, s % 60);
 }
 
+std::string ranges_text(const std::vector<int>& numbers, size_t shortest, std::string_view separator) {
+  std::vector<std::string> parts;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t end = i + 1;
+    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
+    if (end - i >= shortest) {
+      parts.push_back(fmt::format("{}-{}", numbers[i], numbers[end - 1]));
+      i = end;
+    }
+    for (; i < end; ++i) parts.push_back(std::to_string(numbers[i]));
+  }
+  return fmt::format("{}", fmt::join(parts, separator));
+}
+
 }  // namespace gaggle

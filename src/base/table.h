@@ -24,5 +24,7 @@ std::string plural(int64_t number, std::string_view thing);  // "1 task", "1,200
 std::string bytes_text(uint64_t bytes);                      // "1.2 GB" (powers of 1000)
 std::string count_text(double count);                        // "134.5 M"
 std::string time_text(double seconds);                       // "0:21", "1:02:09", "3 d 4 h"
+// Rising numbers, runs of `shortest` and more of them as ranges: "0-2,8".
+std::string ranges_text(const std::vector<int>& numbers, size_t shortest, std::string_view separator);
 
 }  // namespace gaggle

@@ -6,7 +6,7 @@
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_world.h"
 #include "comm/pairwise.h"
-#include "comm/record.h"
+#include "comm/patience.h"
 
 namespace gaggle::mpi {
 namespace {
@@ -20,10 +20,10 @@ class MpiCommunicator final : public PairwiseCommunicator {
     MPI_Group group, world;
     check(MPI_Comm_group(comm, &group), "MPI_Comm_group");
     check(MPI_Comm_group(MPI_COMM_WORLD, &world), "MPI_Comm_group");
-    std::vector<int> ranks(static_cast<size_t>(size_));
-    for (int r = 0; r < size_; ++r) ranks[static_cast<size_t>(r)] = r;
-    world_ranks_.resize(ranks.size());
-    check(MPI_Group_translate_ranks(group, size_, ranks.data(), world, world_ranks_.data()),
+    everybody_.resize(static_cast<size_t>(size_));
+    std::iota(everybody_.begin(), everybody_.end(), 0);
+    world_ranks_.resize(everybody_.size());
+    check(MPI_Group_translate_ranks(group, size_, everybody_.data(), world, world_ranks_.data()),
           "MPI_Group_translate_ranks");
     MPI_Group_free(&group);
     MPI_Group_free(&world);
@@ -49,25 +49,21 @@ class MpiCommunicator final : public PairwiseCommunicator {
   }
 
   CollectiveRecord record_beside(const std::string& name) const override { return record_.beside(name); }
-  std::string who_left() override { return gone_among(goodbyes(), lost_ranks(), everybody()); }
+  std::string who_left() override { return gone_among(goodbyes(), lost_ranks(), everybody_); }
 
  private:
   // The tag carries the collective's number: ranks that are at different ones never mix their data.
   void exchange(const char* verb, size_t bytes, std::span<const std::span<const std::byte>> send,
                 std::span<const std::span<std::byte>> receive) override {
-    record_.begin(verb, bytes);
-    Transfer transfer(comm_, static_cast<int>(record_.number() % 32767));
+    const uint64_t number = record_.begin(verb, bytes);
+    Transfer transfer(comm_, static_cast<int>(number % 32767));
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.receive(receive[static_cast<size_t>(r)], r);
     for (int r = 0; r < size_; ++r)
       if (r != rank_) transfer.send(send[static_cast<size_t>(r)], r);
     const auto me = static_cast<size_t>(rank_);
     std::ranges::copy(send[me], receive[me].begin());
-    finish(transfer);
-  }
-
-  // Waits for as long as it takes: the watchdog has the deadline.
-  void finish(Transfer& transfer) {
+    // For as long as it takes: the watchdog has the deadline.
     Patience patience;
     while (!through(transfer)) {
       patience.wait();
@@ -91,18 +87,12 @@ class MpiCommunicator final : public PairwiseCommunicator {
     const auto lost = lost_ranks();
     if ((left.empty() && lost.empty()) || through(transfer))
       return;  // its last messages may have come just before
-    const std::string gone = gone_among({}, lost, everybody());
+    const std::string gone = gone_among({}, lost, everybody_);
     const std::string who = gone.empty() ? gone_among(left, {}, transfer.missing()) : gone;
     if (who.empty()) return;
     const std::string what = record_.last_text();
     record_.end();
     system_error("{} was given up: {}", what, who);
-  }
-
-  std::vector<int> everybody() const {
-    std::vector<int> ranks(world_ranks_.size());
-    std::iota(ranks.begin(), ranks.end(), 0);
-    return ranks;
   }
 
   std::string gone_among(const std::map<int, Goodbye>& left, const std::vector<int>& lost,
@@ -121,12 +111,11 @@ class MpiCommunicator final : public PairwiseCommunicator {
   MPI_Comm comm_;
   bool owned_;
   int rank_ = 0, size_ = 1;
-  std::vector<int> world_ranks_;  // [size]
+  std::vector<int> everybody_, world_ranks_;  // [size] by their numbers here, and in the world
   CollectiveRecord record_;
 };
 
 }  // namespace
-
 }  // namespace gaggle::mpi
 
 std::unique_ptr<gaggle::Communicator> gaggle::make_mpi_world(Deadlines deadlines) {

@@ -7,11 +7,10 @@
 
 #include "base/error.h"
 #include "comm/communicator.h"
-#include "comm/deadlines.h"
+#include "comm/watch.h"
 
 namespace gaggle {
 
-bool built_with_mpi();
 std::string mpi_library_version();  // "Open MPI 5.0.11 (ULFM)", or "no MPI"
 
 // The world of mpirun / srun. Initialises MPI at the first call (MPI_THREAD_MULTIPLE demanded), and starts the

@@ -47,10 +47,6 @@ std::set<int> failed_ranks([[maybe_unused]] MPI_Comm comm) {
 
 }  // namespace mpi
 
-bool built_with_mpi() {
-  return true;
-}
-
 std::string mpi_library_version() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = {};
   int length = 0;

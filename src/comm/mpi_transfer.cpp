@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
 
 #include "base/error.h"
 #include "comm/mpi_job.h"
@@ -34,54 +35,51 @@ std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm) {
 
 // After an error the buffers belong to the caller again: receives are withdrawn; a send cannot be.
 Transfer::~Transfer() {
-  for (size_t i = 0; i < requests_.size(); ++i)
-    if (requests_[i] != MPI_REQUEST_NULL) {
-      if (parts_[i].receive) MPI_Cancel(&requests_[i]);
-      MPI_Request_free(&requests_[i]);
-    }
+  for (Part& part : parts_) {
+    if (part.request == MPI_REQUEST_NULL) continue;
+    if (part.receive) MPI_Cancel(&part.request);
+    MPI_Request_free(&part.request);
+  }
+}
+
+template <class Byte, class Call>
+void Transfer::begin(std::span<Byte> data, int peer, Call call, const char* name) {
+  for (size_t at = 0; at < data.size(); at += chunk_bytes) {
+    const int bytes = static_cast<int>(std::min(chunk_bytes, data.size() - at));
+    Part& part = parts_.emplace_back(Part{peer, !std::is_const_v<Byte>, bytes});
+    check(call(data.data() + at, bytes, MPI_BYTE, peer, tag_, comm_, &part.request), name);
+  }
 }
 
 void Transfer::send(std::span<const std::byte> data, int to) {
-  for (size_t at = 0; at < data.size(); at += chunk_bytes) {
-    const auto part = data.subspan(at, std::min(chunk_bytes, data.size() - at));
-    const int bytes = static_cast<int>(part.size());
-    requests_.push_back(MPI_REQUEST_NULL);
-    parts_.push_back({to, false, bytes});
-    check(MPI_Isend(part.data(), bytes, MPI_BYTE, to, tag_, comm_, &requests_.back()), "MPI_Isend");
-  }
+  begin(data, to, MPI_Isend, "MPI_Isend");
 }
 
 void Transfer::receive(std::span<std::byte> data, int from) {
-  for (size_t at = 0; at < data.size(); at += chunk_bytes) {
-    const auto part = data.subspan(at, std::min(chunk_bytes, data.size() - at));
-    const int bytes = static_cast<int>(part.size());
-    requests_.push_back(MPI_REQUEST_NULL);
-    parts_.push_back({from, true, bytes});
-    check(MPI_Irecv(part.data(), bytes, MPI_BYTE, from, tag_, comm_, &requests_.back()), "MPI_Irecv");
-  }
+  begin(data, from, MPI_Irecv, "MPI_Irecv");
 }
 
 bool Transfer::test() {
   bool all = true;
-  for (size_t i = 0; i < requests_.size(); ++i) {
-    if (requests_[i] == MPI_REQUEST_NULL) continue;
+  for (Part& part : parts_) {
+    if (part.request == MPI_REQUEST_NULL) continue;
     int done = 0;
     MPI_Status status;
-    check(MPI_Test(&requests_[i], &done, &status), "MPI_Test");
+    check(MPI_Test(&part.request, &done, &status), "MPI_Test");
     all = all && done;
-    if (!done || !parts_[i].receive) continue;
+    if (!done || !part.receive) continue;
     int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-    GAGGLE_CHECK(bytes == parts_[i].bytes, "rank {} sent {} bytes where {} were expected", parts_[i].peer,
-                 bytes, parts_[i].bytes);
+    GAGGLE_CHECK(bytes == part.bytes, "rank {} sent {} bytes where {} were expected", part.peer, bytes,
+                 part.bytes);
   }
   return all;
 }
 
 std::vector<int> Transfer::missing() const {
   std::set<int> silent, deaf;
-  for (size_t i = 0; i < requests_.size(); ++i)
-    if (requests_[i] != MPI_REQUEST_NULL) (parts_[i].receive ? silent : deaf).insert(parts_[i].peer);
+  for (const Part& part : parts_)
+    if (part.request != MPI_REQUEST_NULL) (part.receive ? silent : deaf).insert(part.peer);
   const auto& ranks = silent.empty() ? deaf : silent;
   return {ranks.begin(), ranks.end()};
 }

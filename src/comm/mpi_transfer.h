@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "comm/patience.h"
-
 namespace gaggle::mpi {
 
 // Throws SystemError with MPI's own words.
@@ -45,10 +43,12 @@ class Transfer {
     int peer;
     bool receive;
     int bytes;
+    MPI_Request request = MPI_REQUEST_NULL;
   };
+  template <class Byte, class Call>
+  void begin(std::span<Byte> data, int peer, Call call, const char* name);
   MPI_Comm comm_;
   int tag_;
-  std::vector<MPI_Request> requests_;
   std::vector<Part> parts_;
 };
 

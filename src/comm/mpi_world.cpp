@@ -14,6 +14,7 @@
 #include "comm/mpi_job.h"
 #include "comm/mpi_transfer.h"
 #include "comm/mpi_watchdog.h"
+#include "comm/patience.h"
 
 namespace gaggle::mpi {
 namespace {

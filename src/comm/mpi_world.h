@@ -9,8 +9,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "comm/deadlines.h"
-#include "comm/record.h"
+#include "comm/watch.h"
 
 namespace gaggle::mpi {
 

@@ -3,9 +3,6 @@
 
 namespace gaggle {
 
-bool built_with_mpi() {
-  return false;
-}
 std::unique_ptr<Communicator> make_mpi_world(Deadlines) {
   user_error(
       "this gaggle was built without MPI: set MPI_HOME and build again, or start it as plain processes with "

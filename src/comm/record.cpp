@@ -5,15 +5,12 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/pulse.h"
+#include "base/table.h"
 
 namespace gaggle {
-namespace {
-
-constexpr size_t kept_entries = 64;
-
-}  // namespace
 
 void RankRecord::begin(CollectiveEntry entry) {
+  constexpr size_t kept_entries = 64;
   const std::lock_guard lock(mutex_);
   entries_.push_back(std::move(entry));
   if (entries_.size() > kept_entries) entries_.pop_front();
@@ -85,17 +82,7 @@ std::string collective_text(const std::string& verb, uint64_t number, const std:
 }
 
 std::string ranks_text(const std::vector<int>& ranks) {
-  std::vector<std::string> runs;
-  for (size_t i = 0; i < ranks.size();) {
-    size_t end = i + 1;
-    while (end < ranks.size() && ranks[end] == ranks[end - 1] + 1) ++end;
-    if (end - i > 2)
-      runs.push_back(fmt::format("{}-{}", ranks[i], ranks[end - 1]));
-    else
-      for (size_t j = i; j < end; ++j) runs.push_back(std::to_string(ranks[j]));
-    i = end;
-  }
-  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(runs, ", "));
+  return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", ranges_text(ranks, 3, ", "));
 }
 
 }  // namespace gaggle

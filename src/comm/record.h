@@ -47,7 +47,6 @@ class CollectiveRecord {
   uint64_t begin(const char* verb, size_t bytes);  // returns the collective's number
   void end();                                      // of the newest
   void end(uint64_t number);                       // of one that others have followed already
-  uint64_t number() const { return number_; }
   // "all_gather (collective 17)"; of a part of the world: "all_gather (collective 17 of world/1)"
   std::string last_text() const;
   // The rank's collectives, one line each, oldest first.

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "comm/pairwise.h"
-#include "comm/record.h"
 
 namespace gaggle {
 namespace {
@@ -108,15 +107,13 @@ class ThreadCommunicator final : public PairwiseCommunicator {
     if (post) group_->posts[me] = *post;
     group_->arrived[me] = true;
     const uint64_t meeting = group_->meetings;
-    if (std::find(group_->arrived.begin(), group_->arrived.end(), false) == group_->arrived.end()) {
+    if (std::ranges::count(group_->arrived, false) == 0) {
       std::fill(group_->arrived.begin(), group_->arrived.end(), false);
       ++group_->meetings;
       world_->changed.notify_all();
     }
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(world_->timeout_s);
     const auto done = [&] { return group_->meetings != meeting || !world_->failure.empty(); };
-    const bool in_time = world_->changed.wait_until(
-        lock, std::chrono::time_point_cast<std::chrono::steady_clock::duration>(deadline), done);
+    const bool in_time = world_->changed.wait_for(lock, std::chrono::duration<double>(world_->timeout_s), done);
     if (group_->meetings == meeting) {
       if (in_time) system_error("{} was given up: {}", record_.last_text(), world_->failure);
       std::vector<int> missing;

@@ -121,13 +121,10 @@ Watch::Verdict Watch::verdict(double now) const {
   for (const int r : verdict.missing)
     blamed.push_back(fmt::format("rank {} on host {}", r, ranks_[static_cast<size_t>(r)].host));
   if (blamed.size() > 8) blamed = {ranks_text(verdict.missing)};
-  verdict.text = fmt::format("no progress within {:g} s: {} did not come", deadline_of(ranks_[0]),
-                             fmt::join(blamed, ", "));
-  if (verdict.missing.size() == ranks_.size() && ranks_.size() > 1)
-    verdict.text =
-        fmt::format("no progress within {:g} s, although all ranks are there: the network does not move",
-                    deadline_of(ranks_[0]));
-  verdict.text += ". Where everybody is:";
+  const bool all_are_there = verdict.missing.size() == ranks_.size() && ranks_.size() > 1;
+  verdict.text = fmt::format("no progress within {:g} s{}. Where everybody is:", deadline_of(ranks_[0]),
+                             all_are_there ? ", although all ranks are there: the network does not move"
+                                           : fmt::format(": {} did not come", fmt::join(blamed, ", ")));
   for (const std::string& text : order)
     verdict.text += fmt::format("\n  {} {}", ranks_text(places[text]), text);
   return verdict;

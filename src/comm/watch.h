@@ -6,10 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "comm/deadlines.h"
 #include "comm/record.h"
 
 namespace gaggle {
+
+// How long the main thread of a rank may stand still, in a collective or at work, before the job is ended.
+struct Deadlines {
+  double first_s = 1800;  // until its first step is done: connections, page faults, first allocations
+  double later_s = 600;
+};
 
 // What a rank says of itself once a period. Bytes that travel as they are.
 struct Heartbeat {

@@ -1,23 +1,18 @@
 #include "coordinator/attempts.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "coordinator/lease.h"
 
 namespace gaggle {
 namespace {
 
 constexpr const char* failed_file = "failed.json";
-
-int generation_of(const fs::path& folder) {
-  const std::string name = folder.filename();
-  const bool number =
-      !name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == std::string::npos;
-  return number ? std::stoi(name) : 0;
-}
 
 std::vector<fs::path> failed_attempts(const fs::path& folder, const std::string& key) {
   std::vector<fs::path> files;
@@ -28,6 +23,20 @@ std::vector<fs::path> failed_attempts(const fs::path& folder, const std::string&
 }
 
 }  // namespace
+
+fs::path aside_file(const fs::path& folder, const std::string& key) {
+  return folder / "aside" / (key + ".json");
+}
+
+std::optional<std::string> why_aside(const fs::path& folder, const std::string& key) {
+  const fs::path file = aside_file(folder, key);
+  if (!fs::exists(file)) return std::nullopt;
+  try {
+    return nlohmann::json::parse(read_file(file)).value("reason", "");
+  } catch (const std::exception&) {
+    return "see " + file.string();
+  }
+}
 
 fs::path attempts_folder(const fs::path& folder, const std::string& key) {
   return folder / "work" / "items" / key;
@@ -40,12 +49,10 @@ fs::path item_folder(const fs::path& folder, const std::string& key, int generat
 std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string& key, int generation) {
   std::vector<fs::path> earlier;
   std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(attempts_folder(folder, key), missing)) {
-    const int number = generation_of(entry.path());
-    if (number > 0 && number < generation && !entry.is_symlink()) earlier.push_back(entry.path());
-  }
-  std::sort(earlier.begin(), earlier.end(),
-            [](const auto& left, const auto& right) { return generation_of(left) > generation_of(right); });
+  const auto number = [](const fs::path& attempt) { return generation_of(attempt.filename().string()); };
+  for (const auto& entry : fs::directory_iterator(attempts_folder(folder, key), missing))
+    if (number(entry) > 0 && number(entry) < generation && !entry.is_symlink()) earlier.push_back(entry);
+  std::ranges::sort(earlier, std::greater(), number);
   return earlier;
 }
 

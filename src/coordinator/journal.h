@@ -4,8 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <ios>
 #include <map>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -57,29 +57,44 @@ class Journal {
   Journal(const std::filesystem::path& folder, const std::string& worker, const std::string& job, int rank,
           const std::string& items = "");
   ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
   void progress(const WorkerProgress& progress);
   void event(const std::string& kind, const std::string& item, const std::string& key = "",
              const std::string& detail = "");
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  void write(nlohmann::ordered_json line);
+  std::filesystem::path path_;
+  int fd_ = -1;
+  std::string worker_;
+  int rank_;
+  double started_;
+  bool warned_ = false;
 };
 
 // Follows the journals of one job, or of all (`job` is ""); every call reads only what is new. Lines that are
 // cut short (a killed worker) are left alone.
 class JournalReader {
  public:
-  JournalReader(std::filesystem::path folder, std::string job);
-  ~JournalReader();
+  JournalReader(const std::filesystem::path& folder, std::string job);
   void poll();
-  std::vector<WorkerStatus> workers() const;        // in order of rank, then name
-  const std::vector<JournalEvent>& events() const;  // in each worker's order
-  std::vector<JournalEvent> events(const std::string& kind) const;
+  std::vector<WorkerStatus> workers() const;                           // in order of rank, then name
+  const std::vector<JournalEvent>& events() const { return events_; }  // in each worker's order
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct File {
+    std::streamoff read = 0;  // bytes consumed: whole lines
+    bool of_job = false;      // the last "started" was of our job
+    double heard = 0;
+    WorkerStatus status;
+  };
+  void read(const std::filesystem::path& path, File& file);
+  void take(File& file, const nlohmann::json& line);
+  std::filesystem::path folder_;
+  std::string job_;
+  std::map<std::filesystem::path, File> files_;
+  std::vector<JournalEvent> events_;
 };
 
 }  // namespace gaggle

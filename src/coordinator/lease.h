@@ -6,7 +6,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
+
+#include "coordinator/lease_file.h"
+#include "coordinator/plan.h"
 
 namespace gaggle {
 
@@ -20,24 +25,42 @@ struct LeaseFiles {
   virtual std::vector<std::string> list(const std::filesystem::path& folder);
 };
 
-class Lease;
+// The generation that these digits say; 0: they say none.
+int generation_of(std::string_view digits);
+// key → its highest generation, from the names "KEY.GEN" of a folder of leases.
+std::map<std::string, int> newest_generations(const std::vector<std::string>& names);
+std::string lease_name(const std::string& key, int generation);
 
-// What a lease file says of its holder.
-struct LeaseHolder {
-  std::string worker, host, job;  // job: Slurm's or mpirun's, "" without one
-  bool released = false;
-  std::string text() const;  // for people
+// Held until destroyed or released; a thread raises its counter every 10 s (lease_s / 12).
+class Lease {
+ public:
+  Lease(std::shared_ptr<LeaseFiles> files, std::filesystem::path folder, std::string key, int generation,
+        std::optional<LeaseRecord> lost, double beat_s);
+  ~Lease();
+  int generation() const { return generation_; }
+  // The holder of the generation before, where it died without releasing it.
+  const std::optional<LeaseRecord>& lost_predecessor() const { return lost_; }
+  bool still_mine();  // reads the folder again: false once somebody made a higher GEN
+  void release();     // the item is finished or given back
+
+ private:
+  void beat(std::stop_token stop, double seconds);
+  std::shared_ptr<LeaseFiles> files_;
+  std::filesystem::path folder_;
+  std::string key_;
+  int generation_;
+  std::optional<LeaseRecord> lost_;
+  std::jthread beat_;
 };
 
 // One worker's view of the leases of a registry.
 class LeaseTable {
  public:
-  LeaseTable(std::filesystem::path registry, std::string worker, double lease_s,
+  LeaseTable(const std::filesystem::path& registry, std::string worker, double lease_s,
              std::shared_ptr<LeaseFiles> files = nullptr);
-  ~LeaseTable();
   // Lists the folder, once for the looks at all keys that follow. A listing may be old: whoever made the next
   // generation is asked for by name before a lease is taken.
-  void list();
+  void list() { listed_ = newest_generations(files_->list(folder_)); }
   // Takes KEY if nobody holds it, or its holder is dead: the counter stood still for lease_s on this process'
   // monotonic clock, or the holder was a process of this host that is gone. Null: somebody holds it.
   std::unique_ptr<Lease> try_take(const std::string& key);
@@ -49,25 +72,26 @@ class LeaseTable {
   bool seen_alive(const std::string& key) const;
 
  private:
-  friend class Lease;
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
+  // What was last read of a key's highest generation, and since when it has said the same.
+  struct Observation {
+    int generation = 0;  // 0: no lease yet
+    std::string content;
+    std::optional<LeaseRecord> record;
+    double since = 0;
+    bool moved = false;  // it said something else before
+  };
+  const Observation& read(const std::string& key, int generation);
+  const Observation& look(const std::string& key);
+  Observation last(const std::string& key) const;
+  LeaseSight sight(const Observation& seen) const;
+  bool dead(const Observation& seen) const { return lease_free(sight(seen), lease_s_); }
 
-// Held until destroyed or released; a thread raises its counter every 10 s (lease_s / 12).
-class Lease {
- public:
-  ~Lease();
-  int generation() const;
-  // The holder of the generation before, where it died without releasing it.
-  std::optional<LeaseHolder> lost_predecessor() const;
-  bool still_mine();  // reads the folder again: false once somebody made a higher GEN
-  void release();     // the item is finished or given back
- private:
-  friend class LeaseTable;
-  struct Impl;
-  explicit Lease(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  std::filesystem::path folder_;
+  LeaseRecord self_;
+  double lease_s_;
+  std::shared_ptr<LeaseFiles> files_;
+  std::map<std::string, Observation> seen_;
+  std::map<std::string, int> listed_;  // key → highest generation in the last listing
 };
 
 }  // namespace gaggle

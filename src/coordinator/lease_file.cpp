@@ -17,6 +17,11 @@ std::string environment(const char* name) {
 
 }  // namespace
 
+std::string holder_text(const LeaseRecord& record) {
+  return fmt::format("{} on {}{}", record.worker, record.process.host,
+                     record.job.empty() ? "" : " (job " + record.job + ")");
+}
+
 std::string first_line(uint64_t counter, bool released) {
   return fmt::format("{:020} {}\n", counter, released ? "released" : "held    ");
 }

@@ -20,6 +20,9 @@ struct LeaseRecord {
   int restarts = 0;  // SLURM_RESTART_COUNT
 };
 
+// "worker on host (job 17)", for people.
+std::string holder_text(const LeaseRecord& record);
+
 std::string first_line(uint64_t counter, bool released);
 std::string lease_bytes(const LeaseRecord& record);
 // nullopt: not (yet) whole. Its maker may have died before it wrote.

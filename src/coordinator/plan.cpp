@@ -36,9 +36,7 @@ size_t Plan::place(const std::string& key) const {
 
 PlannedItem Plan::planned(size_t place) const {
   const auto note = notes_.find(place);
-  const Seen& seen = seen_[place];
-  return {items_->sorted[place], seen.state, note == notes_.end() ? "" : note->second, seen.failures,
-          seen.failed_here};
+  return {items_->sorted[place], seen_[place].state, note == notes_.end() ? "" : note->second};
 }
 
 PlannedItem Plan::at(const std::string& key) const {

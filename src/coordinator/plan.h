@@ -28,8 +28,6 @@ struct PlannedItem {
   WorkItem item;
   ItemState state = ItemState::open;
   std::string note;  // held: by whom; aside: why
-  int failures = 0;  // known attempts that ended in an exception or a lost worker
-  bool failed_here = false;
 };
 
 // What trying to take an item came to.

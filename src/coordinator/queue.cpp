@@ -1,6 +1,5 @@
 #include "coordinator/queue.h"
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -9,24 +8,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/pulse.h"
-#include "coordinator/attempts.h"
 #include "coordinator/item_list.h"
-#include "coordinator/lease_file.h"
 
 namespace gaggle {
 namespace {
-
-fs::path aside_file(const fs::path& folder, const std::string& key) {
-  return folder / "aside" / (key + ".json");
-}
-
-std::string aside_reason(const fs::path& file) {
-  try {
-    return nlohmann::json::parse(read_file(file)).value("reason", "");
-  } catch (const std::exception&) {
-    return "see " + file.string();
-  }
-}
 
 void check_key(const std::string& key) {
   GAGGLE_CHECK(
@@ -61,9 +46,8 @@ std::optional<TakeResult> WorkQueue::settled(const WorkItem& item) {
     if (fs::exists(attempts, ignored) && !leases_.holder(item.key)) fs::remove_all(attempts, ignored);
     return done;
   }
-  const fs::path aside = aside_file(options_.folder, item.key);
-  if (fs::exists(aside)) return TakeResult{false, ItemState::aside, aside_reason(aside), false};
-  return std::nullopt;
+  const auto aside = why_aside(options_.folder, item.key);
+  return aside ? std::optional(TakeResult{false, ItemState::aside, *aside, false}) : std::nullopt;
 }
 
 TakeResult WorkQueue::held_or_open(const std::string& key) const {
@@ -75,28 +59,27 @@ TakeResult WorkQueue::held_or_open(const std::string& key) const {
 TakeResult WorkQueue::try_take(const WorkItem& item, std::optional<Taken>& taken) {
   if (leases_.holder(item.key)) return held_or_open(item.key);
   if (const auto said = settled(item)) return *said;
-  Taken mine{item, 0, {}, {}, leases_.try_take(item.key)};
-  if (!mine.lease) return held_or_open(item.key);
-  mine.generation = mine.lease->generation();
+  std::unique_ptr<Lease> lease = leases_.try_take(item.key);
+  if (!lease) return held_or_open(item.key);
   // What was seen before the lease may be old by now.
   if (const auto said = settled(item)) return *said;
-  if (set_aside_for_loss(item, mine)) return {false, ItemState::aside, plan_.at(item.key).note, false};
-  mine.folder = item_folder(options_.folder, item.key, mine.generation);
-  mine.earlier = earlier_folders(options_.folder, item.key, mine.generation);
+  if (set_aside_for_loss(item, *lease)) return {false, ItemState::aside, plan_.at(item.key).note, false};
+  const fs::path folder = item_folder(options_.folder, item.key, lease->generation());
   std::error_code failed;
-  fs::create_directories(mine.folder, failed);
-  if (failed) system_error("{}: cannot be made ({})", mine.folder.string(), failed.message());
-  taken = std::move(mine);
+  fs::create_directories(folder, failed);
+  if (failed) system_error("{}: cannot be made ({})", folder.string(), failed.message());
+  taken = Taken{item, lease->generation(), std::move(lease)};
   return {true, ItemState::held, options_.worker, true};
 }
 
-bool WorkQueue::set_aside_for_loss(const WorkItem& item, const Taken& taken) {
-  const auto lost = taken.lease->lost_predecessor();
+bool WorkQueue::set_aside_for_loss(const WorkItem& item, const Lease& lease) {
+  const auto& lost = lease.lost_predecessor();
+  const int generation = lease.generation() - 1;
   if (!lost || !loss_counts(!lost->job.empty() && lost->job == own_record().job,
-                            left_checkpoint(options_.folder, item.key, taken.generation - 1)))
+                            left_checkpoint(options_.folder, item.key, generation)))
     return false;
-  const std::string reason = "its worker was lost: " + lost->text();
-  note_failure(options_.folder, item.key, taken.generation - 1, lost->worker, reason);
+  const std::string reason = "its worker was lost: " + holder_text(*lost);
+  note_failure(options_.folder, item.key, generation, lost->worker, reason);
   if (!plan_.failed(item.key, count_failures(options_.folder, item.key), false, false)) return false;
   set_aside(item, reason);
   return true;

@@ -19,10 +19,7 @@ namespace gaggle {
 // An item this worker holds. Dropping it gives it back as it stands (open for anybody, checkpoints kept).
 struct Taken {
   WorkItem item;
-  int generation = 0;
-  std::filesystem::path folder;                // work/items/KEY/GEN, made: checkpoints of this attempt
-  std::vector<std::filesystem::path> earlier;  // folders of earlier attempts, newest first: resume from the
-                                               // first that holds a complete checkpoint
+  int generation = 0;  // work/items/KEY/GEN is made: for checkpoints of this attempt
   std::unique_ptr<Lease> lease;
 };
 
@@ -56,8 +53,6 @@ class WorkQueue {
   // Stopped early: checkpoints stay, anybody may go on at once.
   void give_back(Taken taken) { taken.lease->release(); }
 
-  // A fresh look at every item, e.g. for the plan before the start and the closing message.
-  void refresh();
   const Plan& plan() const { return plan_; }
   const std::string& list() const { return list_; }  // digest of the published list of all items
   std::vector<PlannedItem> held_by_others();         // note: the holder
@@ -65,11 +60,12 @@ class WorkQueue {
   bool all_done();                                   // a fresh look: every item done
 
  private:
+  void refresh();  // looks at every item
   TakeResult try_take(const WorkItem& item, std::optional<Taken>& taken);
   // Done or set aside, or nothing: it may be taken, if nobody holds it.
   std::optional<TakeResult> settled(const WorkItem& item);
   TakeResult held_or_open(const std::string& key) const;  // from the last look at its lease
-  bool set_aside_for_loss(const WorkItem& item, const Taken& taken);
+  bool set_aside_for_loss(const WorkItem& item, const Lease& lease);
   void set_aside(const WorkItem& item, const std::string& reason);
   std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;

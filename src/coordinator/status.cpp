@@ -1,50 +1,17 @@
 #include "coordinator/status.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <queue>
 #include <set>
 
 #include "base/clock.h"
-#include "base/file.h"
+#include "coordinator/attempts.h"
 #include "coordinator/item_list.h"
-#include "coordinator/lease_file.h"
 
 namespace gaggle {
 namespace {
 
 constexpr double watch_s = 12;  // a holder writes its counter every 10 s or more often
-
-struct Held {
-  int generation = 0;
-  std::string file;
-};
-
-// key → the file of its highest generation.
-std::map<std::string, std::string> newest_leases(const fs::path& folder) {
-  std::map<std::string, Held> newest;
-  for (const std::string& name : LeaseFiles().list(folder)) {
-    const size_t dot = name.rfind('.');
-    const std::string digits = dot == std::string::npos ? "" : name.substr(dot + 1);
-    if (digits.empty() || digits.size() > 9 || digits.find_first_not_of("0123456789") != std::string::npos)
-      continue;
-    Held& held = newest[name.substr(0, dot)];
-    if (std::stoi(digits) > held.generation) held = {std::stoi(digits), name};
-  }
-  std::map<std::string, std::string> files;
-  for (const auto& [key, held] : newest) files[key] = held.file;
-  return files;
-}
-
-std::optional<std::string> why_aside(const fs::path& folder, const std::string& key) {
-  const fs::path file = folder / "aside" / (key + ".json");
-  if (!fs::exists(file)) return std::nullopt;
-  try {
-    return nlohmann::json::parse(read_file(file)).value("reason", "");
-  } catch (const std::exception&) {
-    return "see " + file.string();
-  }
-}
 
 // Of one item: what its worker expects of the phase, but not less than items took so far, by their estimates.
 double item_seconds_left(const ItemStatus& status, double pace) {
@@ -56,10 +23,10 @@ double expected_seconds(const std::vector<ItemStatus>& items, double pace) {
   std::priority_queue<double, std::vector<double>, std::greater<>> free_at;
   double end = 0;
   for (const ItemStatus& status : items)
-    if (status.state == ObservedState::running) free_at.push(item_seconds_left(status, pace));
+    if (status.running) free_at.push(item_seconds_left(status, pace));
   if (free_at.empty()) return 0;
   for (const ItemStatus& status : items)
-    if (status.state == ObservedState::open || status.state == ObservedState::silent) {
+    if (status.state == ItemState::open || (status.state == ItemState::held && !status.running)) {
       const double done = free_at.top() + pace * status.item.cost;
       free_at.pop();
       free_at.push(done);
@@ -85,14 +52,8 @@ double pace_of(const std::vector<JournalEvent>& events, const std::vector<ItemSt
 
 }  // namespace
 
-const char* observed_state_name(ObservedState state) {
-  constexpr const char* names[] = {"done", "running", "silent", "open", "set aside"};
-  return names[static_cast<size_t>(state)];
-}
-
-size_t WorkStatus::count(ObservedState state) const {
-  return static_cast<size_t>(std::count_if(items.begin(), items.end(),
-                                           [&](const ItemStatus& status) { return status.state == state; }));
+size_t WorkStatus::count(ItemState state) const {
+  return static_cast<size_t>(std::ranges::count(items, state, &ItemStatus::state));
 }
 
 StatusReader::StatusReader(fs::path folder, std::function<std::optional<std::string>(const WorkItem&)> done)
@@ -130,25 +91,26 @@ bool StatusReader::lives(const ProcessId& process, const std::string& name, cons
   return still_s < watch_s;
 }
 
-void StatusReader::judge(ItemStatus& status, const std::map<std::string, std::string>& leases,
+void StatusReader::judge(ItemStatus& status, const std::map<std::string, int>& leases,
                          const std::vector<WorkerStatus>& workers) {
   if (const auto result = done_(status.item)) {
-    status.state = ObservedState::done;
+    status.state = ItemState::done;
     status.note = *result;
     return;
   }
   if (const auto reason = why_aside(folder_, status.item.key)) {
-    status.state = ObservedState::aside;
+    status.state = ItemState::aside;
     status.note = *reason;
     return;
   }
-  const auto file = leases.find(status.item.key);
-  if (file == leases.end()) return;
-  const std::string content = LeaseFiles().read(folder_ / "work" / "leases" / file->second).value_or("");
+  const auto lease = leases.find(status.item.key);
+  if (lease == leases.end()) return;
+  const std::string file = lease_name(lease->first, lease->second);
+  const std::string content = LeaseFiles().read(folder_ / "work" / "leases" / file).value_or("");
   const auto record = parse_lease(content);
   if (record && record->released) return;
   std::string sign = content;
-  if (record) status.holder = {record->worker, record->process.host, record->job, false};
+  if (record) status.holder = *record;
   for (const WorkerStatus& worker : workers) {
     if (!record || worker.worker != record->worker) continue;
     status.rank = worker.rank;
@@ -157,15 +119,15 @@ void StatusReader::judge(ItemStatus& status, const std::map<std::string, std::st
     status.progress = worker.progress;
     status.since_s = worker.seconds - worker.taken_at;
   }
-  const bool alive = lives(record ? record->process : ProcessId{}, file->second, sign);
-  status.state = alive ? ObservedState::running : ObservedState::silent;
+  status.state = ItemState::held;
+  status.running = lives(status.holder.process, file, sign);
 }
 
 WorkStatus StatusReader::look() {
   undecided_ = false;
   journals_.poll();
   const std::vector<WorkerStatus> workers = journals_.workers();
-  const auto leases = newest_leases(folder_ / "work" / "leases");
+  const auto leases = newest_generations(LeaseFiles().list(folder_ / "work" / "leases"));
   WorkStatus all{folder_, {}, "", "", 0, 0};
   for (WorkItem& item : current_items(workers)) {
     ItemStatus& status = all.items.emplace_back();
@@ -175,7 +137,7 @@ WorkStatus StatusReader::look() {
   for (const JournalEvent& event : journals_.events())
     if (event.kind == "committed" && event.utc >= all.last_committed_utc)
       all.last_committed = event.item, all.last_committed_utc = event.utc;
-  all.workers = all.count(ObservedState::running);
+  all.workers = static_cast<size_t>(std::ranges::count(all.items, true, &ItemStatus::running));
   all.seconds_left = expected_seconds(all.items, pace_of(journals_.events(), all.items));
   return all;
 }

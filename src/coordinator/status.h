@@ -15,14 +15,12 @@
 
 namespace gaggle {
 
-enum class ObservedState { done, running, silent, open, aside };  // silent: held by a worker that looks dead
-const char* observed_state_name(ObservedState state);
-
 struct ItemStatus {
   WorkItem item;
-  ObservedState state = ObservedState::open;
-  std::string note;    // done: the version; aside: the reason
-  LeaseHolder holder;  // running, silent
+  ItemState state = ItemState::open;
+  std::string note;      // done: the version; aside: the reason
+  bool running = false;  // held by a worker that lives; without it a held item's worker looks dead
+  LeaseRecord holder;    // of a held item, as what follows
   int rank = 0;
   WorkerProgress progress;  // as its worker last said
   double since_s = 0;       // from taking the item to the worker's last line, by the worker's own clock
@@ -33,8 +31,8 @@ struct WorkStatus {
   std::vector<ItemStatus> items;                   // in the order of the plan
   std::string last_committed, last_committed_utc;  // utc: by its worker's clock
   double seconds_left = 0;  // expected, for the workers that are there; 0: nothing is open, or nobody works
-  size_t workers = 0;       // at an item
-  size_t count(ObservedState state) const;
+  size_t workers = 0;       // at an item: how many are running
+  size_t count(ItemState state) const;
 };
 
 // One reader, that may look again and again. A worker of another host is taken for alive until its lease's
@@ -55,7 +53,7 @@ class StatusReader {
   };
   std::vector<WorkItem> current_items(const std::vector<WorkerStatus>& workers) const;
   bool lives(const ProcessId& process, const std::string& name, const std::string& content);
-  void judge(ItemStatus& status, const std::map<std::string, std::string>& leases,
+  void judge(ItemStatus& status, const std::map<std::string, int>& leases,
              const std::vector<WorkerStatus>& workers);
   std::filesystem::path folder_;
   std::function<std::optional<std::string>(const WorkItem&)> done_;

@@ -13,13 +13,8 @@ namespace gaggle {
 namespace {
 
 RankReport report_of(const nlohmann::json& json) {
-  RankReport report{json.at("rank"),
-                    json.at("size"),
-                    json.at("host"),
-                    json.at("reason"),
-                    json.at("phase"),
-                    json.at("step"),
-                    {}};
+  RankReport report{json.at("rank"),   json.at("size"),  json.at("host"),
+                    json.at("reason"), json.at("phase"), json.at("step")};
   for (const auto& entry : json.at("collectives"))
     report.collectives.push_back({entry.at("group"), entry.at("verb"), entry.at("number"), entry.at("bytes"),
                                   entry.at("phase"), entry.at("step"), entry.at("started_s"),

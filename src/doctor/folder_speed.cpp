@@ -16,10 +16,13 @@ namespace {
 constexpr size_t piece = size_t{4} << 20;
 constexpr double most_s = 1;  // of writing, and of reading, a big file
 
-// Calls `transfer` with one piece after the other until `bytes` are through, nothing more comes, or the time is
-// over. Bytes per second, with what `finish` takes.
-double rate_of(int fd, size_t bytes, const std::function<ssize_t(int fd, std::string& piece)>& transfer,
-               const std::function<void(int fd)>& finish) {
+// A big file, opened by `flags`: calls `transfer` with one piece after the other until `bytes` are through,
+// nothing more comes, or the time is over. Bytes per second. What was written is on the disk afterwards, within
+// that time, and as far as the system lets us out of this host's memory.
+double rate_of(const fs::path& path, int flags, const char* done_to_it, size_t bytes,
+               const std::function<ssize_t(int fd, std::string& piece)>& transfer) {
+  const int fd = ::open(path.c_str(), flags | O_CLOEXEC, 0666);
+  if (fd < 0) system_error("{}: cannot be {}", path.string(), done_to_it);
   std::string block(piece, 'g');
   const double begin = monotonic_seconds();
   size_t done = 0;
@@ -28,30 +31,22 @@ double rate_of(int fd, size_t bytes, const std::function<ssize_t(int fd, std::st
     if (got <= 0) break;
     done += static_cast<size_t>(got);
   }
-  finish(fd);
+  const bool writes = flags & O_WRONLY;
+  if (writes) ::fsync(fd);
   const double seconds = monotonic_seconds() - begin;
+  if (writes) ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  ::close(fd);
   return seconds > 0 ? static_cast<double>(done) / seconds : 0;
 }
 
-// The file is on the disk afterwards and, as far as the system lets us, out of this host's memory.
 double write_big(const fs::path& path, size_t bytes) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) system_error("{}: cannot be made", path.string());
-  const double rate = rate_of(
-      fd, bytes, [](int to, std::string& block) { return ::write(to, block.data(), block.size()); }, ::fsync);
-  ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-  ::close(fd);
-  return rate;
+  return rate_of(path, O_WRONLY | O_CREAT | O_EXCL, "made", bytes,
+                 [](int fd, std::string& block) { return ::write(fd, block.data(), block.size()); });
 }
 
 double read_big(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) system_error("{}: cannot be read", path.string());
-  const double rate = rate_of(
-      fd, SIZE_MAX, [](int from, std::string& block) { return ::read(from, block.data(), block.size()); },
-      [](int) {});
-  ::close(fd);
-  return rate;
+  return rate_of(path, O_RDONLY, "read", SIZE_MAX,
+                 [](int fd, std::string& block) { return ::read(fd, block.data(), block.size()); });
 }
 
 }  // namespace

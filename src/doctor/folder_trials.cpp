@@ -42,12 +42,12 @@ bool is_whole(const std::string& text) {
 // Whether the lock is refused to another open file while the first rank holds it.
 bool excludes(Trial& trial, const fs::path& path, const std::function<int(int)>& lock) {
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  const bool held = trial.leads() && fd >= 0 && lock(fd) == 0;
-  const bool works = trial.of_first(held) > 0;
-  const bool refused = trial.leads() || (fd >= 0 && lock(fd) != 0);
-  const bool all_refused = trial.sum(refused) == trial.comm.size();
+  bool as_it_should = trial.leads() && fd >= 0 && lock(fd) == 0;
+  trial.comm.barrier();
+  if (!trial.leads()) as_it_should = fd >= 0 && lock(fd) != 0;
+  const bool everywhere = trial.sum(as_it_should) == trial.comm.size();
   if (fd >= 0) ::close(fd);
-  return works && all_refused;
+  return everywhere;
 }
 
 }  // namespace

@@ -46,22 +46,17 @@ NetworkFacts measure_network(Communicator& world, const std::string& launcher,
   if (world.size() == 1) return facts;
   facts.all_to_all = measure_all_to_all(world);
   facts.clocks = measure_clocks(world);
-  std::vector<std::string> different;
-  bool paired = false;  // this rank is the first of its host
+  const bool one_host = std::ranges::count(hosts, hosts[0]) == world.size();
+  bool paired = false;
   for (int rank = 0; rank < world.size(); ++rank) {
-    const std::string& host = hosts[static_cast<size_t>(rank)];
-    if (std::ranges::find(different, host) != different.end()) continue;
-    different.push_back(host);
+    const auto host = hosts.begin() + rank;
+    const bool first_of_host = std::find(hosts.begin(), host, *host) == host;
+    if (!one_host && !first_of_host) continue;
+    facts.ends.push_back(one_host ? fmt::format("rank {}", rank) : *host);
     paired = paired || rank == world.rank();
   }
-  const bool one_host = different.size() == 1;
-  paired = paired || one_host;
   const auto group = world.split(paired ? 0 : 1);
   if (paired) facts.links = measure_pairs(*group, pair_seconds);
-  if (one_host)
-    for (int rank = 0; rank < world.size(); ++rank) facts.ends.push_back(fmt::format("rank {}", rank));
-  else
-    facts.ends = different;
   world.barrier();
   return facts;
 }

@@ -22,16 +22,15 @@ std::vector<std::string> holders(const std::vector<std::string>& hosts, const st
     if (values[rank] != value) continue;
     const std::string name =
         divided.contains(hosts[rank]) ? fmt::format("rank {} on {}", rank, hosts[rank]) : hosts[rank];
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return names;
 }
 
 std::string list_of(const std::vector<std::string>& names) {
   constexpr size_t shown = 4;
-  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(shown, names.size()));
-  const size_t more = names.size() - std::min(shown, names.size());
-  return join({names.begin(), end}, ", ") + (more > 0 ? fmt::format(" and {} more", more) : "");
+  if (names.size() <= shown) return join(names, ", ");
+  return join({names.begin(), names.begin() + shown}, ", ") + fmt::format(" and {} more", names.size() - shown);
 }
 
 }  // namespace
@@ -40,21 +39,16 @@ std::string disagreement(const std::vector<std::string>& hosts, const std::vecto
   std::map<std::string, size_t> votes;
   for (const auto& value : values) ++votes[value];
   if (votes.size() < 2) return "";
-  size_t most = 0, with_most = 0;
-  std::string winner;
+  const auto count_of = [](const auto& vote) { return vote.second; };
+  const auto winner = std::ranges::max_element(votes, {}, count_of);
+  const bool majority = std::ranges::count(votes, winner->second, count_of) == 1;
+  std::vector<std::string> odd;
   for (const auto& [value, count] : votes) {
-    if (count > most) with_most = 0, winner = value;
-    most = std::max(most, count);
-    with_most += count == most;
-  }
-  std::string text;
-  for (const auto& [value, count] : votes) {
-    if (with_most == 1 && value == winner) continue;
+    if (majority && value == winner->first) continue;
     const auto names = holders(hosts, values, value);
-    text += fmt::format("{}{} {} {}", text.empty() ? "" : "; ", list_of(names),
-                        names.size() == 1 ? "has" : "have", value);
+    odd.push_back(fmt::format("{} {} {}", list_of(names), names.size() == 1 ? "has" : "have", value));
   }
-  return with_most == 1 ? text + ", the others " + winner : text;
+  return join(odd, "; ") + (majority ? ", the others " + winner->first : "");
 }
 
 double median(std::vector<double> values) {

@@ -9,8 +9,10 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/process.h"
+#include "base/table.h"
 #include "cluster/cores.h"
 
 namespace gaggle {
@@ -53,18 +55,6 @@ uint64_t number_in(const char* path, uint64_t otherwise) {
 
 }  // namespace
 
-std::string ranges_text(const std::set<int>& numbers) {
-  std::string text;
-  for (auto at = numbers.begin(); at != numbers.end();) {
-    const int first = *at;
-    int last = first;
-    while (++at != numbers.end() && *at == last + 1) last = *at;
-    text += fmt::format("{}{}", text.empty() ? "" : ",", first);
-    if (last > first) text += fmt::format("-{}", last);
-  }
-  return text;
-}
-
 RankFacts host_facts() {
   RankFacts facts;
   facts.host = this_process().host;
@@ -73,7 +63,8 @@ RankFacts host_facts() {
   facts.processor = processor_name();
   facts.cores = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
   facts.allowed_cores = affinity_cores();
-  facts.mask = ranges_text(allowed_core_numbers());
+  const std::set<int> cores = allowed_core_numbers();
+  facts.mask = ranges_text({cores.begin(), cores.end()}, 2, ",");
   const uint64_t group_most = number_in("/sys/fs/cgroup/memory.max", no_limit);
   const uint64_t group_used = number_in("/sys/fs/cgroup/memory.current", 0);
   facts.memory_bytes = std::min(meminfo("MemTotal"), group_most);

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -52,7 +51,5 @@ RankFacts host_facts();
 std::vector<RankFacts> gather_facts(Communicator& world, const RankFacts& mine);
 
 std::vector<std::string> hosts_of(const std::vector<RankFacts>& ranks);
-
-std::string ranges_text(const std::set<int>& numbers);  // {0, 1, 2, 8} → "0-2,8"
 
 }  // namespace gaggle

@@ -34,8 +34,8 @@ WorkPlace of_pretraining(const fs::path& folder) {
   const auto journals = std::make_shared<JournalReader>(folder, "");
   return {"pretraining", std::make_unique<StatusReader>(folder, [journals](const WorkItem& item) {
             journals->poll();
-            for (const JournalEvent& event : journals->events("committed"))
-              if (event.key == item.key) return Word(event.detail);
+            for (const JournalEvent& event : journals->events())
+              if (event.kind == "committed" && event.key == item.key) return Word(event.detail);
             return Word();
           })};
 }

@@ -130,15 +130,16 @@ TEST_F(QueueTest, KilledWorkersItemIsTakenWithItsCheckpoints) {
   if (child == 0) {
     WorkQueue queue(options("child"), made_items(1));
     const auto taken = queue.next();
-    std::ofstream(taken->folder / "checkpoint") << "1";
+    std::ofstream(item_folder(folder, "key0", taken->generation) / "checkpoint") << "1";
     ::kill(::getpid(), SIGKILL);
   }
   ::waitpid(child, nullptr, 0);
   WorkQueue queue(options("parent"), made_items(1));
   auto taken = queue.next();
   ASSERT_TRUE(taken);
-  ASSERT_EQ(taken->earlier.size(), 1u);
-  EXPECT_TRUE(fs::exists(taken->earlier[0] / "checkpoint"));
+  const auto earlier = earlier_folders(folder, "key0", taken->generation);
+  ASSERT_EQ(earlier.size(), 1u);
+  EXPECT_TRUE(fs::exists(earlier[0] / "checkpoint"));
   queue.give_back(std::move(*taken));
   auto again = queue.next();
   ASSERT_TRUE(again);
@@ -155,8 +156,9 @@ TEST_F(QueueTest, LossesCountOnlyWhereNothingWasGained) {
       const auto taken = queue.next();
       if (!taken) ::_exit(1);
       if (with_checkpoint) {
-        fs::create_directories(taken->folder / "0-00000004");
-        std::ofstream(taken->folder / "0-00000004" / "COMPLETE") << "x";
+        const fs::path checkpoint = item_folder(folder, "key0", taken->generation) / "0-00000004";
+        fs::create_directories(checkpoint);
+        std::ofstream(checkpoint / "COMPLETE") << "x";
       }
       ::kill(::getpid(), SIGKILL);
     }
@@ -189,9 +191,10 @@ TEST_F(QueueTest, JournalsOfThisJobOnly) {
   ASSERT_EQ(reader.workers().size(), 1u);
   EXPECT_EQ(reader.workers()[0].progress.step, 7);
   EXPECT_TRUE(std::isnan(reader.workers()[0].progress.loss));
-  ASSERT_EQ(reader.events("committed").size(), 1u);
+  ASSERT_EQ(reader.events().size(), 2u);
+  EXPECT_EQ(reader.events()[1].kind, "committed");
   reader.poll();
-  EXPECT_EQ(reader.events("committed").size(), 1u);
+  EXPECT_EQ(reader.events().size(), 2u);
 }
 
 }  // namespace

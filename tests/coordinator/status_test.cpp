@@ -44,12 +44,12 @@ TEST_F(StatusTest, AWorkerOfAnotherHostIsWatched) {
   const WorkStatus first = status.look();
   EXPECT_TRUE(status.undecided());
   ASSERT_EQ(first.items.size(), 3u);
-  EXPECT_EQ(first.items[0].state, ObservedState::running);
-  EXPECT_EQ(first.items[0].holder.text(), "far-1 on far");
+  EXPECT_TRUE(first.items[0].running);
+  EXPECT_EQ(holder_text(first.items[0].holder), "far-1 on far");
   EXPECT_EQ(first.items[0].rank, 3);
-  EXPECT_EQ(first.items[1].state, ObservedState::open);  // given back
+  EXPECT_EQ(first.items[1].state, ItemState::open);  // given back
   lease("k0.2", 2);
-  EXPECT_EQ(status.look().items[0].state, ObservedState::running);
+  EXPECT_TRUE(status.look().items[0].running);
   EXPECT_FALSE(status.undecided());
   EXPECT_NEAR(first.seconds_left, 190, 1);  // one worker, the costs are seconds
 }
@@ -63,7 +63,7 @@ TEST_F(StatusTest, TheListsOfAllWhoWorkAreShown) {
   for (const ItemStatus& item : all.items) names.push_back(item.item.name);
   std::sort(names.begin(), names.end());
   EXPECT_EQ(names, (std::vector<std::string>{"long", "other", "short", "shorter"}));
-  EXPECT_EQ(all.count(ObservedState::open), 4u);
+  EXPECT_EQ(all.count(ItemState::open), 4u);
   EXPECT_EQ(all.seconds_left, 0);  // nobody is at an item
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/table.h"
 #include "doctor/rank_facts.h"
 
 namespace gaggle {
@@ -43,8 +44,8 @@ TEST(OddOne, FarBelowTheMedian) {
 }
 
 TEST(HostFacts, CoresAreShownAsRanges) {
-  EXPECT_EQ(ranges_text({0, 1, 2, 8, 10, 11}), "0-2,8,10-11");
-  EXPECT_EQ(ranges_text({}), "");
+  EXPECT_EQ(ranges_text({0, 1, 2, 8, 10, 11}, 2, ","), "0-2,8,10-11");
+  EXPECT_EQ(ranges_text({}, 2, ","), "");
 }
 
 TEST(HostFacts, AreThere) {
