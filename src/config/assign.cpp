@@ -145,8 +145,7 @@ std::string got_text(const Key& key, const toml::node& node) {
       if (!item.is_array() && !std::visit(Take{key, item, fs::path()}, field)) return got_text(key, item);
   if (node.is_string()) {
     const std::string value = *node.value<std::string>();
-    const std::string near = nearest_name(value, key.check.choices);
-    return fmt::format("\"{}\"{}", value, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+    return fmt::format("\"{}\"{}", value, did_you_mean(value, key.check.choices));
   }
   if (node.is_integer()) return fmt::format("{}", *node.value<int64_t>());
   if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());

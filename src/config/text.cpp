@@ -1,6 +1,6 @@
 // A Config as text: --print-config and the key list of --help.
-#include <cmath>
 #include <filesystem>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -34,16 +34,13 @@ void make_paths_whole(const Key& key, const Field& field) {
 // Help as comment lines of readable width.
 std::string comment(const std::string& text) {
   std::string lines, line = "#";
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t space = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, space - begin);
+  for (const auto part : std::views::split(text, ' ')) {
+    const std::string word(part.begin(), part.end());
     if (line.size() + word.size() + 1 > 108) {
       lines += line + "\n";
       line = "#";
     }
     line += " " + word;
-    begin = space + 1;
   }
   return lines + line + "\n";
 }
