@@ -10,12 +10,6 @@
 namespace gaggle {
 namespace {
 
-std::string list_text(const std::vector<std::string>& list) {
-  std::vector<std::string> quoted;
-  for (const auto& item : list) quoted.push_back(toml_quoted(item));
-  return "[" + join(quoted, ", ") + "]";
-}
-
 // Reading takes relative paths as relative to the file, which may lie anywhere: print them whole.
 void make_paths_whole(const Key& key, const Field& field) {
   const auto make_whole = [&](std::string& path) {
@@ -64,7 +58,9 @@ struct TomlValue {
   std::string operator()(Interval* value) const {
     return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes) : fmt::format("{}", value->steps);
   }
-  std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
+  std::string operator()(std::vector<std::string>* value) const {
+    return fmt::format("[{}]", fmt::join(*value | std::views::transform(toml_quoted), ", "));
+  }
   std::string operator()(std::vector<int64_t>* value) const {
     return fmt::format("[{}]", fmt::join(*value, ", "));
   }
