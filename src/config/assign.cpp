@@ -46,7 +46,7 @@ std::string resolve(const std::string& text, const fs::path& folder, PathKind ki
   if (kind == PathKind::none || text.empty()) return text;
   const fs::path working = fs::current_path();
   const fs::path whole = (working / folder / expand_home(text)).lexically_normal();
-  if (kind == PathKind::path_or_hub && looks_like_hub_name(text) && !fs::exists(whole)) return text;
+  if (is_hub_name(kind, text, whole)) return text;
   const fs::path relative = whole.lexically_relative(working);
   return (relative.empty() || *relative.begin() == ".." ? whole : relative).string();
 }
@@ -172,9 +172,9 @@ struct Expected {
 
 }  // namespace
 
-bool looks_like_hub_name(const std::string& text) {
-  return std::count(text.begin(), text.end(), '/') == 1 && text[0] != '/' && text[0] != '.' &&
-         text.back() != '/' && !text.ends_with(".gguf");
+bool is_hub_name(PathKind kind, const std::string& text, const fs::path& path) {
+  return kind == PathKind::path_or_hub && std::ranges::count(text, '/') == 1 && text[0] != '/' &&
+         text[0] != '.' && text.back() != '/' && !text.ends_with(".gguf") && !fs::exists(path);
 }
 
 std::string expected_text(const Key& key) {

@@ -13,9 +13,8 @@ namespace {
 // Reading takes relative paths as relative to the file, which may lie anywhere: print them whole.
 void make_paths_whole(const Key& key, const Field& field) {
   const auto make_whole = [&](std::string& path) {
-    const bool hub =
-        key.check.path == PathKind::path_or_hub && looks_like_hub_name(path) && !std::filesystem::exists(path);
-    if (!path.empty() && !hub) path = std::filesystem::absolute(path).lexically_normal().string();
+    if (!path.empty() && !is_hub_name(key.check.path, path, path))
+      path = std::filesystem::absolute(path).lexically_normal().string();
   };
   if (key.check.path == PathKind::none) return;
   if (auto* const* path = std::get_if<std::string*>(&field)) make_whole(**path);
