@@ -8,6 +8,11 @@
 
 namespace gaggle {
 
+Exit print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  return Exit::done;
+}
+
 RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run) {
   struct Given {
     std::string file;
@@ -18,24 +23,24 @@ RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run)
   parser.add_flag("--print-config", given->print, "Print the resolved config, commented, and leave");
   return [given, run = std::move(run)](const std::vector<std::string>& overrides) {
     const Config config = read_config(given->file, overrides);
-    if (!given->print) return run(config);
-    std::fputs(print_config(config).c_str(), stdout);
-    return Exit::done;
+    return given->print ? print(print_config(config)) : run(config);
   };
 }
 
-RunCommand with_job_options(CLI::App& parser, Exit (*run)(const Config&, const JobOptions&)) {
-  const auto options = std::make_shared<JobOptions>();
-  RunCommand command =
-      with_config(parser, [options, run](const Config& config) { return run(config, *options); });
-  parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
-  parser.add_flag("--accept-base", options->accept_base,
-                  "Write to a registry whose base has the same shapes but other contents");
-  parser.add_flag("--retry", options->retry, "Take up items that were set aside");
-  return [command](const std::vector<std::string>& overrides) {
-    // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
-    watch_for_stop({}, 0);
-    return command(overrides);
+DeclareOptions with_job_options(Exit (*run)(const Config&, const JobOptions&)) {
+  return [run](CLI::App& parser) -> RunCommand {
+    const auto options = std::make_shared<JobOptions>();
+    RunCommand command =
+        with_config(parser, [options, run](const Config& config) { return run(config, *options); });
+    parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
+    parser.add_flag("--accept-base", options->accept_base,
+                    "Write to a registry whose base has the same shapes but other contents");
+    parser.add_flag("--retry", options->retry, "Take up items that were set aside");
+    return [command](const std::vector<std::string>& overrides) {
+      // A stop request may come while the model is still being read: from the first moment on it must not kill a job.
+      watch_for_stop({}, 0);
+      return command(overrides);
+    };
   };
 }
 

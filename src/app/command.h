@@ -14,16 +14,21 @@ namespace gaggle {
 // Runs a command whose options have been read. `overrides`: keys of the config that were given, "section.key=value".
 using RunCommand = std::function<Exit(const std::vector<std::string>& overrides)>;
 
+// Declares the options on the command's own parser; what they are read into lives as long as what is returned.
+using DeclareOptions = std::function<RunCommand(CLI::App& parser)>;
+
 struct Command {
   std::string name, help;
-  // Declares the options on the command's own parser; what they are read into lives as long as what is returned.
-  std::function<RunCommand(CLI::App& parser)> declare;
+  DeclareOptions declare;
 };
+
+// For a command whose work is a text: prints it.
+Exit print(const std::string& text);
 
 // For a command that takes a config: CONFIG and --print-config.
 RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run);
 // The same for a job, with the options that all jobs share.
-RunCommand with_job_options(CLI::App& parser, Exit (*run)(const Config&, const JobOptions&));
+DeclareOptions with_job_options(Exit (*run)(const Config&, const JobOptions&));
 // For a command that takes no config: overrides are a mistake.
 RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
 

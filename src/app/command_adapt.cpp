@@ -21,7 +21,7 @@ Exit adapt_skills(const Config& config, const JobOptions& options) {
 
 Command adapt_command() {
   return {"adapt", "Take a pretrained skill inventory to new tasks, from a few examples of each",
-          [](CLI::App& parser) { return with_job_options(parser, adapt_skills); }};
+          with_job_options(adapt_skills)};
 }
 
 }  // namespace gaggle

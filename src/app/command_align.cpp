@@ -1,7 +1,5 @@
 // gaggle align RUN…: what runs have measured of gradient alignment; with --examples a pass over a run's
 // checkpoint, every pair of tasks, by all ranks together.
-#include <cstdio>
-
 #include "alignment/checkpoint_pass.h"
 #include "app/command.h"
 #include "base/file.h"
@@ -49,9 +47,7 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  std::fputs((runs.size() > 1 ? comparison_table(runs) : alignment_block(runs[0], options.pairs)).c_str(),
-             stdout);
-  return Exit::done;
+  return print(runs.size() > 1 ? comparison_table(runs) : alignment_block(runs[0], options.pairs));
 }
 
 }  // namespace

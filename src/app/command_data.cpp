@@ -24,9 +24,8 @@ const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
     if (task.name == name) return task;
     names.push_back(task.name);
   }
-  const std::string near = nearest_name(name, names);
-  user_error("--task {}: data.tasks has no such task{}; there are: {}", name,
-             near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(names, ", "));
+  user_error("--task {}: data.tasks has no such task{}; there are: {}", name, did_you_mean(name, names),
+             join(names, ", "));
 }
 
 Exit show_data(const Config& config, const DataShowOptions& options) {
@@ -36,10 +35,7 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
   const auto& examples = task.examples(split);
   const size_t shown =
       options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
-  if (!options.jsonl) {
-    std::fputs(examples_page(task, split, shown, *inputs.tokenizer).c_str(), stdout);
-    return Exit::done;
-  }
+  if (!options.jsonl) return print(examples_page(task, split, shown, *inputs.tokenizer));
   for (size_t i = 0; i < shown; ++i) {
     nlohmann::ordered_json line;
     line["id"] = examples[i].id;

@@ -1,6 +1,4 @@
 // gaggle doctor: examines the machine, hosts and folders of a run to come, or reads what a hung run left.
-#include <cstdio>
-
 #include "app/command.h"
 #include "base/file.h"
 #include "config/read.h"
@@ -25,8 +23,7 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   if (is_run_folder) {
     if (!options.folders.empty())
       user_error("--folder: gaggle doctor RUNDIR reads the records of a run and takes no other option");
-    std::fputs(collective_records_block(options.where).c_str(), stdout);
-    return Exit::done;
+    return print(collective_records_block(options.where));
   }
   for (const std::string& folder : options.folders)
     if (!fs::is_directory(folder)) user_error("--folder {}: there is no such folder; make it first", folder);

@@ -19,8 +19,7 @@ Exit evaluate(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command eval_command() {
-  return {"eval", "Score routings of a collection on tasks",
-          [](CLI::App& parser) { return with_job_options(parser, evaluate); }};
+  return {"eval", "Score routings of a collection on tasks", with_job_options(evaluate)};
 }
 
 }  // namespace gaggle

@@ -1,6 +1,4 @@
 // gaggle experts: for each task LoRA, then gate, then commit; workers take items from the registry by lease.
-#include <cstdio>
-
 #include "app/command.h"
 #include "base/names.h"
 #include "workflow/assumed_cost.h"
@@ -10,10 +8,7 @@ namespace gaggle {
 namespace {
 
 Exit train_experts(const Config& config, const JobOptions& options) {
-  if (asks_for_cost_alone(config, options)) {
-    std::fputs(experts_cost_block(config).c_str(), stdout);
-    return Exit::done;
-  }
+  if (asks_for_cost_alone(config, options)) return print(experts_cost_block(config));
   StartedJob start =
       start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
                 BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
@@ -33,7 +28,7 @@ Exit train_experts(const Config& config, const JobOptions& options) {
 
 Command experts_command() {
   return {"experts", "Train one expert (LoRA, then gate) per task into the registry",
-          [](CLI::App& parser) { return with_job_options(parser, train_experts); }};
+          with_job_options(train_experts)};
 }
 
 }  // namespace gaggle

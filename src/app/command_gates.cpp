@@ -51,8 +51,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command gates_command() {
-  return {"gates", "Train gates for experts that are in the registry",
-          [](CLI::App& parser) { return with_job_options(parser, train_gates); }};
+  return {"gates", "Train gates for experts that are in the registry", with_job_options(train_gates)};
 }
 
 }  // namespace gaggle

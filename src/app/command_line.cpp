@@ -1,7 +1,6 @@
 #include "app/command_line.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -83,8 +82,7 @@ const CLI::App* chosen(const CLI::App* app) {
     for (const auto* inner : command->get_subcommands([](const CLI::App*) { return true; }))
       known.push_back(inner->get_name());
   }
-  const std::string near = nearest_name(word.substr(0, word.find('=')), known);
-  const std::string meant = near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
+  const std::string meant = did_you_mean(word.substr(0, word.find('=')), known);
   if (word.starts_with("-")) user_error("unknown option {}{}; gaggle --help lists what there is", word, meant);
   if (known.empty()) user_error("one argument too many: {}; gaggle --help lists what there is", word);
   user_error("unknown command {}{}; there are: {}", word, meant, join(known, ", "));
@@ -104,10 +102,7 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
   } catch (const CLI::Success& asked) {  // --help, --version
     std::ostringstream text;
     app.exit(asked, text, text);
-    return [text = text.str()] {
-      std::fputs(text.c_str(), stdout);
-      return Exit::done;
-    };
+    return [text = text.str()] { return print(text); };
   } catch (const CLI::ExtrasError&) {
     for (const auto& word : app.remaining(true)) unknown_word(word, chosen(&app));
     throw;

@@ -1,6 +1,4 @@
 // gaggle pretrain: Poly / MHR skills (LoRA or (IA)³) over many tasks, all ranks together.
-#include <cstdio>
-
 #include "app/command.h"
 #include "base/file.h"
 #include "workflow/assumed_cost.h"
@@ -10,10 +8,7 @@ namespace gaggle {
 namespace {
 
 Exit pretrain_skills(const Config& config, const JobOptions& options) {
-  if (asks_for_cost_alone(config, options)) {
-    std::fputs(pretrain_cost_block(config).c_str(), stdout);
-    return Exit::done;
-  }
+  if (asks_for_cost_alone(config, options)) return print(pretrain_cost_block(config));
   int64_t lanes = 1;
   StartedJob start =
       start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
@@ -32,8 +27,7 @@ Exit pretrain_skills(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command pretrain_command() {
-  return {"pretrain", "Train Poly or MHR skills over all tasks together",
-          [](CLI::App& parser) { return with_job_options(parser, pretrain_skills); }};
+  return {"pretrain", "Train Poly or MHR skills over all tasks together", with_job_options(pretrain_skills)};
 }
 
 }  // namespace gaggle

@@ -22,9 +22,9 @@ struct StatusOptions {
 };
 
 bool over(const std::vector<WorkStatus>& all) {
-  for (const WorkStatus& status : all)
-    if (status.count(ItemState::done) + status.count(ItemState::aside) < status.items.size()) return false;
-  return true;
+  return std::ranges::all_of(all, [](const WorkStatus& status) {
+    return status.count(ItemState::done) + status.count(ItemState::aside) >= status.items.size();
+  });
 }
 
 std::vector<WorkStatus> look(std::vector<WorkPlace>& places) {
@@ -35,17 +35,16 @@ std::vector<WorkStatus> look(std::vector<WorkPlace>& places) {
 
 // Until workers of other hosts are judged.
 std::vector<WorkStatus> look_twice(std::vector<WorkPlace>& places) {
-  for (;;) {
-    std::vector<WorkStatus> all = look(places);
-    const bool undecided =
-        std::ranges::any_of(places, [](const WorkPlace& place) { return place.reader->undecided(); });
-    if (!undecided) return all;
+  std::vector<WorkStatus> all = look(places);
+  while (std::ranges::any_of(places, [](const WorkPlace& place) { return place.reader->undecided(); })) {
     std::this_thread::sleep_for(std::chrono::seconds(1));
+    all = look(places);
   }
+  return all;
 }
 
-void print(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& all,
-           const StatusOptions& options) {
+void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& all,
+          const StatusOptions& options) {
   if (options.watch && !options.json && ::isatty(STDOUT_FILENO)) std::fputs("\x1b[H\x1b[2J", stdout);
   auto json = nlohmann::ordered_json::array();
   for (size_t i = 0; i < all.size(); ++i) {
@@ -62,11 +61,11 @@ void print(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& 
 Exit show_status(const StatusOptions& options) {
   std::vector<WorkPlace> places = work_places(options.path);
   std::vector<WorkStatus> all = options.watch ? look(places) : look_twice(places);
-  print(places, all, options);
+  show(places, all, options);
   while (options.watch && !over(all)) {
     std::this_thread::sleep_for(std::chrono::seconds(2));
     all = look(places);
-    print(places, all, options);
+    show(places, all, options);
   }
   return Exit::done;
 }

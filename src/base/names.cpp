@@ -39,6 +39,11 @@ std::string nearest_name(std::string_view typed, const std::vector<std::string>&
   return best;
 }
 
+std::string did_you_mean(std::string_view typed, const std::vector<std::string>& candidates) {
+  const std::string near = nearest_name(typed, candidates);
+  return near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
+}
+
 std::string known_names(std::string_view typed, const std::vector<std::string>& candidates) {
   const std::string near = nearest_name(typed, candidates);
   return near.empty() ? "known: " + join(candidates, ", ") : "did you mean " + near + "?";

@@ -10,6 +10,9 @@ namespace gaggle {
 // The candidate with the smallest edit distance, or "" if none is near (over a third of the letters differ).
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& candidates);
 
+// " (did you mean tomi?)", or "" if none is near.
+std::string did_you_mean(std::string_view typed, const std::vector<std::string>& candidates);
+
 // What stands behind an unknown name, in brackets: "did you mean tomi?", else "known: tomi, sarcasm".
 std::string known_names(std::string_view typed, const std::vector<std::string>& candidates);
 

@@ -46,7 +46,7 @@ std::string resolve(const std::string& text, const fs::path& folder, PathKind ki
   if (kind == PathKind::none || text.empty()) return text;
   const fs::path working = fs::current_path();
   const fs::path whole = (working / folder / expand_home(text)).lexically_normal();
-  if (kind == PathKind::path_or_hub && looks_like_hub_name(text) && !fs::exists(whole)) return text;
+  if (is_hub_name(kind, text, whole)) return text;
   const fs::path relative = whole.lexically_relative(working);
   return (relative.empty() || *relative.begin() == ".." ? whole : relative).string();
 }
@@ -145,8 +145,7 @@ std::string got_text(const Key& key, const toml::node& node) {
       if (!item.is_array() && !std::visit(Take{key, item, fs::path()}, field)) return got_text(key, item);
   if (node.is_string()) {
     const std::string value = *node.value<std::string>();
-    const std::string near = nearest_name(value, key.check.choices);
-    return fmt::format("\"{}\"{}", value, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+    return fmt::format("\"{}\"{}", value, did_you_mean(value, key.check.choices));
   }
   if (node.is_integer()) return fmt::format("{}", *node.value<int64_t>());
   if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());
@@ -173,9 +172,9 @@ struct Expected {
 
 }  // namespace
 
-bool looks_like_hub_name(const std::string& text) {
-  return std::count(text.begin(), text.end(), '/') == 1 && text[0] != '/' && text[0] != '.' &&
-         text.back() != '/' && !text.ends_with(".gguf");
+bool is_hub_name(PathKind kind, const std::string& text, const fs::path& path) {
+  return kind == PathKind::path_or_hub && std::ranges::count(text, '/') == 1 && text[0] != '/' &&
+         text[0] != '.' && text.back() != '/' && !text.ends_with(".gguf") && !fs::exists(path);
 }
 
 std::string expected_text(const Key& key) {

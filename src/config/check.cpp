@@ -19,9 +19,9 @@ Complaints cross_check(const Config& config) {
   const double scale = lora.alpha / static_cast<double>(lora.rank);
   refuse_if(!train.lr && std::abs(scale * 16 - 1) > 1e-9, complaints,
             config.origin.contains("lora.rank") ? "lora.rank" : "lora.alpha",
-            fmt::format("lora.alpha / lora.rank = {:.4g}, but the default learning rate 5e-3 belongs to "
-                        "scale 1/16: set train.lr, or keep alpha = rank / 16 (here {:g})",
-                        scale, static_cast<double>(lora.rank) / 16));
+            "lora.alpha / lora.rank = {:.4g}, but the default learning rate 5e-3 belongs to "
+            "scale 1/16: set train.lr, or keep alpha = rank / 16 (here {:g})",
+            scale, static_cast<double>(lora.rank) / 16);
   refuse_if(lora.targets.size() > 1 && std::ranges::find(lora.targets, "all-linear") != lora.targets.end(),
             complaints, "lora.targets",
             "lora.targets: all-linear stands alone, or name the modules without it");
@@ -31,16 +31,15 @@ Complaints cross_check(const Config& config) {
       train.keep == "best" && train.validate_every == 0, complaints, "train.keep",
       "train.keep = \"best\" needs train.validate_every > 0: without it only the last step is ever measured");
   refuse_if(train.lanes > 0 && train.lanes < cluster.ranks_per_expert, complaints, "train.lanes",
-            fmt::format("train.lanes = {} is fewer than cluster.ranks_per_expert = {}: a rank without a "
-                        "lane has no work",
-                        train.lanes, cluster.ranks_per_expert));
+            "train.lanes = {} is fewer than cluster.ranks_per_expert = {}: a rank without a "
+            "lane has no work",
+            train.lanes, cluster.ranks_per_expert);
   refuse_if(
       cluster.independent && cluster.ranks_per_expert > 1, complaints, "cluster.independent",
       "cluster.independent = true makes every process its own job, so cluster.ranks_per_expert has to be 1");
   refuse_if(cluster.independent && (config.comm.backend == "mpi" || config.comm.backend == "nccl"), complaints,
-            "cluster.independent",
-            fmt::format("cluster.independent = true and comm.backend = \"{}\" exclude each other",
-                        config.comm.backend));
+            "cluster.independent", "cluster.independent = true and comm.backend = \"{}\" exclude each other",
+            config.comm.backend);
   refuse_if(config.eval.length_penalty != 1 && config.eval.beams == 1, complaints, "eval.length_penalty",
             "eval.length_penalty belongs to beam search: set eval.beams > 1");
   check_sampling(complaints, config);

@@ -5,14 +5,17 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "config/config.h"
 
 namespace gaggle {
 
 using Complaints = std::vector<std::pair<std::string, std::string>>;
 
-inline void refuse_if(bool wrong, Complaints& complaints, const char* key, std::string why) {
-  if (wrong) complaints.emplace_back(key, std::move(why));
+template <class... Args>
+void refuse_if(bool wrong, Complaints& complaints, const char* key, fmt::format_string<Args...> why,
+               Args&&... args) {
+  if (wrong) complaints.emplace_back(key, fmt::format(why, std::forward<Args>(args)...));
 }
 
 void check_names(Complaints& complaints, const Config& config);         // what becomes or names a folder

@@ -21,31 +21,28 @@ void check_sampling(Complaints& complaints, const Config& config) {
   const DataConfig& data = config.data;
   refuse_if(data.sampling == "capped" && data.sampling_cap == 0, complaints, "data.sampling",
             "data.sampling = \"capped\" needs data.sampling_cap > 0: the examples that a task counts at most");
+  refuse_if(data.sampling != "capped" && data.sampling_cap > 0, complaints, "data.sampling_cap",
+            "data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling);
   refuse_if(
-      data.sampling != "capped" && data.sampling_cap > 0, complaints, "data.sampling_cap",
-      fmt::format("data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling));
-  refuse_if(data.sampling != "temperature" && data.sampling_temperature != 1, complaints,
-            "data.sampling_temperature",
-            fmt::format("data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"",
-                        data.sampling));
+      data.sampling != "temperature" && data.sampling_temperature != 1, complaints, "data.sampling_temperature",
+      "data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"", data.sampling);
 }
 
 void check_poly(Complaints& complaints, const Config& config) {
   const PolyConfig& poly = config.poly;
   refuse_if(poly.method != "mhr" && poly.heads != 1, complaints, "poly.heads",
-            fmt::format("poly.heads = {} belongs to poly.method = \"mhr\"; \"{}\" has one head: leave it out",
-                        poly.heads, poly.method));
+            "poly.heads = {} belongs to poly.method = \"mhr\"; \"{}\" has one head: leave it out", poly.heads,
+            poly.method);
   refuse_if(poly.adapter == "ia3" && poly.rank != 1, complaints, "poly.rank",
             "poly.rank belongs to poly.adapter = \"lora\"; \"ia3\" has a vector where the other has a pair: "
             "leave it out");
   refuse_if(poly.average_from > 0 && poly.average_last_steps > 0, complaints, "poly.average_from",
             "poly.average_from and poly.average_last_steps exclude each other: both say when routing becomes "
             "uniform");
-  refuse_if(
-      poly.sample == "example" && config.alignment.space != "skill", complaints, "alignment.space",
-      fmt::format("alignment.space = \"{}\" cannot be measured with poly.sample = \"example\": a task has "
-                  "no single mixture then; take \"skill\"",
-                  config.alignment.space));
+  refuse_if(poly.sample == "example" && config.alignment.space != "skill", complaints, "alignment.space",
+            "alignment.space = \"{}\" cannot be measured with poly.sample = \"example\": a task has "
+            "no single mixture then; take \"skill\"",
+            config.alignment.space);
 }
 
 void check_adapt(Complaints& complaints, const Config& config) {

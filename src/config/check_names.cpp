@@ -62,19 +62,17 @@ void check_eval_methods(Complaints& complaints, const Config& config) {
       complaints.emplace_back(key, fmt::format("eval.methods names \"{}\" twice", method));
     const size_t colon = method.find(':');
     const std::string form = method.substr(0, colon) + ":NAME";
-    if (colon != std::string::npos && std::find(named.begin(), named.end(), form) != named.end()) {
+    if (colon != std::string::npos && std::ranges::find(named, form) != named.end()) {
       const std::string name = method.substr(colon + 1);
       if (method.starts_with("expert:"))
         check_as_name(complaints, key, name, "eval.methods: the expert in \"" + method + "\",");
       else
         check_as_pin(complaints, key, name, "eval.methods: the inventory in \"" + method + "\",");
-    } else if (std::find(plain.begin(), plain.end(), method) == plain.end()) {
+    } else if (std::ranges::find(plain, method) == plain.end()) {
       std::vector<std::string> known = plain;
       known.insert(known.end(), named.begin(), named.end());
-      const std::string near = nearest_name(method, known);
-      complaints.emplace_back(
-          key, fmt::format("eval.methods: unknown method \"{}\"{}; known: {}", method,
-                           near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(known, ", ")));
+      complaints.emplace_back(key, fmt::format("eval.methods: unknown method \"{}\"{}; known: {}", method,
+                                               did_you_mean(method, known), join(known, ", ")));
     }
   }
 }

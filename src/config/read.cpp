@@ -5,6 +5,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -37,8 +38,8 @@ std::string unknown_key(const std::string& full) {
   std::string near;  // the same word elsewhere, wherever that is
   for (const Key& key : config_keys())
     if (key.name == name) near += (near.empty() ? "" : " or ") + key.full();
-  if (near.empty()) near = nearest_name(full, config_key_names());
-  return fmt::format("unknown key {}{}", full, near.empty() ? "" : fmt::format(" (did you mean {}?)", near));
+  return fmt::format("unknown key {}{}", full,
+                     near.empty() ? did_you_mean(full, config_key_names()) : " (did you mean " + near + "?)");
 }
 
 std::string unknown_section(const std::string& typed) {
@@ -60,29 +61,26 @@ void assign(Reader& reader, const Key& key, const toml::node& node, const fs::pa
   reader.config.origin[key.full()] = where;
 }
 
-// Nodes in the order of the file, so that complaints come in that order too.
-std::vector<std::pair<std::string, const toml::node*>> in_file_order(const toml::table& table) {
-  std::vector<std::pair<std::string, const toml::node*>> nodes;
-  for (const auto& [name, node] : table) nodes.emplace_back(std::string(name.str()), &node);
-  std::stable_sort(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) {
-    const auto& left = a.second->source().begin;
-    const auto& right = b.second->source().begin;
-    return std::pair(left.line, left.column) < std::pair(right.line, right.column);
-  });
-  return nodes;
-}
+struct Entry {
+  std::string name, where;  // of the key itself: the node's own position is that of its value
+  const toml::node* node;
+};
 
-// Where the key itself was written: a node's own position is that of its value.
-std::string key_position(const fs::path& file, const toml::table& table, const std::string& name) {
+// In the order of the file, so that complaints come in that order too.
+std::vector<Entry> entries(const fs::path& file, const toml::table& table) {
+  std::vector<Entry> all;
   for (const auto& [key, node] : table)
-    if (key.str() == name) return position(file, key.source());
-  return file.string();
+    all.push_back({std::string(key.str()), position(file, key.source()), &node});
+  std::ranges::stable_sort(all, {}, [](const Entry& entry) {
+    const toml::source_position& begin = entry.node->source().begin;
+    return std::pair(begin.line, begin.column);
+  });
+  return all;
 }
 
 void read_section(Reader& reader, const fs::path& file, const std::string& name, const toml::table& section) {
-  for (const auto& [key_name, node] : in_file_order(section)) {
+  for (const auto& [key_name, where, node] : entries(file, section)) {
     const std::string full = name + "." + key_name;
-    const std::string where = key_position(file, section, key_name);
     if (const Key* key = find_key(full))
       assign(reader, *key, *node, file.parent_path(), where);
     else
@@ -101,7 +99,7 @@ void read_include(Reader& reader, const fs::path& file, const toml::table& table
     return reader.complain(where, "include: expected a file name as text");
   const fs::path target = (file.parent_path() / *name).lexically_normal();
   const fs::path whole = fs::weakly_canonical(target);
-  if (std::find(reader.open_files.begin(), reader.open_files.end(), whole) != reader.open_files.end())
+  if (std::ranges::find(reader.open_files, whole) != reader.open_files.end())
     return reader.complain(
         where, fmt::format("include: {} includes itself, directly or by way of others", target.string()));
   if (!fs::is_regular_file(target))
@@ -118,12 +116,9 @@ void read_one_file(Reader& reader, const fs::path& file) {
   }
   reader.open_files.push_back(fs::weakly_canonical(file));
   read_include(reader, file, table);
-  for (const auto& [name, node] : in_file_order(table)) {
+  for (const auto& [name, where, node] : entries(file, table)) {
     if (name == "include") continue;
-    const bool known = std::any_of(config_sections().begin(), config_sections().end(),
-                                   [&name = name](const Section& section) { return section.name == name; });
-    const std::string where = key_position(file, table, name);
-    if (!known)
+    if (std::ranges::find(config_sections(), name, &Section::name) == config_sections().end())
       reader.complain(where, unknown_section(name));
     else if (!node->is_table())
       reader.complain(where, fmt::format("{} is a section: write [{}] and its keys below", name, name));
@@ -157,11 +152,7 @@ toml::table override_value(const Key& key, const std::string& text) {
   if (!is_list) return toml::table{{"value", bare}};
   if (is_quoted) return toml::table{{"value", toml::array{bare}}};
   toml::array list;
-  for (size_t begin = 0; begin <= text.size() && !text.empty();) {
-    const size_t comma = std::min(text.find(',', begin), text.size());
-    list.push_back(text.substr(begin, comma - begin));
-    begin = comma + 1;
-  }
+  for (const auto part : std::views::split(text, ',')) list.push_back(std::string(part.begin(), part.end()));
   return toml::table{{"value", list}};
 }
 

@@ -7,7 +7,7 @@
 namespace gaggle {
 namespace {
 
-const std::vector<Key> run_keys = {
+const std::vector<Key> input_keys = {
     {KEY(run, name), "", "names the run folder"},
     {KEY(run, variant), "",
      "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
@@ -23,9 +23,6 @@ const std::vector<Key> run_keys = {
      "another processor or LibTorch) become errors"},
     {KEY(run, max_minutes), "minutes", "stop after this long with everything saved, exit code 75; 0: no limit",
      at_least(0)},
-};
-
-const std::vector<Key> input_keys = {
     {KEY(model, path), "",
      "the base model: a Hugging Face folder, a .gguf file, "
      "or a hub name (org/name) that is in the local hub cache",
@@ -36,7 +33,7 @@ const std::vector<Key> input_keys = {
      one_of({"auto", "fp32", "bf16"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
-     "template around an example's {input}, or a chat format: chatml, llama3, qwen3, mistral; "
+     "template around an example's {input}, or a chat format: chatml, llama3, qwen3, qwen3_nothink, mistral; "
      "a task's own prompt wins"},
     {KEY(data, end), "",
      "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
@@ -137,7 +134,7 @@ const std::vector<Section>& config_sections() {
 const std::vector<Key>& config_keys() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> all;
-    for (const auto* part : {&run_keys, &input_keys, &expert_keys, &multitask_keys, &job_keys})
+    for (const auto* part : {&input_keys, &expert_keys, &multitask_keys, &job_keys})
       all.insert(all.end(), part->begin(), part->end());
     return all;
   }();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <optional>
@@ -65,8 +66,8 @@ inline constexpr RenamedKey renamed_keys[] = {{"data.limit_rows", "data.limit_ex
 std::string expected_text(const Key& key);
 // The field as a TOML value; "" where an optional number is not set.
 std::string toml_text(const Field& field);
-// "org/name": what a hub calls a model.
-bool looks_like_hub_name(const std::string& text);
+// "org/name", what a hub calls a model, where the key may hold one and there is no such file at `path`.
+bool is_hub_name(PathKind kind, const std::string& text, const std::filesystem::path& path);
 // A TOML basic string with its quotes.
 std::string toml_quoted(const std::string& text);
 

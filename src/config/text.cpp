@@ -1,6 +1,6 @@
 // A Config as text: --print-config and the key list of --help.
-#include <cmath>
 #include <filesystem>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -10,18 +10,11 @@
 namespace gaggle {
 namespace {
 
-std::string list_text(const std::vector<std::string>& list) {
-  std::vector<std::string> quoted;
-  for (const auto& item : list) quoted.push_back(toml_quoted(item));
-  return "[" + join(quoted, ", ") + "]";
-}
-
 // Reading takes relative paths as relative to the file, which may lie anywhere: print them whole.
 void make_paths_whole(const Key& key, const Field& field) {
   const auto make_whole = [&](std::string& path) {
-    const bool hub =
-        key.check.path == PathKind::path_or_hub && looks_like_hub_name(path) && !std::filesystem::exists(path);
-    if (!path.empty() && !hub) path = std::filesystem::absolute(path).lexically_normal().string();
+    if (!path.empty() && !is_hub_name(key.check.path, path, path))
+      path = std::filesystem::absolute(path).lexically_normal().string();
   };
   if (key.check.path == PathKind::none) return;
   if (auto* const* path = std::get_if<std::string*>(&field)) make_whole(**path);
@@ -34,16 +27,13 @@ void make_paths_whole(const Key& key, const Field& field) {
 // Help as comment lines of readable width.
 std::string comment(const std::string& text) {
   std::string lines, line = "#";
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t space = std::min(text.find(' ', begin), text.size());
-    const std::string word = text.substr(begin, space - begin);
+  for (const auto part : std::views::split(text, ' ')) {
+    const std::string word(part.begin(), part.end());
     if (line.size() + word.size() + 1 > 108) {
       lines += line + "\n";
       line = "#";
     }
     line += " " + word;
-    begin = space + 1;
   }
   return lines + line + "\n";
 }
@@ -67,7 +57,9 @@ struct TomlValue {
   std::string operator()(Interval* value) const {
     return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes) : fmt::format("{}", value->steps);
   }
-  std::string operator()(std::vector<std::string>* value) const { return list_text(*value); }
+  std::string operator()(std::vector<std::string>* value) const {
+    return fmt::format("[{}]", fmt::join(*value | std::views::transform(toml_quoted), ", "));
+  }
   std::string operator()(std::vector<int64_t>* value) const {
     return fmt::format("[{}]", fmt::join(*value, ", "));
   }

@@ -1,5 +1,6 @@
 #include "text/decoder.h"
 
+#include "base/names.h"
 #include "text/byte_level.h"
 #include "text/unicode.h"
 
@@ -8,12 +9,6 @@ namespace {
 
 using Tokens = std::vector<std::string>;
 
-std::string joined(const Tokens& tokens) {
-  std::string text;
-  for (const std::string& token : tokens) text += token;
-  return text;
-}
-
 // The byte of "<0xE2>", or -1.
 int fallback_byte(const std::string& token) {
   if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
@@ -21,16 +16,17 @@ int fallback_byte(const std::string& token) {
   return std::stoi(token.substr(3, 2), nullptr, 16);
 }
 
+// Changes the tokens in place.
 struct ApplyDecoder {
-  Tokens tokens;
+  Tokens& tokens;
 
-  Tokens operator()(const ByteLevelDecoder&) const {
+  void operator()(const ByteLevelDecoder&) const {
     std::string bytes;
     for (const std::string& token : tokens) bytes += unspell_bytes(token);
-    return {valid_utf8(bytes)};
+    tokens = {valid_utf8(bytes)};
   }
 
-  Tokens operator()(const ByteFallbackDecoder&) const {
+  void operator()(const ByteFallbackDecoder&) const {
     Tokens result;
     std::string bytes;
     const auto flush = [&] {
@@ -50,43 +46,37 @@ struct ApplyDecoder {
       }
     }
     flush();
-    return result;
+    tokens = std::move(result);
   }
 
-  Tokens operator()(const FuseDecoder&) const { return {joined(tokens)}; }
+  void operator()(const FuseDecoder&) const { tokens = {join(tokens, "")}; }
 
-  Tokens operator()(const MetaspaceDecoder& step) const {
+  void operator()(const MetaspaceDecoder& step) const {
     const Pattern replacement = Pattern::literal(step.replacement);
-    Tokens result;
-    for (const std::string& token : tokens)
-      result.push_back(replacement.replace(token, step.drop_first && result.empty() ? "" : " "));
-    return result;
+    for (std::string& token : tokens)
+      token = replacement.replace(token, step.drop_first && &token == &tokens.front() ? "" : " ");
   }
 
-  Tokens operator()(const ReplaceDecoder& step) const {
-    Tokens result;
-    for (const std::string& token : tokens) result.push_back(step.pattern.replace(token, step.with));
-    return result;
+  void operator()(const ReplaceDecoder& step) const {
+    for (std::string& token : tokens) token = step.pattern.replace(token, step.with);
   }
 
-  Tokens operator()(const StripDecoder& step) const {
+  void operator()(const StripDecoder& step) const {
     std::string content;
     append_char(content, step.content);
-    Tokens result = tokens;
-    for (std::string& token : result) {
+    for (std::string& token : tokens) {
       for (size_t i = 0; i < step.start && token.starts_with(content); ++i) token.erase(0, content.size());
       for (size_t i = 0; i < step.stop && token.ends_with(content); ++i)
         token.resize(token.size() - content.size());
     }
-    return result;
   }
 };
 
 }  // namespace
 
 std::string decode_tokens(const std::vector<DecoderStep>& steps, Tokens tokens) {
-  for (const DecoderStep& step : steps) tokens = std::visit(ApplyDecoder{std::move(tokens)}, step);
-  return joined(tokens);
+  for (const DecoderStep& step : steps) std::visit(ApplyDecoder{tokens}, step);
+  return join(tokens, "");
 }
 
 }  // namespace gaggle

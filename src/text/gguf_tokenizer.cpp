@@ -1,12 +1,12 @@
 #include "text/gguf_tokenizer.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 
 #include "base/error.h"
-#include "base/names.h"
 #include "base/sha256.h"
 #include "formats/gguf.h"
 #include "text/composed_tokenizer.h"
@@ -47,7 +47,7 @@ constexpr int64_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4;
 
 struct Vocabulary {
   const std::vector<std::string>& tokens;
-  std::vector<int64_t> types;
+  std::vector<int64_t> types;  // [tokens]
 };
 
 Vocabulary read_vocabulary(const GgufFile& file) {
@@ -113,12 +113,9 @@ struct Description {
 Description byte_level(const GgufFile& file, const Vocabulary& vocabulary) {
   const std::string pre = file.text_or("tokenizer.ggml.pre", "default");
   const auto rule = pre_rules().find(pre);
-  if (rule == pre_rules().end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, unused] : pre_rules()) names.push_back(name);
+  if (rule == pre_rules().end())
     user_error("{}: tokenizer.ggml.pre '{}' is not supported (supported: {})", file.name(), pre,
-               join(names, ", "));
-  }
+               fmt::join(pre_rules() | std::views::keys, ", "));
   Description description{.parts = {}, .add_bos = rule->second.add_bos, .rule = "gpt2 " + pre};
   TokenizerParts& parts = description.parts;
   Bpe& bpe = parts.model.emplace<Bpe>();
@@ -144,8 +141,7 @@ Description scored(const GgufFile& file, const Vocabulary& vocabulary) {
   add_scored_merges(file, vocabulary, bpe);
   bpe.byte_fallback = true;
   bpe.fuse_unknown = true;
-  const auto unknown = file.integer_or("tokenizer.ggml.unknown_token_id", 0);
-  bpe.unknown = static_cast<int32_t>(unknown);
+  bpe.unknown = static_cast<int32_t>(file.integer_or("tokenizer.ggml.unknown_token_id", 0));
   if (prefix_space) parts.normalizer.emplace_back(PrependText{"▁"});
   parts.normalizer.emplace_back(ReplaceText{Pattern::literal(" "), "▁"});
   parts.decoder = {ReplaceDecoder{Pattern::literal("▁"), " "}, ByteFallbackDecoder{}, FuseDecoder{}};

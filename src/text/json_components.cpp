@@ -6,8 +6,6 @@
 namespace gaggle {
 namespace {
 
-using std::filesystem::path;
-
 // Calls `take` for `node`, or for each member of a Sequence under `list`.
 void each_member(const Json& node, const char* list, const std::function<void(const Json&)>& take) {
   if (node.is_null()) return;
@@ -15,27 +13,19 @@ void each_member(const Json& node, const char* list, const std::function<void(co
   for (const Json& member : node.at(list)) each_member(member, list, take);
 }
 
-[[noreturn]] void unsupported(const path& file, const char* component, const std::string& what) {
-  user_error("{}: {} '{}' is not supported", file.string(), component, what);
+[[noreturn]] void unsupported(const char* component, const std::string& what) {
+  user_error("{} '{}' is not supported", component, what);
 }
 
-// What `read` says is wrong, with the file and the component.
-template <class Read>
-auto with_component(const path& file, const char* component, Read&& read) {
-  try {
-    return read();
-  } catch (const UserError& error) {
-    user_error("{}: {}: {}", file.string(), component, error.what());
-  }
+// "pattern" of a step: {"String": …} or {"Regex": …}
+Pattern read_pattern(const char* component, const Json& step) {
+  const Json& node = step.at("pattern");
+  if (node.contains("String")) return Pattern::literal(text_at(node, "String"));
+  const std::string regex = text_at(node, "Regex");
+  return with_place(component, [&] { return Pattern(regex); });
 }
 
-// {"String": …} or {"Regex": …}
-Pattern read_pattern(const path& file, const char* component, const Json& node) {
-  if (node.contains("String")) return Pattern::literal(node.at("String").get<std::string>());
-  return with_component(file, component, [&] { return Pattern(node.at("Regex").get<std::string>()); });
-}
-
-SplitBehavior read_behavior(const path& file, const std::string& name) {
+SplitBehavior read_behavior(const std::string& name) {
   static const std::map<std::string, SplitBehavior> kBehaviors = {
       {"Removed", SplitBehavior::removed},
       {"Isolated", SplitBehavior::isolated},
@@ -43,90 +33,86 @@ SplitBehavior read_behavior(const path& file, const std::string& name) {
       {"MergedWithNext", SplitBehavior::merged_with_next},
       {"Contiguous", SplitBehavior::contiguous}};
   const auto found = kBehaviors.find(name);
-  if (found == kBehaviors.end()) unsupported(file, "pre_tokenizer Split behavior", name);
+  if (found == kBehaviors.end()) unsupported("pre_tokenizer Split behavior", name);
   return found->second;
 }
 
 // Newer files say prepend_scheme, older ones add_prefix_space.
-MetaspaceStep::Prepend read_prepend(const path& file, const Json& node) {
+MetaspaceStep::Prepend read_prepend(const Json& node) {
   using Prepend = MetaspaceStep::Prepend;
   const auto scheme = value_or<std::string>(node, "prepend_scheme", "");
   if (scheme.empty()) return value_or(node, "add_prefix_space", true) ? Prepend::always : Prepend::never;
   if (scheme == "always") return Prepend::always;
   if (scheme == "first") return Prepend::first;
   if (scheme == "never") return Prepend::never;
-  unsupported(file, "Metaspace prepend_scheme", scheme);
+  unsupported("Metaspace prepend_scheme", scheme);
 }
 
-void add_pre_tokenizer(const path& file, const Json& node, PreTokenizerParts& parts) {
-  const auto type = node.at("type").get<std::string>();
-  if (parts.byte_level) unsupported(file, "pre_tokenizer", type + " after ByteLevel");
+void add_pre_tokenizer(const Json& node, TokenizerParts& parts) {
+  std::vector<PreTokenizerStep>& steps = parts.pre_tokenizer;
+  const std::string type = text_at(node, "type");
+  if (parts.byte_level) unsupported("pre_tokenizer", type + " after ByteLevel");
   if (type == "ByteLevel") {
-    if (value_or(node, "add_prefix_space", true)) parts.steps.emplace_back(PrefixSpaceStep{});
-    if (value_or(node, "use_regex", true)) parts.steps.emplace_back(SplitStep{Pattern(kGpt2Pattern)});
+    if (value_or(node, "add_prefix_space", true)) steps.emplace_back(PrefixSpaceStep{});
+    if (value_or(node, "use_regex", true)) steps.emplace_back(SplitStep{Pattern(kGpt2Pattern)});
     parts.byte_level = true;
   } else if (type == "Split") {
-    parts.steps.emplace_back(SplitStep{read_pattern(file, "pre_tokenizer Split", node.at("pattern")),
-                                       read_behavior(file, node.at("behavior").get<std::string>()),
-                                       value_or(node, "invert", false)});
+    steps.emplace_back(SplitStep{read_pattern("pre_tokenizer Split", node),
+                                 read_behavior(text_at(node, "behavior")), value_or(node, "invert", false)});
   } else if (type == "Digits") {
     const bool individual = value_or(node, "individual_digits", false);
-    parts.steps.emplace_back(SplitStep{Pattern(individual ? R"(\p{N})" : R"(\p{N}+)")});
+    steps.emplace_back(SplitStep{Pattern(individual ? R"(\p{N})" : R"(\p{N}+)")});
   } else if (type == "WhitespaceSplit") {
-    parts.steps.emplace_back(SplitStep{Pattern(R"(\s+)"), SplitBehavior::removed});
+    steps.emplace_back(SplitStep{Pattern(R"(\s+)"), SplitBehavior::removed});
   } else if (type == "Metaspace") {
-    const auto prepend = read_prepend(file, node);
+    const auto prepend = read_prepend(node);
     // "first" asks where a word stands in the text as written, which a step before this one may have moved.
-    if (prepend == MetaspaceStep::Prepend::first && !parts.steps.empty())
-      unsupported(file, "pre_tokenizer", "Metaspace with prepend_scheme first after another step");
-    parts.steps.emplace_back(
-        MetaspaceStep{node.at("replacement").get<std::string>(), prepend, value_or(node, "split", true)});
+    if (prepend == MetaspaceStep::Prepend::first && !steps.empty())
+      unsupported("pre_tokenizer", "Metaspace with prepend_scheme first after another step");
+    steps.emplace_back(MetaspaceStep{text_at(node, "replacement"), prepend, value_or(node, "split", true)});
   } else {
-    unsupported(file, "pre_tokenizer", type);
+    unsupported("pre_tokenizer", type);
   }
 }
 
 }  // namespace
 
-std::vector<NormalizerStep> read_normalizer(const path& file, const Json& node) {
+std::vector<NormalizerStep> read_normalizer(const Json& node) {
   static const std::map<std::string, NormalForm> kForms = {{"NFC", NormalForm::nfc},
                                                            {"NFD", NormalForm::nfd},
                                                            {"NFKC", NormalForm::nfkc},
                                                            {"NFKD", NormalForm::nfkd}};
   std::vector<NormalizerStep> steps;
   each_member(node, "normalizers", [&](const Json& member) {
-    const auto type = member.at("type").get<std::string>();
+    const std::string type = text_at(member, "type");
     if (const auto form = kForms.find(type); form != kForms.end())
       steps.emplace_back(form->second);
     else if (type == "Prepend")
-      steps.emplace_back(PrependText{member.at("prepend").get<std::string>()});
+      steps.emplace_back(PrependText{text_at(member, "prepend")});
     else if (type == "Replace")
-      steps.emplace_back(ReplaceText{read_pattern(file, "normalizer Replace", member.at("pattern")),
-                                     member.at("content").get<std::string>()});
+      steps.emplace_back(ReplaceText{read_pattern("normalizer Replace", member), text_at(member, "content")});
     else if (type == "Strip")
       steps.emplace_back(StripSpace{member.at("strip_left").get<bool>(), member.at("strip_right").get<bool>()});
     else if (type == "Nmt")
       steps.emplace_back(NmtRule{});
     else if (type == "Precompiled")
-      steps.emplace_back(with_component(file, "normalizer Precompiled", [&] {
-        return Charsmap(member.at("precompiled_charsmap").get<std::string>());
-      }));
+      steps.emplace_back(
+          with_place("normalizer Precompiled",
+                     [base64 = text_at(member, "precompiled_charsmap")] { return Charsmap(base64); }));
     else
-      unsupported(file, "normalizer", type);
+      unsupported("normalizer", type);
   });
   return steps;
 }
 
-PreTokenizerParts read_pre_tokenizer(const path& file, const Json& node) {
-  PreTokenizerParts parts;
-  each_member(node, "pretokenizers", [&](const Json& member) { add_pre_tokenizer(file, member, parts); });
-  return parts;
+void read_pre_tokenizer(const Json& node, TokenizerParts& parts) {
+  each_member(node, "pretokenizers", [&](const Json& member) { add_pre_tokenizer(member, parts); });
 }
 
-std::vector<DecoderStep> read_decoder(const path& file, const Json& node) {
+std::vector<DecoderStep> read_decoder(const Json& node) {
   std::vector<DecoderStep> steps;
   each_member(node, "decoders", [&](const Json& member) {
-    const auto type = member.at("type").get<std::string>();
+    const std::string type = text_at(member, "type");
     if (type == "ByteLevel") {
       steps.emplace_back(ByteLevelDecoder{});
     } else if (type == "ByteFallback") {
@@ -134,30 +120,29 @@ std::vector<DecoderStep> read_decoder(const path& file, const Json& node) {
     } else if (type == "Fuse") {
       steps.emplace_back(FuseDecoder{});
     } else if (type == "Metaspace") {
-      const bool drop_first = read_prepend(file, member) != MetaspaceStep::Prepend::never;
-      steps.emplace_back(MetaspaceDecoder{member.at("replacement").get<std::string>(), drop_first});
+      const bool drop_first = read_prepend(member) != MetaspaceStep::Prepend::never;
+      steps.emplace_back(MetaspaceDecoder{text_at(member, "replacement"), drop_first});
     } else if (type == "Replace") {
-      steps.emplace_back(ReplaceDecoder{read_pattern(file, "decoder Replace", member.at("pattern")),
-                                        member.at("content").get<std::string>()});
+      steps.emplace_back(ReplaceDecoder{read_pattern("decoder Replace", member), text_at(member, "content")});
     } else if (type == "Strip") {
       size_t at = 0;
-      const auto content = member.at("content").get<std::string>();
-      if (content.empty()) unsupported(file, "decoder", "Strip without content");
+      const std::string content = text_at(member, "content");
+      if (content.empty()) unsupported("decoder", "Strip without content");
       steps.emplace_back(StripDecoder{next_char(content, at), member.at("start").get<size_t>(),
                                       member.at("stop").get<size_t>()});
     } else {
-      unsupported(file, "decoder", type);
+      unsupported("decoder", type);
     }
   });
   return steps;
 }
 
-Surroundings read_post_processor(const path& file, const Json& node) {
+Surroundings read_post_processor(const Json& node) {
   Surroundings around;
   each_member(node, "processors", [&](const Json& member) {
-    const auto type = member.at("type").get<std::string>();
+    const std::string type = text_at(member, "type");
     if (type == "ByteLevel") return;  // moves offsets only
-    if (type != "TemplateProcessing") unsupported(file, "post_processor", type);
+    if (type != "TemplateProcessing") unsupported("post_processor", type);
     bool after_text = false;
     std::vector<int32_t> before, after;
     for (const Json& item : member.at("single")) {
@@ -165,7 +150,7 @@ Surroundings read_post_processor(const path& file, const Json& node) {
         after_text = true;
         continue;
       }
-      const auto name = item.at("SpecialToken").at("id").get<std::string>();
+      const std::string name = text_at(item.at("SpecialToken"), "id");
       for (const Json& id : member.at("special_tokens").at(name).at("ids"))
         (after_text ? after : before).push_back(id.get<int32_t>());
     }

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -14,21 +15,33 @@ using Json = nlohmann::json;
 
 Json read_json_file(const std::filesystem::path& path);  // throws UserError
 
-// Runs `read`; what the JSON library throws (a key of another type, or missing) becomes a UserError.
+// Runs `read`; its UserErrors, and what the JSON library throws (a key of another type, or missing), become UserErrors
+// that begin with `place`: a file, or a component within it.
 template <class Read>
-auto with_file_name(const std::filesystem::path& path, Read&& read) {
+auto with_place(const std::string& place, Read&& read) {
   try {
     return read();
+  } catch (const UserError& error) {
+    user_error("{}: {}", place, error.what());
   } catch (const Json::exception& error) {
-    user_error("{}: {}", path.string(), error.what());
+    user_error("{}: {}", place, error.what());
   }
 }
 
-// The value at `key`, or `otherwise` where it is missing or null.
+// The value at `key`; nothing where it is missing or null.
+template <class T>
+std::optional<T> optional_value(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? std::nullopt : std::optional(found->get<T>());
+}
+
 template <class T>
 T value_or(const Json& object, const char* key, T otherwise) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? otherwise : found->get<T>();
+  return optional_value<T>(object, key).value_or(std::move(otherwise));
+}
+
+inline std::string text_at(const Json& object, const char* key) {
+  return object.at(key).get<std::string>();
 }
 
 }  // namespace gaggle

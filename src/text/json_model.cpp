@@ -5,48 +5,45 @@
 namespace gaggle {
 namespace {
 
-using std::filesystem::path;
-
 // A merge is written "left right" or ["left", "right"].
-std::pair<std::string, std::string> merge_pair(const path& file, const Json& node) {
+std::pair<std::string, std::string> merge_pair(const Json& node) {
   if (node.is_array() && node.size() == 2) return {node[0].get<std::string>(), node[1].get<std::string>()};
   const auto text = node.is_string() ? node.get<std::string>() : std::string();
   const size_t space = text.find(' ');
   if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-    user_error("{}: model.merges: {} is no pair of tokens", file.string(), node.dump());
+    user_error("model.merges: {} is no pair of tokens", node.dump());
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
-Bpe read_bpe(const path& file, const Json& model) {
+Bpe read_bpe(const Json& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!value_or<std::string>(model, key, "").empty())
-      user_error("{}: model.{} '{}' is not supported", file.string(), key, model.at(key).get<std::string>());
-  if (value_or(model, "dropout", 0.0) != 0.0) user_error("{}: model.dropout is not supported", file.string());
+      user_error("model.{} '{}' is not supported", key, text_at(model, key));
+  if (value_or(model, "dropout", 0.0) != 0.0) user_error("model.dropout is not supported");
   Bpe bpe;
-  for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(file, id, token));
+  for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(id, token));
   std::string missing;
   int32_t rank = 0;
   for (const Json& node : model.at("merges")) {
-    const auto [left, right] = merge_pair(file, node);
+    const auto [left, right] = merge_pair(node);
     if (missing = add_merge(bpe, left, right, rank++); !missing.empty()) break;
   }
   if (const auto unknown = value_or<std::string>(model, "unk_token", ""); missing.empty() && !unknown.empty()) {
     bpe.unknown = find_id(bpe.ids, unknown);
     if (!bpe.unknown) missing = unknown;
   }
-  if (!missing.empty())
-    user_error("{}: model.merges uses '{}', which is not in model.vocab", file.string(), missing);
+  if (!missing.empty()) user_error("model.merges uses '{}', which is not in model.vocab", missing);
   bpe.fuse_unknown = value_or(model, "fuse_unk", false);
   bpe.byte_fallback = value_or(model, "byte_fallback", false);
   bpe.ignore_merges = value_or(model, "ignore_merges", false);
   return bpe;
 }
 
-Unigram read_unigram(const path& file, const Json& model, const std::vector<AddedToken>& added) {
+Unigram read_unigram(const Json& model, const std::vector<AddedToken>& added) {
   constexpr double kUnknownPenalty = 10;  // below the worst piece: SentencePiece's kUnkPenalty
   for (const auto& [key, unused] : model.items())
     if (key != "type" && key != "vocab" && key != "unk_id" && key != "byte_fallback")
-      user_error("{}: model.{} is not supported", file.string(), key);
+      user_error("model.{} is not supported", key);
   Unigram unigram;
   for (const Json& entry : model.at("vocab")) {
     unigram.ids.insert_or_assign(entry.at(0).get<std::string>(), static_cast<int32_t>(unigram.scores.size()));
@@ -54,8 +51,8 @@ Unigram read_unigram(const path& file, const Json& model, const std::vector<Adde
   }
   const auto unknown = value_or<int64_t>(model, "unk_id", -1);
   if (unknown < 0 || unknown >= static_cast<int64_t>(unigram.scores.size()))
-    user_error("{}: model.unk_id is {}: a Unigram model needs an unknown token among its {} tokens",
-               file.string(), unknown < 0 ? "missing" : std::to_string(unknown), unigram.scores.size());
+    user_error("model.unk_id is {}: a Unigram model needs an unknown token among its {} tokens",
+               unknown < 0 ? "missing" : std::to_string(unknown), unigram.scores.size());
   unigram.unknown = static_cast<int32_t>(unknown);
   unigram.unknown_score = std::ranges::min(unigram.scores) - kUnknownPenalty;
   unigram.byte_fallback = value_or(model, "byte_fallback", false);
@@ -76,18 +73,17 @@ std::string model_type(const Json& root) {
   return value_or<std::string>(model, "type", looks_like_bpe ? "BPE" : "");
 }
 
-int32_t read_id(const path& file, const Json& node, const std::string& token) {
+int32_t read_id(const Json& node, const std::string& token) {
   constexpr int64_t kMost = 1 << 24;  // far above any vocabulary: a larger id is a damaged file
   const auto id = node.get<int64_t>();
-  if (id < 0 || id >= kMost) user_error("{}: the token '{}' has the id {}", file.string(), token, id);
+  if (id < 0 || id >= kMost) user_error("the token '{}' has the id {}", token, id);
   return static_cast<int32_t>(id);
 }
 
-TokenModel read_model(const path& file, const Json& model, const std::string& type,
-                      const std::vector<AddedToken>& added) {
-  if (type == "BPE") return read_bpe(file, model);
-  if (type == "Unigram") return read_unigram(file, model, added);
-  user_error("{}: the tokenizer model '{}' is not supported (supported: BPE, Unigram)", file.string(), type);
+TokenModel read_model(const Json& model, const std::string& type, const std::vector<AddedToken>& added) {
+  if (type == "BPE") return read_bpe(model);
+  if (type == "Unigram") return read_unigram(model, added);
+  user_error("the tokenizer model '{}' is not supported (supported: BPE, Unigram)", type);
 }
 
 }  // namespace gaggle

@@ -1,7 +1,6 @@
 // The "model" of tokenizer.json: the vocabulary and how a word is cut into it.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -13,14 +12,12 @@ namespace gaggle {
 // "BPE", "Unigram", … of the whole file
 std::string model_type(const Json& root);
 
-// A token's id. Throws UserError.
-int32_t read_id(const std::filesystem::path& file, const Json& node, const std::string& token);
+// A token's id. Throws UserError, without a file's name, as read_model does.
+int32_t read_id(const Json& node, const std::string& token);
 
 // `model`: of `type` (model_type). No word is cut into the special ones among `added`, nor into a Unigram's
 // unknown token: they come from markup alone, as with SentencePiece's control pieces. (The tokenizers library
 // leaves them in the Unigram's vocabulary, so that "＜/s＞", which NFKC makes "</s>", ends a text there.)
-// Throws UserError that names `file` and what is not supported.
-TokenModel read_model(const std::filesystem::path& file, const Json& model, const std::string& type,
-                      const std::vector<AddedToken>& added);
+TokenModel read_model(const Json& model, const std::string& type, const std::vector<AddedToken>& added);
 
 }  // namespace gaggle

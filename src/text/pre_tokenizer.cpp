@@ -66,17 +66,6 @@ std::vector<Stretch> split(const SplitStep& step, std::string_view word) {
   return runs;
 }
 
-std::string replace_spaces(std::string_view word, std::string_view with) {
-  std::string result;
-  for (const char c : word) {
-    if (c == ' ')
-      result += with;
-    else
-      result += c;
-  }
-  return result;
-}
-
 struct ApplyPreTokenizer {
   std::string_view word;
   bool first;  // nothing stands before this word
@@ -98,7 +87,8 @@ struct ApplyPreTokenizer {
   }
   void operator()(const MetaspaceStep& step) const {
     using Prepend = MetaspaceStep::Prepend;
-    std::string text = replace_spaces(word, step.replacement);
+    static const Pattern space = Pattern::literal(" ");
+    std::string text = space.replace(word, step.replacement);
     const bool wanted = step.prepend == Prepend::always || (step.prepend == Prepend::first && first);
     if (wanted && !text.starts_with(step.replacement)) text.insert(0, step.replacement);
     if (!step.split) return keep(std::move(text));

@@ -16,9 +16,17 @@ namespace {
 
 constexpr int kT5Sentinels = 100;  // <extra_id_99> … <extra_id_0> behind the pieces
 
+// T5's own files have <pad>, </s>, <unk> first and no <s>.
+bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const TokenizerConfig& config) {
+  if (!config.tokenizer_class.empty()) return config.tokenizer_class.starts_with("T5Tokenizer");
+  return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 &&
+         processor.bos_id() < 0;
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
-  SentencePieceTokenizer(const std::filesystem::path& path, const std::string& bytes) {
+  SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerConfig& config) {
+    const std::string bytes = read_file(path);
     const auto status = processor_.LoadFromSerializedProto(bytes);
     if (!status.ok())
       user_error("{}: this is no SentencePiece model, or it is damaged ({})", path.string(), status.ToString());
@@ -28,24 +36,12 @@ class SentencePieceTokenizer final : public Tokenizer {
         added_.push_back({.id = id, .content = processor_.IdToPiece(id), .special = true});
     if (processor_.bos_id() >= 0) bos = processor_.bos_id();
     if (processor_.eos_id() >= 0) eos = processor_.eos_id();
-  }
-
-  const sentencepiece::SentencePieceProcessor& processor() const { return processor_; }
-  const std::vector<AddedToken>& added() const { return added_; }
-
-  // Replaces what is known of a token of the same spelling.
-  void add(AddedToken token) {
-    std::erase_if(added_, [&](const AddedToken& old) { return old.content == token.content; });
-    added_.push_back(std::move(token));
-  }
-
-  void finish() {
-    size_ = pieces_;
-    for (const AddedToken& token : added_) {
-      by_id_.emplace(token.id, token);
-      finder_.add(token, token.content);
-      size_ = std::max(size_, token.id + 1);
-    }
+    const bool t5 = is_t5(processor_, config);
+    add_tokens(config, config.extra_ids.value_or(t5 ? kT5Sentinels : 0));
+    if (bos && !t5 && config.add_bos_token.value_or(true)) prefix = {*bos};
+    if (eos && (t5 || config.add_eos_token.value_or(false))) suffix = {*eos};
+    apply(config, *this);
+    digest = token_digest(sha256_hex(bytes), added_, *this);
   }
 
   std::vector<int32_t> encode(std::span<const TextPiece> pieces) const override {
@@ -104,6 +100,25 @@ class SentencePieceTokenizer final : public Tokenizer {
   int32_t size() const override { return size_; }
 
  private:
+  void add_tokens(const TokenizerConfig& config, int sentinels) {
+    // Replaces what is known of a token of the same spelling.
+    const auto add = [&](const AddedToken& token) {
+      std::erase_if(added_, [&](const AddedToken& old) { return old.content == token.content; });
+      added_.push_back(token);
+    };
+    // mT5 and the like hold their sentinels among the pieces.
+    if (!id_of("<extra_id_0>"))
+      for (int i = 0; i < sentinels; ++i)
+        add({.id = pieces_ + i, .content = fmt::format("<extra_id_{}>", sentinels - 1 - i), .special = true});
+    for (const AddedToken& token : config.added) add(token);
+    size_ = pieces_;
+    for (const AddedToken& token : added_) {
+      by_id_.emplace(token.id, token);
+      finder_.add(token, token.content);
+      size_ = std::max(size_, token.id + 1);
+    }
+  }
+
   sentencepiece::SentencePieceProcessor processor_;
   std::vector<AddedToken> added_;
   std::unordered_map<int32_t, AddedToken> by_id_;
@@ -111,38 +126,11 @@ class SentencePieceTokenizer final : public Tokenizer {
   int32_t pieces_ = 0, size_ = 0;
 };
 
-// T5's own files have <pad>, </s>, <unk> first and no <s>.
-bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const TokenizerConfig& config) {
-  if (!config.tokenizer_class.empty()) return config.tokenizer_class.starts_with("T5Tokenizer");
-  return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 &&
-         processor.bos_id() < 0;
-}
-
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_from_sentencepiece(const std::filesystem::path& path,
                                                         const TokenizerConfig& config) {
-  const std::string bytes = read_file(path);
-  auto tokenizer = std::make_unique<SentencePieceTokenizer>(path, bytes);
-  const bool t5 = is_t5(tokenizer->processor(), config);
-  const int sentinels = config.extra_ids.value_or(t5 ? kT5Sentinels : 0);
-  // mT5 and the like hold their sentinels among the pieces.
-  if (sentinels > 0 && !tokenizer->id_of("<extra_id_0>"))
-    for (int i = 0; i < sentinels; ++i)
-      tokenizer->add({.id = tokenizer->processor().GetPieceSize() + i,
-                      .content = fmt::format("<extra_id_{}>", sentinels - 1 - i),
-                      .special = true});
-  for (const AddedToken& token : config.added) tokenizer->add(token);
-  tokenizer->finish();
-  if (t5) {
-    if (tokenizer->eos) tokenizer->suffix = {*tokenizer->eos};
-  } else {
-    if (tokenizer->bos && config.add_bos_token.value_or(true)) tokenizer->prefix = {*tokenizer->bos};
-    if (tokenizer->eos && config.add_eos_token.value_or(false)) tokenizer->suffix = {*tokenizer->eos};
-  }
-  apply(config, *tokenizer);
-  tokenizer->digest = token_digest(sha256_hex(bytes), tokenizer->added(), *tokenizer);
-  return tokenizer;
+  return std::make_unique<SentencePieceTokenizer>(path, config);
 }
 
 }  // namespace gaggle

@@ -27,23 +27,13 @@ std::unique_ptr<Tokenizer> from_json(const fs::path& file) {
   // SentencePiece: that file has the last word, and tokenizer.json says which tokens were added.
   const fs::path original = sentencepiece_in(file.parent_path());
   if (model_type(root) == "Unigram" && !original.empty()) {
-    config.added = with_file_name(file, [&] { return read_added_tokens(file, root, config); });
+    config.added = with_place(file.string(), [&] { return read_added_tokens(root, config); });
     return tokenizer_from_sentencepiece(original, config);
   }
   return tokenizer_from_json(file, root, config);
 }
 
 }  // namespace
-
-std::vector<int32_t> Tokenizer::encode_plain(std::string_view text) const {
-  const TextPiece piece{std::string(text), false};
-  return encode({&piece, 1});
-}
-
-std::vector<int32_t> Tokenizer::encode_markup(std::string_view text) const {
-  const TextPiece piece{std::string(text), true};
-  return encode({&piece, 1});
-}
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path) {
   if (!fs::exists(path))

@@ -1,6 +1,7 @@
 // Text ↔ token ids, as the model's own tokenizer does it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -29,8 +30,12 @@ class Tokenizer {
   virtual std::string token_of(int32_t id) const = 0;
   virtual int32_t size() const = 0;
 
-  std::vector<int32_t> encode_plain(std::string_view text) const;
-  std::vector<int32_t> encode_markup(std::string_view text) const;
+  std::vector<int32_t> encode_plain(std::string_view text) const {
+    return encode(std::array{TextPiece{std::string(text), false}});
+  }
+  std::vector<int32_t> encode_markup(std::string_view text) const {
+    return encode(std::array{TextPiece{std::string(text), true}});
+  }
 
   // Ids the tokenizer's own rule puts around a text (post_processor, add_bos_token): prompts get `prefix`.
   std::vector<int32_t> prefix;

@@ -9,13 +9,7 @@ namespace {
 std::optional<std::string> token_text(const Json& root, const char* key) {
   const auto found = root.find(key);
   if (found == root.end() || found->is_null()) return std::nullopt;
-  return found->is_object() ? found->at("content").get<std::string>() : found->get<std::string>();
-}
-
-template <class T>
-std::optional<T> optional_value(const Json& root, const char* key) {
-  const auto found = root.find(key);
-  return found == root.end() || found->is_null() ? std::nullopt : std::optional(found->get<T>());
+  return found->is_object() ? text_at(*found, "content") : found->get<std::string>();
 }
 
 // Classes whose post-processor transformers makes anew from add_bos_token (default true) and add_eos_token.
@@ -38,7 +32,7 @@ int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const c
 
 AddedToken read_added_token(const Json& node, int32_t id) {
   return {.id = id,
-          .content = node.at("content").get<std::string>(),
+          .content = text_at(node, "content"),
           .special = value_or(node, "special", false),
           .single_word = value_or(node, "single_word", false),
           .lstrip = value_or(node, "lstrip", false),
@@ -51,7 +45,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   config.path = folder / "tokenizer_config.json";
   if (!std::filesystem::exists(config.path)) return config;
   const Json root = read_json_file(config.path);
-  with_file_name(config.path, [&] {
+  with_place(config.path.string(), [&] {
     config.tokenizer_class = value_or<std::string>(root, "tokenizer_class", "");
     config.bos_token = token_text(root, "bos_token");
     config.eos_token = token_text(root, "eos_token");
@@ -61,7 +55,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     const Json added = root.value("added_tokens_decoder", Json::object());
     for (const auto& [id, token] : added.items()) {
       if (id.empty() || id.size() > 8 || id.find_first_not_of("0123456789") != std::string::npos)
-        user_error("{}: added_tokens_decoder has the key '{}', which is no token id", config.path.string(), id);
+        user_error("added_tokens_decoder has the key '{}', which is no token id", id);
       config.added.push_back(read_added_token(token, std::stoi(id)));
     }
   });

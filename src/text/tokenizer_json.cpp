@@ -26,12 +26,10 @@ void settle(const path& file, const TokenizerConfig& config, Tokenizer& tokenize
 
 }  // namespace
 
-std::vector<AddedToken> read_added_tokens(const path& file, const Json& root, const TokenizerConfig& config) {
+std::vector<AddedToken> read_added_tokens(const Json& root, const TokenizerConfig& config) {
   std::vector<AddedToken> added;
-  for (const Json& token : root.value("added_tokens", Json::array())) {
-    const auto content = token.at("content").get<std::string>();
-    added.push_back(read_added_token(token, read_id(file, token.at("id"), content)));
-  }
+  for (const Json& token : root.value("added_tokens", Json::array()))
+    added.push_back(read_added_token(token, read_id(token.at("id"), text_at(token, "content"))));
   // tokenizer_config.json has the last word about the flags of a token, as in transformers.
   for (const AddedToken& token : config.added) {
     const auto same = std::ranges::find(added, token.content, &AddedToken::content);
@@ -49,28 +47,27 @@ std::vector<AddedToken> read_added_tokens(const path& file, const Json& root, co
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(const path& file, const Json& root,
                                                const TokenizerConfig& config) {
-  return with_file_name(file, [&] {
-    const Json null;
-    const auto part = [&](const char* key) -> const Json& { return root.contains(key) ? root.at(key) : null; };
-    TokenizerParts parts;
-    parts.added = read_added_tokens(file, root, config);
-    parts.model = read_model(file, part("model"), model_type(root), parts.added);
-    parts.normalizer = read_normalizer(file, part("normalizer"));
-    PreTokenizerParts pre_tokenizer = read_pre_tokenizer(file, part("pre_tokenizer"));
-    parts.pre_tokenizer = std::move(pre_tokenizer.steps);
-    parts.byte_level = pre_tokenizer.byte_level;
-    parts.decoder = read_decoder(file, part("decoder"));
-    const std::vector<AddedToken> added = parts.added;
-    std::unique_ptr<Tokenizer> tokenizer = compose_tokenizer(std::move(parts));
-    Surroundings around = read_post_processor(file, part("post_processor"));
-    tokenizer->prefix = std::move(around.prefix);
-    tokenizer->suffix = std::move(around.suffix);
-    settle(file, config, *tokenizer);
-    Json deciding = Json::object();
-    for (const char* key : {"model", "normalizer", "pre_tokenizer"}) deciding[key] = part(key);
-    tokenizer->digest = token_digest(sha256_hex(deciding.dump()), added, *tokenizer);
-    return tokenizer;
+  const Json null;
+  const auto part = [&](const char* key) -> const Json& { return root.contains(key) ? root.at(key) : null; };
+  TokenizerParts parts;
+  Surroundings around;
+  with_place(file.string(), [&] {
+    parts.added = read_added_tokens(root, config);
+    parts.model = read_model(part("model"), model_type(root), parts.added);
+    parts.normalizer = read_normalizer(part("normalizer"));
+    read_pre_tokenizer(part("pre_tokenizer"), parts);
+    parts.decoder = read_decoder(part("decoder"));
+    around = read_post_processor(part("post_processor"));
   });
+  const std::vector<AddedToken> added = parts.added;
+  std::unique_ptr<Tokenizer> tokenizer = compose_tokenizer(std::move(parts));
+  tokenizer->prefix = std::move(around.prefix);
+  tokenizer->suffix = std::move(around.suffix);
+  settle(file, config, *tokenizer);
+  Json deciding = Json::object();
+  for (const char* key : {"model", "normalizer", "pre_tokenizer"}) deciding[key] = part(key);
+  tokenizer->digest = token_digest(sha256_hex(deciding.dump()), added, *tokenizer);
+  return tokenizer;
 }
 
 }  // namespace gaggle

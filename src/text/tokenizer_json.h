@@ -10,9 +10,8 @@
 
 namespace gaggle {
 
-// added_tokens with the flags that `config` gives them, and the config's own. Throws UserError.
-std::vector<AddedToken> read_added_tokens(const std::filesystem::path& path, const Json& root,
-                                          const TokenizerConfig& config);
+// added_tokens with the flags that `config` gives them, and the config's own. Throws UserError without a file's name.
+std::vector<AddedToken> read_added_tokens(const Json& root, const TokenizerConfig& config);
 
 // Throws UserError that names the file and the component that is not supported or not well-formed.
 std::unique_ptr<Tokenizer> tokenizer_from_json(const std::filesystem::path& path, const Json& root,

@@ -49,12 +49,7 @@ std::string valid_utf8(std::string_view bytes) {
 }
 
 bool is_valid_utf8(std::string_view bytes) {
-  for (size_t at = 0; at < bytes.size();) {
-    const Sequence sequence = sequence_at(bytes, at);
-    if (!sequence.valid) return false;
-    at += sequence.length;
-  }
-  return true;
+  return valid_utf8(bytes) == bytes;
 }
 
 char32_t next_char(std::string_view text, size_t& at) {
