@@ -106,13 +106,6 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
 
 }  // namespace
 
-BaseShapes base_shapes(const ModelCheckpoint& model) {
-  BaseShapes base;
-  base.weights = model.weights();
-  base.fingerprint = {model.spec().name, shapes_digest(base.weights), ""};
-  return base;
-}
-
 NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
   if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
   PeftAdapter adapter = read_peft(folder);
@@ -157,7 +150,7 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
       one.version = read_import(folder, as, base);
       if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
     } catch (const UserError& error) {
-      one.refusal = error.what();
+      one.refusal = error_text(error);
     }
   }
   return all;
@@ -168,7 +161,10 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
 ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
                             const std::string& name, const std::string& base, bool accept_base) {
   std::optional<BaseShapes> shapes;
-  if (!base.empty()) shapes = base_shapes(*open_model(base, ""));
+  if (!base.empty()) {
+    const auto model = open_model(base, "");
+    shapes = {{model->spec().name, shapes_digest(model->weights()), ""}, model->weights()};
+  }
   const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
   ImportReport report;
   report.refused = static_cast<size_t>(
