@@ -10,6 +10,9 @@
 #include "train/checkpoint.h"
 
 namespace gaggle {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SiteGroup, by, name, sites)
+
 namespace {
 
 using nlohmann::json;
@@ -43,13 +46,6 @@ at::Tensor tensor_of(const TensorView& view, const std::string& where) {
   return tensor;
 }
 
-json groups_json(const std::vector<SiteGroup>& groups) {
-  json list = json::array();
-  for (const SiteGroup& group : groups)
-    list.push_back({{"by", group.by}, {"name", group.name}, {"sites", group.sites}});
-  return list;
-}
-
 template <class Window>
 json about(const Window& window) {
   return {{"measurements", window.measurements}, {"last_step", window.last_step}};
@@ -77,7 +73,7 @@ void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   const auto put = [&](const std::string& name, at::Tensor& tensor) {
     views.push_back(tensor_view(name, tensor));
   };
-  json state = {{"tasks", windows.tasks}, {"groups", groups_json(windows.groups)}, {"window", windows.window}};
+  json state = {{"tasks", windows.tasks}, {"groups", windows.groups}, {"window", windows.window}};
   for (auto& [space, window] : held.running) {
     state["running"][name_of(space)] = about(window);
     visit(name_of(space), window, put);
@@ -98,17 +94,15 @@ AlignmentWindows read_windows(const fs::path& folder) {
   try {
     const json state = json::parse(found->second);
     AlignmentWindows windows;
-    windows.tasks = state.at("tasks").get<std::vector<std::string>>();
+    windows.tasks = state.at("tasks");
     windows.window = state.at("window");
-    for (const json& group : state.at("groups"))
-      windows.groups.push_back(
-          {group.at("by"), group.at("name"), group.at("sites").get<std::vector<size_t>>()});
+    windows.groups = state.at("groups");
     for (const GradientSpace space : {GradientSpace::mixed, GradientSpace::skill}) {
       const std::string prefix = name_of(space);
-      if (state.contains("running") && state["running"].contains(prefix))
-        read_window(prefix, state["running"][prefix], file, windows.running[space]);
-      if (state.contains("complete") && state["complete"].contains(prefix))
-        read_window(prefix, state["complete"][prefix], file, windows.complete[space]);
+      if (const json::json_pointer at("/running/" + prefix); state.contains(at))
+        read_window(prefix, state[at], file, windows.running[space]);
+      if (const json::json_pointer at("/complete/" + prefix); state.contains(at))
+        read_window(prefix, state[at], file, windows.complete[space]);
     }
     return windows;
   } catch (const json::exception& error) {
