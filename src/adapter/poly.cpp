@@ -41,9 +41,10 @@ std::vector<ParameterInfo> router_tensors(const PolySpec& spec) {
   return tensors;
 }
 
-std::vector<ParameterInfo> joined(std::vector<ParameterInfo> left, const std::vector<ParameterInfo>& right) {
-  left.insert(left.end(), right.begin(), right.end());
-  return left;
+ParameterLayout layout_of(const PolySpec& spec, bool with_skills) {
+  std::vector<ParameterInfo> tensors = router_tensors(spec);
+  if (with_skills) std::ranges::copy(skill_tensors(spec), std::back_inserter(tensors));
+  return ParameterLayout(std::move(tensors));
 }
 
 // w [1, h, K] at every site → one mixture.
@@ -125,12 +126,11 @@ void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill
 }
 
 ParameterLayout poly_layout(const PolySpec& spec) {
-  return ParameterLayout(joined(skill_tensors(spec), router_tensors(spec)));
+  return layout_of(spec, true);
 }
 
 ParameterLayout trained_layout(const PolySpec& spec) {
-  return ParameterLayout(spec.train_skills ? joined(skill_tensors(spec), router_tensors(spec))
-                                           : router_tensors(spec));
+  return layout_of(spec, spec.train_skills);
 }
 
 bool is_router(const ParameterInfo& tensor) {

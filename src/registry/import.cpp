@@ -104,32 +104,6 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   fsync_folder(parent);
 }
 
-}  // namespace
-
-NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
-  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
-  PeftAdapter adapter = read_peft(folder);
-  NewVersion version;
-  version.kind = adapter.kind == PeftKind::lora ? Kind::expert : Kind::inventory;
-  version.name = name;
-  check_name(name, words_of(version.kind).one);
-  if (base) check_sites(adapter, *base, folder);
-  version.files[adapter_config_file] = read_file(folder / adapter_config_file);
-  version.files[adapter_file] = tensor_file_bytes(read_tensors(folder / adapter_file));
-  version.sidecar = import_sidecar(folder, adapter.base.name, base);
-  if (version.kind == Kind::inventory) {
-    version.sidecar.update(inventory_text(folder, adapter));
-  } else if (fs::exists(folder / gate_file)) {
-    read_gates(folder / gate_file, adapter);
-    version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
-  }
-  version.sidecar.update(sizes_json(adapter));
-  if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
-  return version;
-}
-
-namespace {
-
 // A folder that is asked to be imported: what it holds, or why it is refused.
 struct ImportedFolder {
   std::string folder;
@@ -157,6 +131,28 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
 }
 
 }  // namespace
+
+NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
+  if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
+  PeftAdapter adapter = read_peft(folder);
+  NewVersion version;
+  version.kind = adapter.kind == PeftKind::lora ? Kind::expert : Kind::inventory;
+  version.name = name;
+  check_name(name, words_of(version.kind).one);
+  if (base) check_sites(adapter, *base, folder);
+  version.files[adapter_config_file] = read_file(folder / adapter_config_file);
+  version.files[adapter_file] = tensor_file_bytes(read_tensors(folder / adapter_file));
+  version.sidecar = import_sidecar(folder, adapter.base.name, base);
+  if (version.kind == Kind::inventory) {
+    version.sidecar.update(inventory_text(folder, adapter));
+  } else if (fs::exists(folder / gate_file)) {
+    read_gates(folder / gate_file, adapter);
+    version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
+  }
+  version.sidecar.update(sizes_json(adapter));
+  if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
+  return version;
+}
 
 ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
                             const std::string& name, const std::string& base, bool accept_base) {
