@@ -30,7 +30,7 @@ Ia3Adapter::Ia3Adapter(PolySpec spec, const at::Tensor& values, RoutingSchedule 
   for (const LoraSite& s : spec_.sites) {
     RescaledSite& entry = rescaled_sites_.emplace_back();
     entry.site = s.site;
-    entry.router = router_of(rescaled_sites_.size() - 1);
+    entry.router = router_of_[rescaled_sites_.size() - 1];
     entry.skills = tensor(s.site.name + ".poly_ia3_l");
   }
 }

@@ -8,13 +8,11 @@
 #include "base/philox.h"
 
 namespace gaggle {
-namespace {
 
-bool ends_with_module(const std::string& name, const std::string& ending) {
-  return name == ending || name.ends_with("." + ending);
+bool names_module(const std::vector<std::string>& endings, const std::string& name) {
+  return std::ranges::any_of(
+      endings, [&](const std::string& ending) { return name == ending || name.ends_with("." + ending); });
 }
-
-}  // namespace
 
 std::vector<std::string> site_names(const std::vector<Site>& sites) {
   std::vector<std::string> names;
@@ -24,14 +22,12 @@ std::vector<std::string> site_names(const std::vector<Site>& sites) {
 
 std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
                                  int64_t rank, double alpha) {
-  const bool all = targets.empty() || std::find(targets.begin(), targets.end(), "all-linear") != targets.end();
+  const bool all = targets.empty() || std::ranges::find(targets, "all-linear") != targets.end();
   std::set<std::string> kinds;
   for (const Site& site : sites) kinds.insert(site.kind);
   for (const std::string& target : targets) {
     if (target == "all-linear") continue;
-    if (std::any_of(sites.begin(), sites.end(),
-                    [&](const Site& s) { return ends_with_module(s.name, target); }))
-      continue;
+    if (std::ranges::any_of(sites, [&](const Site& s) { return names_module({target}, s.name); })) continue;
     const std::vector<std::string> known(kinds.begin(), kinds.end());
     const std::string nearest = nearest_name(target, known);
     user_error("lora.targets: no linear of the model is called '{}'{}; there are {}, or all-linear", target,
@@ -39,8 +35,7 @@ std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vect
   }
   std::vector<LoraSite> chosen;
   for (const Site& site : sites)
-    if (all || std::any_of(targets.begin(), targets.end(),
-                           [&](const std::string& t) { return ends_with_module(site.name, t); }))
+    if (all || names_module(targets, site.name))
       chosen.push_back({site, rank, alpha / static_cast<double>(rank)});
   return chosen;
 }
@@ -88,24 +83,18 @@ LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tens
                          at::ScalarType dtype, at::Device device)
     : PairAdapter(std::move(sites)), members_(members.size()), dtype_(dtype) {
   const ParameterLayout one = lora_layout(sites_);
-  if (members_ == 1) {
-    layout_ = one;
-    values_ = members[0].to(device, at::kFloat, false, /*copy=*/true);
-  } else {
-    std::vector<ParameterInfo> tensors;
-    for (size_t m = 0; m < members_; ++m)
-      for (const ParameterInfo& t : one.tensors())
-        tensors.push_back({fmt::format("{:04}/{}", m, t.name), t.shape});
-    layout_ = ParameterLayout(std::move(tensors));
-    values_ = at::cat(members).to(device, at::kFloat);  // member by member: the order of the zero-padded names
-  }
+  std::vector<ParameterInfo> tensors;
+  for (size_t m = 0; m < members_; ++m)
+    for (const ParameterInfo& t : one.tensors()) tensors.push_back({prefix(m) + t.name, t.shape});
+  layout_ = ParameterLayout(std::move(tensors));
+  values_ = at::cat(members).to(device, at::kFloat);  // member by member: the order of the zero-padded names
   GAGGLE_CHECK(values_.numel() == layout_.size());
   set_gradients({});
   refresh();
 }
 
-std::string LoraAdapter::name(size_t member, const LoraSite& s, const char* tensor) const {
-  return members_ == 1 ? s.site.name + tensor : fmt::format("{:04}/{}{}", member, s.site.name, tensor);
+std::string LoraAdapter::prefix(size_t member) const {
+  return members_ == 1 ? "" : fmt::format("{:04}/", member);
 }
 
 void LoraAdapter::refresh() {
@@ -113,9 +102,11 @@ void LoraAdapter::refresh() {
   for (const LoraSite& s : sites_) {
     std::vector<LowRank>& pairs = pairs_[static_cast<size_t>(s.site.index)];
     pairs.clear();
-    for (size_t m = 0; m < members_; ++m)
+    for (size_t m = 0; m < members_; ++m) {
+      const std::string name = prefix(m) + s.site.name;
       pairs.push_back(
-          {layout_.view(used, name(m, s, ".lora_A")), layout_.view(used, name(m, s, ".lora_B")), s.scale, {}});
+          {layout_.view(used, name + ".lora_A"), layout_.view(used, name + ".lora_B"), s.scale, {}});
+    }
   }
 }
 
@@ -123,8 +114,10 @@ void LoraAdapter::set_gradients(const at::Tensor& flat) {
   for (const LoraSite& s : sites_) {
     std::vector<LowRankGrad>& grads = grads_[static_cast<size_t>(s.site.index)];
     grads.assign(members_, {});
-    for (size_t m = 0; flat.defined() && m < members_; ++m)
-      grads[m] = {layout_.view(flat, name(m, s, ".lora_A")), layout_.view(flat, name(m, s, ".lora_B")), {}};
+    for (size_t m = 0; flat.defined() && m < members_; ++m) {
+      const std::string name = prefix(m) + s.site.name;
+      grads[m] = {layout_.view(flat, name + ".lora_A"), layout_.view(flat, name + ".lora_B"), {}};
+    }
   }
 }
 

@@ -20,6 +20,9 @@ struct LoraSite {
 // Of all linears: what PEFT's target_modules are chosen against.
 std::vector<std::string> site_names(const std::vector<Site>& sites);
 
+// Whether one of the module name endings ("q_proj", "self_attn.q_proj") is `name`'s.
+bool names_module(const std::vector<std::string>& endings, const std::string& name);
+
 // lora.targets: module name endings ("q_proj", "self_attn.q_proj"), or "all-linear", or nothing (all linears).
 // Throws UserError for an ending that matches no site, with the nearest one.
 std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
@@ -60,7 +63,7 @@ class LoraAdapter : public PairAdapter {
   void set_gradients(const at::Tensor& flat) override;
 
  private:
-  std::string name(size_t member, const LoraSite& site, const char* tensor) const;
+  std::string prefix(size_t member) const;
 
   size_t members_;
   at::ScalarType dtype_;

@@ -1,5 +1,7 @@
 #include "adapter/poly.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -14,6 +16,7 @@ namespace gaggle {
 namespace {
 
 constexpr const char* router_tensor = "poly_router.module_logits";
+constexpr std::array granularities = {"site", "layer", "stack", "model"};
 
 std::vector<ParameterInfo> skill_tensors(const PolySpec& spec) {
   std::vector<ParameterInfo> tensors;
@@ -38,9 +41,10 @@ std::vector<ParameterInfo> router_tensors(const PolySpec& spec) {
   return tensors;
 }
 
-std::vector<ParameterInfo> joined(std::vector<ParameterInfo> left, const std::vector<ParameterInfo>& right) {
-  left.insert(left.end(), right.begin(), right.end());
-  return left;
+ParameterLayout layout_of(const PolySpec& spec, bool with_skills) {
+  std::vector<ParameterInfo> tensors = router_tensors(spec);
+  if (with_skills) std::ranges::copy(skill_tensors(spec), std::back_inserter(tensors));
+  return ParameterLayout(std::move(tensors));
 }
 
 // w [1, h, K] at every site → one mixture.
@@ -76,16 +80,31 @@ Routing routing_of_method(const std::string& method) {
   return method == "shared" ? Routing::uniform : method == "private" ? Routing::one_hot : Routing::learned;
 }
 
+const char* name_of(Granularity granularity) {
+  return granularities[static_cast<size_t>(granularity)];
+}
+
+Granularity granularity_named(const std::string& name) {
+  const auto found = std::ranges::find(granularities, name);
+  if (found == granularities.end())
+    user_error("router_granularity \"{}\": expected one of {}", name, fmt::join(granularities, ", "));
+  return static_cast<Granularity>(found - granularities.begin());
+}
+
 std::string PolySpec::router_name(const Site& site) const {
   return router_prefix(site) + router_tensor;
 }
 
 std::string PolySpec::router_prefix(const Site& site) const {
-  if (granularity == "model") return "";
-  if (granularity == "stack") return site.name.substr(0, site.name.find('.') + 1);
-  if (granularity == "layer") {  // as far as the first number: "model.layers.3.", "decoder.block.3."
-    const size_t number = site.name.find_first_of("0123456789");
-    return site.name.substr(0, site.name.find('.', number) + 1);
+  switch (granularity) {
+    case Granularity::model:
+      return "";
+    case Granularity::stack:
+      return site.name.substr(0, site.name.find('.') + 1);
+    case Granularity::layer:  // as far as the first number: "model.layers.3.", "decoder.block.3."
+      return site.name.substr(0, site.name.find('.', site.name.find_first_of("0123456789")) + 1);
+    case Granularity::site:
+      break;
   }
   return site.name + ".";
 }
@@ -107,16 +126,20 @@ void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill
 }
 
 ParameterLayout poly_layout(const PolySpec& spec) {
-  return ParameterLayout(joined(skill_tensors(spec), router_tensors(spec)));
+  return layout_of(spec, true);
 }
 
 ParameterLayout trained_layout(const PolySpec& spec) {
-  return ParameterLayout(spec.train_skills ? joined(skill_tensors(spec), router_tensors(spec))
-                                           : router_tensors(spec));
+  return layout_of(spec, spec.train_skills);
 }
 
 bool is_router(const ParameterInfo& tensor) {
   return tensor.name.ends_with(router_tensor);
+}
+
+std::vector<std::string> skill_names(SkillKind skill) {
+  if (skill == SkillKind::rescaling) return {".poly_ia3_l"};
+  return {".poly_lora_A", ".poly_lora_B"};
 }
 
 at::Tensor initial_poly(const PolySpec& spec, uint64_t seed) {
@@ -152,16 +175,19 @@ at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values) {
   return mixed_with(spec, values, [&](const LoraSite&) { return even; });
 }
 
+at::Tensor fixed_weights(const PolySpec& spec, int64_t rows, int task, const at::TensorOptions& options) {
+  const bool one_hot = spec.routing == Routing::one_hot;
+  at::Tensor w =
+      at::full({rows, spec.heads, spec.skills}, one_hot ? 0 : 1 / static_cast<double>(spec.skills), options);
+  if (one_hot) w.select(2, task).fill_(1);
+  return w;
+}
+
 at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int task) {
   GAGGLE_CHECK(task >= 0 && task < spec.tasks, "task {} of {}", task, spec.tasks);
-  if (spec.routing == Routing::uniform) return averaged_skills(spec, values);
   const ParameterLayout layout = poly_layout(spec);
   return mixed_with(spec, values, [&](const LoraSite& s) {
-    if (spec.routing == Routing::one_hot) {
-      at::Tensor w = at::zeros({1, spec.heads, spec.skills}, values.options());
-      w.select(2, task).fill_(1);
-      return w;
-    }
+    if (spec.routing != Routing::learned) return fixed_weights(spec, 1, task, values.options());
     return mixing_weights(layout.view(values, spec.router_name(s.site)).narrow(0, task, 1), spec.heads, 1)
         .w.contiguous();
   });

@@ -22,13 +22,18 @@ enum class Routing { learned, uniform, one_hot };
 // Of a poly.method: poly | mhr | shared | private.
 Routing routing_of_method(const std::string& method);
 
+// Which sites share a row of the routing table.
+enum class Granularity { site, layer, stack, model };
+const char* name_of(Granularity granularity);
+Granularity granularity_named(const std::string& name);  // throws UserError
+
 struct PolySpec {
   SkillKind skill = SkillKind::low_rank;
   std::vector<LoraSite> sites;  // rank r and scale (1/r) of each pair
   int64_t skills = 1, heads = 1, tasks = 1;
   Routing routing = Routing::learned;
-  std::string granularity = "site";  // site | layer | stack | model: what shares a routing row
-  bool train_skills = true;          // false: only the routing table (MHR-z)
+  Granularity granularity = Granularity::site;
+  bool train_skills = true;  // false: only the routing table (MHR-z)
 
   // What `site` shares its routing with, as the prefix of a tensor name: "model.layers.0.self_attn.q_proj.",
   // "model.layers.0.", "model.", "".
@@ -44,6 +49,8 @@ void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill
 ParameterLayout poly_layout(const PolySpec& spec);
 ParameterLayout trained_layout(const PolySpec& spec);
 bool is_router(const ParameterInfo& tensor);
+// What skills are called at a site: ".poly_lora_A" and ".poly_lora_B", or ".poly_ia3_l".
+std::vector<std::string> skill_names(SkillKind skill);
 
 // [poly_layout(spec).size()] fp32, keyed by (seed, tensor name):
 // A ~ U(±1/√(3 d_in)), B = 0, l = 1, Z ~ U(±1e-3).
@@ -56,6 +63,9 @@ ParameterLayout mixture_layout(const PolySpec& spec);
 
 // MHR-μ: the skills averaged into one adapter, mean A and mean B or mean l, [mixture_layout(spec).size()].
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values);
+
+// The weights [rows, h, K] that uniform or one-hot routing gives a task everywhere.
+at::Tensor fixed_weights(const PolySpec& spec, int64_t rows, int task, const at::TensorOptions& options);
 
 // A task's mixed adapter with its evaluation routing (no samples), in the same layout.
 at::Tensor mixed_adapter(const PolySpec& spec, const at::Tensor& values, int task);

@@ -24,7 +24,7 @@ std::vector<SkillSite> PolyAdapter::skill_sites() const {
   std::vector<SkillSite> sites;
   for (const LoraSite& s : spec_.sites) {
     SkillSite& site = sites.emplace_back();
-    site.router = router_of(sites.size() - 1);
+    site.router = router_of_[sites.size() - 1];
     site.a = tensor(s.site.name + ".poly_lora_A").view({spec_.heads, spec_.skills, -1});
     site.b = tensor(s.site.name + ".poly_lora_B").view({spec_.heads, spec_.skills, -1});
     site.d_in = s.site.d_in;

@@ -79,12 +79,12 @@ std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, 
 }  // namespace
 
 bool RoutedCollection::gated(int expert) const {
-  return std::any_of(gates.begin(), gates.end(),
-                     [&](const auto& site) { return site[static_cast<size_t>(expert)].defined(); });
+  return std::ranges::any_of(gates,
+                             [&](const auto& site) { return site[static_cast<size_t>(expert)].defined(); });
 }
 
 int RoutedCollection::number_of(const std::string& name) const {
-  const auto found = std::find(names.begin(), names.end(), name);
+  const auto found = std::ranges::find(names, name);
   return found == names.end() ? -1 : static_cast<int>(found - names.begin());
 }
 

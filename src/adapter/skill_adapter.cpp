@@ -151,13 +151,7 @@ Members SkillAdapter::members_of(const Microbatch& batch) const {
 MixingWeights SkillAdapter::draw_weights(int task, int64_t sample) const {
   const auto routers = static_cast<int64_t>(routers_.size());
   GAGGLE_CHECK(task >= 0 && task < spec_.tasks, "task {} of {}", task, spec_.tasks);
-  if (spec_.routing != Routing::learned) {
-    const bool one_hot = spec_.routing == Routing::one_hot;
-    at::Tensor w = at::full({routers, spec_.heads, spec_.skills},
-                            one_hot ? 0 : 1 / static_cast<double>(spec_.skills), values_.options());
-    if (one_hot) w.select(2, task).fill_(1);
-    return {w, {}};
-  }
+  if (spec_.routing != Routing::learned) return {fixed_weights(spec_, routers, task, values_.options()), {}};
   std::vector<at::Tensor> rows;
   for (const Router& router : routers_) rows.push_back(router.logits.narrow(0, task, 1));
   const at::Tensor logits = at::cat(rows);  // [R, h·K]

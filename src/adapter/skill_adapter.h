@@ -70,13 +70,13 @@ class SkillAdapter : public Trainable {
   // The number of a site in PolySpec::sites; -1: not adapted.
   int number_of(const Site& site) const;
   Members members_of(const Microbatch& batch) const;
-  // Which of the routers a site follows, as MixingWeights by router counts them.
-  int64_t router_of(size_t number) const { return router_of_[number]; }
   MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]
   void add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w);  // [R, h, K]
 
   PolySpec spec_;
   GradientWatch watch_;
+  std::vector<int64_t>
+      router_of_;  // by number in PolySpec::sites: which router of MixingWeights a site follows
 
  private:
   struct Router {
@@ -88,7 +88,6 @@ class SkillAdapter : public Trainable {
   ParameterLayout frozen_layout_;
   at::Tensor frozen_;
   std::vector<Router> routers_;
-  std::vector<int64_t> router_of_;   // by number in PolySpec::sites
   std::vector<int> number_of_site_;  // by Site::index
   int64_t step_ = 0;
   double kept_ = 1;

@@ -11,10 +11,8 @@ namespace {
 
 constexpr int64_t most_dims = int64_t{1} << 20;  // of a sketch that the memory limit asks for
 
-bool ends_with_any(const std::string& name, const std::vector<std::string>& endings) {
-  return endings.empty() || std::any_of(endings.begin(), endings.end(), [&](const std::string& ending) {
-           return name == ending || name.ends_with("." + ending);
-         });
+bool is_chosen(const AlignmentConfig& config, const LoraSite& s) {
+  return config.sites.empty() || names_module(config.sites, s.site.name);
 }
 
 // With one skill both spaces are one.
@@ -29,7 +27,7 @@ std::vector<bool> chosen_tasks(const AlignmentConfig& config, const std::vector<
   for (const TokenTask& task : tasks) names.push_back(task.name);
   std::vector<bool> chosen(tasks.size(), config.tasks.empty());
   for (const std::string& name : config.tasks) {
-    const auto found = std::find(names.begin(), names.end(), name);
+    const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
       const std::string near = nearest_name(name, names);
       user_error("alignment.tasks: no task {}{}", name, near.empty() ? "" : " (did you mean " + near + "?)");
@@ -49,8 +47,7 @@ int64_t sketch_dims(const AlignmentConfig& config, int64_t tasks, int64_t values
   return dims;
 }
 
-}  // namespace
-
+// What each of the chosen tasks has in a batch.
 BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& chosen) {
   double tokens = 0;
   std::vector<int64_t> samples[2];
@@ -75,10 +72,12 @@ BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& c
   return tasks;
 }
 
+}  // namespace
+
 void check_alignment(const AlignmentConfig& config, const std::vector<TokenTask>& tasks,
                      std::span<const LoraSite> sites) {
   chosen_tasks(config, tasks);
-  if (std::ranges::none_of(sites, [&](const LoraSite& s) { return ends_with_any(s.site.name, config.sites); }))
+  if (std::ranges::none_of(sites, [&](const LoraSite& s) { return is_chosen(config, s); }))
     user_error("alignment.sites: none of them is an adapted linear: {}", join(config.sites, ", "));
 }
 
@@ -107,7 +106,7 @@ void AlignmentWatch::lay_out() {
   int64_t offset = 0;
   const PolySpec& spec = adapter_.spec();
   for (const LoraSite& s : spec.sites) {
-    const bool chosen = ends_with_any(s.site.name, config_.sites);
+    const bool chosen = is_chosen(config_, s);
     number_of_site_.push_back(chosen ? static_cast<int>(sites_.size()) : -1);
     if (!chosen) continue;
     const WatchedSizes sizes = adapter_.watched_sizes(s);

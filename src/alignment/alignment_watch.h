@@ -11,9 +11,6 @@
 
 namespace gaggle {
 
-// What each of the chosen tasks has in a batch.
-BatchTasks batch_tasks(std::span<const Sample> batch, const std::vector<bool>& chosen);
-
 struct AlignmentPlan {
   AlignmentConfig config;
   const std::vector<TokenTask>& tasks;

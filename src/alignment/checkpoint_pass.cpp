@@ -64,7 +64,8 @@ AlignmentRun measure_checkpoint(BaseModel& base, const std::vector<TokenTask>& t
   const auto adapter = make_skill_adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)),
                                           recipe.schedule, base.dtype(), base.device());
   const std::vector<Sample> batch = batch_of_all(tasks, pass.examples, recipe.phase.seed);
-  const auto folder = pass.run_folder / "alignment" / fmt::format("step-{}-rows-{}", from.step, pass.examples);
+  const auto folder =
+      pass.run_folder / "alignment" / fmt::format("step-{}-examples-{}", from.step, pass.examples);
   AlignmentPlan plan{pass.settings, tasks, static_cast<int64_t>(batch.size()), recipe.phase.seed, folder};
   plan.config.every = 1;
   plan.config.window = 1;

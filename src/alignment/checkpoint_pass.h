@@ -9,7 +9,7 @@
 namespace gaggle {
 
 struct CheckpointPass {
-  std::filesystem::path run_folder;   // results go to alignment/step-STEP-rows-EXAMPLES inside
+  std::filesystem::path run_folder;   // results go to alignment/step-STEP-examples-EXAMPLES inside
   std::filesystem::path checkpoints;  // of all recipes of the run
   int64_t step = -1;                  // the checkpoint's; -1: the newest
   int64_t examples = 0;               // of each task; of one that has fewer, all of them

@@ -29,7 +29,7 @@ std::optional<at::Tensor> read_sketch(const fs::path& path, const std::string& s
     if (file.metadata().at("settings") != settings || file.tensors().size() != 1) return std::nullopt;
     return float_tensor(file.tensors()[0]);
   } catch (const std::exception& damaged) {
-    log::warning("{}: {} · this sketch is left out", path.string(), damaged.what());
+    log::warning("{}: {} · this sketch is left out", path.string(), error_text(damaged));
     return std::nullopt;
   }
 }

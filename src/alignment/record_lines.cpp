@@ -1,6 +1,4 @@
-// alignment.jsonl. JSON has no NaN: null stands for it.
-#include <cmath>
-
+// alignment.jsonl. JSON has no NaN: nlohmann writes null for it.
 #include "alignment/record.h"
 #include "base/error.h"
 #include "base/json_lines.h"
@@ -10,22 +8,19 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
 double number_of(const Json& json) {
-  return json.is_null() ? std::numeric_limits<double>::quiet_NaN() : json.get<double>();
+  return json.is_null() ? unknown : json.get<double>();
 }
 
-void put_statistics(Json& json, const GroupNumbers& group) {
-  json["mean_cosine"] = number(group.cosine.mean_cosine);
-  json["median_cosine"] = number(group.cosine.median_cosine);
-  json["conflicting"] = number(group.cosine.conflicting);
-  json["pairs"] = group.cosine.pairs;
-  json["noise_free_cosine"] = number(group.noise_free.mean_cosine);
-  json["noise_free_median"] = number(group.noise_free.median_cosine);
-  json["noise_free_conflicting"] = number(group.noise_free.conflicting);
-  json["noise_free_pairs"] = group.noise_free.pairs;
+Json json_of(const GroupNumbers& group) {
+  return {{"mean_cosine", group.cosine.mean_cosine},
+          {"median_cosine", group.cosine.median_cosine},
+          {"conflicting", group.cosine.conflicting},
+          {"pairs", group.cosine.pairs},
+          {"noise_free_cosine", group.noise_free.mean_cosine},
+          {"noise_free_median", group.noise_free.median_cosine},
+          {"noise_free_conflicting", group.noise_free.conflicting},
+          {"noise_free_pairs", group.noise_free.pairs}};
 }
 
 GroupNumbers group_of(const Json& json, std::string by, std::string name) {
@@ -38,20 +33,18 @@ GroupNumbers group_of(const Json& json, std::string by, std::string name) {
 }
 
 Json line_of(const MeasuredStep& step) {
-  Json line = {{"step", step.step}, {"space", name_of(step.space)}, {"tasks", step.tasks}};
   GAGGLE_CHECK(!step.groups.empty() && step.groups[0].by == "all");
-  put_statistics(line, step.groups[0]);
+  Json line = {{"step", step.step}, {"space", name_of(step.space)}, {"tasks", step.tasks}};
+  line.update(json_of(step.groups[0]));
   line["window_measurements"] = step.window_measurements;
   line["groups"] = Json::array();
   for (size_t g = 1; g < step.groups.size(); ++g) {
-    Json group = {{"by", step.groups[g].by}, {"name", step.groups[g].name}};
-    put_statistics(group, step.groups[g]);
-    line["groups"].push_back(std::move(group));
+    Json& group = line["groups"].emplace_back(Json{{"by", step.groups[g].by}, {"name", step.groups[g].name}});
+    group.update(json_of(step.groups[g]));
   }
-  line["sites"] = Json::array();
-  for (const double cosine : step.site_cosines) line["sites"].push_back(number(cosine));
+  line["sites"] = step.site_cosines;
   line["sketch_dims"] = step.sketch_dims;
-  line["sketch_error"] = number(step.sketch_error);
+  line["sketch_error"] = step.sketch_error;
   line["seconds"] = step.seconds;
   line["step_seconds"] = step.step_seconds;
   return line;

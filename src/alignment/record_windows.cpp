@@ -10,6 +10,9 @@
 #include "train/checkpoint.h"
 
 namespace gaggle {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SiteGroup, by, name, sites)
+
 namespace {
 
 using nlohmann::json;
@@ -43,23 +46,16 @@ at::Tensor tensor_of(const TensorView& view, const std::string& where) {
   return tensor;
 }
 
-json groups_json(const std::vector<SiteGroup>& groups) {
-  json list = json::array();
-  for (const SiteGroup& group : groups)
-    list.push_back({{"by", group.by}, {"name", group.name}, {"sites", group.sites}});
-  return list;
-}
-
+// `when`: "running" or "complete".
 template <class Window>
-json about(const Window& window) {
-  return {{"measurements", window.measurements}, {"last_step", window.last_step}};
-}
-
-template <class Window>
-void read_window(const std::string& prefix, const json& about, const SafetensorsFile& file, Window& window) {
-  window.measurements = about.at("measurements");
-  window.last_step = about.at("last_step");
-  visit(prefix, window,
+void read_window(const json& state, const char* when, GradientSpace space, const SafetensorsFile& file,
+                 std::map<GradientSpace, Window>& windows) {
+  const json::json_pointer at(fmt::format("/{}/{}", when, name_of(space)));
+  if (!state.contains(at)) return;
+  Window& window = windows[space];
+  window.measurements = state.at(at).at("measurements");
+  window.last_step = state.at(at).at("last_step");
+  visit(name_of(space), window,
         [&](const std::string& name, at::Tensor& to) { to = tensor_of(file.at(name), file.name()); });
 }
 
@@ -77,15 +73,15 @@ void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   const auto put = [&](const std::string& name, at::Tensor& tensor) {
     views.push_back(tensor_view(name, tensor));
   };
-  json state = {{"tasks", windows.tasks}, {"groups", groups_json(windows.groups)}, {"window", windows.window}};
-  for (auto& [space, window] : held.running) {
-    state["running"][name_of(space)] = about(window);
-    visit(name_of(space), window, put);
-  }
-  for (auto& [space, window] : held.complete) {
-    state["complete"][name_of(space)] = about(window);
-    visit(name_of(space), window, put);
-  }
+  json state = {{"tasks", windows.tasks}, {"groups", windows.groups}, {"window", windows.window}};
+  const auto put_all = [&](const char* when, auto& by_space) {
+    for (auto& [space, window] : by_space) {
+      state[when][name_of(space)] = {{"measurements", window.measurements}, {"last_step", window.last_step}};
+      visit(name_of(space), window, put);
+    }
+  };
+  put_all("running", held.running);
+  put_all("complete", held.complete);
   fs::create_directories(folder);
   write_file_atomic(windows_path(folder),
                     safetensors_bytes(views, {{"format", "pt"}, {"alignment", state.dump()}}));
@@ -98,17 +94,12 @@ AlignmentWindows read_windows(const fs::path& folder) {
   try {
     const json state = json::parse(found->second);
     AlignmentWindows windows;
-    windows.tasks = state.at("tasks").get<std::vector<std::string>>();
+    windows.tasks = state.at("tasks");
     windows.window = state.at("window");
-    for (const json& group : state.at("groups"))
-      windows.groups.push_back(
-          {group.at("by"), group.at("name"), group.at("sites").get<std::vector<size_t>>()});
+    windows.groups = state.at("groups");
     for (const GradientSpace space : {GradientSpace::mixed, GradientSpace::skill}) {
-      const std::string prefix = name_of(space);
-      if (state.contains("running") && state["running"].contains(prefix))
-        read_window(prefix, state["running"][prefix], file, windows.running[space]);
-      if (state.contains("complete") && state["complete"].contains(prefix))
-        read_window(prefix, state["complete"][prefix], file, windows.complete[space]);
+      read_window(state, "running", space, file, windows.running);
+      read_window(state, "complete", space, file, windows.complete);
     }
     return windows;
   } catch (const json::exception& error) {

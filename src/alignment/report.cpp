@@ -14,9 +14,6 @@ namespace {
 constexpr size_t windows_shown = 5;
 constexpr size_t layer_ranges = 6;
 
-std::string cosine_cell(double value) {
-  return std::isnan(value) ? "-" : fmt::format("{:+.3f}", value);
-}
 std::string percent_cell(double value) {
   return std::isnan(value) ? "-" : fmt::format("{:.1f} %", 100 * value);
 }
@@ -33,9 +30,11 @@ struct Mean {
   double value() const { return count == 0 ? std::nan("") : sum / static_cast<double>(count); }
 };
 
+using Window = std::vector<const MeasuredStep*>;
+
 // The lines of one space, cut into windows: each begins where its first measurement stands.
-std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run, GradientSpace space) {
-  std::vector<std::vector<const MeasuredStep*>> windows;
+std::vector<Window> windows_of(const AlignmentRun& run, GradientSpace space) {
+  std::vector<Window> windows;
   for (const MeasuredStep& step : run.steps) {
     if (step.space != space) continue;
     if (windows.empty() || step.window_measurements == 1) windows.emplace_back();
@@ -44,12 +43,16 @@ std::vector<std::vector<const MeasuredStep*>> windows_of(const AlignmentRun& run
   return windows;
 }
 
+std::string steps_text(const Window& window) {
+  return fmt::format("{}–{}", window.front()->step, window.back()->step);
+}
+
 // A window's numbers of some groups: means over its measurements;
 // the noise-free ones are those of its last measurement, which hold them all.
 struct Summary {
   Mean cosine, conflicting, noise_free, pairs;
 };
-Summary summary_of(const std::vector<const MeasuredStep*>& window, std::span<const size_t> groups) {
+Summary summary_of(const Window& window, std::span<const size_t> groups) {
   Summary summary;
   for (const size_t g : groups) {
     for (const MeasuredStep* step : window) {
@@ -62,19 +65,21 @@ Summary summary_of(const std::vector<const MeasuredStep*>& window, std::span<con
   return summary;
 }
 
-std::vector<std::string> cells(const Summary& summary) {
-  return {cosine_cell(summary.cosine.value()), percent_cell(summary.conflicting.value()),
-          cosine_cell(summary.noise_free.value())};
+// Its cells behind those given.
+std::vector<std::string> with_cells(std::vector<std::string> line, const Summary& summary) {
+  line.push_back(cosine_cell(summary.cosine.value(), 3));
+  line.push_back(percent_cell(summary.conflicting.value()));
+  line.push_back(cosine_cell(summary.noise_free.value(), 3));
+  return line;
 }
 
-std::string last_windows_table(const std::vector<std::vector<const MeasuredStep*>>& windows) {
+std::string last_windows_table(const std::vector<Window>& windows) {
   Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free median", "pairs a step"});
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
     const Summary summary = summary_of(windows[w], {&all, 1});
-    std::vector<std::string> line = {fmt::format("{}–{}", windows[w].front()->step, windows[w].back()->step),
-                                     std::to_string(windows[w].size())};
-    for (std::string& cell : cells(summary)) line.push_back(std::move(cell));
+    std::vector<std::string> line =
+        with_cells({steps_text(windows[w]), std::to_string(windows[w].size())}, summary);
     line.push_back(fmt::format("{:.0f}", summary.pairs.value()));
     table.add(std::move(line));
   }
@@ -82,13 +87,11 @@ std::string last_windows_table(const std::vector<std::vector<const MeasuredStep*
 }
 
 // Kinds one by one; layers in at most six ranges, each the mean of its layers.
-std::string by_group_table(const std::vector<const MeasuredStep*>& window) {
+std::string by_group_table(const Window& window) {
   const std::vector<GroupNumbers>& groups = window.back()->groups;
   Table table({"sites", "mean cosine", "conflicting", "noise-free median"});
   const auto add = [&](const std::string& name, std::span<const size_t> chosen) {
-    std::vector<std::string> line = {name};
-    for (std::string& cell : cells(summary_of(window, chosen))) line.push_back(std::move(cell));
-    table.add(std::move(line));
+    table.add(with_cells({name}, summary_of(window, chosen)));
   };
   std::vector<size_t> layers;
   for (size_t g = 0; g < groups.size(); ++g)
@@ -106,7 +109,7 @@ std::string by_group_table(const std::vector<const MeasuredStep*>& window) {
   return table.text();
 }
 
-std::string cost_line(const std::vector<const MeasuredStep*>& window) {
+std::string cost_line(const Window& window) {
   Mean seconds, step_seconds;
   for (const MeasuredStep* step : window) {
     seconds.add(step->seconds);
@@ -162,11 +165,9 @@ std::string comparison_table(std::span<const AlignmentRun> runs) {
     for (const auto& [space, running] : run.windows.running) {
       const auto windows = windows_of(run, space);
       if (windows.empty()) continue;
-      const auto& newest = windows.back();
-      std::vector<std::string> line = {run.name, name_of(space), std::to_string(run.windows.tasks.size()),
-                                       fmt::format("{}–{}", newest.front()->step, newest.back()->step)};
-      for (std::string& cell : cells(summary_of(newest, {&all, 1}))) line.push_back(std::move(cell));
-      table.add(std::move(line));
+      table.add(with_cells(
+          {run.name, name_of(space), std::to_string(run.windows.tasks.size()), steps_text(windows.back())},
+          summary_of(windows.back(), {&all, 1})));
     }
   return table.text();
 }

@@ -48,8 +48,8 @@ std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& v
     const std::string prefix = spec.router_prefix(s.site);
     if (!seen.insert(prefix).second) continue;
     const std::string name = prefix.empty() ? "model" : prefix.substr(0, prefix.size() - 1);
-    sites.push_back({name, spec.granularity == "site" ? s.site.kind : spec.granularity, spec.heads, spec.skills,
-                     layout.view(values, spec.router_name(s.site))});
+    const std::string kind = spec.granularity == Granularity::site ? s.site.kind : name_of(spec.granularity);
+    sites.push_back({name, kind, spec.heads, spec.skills, layout.view(values, spec.router_name(s.site))});
   }
   return sites;
 }

@@ -19,10 +19,6 @@ struct Pair {
   double cosine;
 };
 
-std::string signed_cell(double value, int digits) {
-  return std::isnan(value) ? "-" : fmt::format("{:+.{}f}", value, digits);
-}
-
 // Highest cosine first; without NaN.
 std::vector<Pair> sorted_pairs(const at::Tensor& cosine) {
   std::vector<Pair> pairs;
@@ -30,12 +26,15 @@ std::vector<Pair> sorted_pairs(const at::Tensor& cosine) {
   for (int64_t i = 0; i < cosine.size(0); ++i)
     for (int64_t j = i + 1; j < cosine.size(0); ++j)
       if (!std::isnan(value[i][j])) pairs.push_back({i, j, value[i][j]});
-  std::stable_sort(pairs.begin(), pairs.end(),
-                   [](const Pair& x, const Pair& y) { return x.cosine > y.cosine; });
+  std::ranges::stable_sort(pairs, std::greater(), &Pair::cosine);
   return pairs;
 }
 
 }  // namespace
+
+std::string cosine_cell(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:+.{}f}", value, digits);
+}
 
 TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor& sketches) {
   GAGGLE_CHECK(static_cast<int64_t>(tasks.size()) == sketches.size(0));
@@ -84,7 +83,7 @@ std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor
   for (size_t i = 0; i < order.size(); ++i) {
     std::vector<std::string> line = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
     for (size_t j = 0; j < order.size(); ++j)
-      line.push_back(i == j ? "" : signed_cell(value[order[i]][order[j]], 2));
+      line.push_back(i == j ? "" : cosine_cell(value[order[i]][order[j]], 2));
     table.add(std::move(line));
   }
   return table.text();
@@ -100,8 +99,8 @@ std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor&
   Table table(header);
   const auto add = [&](const std::string& what, const Pair& pair) {
     std::vector<std::string> line = {what, tasks[static_cast<size_t>(pair.a)],
-                                     tasks[static_cast<size_t>(pair.b)], signed_cell(pair.cosine, 3)};
-    if (beside.defined()) line.push_back(signed_cell(beside[pair.a][pair.b].item<double>(), 3));
+                                     tasks[static_cast<size_t>(pair.b)], cosine_cell(pair.cosine, 3)};
+    if (beside.defined()) line.push_back(cosine_cell(beside[pair.a][pair.b].item<double>(), 3));
     table.add(std::move(line));
   };
   for (size_t i = 0; i < closest; ++i) add(i == 0 ? "closest" : "", pairs[i]);
@@ -113,7 +112,7 @@ std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs) {
   const PairStatistics statistics = pair_statistics(similarity.cosine);
   std::string text =
       fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n", similarity.tasks.size(),
-                  signed_cell(statistics.mean_cosine, 3), statistics.pairs,
+                  cosine_cell(statistics.mean_cosine, 3), statistics.pairs,
                   statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
   text += fmt::format("from sketches of {} dimensions: standard error of a cosine {:.3f}\n\n", similarity.dims,
                       typical_error(similarity.error));

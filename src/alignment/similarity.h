@@ -23,6 +23,9 @@ TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor&
 // leaves: the lower number first, ties by number. O(T³).
 std::vector<int> linkage_order(const at::Tensor& similarity);
 
+// "+0.123" with three digits; "-": NaN.
+std::string cosine_cell(double value, int digits);
+
 // The tasks in linkage order with their cosines in two digits: names in the first column, their numbers in that
 // order above. More than 16 tasks do not fit a terminal: their order alone, in one line.
 std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine);

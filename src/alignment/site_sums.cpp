@@ -1,7 +1,6 @@
 #include "alignment/site_sums.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "base/error.h"
@@ -13,33 +12,18 @@ at::Tensor slice_of(const at::Tensor& flat, const AlignedSite& site) {
   return flat.narrow(1, site.offset, site.size());
 }
 
-// rounds[i]: the sites a rank gets in round i, at most `values` in all, or one.
-std::vector<std::vector<size_t>> cut_in_rounds(std::span<const AlignedSite> sites,
-                                               std::span<const size_t> of_rank, int64_t values) {
-  std::vector<std::vector<size_t>> rounds;
-  int64_t held = 0;
-  for (const size_t s : of_rank) {
-    if (rounds.empty() || held + sites[s].size() > values) {
-      rounds.emplace_back();
-      held = 0;
-    }
-    rounds.back().push_back(s);
-    held += sites[s].size();
+// sent[r] goes to rank r; returns what every rank has for this one, shaped as what it has for itself.
+std::vector<at::Tensor> exchanged(const std::vector<at::Tensor>& sent, Communicator& group) {
+  std::vector<at::Tensor> received;
+  std::vector<std::span<const std::byte>> send;
+  std::vector<std::span<std::byte>> receive;
+  for (const at::Tensor& part : sent) {
+    send.emplace_back(static_cast<const std::byte*>(part.const_data_ptr()), part.nbytes());
+    const at::Tensor& to = received.emplace_back(at::empty_like(sent[static_cast<size_t>(group.rank())]));
+    receive.emplace_back(static_cast<std::byte*>(to.mutable_data_ptr()), to.nbytes());
   }
-  return rounds;
-}
-
-// `all`, then `even`, of one site after the other, as they travel.
-std::vector<std::byte> packed(std::span<const AlignedSite> sites, std::span<const size_t> chosen,
-                              const TaskGradients& mine) {
-  std::vector<std::byte> bytes;
-  for (const size_t s : chosen)
-    for (const at::Tensor* flat : {&mine.all, &mine.even}) {
-      const at::Tensor part = slice_of(*flat, sites[s]).to(at::kCPU).contiguous();
-      const auto* from = static_cast<const std::byte*>(part.const_data_ptr());
-      bytes.insert(bytes.end(), from, from + part.nbytes());
-    }
-  return bytes;
+  group.all_to_all(send, receive);
+  return received;
 }
 
 }  // namespace
@@ -47,23 +31,21 @@ std::vector<std::byte> packed(std::span<const AlignedSite> sites, std::span<cons
 std::vector<std::vector<size_t>> deal_sites(std::span<const AlignedSite> sites, int ranks) {
   std::vector<size_t> by_size(sites.size());
   std::iota(by_size.begin(), by_size.end(), size_t{0});
-  std::stable_sort(by_size.begin(), by_size.end(),
-                   [&](size_t a, size_t b) { return sites[a].size() > sites[b].size(); });
+  std::ranges::stable_sort(by_size, std::greater(), [&](size_t s) { return sites[s].size(); });
   std::vector<std::vector<size_t>> dealt(static_cast<size_t>(ranks));
   std::vector<int64_t> values(static_cast<size_t>(ranks), 0);
   for (const size_t s : by_size) {
-    const auto rank = static_cast<size_t>(std::min_element(values.begin(), values.end()) - values.begin());
+    const auto rank = static_cast<size_t>(std::ranges::min_element(values) - values.begin());
     dealt[rank].push_back(s);
     values[rank] += sites[s].size();
   }
-  for (auto& of_rank : dealt) std::sort(of_rank.begin(), of_rank.end());
+  for (auto& of_rank : dealt) std::ranges::sort(of_rank);
   return dealt;
 }
 
 void for_each_summed_site(
     std::span<const AlignedSite> sites, const TaskGradients& mine, Communicator& group,
-    const std::function<void(size_t site, const at::Tensor& all, const at::Tensor& even)>& what,
-    int64_t round_bytes) {
+    const std::function<void(size_t site, const at::Tensor& all, const at::Tensor& even)>& what) {
   GAGGLE_CHECK(mine.all.sizes() == mine.even.sizes() && mine.all.size(1) == values_of(sites) &&
                mine.all.scalar_type() == at::kFloat && mine.even.scalar_type() == at::kFloat);
   if (group.size() == 1) {
@@ -71,44 +53,25 @@ void for_each_summed_site(
       what(s, slice_of(mine.all, sites[s]), slice_of(mine.even, sites[s]));
     return;
   }
-  const auto ranks = static_cast<size_t>(group.size());
-  const auto me = static_cast<size_t>(group.rank());
-  const int64_t tasks = mine.all.size(0);
-  const int64_t bytes_per_value = tasks * 2 * static_cast<int64_t>(sizeof(float));
-  const int64_t values_at_once = round_bytes / (bytes_per_value * group.size());
-
-  std::vector<std::vector<std::vector<size_t>>> rounds;  // by rank
-  size_t count = 0;
-  for (const auto& of_rank : deal_sites(sites, group.size())) {
-    rounds.push_back(cut_in_rounds(sites, of_rank, values_at_once));
-    count = std::max(count, rounds.back().size());
-  }
-  for (auto& of_rank : rounds) of_rank.resize(count);
-
-  for (size_t round = 0; round < count; ++round) {
-    const std::vector<size_t>& my_sites = rounds[me][round];
-    int64_t my_values = 0;
-    for (const size_t s : my_sites) my_values += sites[s].size();
-    std::vector<std::vector<std::byte>> out(ranks), in(ranks);
-    for (size_t r = 0; r < ranks; ++r) {
-      out[r] = packed(sites, rounds[r][round], mine);
-      in[r].resize(static_cast<size_t>(my_values * bytes_per_value));
-    }
-    const std::vector<std::span<const std::byte>> send(out.begin(), out.end());
-    const std::vector<std::span<std::byte>> receive(in.begin(), in.end());
-    group.all_to_all(send, receive);
-
-    size_t at = 0;
-    for (const size_t s : my_sites) {
-      at::Tensor sums = at::zeros({2, tasks, sites[s].size()}, at::kDouble);
-      at::Tensor part = at::empty(sums.sizes(), at::kFloat);
-      for (size_t r = 0; r < ranks; ++r) {
-        std::memcpy(part.mutable_data_ptr(), in[r].data() + at, part.nbytes());
-        sums.add_(part);
+  const std::vector<std::vector<size_t>> dealt = deal_sites(sites, group.size());
+  size_t rounds = 0;
+  for (const std::vector<size_t>& of_rank : dealt) rounds = std::max(rounds, of_rank.size());
+  for (size_t round = 0; round < rounds; ++round) {
+    std::vector<at::Tensor> sent;
+    for (const std::vector<size_t>& of_rank : dealt) {
+      if (round >= of_rank.size()) {
+        sent.push_back(at::empty({0}, at::kFloat));
+        continue;
       }
-      at += part.nbytes();
-      what(s, sums[0], sums[1]);
+      const AlignedSite& site = sites[of_rank[round]];
+      sent.push_back(at::stack({slice_of(mine.all, site), slice_of(mine.even, site)}).cpu());
     }
+    const std::vector<at::Tensor> parts = exchanged(sent, group);
+    const std::vector<size_t>& my_sites = dealt[static_cast<size_t>(group.rank())];
+    if (round >= my_sites.size()) continue;
+    at::Tensor sums = at::zeros(parts[0].sizes(), at::kDouble);
+    for (const at::Tensor& part : parts) sums.add_(part);
+    what(my_sites[round], sums[0], sums[1]);
   }
 }
 

@@ -16,8 +16,7 @@ at::Tensor index_tensor(const std::vector<int64_t>& values) {
 // a / sqrt(n · nᵀ), NaN unless both norms are positive: two negative ones have a positive product too.
 at::Tensor ratio(const at::Tensor& product, const at::Tensor& norm, const at::Tensor& other) {
   const at::Tensor counted = at::logical_and(norm > 0, other > 0);
-  return at::where(counted, product / (norm.sqrt() * other.sqrt()),
-                   at::full({}, std::numeric_limits<double>::quiet_NaN(), at::kDouble));
+  return at::where(counted, product / (norm.sqrt() * other.sqrt()), at::full({}, unknown, at::kDouble));
 }
 
 }  // namespace

@@ -12,6 +12,8 @@
 
 namespace gaggle {
 
+inline constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+
 // Sites whose Grams are added up: all, one kind, one layer.
 struct SiteGroup {
   std::string by, name;       // "all", "all" | "kind", "q_proj" | "layer", "3"
@@ -29,10 +31,9 @@ at::Tensor cosines(const at::Tensor& gram);
 
 // Over the pairs of different tasks that have a cosine.
 struct PairStatistics {
-  double mean_cosine = std::numeric_limits<double>::quiet_NaN();
-  double median_cosine =
-      std::numeric_limits<double>::quiet_NaN();  // holds where a few noise-free ones lie far out
-  double conflicting = std::numeric_limits<double>::quiet_NaN();  // share of pairs with a cosine below 0
+  double mean_cosine = unknown;
+  double median_cosine = unknown;  // holds where a few noise-free ones lie far out
+  double conflicting = unknown;    // share of pairs with a cosine below 0
   int64_t pairs = 0;
 };
 PairStatistics pair_statistics(const at::Tensor& cosines);  // [T, T]

@@ -18,13 +18,13 @@ struct GroupNumbers {
 struct MeasuredStep {
   int64_t step = 0;
   GradientSpace space = GradientSpace::skill;
-  int64_t tasks = 0;                                               // in the batch
-  int64_t window_measurements = 0;                                 // in the running window, this one included
-  std::vector<GroupNumbers> groups;                                // "all" first
-  std::vector<double> site_cosines;                                // mean cosine by site
-  int64_t sketch_dims = 0;                                         // 0: exact
-  double sketch_error = std::numeric_limits<double>::quiet_NaN();  // typical standard error of a cosine
-  double seconds = 0, step_seconds = 0;                            // of the measurement, of the step without it
+  int64_t tasks = 0;                     // in the batch
+  int64_t window_measurements = 0;       // in the running window, this one included
+  std::vector<GroupNumbers> groups;      // "all" first
+  std::vector<double> site_cosines;      // mean cosine by site
+  int64_t sketch_dims = 0;               // 0: exact
+  double sketch_error = unknown;         // typical standard error of a cosine
+  double seconds = 0, step_seconds = 0;  // of the measurement, of the step without it
 };
 
 // Cosines of a whole window, all sites, [T, T]; NaN: no such pair. count: measurements of each pair.

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/table.h"
 #include "library/peft_values.h"
 #include "registry/sums.h"
 #include "registry/version_files.h"
@@ -29,11 +30,6 @@ std::string sizes_text(PeftKind kind, int64_t tasks, int64_t skills, int64_t hea
   return fmt::format("{} skills, {} heads and {} tasks", skills, heads, tasks);
 }
 
-std::vector<std::string> skill_tensors(const PolySpec& spec) {
-  if (spec.skill == SkillKind::rescaling) return {".poly_ia3_l"};
-  return {".poly_lora_A", ".poly_lora_B"};
-}
-
 at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values,
                      const Site& site) {
   if (spec.routing == Routing::learned) return layout.view(values, spec.router_name(site));
@@ -48,7 +44,7 @@ PeftSite site_to_peft(const PolySpec& spec, PeftKind kind, const LoraSite& s, co
   site.site = s.site.name;
   if (kind == PeftKind::poly) site.rank = s.rank;
   site.feedforward = kind != PeftKind::poly && s.site.reads_activation;
-  for (const std::string& name : skill_tensors(spec))
+  for (const std::string& name : skill_names(spec.skill))
     site.tensors.push_back(peft_tensor(layout.view(values, s.site.name + name)));
   if (kind == PeftKind::ia3) {
     const auto width = static_cast<int64_t>(site.tensors[0].values.size());
@@ -85,14 +81,11 @@ std::string Inventory::pin() const {
 }
 
 std::string Inventory::description() const {
-  const auto count = [](int64_t n, const char* one) {
-    return fmt::format("{} {}{}", n, one, n == 1 ? "" : "s");
-  };
   if (!routing_row.empty())
     return fmt::format("{}   adapted to {}, mixes the {} of {}@{}", routing_row, tasks.front(),
-                       count(spec.skills, "skill"), name, version);
-  return fmt::format("{}   {}, {}, {}, {}", pin(), method, count(spec.tasks, "task"),
-                     count(spec.skills, "skill"), count(spec.heads, "head"));
+                       plural(spec.skills, "skill"), name, version);
+  return fmt::format("{}   {}, {}, {}, {}", pin(), method, plural(spec.tasks, "task"),
+                     plural(spec.skills, "skill"), plural(spec.heads, "head"));
 }
 
 int Inventory::task_number(const std::string& task) const {
@@ -120,7 +113,7 @@ at::Tensor inventory_values(const PeftAdapter& peft, const PolySpec& spec, const
   const std::string wants = sizes_text(kind_of(spec), spec.tasks, spec.skills, spec.heads);
   if (has != wants) user_error("{}: it has {}, and the run {}", where, has, wants);
   if (spec.skill == SkillKind::rescaling) check_feedforward(peft, spec, where);
-  const std::vector<std::string> skills = skill_tensors(spec);
+  const std::vector<std::string> skills = skill_names(spec.skill);
   const auto name_of = [&](const Site& site, size_t i) {
     return i < skills.size() ? site.name + skills[i] : spec.router_name(site);
   };
@@ -152,7 +145,7 @@ Inventory load_inventory(const Registry& registry, const std::string& name, cons
   spec.heads = peft.heads;
   spec.tasks = static_cast<int64_t>(inventory.tasks.size());
   spec.routing = routing_of_method(inventory.method);
-  spec.granularity = about.value("router_granularity", "site");
+  spec.granularity = granularity_named(about.value("router_granularity", "site"));
   inventory.values = inventory_values(peft, spec, where);
   return inventory;
 }
@@ -163,7 +156,7 @@ std::string store_inventory(Registry& registry, const Inventory& inventory, Prov
                inventory.tasks.size(), spec.tasks);
   made.about["method"] = inventory.method;
   made.about["tasks"] = inventory.tasks;
-  made.about["router_granularity"] = spec.granularity;
+  made.about["router_granularity"] = name_of(spec.granularity);
   NewVersion version = new_version(Kind::inventory, inventory.name, made);
   add_adapter(version, inventory_to_peft(spec, inventory.values, peft_base(made.base.spec())), made);
   return registry.commit(version);

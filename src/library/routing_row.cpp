@@ -44,7 +44,7 @@ Inventory with_routing_row(const Inventory& parent, const RoutingRow& row) {
   }
   if (!given.empty())
     user_error("{}: {} is no router of {}, whose routing is by {}", where, given.begin()->first, row.parent,
-               parent.spec.granularity);
+               name_of(parent.spec.granularity));
   return mixed;
 }
 

@@ -18,6 +18,15 @@ const KindWords& words_of(Kind kind) {
   return words[static_cast<size_t>(kind)];
 }
 
+namespace {
+
+std::string advice(Kind kind, const std::string& name, const std::vector<std::string>& known) {
+  const std::string near = nearest_name(name, known);
+  return near.empty() ? words_of(kind).hint : fmt::format("did you mean {}?", near);
+}
+
+}  // namespace
+
 fs::path Registry::root_of(Kind kind) const {
   return without_links(folder_, folder_ / words_of(kind).folder);
 }
@@ -60,9 +69,8 @@ Version Registry::load(Kind kind, const std::string& name) const {
   if (!versions.empty())
     user_error("{}: {} {} has no version {} (it has {})", folder_.string(), words.one, pin.name, pin.version,
                join(versions, ", "));
-  const std::string near = nearest_name(pin.name, names_in(root_of(kind)));
   user_error("{}: no {} {} ({})", folder_.string(), words.one, pin.name,
-             near.empty() ? words.hint : fmt::format("did you mean {}?", near));
+             advice(kind, pin.name, names_in(root_of(kind))));
 }
 
 Version Registry::locate(const std::string& text, const std::vector<Kind>& among) const {
@@ -87,9 +95,8 @@ Version Registry::locate(const std::string& text, const std::vector<Kind>& among
     user_error("{}: {} is a name of several kinds; write {}", folder_.string(), pin.name,
                join(found_as, " or "));
   if (!found_as.empty()) return load(found, plain);
-  const std::string near = nearest_name(pin.name, names);
   user_error("{}: no {} is there ({})", folder_.string(), join(meanings, ", "),
-             near.empty() ? words_of(Kind::expert).hint : fmt::format("did you mean {}?", near));
+             advice(Kind::expert, pin.name, names));
 }
 
 }  // namespace gaggle

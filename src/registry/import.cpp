@@ -104,14 +104,33 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   fsync_folder(parent);
 }
 
-}  // namespace
+// A folder that is asked to be imported: what it holds, or why it is refused.
+struct ImportedFolder {
+  std::string folder;
+  NewVersion version;
+  std::string refusal;  // "": accepted
+};
 
-BaseShapes base_shapes(const ModelCheckpoint& model) {
-  BaseShapes base;
-  base.weights = model.weights();
-  base.fingerprint = {model.spec().name, shapes_digest(base.weights), ""};
-  return base;
+// A name that two folders have is refused the second time.
+std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
+                                  const std::optional<BaseShapes>& base) {
+  std::vector<ImportedFolder> all;
+  std::set<std::string> names;
+  for (const std::string& folder : folders) {
+    ImportedFolder& one = all.emplace_back();
+    one.folder = folder;
+    const std::string as = name.empty() ? last_part(folder) : name;
+    try {
+      one.version = read_import(folder, as, base);
+      if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
+    } catch (const UserError& error) {
+      one.refusal = error_text(error);
+    }
+  }
+  return all;
 }
+
+}  // namespace
 
 NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
   if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
@@ -135,40 +154,13 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
   return version;
 }
 
-namespace {
-
-// A folder that is asked to be imported: what it holds, or why it is refused.
-struct ImportedFolder {
-  std::string folder;
-  NewVersion version;
-  std::string refusal;  // "": accepted
-};
-
-// A name that two folders have is refused the second time.
-std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
-                                  const std::optional<BaseShapes>& base) {
-  std::vector<ImportedFolder> all;
-  std::set<std::string> names;
-  for (const std::string& folder : folders) {
-    ImportedFolder& one = all.emplace_back();
-    one.folder = folder;
-    const std::string as = name.empty() ? last_part(folder) : name;
-    try {
-      one.version = read_import(folder, as, base);
-      if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
-    } catch (const UserError& error) {
-      one.refusal = error.what();
-    }
-  }
-  return all;
-}
-
-}  // namespace
-
 ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
                             const std::string& name, const std::string& base, bool accept_base) {
   std::optional<BaseShapes> shapes;
-  if (!base.empty()) shapes = base_shapes(*open_model(base, ""));
+  if (!base.empty()) {
+    const auto model = open_model(base, "");
+    shapes = {{model->spec().name, shapes_digest(model->weights()), ""}, model->weights()};
+  }
   const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
   ImportReport report;
   report.refused = static_cast<size_t>(

@@ -16,7 +16,6 @@ struct BaseShapes {
   BaseFingerprint fingerprint;  // content "": no weights were read
   std::vector<WeightInfo> weights;
 };
-BaseShapes base_shapes(const ModelCheckpoint& model);
 
 // A PEFT folder as it would be committed, config and tensors as they are: a LoRA as an expert, with the gates
 // of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an inventory. An inventory's method

@@ -49,8 +49,7 @@ std::vector<std::string> versions_in(const fs::path& parent) {
   for (const auto& entry : fs::directory_iterator(parent, missing))
     if (version_number(entry.path().filename()) && fs::is_directory(entry.symlink_status()))
       versions.push_back(entry.path().filename());
-  std::sort(versions.begin(), versions.end(),
-            [](const auto& left, const auto& right) { return *version_number(left) < *version_number(right); });
+  std::ranges::sort(versions, {}, [](const std::string& version) { return *version_number(version); });
   return versions;
 }
 
@@ -60,7 +59,7 @@ std::vector<std::string> names_in(const fs::path& parent) {
   for (const auto& entry : fs::directory_iterator(parent, missing))
     if (fs::is_directory(entry.symlink_status()) && !versions_in(entry.path()).empty())
       names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   return names;
 }
 

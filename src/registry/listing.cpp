@@ -112,8 +112,8 @@ std::string listing_text(const Registry& registry) {
   return text.empty() ? "nothing in it yet\n" : text;
 }
 
-std::string verdict_block(const Registry& registry, const std::vector<std::string>& complaints,
-                          const std::string& where) {
+std::string soundness_block(const Registry& registry, const std::vector<std::string>& complaints,
+                            const std::string& where) {
   if (!complaints.empty())
     return fmt::format("{}\n{}: {} complaints\n", join(complaints, "\n"), where, complaints.size());
   size_t versions = 0;
@@ -122,7 +122,7 @@ std::string verdict_block(const Registry& registry, const std::vector<std::strin
   return fmt::format("{}: sound, {} versions\n", where, versions);
 }
 
-std::string version_text(const Version& version) {
+std::string sidecar_block(const Version& version) {
   Table table({"key", "value"});
   // Nested objects flattened ("metrics.loss"), so that one glance down the column finds a value.
   const json flat = read_sidecar(version).flatten();

@@ -90,12 +90,14 @@ std::string Stage::commit(const fs::path& parent, const std::function<bool(const
   fs::create_directories(parent, failed);
   if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
   without_links(registry_, parent);
+  const auto is_the_same = [&](const std::string& version) {
+    if (!equal(parent / version)) return false;
+    set_current(parent, version);
+    return true;
+  };
   int next = 1;
   for (const std::string& version : versions_in(parent)) {
-    if (equal(parent / version)) {
-      set_current(parent, version);
-      return version;
-    }
+    if (is_the_same(version)) return version;
     next = *version_number(version) + 1;
   }
   // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.
@@ -108,10 +110,7 @@ std::string Stage::commit(const fs::path& parent, const std::function<bool(const
       advance_current(parent, version);
       return version;
     }
-    if (equal(parent / version)) {
-      set_current(parent, version);
-      return version;
-    }
+    if (is_the_same(version)) return version;
   }
 }
 

@@ -43,7 +43,7 @@ std::vector<std::string> check_sums(const fs::path& folder) {
   try {
     digests = read_sums(folder);
   } catch (const UserError& error) {
-    return {error.what()};
+    return {error_text(error)};
   }
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename();

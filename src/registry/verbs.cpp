@@ -30,7 +30,7 @@ Exit list_all(const RegistryRequest& request) {
 Exit verify(const RegistryRequest& request) {
   const Registry registry = open_existing(request);
   const auto complaints = registry.verify();
-  print(verdict_block(registry, complaints, request.registry.string()));
+  print(soundness_block(registry, complaints, request.registry.string()));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 
@@ -70,7 +70,7 @@ Exit collect(const RegistryRequest& request) {
 
 Exit show(const RegistryRequest& request) {
   need_arguments(request, 1, "a name");
-  for (const std::string& name : request.arguments) print(version_text(open_existing(request).locate(name)));
+  for (const std::string& name : request.arguments) print(sidecar_block(open_existing(request).locate(name)));
   return Exit::done;
 }
 
@@ -83,18 +83,14 @@ Exit remove(const RegistryRequest& request) {
   return Exit::done;
 }
 
-const std::map<std::string, Exit (*)(const RegistryRequest&)>& verbs() {
-  static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
-      {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
-      {"export", export_one}, {"collect", collect}, {"rm", remove}};
-  return verbs;
-}
-
 }  // namespace
 
 Exit act_on_registry(const RegistryRequest& request) {
   if (request.mu && request.action != "export") user_error("--mu: belongs to gaggle registry export");
-  return verbs().at(request.action)(request);
+  static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
+      {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
+      {"export", export_one}, {"collect", collect}, {"rm", remove}};
+  return verbs.at(request.action)(request);
 }
 
 }  // namespace gaggle

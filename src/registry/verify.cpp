@@ -78,7 +78,7 @@ std::vector<std::string> Registry::verify() const {
     try {
       check();
     } catch (const UserError& error) {
-      complaints.emplace_back(error.what());
+      complaints.push_back(error_text(error));
     }
   };
   attempt([&] { base(); });

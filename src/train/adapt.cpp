@@ -71,7 +71,7 @@ nlohmann::json adapt_json(const AdaptRecipe& recipe, const PolyConfig& poly, con
   json["skills"] = recipe.spec.skills;
   json["heads"] = recipe.spec.heads;
   json["router_lr"] = recipe.phase.schedule.lr * recipe.phase.step.optimizer.router_rate;
-  json["router_granularity"] = recipe.spec.granularity;
+  json["router_granularity"] = name_of(recipe.spec.granularity);
   json["sample"] = poly.sample;
   if (recipe.routing.sampling != Sampling::none) json["temperature"] = recipe.routing.temperature;
   return json;

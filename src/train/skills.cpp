@@ -97,7 +97,7 @@ PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targe
   spec.heads = poly.heads;
   spec.skills = poly.method == "shared" ? 1 : poly.method == "private" ? tasks : poly.skills;
   spec.routing = routing_of_method(poly.method);
-  spec.granularity = poly.router_granularity;
+  spec.granularity = granularity_named(poly.router_granularity);
   check_heads(spec.sites, spec.heads, spec.skill);
   return spec;
 }

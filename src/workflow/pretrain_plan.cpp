@@ -29,7 +29,7 @@ std::string skills_text(const PretrainJob& job) {
                   count_text(static_cast<double>(trained.skills)));
   if (trained.routing > 0)
     text += fmt::format(" and {} of routing table ({} granularity)",
-                        count_text(static_cast<double>(trained.routing)), spec.granularity);
+                        count_text(static_cast<double>(trained.routing)), name_of(spec.granularity));
   if (!job.config().poly.init_from.empty()) text += ", from " + job.config().poly.init_from;
   return text;
 }

@@ -15,14 +15,15 @@ struct Ia3Case {
   Routing routing = Routing::learned;
   std::vector<std::string> targets = {};
   bool qk_norm = false, bias = false;
-  std::string granularity = "site";
+  Granularity granularity = Granularity::site;
   int64_t step = 0;  // from 10 on routing goes over to uniform, until 20
   bool t5 = false;
 };
 
 void PrintTo(const Ia3Case& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling) << ", "
-       << c.targets.size() << " targets, step " << c.step << ", by " << c.granularity << (c.t5 ? ", T5" : "");
+       << c.targets.size() << " targets, step " << c.step << ", by " << name_of(c.granularity)
+       << (c.t5 ? ", T5" : "");
 }
 
 PolySpec ia3_spec(const BaseModel& base, const Ia3Case& c) {
@@ -82,15 +83,16 @@ TEST_P(Ia3Gradient, OfTheFastTypesFollowsFp64) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, Ia3Gradient,
-    testing::Values(Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
-                    Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
-                    Ia3Case{1, 3, Sampling::none, Routing::one_hot},
-                    Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
-                    Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, "layer"},
-                    Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, "model"},
-                    Ia3Case{4, 3, Sampling::task, Routing::learned, {}, false, false, "site", 13},
-                    Ia3Case{4, 3, Sampling::none, Routing::learned, {}, true, false, "site", 0, true},
-                    Ia3Case{4, 3, Sampling::example, Routing::learned, {}, false, false, "site", 0, true}));
+    testing::Values(
+        Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
+        Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
+        Ia3Case{1, 3, Sampling::none, Routing::one_hot},
+        Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
+        Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, Granularity::layer},
+        Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, Granularity::model},
+        Ia3Case{4, 3, Sampling::task, Routing::learned, {}, false, false, Granularity::site, 13},
+        Ia3Case{4, 3, Sampling::none, Routing::learned, {}, true, false, Granularity::site, 0, true},
+        Ia3Case{4, 3, Sampling::example, Routing::learned, {}, false, false, Granularity::site, 0, true}));
 
 TEST(Ia3, StartsAsTheBaseToTheBit) {
   const FakeCheckpoint checkpoint;

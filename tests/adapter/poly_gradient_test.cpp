@@ -13,7 +13,7 @@ struct PolyCase {
   Sampling sampling;
   bool long_sequences;  // per example: mixed; short ones multiply by all skills
   int64_t step = 0;     // from 10 on routing goes over to uniform, until 20
-  std::string granularity = "site";
+  Granularity granularity = Granularity::site;
   Routing routing = Routing::learned;
   int64_t rank = 2;  // of 20 with long rows: each task's pair is multiplied alone; else all side by side
   bool t5 = false;
@@ -22,7 +22,7 @@ struct PolyCase {
 void PrintTo(const PolyCase& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling)
        << (c.long_sequences ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank
-       << ", by " << c.granularity << (c.t5 ? ", T5" : "");
+       << ", by " << name_of(c.granularity) << (c.t5 ? ", T5" : "");
 }
 
 class PolyGradient : public testing::TestWithParam<PolyCase> {
@@ -68,22 +68,22 @@ INSTANTIATE_TEST_SUITE_P(
                     PolyCase{4, 3, Sampling::example, false}, PolyCase{4, 3, Sampling::example, true},
                     PolyCase{4, 3, Sampling::none, true, 13}, PolyCase{4, 3, Sampling::task, true, 13},
                     PolyCase{4, 3, Sampling::example, false, 13}, PolyCase{4, 3, Sampling::example, true, 13},
-                    PolyCase{4, 3, Sampling::none, false, 0, "layer"},
-                    PolyCase{4, 3, Sampling::task, false, 0, "stack"},
-                    PolyCase{2, 3, Sampling::example, false, 0, "model"},
-                    PolyCase{2, 3, Sampling::example, true, 0, "layer"},
-                    PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::one_hot},
-                    PolyCase{4, 2, Sampling::none, false, 0, "site", Routing::uniform},
-                    PolyCase{4, 3, Sampling::none, true, 0, "site", Routing::learned, 20},
-                    PolyCase{1, 3, Sampling::example, true, 0, "layer", Routing::learned, 20}));
+                    PolyCase{4, 3, Sampling::none, false, 0, Granularity::layer},
+                    PolyCase{4, 3, Sampling::task, false, 0, Granularity::stack},
+                    PolyCase{2, 3, Sampling::example, false, 0, Granularity::model},
+                    PolyCase{2, 3, Sampling::example, true, 0, Granularity::layer},
+                    PolyCase{4, 3, Sampling::none, false, 0, Granularity::site, Routing::one_hot},
+                    PolyCase{4, 2, Sampling::none, false, 0, Granularity::site, Routing::uniform},
+                    PolyCase{4, 3, Sampling::none, true, 0, Granularity::site, Routing::learned, 20},
+                    PolyCase{1, 3, Sampling::example, true, 0, Granularity::layer, Routing::learned, 20}));
 
 INSTANTIATE_TEST_SUITE_P(
     OnT5, PolyGradient,
-    testing::Values(PolyCase{4, 3, Sampling::none, false, 0, "site", Routing::learned, 2, true},
-                    PolyCase{4, 3, Sampling::none, true, 0, "layer", Routing::learned, 20, true},
-                    PolyCase{4, 3, Sampling::task, true, 0, "stack", Routing::learned, 2, true},
-                    PolyCase{4, 3, Sampling::example, false, 0, "site", Routing::learned, 2, true},
-                    PolyCase{4, 3, Sampling::example, true, 0, "layer", Routing::learned, 2, true}));
+    testing::Values(PolyCase{4, 3, Sampling::none, false, 0, Granularity::site, Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::none, true, 0, Granularity::layer, Routing::learned, 20, true},
+                    PolyCase{4, 3, Sampling::task, true, 0, Granularity::stack, Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::example, false, 0, Granularity::site, Routing::learned, 2, true},
+                    PolyCase{4, 3, Sampling::example, true, 0, Granularity::layer, Routing::learned, 2, true}));
 
 // What is mixed once per example or weighed after the products is one thing.
 TEST(PolyPasses, MixedAndStackedAgree) {

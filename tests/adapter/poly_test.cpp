@@ -65,7 +65,7 @@ TEST_F(Poly, IsTheReferenceForOneHeadAndForSeveral) {
 }
 
 TEST_F(Poly, EvaluatesAsTheMixedAdapters) {
-  for (const std::string granularity : {"site", "layer", "stack", "model"})
+  for (const auto granularity : {Granularity::site, Granularity::layer, Granularity::stack, Granularity::model})
     for (const Routing routing : {Routing::learned, Routing::uniform, Routing::one_hot}) {
       PolySpec spec = test::poly_spec_of(base, 2, 3);
       spec.granularity = granularity, spec.routing = routing;

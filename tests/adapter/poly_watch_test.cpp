@@ -28,7 +28,7 @@ void PrintTo(const WatchCase& c, std::ostream* out) {
 class Watched : public testing::TestWithParam<WatchCase> {
  protected:
   Watched() {
-    spec.granularity = "layer";
+    spec.granularity = Granularity::layer;
     spec.skill = GetParam().skill;
     for (LoraSite& site : spec.sites) site.rank = GetParam().rank;
     if (spec.skill == SkillKind::rescaling) spec.sites = ia3_sites(base.sites(), {});

@@ -82,24 +82,28 @@ TEST_P(GramOnRanks, EqualsBruteForceInBothSpaces) {
 }
 INSTANTIATE_TEST_SUITE_P(SomeRanks, GramOnRanks, testing::Values(1, 2, 3, 5, 9));
 
-// What travels is cut into rounds; nothing depends on where.
-TEST(SiteSums, RoundsChangeNothing) {
+// Every site is summed once, on one rank, in as many rounds as the rank with the most sites has.
+TEST(SiteSums, EverySiteIsTheSumOverRanks) {
   const std::vector<AlignedSite> sites = make_sites(11, 2, 2);
   std::mutex expecting;
+  std::map<size_t, at::Tensor> sums;
   run_as_threads(3, 60, [&](Communicator& group) {
-    const TaskGradients mine = make_gradients(sites, tasks, group.rank());
-    std::map<size_t, at::Tensor> at_once, in_rounds;
-    const auto into = [](std::map<size_t, at::Tensor>& sums) {
-      return [&sums](size_t s, const at::Tensor& all, const at::Tensor& even) {
-        sums[s] = at::stack({all, even});
-      };
+    const auto keep = [&](size_t s, const at::Tensor& all, const at::Tensor& even) {
+      const std::lock_guard lock(expecting);
+      EXPECT_TRUE(sums.emplace(s, at::stack({all, even})).second);
     };
-    for_each_summed_site(sites, mine, group, into(at_once));
-    for_each_summed_site(sites, mine, group, into(in_rounds), 1);
-    const std::lock_guard lock(expecting);
-    EXPECT_EQ(at_once.size(), in_rounds.size());
-    for (const auto& [s, sums] : at_once) EXPECT_TRUE(at::equal(sums, in_rounds.at(s)));
+    for_each_summed_site(sites, make_gradients(sites, tasks, group.rank()), group, keep);
   });
+  EXPECT_EQ(sums.size(), sites.size());
+  for (const auto& [s, sum] : sums) {
+    at::Tensor expected = at::zeros_like(sum);
+    for (int rank = 0; rank < 3; ++rank) {
+      const TaskGradients of_rank = make_gradients(sites, tasks, rank);
+      for (int64_t half : {0, 1})
+        expected[half] += (half == 0 ? of_rank.all : of_rank.even).narrow(1, sites[s].offset, sites[s].size());
+    }
+    EXPECT_TRUE(at::equal(sum, expected));
+  }
 }
 
 TEST(SiteSums, SitesAreDealtOnceAndEvenly) {

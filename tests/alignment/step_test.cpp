@@ -37,7 +37,7 @@ PolySpec spec_of(const BaseModel& base, SkillKind skill) {
   spec.skill = skill;
   spec.sites = pairs ? lora_sites(base.sites(), {}, 2, 1) : ia3_sites(base.sites(), {});
   spec.heads = 4, spec.skills = 3, spec.tasks = 3;
-  spec.granularity = "layer";
+  spec.granularity = Granularity::layer;
   return spec;
 }
 

@@ -226,7 +226,7 @@ def test_align_shows_compares_and_passes_over_a_checkpoint(workshop, pretrained)
     many = workshop.run("align", pretrained.folder / "runs/tiny", "--examples", "4", "--step", "12", ranks=2).stdout
     table = lambda text: [line.split("  ") for line in text.splitlines() if " step 12" not in line and " s " not in line]
     assert table(one) == table(many)
-    assert (pretrained.folder / "runs/tiny/alignment/step-12-rows-4/alignment.safetensors").exists()
+    assert (pretrained.folder / "runs/tiny/alignment/step-12-examples-4/alignment.safetensors").exists()
 
 
 @pytest.mark.parametrize("overrides, words", [

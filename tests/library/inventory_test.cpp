@@ -19,7 +19,7 @@ const std::vector<Site> all_sites = {{0, "model.layers.0.self_attn.q_proj", "q_p
                                      {1, "model.layers.0.mlp.up_proj", "up_proj", 0, 4, 12},
                                      {2, "model.layers.1.self_attn.q_proj", "q_proj", 1, 8, 4}};
 
-PolySpec small_spec(const std::string& granularity = "site", Routing routing = Routing::learned) {
+PolySpec small_spec(Granularity granularity = Granularity::site, Routing routing = Routing::learned) {
   PolySpec spec;
   spec.sites = lora_sites(all_sites, {}, 2, 1);
   spec.heads = 4, spec.skills = 3, spec.tasks = 3;
@@ -39,7 +39,8 @@ std::string refusal(const Work& work) {
 }
 
 TEST(InventoryValues, GivesBackWhatWasWritten) {
-  for (const std::string granularity : {"site", "layer", "stack", "model"}) {
+  for (const auto granularity :
+       {Granularity::site, Granularity::layer, Granularity::stack, Granularity::model}) {
     const PolySpec spec = small_spec(granularity);
     const at::Tensor values = test::random_poly(spec);
     const PeftAdapter poly = inventory_to_peft(spec, values, {"base"});
@@ -47,14 +48,14 @@ TEST(InventoryValues, GivesBackWhatWasWritten) {
     ASSERT_EQ(poly.sites.size(), 3u);
     // PEFT knows of no sharing: every site has its own copy.
     EXPECT_EQ(poly.sites[1].tensors[2].values == poly.sites[2].tensors[2].values,
-              granularity == "stack" || granularity == "model");
+              granularity == Granularity::stack || granularity == Granularity::model);
   }
 }
 
 // As PEFT reads it, every task's mixture is the one that fixed routing gives.
 TEST(InventoryValues, FixedRoutingBecomesLogitsThatGiveIt) {
   for (const Routing routing : {Routing::one_hot, Routing::uniform}) {
-    const PolySpec spec = small_spec("site", routing), learned = small_spec();
+    const PolySpec spec = small_spec(Granularity::site, routing), learned = small_spec();
     const at::Tensor values = test::random_poly(spec);
     const at::Tensor read = inventory_values(inventory_to_peft(spec, values, {"base"}), learned, "here");
     for (int task = 0; task < 3; ++task)
@@ -107,14 +108,14 @@ TEST(Inventory, ComesBackFromARegistry) {
   const std::vector<std::pair<std::string, Routing>> methods = {
       {"mhr", Routing::learned}, {"shared", Routing::uniform}, {"private", Routing::one_hot}};
   for (const auto& [method, routing] : methods) {
-    const Inventory made = small_inventory(method, small_spec("layer", routing));
+    const Inventory made = small_inventory(method, small_spec(Granularity::layer, routing));
     const std::string version =
         store_inventory(registry, made, {base, DType::f32, method, {{"recipe", {{"seed", 3}}}}});
     const Inventory back = load_inventory(registry, "demo", all_sites);
     EXPECT_EQ(back.method, method);
     EXPECT_EQ(back.tasks, made.tasks);
     EXPECT_EQ(back.pin(), "demo@" + version);
-    EXPECT_EQ(back.spec.granularity, "layer");
+    EXPECT_EQ(back.spec.granularity, Granularity::layer);
     EXPECT_EQ(back.spec.routing, routing);
     EXPECT_EQ(back.spec.sites[0].scale, 0.5);
     EXPECT_TRUE(at::equal(back.values, made.values)) << method;
@@ -150,7 +151,8 @@ TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   const made::Folder folder;
   const test::SitesOnly base(all_sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
-  store_inventory(registry, small_inventory("mhr", small_spec("layer")), {base, DType::f32, "k", {}});
+  store_inventory(registry, small_inventory("mhr", small_spec(Granularity::layer)),
+                  {base, DType::f32, "k", {}});
   Inventory parent = load_inventory(registry, "demo", all_sites);
   PolySpec one = parent.spec;
   one.tasks = 1;
