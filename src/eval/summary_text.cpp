@@ -92,7 +92,7 @@ std::string mixed_table(const Summary& summary) {
 }
 
 nlohmann::ordered_json score_json(const Score& score) {
-  nlohmann::ordered_json json = {{"rows", score.examples}, {"target_tokens", score.tokens}};
+  nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
   json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
   if (score.predicted > 0) {
     json["predicted"] = score.predicted;

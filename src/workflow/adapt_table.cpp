@@ -144,7 +144,7 @@ nlohmann::ordered_json json_of(const OverSeeds& o) {
 
 nlohmann::ordered_json json_of(const Score& score) {
   nlohmann::ordered_json json = {
-      {"rows", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
+      {"examples", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
   if (score.predicted > 0) json["right_percent"] = 100 * score.accuracy();
   return json;
 }
