@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -63,10 +64,11 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
   return table.text();
 }
 
-size_t index_of(const Summary& summary, const std::string& method) {
-  for (size_t m = 0; m < summary.methods.size(); ++m)
-    if (summary.methods[m] == method) return m;
-  return summary.methods.size();
+// NLL per target token over all held-in examples; NaN: there is no such method.
+double mixed_nll(const Summary& summary, const std::string& method) {
+  const auto found = std::ranges::find(summary.methods, method);
+  if (found == summary.methods.end()) return NAN;
+  return mixed(summary, static_cast<size_t>(found - summary.methods.begin()), true).nll_per_token();
 }
 
 std::string mixed_table(const Summary& summary) {
@@ -78,13 +80,8 @@ std::string mixed_table(const Summary& summary) {
                std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
   }
   std::string text = table.text();
-  const size_t routed = index_of(summary, "phatgoose");
-  if (routed == summary.methods.size()) return text;
-  const double nll = mixed(summary, routed, true).nll_per_token();
   for (const auto* other : {"oracle", "uniform"}) {
-    const size_t m = index_of(summary, other);
-    if (m == summary.methods.size()) continue;
-    const double ratio = nll / mixed(summary, m, true).nll_per_token();
+    const double ratio = mixed_nll(summary, "phatgoose") / mixed_nll(summary, other);
     if (!std::isnan(ratio))
       text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
@@ -160,11 +157,10 @@ std::string summary_json(const Summary& summary) {
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {
-  double sum = 0;
-  for (const double w : weight) sum += w;
+  const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
   std::vector<size_t> order(weight.size());
-  for (size_t z = 0; z < order.size(); ++z) order[z] = z;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight[a] > weight[b]; });
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::greater(), [&](size_t z) { return weight[z]; });
   Table table({"expert", "share of routing weight"});
   for (const size_t z : order)
     table.add({collection.names[z], fmt::format("{:.1f} %", sum > 0 ? 100 * weight[z] / sum : 0)});

@@ -30,7 +30,7 @@ void check_examples(const EvalContext& context) {
   for (const TokenTask& task : context.tasks)
     if (task.examples(context.split).empty())
       user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name,
-                 context.config.eval.split);
+                 context.eval.split);
 }
 
 std::string tasks_block(const EvalJob& job) {
@@ -43,7 +43,7 @@ std::string tasks_block(const EvalJob& job) {
   }
   std::string text =
       plan_line("tasks", fmt::format("{} examples of split {} ({} cut by data.truncate in all splits)",
-                                     with_commas(examples), job.eval.config.eval.split, cut));
+                                     with_commas(examples), job.eval.eval.split, cut));
   const auto group = [&](const char* label, const std::vector<std::string>& names) {
     if (!names.empty()) text += plan_line("", fmt::format("{} {}: {}", label, names.size(), join(names, ", ")));
   };
@@ -56,7 +56,7 @@ std::string methods_block(const EvalJob& job) {
   std::vector<std::string> methods, tasks;
   for (const Method& method : job.sources.methods) methods.push_back(method.name);
   for (const TokenTask& task : job.eval.tasks) tasks.push_back(task.name);
-  const int64_t k = job.eval.config.eval.top_k;
+  const int64_t k = job.eval.eval.top_k;
   const std::string top_k = std::ranges::any_of(job.sources.methods, routed_by_token)
                                 ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
                                 : "";
@@ -78,7 +78,7 @@ uint64_t bytes_of(const RoutedCollection& collection) {
 
 JobPlan eval_plan(const EvalJob& job) {
   JobPlan plan;
-  for (const auto& [label, words] : source_lines(job.sources, job.eval.config))
+  for (const auto& [label, words] : source_lines(job.sources, job.context.config))
     plan.lines += plan_line(label.c_str(), words);
   plan.lines += tasks_block(job) + methods_block(job);
   plan.place = job.folder.string();
@@ -116,7 +116,8 @@ class Scorer {
     const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
     const auto [adapter, is_new] = adapters_.try_emplace(key);
     if (is_new)
-      adapter->second = make_adapter(item.method, job_.eval.collection, job_.eval.config, job_.eval.base, task);
+      adapter->second =
+          make_adapter(item.method, job_.eval.collection, job_.eval.eval, job_.eval.seed, job_.eval.base, task);
     return adapter->second.get();
   }
 
@@ -135,8 +136,8 @@ std::string closing_block(const EvalJob& job) {
       (job.folder / "results.json").string());
   const bool more_than_base = std::ranges::any_of(
       job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
-  if (summary.missing.empty() && more_than_base && !prompt_method(job.eval.config.eval).empty())
-    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.eval.config.file);
+  if (summary.missing.empty() && more_than_base && !prompt_method(job.eval.eval).empty())
+    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
   return text;
 }
 
@@ -146,7 +147,8 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
                     const std::vector<TokenTask>& tasks, Split split) {
   EvalJob eval{context,
                sources,
-               {context.config, context.base, sources.collection, tokenizer, tasks, split, sources.pins},
+               {context.config.eval, context.config.run.seed, context.config.train.tokens_per_microbatch,
+                context.base, sources.collection, tokenizer, tasks, split, sources.pins},
                {},
                context.session.run_dir / "eval"};
   check_examples(eval.eval);
