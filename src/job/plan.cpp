@@ -15,7 +15,7 @@ namespace {
 
 std::string machine_line(const JobContext& context) {
   const int ranks = context.session.world->size();
-  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", version_text(), plural(ranks, "rank"),
+  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", program_text(), plural(ranks, "rank"),
                      plural(context.session.threads, "thread"),
                      hardware_text(context.base.device(), context.base.dtype()), count_text(context.gemm_flops),
                      ranks > 1 ? " a rank" : "");
@@ -60,7 +60,7 @@ std::string plan_line(const char* label, const std::string& words) {
   return fmt::format("{:<9} {}\n", label, words);
 }
 
-std::string version_text() {
+std::string program_text() {
   return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION,
                      mpi_library_version());
 }

@@ -35,7 +35,7 @@ Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan
 
 // Parts of the block. "label     words\n".
 std::string plan_line(const char* label, const std::string& words);
-std::string version_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
+std::string program_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
 std::string model_text(const BaseModel& base);
 std::string dropout_text(const StepSettings& step);                 // "": the base has none
 std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples

@@ -62,7 +62,7 @@ std::string heading(const Config& config, const Shapes& shapes) {
   const BaseModel& base = *shapes.base;
   const size_t input =
       shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
-  return version_text() + " · from config.json alone: no weights and no examples are there\n" +
+  return program_text() + " · from config.json alone: no weights and no examples are there\n" +
          plan_line("model",
                    fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name,
                                base.spec().model_type, with_commas(base.parameters()), base.sites().size())) +
