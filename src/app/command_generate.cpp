@@ -20,7 +20,7 @@ TokenTask tokens_of(const Config& config, const Inputs& inputs, const std::strin
   Task task;
   task.name = "prompt";
   task.splits[static_cast<size_t>(Split::test)].push_back({"1", {{"user", prompt}}, "-", {}});
-  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
+  return tokenized(config, inputs, task);
 }
 
 // Prints text as tokens come, holding back a character whose bytes are not all there yet.

@@ -1,6 +1,6 @@
 #include "eval/generate.h"
 
-#include "eval/beam.h"
+#include "eval/decoding.h"
 #include "eval/score.h"
 
 namespace gaggle {

@@ -14,10 +14,6 @@ namespace {
 
 using Value = double (*)(const Score&);
 
-std::string cell(double value, int digits) {
-  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
-}
-
 std::string column_name(const std::string& task) {
   return task.size() <= 16 ? task : fmt::format("{:.15}…", task);
 }
@@ -41,9 +37,8 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
                         int digits, Value value) {
   std::vector<size_t> tasks;
   for (size_t t = 0; t < summary.tasks.size(); ++t) {
-    bool any = false;
-    for (const auto& scores : summary.scores) any = any || !std::isnan(value(scores[t]));
-    if (summary.held_in[t] == held_in && any) tasks.push_back(t);
+    const auto measured = [&](const auto& scores) { return !std::isnan(value(scores[t])); };
+    if (summary.held_in[t] == held_in && std::ranges::any_of(summary.scores, measured)) tasks.push_back(t);
   }
   if (tasks.empty()) return "";
   std::vector<std::string> header = {corner};
@@ -56,9 +51,9 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
     for (const size_t t : tasks) {
       const double number = factor * value(summary.scores[m][t]);
       sum += number;  // NaN stays NaN: no mean over fewer tasks than the other methods'
-      line.push_back(cell(number, digits));
+      line.push_back(cell_text(number, digits));
     }
-    line.push_back(cell(sum / static_cast<double>(tasks.size()), digits));
+    line.push_back(cell_text(sum / static_cast<double>(tasks.size()), digits));
     table.add(std::move(line));
   }
   return table.text();
@@ -76,7 +71,7 @@ std::string mixed_table(const Summary& summary) {
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
     const double right = 100 * score.accuracy();
-    table.add({line_name(summary, m, true), cell(score.nll_per_token(), 3),
+    table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
                std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
   }
   std::string text = table.text();
@@ -100,6 +95,10 @@ nlohmann::ordered_json score_json(const Score& score) {
 }
 
 }  // namespace
+
+std::string cell_text(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
 
 std::string summary_block(const Summary& summary) {
   std::string text;
