@@ -28,6 +28,13 @@ std::string disk_text(const DiskNeed& disk) {
                      bytes_text(fs::space(place).available));
 }
 
+// Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
+double job_seconds(const std::vector<WorkItem>& items, int workers) {
+  double all = 0, longest = 0;
+  for (const WorkItem& item : items) all += item.cost, longest = std::max(longest, item.cost);
+  return std::max(longest, all / workers);
+}
+
 std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan) {
   const std::vector<WorkItem> open = open_items(job);
   std::vector<PlanLine> lines = plan.lines;
@@ -95,12 +102,6 @@ std::string need_text(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
   return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch){}", bytes_text(need.base),
                      need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations), program);
-}
-
-double job_seconds(const std::vector<WorkItem>& items, int workers) {
-  double all = 0, longest = 0;
-  for (const WorkItem& item : items) all += item.cost, longest = std::max(longest, item.cost);
-  return std::max(longest, all / workers);
 }
 
 }  // namespace gaggle

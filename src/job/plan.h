@@ -45,7 +45,5 @@ std::string program_text();                          // "gaggle 0.1 · LibTorch 
 std::string dropout_text(const StepSettings& step);  // "": the base has none
 std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples
 std::string need_text(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
-// Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
-double job_seconds(const std::vector<WorkItem>& items, int workers);
 
 }  // namespace gaggle

@@ -39,9 +39,9 @@ std::string tasks_text(const AdaptJob& job) {
 
 std::string adapt_shots_text(const AdaptJob& job) {
   std::vector<std::string> shots;
-  for (const int64_t n : job.config().adapt.shots) shots.push_back(n == 0 ? "all" : std::to_string(n));
+  for (const int64_t n : job.config().adapt.shots) shots.push_back(shots_text(n));
   return fmt::format("{} training examples; seeds {}; every method sees the same examples", join(shots, ", "),
-                     fmt::format("{}", fmt::join(job.seeds(), ", ")));
+                     fmt::join(job.seeds(), ", "));
 }
 
 // Of each rate that some method uses: "lr 0.001, of routing rows 0.1".

@@ -73,10 +73,6 @@ PlanLine train_line(const PhaseSettings& phase, const char* label, const std::st
                              with_commas(phase.batch_size))};
 }
 
-double examples_of(const PhaseSettings& phase) {
-  return static_cast<double>(phase.schedule.steps) * static_cast<double>(phase.batch_size);
-}
-
 JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
   const BaseModel& base = *shapes.base;
   const auto fed = static_cast<double>(fed_tokens(shapes.example));
@@ -133,10 +129,10 @@ std::string experts_cost_block(const Config& config) {
       train_line(recipe.lora, "lora",
                  fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank,
                              recipe.sites[0].scale, with_commas(lora)))};
-  double examples = examples_of(recipe.lora);
+  double examples = examples_seen(recipe.lora);
   if (recipe.gate.schedule.steps > 0) {
     lines.push_back(train_line(recipe.gate, "gate", fmt::format("{} values per expert", with_commas(gate))));
-    examples += examples_of(recipe.gate);
+    examples += examples_seen(recipe.gate);
   }
   const auto tasks = static_cast<double>(config.plan.tasks);
   return cost_block(config, shapes, lines, lora, tasks * examples, recipe.lora.batch_size,
@@ -154,7 +150,7 @@ std::string pretrain_cost_block(const Config& config) {
                  fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
                              plural(spec.skills, "skill"), plural(spec.heads, "head"),
                              with_commas(trained.skills), with_commas(trained.routing)));
-  return cost_block(config, shapes, {line}, trained.all(), examples_of(phase), phase.batch_size, "in all");
+  return cost_block(config, shapes, {line}, trained.all(), examples_seen(phase), phase.batch_size, "in all");
 }
 
 }  // namespace gaggle

@@ -102,9 +102,8 @@ double pretrain_seconds(const PretrainJob& job) {
     pass += training_flops(job.context.base, task.examples(Split::train));
     examples += static_cast<double>(task.examples(Split::train).size());
   }
-  const PhaseSettings& phase = job.recipe.phase;
-  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / examples;
-  return expected_seconds(job.context, batches * pass) * expected_share / share_of_short_lanes /
+  const double passes = examples_seen(job.recipe.phase) / examples;
+  return expected_seconds(job.context, passes * pass) * expected_share / share_of_short_lanes /
          static_cast<double>(job.context.session.world->size());
 }
 
