@@ -27,9 +27,9 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   }
   for (const std::string& folder : options.folders)
     if (!fs::is_directory(folder)) user_error("--folder {}: there is no such folder; make it first", folder);
-  if (options.where.empty()) return examine({version_text(), nullptr, options.folders, options.megabytes});
+  if (options.where.empty()) return examine({program_text(), nullptr, options.folders, options.megabytes});
   const Config config = read_config(options.where, overrides);
-  return examine({version_text(), &config, options.folders, options.megabytes});
+  return examine({program_text(), &config, options.folders, options.megabytes});
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ TokenTask tokens_of(const Config& config, const Inputs& inputs, const std::strin
   Task task;
   task.name = "prompt";
   task.splits[static_cast<size_t>(Split::test)].push_back({"1", {{"user", prompt}}, "-", {}});
-  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
+  return tokenized(config, inputs, task);
 }
 
 // Prints text as tokens come, holding back a character whose bytes are not all there yet.
@@ -62,7 +62,7 @@ Exit answer(const Config& given, const std::string& prompt) {
   const RoutedCollection& collection = sources.collection;
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
-  const auto adapter = make_adapter(sources.methods[0], collection, config, *base, "");
+  const auto adapter = make_adapter(sources.methods[0], collection, config.eval, config.run.seed, *base, "");
 
   const TokenTask task = tokens_of(config, inputs, prompt);
   const TokenExample& example = task.examples(Split::test)[0];

@@ -55,7 +55,7 @@ struct Parsers {
     const std::string keys =
         "Every key of the config can be set as --section.key=value. Keys, with their defaults:\n" +
         config_keys_block();
-    app.set_version_flag("--version", version_text());
+    app.set_version_flag("--version", program_text());
     app.require_subcommand(1);
     app.footer(keys);
     for (const Command& command : all_commands()) {

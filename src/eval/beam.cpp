@@ -1,8 +1,9 @@
-#include "eval/beam.h"
-
+// Beam search.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
+
+#include "eval/decoding.h"
 
 namespace gaggle {
 namespace {

@@ -17,13 +17,13 @@ struct GeneratePrompt {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 32;
-  int64_t beams = 1;              // 1: greedily
-  double length_penalty = 1;      // of beam search (beam.h)
-  int32_t end = -1;               // an output stops before this token; -1: there is none
-  int64_t token_budget = 2048;    // prompt and new tokens of one batch
-  std::function<void()> between;  // called before every pass; may throw
+  int64_t beams = 1;                   // 1: greedily
+  double length_penalty = 1;           // of beam search (decoding.h)
+  int32_t end = -1;                    // an output stops before this token; -1: there is none
+  int64_t token_budget = 2048;         // prompt and new tokens of one batch
+  std::function<void()> between = {};  // called before every pass; may throw
   // Called for every token of an output once it is certain: greedily as it comes, else when its prompt is done.
-  std::function<void(size_t prompt, int32_t token)> on_token;
+  std::function<void(size_t prompt, int32_t token)> on_token = {};
 };
 
 // What a config says of it: length, beams, penalty.

@@ -61,12 +61,12 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     const size_t examples = context.tasks[task].examples(context.split).size();
     for (size_t first = 0; first < examples; first += examples_per_item) {
       EvalItem item{"", method, task, first, std::min(examples, first + examples_per_item)};
-      const auto settings = settings_of(method, context.config);
+      const auto settings = settings_of(method, context.eval, context.seed);
       const bool of_collection = method.kind != MethodKind::none && !method.inventory;
       item.key = sha256_hex(
           fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                       context.base.content_digest(), at::toString(context.base.dtype()),
-                      generation_of(context.tasks[task], context.config.eval),
+                      generation_of(context.tasks[task], context.eval),
                       digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
       items.push_back(std::move(item));
     }

@@ -40,7 +40,9 @@ struct ItemResult {
 };
 
 struct EvalContext {
-  const Config& config;
+  const EvalConfig& eval;
+  uint64_t seed = 0;         // run.seed
+  int64_t token_budget = 0;  // of a pass over the base: train.tokens_per_microbatch
   BaseModel& base;
   const RoutedCollection& collection;
   const Tokenizer& tokenizer;
@@ -66,7 +68,7 @@ std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const 
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between);
 
-std::string result_json(const EvalContext& context, const EvalItem& item, const ItemResult& result);  // JSON
+std::string result_json(const EvalContext& context, const EvalItem& item, const ItemResult& result);
 ItemResult read_result(const std::filesystem::path& path);
 std::filesystem::path result_path(const std::filesystem::path& folder, const std::string& key);
 

@@ -9,22 +9,28 @@
 namespace gaggle {
 namespace {
 
-const std::vector<std::string> plain_methods = {"none",   "uniform", "random", "phatgoose", "arrow",
-                                                "oracle", "experts", "poly",   "mu",        "shared"};
+struct PlainMethod {
+  std::string_view name;
+  MethodKind kind;
+};
+constexpr PlainMethod plain_methods[] = {{"none", MethodKind::none},      {"uniform", MethodKind::uniform},
+                                         {"random", MethodKind::random},  {"phatgoose", MethodKind::phatgoose},
+                                         {"arrow", MethodKind::arrow},    {"oracle", MethodKind::oracle},
+                                         {"experts", MethodKind::single}, {"poly", MethodKind::poly},
+                                         {"mu", MethodKind::mu},          {"shared", MethodKind::shared}};
 
 // By what stands before the colon, if there is one.
 MethodKind kind_of(const std::string& method) {
   const std::string name = method.substr(0, method.find(':'));
-  if (name == "uniform") return MethodKind::uniform;
-  if (name == "random") return MethodKind::random;
-  if (name == "phatgoose") return MethodKind::phatgoose;
-  if (name == "arrow") return MethodKind::arrow;
-  if (name == "oracle") return MethodKind::oracle;
-  if (name == "poly") return MethodKind::poly;
-  if (name == "mu") return MethodKind::mu;
-  if (name == "shared") return MethodKind::shared;
   if (name == "z") return MethodKind::routing_row;
-  return MethodKind::none;
+  const auto known = std::ranges::find(plain_methods, name, &PlainMethod::name);
+  return known == std::end(plain_methods) ? MethodKind::none : known->kind;
+}
+
+// " (did you mean tomi?)"; "": none of them is near.
+std::string near_text(const std::string& name, const std::vector<std::string>& candidates) {
+  const std::string near = nearest_name(name, candidates);
+  return near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
 }
 
 bool same(const Method& a, const Method& b) {
@@ -43,8 +49,8 @@ std::vector<std::string> ungated(const RoutedCollection& collection) {
 std::vector<std::string> partial(const RoutedCollection& collection) {
   std::vector<std::string> names;
   for (size_t z = 0; z < collection.names.size(); ++z)
-    if (std::any_of(collection.sites.begin(), collection.sites.end(),
-                    [&](const RoutedSite& site) { return !site.experts[z].a.defined(); }))
+    if (std::ranges::any_of(collection.sites,
+                            [&](const RoutedSite& site) { return !site.experts[z].a.defined(); }))
       names.push_back(collection.names[z]);
   return names;
 }
@@ -52,8 +58,8 @@ std::vector<std::string> partial(const RoutedCollection& collection) {
 }  // namespace
 
 bool needs_collection(const EvalConfig& eval) {
-  return std::any_of(eval.methods.begin(), eval.methods.end(),
-                     [](const auto& name) { return name != "none" && !needs_inventory(name); });
+  return std::ranges::any_of(eval.methods,
+                             [](const auto& name) { return name != "none" && !needs_inventory(name); });
 }
 
 std::string prompt_method(const EvalConfig& eval) {
@@ -74,7 +80,7 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
                                  const Inventories& inventories) {
   std::vector<Method> methods;
   const auto add = [&](Method method) {
-    if (std::none_of(methods.begin(), methods.end(), [&](const Method& m) { return same(m, method); }))
+    if (std::ranges::none_of(methods, [&](const Method& known) { return same(known, method); }))
       methods.push_back(std::move(method));
   };
   for (const std::string& name : config.eval.methods) {
@@ -84,20 +90,19 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
     } else if (name.starts_with("expert:")) {
       const std::string expert = name.substr(7);
       const int number = collection.number_of(expert);
-      if (number < 0) {
-        const std::string near = nearest_name(expert, collection.names);
+      if (number < 0)
         user_error("{}: no expert {} in the collection{}; it has {}", methods_origin(config), expert,
-                   near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(collection.names, ", "));
-      }
+                   near_text(expert, collection.names), join(collection.names, ", "));
       add({MethodKind::single, name, number});
     } else if (needs_inventory(name)) {
       add({kind_of(name), name, -1, inventories.at(name)});
-    } else if (std::find(plain_methods.begin(), plain_methods.end(), name) != plain_methods.end()) {
+    } else if (std::ranges::find(plain_methods, name, &PlainMethod::name) != std::end(plain_methods)) {
       add({kind_of(name), name, -1});
     } else {
-      const std::string near = nearest_name(name, plain_methods);
+      std::vector<std::string> known;
+      for (const PlainMethod& method : plain_methods) known.emplace_back(method.name);
       user_error("{}: no method {}{}; there are {}, expert:NAME and z:NAME", methods_origin(config), name,
-                 near.empty() ? "" : fmt::format(" (did you mean {}?)", near), join(plain_methods, ", "));
+                 near_text(name, known), join(known, ", "));
     }
     if (name == "phatgoose" && ungated(collection).size() == collection.names.size())
       user_error(
@@ -135,14 +140,13 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
   return notes;
 }
 
-std::string settings_of(const Method& method, const Config& config) {
-  const EvalConfig& eval = config.eval;
+std::string settings_of(const Method& method, const EvalConfig& eval, uint64_t seed) {
   if (method.inventory)
     return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.inventory->pin(),
                        method.inventory->digest);
   switch (method.kind) {
     case MethodKind::random:
-      return fmt::format("random k={} seed={}", eval.top_k, config.run.seed);
+      return fmt::format("random k={} seed={}", eval.top_k, seed);
     case MethodKind::phatgoose:
       return fmt::format("phatgoose k={}", eval.top_k);
     case MethodKind::arrow:
@@ -153,9 +157,8 @@ std::string settings_of(const Method& method, const Config& config) {
 }
 
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
-                                            const Config& config, const BaseModel& base,
+                                            const EvalConfig& eval, uint64_t seed, const BaseModel& base,
                                             const std::string& task) {
-  const EvalConfig& eval = config.eval;
   if (method.inventory) {
     const Inventory& inventory = *method.inventory;
     const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;
@@ -170,7 +173,7 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
     case MethodKind::uniform:
       return make_uniform(collection);
     case MethodKind::random:
-      return make_random(collection, eval.top_k, config.run.seed);
+      return make_random(collection, eval.top_k, seed);
     case MethodKind::phatgoose:
       return make_phatgoose(collection, eval.top_k);
     case MethodKind::arrow:
@@ -179,10 +182,9 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
     case MethodKind::single:
       return make_single(collection, method.expert);
     default:
-      break;
+      GAGGLE_CHECK(false, "{} has no adapter of its own", method.name);
+      return nullptr;
   }
-  GAGGLE_CHECK(false, "{} has no adapter of its own", method.name);
-  return nullptr;
 }
 
 }  // namespace gaggle

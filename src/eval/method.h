@@ -54,12 +54,12 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
                                   const std::vector<std::string>& tasks);
 
 // What changes the method's results beside the collection (and, of poly, the task's name), for the item's key.
-std::string settings_of(const Method& method, const Config& config);
+std::string settings_of(const Method& method, const EvalConfig& eval, uint64_t seed);
 
-// Null for none; oracle has no adapter of its own (it stands for a single expert per task).
-// `task` matters to poly alone.
+// Null for none; oracle has no adapter of its own (it stands for a single expert per task). `seed` (run.seed)
+// matters to random alone, `task` to poly alone.
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
-                                            const Config& config, const BaseModel& base,
+                                            const EvalConfig& eval, uint64_t seed, const BaseModel& base,
                                             const std::string& task);
 
 }  // namespace gaggle

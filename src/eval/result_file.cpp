@@ -32,11 +32,11 @@ std::string result_json(const EvalContext& context, const EvalItem& item, const 
                         {"correct", example.correct}});
   }
   const nlohmann::ordered_json json = {{"format", 1},
-                                       {"method", settings_of(item.method, context.config)},
+                                       {"method", settings_of(item.method, context.eval, context.seed)},
                                        {"task", context.tasks[item.task].name},
                                        {"split", split_names[static_cast<size_t>(context.split)]},
                                        {"first", item.first},
-                                       {"rows", examples},
+                                       {"examples", examples},
                                        {"weight_by_expert", result.weight_by_expert}};
   // Generated text may end inside a character.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -46,7 +46,7 @@ ItemResult read_result(const std::filesystem::path& path) {
   try {
     const auto json = nlohmann::json::parse(read_file(path));
     ItemResult result;
-    for (const auto& example : json.at("rows")) {
+    for (const auto& example : json.at("examples")) {
       ExampleResult& out = result.examples.emplace_back();
       out.id = example.at("id");
       for (size_t c = 0; c < example.at("nll").size(); ++c) {

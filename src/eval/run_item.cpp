@@ -25,9 +25,9 @@ void generate_predictions(const EvalContext& context, std::span<const TokenExamp
                           std::vector<ExampleResult>& results) {
   std::vector<GeneratePrompt> prompts;
   for (const TokenExample& example : examples) prompts.push_back({example.source, example.input});
-  GenerateOptions options = generate_options(context.config.eval);
+  GenerateOptions options = generate_options(context.eval);
   options.end = end;
-  options.token_budget = context.config.train.tokens_per_microbatch;
+  options.token_budget = context.token_budget;
   options.between = between;
   const auto outputs = generate(context.base, adapter, prompts, options);
   for (size_t i = 0; i < examples.size(); ++i) {
@@ -65,8 +65,7 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     }
     out.target = static_cast<size_t>(example.answer);
   }
-  const auto scores = score_continuations(context.base, adapter, questions,
-                                          context.config.train.tokens_per_microbatch, between);
+  const auto scores = score_continuations(context.base, adapter, questions, context.token_budget, between);
   for (size_t i = 0; i < scores.size(); ++i) {
     ExampleResult& out = result.examples[i];
     out.scores = scores[i];

@@ -99,7 +99,7 @@ ScoringPass pass_of_continuations(std::span<const Question> questions, std::span
 std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> lengths, int64_t budget) {
   std::vector<size_t> order(lengths.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return lengths[a] < lengths[b]; });
+  std::ranges::stable_sort(order, {}, [&](size_t i) { return lengths[i]; });
   std::vector<std::vector<size_t>> batches;
   int64_t used = 0;
   for (const size_t i : order) {
@@ -136,8 +136,7 @@ std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base,
 }
 
 int best_choice(std::span<const ContinuationScore> choices) {
-  const auto best = std::min_element(choices.begin(), choices.end(),
-                                     [](const auto& a, const auto& b) { return a.mean() < b.mean(); });
+  const auto best = std::ranges::min_element(choices, {}, &ContinuationScore::mean);
   return static_cast<int>(best - choices.begin());
 }
 

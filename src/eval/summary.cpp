@@ -1,9 +1,9 @@
 #include "eval/summary.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -16,7 +16,13 @@ struct Cell {
   std::vector<ExampleResult> examples;
   std::vector<double> weight_by_expert;
   bool complete = true;
+  std::string expert;  // that stands for oracle
 };
+
+void add(std::vector<double>& sums, const std::vector<double>& values) {
+  sums.resize(std::max(sums.size(), values.size()));
+  for (size_t z = 0; z < values.size(); ++z) sums[z] += values[z];
+}
 
 Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, size_t task,
                const std::filesystem::path& folder) {
@@ -28,11 +34,10 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
       continue;
     }
     ItemResult result = read_result(path);
-    std::move(result.examples.begin(), result.examples.end(), std::back_inserter(cell.examples));
-    cell.weight_by_expert.resize(result.weight_by_expert.size());
-    for (size_t z = 0; z < result.weight_by_expert.size(); ++z)
-      cell.weight_by_expert[z] += result.weight_by_expert[z];
+    std::ranges::move(result.examples, std::back_inserter(cell.examples));
+    add(cell.weight_by_expert, result.weight_by_expert);
   }
+  if (!cell.complete) cell.examples.clear();
   return cell;
 }
 
@@ -40,6 +45,22 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
 bool better(const Score& a, const Score& b) {
   if (a.predicted > 0 && b.predicted > 0 && a.accuracy() != b.accuracy()) return a.accuracy() > b.accuracy();
   return a.nll_per_token() < b.nll_per_token();
+}
+
+// Of the task's own expert, or of the best one where it has none.
+Cell read_oracle(const EvalContext& context, const std::vector<EvalItem>& items, size_t task,
+                 const std::filesystem::path& folder) {
+  const std::string& own = context.tasks[task].name;
+  const bool has_expert = context.collection.number_of(own) >= 0;
+  Cell best;
+  for (const std::string& name : context.collection.names) {
+    if (items_of(items, "expert:" + name, task).empty() || (has_expert && name != own)) continue;
+    Cell cell = read_cell(items, "expert:" + name, task, folder);
+    if (!cell.complete) return {};  // the best of some is not the best
+    cell.expert = name;
+    if (best.expert.empty() || better(score_of(cell.examples), score_of(best.examples))) best = std::move(cell);
+  }
+  return best;
 }
 
 void append_predictions(std::string& lines, const std::string& task, const std::string& method,
@@ -125,35 +146,14 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
     auto& chosen = summary.oracle_expert.emplace_back();
     std::vector<double> weight;
     for (size_t t = 0; t < summary.tasks.size(); ++t) {
-      Cell cell;
-      std::string expert;
-      if (method.kind != MethodKind::oracle) {
-        cell = read_cell(items, method.name, t, folder);
-      } else {
-        const bool has_expert = context.collection.number_of(summary.tasks[t]) >= 0;
-        for (const std::string& name : summary.experts) {
-          if (items_of(items, "expert:" + name, t).empty()) continue;
-          if (has_expert && name != summary.tasks[t]) continue;
-          Cell candidate = read_cell(items, "expert:" + name, t, folder);
-          if (!candidate.complete) {  // the best of some is not the best
-            cell = {};
-            expert.clear();
-            break;
-          }
-          if (!expert.empty() && !better(score_of(candidate.examples), score_of(cell.examples))) continue;
-          cell = std::move(candidate);
-          expert = name;
-        }
-      }
-      if (!cell.complete) cell.examples.clear();
+      const Cell cell = method.kind == MethodKind::oracle ? read_oracle(context, items, t, folder)
+                                                          : read_cell(items, method.name, t, folder);
       scores.push_back(score_of(cell.examples));
-      chosen.push_back(expert);
+      chosen.push_back(cell.expert);
       append_predictions(lines, summary.tasks[t], method.name, cell.examples);
-      weight.resize(std::max(weight.size(), cell.weight_by_expert.size()));
-      for (size_t z = 0; z < cell.weight_by_expert.size(); ++z) weight[z] += cell.weight_by_expert[z];
+      add(weight, cell.weight_by_expert);
     }
-    double sum = 0;
-    for (const double w : weight) sum += w;
+    const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
     for (double& w : weight) w = sum > 0 ? w / sum : 0;
     summary.expert_share.push_back(std::move(weight));
   }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -40,6 +39,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
 
 Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of the group together
 
+std::string cell_text(double value, int digits);    // of a table; "-" for NaN
 std::string summary_block(const Summary& summary);  // for the terminal
 // Each expert's share of the routing weight, the largest first. `weight`: of RoutedAdapter::weight_by_expert.
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -12,10 +13,6 @@ namespace gaggle {
 namespace {
 
 using Value = double (*)(const Score&);
-
-std::string cell(double value, int digits) {
-  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
-}
 
 std::string column_name(const std::string& task) {
   return task.size() <= 16 ? task : fmt::format("{:.15}…", task);
@@ -40,9 +37,8 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
                         int digits, Value value) {
   std::vector<size_t> tasks;
   for (size_t t = 0; t < summary.tasks.size(); ++t) {
-    bool any = false;
-    for (const auto& scores : summary.scores) any = any || !std::isnan(value(scores[t]));
-    if (summary.held_in[t] == held_in && any) tasks.push_back(t);
+    const auto measured = [&](const auto& scores) { return !std::isnan(value(scores[t])); };
+    if (summary.held_in[t] == held_in && std::ranges::any_of(summary.scores, measured)) tasks.push_back(t);
   }
   if (tasks.empty()) return "";
   std::vector<std::string> header = {corner};
@@ -55,18 +51,19 @@ std::string group_table(const Summary& summary, bool held_in, const std::string&
     for (const size_t t : tasks) {
       const double number = factor * value(summary.scores[m][t]);
       sum += number;  // NaN stays NaN: no mean over fewer tasks than the other methods'
-      line.push_back(cell(number, digits));
+      line.push_back(cell_text(number, digits));
     }
-    line.push_back(cell(sum / static_cast<double>(tasks.size()), digits));
+    line.push_back(cell_text(sum / static_cast<double>(tasks.size()), digits));
     table.add(std::move(line));
   }
   return table.text();
 }
 
-size_t index_of(const Summary& summary, const std::string& method) {
-  for (size_t m = 0; m < summary.methods.size(); ++m)
-    if (summary.methods[m] == method) return m;
-  return summary.methods.size();
+// NLL per target token over all held-in examples; NaN: there is no such method.
+double mixed_nll(const Summary& summary, const std::string& method) {
+  const auto found = std::ranges::find(summary.methods, method);
+  if (found == summary.methods.end()) return NAN;
+  return mixed(summary, static_cast<size_t>(found - summary.methods.begin()), true).nll_per_token();
 }
 
 std::string mixed_table(const Summary& summary) {
@@ -74,17 +71,12 @@ std::string mixed_table(const Summary& summary) {
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
     const double right = 100 * score.accuracy();
-    table.add({line_name(summary, m, true), cell(score.nll_per_token(), 3),
+    table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
                std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
   }
   std::string text = table.text();
-  const size_t routed = index_of(summary, "phatgoose");
-  if (routed == summary.methods.size()) return text;
-  const double nll = mixed(summary, routed, true).nll_per_token();
   for (const auto* other : {"oracle", "uniform"}) {
-    const size_t m = index_of(summary, other);
-    if (m == summary.methods.size()) continue;
-    const double ratio = nll / mixed(summary, m, true).nll_per_token();
+    const double ratio = mixed_nll(summary, "phatgoose") / mixed_nll(summary, other);
     if (!std::isnan(ratio))
       text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
@@ -92,7 +84,7 @@ std::string mixed_table(const Summary& summary) {
 }
 
 nlohmann::ordered_json score_json(const Score& score) {
-  nlohmann::ordered_json json = {{"rows", score.examples}, {"target_tokens", score.tokens}};
+  nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
   json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
   if (score.predicted > 0) {
     json["predicted"] = score.predicted;
@@ -103,6 +95,10 @@ nlohmann::ordered_json score_json(const Score& score) {
 }
 
 }  // namespace
+
+std::string cell_text(double value, int digits) {
+  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
+}
 
 std::string summary_block(const Summary& summary) {
   std::string text;
@@ -160,11 +156,10 @@ std::string summary_json(const Summary& summary) {
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {
-  double sum = 0;
-  for (const double w : weight) sum += w;
+  const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
   std::vector<size_t> order(weight.size());
-  for (size_t z = 0; z < order.size(); ++z) order[z] = z;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return weight[a] > weight[b]; });
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::greater(), [&](size_t z) { return weight[z]; });
   Table table({"expert", "share of routing weight"});
   for (const size_t z : order)
     table.add({collection.names[z], fmt::format("{:.1f} %", sum > 0 ? 100 * weight[z] / sum : 0)});

@@ -50,6 +50,10 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
   return flops;
 }
 
+double examples_seen(const PhaseSettings& phase) {
+  return static_cast<double>(phase.schedule.steps * phase.batch_size);
+}
+
 double expected_seconds(const JobContext& context, double flops) {
   return flops / (expected_share * std::max(1.0, context.gemm_flops));
 }

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "data/tokens.h"
 #include "job/job.h"
+#include "train/loop.h"
 
 namespace gaggle {
 
@@ -20,6 +21,8 @@ double training_flops(const BaseModel& base, const std::vector<TokenExample>& ex
 // them.
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
                      const EvalConfig& eval);
+// By all steps of a phase.
+double examples_seen(const PhaseSettings& phase);
 // Expected seconds of one rank.
 double expected_seconds(const JobContext& context, double flops);
 

@@ -7,7 +7,9 @@
 #include "model/hardware.h"
 
 namespace gaggle {
+namespace {
 
+// [data]'s rules for this model.
 TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
   std::string cache = config.registry.cache;
   if (cache.starts_with("~/")) {
@@ -25,6 +27,12 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
           spec.decoder_start};
 }
 
+}  // namespace
+
+TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task) {
+  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
+}
+
 Inputs open_inputs(const Config& config) {
   Inputs inputs;
   if (config.model.path.empty())
@@ -38,15 +46,14 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
   for (const Task& task : load_tasks(paths, limit_examples))
-    inputs.tasks.push_back(
-        tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec())));
+    inputs.tasks.push_back(tokenized(config, inputs, task));
   return inputs;
 }
 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
   const auto tasks = load_tasks({path}, config.data.limit_examples);
   GAGGLE_CHECK(tasks.size() == 1);
-  return tokenize_task(tasks[0], *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
+  return tokenized(config, inputs, tasks[0]);
 }
 
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,

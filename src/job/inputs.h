@@ -25,8 +25,8 @@ Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
-// [data]'s rules for this model.
-TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec);
+// The task under [data]'s rules for this model.
+TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
                                      BaseUse use);
 BaseFingerprint fingerprint_of(const BaseModel& base);

@@ -36,13 +36,8 @@ void ItemReport::step(const StepReport& report, const Metrics& more) {
 }
 
 void ItemReport::scored(int64_t done, int64_t all) {
-  WorkerProgress progress;
-  progress.item = item_;
-  progress.phase = "score";
-  progress.step = done;
-  progress.steps = all;
-  progress.share = static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, all));
-  journal_.progress(progress);
+  const double share = static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, all));
+  journal_.progress({.item = item_, .phase = "score", .step = done, .steps = all, .share = share});
 }
 
 void ItemReport::say(const std::string& text) {

@@ -14,15 +14,14 @@ namespace {
 
 QueueOptions queue_options(const JobContext& context, const Job& job) {
   const bool first = context.session.identity.rank == 0;
-  QueueOptions options;
-  options.folder = job.folder;
-  options.worker = context.session.identity.worker_name();
-  options.lease_s = context.config.cluster.lease_s;
-  options.wait = context.config.cluster.wait || (first && job.wait);
-  options.retry = context.options.retry && first;
-  options.done = [&](const WorkItem& item) { return job.result(item).has_value(); };
-  options.stop = [] { return stop_requested().has_value(); };
-  return options;
+  return {.folder = job.folder,
+          .worker = context.session.identity.worker_name(),
+          .lease_s = context.config.cluster.lease_s,
+          .wait = context.config.cluster.wait || (first && job.wait),
+          .retry = context.options.retry && first,
+          .done = [&](const WorkItem& item) { return job.result(item).has_value(); },
+          .stop = [] { return stop_requested().has_value(); },
+          .files = nullptr};
 }
 
 // The group that this rank works in; null: all ranks are one.
@@ -56,7 +55,7 @@ class JobRun {
       alone_or_part_ = make_self();
       group_ = alone_or_part_.get();
       if (!queue_) queue_.emplace(queue_options(context_, job_), job_.items), open_reports();
-      stopped = Worker{context_, job_, *group_, &*journal_, &*queue_}.work();
+      stopped = worker().work();
     }
     if (!queue_) return Exit::done;
     const std::vector<JournalEvent> events = close_reports();
@@ -75,13 +74,16 @@ class JobRun {
   // False where the group has lost a rank.
   bool works_to_the_end(std::optional<Exit>& stopped) {
     try {
-      stopped =
-          Worker{context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr}.work();
+      stopped = worker().work();
       return true;
     } catch (const SystemError&) {
       if (!lost_a_rank(*group_)) throw;
       return false;
     }
+  }
+
+  Worker worker() {
+    return {context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr};
   }
 
   std::vector<JournalEvent> close_reports() {

@@ -13,9 +13,9 @@
 namespace gaggle {
 namespace {
 
-std::string machine_line(const JobContext& context) {
+std::string machine_text(const JobContext& context) {
   const int ranks = context.session.world->size();
-  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}\n", version_text(), plural(ranks, "rank"),
+  return fmt::format("{} · {} of {} · {}, measured {}FLOP/s{}", program_text(), plural(ranks, "rank"),
                      plural(context.session.threads, "thread"),
                      hardware_text(context.base.device(), context.base.dtype()), count_text(context.gemm_flops),
                      ranks > 1 ? " a rank" : "");
@@ -28,26 +28,35 @@ std::string disk_text(const DiskNeed& disk) {
                      bytes_text(fs::space(place).available));
 }
 
-std::string plan_block(const JobContext& context, const Job& job, const JobPlan& plan) {
+// Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
+double job_seconds(const std::vector<WorkItem>& items, int workers) {
+  double all = 0, longest = 0;
+  for (const WorkItem& item : items) all += item.cost, longest = std::max(longest, item.cost);
+  return std::max(longest, all / workers);
+}
+
+std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan) {
   const std::vector<WorkItem> open = open_items(job);
-  std::string text = machine_line(context) + plan_line("model", model_text(context.base)) + plan.lines;
-  text +=
-      plan_line(plan.label.c_str(),
-                fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
-                            plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb));
-  text += plan.notes;
-  if (open.empty()) return text;
-  text += plan_line("memory",
-                    fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory)));
-  text += plan_line("disk", disk_text(plan.disk));
-  return text + plan_line("time", "about " + time_text(job_seconds(open, worker_count(job, context.session))));
+  std::vector<PlanLine> lines = plan.lines;
+  lines.push_back(
+      {plan.label,
+       fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
+                   plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb)});
+  lines.insert(lines.end(), plan.notes.begin(), plan.notes.end());
+  if (open.empty()) return lines;
+  lines.push_back(
+      {"memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory))});
+  lines.push_back({"disk", disk_text(plan.disk)});
+  lines.push_back({"time", "about " + time_text(job_seconds(open, worker_count(job, context.session)))});
+  return lines;
 }
 
 }  // namespace
 
 Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan) {
   if (context.session.world->rank() == 0) {
-    std::fputs(plan_block(context, job, plan).c_str(), stdout);
+    const std::vector<PlanLine> lines = plan_lines(context, job, plan);
+    std::fputs(plan_block(machine_text(context), context.base, lines).c_str(), stdout);
     if (context.options.dry_run) std::fputs((plan.dry_run_table + "nothing was started\n").c_str(), stdout);
     std::fflush(stdout);
   }
@@ -56,18 +65,18 @@ Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan
   return code;
 }
 
-std::string plan_line(const char* label, const std::string& words) {
-  return fmt::format("{:<9} {}\n", label, words);
+std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines) {
+  std::string text = machine + "\n";
+  const auto add = [&](const PlanLine& line) { text += fmt::format("{:<9} {}\n", line.label, line.words); };
+  add({"model", fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name, base.spec().model_type,
+                            with_commas(base.parameters()), base.sites().size())});
+  std::ranges::for_each(lines, add);
+  return text;
 }
 
-std::string version_text() {
+std::string program_text() {
   return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION,
                      mpi_library_version());
-}
-
-std::string model_text(const BaseModel& base) {
-  return fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name, base.spec().model_type,
-                     count_text(static_cast<double>(base.parameters())), base.sites().size());
 }
 
 std::string dropout_text(const StepSettings& step) {
@@ -93,12 +102,6 @@ std::string need_text(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
   return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch){}", bytes_text(need.base),
                      need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations), program);
-}
-
-double job_seconds(const std::vector<WorkItem>& items, int workers) {
-  double all = 0, longest = 0;
-  for (const WorkItem& item : items) all += item.cost, longest = std::max(longest, item.cost);
-  return std::max(longest, all / workers);
 }
 
 }  // namespace gaggle

@@ -17,13 +17,18 @@ struct DiskNeed {
   std::filesystem::path place;  // that is written to; need not be there yet
 };
 
+// "label     words"; without a label it goes on with the line above.
+struct PlanLine {
+  std::string label, words;
+};
+
 // What a job adds to the block that all jobs share.
 struct JobPlan {
-  std::string lines;           // whole lines (plan_line): what is done, with what
-  std::string label = "work";  // of the line that counts the items …
-  std::string place;           // … and the folder that it names
-  std::string verb = "do";     // "6 to train"
-  std::string notes;           // whole lines that follow it: why an item is made again, warnings
+  std::vector<PlanLine> lines = {};  // what is done, with what
+  std::string label = "work";        // of the line that counts the items …
+  std::string place;                 // … and the folder that it names
+  std::string verb = "do";           // "6 to train"
+  std::vector<PlanLine> notes = {};  // that follow it: why an item is made again, warnings
   JobMemory memory;
   DiskNeed disk;
   std::string dry_run_table;  // more for --dry-run: what every item will cost
@@ -33,14 +38,12 @@ struct JobPlan {
 // ranks. Collective.
 Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan);
 
-// Parts of the block. "label     words\n".
-std::string plan_line(const char* label, const std::string& words);
-std::string version_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
-std::string model_text(const BaseModel& base);
-std::string dropout_text(const StepSettings& step);                 // "": the base has none
+// The block: what computes, the model, then these lines.
+std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines);
+// Parts of it.
+std::string program_text();                          // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
+std::string dropout_text(const StepSettings& step);  // "": the base has none
 std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples
 std::string need_text(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
-// Expected seconds until the last worker is through these items: WorkItem::cost, spread over `workers`.
-double job_seconds(const std::vector<WorkItem>& items, int workers);
 
 }  // namespace gaggle

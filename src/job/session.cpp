@@ -3,12 +3,11 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <iterator>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -34,22 +33,16 @@ bool speaks_mpi(const Config& config, const Identity& identity) {
          identity.launcher == "srun";
 }
 
-std::set<int> cores_of(const std::string& text) {
-  std::istringstream words(text);
-  return {std::istream_iterator<int>(words), {}};
-}
-
 // Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them.
 int fair_share(const Session& session) {
+  const std::set<int> mine = allowed_core_numbers();
   const auto hosts = session.world->all_gather_text(session.identity.host);
-  const auto masks = session.world->all_gather_text(fmt::format("{}", fmt::join(allowed_core_numbers(), " ")));
-  const auto me = static_cast<size_t>(session.world->rank());
-  const std::set<int> mine = cores_of(masks[me]);
+  const auto masks = session.world->all_gather_text(nlohmann::json(mine).dump());
   int sharers = 0;
   for (size_t rank = 0; rank < masks.size(); ++rank) {
-    if (hosts[rank] != hosts[me]) continue;
-    const auto theirs = cores_of(masks[rank]);
-    sharers += std::any_of(theirs.begin(), theirs.end(), [&](int core) { return mine.contains(core); });
+    if (hosts[rank] != session.identity.host) continue;
+    const auto theirs = nlohmann::json::parse(masks[rank]).get<std::vector<int>>();
+    sharers += std::ranges::any_of(theirs, [&](int core) { return mine.contains(core); });
   }
   // Independent neighbours cannot be asked; they share unless the launcher left this process only a part.
   if (session.world->size() == 1 && affinity_cores() >= ::sysconf(_SC_NPROCESSORS_ONLN))
@@ -65,7 +58,7 @@ int agreed_threads(const Config& config, const Session& session) {
                  affinity_cores());
   std::vector<int> all(static_cast<size_t>(session.world->size()));
   session.world->all_gather(std::as_bytes(std::span(&wanted, 1)), std::as_writable_bytes(std::span(all)));
-  const auto [least, most] = std::minmax_element(all.begin(), all.end());
+  const auto [least, most] = std::ranges::minmax_element(all);
   if (*least != *most)
     log::info("threads: ranks could use {} to {}, all use {} so that results do not depend on the rank", *least,
               *most, *least);
@@ -80,13 +73,12 @@ bool may_share_unasked(const Identity& identity, int devices) {
 }
 
 at::Device choose_device(const Config& config, const Identity& identity) {
-  const bool has_cuda = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
-  if (config.run.device == "cpu" || (config.run.device == "auto" && !has_cuda)) return at::kCPU;
-  if (!has_cuda)
+  const int devices = at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+  if (config.run.device == "cpu" || (config.run.device == "auto" && devices == 0)) return at::kCPU;
+  if (devices == 0)
     user_error(
         "run.device = \"cuda\": {} shows no GPU to this build of gaggle (rank {}); use \"auto\" or \"cpu\"",
         identity.host, identity.rank);
-  const int devices = at::detail::getCUDAHooks().getNumGPUs();
   if (may_share_unasked(identity, devices) && !config.cluster.share_device)
     user_error("{} processes on {} have {} GPUs: start fewer, or set cluster.share_device = true",
                identity.local_size, identity.host, devices);
@@ -98,6 +90,24 @@ void demand_determinism(at::Device device) {
   if (device.is_cuda()) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
+}
+
+// Ranks of one job have one program and one config. Throws UserError that names the odd rank and what differs.
+void check_ranks_alike(const Session& session, const Config& config) {
+  const std::string mine = fmt::format("gaggle {}\n{}", GAGGLE_VERSION, print_config(config));
+  const auto digests = session.world->all_gather_text(sha256_hex(mine));
+  const auto odd = std::ranges::find_if(digests, [&](const auto& digest) { return digest != digests[0]; });
+  if (odd == digests.end()) return;
+  const auto rank = static_cast<size_t>(odd - digests.begin());
+  const auto texts = session.world->all_gather_text(mine);
+  std::istringstream first(texts[0]), other(texts[rank]);
+  std::string first_line, other_line;
+  while (std::getline(first, first_line) && std::getline(other, other_line) && first_line == other_line)
+    first_line.clear(), other_line.clear();
+  user_error(
+      "rank {} has another config than rank 0: `{}` there, `{}` here. Start all ranks with the same command "
+      "and the same files",
+      rank, other_line, first_line);
 }
 
 }  // namespace
@@ -133,24 +143,6 @@ std::optional<Exit> stopped_before_start(const Session& session, const Config& c
   if (stop == Exit::stopped)
     log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
   return stop;
-}
-
-void check_ranks_alike(const Session& session, const Config& config) {
-  const std::string mine = fmt::format("gaggle {}\n{}", GAGGLE_VERSION, print_config(config));
-  const auto digests = session.world->all_gather_text(sha256_hex(mine));
-  const auto odd =
-      std::ranges::find_if(digests, [&](const std::string& digest) { return digest != digests[0]; });
-  if (odd == digests.end()) return;
-  const auto rank = static_cast<size_t>(odd - digests.begin());
-  const auto texts = session.world->all_gather_text(mine);
-  std::istringstream first(texts[0]), other(texts[rank]);
-  std::string first_line, other_line;
-  while (std::getline(first, first_line) && std::getline(other, other_line) && first_line == other_line)
-    first_line.clear(), other_line.clear();
-  user_error(
-      "rank {} has another config than rank 0: `{}` there, `{}` here. Start all ranks with the same command "
-      "and the same files",
-      rank, other_line, first_line);
 }
 
 void make_run_folder(const Session& session, const Config& config) {

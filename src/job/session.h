@@ -29,8 +29,6 @@ enum class Refusals { odd_ranks, none };
 Session start_session(const Config& config, Refusals refusals = Refusals::odd_ranks);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);
-// Ranks of one job have one program and one config. Throws UserError that names the odd rank and what differs.
-void check_ranks_alike(const Session& session, const Config& config);
 // With the resolved config in it (config.toml). To be called when everything was checked. Collective.
 void make_run_folder(const Session& session, const Config& config);
 // Says goodbye to the other ranks.

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "base/pulse.h"
 #include "cluster/stop.h"
@@ -60,16 +61,13 @@ std::optional<Exit> Worker::one(size_t item, int generation, std::optional<Taken
   } catch (const OtherMachine&) {
     give_back();
     throw;
-  } catch (const NotFinite& error) {
-    failed(work, std::move(taken), error.what(), true);
-  } catch (const SystemError& error) {
-    if (lost_a_rank(group)) {
+  } catch (const std::exception& error) {
+    if (dynamic_cast<const SystemError*>(&error) && lost_a_rank(group)) {
       give_back();
       throw;
     }
-    failed(work, std::move(taken), error.what(), false);
-  } catch (const std::exception& error) {
-    failed(work, std::move(taken), error.what(), false);
+    // A loss that is not finite would be so again.
+    failed(work, std::move(taken), error_text(error), dynamic_cast<const NotFinite*>(&error) != nullptr);
   }
   return std::nullopt;
 }

@@ -31,14 +31,15 @@ void load_inventories(AdaptJob& job, const Registry& registry) {
 // Its result, if there is one, and in the registry what it speaks of.
 std::optional<std::string> result_of(const AdaptJob& job, const Registry& registry, const AdaptItem& item) {
   if (!fs::exists(result_path(job.folder(), item.key))) return std::nullopt;
-  return item.recipe ? stored_version(registry, item) : "";
+  if (!item.recipe) return "";
+  return stored_version(registry, stored_kind(*item.recipe), item.name, item.recipe->key);
 }
 
 // What needs no work any more is what the registry serves: a version made by other settings may be current.
 void make_done_current(const AdaptJob& job, Registry& registry) {
   for (const AdaptItem& item : job.items)
-    if (item.recipe && result_of(job, registry, item))
-      registry.make_current(stored_kind(*item.recipe), item.name, *stored_version(registry, item));
+    if (const auto version = result_of(job, registry, item); item.recipe && version)
+      registry.make_current(stored_kind(*item.recipe), item.name, *version);
 }
 
 }  // namespace

@@ -45,6 +45,8 @@ struct AdaptJob {
 // task with fewer training examples than shots or without examples to score, a name that cannot be a folder's.
 Exit run_adaptation(AdaptJob job);
 
+std::string shots_text(int64_t shots);  // "all" for 0
+
 // Parts of it. Fills methods and items.
 void list_adapt_items(AdaptJob& job);
 double adapt_flops(const AdaptJob& job, const AdaptItem& item);  // expected, of training and scoring

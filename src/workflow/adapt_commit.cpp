@@ -41,11 +41,6 @@ Kind stored_kind(const AdaptRecipe& recipe) {
                                             : Kind::expert;
 }
 
-std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item) {
-  const auto version = registry.find_key(stored_kind(*item.recipe), item.name, item.recipe->key);
-  return version ? std::optional(version->version) : std::nullopt;
-}
-
 std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
                            const at::Tensor& values) {
   const AdaptRecipe& recipe = *item.recipe;

@@ -2,7 +2,6 @@
 // task, the others a plain LoRA in experts/.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "workflow/adapt.h"
@@ -10,9 +9,6 @@
 namespace gaggle {
 
 Kind stored_kind(const AdaptRecipe& recipe);
-
-// The version that carries the recipe's key; nullopt: none does.
-std::optional<std::string> stored_version(const Registry& registry, const AdaptItem& item);
 
 // `values`: what train_adapted returned. Returns the version.
 // Nothing that is written differs between two runs of one recipe.

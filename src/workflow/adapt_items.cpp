@@ -53,11 +53,14 @@ std::vector<TokenExample> fed_sequences_of(const TokenTask& few, bool tfew) {
 
 // "copy.mu-kept.32.s0"; "all" for 0 shots.
 std::string item_name(const std::string& task, AdaptMethod method, int64_t shots, uint64_t seed) {
-  return fmt::format("{}.{}.{}.s{}", task, method_name(method), shots == 0 ? "all" : std::to_string(shots),
-                     seed);
+  return fmt::format("{}.{}.{}.s{}", task, method_name(method), shots_text(shots), seed);
 }
 
 }  // namespace
+
+std::string shots_text(int64_t shots) {
+  return shots == 0 ? "all" : std::to_string(shots);
+}
 
 std::vector<uint64_t> AdaptJob::seeds() const {
   std::vector<uint64_t> all;

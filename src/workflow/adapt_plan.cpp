@@ -39,9 +39,9 @@ std::string tasks_text(const AdaptJob& job) {
 
 std::string adapt_shots_text(const AdaptJob& job) {
   std::vector<std::string> shots;
-  for (const int64_t n : job.config().adapt.shots) shots.push_back(n == 0 ? "all" : std::to_string(n));
+  for (const int64_t n : job.config().adapt.shots) shots.push_back(shots_text(n));
   return fmt::format("{} training examples; seeds {}; every method sees the same examples", join(shots, ", "),
-                     fmt::format("{}", fmt::join(job.seeds(), ", ")));
+                     fmt::join(job.seeds(), ", "));
 }
 
 // Of each rate that some method uses: "lr 0.001, of routing rows 0.1".
@@ -69,9 +69,8 @@ std::string training_text(const AdaptJob& job) {
                      phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
 }
 
-std::string warnings_block(const AdaptJob& job) {
-  std::string text;
-  const auto warn = [&](const std::string& words) { text += plan_line("warning", words); };
+void add_warnings(std::vector<PlanLine>& lines, const AdaptJob& job) {
+  const auto warn = [&](const std::string& words) { lines.push_back({"warning", words}); };
   for (const auto* inventory : {&job.from, &job.shared}) {
     if (!*inventory) continue;
     std::vector<std::string> known;
@@ -86,21 +85,18 @@ std::string warnings_block(const AdaptJob& job) {
     warn("cluster.ranks_per_expert is not used here: every item is made by one rank");
   if (job.config().train.keep == "best")
     warn("train.keep = \"best\" is not used here: of a few shots none are kept back to validate on");
-  return text;
 }
 
 // Each with how many values it trains, and where the result is stored.
-std::string methods_block(const AdaptJob& job) {
-  std::string text;
+void add_methods(std::vector<PlanLine>& lines, const AdaptJob& job) {
   for (const AdaptMethod& method : job.methods) {
     const auto item = std::ranges::find_if(
         job.items, [&](const AdaptItem& i) { return i.recipe && i.recipe->method == method; });
-    text += plan_line(text.empty() ? "methods" : "",
-                      fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method),
-                                  with_commas(item->recipe->trained()), info_of(method).words,
-                                  words_of(stored_kind(*item->recipe)).folder));
+    lines.push_back({method == job.methods.front() ? "methods" : "",
+                     fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method),
+                                 with_commas(item->recipe->trained()), info_of(method).words,
+                                 words_of(stored_kind(*item->recipe)).folder)});
   }
-  return text;
 }
 
 JobMemory memory_of(const AdaptJob& job) {
@@ -127,12 +123,15 @@ DiskNeed disk_of(const AdaptJob& job) {
 
 JobPlan adapt_plan(const AdaptJob& job) {
   JobPlan plan;
-  if (job.from) plan.lines += plan_line("from", inventory_text(job, *job.from));
-  if (job.shared) plan.lines += plan_line("shared", inventory_text(job, *job.shared));
-  plan.lines += plan_line("tasks", tasks_text(job)) + plan_line("shots", adapt_shots_text(job)) +
-                plan_line("train", training_text(job)) + methods_block(job) + warnings_block(job);
+  if (job.from) plan.lines.push_back({"from", inventory_text(job, *job.from)});
+  if (job.shared) plan.lines.push_back({"shared", inventory_text(job, *job.shared)});
+  plan.lines.push_back({"tasks", tasks_text(job)});
+  plan.lines.push_back({"shots", adapt_shots_text(job)});
+  plan.lines.push_back({"train", training_text(job)});
+  add_methods(plan.lines, job);
+  add_warnings(plan.lines, job);
   plan.place = job.folder().string();
-  plan.notes = plan_line("", fmt::format("{} of the base alone", job.tasks.size()));
+  plan.notes = {{"", fmt::format("{} of the base alone", job.tasks.size())}};
   plan.memory = memory_of(job);
   plan.disk = disk_of(job);
   return plan;

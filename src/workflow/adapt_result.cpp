@@ -20,7 +20,7 @@ void write_adapt_result(const AdaptJob& job, const AdaptItem& item, const AdaptS
   }
   json["split"] = split_names[static_cast<size_t>(job.split)];
   const Score& score = result.score;
-  json["score"] = {{"rows", score.examples},
+  json["score"] = {{"examples", score.examples},
                    {"target_tokens", score.tokens},
                    {"nll", score.nll},
                    {"predicted", score.predicted},
@@ -40,7 +40,7 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
     result.score.nll =
         score.at("nll").is_null() ? std::numeric_limits<double>::quiet_NaN() : score.at("nll").get<double>();
     result.score.tokens = score.at("target_tokens");
-    result.score.examples = score.at("rows");
+    result.score.examples = score.at("examples");
     result.score.predicted = score.at("predicted");
     result.score.correct = score.at("correct");
     return result;

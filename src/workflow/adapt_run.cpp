@@ -13,8 +13,10 @@ namespace {
 Score score_item(const AdaptJob& job, const AdaptItem& item, const at::Tensor& mixture) {
   const RoutedCollection collection = routed_collection({}, job.context.base);
   const auto adapter = mixture.defined() ? make_fixed(item.recipe->spec, mixture, job.context.base) : nullptr;
-  const EvalContext context{job.config(), job.context.base, collection, job.tokenizer,
-                            job.tasks,    job.split,        ""};
+  const Config& config = job.config();
+  const EvalContext context{config.eval,      config.run.seed, config.train.tokens_per_microbatch,
+                            job.context.base, collection,      job.tokenizer,
+                            job.tasks,        job.split,       ""};
   const Method method{adapter ? MethodKind::single : MethodKind::none, item.name, adapter ? 0 : -1};
   const EvalItem scored{item.key, method, item.task, 0, job.scored_examples(item.task)};
   return score_of(run_item(context, scored, adapter.get(), heed_stop_requests).examples);

@@ -74,16 +74,8 @@ AdaptResults read_results(const AdaptJob& job) {
   return results;
 }
 
-std::string shown(double value, int digits) {
-  return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
-}
-
 std::string range_text(const OverSeeds& o) {
   return std::isnan(o.least) ? "-" : fmt::format("{:.1f} to {:.1f}", o.least, o.most);
-}
-
-std::string shots_text(int64_t shots) {
-  return shots == 0 ? "all" : std::to_string(shots);
 }
 
 std::string task_table(const AdaptJob& job, const AdaptResults& results) {
@@ -94,9 +86,9 @@ std::string task_table(const AdaptJob& job, const AdaptResults& results) {
       for (const AdaptMethod method : job.methods) {
         const AdaptCell& cell = results.cells.at({t, shots, method});
         table.add({job.tasks[t].name, method_name(method), shots_text(shots), with_commas(cell.trained),
-                   shown(cell.accuracy.median, 1), shown(cell.accuracy.mean, 1), range_text(cell.accuracy),
-                   shown(100 * results.base[t].accuracy(), 1), shown(cell.nll.median, 3),
-                   shown(results.base[t].nll_per_token(), 3)});
+                   cell_text(cell.accuracy.median, 1), cell_text(cell.accuracy.mean, 1),
+                   range_text(cell.accuracy), cell_text(100 * results.base[t].accuracy(), 1),
+                   cell_text(cell.nll.median, 3), cell_text(results.base[t].nll_per_token(), 3)});
       }
   return table.text();
 }
@@ -127,13 +119,13 @@ std::string method_table(const AdaptJob& job, const AdaptResults& results) {
     base.accuracy += 100 * score.accuracy() / tasks;
     base.nll += score.nll_per_token() / tasks;
   }
-  table.add({"base", "-", "0", shown(base.accuracy, 1), shown(base.nll, 3)});
+  table.add({"base", "-", "0", cell_text(base.accuracy, 1), cell_text(base.nll, 3)});
   for (const int64_t shots : job.config().adapt.shots)
     for (const AdaptMethod method : job.methods) {
       const OverTasks mean = over_tasks(job, results, shots, method);
       table.add({method_name(method), shots_text(shots),
-                 with_commas(results.cells.at({0, shots, method}).trained), shown(mean.accuracy, 1),
-                 shown(mean.nll, 3)});
+                 with_commas(results.cells.at({0, shots, method}).trained), cell_text(mean.accuracy, 1),
+                 cell_text(mean.nll, 3)});
     }
   return table.text() + "means over tasks of the medians over seeds\n";
 }
@@ -144,7 +136,7 @@ nlohmann::ordered_json json_of(const OverSeeds& o) {
 
 nlohmann::ordered_json json_of(const Score& score) {
   nlohmann::ordered_json json = {
-      {"rows", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
+      {"examples", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
   if (score.predicted > 0) json["right_percent"] = 100 * score.accuracy();
   return json;
 }

@@ -58,28 +58,19 @@ const Gpu& gpu_of(const Config& config) {
   return *std::ranges::find_if(gpus, [&](const Gpu& gpu) { return config.plan.gpu == gpu.name; });
 }
 
-std::string heading(const Config& config, const Shapes& shapes) {
-  const BaseModel& base = *shapes.base;
+PlanLine data_line(const Config& config, const Shapes& shapes) {
   const size_t input =
       shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
-  return version_text() + " · from config.json alone: no weights and no examples are there\n" +
-         plan_line("model",
-                   fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name,
-                               base.spec().model_type, with_commas(base.parameters()), base.sites().size())) +
-         plan_line("data",
-                   fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, "
-                               "target_tokens)",
-                               plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
-                               shapes.example.target.size()));
+  return {
+      "data",
+      fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, target_tokens)",
+                  plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
+                  shapes.example.target.size())};
 }
 
-std::string train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
-  return plan_line(label, fmt::format("{}; {} steps of {} examples", more, with_commas(phase.schedule.steps),
-                                      with_commas(phase.batch_size)));
-}
-
-double examples_of(const PhaseSettings& phase) {
-  return static_cast<double>(phase.schedule.steps) * static_cast<double>(phase.batch_size);
+PlanLine train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
+  return {label, fmt::format("{}; {} steps of {} examples", more, with_commas(phase.schedule.steps),
+                             with_commas(phase.batch_size))};
 }
 
 JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
@@ -95,23 +86,27 @@ JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained)
           activation_bytes(base, microbatch, targets, BaseUse::training)};
 }
 
-// `examples` are seen in all, by jobs that spread over the GPUs.
-std::string cost_block(const Config& config, const Shapes& shapes, int64_t trained, double examples,
-                       double batch, const std::string& what) {
+// `lines`: what trains. `examples` are seen in all, by jobs that spread over the GPUs.
+std::string cost_block(const Config& config, const Shapes& shapes, std::vector<PlanLine> lines, int64_t trained,
+                       double examples, int64_t batch, const std::string& what) {
   const Gpu& gpu = gpu_of(config);
   const JobMemory need = memory_of(config, shapes, trained);
   const double flops = examples * shapes.example_flops, hours = flops / (gpu.flops * config.plan.share) / 3600;
   const bool fits = static_cast<double>(need.all()) <= gpu.memory;
-  std::string text = plan_line(
-      "flop", fmt::format("{}FLOP an example, {}FLOP a step, {}FLOP {}", count_text(shapes.example_flops),
-                          count_text(batch * shapes.example_flops), count_text(flops), what));
-  text += plan_line("memory", fmt::format("{} of a GPU's {}: {}{}", bytes_text(need.all()),
-                                          bytes_text(static_cast<uint64_t>(gpu.memory)), need_text(need),
-                                          fits ? "" : "  (warning: it does not fit)"));
-  text += plan_line("time", fmt::format("about {:.1f} h on {} {} at {:.0f}% of {}FLOP/s each: {:.1f} GPU hours",
-                                        hours / static_cast<double>(config.plan.gpus), config.plan.gpus,
-                                        gpu.label, 100 * config.plan.share, count_text(gpu.flops), hours));
-  return text + "\nnothing was started\n";
+  lines.insert(lines.begin(), data_line(config, shapes));
+  lines.push_back(
+      {"flop",
+       fmt::format("{}FLOP an example, {}FLOP a step, {}FLOP {}", count_text(shapes.example_flops),
+                   count_text(static_cast<double>(batch) * shapes.example_flops), count_text(flops), what)});
+  lines.push_back({"memory", fmt::format("{} of a GPU's {}: {}{}", bytes_text(need.all()),
+                                         bytes_text(static_cast<uint64_t>(gpu.memory)), need_text(need),
+                                         fits ? "" : "  (warning: it does not fit)")});
+  lines.push_back({"time", fmt::format("about {:.1f} h on {} {} at {:.0f}% of {}FLOP/s each: {:.1f} GPU hours",
+                                       hours / static_cast<double>(config.plan.gpus), config.plan.gpus,
+                                       gpu.label, 100 * config.plan.share, count_text(gpu.flops), hours)});
+  return plan_block(program_text() + " · from config.json alone: no weights and no examples are there",
+                    *shapes.base, lines) +
+         "\nnothing was started\n";
 }
 
 }  // namespace
@@ -130,18 +125,18 @@ std::string experts_cost_block(const Config& config) {
   task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.example);
   const Recipe recipe = expert_recipe({config, shapes.base->sites(), "", shapes.base->dtype()}, task);
   const int64_t lora = lora_layout(recipe.sites).size(), gate = gate_layout(recipe.sites).size();
-  std::string text = heading(config, shapes);
-  text += train_line(recipe.lora, "lora",
-                     fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank,
-                                 recipe.sites[0].scale, with_commas(lora)));
-  double examples = examples_of(recipe.lora);
+  std::vector<PlanLine> lines = {
+      train_line(recipe.lora, "lora",
+                 fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank,
+                             recipe.sites[0].scale, with_commas(lora)))};
+  double examples = examples_seen(recipe.lora);
   if (recipe.gate.schedule.steps > 0) {
-    text += train_line(recipe.gate, "gate", fmt::format("{} values per expert", with_commas(gate)));
-    examples += examples_of(recipe.gate);
+    lines.push_back(train_line(recipe.gate, "gate", fmt::format("{} values per expert", with_commas(gate))));
+    examples += examples_seen(recipe.gate);
   }
   const auto tasks = static_cast<double>(config.plan.tasks);
-  return text + cost_block(config, shapes, lora, tasks * examples, static_cast<double>(recipe.lora.batch_size),
-                           fmt::format("for {}", plural(config.plan.tasks, "expert")));
+  return cost_block(config, shapes, lines, lora, tasks * examples, recipe.lora.batch_size,
+                    fmt::format("for {}", plural(config.plan.tasks, "expert")));
 }
 
 std::string pretrain_cost_block(const Config& config) {
@@ -150,13 +145,12 @@ std::string pretrain_cost_block(const Config& config) {
   const PhaseSettings phase = training_phase(config.train, config.run.seed, config.train.lr.value_or(0),
                                              config.plan.tasks * config.plan.examples);
   const TrainedCounts trained = trained_counts(spec);
-  return heading(config, shapes) +
-         train_line(phase, "skills",
-                    fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
-                                plural(spec.skills, "skill"), plural(spec.heads, "head"),
-                                with_commas(trained.skills), with_commas(trained.routing))) +
-         cost_block(config, shapes, trained.skills + trained.routing, examples_of(phase),
-                    static_cast<double>(phase.batch_size), "in all");
+  const PlanLine line =
+      train_line(phase, "skills",
+                 fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
+                             plural(spec.skills, "skill"), plural(spec.heads, "head"),
+                             with_commas(trained.skills), with_commas(trained.routing)));
+  return cost_block(config, shapes, {line}, trained.all(), examples_seen(phase), phase.batch_size, "in all");
 }
 
 }  // namespace gaggle

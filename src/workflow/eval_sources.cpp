@@ -36,18 +36,17 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
   return sources;
 }
 
-std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources,
-                                                              const Config& config) {
-  std::vector<std::pair<std::string, std::string>> lines;
+std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config) {
+  std::vector<PlanLine> lines;
   if (!sources.collection_name.empty())
-    lines.emplace_back("collection",
-                       fmt::format("{} of {}   {} experts: {}", sources.collection_name, config.registry.path,
-                                   sources.collection.names.size(), join(sources.collection.names, ", ")));
+    lines.push_back(
+        {"collection", fmt::format("{} of {}   {} experts: {}", sources.collection_name, config.registry.path,
+                                   sources.collection.names.size(), join(sources.collection.names, ", "))});
   std::set<std::string> said;
   for (const Method& method : sources.methods)
     if (method.inventory && said.insert(method.inventory->digest).second)
-      lines.emplace_back(method.inventory->routing_row.empty() ? "inventory" : "routing row",
-                         method.inventory->description());
+      lines.push_back({method.inventory->routing_row.empty() ? "inventory" : "routing row",
+                       method.inventory->description()});
   return lines;
 }
 

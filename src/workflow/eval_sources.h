@@ -4,6 +4,7 @@
 #include <string>
 
 #include "eval/method.h"
+#include "job/plan.h"
 #include "library/collection.h"
 
 namespace gaggle {
@@ -20,7 +21,7 @@ struct EvalSources {
 // collection is needed and none is named.
 EvalSources load_sources(const Config& config, const BaseModel& base);
 
-// For the plan: ("collection", …), ("inventory", …), ("routing row", …).
-std::vector<std::pair<std::string, std::string>> source_lines(const EvalSources& sources, const Config& config);
+// For the plan: collection, inventories and routing rows.
+std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config);
 
 }  // namespace gaggle

@@ -16,7 +16,7 @@ namespace {
 struct EvalJob {
   const JobContext& context;
   const EvalSources& sources;
-  EvalContext eval;
+  EvalContext scoring;
   std::vector<EvalItem> items;
   fs::path folder;
 };
@@ -30,40 +30,37 @@ void check_examples(const EvalContext& context) {
   for (const TokenTask& task : context.tasks)
     if (task.examples(context.split).empty())
       user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name,
-                 context.config.eval.split);
+                 context.eval.split);
 }
 
-std::string tasks_block(const EvalJob& job) {
+void add_tasks(std::vector<PlanLine>& lines, const EvalJob& job) {
   std::vector<std::string> seen, unseen;
   int64_t examples = 0, cut = 0;
-  for (const TokenTask& task : job.eval.tasks) {
-    (held_in(job.eval, job.sources.methods, task.name) ? seen : unseen).push_back(task.name);
-    examples += static_cast<int64_t>(task.examples(job.eval.split).size());
+  for (const TokenTask& task : job.scoring.tasks) {
+    (held_in(job.scoring, job.sources.methods, task.name) ? seen : unseen).push_back(task.name);
+    examples += static_cast<int64_t>(task.examples(job.scoring.split).size());
     cut += task.examples_cut;
   }
-  std::string text =
-      plan_line("tasks", fmt::format("{} examples of split {} ({} cut by data.truncate in all splits)",
-                                     with_commas(examples), job.eval.config.eval.split, cut));
+  lines.push_back({"tasks", fmt::format("{} examples of split {} ({} cut by data.truncate in all splits)",
+                                        with_commas(examples), job.scoring.eval.split, cut)});
   const auto group = [&](const char* label, const std::vector<std::string>& names) {
-    if (!names.empty()) text += plan_line("", fmt::format("{} {}: {}", label, names.size(), join(names, ", ")));
+    if (!names.empty()) lines.push_back({"", fmt::format("{} {}: {}", label, names.size(), join(names, ", "))});
   };
   group("held-in ", seen);
   group("held-out", unseen);
-  return text;
 }
 
-std::string methods_block(const EvalJob& job) {
+void add_methods(std::vector<PlanLine>& lines, const EvalJob& job) {
   std::vector<std::string> methods, tasks;
   for (const Method& method : job.sources.methods) methods.push_back(method.name);
-  for (const TokenTask& task : job.eval.tasks) tasks.push_back(task.name);
-  const int64_t k = job.eval.config.eval.top_k;
+  for (const TokenTask& task : job.scoring.tasks) tasks.push_back(task.name);
+  const int64_t k = job.scoring.eval.top_k;
   const std::string top_k = std::ranges::any_of(job.sources.methods, routed_by_token)
                                 ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
                                 : "";
-  std::string text = plan_line("methods", join(methods, ", ") + top_k);
+  lines.push_back({"methods", join(methods, ", ") + top_k});
   for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
-    text += plan_line("note", note);
-  return text;
+    lines.push_back({"note", note});
 }
 
 uint64_t bytes_of(const RoutedCollection& collection) {
@@ -78,15 +75,15 @@ uint64_t bytes_of(const RoutedCollection& collection) {
 
 JobPlan eval_plan(const EvalJob& job) {
   JobPlan plan;
-  for (const auto& [label, words] : source_lines(job.sources, job.eval.config))
-    plan.lines += plan_line(label.c_str(), words);
-  plan.lines += tasks_block(job) + methods_block(job);
+  plan.lines = source_lines(job.sources, job.context.config);
+  add_tasks(plan.lines, job);
+  add_methods(plan.lines, job);
   plan.place = job.folder.string();
   plan.verb = "score";
   std::vector<const TokenTask*> tasks;
-  for (const TokenTask& task : job.eval.tasks) tasks.push_back(&task);
-  plan.memory =
-      memory_need(job.context, bytes_of(job.sources.collection), tasks, job.eval.split, 1, BaseUse::inference);
+  for (const TokenTask& task : job.scoring.tasks) tasks.push_back(&task);
+  plan.memory = memory_need(job.context, bytes_of(job.sources.collection), tasks, job.scoring.split, 1,
+                            BaseUse::inference);
   const auto files = static_cast<int64_t>(job.items.size());
   plan.disk = {0, files + 2, job.folder};
   for (const EvalItem& item : job.items) plan.disk.bytes += 400 * (item.last - item.first);
@@ -102,8 +99,8 @@ class Scorer {
     pulse("eval item", static_cast<int64_t>(item.first));
     const auto examples = static_cast<int64_t>(item.last - item.first);
     if (attempt.report) attempt.report->scored(0, examples);
-    const ItemResult result = run_item(job_.eval, item, adapter_of(item), heed_stop_requests);
-    return [this, &item, text = result_json(job_.eval, item, result)] {
+    const ItemResult result = run_item(job_.scoring, item, adapter_of(item), heed_stop_requests);
+    return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";
     };
@@ -112,11 +109,12 @@ class Scorer {
  private:
   // Of poly every task has an adapter of its own.
   RoutedAdapter* adapter_of(const EvalItem& item) {
-    const std::string& task = job_.eval.tasks[item.task].name;
+    const std::string& task = job_.scoring.tasks[item.task].name;
     const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
     const auto [adapter, is_new] = adapters_.try_emplace(key);
     if (is_new)
-      adapter->second = make_adapter(item.method, job_.eval.collection, job_.eval.config, job_.eval.base, task);
+      adapter->second = make_adapter(item.method, job_.scoring.collection, job_.scoring.eval, job_.scoring.seed,
+                                     job_.scoring.base, task);
     return adapter->second.get();
   }
 
@@ -126,7 +124,7 @@ class Scorer {
 
 // Writes predictions.jsonl and results.json.
 std::string closing_block(const EvalJob& job) {
-  const Summary summary = summarise(job.eval, job.sources.methods, job.items, job.folder);
+  const Summary summary = summarise(job.scoring, job.sources.methods, job.items, job.folder);
   write_file_atomic(job.folder / "results.json", summary_json(summary));
   std::string text = fmt::format(
       "\n{}\n{}  every example: nll and tokens per choice, prediction, target\n"
@@ -135,8 +133,8 @@ std::string closing_block(const EvalJob& job) {
       (job.folder / "results.json").string());
   const bool more_than_base = std::ranges::any_of(
       job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
-  if (summary.missing.empty() && more_than_base && !prompt_method(job.eval.config.eval).empty())
-    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.eval.config.file);
+  if (summary.missing.empty() && more_than_base && !prompt_method(job.scoring.eval).empty())
+    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
   return text;
 }
 
@@ -146,11 +144,12 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
                     const std::vector<TokenTask>& tasks, Split split) {
   EvalJob eval{context,
                sources,
-               {context.config, context.base, sources.collection, tokenizer, tasks, split, sources.pins},
+               {context.config.eval, context.config.run.seed, context.config.train.tokens_per_microbatch,
+                context.base, sources.collection, tokenizer, tasks, split, sources.pins},
                {},
                context.session.run_dir / "eval"};
-  check_examples(eval.eval);
-  eval.items = make_items(eval.eval, sources.methods);
+  check_examples(eval.scoring);
+  eval.items = make_items(eval.scoring, sources.methods);
   if (!context.options.dry_run) {
     if (context.session.world->rank() == 0) require_writable(eval.folder / "items", "run.dir");
     context.session.world->barrier();

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "alignment/expert_sketch.h"
+#include "job/cost.h"
 #include "job/training.h"
 #include "library/lora.h"
 #include "train/expert.h"
@@ -9,10 +10,6 @@
 
 namespace gaggle {
 namespace {
-
-double examples_seen(const PhaseSettings& phase) {
-  return static_cast<double>(phase.schedule.steps * phase.batch_size);
-}
 
 PhaseCosts phase_costs(const Recipe& recipe) {
   PhaseCosts costs;

@@ -16,11 +16,8 @@ void look_up(ExpertJob& job) {
   const std::optional<Registry> registry = existing_registry(job.context);
   if (!registry) return;
   for (ExpertItem& item : job.items) {
-    if (const auto stored = registry->find_key(Kind::expert, item.name, item.recipe.key)) {
-      item.version = stored->version;
-      continue;
-    }
-    if (!item.parent.empty()) continue;
+    item.version = stored_version(registry, Kind::expert, item.name, item.recipe.key).value_or("");
+    if (!item.version.empty() || !item.parent.empty()) continue;
     const auto current = registry->find(Kind::expert, item.name);
     if (!current) continue;
     const nlohmann::json about = read_sidecar(*current);
@@ -100,8 +97,7 @@ Exit run_experts(ExpertJob experts) {
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     for (const ExpertItem& known : experts.items)
       if (known.recipe.key == item.key && !known.version.empty()) return known.version;
-    const auto stored = registry ? registry->find_key(Kind::expert, item.name, item.key) : std::nullopt;
-    return stored ? std::optional(stored->version) : std::nullopt;
+    return stored_version(registry, Kind::expert, item.name, item.key);
   };
   job.run = [&](size_t item, Attempt& attempt) {
     return train_item(experts, experts.items[item], *registry, attempt);

@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "coordinator/journal.h"
 #include "job/start.h"
 #include "registry/registry.h"
 #include "train/recipe.h"

@@ -118,8 +118,9 @@ std::string dry_run_table(const ExpertJob& job) {
 JobPlan expert_plan(const ExpertJob& job) {
   JobPlan plan;
   if (!job.items.empty()) {
-    if (job.items[0].recipe.train_lora) plan.lines += plan_line("lora", lora_text(job));
-    plan.lines += plan_line("gate", gate_text(job)) + plan_line("data", data_text(tasks_of(job)));
+    if (job.items[0].recipe.train_lora) plan.lines.push_back({"lora", lora_text(job)});
+    plan.lines.push_back({"gate", gate_text(job)});
+    plan.lines.push_back({"data", data_text(tasks_of(job))});
     plan.memory = memory_of(job);
     plan.dry_run_table = dry_run_table(job);
   }
@@ -128,9 +129,9 @@ JobPlan expert_plan(const ExpertJob& job) {
   plan.verb = "train";
   for (const ExpertItem& item : job.items)
     if (item.version.empty() && !item.why.empty())
-      plan.notes += plan_line("", fmt::format("{}: {}", item.name, item.why));
+      plan.notes.push_back({"", fmt::format("{}: {}", item.name, item.why)});
   if (!job.ungated.empty())
-    plan.notes += plan_line("", "without data, left ungated: " + join(job.ungated, ", "));
+    plan.notes.push_back({"", "without data, left ungated: " + join(job.ungated, ", ")});
   plan.disk = disk_of(job);
   return plan;
 }

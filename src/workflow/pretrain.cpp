@@ -3,19 +3,11 @@
 #include "alignment/alignment_watch.h"
 
 namespace gaggle {
-namespace {
-
-void look_up(PretrainJob& job) {
-  const std::optional<Registry> registry = existing_registry(job.context);
-  if (!registry) return;
-  if (const auto stored = registry->find_key(Kind::inventory, job.name, job.recipe.key))
-    job.version = stored->version;
-}
-
-}  // namespace
 
 Exit run_pretraining(PretrainJob pretraining) {
-  look_up(pretraining);
+  pretraining.version = stored_version(existing_registry(pretraining.context), Kind::inventory,
+                                       pretraining.name, pretraining.recipe.key)
+                            .value_or("");
   const Config& config = pretraining.config();
   const JobContext& context = pretraining.context;
   if (pretraining.version.empty()) {
@@ -37,8 +29,7 @@ Exit run_pretraining(PretrainJob pretraining) {
   job.items = {{pretraining.recipe.key, pretraining.name, pretrain_seconds(pretraining)}};
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     if (!pretraining.version.empty()) return pretraining.version;
-    const auto stored = registry ? registry->find_key(Kind::inventory, item.name, item.key) : std::nullopt;
-    return stored ? std::optional(stored->version) : std::nullopt;
+    return stored_version(registry, Kind::inventory, item.name, item.key);
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };
   job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };

@@ -1,5 +1,4 @@
 // What a run folder remembers of its first start: the recipe, and the number of lanes.
-#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -13,22 +12,10 @@ namespace {
 
 constexpr const char* lanes_file = "lanes";
 constexpr const char* recipe_file = "recipe.json";
-constexpr size_t digest_length = 64;
 
 nlohmann::json without_averaging(nlohmann::json recipe) {
   recipe["poly"].erase("average_from");
   return recipe;
-}
-
-// "/train/lr" → "train.lr"
-std::string dotted(std::string pointer) {
-  std::ranges::replace(pointer, '/', '.');
-  return pointer.substr(pointer.starts_with('.') ? 1 : 0);
-}
-
-std::string value_at(const nlohmann::json& recipe, const std::string& pointer) {
-  const nlohmann::json::json_pointer at(pointer);
-  return recipe.contains(at) ? recipe.at(at).dump() : "nothing";
 }
 
 }  // namespace
@@ -57,21 +44,12 @@ int64_t resolve_lanes(const Config& config, const Session& session) {
 void check_same_recipe(const PretrainJob& job) {
   const fs::path kept = job.run_dir() / recipe_file;
   if (!fs::exists(kept)) return;
-  const nlohmann::json kept_recipe = without_averaging(read_json_file(kept)),
-                       here = without_averaging(job.recipe.json);
-  const nlohmann::json changes = nlohmann::json::diff(kept_recipe, here);
-  if (changes.empty()) return;
-  // One that a person set, if there is one: digests only follow.
-  const auto speaks = [&](const nlohmann::json& change) {
-    return value_at(here, change.at("path")).size() < digest_length;
-  };
-  const auto found = std::ranges::find_if(changes, speaks);
-  const std::string first = (found == changes.end() ? changes[0] : *found).at("path");
-  user_error(
-      "{} is the folder of a run of another recipe: {} was {} and is {} now{}. Set run.variant for a new run, "
-      "or remove the folder",
-      job.run_dir().string(), dotted(first), value_at(kept_recipe, first), value_at(here, first),
-      changes.size() == 1 ? "" : fmt::format(", and {} more", changes.size() - 1));
+  const std::string changes =
+      difference_text(without_averaging(read_json_file(kept)), without_averaging(job.recipe.json));
+  if (!changes.empty())
+    user_error(
+        "{} is the folder of a run of another recipe: {}. Set run.variant for a new run, or remove the folder",
+        job.run_dir().string(), changes);
 }
 
 void keep_recipe(const PretrainJob& job) {

@@ -102,9 +102,8 @@ double pretrain_seconds(const PretrainJob& job) {
     pass += training_flops(job.context.base, task.examples(Split::train));
     examples += static_cast<double>(task.examples(Split::train).size());
   }
-  const PhaseSettings& phase = job.recipe.phase;
-  const double batches = static_cast<double>(phase.schedule.steps * phase.batch_size) / examples;
-  return expected_seconds(job.context, batches * pass) * expected_share / share_of_short_lanes /
+  const double passes = examples_seen(job.recipe.phase) / examples;
+  return expected_seconds(job.context, passes * pass) * expected_share / share_of_short_lanes /
          static_cast<double>(job.context.session.world->size());
 }
 
@@ -112,18 +111,19 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.tasks) tasks.push_back(&task);
   JobPlan plan;
-  plan.lines = plan_line("skills", skills_text(job)) + plan_line("train", training_text(job)) +
-               plan_line("lanes", lanes_text(job)) +
-               plan_line("data", data_text(tasks) + ", sampled by " + job.config().data.sampling);
+  plan.lines = {{"skills", skills_text(job)},
+                {"train", training_text(job)},
+                {"lanes", lanes_text(job)},
+                {"data", data_text(tasks) + ", sampled by " + job.config().data.sampling}};
   if (job.config().alignment.every > 0)
-    plan.lines += plan_line("align", fmt::format("gradients of tasks compared every {} steps, {} space",
-                                                 job.config().alignment.every, job.config().alignment.space));
+    plan.lines.push_back({"align", fmt::format("gradients of tasks compared every {} steps, {} space",
+                                               job.config().alignment.every, job.config().alignment.space)});
   plan.label = "registry";
   plan.place = fs::path(job.config().registry.path).lexically_normal().string();
   plan.verb = "train";
   if (!job.version.empty())
-    plan.notes = plan_line(
-        "", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version));
+    plan.notes = {
+        {"", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version)}};
   plan.memory =
       memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()), tasks,
                   Split::train, job.recipe.phase.batch_size, BaseUse::training);

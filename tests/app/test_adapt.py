@@ -108,7 +108,7 @@ def test_every_item_has_a_score_and_a_place_in_the_registry(adapted):
         name = f"{item['task']}.{item['method']}.8.s{item['seed']}"
         assert item["stored"] == f"{places[item['method']]}/{name}@v0001"
         assert (adapted.folder / "registry" / item["stored"].replace("@", "/")).is_dir()
-        assert item["rows"] == 6 and item["nll_per_token"] > 0
+        assert item["examples"] == 6 and item["nll_per_token"] > 0
     adapted.run("registry", "verify", "--registry", "registry")
 
 

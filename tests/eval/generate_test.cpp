@@ -15,7 +15,7 @@ namespace {
 // Log-probabilities of the token behind these new ones.
 using Next = std::function<std::vector<double>(const Ids& tokens)>;
 
-// Beam search by its words (eval/beam.h): every beam recomputed, every continuation sorted, nothing shared.
+// Beam search by its words (eval/decoding.h): every beam recomputed, every continuation sorted, nothing shared.
 Ids searched(const Next& next, const GenerateOptions& options) {
   struct Line {
     double sum = 0;

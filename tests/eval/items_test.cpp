@@ -62,7 +62,9 @@ class Items : public ::testing::Test {
     fs::create_directories(folder_ / "items");
   }
 
-  EvalContext context() { return {config_, base_, collection_, tokenizer_, tasks_, Split::test, pins_}; }
+  EvalContext context() {
+    return {config_.eval, 0, 2048, base_, collection_, tokenizer_, tasks_, Split::test, pins_};
+  }
   std::vector<Method> methods(std::vector<std::string> names) {
     config_.eval.methods = std::move(names);
     return read_methods(config_, collection_, inventories_);

@@ -29,7 +29,7 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   }
   config.eval.top_k = std::stoll(arguments.at(4));
   const auto methods = read_methods(config, collection);
-  const auto adapter = make_adapter(methods.at(0), collection, config, *base, "");
+  const auto adapter = make_adapter(methods.at(0), collection, config.eval, config.run.seed, *base, "");
   Microbatch batch = batch_in_order(nlohmann::json::parse(std::cin).at("rows"));
   cover_with_one_segment(batch);
   std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
