@@ -23,8 +23,9 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
-  const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
-                                            inputs.tasks, resolve_lanes(config, session));
+  const SkillsRecipe recipe = skills_recipe(
+      {config.run.seed, base->sites(), base->content_digest(), base->dtype()},
+      {config.data, config.lora, config.train, config.poly}, inputs.tasks, resolve_lanes(config, session));
   return measure_checkpoint(*base, inputs.tasks, recipe,
                             {run, checkpoints_of(run), options.step, options.examples, config.alignment},
                             *session.world);

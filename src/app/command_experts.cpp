@@ -14,12 +14,13 @@ Exit train_experts(const Config& config, const JobOptions& options) {
                 BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
-  const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
+  const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
+  const ExpertSections sections{config.lora, config.train, config.gate, config.cluster.ranks_per_expert};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   ExpertJob job{context, {}};
   for (const TokenTask& task : start.inputs.tasks) {
     check_name(task.name, "task");
-    job.items.push_back({task.name, &task, expert_recipe(common, task)});
+    job.items.push_back({task.name, &task, expert_recipe(common, sections, task)});
   }
   return run_experts(std::move(job));
 }

@@ -30,7 +30,8 @@ Exit train_gates(const Config& config, const JobOptions& options) {
     if (!registry.find(Kind::expert, expert))
       user_error("gate.tasks.{}: the registry has no expert of that name", expert);
 
-  const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
+  const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
+  const ExpertSections sections{config.lora, config.train, config.gate, config.cluster.ranks_per_expert};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   ExpertJob job{context, {}};
   for (const Version& expert : registry.list(Kind::expert)) {
@@ -43,7 +44,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
     Lora lora = load_lora(registry, expert.name, base.sites());
     const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
     job.items.push_back({expert.name, &task->second,
-                         gates_recipe(common, task->second, std::move(lora), digest), expert.pin()});
+                         gates_recipe(common, sections, task->second, std::move(lora), digest), expert.pin()});
   }
   return run_experts(std::move(job));
 }

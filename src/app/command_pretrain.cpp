@@ -18,10 +18,11 @@ Exit pretrain_skills(const Config& config, const JobOptions& options) {
                 });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
-  const RecipeBase common{config, base.sites(), base.content_digest(), base.dtype()};
+  const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
-  return run_pretraining(
-      {context, start.inputs.tasks, config.run.full_name(), skills_recipe(common, start.inputs.tasks, lanes)});
+  return run_pretraining({context, start.inputs.tasks, config.run.full_name(),
+                          skills_recipe(common, {config.data, config.lora, config.train, config.poly},
+                                        start.inputs.tasks, lanes)});
 }
 
 }  // namespace

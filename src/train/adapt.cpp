@@ -39,12 +39,13 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
   return *source;
 }
 
-PhaseSettings adapt_phase(const Config& config, const AdaptRecipe& recipe, const TokenTask& few) {
+PhaseSettings adapt_phase(const AdaptSections& config, uint64_t run_seed, const AdaptRecipe& recipe,
+                          const TokenTask& few) {
   const AdaptConfig& adapt = config.adapt;
   const double lr = adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(recipe.spec.skill)));
   const double router_lr = adapt.router_lr.value_or(config.poly.router_lr);
   const bool only_routing_row = recipe.info().trains == AdaptTrains::routing_row;
-  PhaseSettings phase = training_phase(config.train, config.run.seed, only_routing_row ? router_lr : lr,
+  PhaseSettings phase = training_phase(config.train, run_seed, only_routing_row ? router_lr : lr,
                                        static_cast<int64_t>(few.examples(Split::train).size()));
   phase.name = method_name(recipe.method);
   phase.seed = recipe.seed;
@@ -141,9 +142,8 @@ int64_t AdaptRecipe::trained() const {
   return (one_adapter() ? mixture_layout(spec) : trained_layout(spec)).size();
 }
 
-AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
-                         AdaptMethod method, int64_t shots, uint64_t seed) {
-  const Config& config = base.config;
+AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSections& config, const AdaptSources& sources,
+                         const TokenTask& few, AdaptMethod method, int64_t shots, uint64_t seed) {
   const Inventory& source = source_of(sources, method);
   AdaptRecipe recipe;
   recipe.method = method;
@@ -154,7 +154,7 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, co
   recipe.spec.train_skills = recipe.info().trains != AdaptTrains::routing_row;
   recipe.init_std = config.lora.init_std;
   if (recipe.trains_routing_row()) recipe.routing = sampled_routing(config.poly, seed);
-  recipe.phase = adapt_phase(config, recipe, few);
+  recipe.phase = adapt_phase(config, base.seed, recipe, few);
   recipe.json = recipe_json(base, seed, task_json(few), recipe.spec.sites);
   recipe.json["adapt"] = adapt_json(recipe, config.poly, source.digest, shots);
   recipe.json["train"] = phase_json(recipe.phase);

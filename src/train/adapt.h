@@ -84,10 +84,18 @@ struct AdaptRecipe {
   int64_t trained() const;  // how many values train
 };
 
+// The sections of the config that a task is adapted by.
+struct AdaptSections {
+  const LoraConfig& lora;
+  const TrainConfig& train;
+  const PolyConfig& poly;
+  const AdaptConfig& adapt;
+};
+
 // `few`: of few_shot(task, shots, seed). Throws UserError: an inventory that is missing or of a method that
 // cannot be adapted so.
-AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSources& sources, const TokenTask& few,
-                         AdaptMethod method, int64_t shots, uint64_t seed);
+AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSections& config, const AdaptSources& sources,
+                         const TokenTask& few, AdaptMethod method, int64_t shots, uint64_t seed);
 
 // Values before the first step: of poly_layout(spec), or of mixture_layout(spec) where one adapter trains.
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);

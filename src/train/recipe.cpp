@@ -34,19 +34,19 @@ double lora_lr(const TrainConfig& train, const LoraConfig& lora) {
   return default_lr;
 }
 
-PhaseSettings lora_settings(const Config& config, const TokenTask& task) {
-  PhaseSettings phase = training_phase(config.train, config.run.seed, lora_lr(config.train, config.lora),
+PhaseSettings lora_settings(const ExpertSections& config, uint64_t seed, const TokenTask& task) {
+  PhaseSettings phase = training_phase(config.train, seed, lora_lr(config.train, config.lora),
                                        static_cast<int64_t>(task.examples(Split::train).size()));
-  phase.step.lanes = expert_lanes(config.train.lanes, config.cluster.ranks_per_expert);
+  phase.step.lanes = expert_lanes(config.train.lanes, config.ranks_per_expert);
   phase.phase = 0;
   phase.name = "lora";
   return phase;
 }
 
-PhaseSettings gate_settings(const Config& config) {
+PhaseSettings gate_settings(const ExpertSections& config, uint64_t seed) {
   const GateConfig& gate = config.gate;
-  PhaseSettings phase = training_phase(config.train, config.run.seed, gate.lr.value_or(default_lr), 1);
-  phase.step.lanes = expert_lanes(config.train.lanes, config.cluster.ranks_per_expert);
+  PhaseSettings phase = training_phase(config.train, seed, gate.lr.value_or(default_lr), 1);
+  phase.step.lanes = expert_lanes(config.train.lanes, config.ranks_per_expert);
   phase.phase = 1;
   phase.name = "gate";
   phase.schedule.warmup = gate.warmup;
@@ -54,7 +54,7 @@ PhaseSettings gate_settings(const Config& config) {
   if (gate.batch_size > 0) phase.batch_size = gate.batch_size;
   phase.step.optimizer = {};
   phase.step.label_smoothing = 0;
-  phase.step.dropout.seed = random_key("gates", {config.run.seed});
+  phase.step.dropout.seed = random_key("gates", {seed});
   phase.validate_every = 0;
   phase.keep_best = false;
   return phase;
@@ -147,15 +147,14 @@ nlohmann::json task_json(const TokenTask& task) {
   return {{"task", task.name}, {"rows", task.digest}};
 }
 
-Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
-  const Config& config = base.config;
+Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task) {
   const LoraConfig& lora = config.lora;
   check_task(config.train, task);
   Recipe recipe;
-  recipe.seed = config.run.seed;
+  recipe.seed = base.seed;
   recipe.init_std = lora.init_std;
-  recipe.lora = lora_settings(config, task);
-  recipe.gate = gate_settings(config);
+  recipe.lora = lora_settings(config, base.seed, task);
+  recipe.gate = gate_settings(config, base.seed);
   if (lora.init_from.empty()) {
     recipe.sites = lora_sites(base.sites, lora.targets, lora.rank, lora.alpha);
   } else {
@@ -176,14 +175,15 @@ Recipe expert_recipe(const RecipeBase& base, const TokenTask& task) {
   return recipe;
 }
 
-Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest) {
+Recipe gates_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task, Lora lora,
+                    const std::string& lora_digest) {
   require_train(task);
   Recipe recipe;
-  recipe.seed = base.config.run.seed;
+  recipe.seed = base.seed;
   recipe.sites = std::move(lora.sites);
   recipe.start = lora.values;
   recipe.train_lora = false;
-  recipe.gate = gate_settings(base.config);
+  recipe.gate = gate_settings(config, base.seed);
   if (recipe.gate.schedule.steps == 0) user_error("gate.steps = 0: there is nothing to train");
   recipe.json = recipe_json(base, recipe.seed, task_json(task), recipe.sites);
   recipe.json["lora"]["tensors"] = lora_digest;

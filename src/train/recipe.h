@@ -23,20 +23,29 @@ struct Recipe {
   std::string key;           // SHA-256 of json's canonical text
 };
 
-// What the recipes of one job have in common. A recipe is the one place where sections of the config meet: from
-// here on a phase knows its settings alone.
+// What the recipes of one job have in common, beside the sections of the config that each is made by. They meet
+// in a recipe alone: from here on a phase knows its settings only.
 struct RecipeBase {
-  const Config& config;
+  uint64_t seed;  // run.seed
   const std::vector<Site>& sites;
   std::string content_digest;  // of the base
   at::ScalarType dtype;
 };
 
+// The sections of the config that experts and gates are made by.
+struct ExpertSections {
+  const LoraConfig& lora;
+  const TrainConfig& train;
+  const GateConfig& gate;
+  int64_t ranks_per_expert;
+};
+
 // Throws UserError: no training examples, a learning rate that the scale does not explain, keep = best without
 // validation examples, unknown targets.
-Recipe expert_recipe(const RecipeBase& base, const TokenTask& task);
+Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task);
 // Gates for a LoRA that is there. `lora_digest` names its tensors in the key.
-Recipe gates_recipe(const RecipeBase& base, const TokenTask& task, Lora lora, const std::string& lora_digest);
+Recipe gates_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task, Lora lora,
+                    const std::string& lora_digest);
 
 // Where two JSON objects (recipes, machines) differ, for people: "train.lr 0.005 → 0.001"; at most three
 // differences, then their number.

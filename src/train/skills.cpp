@@ -106,9 +106,8 @@ double default_skills_lr(SkillKind skill) {
   return skill == SkillKind::rescaling ? 3e-3 : 1e-3;
 }
 
-SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes) {
-  const Config& config = base.config;
-  const uint64_t seed = config.run.seed;
+SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config,
+                           const std::vector<TokenTask>& tasks, int64_t lanes) {
   int64_t examples = 0;
   for (const TokenTask& task : tasks) {
     require_train(task);
@@ -116,11 +115,11 @@ SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>&
   }
   SkillsRecipe recipe;
   recipe.spec = poly_spec(config.poly, config.lora.targets, base.sites, static_cast<int64_t>(tasks.size()));
-  recipe.phase = skills_phase(config.poly, config.train, seed, lanes, examples);
-  recipe.schedule = routing_schedule(config.poly, seed, recipe.phase.schedule.steps);
+  recipe.phase = skills_phase(config.poly, config.train, base.seed, lanes, examples);
+  recipe.schedule = routing_schedule(config.poly, base.seed, recipe.phase.schedule.steps);
   recipe.mix = {config.data.sampling, config.data.sampling_cap, config.data.sampling_temperature};
-  recipe.start = start_values(recipe.spec, config.poly.init_from, seed);
-  recipe.json = recipe_json(base, seed, mix_json(recipe.mix, tasks), recipe.spec.sites);
+  recipe.start = start_values(recipe.spec, config.poly.init_from, base.seed);
+  recipe.json = recipe_json(base, base.seed, mix_json(recipe.mix, tasks), recipe.spec.sites);
   recipe.json["poly"] = poly_json(config.poly, recipe);
   recipe.json["train"] = phase_json(recipe.phase);
   recipe.key = sha256_hex(recipe.json.dump());

@@ -31,9 +31,18 @@ double default_skills_lr(SkillKind skill);
 // How routing is sampled while it trains; it never goes over to uniform by itself.
 RoutingSchedule sampled_routing(const PolyConfig& poly, uint64_t seed);
 
+// The sections of the config that an inventory is made by.
+struct SkillsSections {
+  const DataConfig& data;
+  const LoraConfig& lora;
+  const TrainConfig& train;
+  const PolyConfig& poly;
+};
+
 // `lanes`: train.lanes resolved. Throws UserError: a task without training examples, poly.init_from that does
 // not fit.
-SkillsRecipe skills_recipe(const RecipeBase& base, const std::vector<TokenTask>& tasks, int64_t lanes);
+SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config,
+                           const std::vector<TokenTask>& tasks, int64_t lanes);
 
 struct SkillsResult {
   at::Tensor values;       // of poly_layout(spec), fp32 on the CPU

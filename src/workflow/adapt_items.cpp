@@ -76,23 +76,25 @@ size_t AdaptJob::scored_examples(size_t task) const {
 }
 
 void list_adapt_items(AdaptJob& job) {
-  const RecipeBase common{job.config(), job.context.base.sites(), job.context.base.content_digest(),
-                          job.context.base.dtype()};
-  for (const std::string& name : job.config().adapt.method)
-    job.methods.push_back(adapt_method(name, job.config().adapt.mu));
+  const Config& config = job.config();
+  const BaseModel& base = job.context.base;
+  const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
+  const AdaptSections sections{config.lora, config.train, config.poly, config.adapt};
+  for (const std::string& name : config.adapt.method)
+    job.methods.push_back(adapt_method(name, config.adapt.mu));
   for (size_t t = 0; t < job.tasks.size(); ++t) {
     const TokenTask& task = job.tasks[t];
     if (job.scored_examples(t) == 0)
       user_error("task {} has no examples in split {} to be scored: give it some, or set eval.split", task.name,
-                 job.config().eval.split);
+                 config.eval.split);
     job.items.push_back(base_item(job, t));
-    for (const int64_t shots : job.config().adapt.shots)
+    for (const int64_t shots : config.adapt.shots)
       for (const uint64_t seed : job.seeds()) {
         const TokenTask few = few_shot(task, shots, seed);
         for (const AdaptMethod method : job.methods) {
           AdaptItem item{item_name(task.name, method, shots, seed), "", t, shots, std::nullopt};
           check_name(item.name, "what is made of a task");
-          item.recipe = adapt_recipe(common, job.sources(), few, method, shots, seed);
+          item.recipe = adapt_recipe(common, sections, job.sources(), few, method, shots, seed);
           const nlohmann::json json = {{"recipe", item.recipe->key}, {"score", score_json(job, task)}};
           item.key = sha256_hex(json.dump());
           job.items.push_back(std::move(item));

@@ -123,7 +123,9 @@ std::string experts_cost_block(const Config& config) {
   task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples),
                                                         shapes.example);
   task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.example);
-  const Recipe recipe = expert_recipe({config, shapes.base->sites(), "", shapes.base->dtype()}, task);
+  const Recipe recipe =
+      expert_recipe({config.run.seed, shapes.base->sites(), "", shapes.base->dtype()},
+                    {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
   const int64_t lora = lora_layout(recipe.sites).size(), gate = gate_layout(recipe.sites).size();
   std::vector<PlanLine> lines = {
       train_line(recipe.lora, "lora",

@@ -181,7 +181,9 @@ ExpertResult train_on(Communicator& group, at::ScalarType type) {
   config.train.keep = "best";
   config.gate.steps = 5;
   const TokenTask task = fake_task();
-  const Recipe recipe = expert_recipe({config, base.sites(), base.content_digest(), type}, task);
+  const Recipe recipe =
+      expert_recipe({config.run.seed, base.sites(), base.content_digest(), type},
+                    {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
   return train_expert(base, task, recipe, group, {}, {});
 }
 

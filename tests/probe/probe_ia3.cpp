@@ -41,8 +41,9 @@ int ia3_train(const std::vector<std::string>& arguments) {
     const auto base =
         load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
     const Config config = ia3_config(spec, examples_of_all(tasks));
-    const SkillsRecipe recipe = skills_recipe({config, base->sites(), base->content_digest(), base->dtype()},
-                                              tasks, spec.value("lanes", 2));
+    const SkillsRecipe recipe =
+        skills_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},
+                      {config.data, config.lora, config.train, config.poly}, tasks, spec.value("lanes", 2));
     Ia3Adapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kCPU);
     json losses = json::array();
     LoopHooks hooks;

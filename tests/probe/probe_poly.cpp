@@ -45,7 +45,8 @@ int poly_train(const std::vector<std::string>& arguments) {
   const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const Config config = config_of(spec, examples_of_all(tasks));
   const SkillsRecipe recipe =
-      skills_recipe({config, base->sites(), base->content_digest(), base->dtype()}, tasks, spec.at("lanes"));
+      skills_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},
+                    {config.data, config.lora, config.train, config.poly}, tasks, spec.at("lanes"));
   PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, base->dtype(), at::kCPU);
   json losses = json::array();
   LoopHooks hooks;

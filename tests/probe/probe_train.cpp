@@ -63,7 +63,9 @@ int run_train(const std::vector<std::string>& arguments) {
     const auto base =
         load_base_model(*open_model(spec.at("model"), ""), resolve_dtype(spec.value("dtype", "fp32"), at::kCPU),
                         at::kCPU, BaseUse::training);
-    const Recipe recipe = expert_recipe({config, base->sites(), base->content_digest(), base->dtype()}, task);
+    const Recipe recipe =
+        expert_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},
+                      {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
     json losses = {{"lora", json::array()}, {"gate", json::array()}};
     LoopHooks hooks;
     hooks.on_step = [&](const StepReport& r) { losses[r.phase].push_back(r.loss); };

@@ -56,7 +56,8 @@ struct Adapting {
   Config config = adapt_config();
 
   AdaptRecipe recipe(AdaptMethod method, int64_t shots = 8, uint64_t seed = 5) const {
-    return adapt_recipe({config, base.sites(), base.content_digest(), at::kFloat}, sources,
+    return adapt_recipe({config.run.seed, base.sites(), base.content_digest(), at::kFloat},
+                        {config.lora, config.train, config.poly, config.adapt}, sources,
                         few_shot(task, shots, seed), method, shots, seed);
   }
   at::Tensor values(AdaptMethod method) {

@@ -29,7 +29,8 @@ Config small_config() {
 }
 
 Recipe small_recipe(const FakeBase& base, const TokenTask& task, const Config& config) {
-  return expert_recipe({config, base.sites(), base.content_digest(), at::kFloat}, task);
+  return expert_recipe({config.run.seed, base.sites(), base.content_digest(), at::kFloat},
+                       {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
 }
 
 ExpertResult train_alone(const Config& config, const LoopHooks& hooks = {},

@@ -71,7 +71,9 @@ TEST(SameValues, ARunThatDriftsApartEnds) {
       FakeCheckpoint checkpoint;
       LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
       const std::vector<TokenTask> tasks = fake_tasks();
-      const SkillsRecipe recipe = skills_recipe({config, base.sites(), "fake", at::kFloat}, tasks, 8);
+      const SkillsRecipe recipe =
+          skills_recipe({config.run.seed, base.sites(), "fake", at::kFloat},
+                        {config.data, config.lora, config.train, config.poly}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       LoopHooks hooks;
       hooks.compare_every = compare_every;

@@ -43,7 +43,8 @@ struct Setting {
   std::vector<TokenTask> tasks = fake_tasks();
   SkillsRecipe recipe;
   explicit Setting(const Config& config)
-      : recipe(skills_recipe({config, base.sites(), "fake", at::kFloat}, tasks, /*lanes=*/8)) {}
+      : recipe(skills_recipe({config.run.seed, base.sites(), "fake", at::kFloat},
+                             {config.data, config.lora, config.train, config.poly}, tasks, /*lanes=*/8)) {}
 };
 
 SkillsResult train(const Config& config, Communicator& group, const LoopHooks& hooks = {},
@@ -356,7 +357,10 @@ TEST(Skills, KeyFollowsWhatChangesTheResultAndNothingElse) {
   // Rows of the table belong to tasks by their order.
   const Setting s(config);
   std::vector<TokenTask> turned = {s.tasks[1], s.tasks[0], s.tasks[2]};
-  EXPECT_NE(skills_recipe({config, s.base.sites(), "fake", at::kFloat}, turned, 8).key, key);
+  EXPECT_NE(skills_recipe({config.run.seed, s.base.sites(), "fake", at::kFloat},
+                          {config.data, config.lora, config.train, config.poly}, turned, 8)
+                .key,
+            key);
 }
 
 TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
@@ -443,7 +447,9 @@ TEST(Skills, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         const std::lock_guard lock(mutex);  // its weights come from the global generator
         base = std::make_unique<FakeBase>();
       }
-      const SkillsRecipe recipe = skills_recipe({config, base->sites(), "fake", at::kFloat}, tasks, 8);
+      const SkillsRecipe recipe =
+          skills_recipe({config.run.seed, base->sites(), "fake", at::kFloat},
+                        {config.data, config.lora, config.train, config.poly}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       at::Tensor before;
       LoopHooks hooks;
