@@ -10,8 +10,7 @@ ParameterLayout gate_layout(std::span<const LoraSite> sites) {
   return ParameterLayout(std::move(tensors));
 }
 
-GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype,
-                         at::Device device)
+GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device)
     : PairAdapter(std::move(sites)) {
   layout_ = gate_layout(sites_);
   values_ = at::zeros({layout_.size()}, at::TensorOptions().dtype(at::kFloat).device(device));
@@ -19,8 +18,8 @@ GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at
   const at::Tensor used = lora.to(device, dtype);
   for (const LoraSite& s : sites_) {
     const auto index = static_cast<size_t>(s.site.index);
-    pairs_[index] = {{frozen.view(used, s.site.name + ".lora_A"), frozen.view(used, s.site.name + ".lora_B"),
-                      s.scale, layout_.view(values_, s.site.name + ".gate")}};
+    pairs_[index] = {{frozen.view(used, s.site.name + ".lora_A"), frozen.view(used, s.site.name + ".lora_B"), s.scale,
+                      layout_.view(values_, s.site.name + ".gate")}};
     grads_[index].resize(1);
   }
 }

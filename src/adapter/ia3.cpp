@@ -15,9 +15,7 @@ std::vector<LoraSite> ia3_sites(const std::vector<Site>& sites, const std::vecto
   return chosen;
 }
 
-int64_t rescaled_width(const Site& site) {
-  return site.reads_activation ? site.d_in : site.d_out;
-}
+int64_t rescaled_width(const Site& site) { return site.reads_activation ? site.d_in : site.d_out; }
 
 at::Tensor rescaled(const at::Tensor& x, const at::Tensor& l) {
   at::Tensor out = at::empty_like(x);
@@ -47,8 +45,7 @@ at::Tensor Ia3Adapter::by_token(const RescaledSite& entry) const {
 void Ia3Adapter::set_gradients(const at::Tensor& flat) {
   SkillAdapter::set_gradients(flat);
   wanted_ = flat.defined();
-  for (RescaledSite& entry : rescaled_sites_)
-    entry.gradient = gradient_of(flat, entry.site.name + ".poly_ia3_l");
+  for (RescaledSite& entry : rescaled_sites_) entry.gradient = gradient_of(flat, entry.site.name + ".poly_ia3_l");
 }
 
 void Ia3Adapter::begin(const Microbatch& batch) {
@@ -66,11 +63,9 @@ void Ia3Adapter::begin(const Microbatch& batch) {
   takes_gradients_ = wanted_ || watch_.sink;
   for (const Side side : sides) {
     const TokenSequences& set = batch.side(side);
-    TokenMembers& tokens =
-        token_members_[side] = {member_by_token(members.segments[side], values_.device()), {}, {}};
+    TokenMembers& tokens = token_members_[side] = {member_by_token(members.segments[side], values_.device()), {}, {}};
     if (!takes_gradients_) continue;
-    tokens.indicator =
-        at::zeros({count, set.count()}, values_.options()).scatter_(0, tokens.by_token.unsqueeze(0), 1);
+    tokens.indicator = at::zeros({count, set.count()}, values_.options()).scatter_(0, tokens.by_token.unsqueeze(0), 1);
     if (!watch_.sink) continue;
     at::Tensor even = at::zeros({set.count()}, values_.options());
     for (const Segment& segment : set.even) even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
@@ -138,8 +133,8 @@ void Ia3Adapter::finish_gradients() {
     if (!entry.d_l.defined()) continue;
     if (!d_weights.defined()) d_weights = at::zeros_like(weights_);
     const auto count = static_cast<int64_t>(members_.size());
-    mix_skills_backward(entry.d_l.view({count, spec_.heads, -1}), entry.skills, weights_[entry.router],
-                        entry.gradient, d_weights[entry.router]);
+    mix_skills_backward(entry.d_l.view({count, spec_.heads, -1}), entry.skills, weights_[entry.router], entry.gradient,
+                        d_weights[entry.router]);
     if (entry.even_d_l.defined()) {
       report(entry, entry.d_l, false);
       report(entry, entry.even_d_l, true);

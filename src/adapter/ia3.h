@@ -36,8 +36,7 @@ class Ia3Adapter : public SkillAdapter {
     // Of this micro-batch with M members: their vectors [M, width] fp32, and the gradients of these (undefined:
     // no backward pass yet; even_d_l: of even samples alone, where watched).
     at::Tensor l, d_l, even_d_l;
-    at::Tensor
-        output;  // [T, d_out] before l, kept for the backward pass; where l rescales the input, undefined
+    at::Tensor output;  // [T, d_out] before l, kept for the backward pass; where l rescales the input, undefined
   };
   RescaledSite* rescaled_site(const Site& site);
   // l by token: [T, width], or [1, width] where all tokens have the same.
@@ -52,8 +51,7 @@ class Ia3Adapter : public SkillAdapter {
   at::Tensor weights_;                  // [R, M, h, K]
   struct TokenMembers {
     at::Tensor by_token;  // [T] int64
-    // [M, T] fp32: 1 where the token is the member's; and where it is of an even sample too (undefined: not
-    // watched).
+    // [M, T] fp32: 1 where the token is the member's; and where it is of an even sample too (undefined: not watched).
     at::Tensor indicator, even;
   };
   BySide<TokenMembers> token_members_;

@@ -10,8 +10,8 @@
 namespace gaggle {
 
 bool names_module(const std::vector<std::string>& endings, const std::string& name) {
-  return std::ranges::any_of(
-      endings, [&](const std::string& ending) { return name == ending || name.ends_with("." + ending); });
+  return std::ranges::any_of(endings,
+                             [&](const std::string& ending) { return name == ending || name.ends_with("." + ending); });
 }
 
 std::vector<std::string> site_names(const std::vector<Site>& sites) {
@@ -20,8 +20,8 @@ std::vector<std::string> site_names(const std::vector<Site>& sites) {
   return names;
 }
 
-std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
-                                 int64_t rank, double alpha) {
+std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets, int64_t rank,
+                                 double alpha) {
   const bool all = targets.empty() || std::ranges::find(targets, "all-linear") != targets.end();
   std::set<std::string> kinds;
   for (const Site& site : sites) kinds.insert(site.kind);
@@ -35,8 +35,7 @@ std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vect
   }
   std::vector<LoraSite> chosen;
   for (const Site& site : sites)
-    if (all || names_module(targets, site.name))
-      chosen.push_back({site, rank, alpha / static_cast<double>(rank)});
+    if (all || names_module(targets, site.name)) chosen.push_back({site, rank, alpha / static_cast<double>(rank)});
   return chosen;
 }
 
@@ -79,8 +78,8 @@ void PairAdapter::backward(const Site& site, const at::Tensor& x, const at::Tens
     segmented_lowrank_backward(x, dy, dx, segments_[site.side], pairs_[index], grads_[index]);
 }
 
-LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members,
-                         at::ScalarType dtype, at::Device device)
+LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members, at::ScalarType dtype,
+                         at::Device device)
     : PairAdapter(std::move(sites)), members_(members.size()), dtype_(dtype) {
   const ParameterLayout one = lora_layout(sites_);
   std::vector<ParameterInfo> tensors;
@@ -93,9 +92,7 @@ LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tens
   refresh();
 }
 
-std::string LoraAdapter::prefix(size_t member) const {
-  return members_ == 1 ? "" : fmt::format("{:04}/", member);
-}
+std::string LoraAdapter::prefix(size_t member) const { return members_ == 1 ? "" : fmt::format("{:04}/", member); }
 
 void LoraAdapter::refresh() {
   const at::Tensor used = values_.to(dtype_);  // no copy where the base computes in fp32
@@ -104,8 +101,7 @@ void LoraAdapter::refresh() {
     pairs.clear();
     for (size_t m = 0; m < members_; ++m) {
       const std::string name = prefix(m) + s.site.name;
-      pairs.push_back(
-          {layout_.view(used, name + ".lora_A"), layout_.view(used, name + ".lora_B"), s.scale, {}});
+      pairs.push_back({layout_.view(used, name + ".lora_A"), layout_.view(used, name + ".lora_B"), s.scale, {}});
     }
   }
 }

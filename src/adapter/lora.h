@@ -25,8 +25,8 @@ bool names_module(const std::vector<std::string>& endings, const std::string& na
 
 // lora.targets: module name endings ("q_proj", "self_attn.q_proj"), or "all-linear", or nothing (all linears).
 // Throws UserError for an ending that matches no site, with the nearest one.
-std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets,
-                                 int64_t rank, double alpha);
+std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vector<std::string>& targets, int64_t rank,
+                                 double alpha);
 
 // "<site>.lora_A" [r, d_in] and "<site>.lora_B" [d_out, r].
 ParameterLayout lora_layout(std::span<const LoraSite> sites);
@@ -34,8 +34,7 @@ ParameterLayout lora_layout(std::span<const LoraSite> sites);
 // A ~ N(0, std²) keyed by (seed, site) alone, so that all tasks start alike; B = 0. [layout.size()] fp32.
 at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std);
 
-// What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's
-// segments.
+// What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's segments.
 class PairAdapter : public Trainable {
  public:
   void begin(const Microbatch& batch) override { segments_ = {batch.decoder.segments, batch.encoder.segments}; }

@@ -30,9 +30,7 @@ const ParameterInfo& ParameterLayout::at(std::string_view name) const {
   return *found;
 }
 
-at::Tensor ParameterLayout::view(const at::Tensor& flat, std::string_view name) const {
-  return view(flat, at(name));
-}
+at::Tensor ParameterLayout::view(const at::Tensor& flat, std::string_view name) const { return view(flat, at(name)); }
 
 at::Tensor ParameterLayout::view(const at::Tensor& flat, const ParameterInfo& tensor) const {
   return flat.narrow(0, tensor.offset, tensor.count).view(tensor.shape);

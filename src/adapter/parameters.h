@@ -22,8 +22,7 @@ struct ParameterInfo {
 class ParameterLayout {
  public:
   ParameterLayout() = default;
-  explicit ParameterLayout(
-      std::vector<ParameterInfo> tensors);  // names and shapes; sorts, sets offset and count
+  explicit ParameterLayout(std::vector<ParameterInfo> tensors);  // names and shapes; sorts, sets offset and count
   const std::vector<ParameterInfo>& tensors() const { return tensors_; }
   int64_t size() const { return size_; }
   const ParameterInfo* find(std::string_view name) const;  // nullptr: not there

@@ -80,9 +80,7 @@ Routing routing_of_method(const std::string& method) {
   return method == "shared" ? Routing::uniform : method == "private" ? Routing::one_hot : Routing::learned;
 }
 
-const char* name_of(Granularity granularity) {
-  return granularities[static_cast<size_t>(granularity)];
-}
+const char* name_of(Granularity granularity) { return granularities[static_cast<size_t>(granularity)]; }
 
 Granularity granularity_named(const std::string& name) {
   const auto found = std::ranges::find(granularities, name);
@@ -91,9 +89,7 @@ Granularity granularity_named(const std::string& name) {
   return static_cast<Granularity>(found - granularities.begin());
 }
 
-std::string PolySpec::router_name(const Site& site) const {
-  return router_prefix(site) + router_tensor;
-}
+std::string PolySpec::router_name(const Site& site) const { return router_prefix(site) + router_tensor; }
 
 std::string PolySpec::router_prefix(const Site& site) const {
   switch (granularity) {
@@ -125,17 +121,11 @@ void check_heads(std::span<const LoraSite> sites, int64_t heads, SkillKind skill
       heads, join({odd.begin(), odd.end()}, ", "));
 }
 
-ParameterLayout poly_layout(const PolySpec& spec) {
-  return layout_of(spec, true);
-}
+ParameterLayout poly_layout(const PolySpec& spec) { return layout_of(spec, true); }
 
-ParameterLayout trained_layout(const PolySpec& spec) {
-  return layout_of(spec, spec.train_skills);
-}
+ParameterLayout trained_layout(const PolySpec& spec) { return layout_of(spec, spec.train_skills); }
 
-bool is_router(const ParameterInfo& tensor) {
-  return tensor.name.ends_with(router_tensor);
-}
+bool is_router(const ParameterInfo& tensor) { return tensor.name.ends_with(router_tensor); }
 
 std::vector<std::string> skill_names(SkillKind skill) {
   if (skill == SkillKind::rescaling) return {".poly_ia3_l"};
@@ -177,8 +167,7 @@ at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values) {
 
 at::Tensor fixed_weights(const PolySpec& spec, int64_t rows, int task, const at::TensorOptions& options) {
   const bool one_hot = spec.routing == Routing::one_hot;
-  at::Tensor w =
-      at::full({rows, spec.heads, spec.skills}, one_hot ? 0 : 1 / static_cast<double>(spec.skills), options);
+  at::Tensor w = at::full({rows, spec.heads, spec.skills}, one_hot ? 0 : 1 / static_cast<double>(spec.skills), options);
   if (one_hot) w.select(2, task).fill_(1);
   return w;
 }

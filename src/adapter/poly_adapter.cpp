@@ -14,8 +14,8 @@ constexpr int64_t held_values = int64_t{1} << 28;  // of mixtures that are kept 
 
 }  // namespace
 
-PolyAdapter::PolyAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule,
-                         at::ScalarType dtype, at::Device device)
+PolyAdapter::PolyAdapter(PolySpec spec, const at::Tensor& values, RoutingSchedule schedule, at::ScalarType dtype,
+                         at::Device device)
     : SkillAdapter(std::move(spec), values, schedule, device), products_(skill_sites(), dtype) {
   GAGGLE_CHECK(spec_.skill == SkillKind::low_rank);
 }
@@ -46,8 +46,7 @@ void PolyAdapter::set_gradients(const at::Tensor& flat) {
   SkillAdapter::set_gradients(flat);
   for (size_t s = 0; s < spec_.sites.size(); ++s) {
     const std::string& name = spec_.sites[s].site.name;
-    products_.set_gradients(s, gradient_of(flat, name + ".poly_lora_A"),
-                            gradient_of(flat, name + ".poly_lora_B"));
+    products_.set_gradients(s, gradient_of(flat, name + ".poly_lora_A"), gradient_of(flat, name + ".poly_lora_B"));
   }
 }
 
@@ -81,15 +80,13 @@ void PolyAdapter::begin(const Microbatch& batch) {
     if (per_example()) continue;
     for (const Segment& even : set.even) {
       const auto member = std::ranges::find(members.all, even.member, &Members::Member::task);
-      tokens[side].even_segments.push_back(
-          {static_cast<int>(member - members.all.begin()), even.begin, even.end});
+      tokens[side].even_segments.push_back({static_cast<int>(member - members.all.begin()), even.begin, even.end});
     }
   }
   if (per_example())
     for (const Segment& segment : members.segments.decoder)
       for (const Segment& even : batch.decoder.even)
-        active_[static_cast<size_t>(segment.member)]->even |=
-            segment.begin >= even.begin && segment.begin < even.end;
+        active_[static_cast<size_t>(segment.member)]->even |= segment.begin >= even.begin && segment.begin < even.end;
   products_.begin(active_, std::move(tokens), per_example());
 }
 

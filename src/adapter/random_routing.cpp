@@ -9,9 +9,7 @@ namespace gaggle {
 namespace {
 
 // The number that stands for a text with one more token.
-uint64_t longer(uint64_t text, int32_t id) {
-  return random_key("text", {text, static_cast<uint64_t>(id)});
-}
+uint64_t longer(uint64_t text, int32_t id) { return random_key("text", {text, static_cast<uint64_t>(id)}); }
 
 class RandomAdapter : public TokenAdapter {
  public:
@@ -28,8 +26,7 @@ class RandomAdapter : public TokenAdapter {
       if (!batch.past.empty() && !batch.past[s].empty())
         before = cached_.at(static_cast<size_t>(batch.past[s].back()));
       else if (!batch.sources.empty() && encoder.count() > 0)
-        before =
-            texts_.encoder[static_cast<size_t>(encoder.starts[static_cast<size_t>(batch.sources[s]) + 1] - 1)];
+        before = texts_.encoder[static_cast<size_t>(encoder.starts[static_cast<size_t>(batch.sources[s]) + 1] - 1)];
       append(Side::decoder, decoder, s, before);
     }
     cached_.insert(cached_.end(), texts_.decoder.begin(), texts_.decoder.end());

@@ -79,8 +79,7 @@ std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, 
 }  // namespace
 
 bool RoutedCollection::gated(int expert) const {
-  return std::ranges::any_of(gates,
-                             [&](const auto& site) { return site[static_cast<size_t>(expert)].defined(); });
+  return std::ranges::any_of(gates, [&](const auto& site) { return site[static_cast<size_t>(expert)].defined(); });
 }
 
 int RoutedCollection::number_of(const std::string& name) const {
@@ -129,8 +128,7 @@ std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, i
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }
 
-std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture,
-                                          const BaseModel& base) {
+std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture, const BaseModel& base) {
   const ParameterLayout layout = mixture_layout(spec);
   const auto take = [&](const LoraSite& s, const char* name, at::ScalarType dtype) {
     return layout.view(mixture, s.site.name + name).to(base.device(), dtype);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -57,10 +56,8 @@ std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection
 std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k);
 // One expert for every token.
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert);
-// One mixture of an inventory's skills for every token, a LoRA or (IA)³'s vectors;
-// [mixture_layout(spec).size()].
-std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture,
-                                          const BaseModel& base);
+// One mixture of an inventory's skills for every token, a LoRA or (IA)³'s vectors; [mixture_layout(spec).size()].
+std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture, const BaseModel& base);
 // Mean of scale·B A over all N; an expert absent at a site counts as zero there.
 std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection);
 

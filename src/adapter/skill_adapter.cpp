@@ -31,8 +31,7 @@ Members members_of_samples(const Microbatch& batch) {
   for (const Side side : sides) {
     const TokenSequences& set = batch.side(side);
     std::vector<Segment>& segments = members.segments[side];
-    GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()),
-                 "the sequences do not say whose they are");
+    GAGGLE_CHECK(set.samples.size() == static_cast<size_t>(set.sequences()), "the sequences do not say whose they are");
     size_t segment = 0;
     for (size_t s = 0; s < set.samples.size(); ++s) {
       const int64_t begin = set.starts[s], end = set.starts[s + 1];
@@ -160,10 +159,9 @@ MixingWeights SkillAdapter::draw_weights(int task, int64_t sample) const {
   const auto width = static_cast<size_t>(logits.size(1));
   const uint64_t who = static_cast<uint64_t>(per_example() ? sample : task);
   for (size_t r = 0; r < routers_.size(); ++r)
-    fill_uniform(
-        random_key(per_example() ? "routing of a sample" : "routing of a task",
-                   {schedule_.seed, static_cast<uint64_t>(step_), name_number(routers_[r].prefix), who}),
-        0, 1, {noise.data_ptr<float>() + r * width, width});
+    fill_uniform(random_key(per_example() ? "routing of a sample" : "routing of a task",
+                            {schedule_.seed, static_cast<uint64_t>(step_), name_number(routers_[r].prefix), who}),
+                 0, 1, {noise.data_ptr<float>() + r * width, width});
   return mixing_weights(logits, spec_.heads, kept_, noise.to(logits.options()), schedule_.temperature);
 }
 

@@ -2,7 +2,6 @@
 // do not, whose tokens a micro-batch has, and the routing of tasks or samples in a step.
 #pragma once
 
-#include <map>
 #include <memory>
 
 #include "adapter/poly.h"
@@ -70,13 +69,12 @@ class SkillAdapter : public Trainable {
   // The number of a site in PolySpec::sites; -1: not adapted.
   int number_of(const Site& site) const;
   Members members_of(const Microbatch& batch) const;
-  MixingWeights draw_weights(int task, int64_t sample) const;  // by router, [R, h, K]
+  MixingWeights draw_weights(int task, int64_t sample) const;                                // by router, [R, h, K]
   void add_routing_gradient(int task, const MixingWeights& weights, const at::Tensor& d_w);  // [R, h, K]
 
   PolySpec spec_;
   GradientWatch watch_;
-  std::vector<int64_t>
-      router_of_;  // by number in PolySpec::sites: which router of MixingWeights a site follows
+  std::vector<int64_t> router_of_;  // by number in PolySpec::sites: which router of MixingWeights a site follows
 
  private:
   struct Router {

@@ -110,8 +110,7 @@ void AlignmentWatch::lay_out() {
     number_of_site_.push_back(chosen ? static_cast<int>(sites_.size()) : -1);
     if (!chosen) continue;
     const WatchedSizes sizes = adapter_.watched_sizes(s);
-    sites_.push_back(
-        {s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
+    sites_.push_back({s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
     offset += sites_.back().size();
   }
   const int64_t dims = sketch_dims(config_, most_tasks_, offset);
@@ -135,9 +134,7 @@ void AlignmentWatch::begin_gathering() {
   for (Gathered& g : gathered_) {
     const int64_t width = g.plan ? g.plan->dims : values_of(sites_);
     const auto options = adapter_.values().options();
-    g.gradients.space = g.plan                   ? g.spaces[0]
-                        : adapter_.per_example() ? GradientSpace::skill
-                                                 : GradientSpace::mixed;
+    g.gradients.space = g.plan ? g.spaces[0] : adapter_.per_example() ? GradientSpace::skill : GradientSpace::mixed;
     g.gradients.all = at::zeros({tasks, width}, options);
     g.gradients.even = at::zeros({tasks, width}, options);
     g.gradients.weights.clear();
@@ -168,8 +165,7 @@ void AlignmentWatch::take(const WatchedGradient& watched) {
   for (Gathered& g : gathered_) {
     at::Tensor to = (watched.even ? g.gradients.even : g.gradients.all)[row];
     if (g.plan)
-      add_to_sketch(*g.plan, number, watched.gradient, routing_.empty() ? at::Tensor() : routing_[number][row],
-                    to);
+      add_to_sketch(*g.plan, number, watched.gradient, routing_.empty() ? at::Tensor() : routing_[number][row], to);
     else
       to.narrow(0, sites_[number].offset, sites_[number].size()).add_(watched.gradient);
   }
@@ -184,8 +180,7 @@ void AlignmentWatch::measure(const StepReport& report) {
     const auto grams = task_grams(sites, g.gradients, *batch_, g.spaces, group_);
     if (!first()) continue;
     for (const GradientSpace space : g.spaces) {
-      MeasuredStep& line =
-          lines.emplace_back(add_measurement(windows_, report.step, space, grams.at(space), *batch_));
+      MeasuredStep& line = lines.emplace_back(add_measurement(windows_, report.step, space, grams.at(space), *batch_));
       if (!g.plan) continue;
       line.sketch_dims = g.plan->dims;
       line.sketch_error = typical_error(cosine_errors(grams.at(space).full, sites, windows_.groups[0].sites));

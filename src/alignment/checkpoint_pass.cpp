@@ -33,14 +33,13 @@ Snapshot checkpoint_of(const SkillsRecipe& recipe, const CheckpointPass& pass) {
     user_error("{}: no checkpoint{} of this run's config (checkpoint.keep says how many stay)", folder.string(),
                newest ? "" : fmt::format(" up to step {}", pass.step));
   if (!newest && found->step != pass.step)
-    user_error("{}: no checkpoint of step {}; the newest before it is {}", folder.string(), pass.step,
-               found->step);
+    user_error("{}: no checkpoint of step {}; the newest before it is {}", folder.string(), pass.step, found->step);
   return std::move(*found);
 }
 
 // Gradients of the batch's tasks at the adapter's values go to the watch.
-void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const StepSettings& settings,
-              int64_t step, std::span<const Sample> batch, Communicator& group) {
+void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, const StepSettings& settings, int64_t step,
+              std::span<const Sample> batch, Communicator& group) {
   const std::vector<float> weights = loss_weights(batch, settings.loss_average);
   adapter.begin_step(step);
   watch.before_step(step, batch);
@@ -58,14 +57,13 @@ void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, con
 
 }  // namespace
 
-AlignmentRun measure_checkpoint(BaseModel& base, const std::vector<TokenTask>& tasks,
-                                const SkillsRecipe& recipe, const CheckpointPass& pass, Communicator& group) {
+AlignmentRun measure_checkpoint(BaseModel& base, const std::vector<TokenTask>& tasks, const SkillsRecipe& recipe,
+                                const CheckpointPass& pass, Communicator& group) {
   const Snapshot from = checkpoint_of(recipe, pass);
   const auto adapter = make_skill_adapter(recipe.spec, snapshot_values(from, trained_layout(recipe.spec)),
                                           recipe.schedule, base.dtype(), base.device());
   const std::vector<Sample> batch = batch_of_all(tasks, pass.examples, recipe.phase.seed);
-  const auto folder =
-      pass.run_folder / "alignment" / fmt::format("step-{}-examples-{}", from.step, pass.examples);
+  const auto folder = pass.run_folder / "alignment" / fmt::format("step-{}-examples-{}", from.step, pass.examples);
   AlignmentPlan plan{pass.settings, tasks, static_cast<int64_t>(batch.size()), recipe.phase.seed, folder};
   plan.config.every = 1;
   plan.config.window = 1;

@@ -18,7 +18,7 @@ struct CheckpointPass {
 
 // The steps that it returns are on the group's first rank alone. Collective. Throws UserError where there is no
 // such checkpoint.
-AlignmentRun measure_checkpoint(BaseModel& base, const std::vector<TokenTask>& tasks,
-                                const SkillsRecipe& recipe, const CheckpointPass& pass, Communicator& group);
+AlignmentRun measure_checkpoint(BaseModel& base, const std::vector<TokenTask>& tasks, const SkillsRecipe& recipe,
+                                const CheckpointPass& pass, Communicator& group);
 
 }  // namespace gaggle

@@ -17,9 +17,8 @@ constexpr int64_t shown_pairs = 3;
 
 // Sketches compare only where all of this is equal.
 std::string settings_of(const StartSketches& sketches, const Recipe& recipe) {
-  return fmt::format("rows {} dims {} seed {} sites {} base {} {}", sketches.examples, sketches.dims,
-                     sketches.seed, sites_digest(recipe.sites), sketches.base.content_digest(),
-                     dtype_text(sketches.base.dtype()));
+  return fmt::format("rows {} dims {} seed {} sites {} base {} {}", sketches.examples, sketches.dims, sketches.seed,
+                     sites_digest(recipe.sites), sketches.base.content_digest(), dtype_text(sketches.base.dtype()));
 }
 
 std::optional<at::Tensor> read_sketch(const fs::path& path, const std::string& settings) {
@@ -44,10 +43,9 @@ at::Tensor start_gradient(const StartSketches& sketches, const TokenTask& task, 
   LoraAdapter adapter(recipe.sites, {start_of(recipe)}, base.dtype(), base.device());
   const at::Tensor gradient = at::zeros_like(adapter.values());
   adapter.set_gradients(gradient);
-  const auto& examples = task.examples(Split::train);
-  const auto all = static_cast<int64_t>(examples.size());
-  ExampleSampler order(recipe.seed, task.name, all);
-  const std::vector<Sample> batch = task_batch(order, examples, 0, std::min(sketches.examples, all));
+  const auto all = static_cast<int64_t>(task.examples(Split::train).size());
+  TaskMix order(recipe.seed, {task.name}, {all}, {});
+  const std::vector<Sample> batch = mixed_batch(order, {&task}, 0, std::min(sketches.examples, all));
   const std::vector<float> weights = loss_weights(batch, LossAverage::token);
   for (const Microbatch& part : lane_microbatches(batch, weights, 0, 1, recipe.lora.step.tokens_per_microbatch))
     base.forward_backward(part, adapter);

@@ -15,8 +15,8 @@ struct StartSketches {
   uint64_t seed = 0;
 };
 // Of [alignment], in the registry's work/reports/.
-StartSketches start_sketches(BaseModel& base, const std::filesystem::path& registry,
-                             const AlignmentConfig& alignment, uint64_t seed);
+StartSketches start_sketches(BaseModel& base, const std::filesystem::path& registry, const AlignmentConfig& alignment,
+                             uint64_t seed);
 
 // Costs as much as a step of so many examples. Does nothing where the recipe's own sketch is there already, or
 // where it trains no LoRA.

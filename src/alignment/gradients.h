@@ -13,9 +13,7 @@ namespace gaggle {
 // mixed: with respect to a task's own mixed adapter. skill: with respect to the K skills that all tasks share.
 enum class GradientSpace { mixed, skill };
 
-inline const char* name_of(GradientSpace space) {
-  return space == GradientSpace::mixed ? "mixed" : "skill";
-}
+inline const char* name_of(GradientSpace space) { return space == GradientSpace::mixed ? "mixed" : "skill"; }
 
 // A site's run of values in a flat gradient: `a` as [heads, a_size], then `b` as [heads, b_size].
 // Mixed adapter of rank r: a_size = d_in / h · r, b_size = r · d_out / h. Gradients of the skills themselves:

@@ -1,6 +1,5 @@
 #include "alignment/gram.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -11,8 +10,7 @@ namespace {
 // 1 / share, [T, 1]; 0 for an empty share, whose gradient is 0 too.
 at::Tensor inverse_shares(const std::vector<double>& shares, at::Device device) {
   at::Tensor inverse = at::empty({static_cast<int64_t>(shares.size()), 1}, at::kDouble);
-  for (size_t t = 0; t < shares.size(); ++t)
-    inverse.mutable_data_ptr<double>()[t] = shares[t] > 0 ? 1 / shares[t] : 0;
+  for (size_t t = 0; t < shares.size(); ++t) inverse.mutable_data_ptr<double>()[t] = shares[t] > 0 ? 1 / shares[t] : 0;
   return inverse.to(device);
 }
 
@@ -39,8 +37,7 @@ void gather_sites(at::Tensor& by_site, const std::vector<std::vector<size_t>>& d
 
 }  // namespace
 
-Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even,
-                    const BatchTasks& batch) {
+Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even, const BatchTasks& batch) {
   std::vector<double> shares = batch.even_share;
   for (size_t t = 0; t < shares.size(); ++t) shares[t] += batch.odd_share[t];
   const auto scaled = [&](const at::Tensor& gradients, const std::vector<double>& by) {
@@ -68,8 +65,7 @@ std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, co
   for (const GradientSpace space : wanted) {
     GAGGLE_CHECK(space == mine.space || (space == GradientSpace::skill && mine.weights.size() == sites.size()),
                  "no {} space from these gradients", name_of(space));
-    grams[space] = {at::zeros({count, tasks, tasks}, at::kDouble),
-                    at::zeros({count, tasks, tasks}, at::kDouble)};
+    grams[space] = {at::zeros({count, tasks, tasks}, at::kDouble), at::zeros({count, tasks, tasks}, at::kDouble)};
   }
   for_each_summed_site(sites, mine, group, [&](size_t s, const at::Tensor& all, const at::Tensor& even) {
     const Grams products = head_products(sites[s], all, even, batch);

@@ -23,8 +23,7 @@ struct Grams {
 
 // Gradients of one site, [T, site.size()], → products per head in fp64, [heads, T, T]: the sum over heads is
 // the Gram in the gradients' own space.
-Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even,
-                    const BatchTasks& batch);
+Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even, const BatchTasks& batch);
 
 // The skill-space Gram [T, T] from products per head [heads, T, T] and weights [T, heads, K].
 at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);

@@ -8,9 +8,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double number_of(const Json& json) {
-  return json.is_null() ? unknown : json.get<double>();
-}
+double number_of(const Json& json) { return json.is_null() ? unknown : json.get<double>(); }
 
 Json json_of(const GroupNumbers& group) {
   return {{"mean_cosine", group.cosine.mean_cosine},
@@ -26,8 +24,8 @@ Json json_of(const GroupNumbers& group) {
 GroupNumbers group_of(const Json& json, std::string by, std::string name) {
   return {std::move(by),
           std::move(name),
-          {number_of(json.at("mean_cosine")), number_of(json.at("median_cosine")),
-           number_of(json.at("conflicting")), json.at("pairs")},
+          {number_of(json.at("mean_cosine")), number_of(json.at("median_cosine")), number_of(json.at("conflicting")),
+           json.at("pairs")},
           {number_of(json.at("noise_free_cosine")), number_of(json.at("noise_free_median")),
            number_of(json.at("noise_free_conflicting")), json.at("noise_free_pairs")}};
 }
@@ -58,8 +56,7 @@ MeasuredStep step_of(const Json& line) {
   step.tasks = line.at("tasks");
   step.window_measurements = line.at("window_measurements");
   step.groups.push_back(group_of(line, "all", "all"));
-  for (const Json& group : line.at("groups"))
-    step.groups.push_back(group_of(group, group.at("by"), group.at("name")));
+  for (const Json& group : line.at("groups")) step.groups.push_back(group_of(group, group.at("by"), group.at("name")));
   for (const Json& cosine : line.at("sites")) step.site_cosines.push_back(number_of(cosine));
   step.sketch_dims = line.at("sketch_dims");
   step.sketch_error = number_of(line.at("sketch_error"));
@@ -68,9 +65,7 @@ MeasuredStep step_of(const Json& line) {
   return step;
 }
 
-fs::path lines_path(const fs::path& folder) {
-  return folder / "alignment.jsonl";
-}
+fs::path lines_path(const fs::path& folder) { return folder / "alignment.jsonl"; }
 
 }  // namespace
 

@@ -17,9 +17,7 @@ namespace {
 
 using nlohmann::json;
 
-fs::path windows_path(const fs::path& folder) {
-  return folder / "alignment.safetensors";
-}
+fs::path windows_path(const fs::path& folder) { return folder / "alignment.safetensors"; }
 
 // The tensors of a window by name, the same for writing and reading.
 template <class Visit>
@@ -70,9 +68,7 @@ int64_t newest_step(const AlignmentWindows& windows) {
 void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   AlignmentWindows held = windows;  // copies share their tensors
   std::vector<TensorView> views;
-  const auto put = [&](const std::string& name, at::Tensor& tensor) {
-    views.push_back(tensor_view(name, tensor));
-  };
+  const auto put = [&](const std::string& name, at::Tensor& tensor) { views.push_back(tensor_view(name, tensor)); };
   json state = {{"tasks", windows.tasks}, {"groups", windows.groups}, {"window", windows.window}};
   const auto put_all = [&](const char* when, auto& by_space) {
     for (auto& [space, window] : by_space) {
@@ -83,8 +79,7 @@ void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   put_all("running", held.running);
   put_all("complete", held.complete);
   fs::create_directories(folder);
-  write_file_atomic(windows_path(folder),
-                    safetensors_bytes(views, {{"format", "pt"}, {"alignment", state.dump()}}));
+  write_file_atomic(windows_path(folder), safetensors_bytes(views, {{"format", "pt"}, {"alignment", state.dump()}}));
 }
 
 AlignmentWindows read_windows(const fs::path& folder) {

@@ -14,9 +14,7 @@ namespace {
 constexpr size_t windows_shown = 5;
 constexpr size_t layer_ranges = 6;
 
-std::string percent_cell(double value) {
-  return std::isnan(value) ? "-" : fmt::format("{:.1f} %", 100 * value);
-}
+std::string percent_cell(double value) { return std::isnan(value) ? "-" : fmt::format("{:.1f} %", 100 * value); }
 
 // The mean of what there is of it.
 struct Mean {
@@ -43,9 +41,7 @@ std::vector<Window> windows_of(const AlignmentRun& run, GradientSpace space) {
   return windows;
 }
 
-std::string steps_text(const Window& window) {
-  return fmt::format("{}–{}", window.front()->step, window.back()->step);
-}
+std::string steps_text(const Window& window) { return fmt::format("{}–{}", window.front()->step, window.back()->step); }
 
 // A window's numbers of some groups: means over its measurements;
 // the noise-free ones are those of its last measurement, which hold them all.
@@ -78,8 +74,7 @@ std::string last_windows_table(const std::vector<Window>& windows) {
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
     const Summary summary = summary_of(windows[w], {&all, 1});
-    std::vector<std::string> line =
-        with_cells({steps_text(windows[w]), std::to_string(windows[w].size())}, summary);
+    std::vector<std::string> line = with_cells({steps_text(windows[w]), std::to_string(windows[w].size())}, summary);
     line.push_back(fmt::format("{:.0f}", summary.pairs.value()));
     table.add(std::move(line));
   }
@@ -117,10 +112,9 @@ std::string cost_line(const Window& window) {
   }
   const MeasuredStep& last = *window.back();
   return fmt::format("{}; a measurement takes {:.3f} s beside a step of {:.3f} s\n",
-                     last.sketch_dims == 0
-                         ? std::string("exact gradients")
-                         : fmt::format("sketches of {} dimensions, standard error of a cosine {:.3f}",
-                                       last.sketch_dims, last.sketch_error),
+                     last.sketch_dims == 0 ? std::string("exact gradients")
+                                           : fmt::format("sketches of {} dimensions, standard error of a cosine {:.3f}",
+                                                         last.sketch_dims, last.sketch_error),
                      seconds.value(), step_seconds.value());
 }
 
@@ -147,8 +141,8 @@ std::string alignment_block(const AlignmentRun& run, int64_t pairs) {
     if (!text.empty()) text += '\n';
     text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_table(windows),
                         by_group_table(windows.back()), cost_line(windows.back()));
-    text += fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements,
-                        matrices.last_step);
+    text +=
+        fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements, matrices.last_step);
     text += pairs_table(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
     text += fmt::format("\n{}", matrix_table(run.windows.tasks, matrices.cosine));
   }
@@ -165,9 +159,9 @@ std::string comparison_table(std::span<const AlignmentRun> runs) {
     for (const auto& [space, running] : run.windows.running) {
       const auto windows = windows_of(run, space);
       if (windows.empty()) continue;
-      table.add(with_cells(
-          {run.name, name_of(space), std::to_string(run.windows.tasks.size()), steps_text(windows.back())},
-          summary_of(windows.back(), {&all, 1})));
+      table.add(
+          with_cells({run.name, name_of(space), std::to_string(run.windows.tasks.size()), steps_text(windows.back())},
+                     summary_of(windows.back(), {&all, 1})));
     }
   return table.text();
 }

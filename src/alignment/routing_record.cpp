@@ -13,9 +13,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t steps_shown = 6;
 
-fs::path path_in(const fs::path& run_folder) {
-  return run_folder / "routing.jsonl";
-}
+fs::path path_in(const fs::path& run_folder) { return run_folder / "routing.jsonl"; }
 
 Json json_of(std::span<const RoutingNumbers> all) {
   Json json = Json::object();
@@ -30,8 +28,7 @@ std::vector<RoutingNumbers> record_routing(const fs::path& run_folder, int64_t s
                                            std::span<const RoutingSite> sites) {
   const std::vector<RoutingNumbers> by_site = routing_by_site(sites);
   std::vector<RoutingNumbers> by_kind = routing_by_kind(sites, by_site);
-  append_json_line(path_in(run_folder),
-                   {{"step", step}, {"kinds", json_of(by_kind)}, {"sites", json_of(by_site)}});
+  append_json_line(path_in(run_folder), {{"step", step}, {"kinds", json_of(by_kind)}, {"sites", json_of(by_site)}});
   return by_kind;
 }
 

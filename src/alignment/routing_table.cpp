@@ -18,13 +18,9 @@ at::Tensor sigmoids(const RoutingSite& site) {
 }
 
 // -p log p, 0 at p = 0.
-at::Tensor entropy_terms(const at::Tensor& p) {
-  return -at::xlogy(p, p);
-}
+at::Tensor entropy_terms(const at::Tensor& p) { return -at::xlogy(p, p); }
 
-double mean_of(const at::Tensor& values) {
-  return values.to(at::kDouble).mean().item<double>();
-}
+double mean_of(const at::Tensor& values) { return values.to(at::kDouble).mean().item<double>(); }
 
 RoutingNumbers mean_over(std::string name, const std::vector<RoutingNumbers>& sites) {
   RoutingNumbers mean{std::move(name)};
@@ -36,9 +32,7 @@ RoutingNumbers mean_over(std::string name, const std::vector<RoutingNumbers>& si
 
 }  // namespace
 
-bool has_routing_table(const PolySpec& spec) {
-  return spec.routing == Routing::learned && spec.skills > 1;
-}
+bool has_routing_table(const PolySpec& spec) { return spec.routing == Routing::learned && spec.skills > 1; }
 
 std::vector<RoutingSite> routing_sites(const PolySpec& spec, const at::Tensor& values) {
   const ParameterLayout layout = poly_layout(spec);

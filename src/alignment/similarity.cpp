@@ -82,15 +82,14 @@ std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor
   const auto value = cosine.accessor<double, 2>();
   for (size_t i = 0; i < order.size(); ++i) {
     std::vector<std::string> line = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
-    for (size_t j = 0; j < order.size(); ++j)
-      line.push_back(i == j ? "" : cosine_cell(value[order[i]][order[j]], 2));
+    for (size_t j = 0; j < order.size(); ++j) line.push_back(i == j ? "" : cosine_cell(value[order[i]][order[j]], 2));
     table.add(std::move(line));
   }
   return table.text();
 }
 
-std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine,
-                        const at::Tensor& beside, const std::string& beside_name, int64_t count) {
+std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
+                        const std::string& beside_name, int64_t count) {
   const std::vector<Pair> pairs = sorted_pairs(cosine);
   const size_t closest = std::min(static_cast<size_t>(count), pairs.size());
   const size_t farthest = std::min(static_cast<size_t>(count), pairs.size() - closest);  // no pair twice
@@ -98,8 +97,8 @@ std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor&
   if (beside.defined()) header.push_back(beside_name);
   Table table(header);
   const auto add = [&](const std::string& what, const Pair& pair) {
-    std::vector<std::string> line = {what, tasks[static_cast<size_t>(pair.a)],
-                                     tasks[static_cast<size_t>(pair.b)], cosine_cell(pair.cosine, 3)};
+    std::vector<std::string> line = {what, tasks[static_cast<size_t>(pair.a)], tasks[static_cast<size_t>(pair.b)],
+                                     cosine_cell(pair.cosine, 3)};
     if (beside.defined()) line.push_back(cosine_cell(beside[pair.a][pair.b].item<double>(), 3));
     table.add(std::move(line));
   };
@@ -110,10 +109,9 @@ std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor&
 
 std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs) {
   const PairStatistics statistics = pair_statistics(similarity.cosine);
-  std::string text =
-      fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n", similarity.tasks.size(),
-                  cosine_cell(statistics.mean_cosine, 3), statistics.pairs,
-                  statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
+  std::string text = fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n",
+                                 similarity.tasks.size(), cosine_cell(statistics.mean_cosine, 3), statistics.pairs,
+                                 statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
   text += fmt::format("from sketches of {} dimensions: standard error of a cosine {:.3f}\n\n", similarity.dims,
                       typical_error(similarity.error));
   return text + pairs_table(similarity.tasks, similarity.cosine, {}, "", pairs);

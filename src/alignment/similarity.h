@@ -32,8 +32,8 @@ std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor
 
 // The `count` pairs with the highest and with the lowest cosine, one table: pair, cosine, and `beside` (a
 // column of the given name) unless it is undefined.
-std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine,
-                        const at::Tensor& beside, const std::string& beside_name, int64_t count);
+std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
+                        const std::string& beside_name, int64_t count);
 
 std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs);
 

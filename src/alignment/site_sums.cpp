@@ -43,14 +43,12 @@ std::vector<std::vector<size_t>> deal_sites(std::span<const AlignedSite> sites, 
   return dealt;
 }
 
-void for_each_summed_site(
-    std::span<const AlignedSite> sites, const TaskGradients& mine, Communicator& group,
-    const std::function<void(size_t site, const at::Tensor& all, const at::Tensor& even)>& what) {
+void for_each_summed_site(std::span<const AlignedSite> sites, const TaskGradients& mine, Communicator& group,
+                          const std::function<void(size_t site, const at::Tensor& all, const at::Tensor& even)>& what) {
   GAGGLE_CHECK(mine.all.sizes() == mine.even.sizes() && mine.all.size(1) == values_of(sites) &&
                mine.all.scalar_type() == at::kFloat && mine.even.scalar_type() == at::kFloat);
   if (group.size() == 1) {
-    for (size_t s = 0; s < sites.size(); ++s)
-      what(s, slice_of(mine.all, sites[s]), slice_of(mine.even, sites[s]));
+    for (size_t s = 0; s < sites.size(); ++s) what(s, slice_of(mine.all, sites[s]), slice_of(mine.even, sites[s]));
     return;
   }
   const std::vector<std::vector<size_t>> dealt = deal_sites(sites, group.size());

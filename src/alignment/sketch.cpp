@@ -29,23 +29,19 @@ AlignedSite slot_like(const AlignedSite& site, int64_t offset, int64_t dims) {
   return {site.name, site.kind, site.layer, 1, 1, dims, 0, offset};
 }
 
-size_t slot_of(const SketchPlan& plan, size_t site) {
-  return plan.slots.size() == 1 ? 0 : site;
-}
+size_t slot_of(const SketchPlan& plan, size_t site) { return plan.slots.size() == 1 ? 0 : site; }
 
 }  // namespace
 
-bool exact_fits(int64_t tasks, int64_t values, int64_t memory_bytes) {
-  return tasks * values * 4 * 2 <= memory_bytes;
-}
+bool exact_fits(int64_t tasks, int64_t values, int64_t memory_bytes) { return tasks * values * 4 * 2 <= memory_bytes; }
 
 SketchPlan plan_sketch(std::vector<AlignedSite> sites, Slots slots, int64_t dims, bool weighted, uint64_t seed,
                        at::Device device) {
   const auto count = static_cast<int64_t>(sites.size());
   const int64_t values = values_of(sites);
   if (dims < (slots == Slots::one ? 1 : count) || dims > (int64_t{1} << 30))
-    user_error("alignment.sketch = {}: expected at least one dimension for each of the {} sites, at most 2^30",
-               dims, count);
+    user_error("alignment.sketch = {}: expected at least one dimension for each of the {} sites, at most 2^30", dims,
+               count);
   SketchPlan plan{std::move(sites), {}, dims, weighted, {}};
   if (slots == Slots::one) {
     plan.slots.push_back(slot_like({"all sites", "", 0}, 0, dims));
@@ -61,9 +57,9 @@ SketchPlan plan_sketch(std::vector<AlignedSite> sites, Slots slots, int64_t dims
     }
   }
   for (size_t s = 0; s < plan.sites.size(); ++s)
-    plan.buckets.push_back(make_buckets(seed, plan.sites[s], weighted ? plan.sites[s].skills : 1,
-                                        plan.slots[slot_of(plan, s)].a_size)
-                               .to(device));
+    plan.buckets.push_back(
+        make_buckets(seed, plan.sites[s], weighted ? plan.sites[s].skills : 1, plan.slots[slot_of(plan, s)].a_size)
+            .to(device));
   return plan;
 }
 
@@ -101,8 +97,7 @@ at::Tensor sketch_of(const SketchPlan& plan, const at::Tensor& gradients, std::s
   return sketches;
 }
 
-at::Tensor cosine_errors(const at::Tensor& grams, std::span<const AlignedSite> slots,
-                         std::span<const size_t> chosen) {
+at::Tensor cosine_errors(const at::Tensor& grams, std::span<const AlignedSite> slots, std::span<const size_t> chosen) {
   at::Tensor variance = at::zeros_like(grams[0]), norms = at::zeros_like(grams[0].diagonal());
   for (const size_t s : chosen) {
     const at::Tensor gram = grams[static_cast<int64_t>(s)];

@@ -43,8 +43,7 @@ at::Tensor sketch_of(const SketchPlan& plan, const at::Tensor& gradients, std::s
 
 // Standard errors of the cosines that come from sketched Grams [slots, T, T] added up over `chosen` slots, [T,
 // T] fp64: sqrt(Σ (|a|²|b|² + <a,b>²) / dims) / (|a||b|), norms as estimated.
-at::Tensor cosine_errors(const at::Tensor& grams, std::span<const AlignedSite> slots,
-                         std::span<const size_t> chosen);
+at::Tensor cosine_errors(const at::Tensor& grams, std::span<const AlignedSite> slots, std::span<const size_t> chosen);
 
 // Root mean square over the pairs of different tasks, without NaN; NaN if there are none.
 double typical_error(const at::Tensor& errors);

@@ -9,9 +9,7 @@
 namespace gaggle {
 namespace {
 
-at::Tensor index_tensor(const std::vector<int64_t>& values) {
-  return at::tensor(values, at::kLong);
-}
+at::Tensor index_tensor(const std::vector<int64_t>& values) { return at::tensor(values, at::kLong); }
 
 // a / sqrt(n · nᵀ), NaN unless both norms are positive: two negative ones have a positive product too.
 at::Tensor ratio(const at::Tensor& product, const at::Tensor& norm, const at::Tensor& other) {
@@ -62,8 +60,7 @@ PairStatistics pair_statistics(const at::Tensor& cosines) {
   if (pairs.empty()) return statistics;
   const auto count = static_cast<double>(pairs.size());
   statistics.mean_cosine = std::accumulate(pairs.begin(), pairs.end(), 0.0) / count;
-  statistics.conflicting =
-      static_cast<double>(std::ranges::count_if(pairs, [](double c) { return c < 0; })) / count;
+  statistics.conflicting = static_cast<double>(std::ranges::count_if(pairs, [](double c) { return c < 0; })) / count;
   std::ranges::sort(pairs);
   statistics.median_cosine = (pairs[pairs.size() / 2] + pairs[(pairs.size() - 1) / 2]) / 2;
   return statistics;
@@ -74,8 +71,7 @@ PairSums no_pairs(int64_t groups, int64_t tasks) {
           at::zeros({tasks, tasks}, at::kLong)};
 }
 
-void add_pairs(PairSums& sums, const at::Tensor& grams, std::span<const int> tasks,
-               const std::vector<bool>& use) {
+void add_pairs(PairSums& sums, const at::Tensor& grams, std::span<const int> tasks, const std::vector<bool>& use) {
   GAGGLE_CHECK(tasks.size() == use.size() && grams.size(1) == static_cast<int64_t>(tasks.size()));
   std::vector<int64_t> places, numbers;
   for (size_t i = 0; i < tasks.size(); ++i) {
@@ -96,14 +92,11 @@ void add_pairs(PairSums& sums, const at::Tensor& grams, std::span<const int> tas
   sums.count.index_put_({rows, columns}, at::ones({used, used}, at::kLong), true);
 }
 
-at::Tensor pair_cosines(const PairSums& sums) {
-  return ratio(sums.product, sums.norm, sums.norm.transpose(1, 2));
-}
+at::Tensor pair_cosines(const PairSums& sums) { return ratio(sums.product, sums.norm, sums.norm.transpose(1, 2)); }
 
 std::vector<bool> in_both_halves(const BatchTasks& batch) {
   std::vector<bool> both;
-  for (size_t t = 0; t < batch.tasks.size(); ++t)
-    both.push_back(batch.even_samples[t] > 0 && batch.odd_samples[t] > 0);
+  for (size_t t = 0; t < batch.tasks.size(); ++t) both.push_back(batch.even_samples[t] > 0 && batch.odd_samples[t] > 0);
   return both;
 }
 

@@ -48,11 +48,9 @@ struct PairSums {
 };
 PairSums no_pairs(int64_t groups, int64_t tasks);
 // grams [groups, t, t] of the tasks with these numbers; `use` (t flags): who is counted.
-void add_pairs(PairSums& sums, const at::Tensor& grams, std::span<const int> tasks,
-               const std::vector<bool>& use);
+void add_pairs(PairSums& sums, const at::Tensor& grams, std::span<const int> tasks, const std::vector<bool>& use);
 // [groups, T, T]: Σ <t,t'> / sqrt(Σ <t,t> · Σ <t',t'>). Of Grams between halves a norm may come out as zero or
-// less, and a cosine beyond ±1: the former is NaN, the latter stands as it is.
-// NaN too where nothing was counted.
+// less, and a cosine beyond ±1: the former is NaN, the latter stands as it is. NaN too where nothing was counted.
 at::Tensor pair_cosines(const PairSums& sums);
 
 // Tasks with samples in both halves of the batch.

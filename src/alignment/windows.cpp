@@ -48,8 +48,7 @@ MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, GradientSp
 }
 
 WindowMatrices newest_matrices(const AlignmentWindows& windows, GradientSpace space) {
-  if (const auto complete = windows.complete.find(space); complete != windows.complete.end())
-    return complete->second;
+  if (const auto complete = windows.complete.find(space); complete != windows.complete.end()) return complete->second;
   const auto running = windows.running.find(space);
   GAGGLE_CHECK(running != windows.running.end(), "nothing was measured in {} space", name_of(space));
   return matrices_of(running->second);

@@ -12,9 +12,9 @@ namespace {
 
 struct AlignOptions {
   std::vector<std::string> runs;  // run folders
-  int64_t examples = 0;  // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
-  int64_t step = -1;     // the checkpoint's; -1: the newest
-  int64_t pairs = 5;     // shown of the closest and of the most conflicting
+  int64_t examples = 0;           // of each task, in a pass over a checkpoint; 0: what the runs measured themselves
+  int64_t step = -1;              // the checkpoint's; -1: the newest
+  int64_t pairs = 5;              // shown of the closest and of the most conflicting
 };
 
 // A pass over one run's checkpoint, whose config is in its folder.
@@ -23,9 +23,9 @@ AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, 
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const auto base = load_base(config, inputs, session.device, BaseUse::training);
   session.run_dir = run;
-  const SkillsRecipe recipe = skills_recipe(
-      {config.run.seed, base->sites(), base->content_digest(), base->dtype()},
-      {config.data, config.lora, config.train, config.poly}, inputs.tasks, resolve_lanes(config, session));
+  const SkillsRecipe recipe = skills_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},
+                                            {config.data, config.lora, config.train, config.poly}, inputs.tasks,
+                                            resolve_lanes(config, session));
   return measure_checkpoint(*base, inputs.tasks, recipe,
                             {run, checkpoints_of(run), options.step, options.examples, config.alignment},
                             *session.world);

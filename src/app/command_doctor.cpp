@@ -18,8 +18,7 @@ struct DoctorOptions {
 Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>& overrides) {
   const bool is_run_folder = !options.where.empty() && fs::is_directory(options.where);
   if ((options.where.empty() || is_run_folder) && !overrides.empty())
-    user_error("--{}: a key of the config needs its CONFIG: gaggle doctor CONFIG --{}", overrides[0],
-               overrides[0]);
+    user_error("--{}: a key of the config needs its CONFIG: gaggle doctor CONFIG --{}", overrides[0], overrides[0]);
   if (is_run_folder) {
     if (!options.folders.empty())
       user_error("--folder: gaggle doctor RUNDIR reads the records of a run and takes no other option");
@@ -42,14 +41,11 @@ Command doctor_command() {
         parser.add_option("CONFIG", options->where,
                           "The config whose folders are meant, or a run folder: what its ranks were at when it "
                           "hung");
-        parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")
-            ->take_all();
+        parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")->take_all();
         parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
             ->check(CLI::PositiveNumber)
             ->capture_default_str();
-        return [options](const std::vector<std::string>& overrides) {
-          return command_doctor(*options, overrides);
-        };
+        return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
       }};
 }
 

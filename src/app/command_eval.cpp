@@ -18,8 +18,6 @@ Exit evaluate(const Config& config, const JobOptions& options) {
 
 }  // namespace
 
-Command eval_command() {
-  return {"eval", "Score routings of a collection on tasks", with_job_options(evaluate)};
-}
+Command eval_command() { return {"eval", "Score routings of a collection on tasks", with_job_options(evaluate)}; }
 
 }  // namespace gaggle

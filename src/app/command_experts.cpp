@@ -9,9 +9,8 @@ namespace {
 
 Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) return print(experts_cost_block(config));
-  StartedJob start =
-      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
-                BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
+  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
+                               BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
@@ -28,8 +27,7 @@ Exit train_experts(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command experts_command() {
-  return {"experts", "Train one expert (LoRA, then gate) per task into the registry",
-          with_job_options(train_experts)};
+  return {"experts", "Train one expert (LoRA, then gate) per task into the registry", with_job_options(train_experts)};
 }
 
 }  // namespace gaggle

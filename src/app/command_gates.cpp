@@ -24,8 +24,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
                                [&](const Session& session) { check_expert_job(config, session); });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
-  const Registry registry =
-      Registry::open(config.registry.path, fingerprint_of(base), false, options.accept_base);
+  const Registry registry = Registry::open(config.registry.path, fingerprint_of(base), false, options.accept_base);
   for (const auto& [expert, path] : config.gate.tasks)
     if (!registry.find(Kind::expert, expert))
       user_error("gate.tasks.{}: the registry has no expert of that name", expert);

@@ -1,6 +1,5 @@
 // gaggle generate: one prompt through the routed collection, streamed (of beams, the best at the end), then
 // which experts answered; or through an inventory's average or one of its routing rows.
-#include <algorithm>
 #include <cstdio>
 
 #include "app/command.h"

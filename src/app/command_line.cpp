@@ -14,8 +14,7 @@ namespace gaggle {
 namespace {
 
 // "--section.key=value" and "--section.key value" may stand anywhere; the rest is left for CLI11.
-std::vector<std::string> take_overrides(const std::vector<std::string>& words,
-                                        std::vector<std::string>& overrides) {
+std::vector<std::string> take_overrides(const std::vector<std::string>& words, std::vector<std::string>& overrides) {
   std::vector<std::string> rest;
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
@@ -46,15 +45,13 @@ std::vector<Command> all_commands() {
 
 // The parsers of the program and of its commands, and what each command runs.
 struct Parsers {
-  CLI::App app{
-      "gaggle trains collections of small experts on one frozen language model and routes through them.",
-      "gaggle"};
+  CLI::App app{"gaggle trains collections of small experts on one frozen language model and routes through them.",
+               "gaggle"};
   std::map<const CLI::App*, RunCommand> commands;
 
   Parsers() {
     const std::string keys =
-        "Every key of the config can be set as --section.key=value. Keys, with their defaults:\n" +
-        config_keys_block();
+        "Every key of the config can be set as --section.key=value. Keys, with their defaults:\n" + config_keys_block();
     app.set_version_flag("--version", program_text());
     app.require_subcommand(1);
     app.footer(keys);
@@ -110,8 +107,7 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
     const auto* command = chosen(&app);
     if (command == &app)
       for (const auto& word : app.remaining(true)) unknown_word(word, command);
-    user_error("{} ({} --help says more)", error.what(),
-               command == &app ? "gaggle" : "gaggle " + command->get_name());
+    user_error("{} ({} --help says more)", error.what(), command == &app ? "gaggle" : "gaggle " + command->get_name());
   }
   return [parsers, overrides] { return parsers->commands.at(parsers->app.get_subcommands()[0])(overrides); };
 }

@@ -10,19 +10,18 @@ namespace {
 Exit pretrain_skills(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) return print(pretrain_cost_block(config));
   int64_t lanes = 1;
-  StartedJob start =
-      start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
-                BaseUse::training, [&](const Session& session) {
-                  check_writable(config.registry.path, "registry.path");
-                  lanes = resolve_lanes(config, session);
-                });
+  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
+                               BaseUse::training, [&](const Session& session) {
+                                 check_writable(config.registry.path, "registry.path");
+                                 lanes = resolve_lanes(config, session);
+                               });
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
-  return run_pretraining({context, start.inputs.tasks, config.run.full_name(),
-                          skills_recipe(common, {config.data, config.lora, config.train, config.poly},
-                                        start.inputs.tasks, lanes)});
+  return run_pretraining(
+      {context, start.inputs.tasks, config.run.full_name(),
+       skills_recipe(common, {config.data, config.lora, config.train, config.poly}, start.inputs.tasks, lanes)});
 }
 
 }  // namespace

@@ -10,17 +10,14 @@ Command registry_command() {
             parser.add_option("ACTION", request->action, "ls | show | verify | import | export | collect | rm")
                 ->required()
                 ->check(CLI::IsMember({"ls", "show", "verify", "import", "export", "collect", "rm"}));
-            parser.add_option(
-                "ARGUMENTS", request->arguments,
-                "Names (experts/NAME, inventories/NAME, … where several kinds have it), or folders");
+            parser.add_option("ARGUMENTS", request->arguments,
+                              "Names (experts/NAME, inventories/NAME, … where several kinds have it), or folders");
             request->registry = "registry";
             parser.add_option("--registry", request->registry, "The registry's folder")->capture_default_str();
             parser.add_option("--base", request->base, "Base model that imported adapters are checked against");
             parser.add_option("--to", request->to, "Folder that export writes");
-            parser.add_flag("--mu", request->mu,
-                            "Export the averaged skills of an inventory, as a plain LoRA or IA3");
-            parser.add_option("--name", request->name,
-                              "Name of the one folder that is imported, or of the collection");
+            parser.add_flag("--mu", request->mu, "Export the averaged skills of an inventory, as a plain LoRA or IA3");
+            parser.add_option("--name", request->name, "Name of the one folder that is imported, or of the collection");
             parser.add_flag("--accept-base", request->accept_base,
                             "Write to a registry whose base has the same shapes but other contents");
             return without_config(parser, [request] { return act_on_registry(*request); });

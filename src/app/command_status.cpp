@@ -43,8 +43,7 @@ std::vector<WorkStatus> look_twice(std::vector<WorkPlace>& places) {
   return all;
 }
 
-void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& all,
-          const StatusOptions& options) {
+void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& all, const StatusOptions& options) {
   if (options.watch && !options.json && ::isatty(STDOUT_FILENO)) std::fputs("\x1b[H\x1b[2J", stdout);
   auto json = nlohmann::ordered_json::array();
   for (size_t i = 0; i < all.size(); ++i) {

@@ -24,9 +24,7 @@ struct Descriptor {
   }
 };
 
-std::string reason() {
-  return std::strerror(errno);
-}
+std::string reason() { return std::strerror(errno); }
 
 // From begin to end in pieces that a network file system takes in one stream of requests.
 void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
@@ -83,16 +81,15 @@ void write_file_atomic(const fs::path& path, std::string_view bytes) {
 void fsync_folder(const fs::path& folder) {
   Descriptor opened{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (opened.fd < 0) system_error("{}: cannot be opened ({})", folder.string(), reason());
-  if (::fsync(opened.fd) != 0 && errno != EINVAL)
-    system_error("{}: fsync failed ({})", folder.string(), reason());
+  if (::fsync(opened.fd) != 0 && errno != EINVAL) system_error("{}: fsync failed ({})", folder.string(), reason());
 }
 
 void check_writable(const fs::path& folder, std::string_view option) {
   const fs::path nearest = nearest_existing(folder);
   std::error_code unreadable;
   if (!fs::is_directory(nearest, unreadable))
-    user_error("{}: the folder {} cannot be made ({} is not a folder); name another one", option,
-               folder.string(), nearest.string());
+    user_error("{}: the folder {} cannot be made ({} is not a folder); name another one", option, folder.string(),
+               nearest.string());
   if (::access(nearest.c_str(), W_OK | X_OK) != 0)
     user_error("{}: the folder {} cannot be written to ({}: {}); name another one", option, folder.string(),
                nearest.string(), reason());
@@ -103,8 +100,7 @@ void require_writable(const fs::path& folder, std::string_view option) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed)
-    user_error("{}: the folder {} cannot be made ({}); name another one", option, folder.string(),
-               failed.message());
+    user_error("{}: the folder {} cannot be made ({}); name another one", option, folder.string(), failed.message());
 }
 
 MappedFile::MappedFile(const fs::path& path) : MappedFile(path, file_system_of(path).reach) {}

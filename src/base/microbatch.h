@@ -63,12 +63,11 @@ struct Microbatch {
   TokenSequences encoder;        // empty: a decoder alone, or what the encoder made lies in the cache
   std::vector<int64_t> sources;  // [S] the encoder's sequence that a sequence reads; empty: a decoder alone
 
-  std::vector<int32_t> choices;  // [S] 0: the sample's output, n: its n-th wrong choice; empty: outputs alone
+  std::vector<int32_t> choices;        // [S] 0: the sample's output, n: its n-th wrong choice; empty: outputs alone
   std::vector<int64_t> scored_tokens;  // [N] tokens whose next one is scored; may repeat (several choices)
   std::vector<int32_t> target_ids;     // [N] that next token
   std::vector<float> target_weights;   // [N] d loss / d nll; only training reads it
-  // Tokens of a key/value cache that sequence s sees before its first, in order; empty, or one list per
-  // sequence.
+  // Tokens of a key/value cache that sequence s sees before its first, in order; empty, or one list per sequence.
   std::vector<std::vector<int64_t>> past;
 
   const TokenSequences& side(Side s) const { return s == Side::decoder ? decoder : encoder; }

@@ -7,9 +7,7 @@
 namespace gaggle {
 namespace {
 
-uint64_t fnv1a(uint64_t hash, uint64_t byte) {
-  return (hash ^ byte) * 0x100000001b3ULL;
-}
+uint64_t fnv1a(uint64_t hash, uint64_t byte) { return (hash ^ byte) * 0x100000001b3ULL; }
 
 // splitmix64's finaliser: every input bit reaches every output bit.
 uint64_t mix(uint64_t x) {
@@ -19,9 +17,7 @@ uint64_t mix(uint64_t x) {
 }
 
 // (0, 1): never 0, so that its logarithm exists.
-double unit(uint64_t bits) {
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
-}
+double unit(uint64_t bits) { return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53; }
 
 }  // namespace
 

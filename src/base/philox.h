@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -13,8 +12,7 @@ namespace gaggle {
 
 // Four 32-bit words for a 128-bit counter under a 64-bit key. Always inlined, like random_bits, so that a loop
 // over counters is vectorised for the processor that its caller is compiled for.
-[[gnu::always_inline]] inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c,
-                                                                 std::array<uint32_t, 2> k) {
+[[gnu::always_inline]] inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53} * c[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57} * c[2];

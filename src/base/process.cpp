@@ -78,8 +78,7 @@ Life life_of_tag(const std::string& text) {
   std::replace(words.begin(), words.end(), '-', ' ');
   std::istringstream fields(words);
   ProcessId process = this_process();
-  if (!(fields >> kernel >> process.pid >> process.start_ticks) ||
-      kernel != sha256_hex(process.kernel).substr(0, 12))
+  if (!(fields >> kernel >> process.pid >> process.start_ticks) || kernel != sha256_hex(process.kernel).substr(0, 12))
     return Life::unknown;
   return life_of(process);
 }

@@ -19,9 +19,7 @@ Sha256& Sha256::update(std::span<const std::byte> bytes) {
   return *this;
 }
 
-Sha256& Sha256::update(std::string_view text) {
-  return update(std::as_bytes(std::span(text)));
-}
+Sha256& Sha256::update(std::string_view text) { return update(std::as_bytes(std::span(text))); }
 
 std::string Sha256::hex() {
   std::array<unsigned char, 32> digest{};
@@ -29,9 +27,7 @@ std::string Sha256::hex() {
   return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
-std::string sha256_hex(std::string_view text) {
-  return Sha256().update(text).hex();
-}
+std::string sha256_hex(std::string_view text) { return Sha256().update(text).hex(); }
 
 std::string sha256_hex_of_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -11,8 +11,8 @@ namespace {
 
 // Width on the terminal: code points, not bytes.
 size_t width_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 bool looks_like_number(const std::string& text) {
@@ -33,13 +33,10 @@ std::string scaled(double value, const char* unit) {
 
 }  // namespace
 
-Table::Table(std::vector<std::string> header) {
-  lines_.push_back(std::move(header));
-}
+Table::Table(std::vector<std::string> header) { lines_.push_back(std::move(header)); }
 
 void Table::add(std::vector<std::string> line) {
-  GAGGLE_CHECK(line.size() == lines_[0].size(), "a line of {} cells in a table of {}", line.size(),
-               lines_[0].size());
+  GAGGLE_CHECK(line.size() == lines_[0].size(), "a line of {} cells in a table of {}", line.size(), lines_[0].size());
   lines_.push_back(std::move(line));
 }
 
@@ -68,8 +65,7 @@ std::string Table::text() const {
 
 std::string with_commas(int64_t number) {
   std::string digits = std::to_string(std::abs(number));
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<size_t>(at), ",");
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), ",");
   return (number < 0 ? "-" : "") + digits;
 }
 
@@ -77,9 +73,7 @@ std::string plural(int64_t number, std::string_view thing) {
   return fmt::format("{} {}{}", with_commas(number), thing, number == 1 ? "" : "s");
 }
 
-std::string bytes_text(uint64_t bytes) {
-  return scaled(static_cast<double>(bytes), "B");
-}
+std::string bytes_text(uint64_t bytes) { return scaled(static_cast<double>(bytes), "B"); }
 
 std::string count_text(double count) {
   std::string text = scaled(count, "");

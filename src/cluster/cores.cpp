@@ -23,9 +23,7 @@ std::set<int> allowed_core_numbers() {
   return {};
 }
 
-int affinity_cores() {
-  return std::max(1, static_cast<int>(allowed_core_numbers().size()));
-}
+int affinity_cores() { return std::max(1, static_cast<int>(allowed_core_numbers().size())); }
 
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");

@@ -20,9 +20,7 @@ std::optional<int> number_from(const char* name) {
   return static_cast<int>(value);
 }
 
-int number_or(const char* name, int otherwise) {
-  return number_from(name).value_or(otherwise);
-}
+int number_or(const char* name, int otherwise) { return number_from(name).value_or(otherwise); }
 
 // "2(x3),1" → the tasks of node `node`: Slurm counts nodes of equal size together.
 int tasks_of_node(const std::string& text, int node) {
@@ -57,9 +55,7 @@ std::string host_name() {
 
 }  // namespace
 
-std::string Identity::worker_name() const {
-  return fmt::format("{}-{}", host, ::getpid());
-}
+std::string Identity::worker_name() const { return fmt::format("{}-{}", host, ::getpid()); }
 
 Identity identify(bool independent) {
   Identity me;
@@ -94,9 +90,8 @@ Identity identify(bool independent) {
     me.launcher = "none";
   }
   if (me.rank >= me.size)
-    user_error(
-        "the environment gives this process rank {} of {}: mpirun's or srun's variables contradict each other",
-        me.rank, me.size);
+    user_error("the environment gives this process rank {} of {}: mpirun's or srun's variables contradict each other",
+               me.rank, me.size);
   return me;
 }
 

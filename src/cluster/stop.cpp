@@ -1,6 +1,5 @@
 #include "cluster/stop.h"
 
-#include <atomic>
 #include <csignal>
 #include <mutex>
 
@@ -25,9 +24,7 @@ Watch& watch() {
   return instance;
 }
 
-extern "C" void remember_signal(int signal) {
-  signalled = signal;
-}
+extern "C" void remember_signal(int signal) { signalled = signal; }
 
 const char* signal_name(int signal) {
   return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : "SIGTERM";

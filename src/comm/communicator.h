@@ -59,4 +59,12 @@ std::vector<T> gather_values(Communicator& comm, const T& mine) {
   return all;
 }
 
+// As many values of each rank, one rank's after the other. Collective.
+template <class T>
+std::vector<T> gather_values(Communicator& comm, const std::vector<T>& mine) {
+  std::vector<T> all(mine.size() * static_cast<size_t>(comm.size()));
+  comm.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
+  return all;
+}
+
 }  // namespace gaggle

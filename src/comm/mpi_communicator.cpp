@@ -85,8 +85,7 @@ class MpiCommunicator final : public PairwiseCommunicator {
   void throw_if_left(Transfer& transfer) {
     const auto left = goodbyes();
     const auto lost = lost_ranks();
-    if ((left.empty() && lost.empty()) || through(transfer))
-      return;  // its last messages may have come just before
+    if ((left.empty() && lost.empty()) || through(transfer)) return;  // its last messages may have come just before
     const std::string gone = gone_among({}, lost, everybody_);
     const std::string who = gone.empty() ? gone_among(left, {}, transfer.missing()) : gone;
     if (who.empty()) return;

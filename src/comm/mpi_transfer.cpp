@@ -28,8 +28,7 @@ std::optional<TakenMessage> take_message(int source, int tag, MPI_Comm comm) {
   if (MPI_Iprobe(source, tag, comm, &arrived, &status) != MPI_SUCCESS || !arrived) return std::nullopt;
   check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
   TakenMessage message{status.MPI_SOURCE, std::string(static_cast<size_t>(bytes), '\0')};
-  const int result =
-      MPI_Recv(message.bytes.data(), bytes, MPI_BYTE, message.from, tag, comm, MPI_STATUS_IGNORE);
+  const int result = MPI_Recv(message.bytes.data(), bytes, MPI_BYTE, message.from, tag, comm, MPI_STATUS_IGNORE);
   return result == MPI_SUCCESS ? std::optional(std::move(message)) : std::nullopt;
 }
 
@@ -51,13 +50,9 @@ void Transfer::begin(std::span<Byte> data, int peer, Call call, const char* name
   }
 }
 
-void Transfer::send(std::span<const std::byte> data, int to) {
-  begin(data, to, MPI_Isend, "MPI_Isend");
-}
+void Transfer::send(std::span<const std::byte> data, int to) { begin(data, to, MPI_Isend, "MPI_Isend"); }
 
-void Transfer::receive(std::span<std::byte> data, int from) {
-  begin(data, from, MPI_Irecv, "MPI_Irecv");
-}
+void Transfer::receive(std::span<std::byte> data, int from) { begin(data, from, MPI_Irecv, "MPI_Irecv"); }
 
 bool Transfer::test() {
   bool all = true;
@@ -70,8 +65,7 @@ bool Transfer::test() {
     if (!done || !part.receive) continue;
     int bytes = 0;
     check(MPI_Get_count(&status, MPI_BYTE, &bytes), "MPI_Get_count");
-    GAGGLE_CHECK(bytes == part.bytes, "rank {} sent {} bytes where {} were expected", part.peer, bytes,
-                 part.bytes);
+    GAGGLE_CHECK(bytes == part.bytes, "rank {} sent {} bytes where {} were expected", part.peer, bytes, part.bytes);
   }
   return all;
 }
@@ -86,6 +80,4 @@ std::vector<int> Transfer::missing() const {
 
 }  // namespace gaggle::mpi
 
-void gaggle::set_mpi_chunk_bytes_for_test(size_t bytes) {
-  mpi::chunk_bytes = bytes;
-}
+void gaggle::set_mpi_chunk_bytes_for_test(size_t bytes) { mpi::chunk_bytes = bytes; }

@@ -35,8 +35,7 @@ std::vector<std::string> all_hosts(MPI_Comm comm, int size) {
   std::string mine = this_process().host.substr(0, host_bytes - 1);
   mine.resize(host_bytes, '\0');
   std::string all(host_bytes * static_cast<size_t>(size), '\0');
-  check(MPI_Allgather(mine.data(), host_bytes, MPI_BYTE, all.data(), host_bytes, MPI_BYTE, comm),
-        "MPI_Allgather");
+  check(MPI_Allgather(mine.data(), host_bytes, MPI_BYTE, all.data(), host_bytes, MPI_BYTE, comm), "MPI_Allgather");
   std::vector<std::string> hosts;
   for (size_t at = 0; at < all.size(); at += host_bytes) hosts.emplace_back(all.c_str() + at);
   return hosts;
@@ -120,12 +119,10 @@ struct Watchdog::Impl {
     int from = 0;
     for (const int dead : failed_ranks(comm)) {
       if (!survives_losses)
-        end_all(fmt::format("rank {} on host {} died, and the others need it", dead,
-                            hosts[static_cast<size_t>(dead)]));
+        end_all(fmt::format("rank {} on host {} died, and the others need it", dead, hosts[static_cast<size_t>(dead)]));
       give_up(dead, "its process died");
     }
-    while (take(message, from, MPI_ANY_SOURCE, beat_tag, comm))
-      watch->heard(from, message, monotonic_seconds());
+    while (take(message, from, MPI_ANY_SOURCE, beat_tag, comm)) watch->heard(from, message, monotonic_seconds());
     watch->heard(0, make_heartbeat(*record, leaving), monotonic_seconds());
     for (int r = 1; r < size; ++r)
       if (!watch->is_lost(r)) orders[static_cast<size_t>(r)].send(Order::go_on, r, order_tag, comm);
@@ -153,8 +150,7 @@ struct Watchdog::Impl {
 
   void order_end(int r) {
     auto& post = orders[static_cast<size_t>(r)];
-    for (int look = 0; look < 10 && !post.free(); ++look)
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    for (int look = 0; look < 10 && !post.free(); ++look) std::this_thread::sleep_for(std::chrono::milliseconds(2));
     post.send(Order::end, r, order_tag, comm);
   }
 
@@ -224,13 +220,9 @@ Watchdog::~Watchdog() {
   if (impl_->thread.joinable()) impl_->thread.join();
 }
 
-void Watchdog::leaving() {
-  impl_->leaving = true;
-}
+void Watchdog::leaving() { impl_->leaving = true; }
 
-void Watchdog::survive_losses() {
-  impl_->survives_losses = survives_deaths();
-}
+void Watchdog::survive_losses() { impl_->survives_losses = survives_deaths(); }
 
 std::set<int> Watchdog::lost() const {
   const std::lock_guard lock(impl_->mutex);

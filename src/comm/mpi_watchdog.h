@@ -6,8 +6,6 @@
 
 #include <memory>
 #include <set>
-#include <string>
-#include <vector>
 
 #include "comm/record.h"
 #include "comm/watch.h"

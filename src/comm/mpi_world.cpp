@@ -208,8 +208,6 @@ std::vector<int> lost_ranks() {
   return {lost.begin(), lost.end()};
 }
 
-Exit finish_mpi(Exit code, const std::string& message, bool said) {
-  return mpi::finish(code, message, said);
-}
+Exit finish_mpi(Exit code, const std::string& message, bool said) { return mpi::finish(code, message, said); }
 
 }  // namespace gaggle

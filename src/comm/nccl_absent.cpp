@@ -4,17 +4,13 @@
 
 namespace gaggle {
 
-int nccl_version() {
-  return 0;
-}
+int nccl_version() { return 0; }
 
 std::string nccl_complaint() {
   return "this gaggle was built without CUDA and NCCL: build it where nvcc and nccl.h are found, or set "
          "comm.backend = \"mpi\"";
 }
 
-NcclTables nccl_tables(int) {
-  user_error("{}", nccl_complaint());
-}
+NcclTables nccl_tables(int) { user_error("{}", nccl_complaint()); }
 
 }  // namespace gaggle

@@ -24,8 +24,7 @@ struct NcclOptions {
 };
 
 // `host` with device(); its parts of two and more ranks have one too.
-std::unique_ptr<Communicator> with_device(std::unique_ptr<Communicator> host, NcclTables tables,
-                                          NcclOptions options);
+std::unique_ptr<Communicator> with_device(std::unique_ptr<Communicator> host, NcclTables tables, NcclOptions options);
 
 // Longer messages travel in pieces of 1 GiB: NCCL's kernels count in 32 bits.
 void set_nccl_chunk_bytes_for_test(size_t bytes);

@@ -17,9 +17,7 @@ class OverHost : public Communicator {
   int rank() const override { return host_->rank(); }
   int size() const override { return host_->size(); }
   void barrier() override { host_->barrier(); }
-  std::vector<std::string> all_gather_text(const std::string& mine) override {
-    return host_->all_gather_text(mine);
-  }
+  std::vector<std::string> all_gather_text(const std::string& mine) override { return host_->all_gather_text(mine); }
   std::string who_left() override { return host_->who_left(); }
 
  protected:
@@ -30,8 +28,7 @@ class OverHost : public Communicator {
 
 class NcclCommunicator final : public OverHost {
  public:
-  NcclCommunicator(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables,
-                   NcclOptions options)
+  NcclCommunicator(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables, NcclOptions options)
       : OverHost(host, tables, options), link_(host, tables, options) {}
 
   std::string backend() const override { return "nccl"; }
@@ -115,11 +112,9 @@ class NcclCommunicator final : public OverHost {
         for (const Leg& leg : legs) {
           if (leg.peer == rank()) continue;
           if (at < leg.out.size())
-            note(nccl.send(leg.out.data() + at, std::min(chunk_bytes, leg.out.size() - at), leg.peer, comm,
-                           stream));
+            note(nccl.send(leg.out.data() + at, std::min(chunk_bytes, leg.out.size() - at), leg.peer, comm, stream));
           if (at < leg.in.size())
-            note(nccl.receive(leg.in.data() + at, std::min(chunk_bytes, leg.in.size() - at), leg.peer, comm,
-                              stream));
+            note(nccl.receive(leg.in.data() + at, std::min(chunk_bytes, leg.in.size() - at), leg.peer, comm, stream));
         }
         return worst;
       });
@@ -136,9 +131,7 @@ class HostWithDevice final : public OverHost {
   using OverHost::OverHost;
   std::string backend() const override { return host_->backend(); }
   void broadcast(std::span<std::byte> data, int root) override { host_->broadcast(data, root); }
-  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override {
-    host_->all_gather(mine, all);
-  }
+  void all_gather(std::span<const std::byte> mine, std::span<std::byte> all) override { host_->all_gather(mine, all); }
   void all_to_all(std::span<const std::span<const std::byte>> send,
                   std::span<const std::span<std::byte>> receive) override {
     host_->all_to_all(send, receive);
@@ -162,14 +155,11 @@ class HostWithDevice final : public OverHost {
 
 }  // namespace
 
-std::unique_ptr<Communicator> with_device(std::unique_ptr<Communicator> host, NcclTables tables,
-                                          NcclOptions options) {
-  return std::make_unique<HostWithDevice>(
-      std::move(host), std::make_shared<const NcclTables>(std::move(tables)), std::move(options));
+std::unique_ptr<Communicator> with_device(std::unique_ptr<Communicator> host, NcclTables tables, NcclOptions options) {
+  return std::make_unique<HostWithDevice>(std::move(host), std::make_shared<const NcclTables>(std::move(tables)),
+                                          std::move(options));
 }
 
-void set_nccl_chunk_bytes_for_test(size_t bytes) {
-  chunk_bytes = bytes;
-}
+void set_nccl_chunk_bytes_for_test(size_t bytes) { chunk_bytes = bytes; }
 
 }  // namespace gaggle

@@ -17,15 +17,9 @@ static_assert(nccl_success == ncclSuccess && nccl_in_progress == ncclInProgress)
 
 constexpr int oldest_version = NCCL_VERSION(2, 28, 0);
 
-ncclComm_t real(NcclComm* comm) {
-  return reinterpret_cast<ncclComm_t>(comm);
-}
-cudaStream_t real(GpuStream* stream) {
-  return reinterpret_cast<cudaStream_t>(stream);
-}
-cudaEvent_t real(GpuEvent* event) {
-  return reinterpret_cast<cudaEvent_t>(event);
-}
+ncclComm_t real(NcclComm* comm) { return reinterpret_cast<ncclComm_t>(comm); }
+cudaStream_t real(GpuStream* stream) { return reinterpret_cast<cudaStream_t>(stream); }
+cudaEvent_t real(GpuEvent* event) { return reinterpret_cast<cudaEvent_t>(event); }
 
 void check(cudaError_t result, const char* call) {
   if (result != cudaSuccess) system_error("{}: {}", call, cudaGetErrorString(result));
@@ -85,16 +79,15 @@ NcclCalls nccl_calls() {
     // NCCL may write there until the ranks are connected.
     return init(reinterpret_cast<ncclComm_t*>(&comm), ranks, theirs, rank, &config);
   };
-  calls.async_error = [get = nccl.find<decltype(&ncclCommGetAsyncError)>("ncclCommGetAsyncError")](
-                          NcclComm* comm, int& state) -> int {
+  calls.async_error = [get = nccl.find<decltype(&ncclCommGetAsyncError)>("ncclCommGetAsyncError")](NcclComm* comm,
+                                                                                                   int& state) -> int {
     ncclResult_t theirs = ncclSuccess;
     const ncclResult_t result = get(real(comm), &theirs);
     state = theirs;
     return result;
   };
   const auto on_comm = [&](const char* name) {
-    return
-        [call = nccl.find<decltype(&ncclCommAbort)>(name)](NcclComm* comm) -> int { return call(real(comm)); };
+    return [call = nccl.find<decltype(&ncclCommAbort)>(name)](NcclComm* comm) -> int { return call(real(comm)); };
   };
   calls.finalize = on_comm("ncclCommFinalize");
   calls.destroy = on_comm("ncclCommDestroy");
@@ -105,8 +98,8 @@ NcclCalls nccl_calls() {
                                                                    NcclComm* comm, GpuStream* stream) -> int {
     return send(from, bytes, ncclUint8, peer, real(comm), real(stream));
   };
-  calls.receive = [receive = nccl.find<decltype(&ncclRecv)>("ncclRecv")](
-                      void* to, size_t bytes, int peer, NcclComm* comm, GpuStream* stream) -> int {
+  calls.receive = [receive = nccl.find<decltype(&ncclRecv)>("ncclRecv")](void* to, size_t bytes, int peer,
+                                                                         NcclComm* comm, GpuStream* stream) -> int {
     return receive(to, bytes, ncclUint8, peer, real(comm), real(stream));
   };
   calls.all_gather = [gather = nccl.find<decltype(&ncclAllGather)>("ncclAllGather")](
@@ -159,13 +152,9 @@ GpuCalls gpu_calls(int device) {
 
 }  // namespace
 
-int nccl_version() {
-  return library().version;
-}
+int nccl_version() { return library().version; }
 
-std::string nccl_complaint() {
-  return library().complaint;
-}
+std::string nccl_complaint() { return library().complaint; }
 
 NcclTables nccl_tables(int device) {
   if (nccl_version() == 0) user_error("{}", nccl_complaint());

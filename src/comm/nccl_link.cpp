@@ -53,8 +53,7 @@ void abort(const NcclTables& tables, NcclComm* comm) {
 
 }  // namespace
 
-NcclLink::NcclLink(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables,
-                   NcclOptions options)
+NcclLink::NcclLink(std::shared_ptr<Communicator> host, std::shared_ptr<const NcclTables> tables, NcclOptions options)
     : host_(std::move(host)),
       tables_(std::move(tables)),
       options_(std::move(options)),
@@ -68,9 +67,7 @@ NcclLink::NcclLink(std::shared_ptr<Communicator> host, std::shared_ptr<const Ncc
   watcher_ = std::thread([this] { watch(); });
 }
 
-NcclLink::~NcclLink() {
-  leave();
-}
+NcclLink::~NcclLink() { leave(); }
 
 // Rank 0 makes the id; the host's communicator, which works already, takes it round.
 void NcclLink::connect() {
@@ -138,9 +135,7 @@ void NcclLink::group(const std::function<int(const NcclCalls& nccl, NcclComm* co
   await("starting on the GPU", result);
 }
 
-void NcclLink::copy(void* to, const void* from, size_t bytes) {
-  tables_->gpu.copy(to, from, bytes, stream_);
-}
+void NcclLink::copy(void* to, const void* from, size_t bytes) { tables_->gpu.copy(to, from, bytes, stream_); }
 
 void NcclLink::end() {
   const GpuCalls& gpu = tables_->gpu;
@@ -237,8 +232,8 @@ std::string NcclLink::look(const std::string& gone) {
 }
 
 std::string NcclLink::error_text(const Verb& verb, const char* what, int result) const {
-  return fmt::format("{}, {}, among ranks {} and {}: {}. NCCL_DEBUG=INFO shows more", verb.text, what,
-                     host_->rank(), fmt::join(verb.peers, ", "), tables_->nccl.error_text(result, comm_));
+  return fmt::format("{}, {}, among ranks {} and {}: {}. NCCL_DEBUG=INFO shows more", verb.text, what, host_->rank(),
+                     fmt::join(verb.peers, ", "), tables_->nccl.error_text(result, comm_));
 }
 
 std::string NcclLink::late_text(const Verb& verb, const char* what) const {

@@ -9,21 +9,11 @@ std::unique_ptr<Communicator> make_mpi_world(Deadlines) {
       "--cluster.independent=true");
 }
 void survive_losses() {}
-std::vector<int> lost_ranks() {
-  return {};
-}
-std::string mpi_library_version() {
-  return "no MPI";
-}
-Exit finish_mpi(Exit code, const std::string&, bool) {
-  return code;
-}
-bool mpi_is_running() {
-  return false;
-}
-void end_mpi_job(const std::string& message) {
-  system_error("{}", message);
-}
+std::vector<int> lost_ranks() { return {}; }
+std::string mpi_library_version() { return "no MPI"; }
+Exit finish_mpi(Exit code, const std::string&, bool) { return code; }
+bool mpi_is_running() { return false; }
+void end_mpi_job(const std::string& message) { system_error("{}", message); }
 void set_mpi_chunk_bytes_for_test(size_t) {}
 
 }  // namespace gaggle

@@ -46,18 +46,14 @@ uint64_t CollectiveRecord::begin(const char* verb, size_t bytes) {
   return number_;
 }
 
-void CollectiveRecord::end() {
-  end(number_);
-}
+void CollectiveRecord::end() { end(number_); }
 
 void CollectiveRecord::end(uint64_t number) {
   rank_->end(group_, number);
   pulse();
 }
 
-std::string CollectiveRecord::last_text() const {
-  return collective_text(verb_, number_, group_);
-}
+std::string CollectiveRecord::last_text() const { return collective_text(verb_, number_, group_); }
 
 std::string CollectiveRecord::text() const {
   std::string lines;

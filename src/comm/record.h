@@ -24,8 +24,7 @@ struct CollectiveEntry {
   double took = -1;    // -1: not finished
 };
 
-// The collectives of one rank over all its communicators, oldest first; the newest 64 are kept. Any thread may
-// read.
+// The collectives of one rank over all its communicators, oldest first; the newest 64 are kept. Any thread may read.
 class RankRecord {
  public:
   void begin(CollectiveEntry entry);

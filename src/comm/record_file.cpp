@@ -30,9 +30,7 @@ nlohmann::ordered_json entry_json(const CollectiveEntry& entry, double now) {
 
 }  // namespace
 
-fs::path records_of(const fs::path& run_folder) {
-  return run_folder / "collectives";
-}
+fs::path records_of(const fs::path& run_folder) { return run_folder / "collectives"; }
 
 void set_record_folder(const fs::path& run_folder) {
   const std::lock_guard lock(folder_mutex);

@@ -22,8 +22,6 @@ class SelfCommunicator final : public PairwiseCommunicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_self() {
-  return std::make_unique<SelfCommunicator>();
-}
+std::unique_ptr<Communicator> make_self() { return std::make_unique<SelfCommunicator>(); }
 
 }  // namespace gaggle

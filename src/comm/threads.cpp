@@ -36,8 +36,7 @@ struct Post {
   std::span<const std::span<const std::byte>> send;  // [size] what each rank may copy
 };
 
-// The ranks of one communicator. Everything is guarded by the world's lock;
-// posts are only read between two meetings.
+// The ranks of one communicator. Everything is guarded by the world's lock; posts are only read between two meetings.
 struct Group {
   explicit Group(size_t size) : posts(size), arrived(size, false) {}
   std::vector<Post> posts;
@@ -73,8 +72,7 @@ class ThreadCommunicator final : public PairwiseCommunicator {
       group_->children.clear();
     }
     barrier();
-    return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before),
-                                                record_.of_part(colour));
+    return std::make_unique<ThreadCommunicator>(world_, child, static_cast<int>(before), record_.of_part(colour));
   }
 
   CollectiveRecord record_beside(const std::string& name) const override { return record_.beside(name); }
@@ -124,8 +122,8 @@ class ThreadCommunicator final : public PairwiseCommunicator {
     }
     if (!post) return;
     for (const Post& other : group_->posts)
-      GAGGLE_CHECK(std::string_view(other.verb) == post->verb, "rank {} is in {}, another in {}", rank_,
-                   post->verb, other.verb);
+      GAGGLE_CHECK(std::string_view(other.verb) == post->verb, "rank {} is in {}, another in {}", rank_, post->verb,
+                   other.verb);
   }
 
   std::shared_ptr<World> world_;

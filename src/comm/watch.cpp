@@ -15,9 +15,7 @@ void put_text(char (&field)[N], const std::string& text) {
   std::memcpy(field, text.data(), std::min(text.size(), N - 1));
 }
 
-bool waits(const Heartbeat& beat) {
-  return beat.number > 0;
-}
+bool waits(const Heartbeat& beat) { return beat.number > 0; }
 
 }  // namespace
 
@@ -56,9 +54,7 @@ double Watch::deadline_of(const Rank& rank) const {
   return rank.beat.under_way ? deadlines_.later_s : deadlines_.first_s;
 }
 
-bool Watch::silent(const Rank& rank, double now) const {
-  return now - rank.heard_at >= deadline_of(rank) / 2;
-}
+bool Watch::silent(const Rank& rank, double now) const { return now - rank.heard_at >= deadline_of(rank) / 2; }
 
 // Worst first: ranks that are not heard of; ranks that stand still at work; ranks that are behind in, or in
 // another, collective of the group that others wait in; ranks that work on while others wait for them.
@@ -95,12 +91,11 @@ std::string Watch::place(const Rank& rank, double now) const {
   if (rank.beat.leaving) return "finished";
   const std::string where = fmt::format("{} step {}", rank.beat.phase, rank.beat.step);
   const std::string what =
-      waits(rank.beat) ? fmt::format("waits in {}, {}",
-                                     collective_text(rank.beat.verb, rank.beat.number, rank.beat.group), where)
-                       : "at work, " + where;
-  return silent(rank, now)
-             ? fmt::format("not heard of for {:.0f} s, before that: {}", now - rank.heard_at, what)
-             : fmt::format("{} ({:.0f} s)", what, now - rank.moved_at);
+      waits(rank.beat)
+          ? fmt::format("waits in {}, {}", collective_text(rank.beat.verb, rank.beat.number, rank.beat.group), where)
+          : "at work, " + where;
+  return silent(rank, now) ? fmt::format("not heard of for {:.0f} s, before that: {}", now - rank.heard_at, what)
+                           : fmt::format("{} ({:.0f} s)", what, now - rank.moved_at);
 }
 
 Watch::Verdict Watch::verdict(double now) const {
@@ -125,8 +120,7 @@ Watch::Verdict Watch::verdict(double now) const {
   verdict.text = fmt::format("no progress within {:g} s{}. Where everybody is:", deadline_of(ranks_[0]),
                              all_are_there ? ", although all ranks are there: the network does not move"
                                            : fmt::format(": {} did not come", fmt::join(blamed, ", ")));
-  for (const std::string& text : order)
-    verdict.text += fmt::format("\n  {} {}", ranks_text(places[text]), text);
+  for (const std::string& text : order) verdict.text += fmt::format("\n  {} {}", ranks_text(places[text]), text);
   return verdict;
 }
 

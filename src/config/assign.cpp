@@ -16,10 +16,7 @@ namespace fs = std::filesystem;
 
 // Of what is neither text nor a number.
 std::string type_name(const toml::node& node) {
-  return node.is_boolean() ? "a boolean"
-         : node.is_array() ? "a list"
-         : node.is_table() ? "a table"
-                           : "a date or time";
+  return node.is_boolean() ? "a boolean" : node.is_array() ? "a list" : node.is_table() ? "a table" : "a date or time";
 }
 
 std::string range_text(const Check& check) {
@@ -40,8 +37,7 @@ std::string expand_home(const std::string& path) {
   return path.starts_with("~/") && home ? home + path.substr(1) : path;
 }
 
-// Paths inside the working folder are kept relative to it: shorter to read, and the same
-// whatever file named them.
+// Paths inside the working folder are kept relative to it: shorter to read, and the same whatever file named them.
 std::string resolve(const std::string& text, const fs::path& folder, PathKind kind) {
   if (kind == PathKind::none || text.empty()) return text;
   const fs::path working = fs::current_path();
@@ -173,8 +169,8 @@ struct Expected {
 }  // namespace
 
 bool is_hub_name(PathKind kind, const std::string& text, const fs::path& path) {
-  return kind == PathKind::path_or_hub && std::ranges::count(text, '/') == 1 && text[0] != '/' &&
-         text[0] != '.' && text.back() != '/' && !text.ends_with(".gguf") && !fs::exists(path);
+  return kind == PathKind::path_or_hub && std::ranges::count(text, '/') == 1 && text[0] != '/' && text[0] != '.' &&
+         text.back() != '/' && !text.ends_with(".gguf") && !fs::exists(path);
 }
 
 std::string expected_text(const Key& key) {

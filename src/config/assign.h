@@ -13,8 +13,7 @@ namespace gaggle {
 // Returns a complaint, or "" when the value was taken. Relative paths are relative to `folder`. Tables
 // (gate.tasks) are merged entry by entry, so that an includer adds to what it includes. One value where a list
 // belongs is a list of it.
-std::string assign_value(const Key& key, const toml::node& node, const std::filesystem::path& folder,
-                         Config& config);
+std::string assign_value(const Key& key, const toml::node& node, const std::filesystem::path& folder, Config& config);
 
 // What nobody set: "~/…" in paths, and poly.heads, 1 where the method has no heads.
 void resolve_defaults(Config& config);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.h"
 #include "config/schema.h"
 
 namespace gaggle {
@@ -22,21 +21,18 @@ Complaints cross_check(const Config& config) {
             "lora.alpha / lora.rank = {:.4g}, but the default learning rate 5e-3 belongs to "
             "scale 1/16: set train.lr, or keep alpha = rank / 16 (here {:g})",
             scale, static_cast<double>(lora.rank) / 16);
-  refuse_if(lora.targets.size() > 1 && std::ranges::find(lora.targets, "all-linear") != lora.targets.end(),
-            complaints, "lora.targets",
-            "lora.targets: all-linear stands alone, or name the modules without it");
+  refuse_if(lora.targets.size() > 1 && std::ranges::find(lora.targets, "all-linear") != lora.targets.end(), complaints,
+            "lora.targets", "lora.targets: all-linear stands alone, or name the modules without it");
   refuse_if(train.scale_parameter && train.optimizer != "adafactor", complaints, "train.scale_parameter",
             "train.scale_parameter belongs to train.optimizer = \"adafactor\"");
-  refuse_if(
-      train.keep == "best" && train.validate_every == 0, complaints, "train.keep",
-      "train.keep = \"best\" needs train.validate_every > 0: without it only the last step is ever measured");
+  refuse_if(train.keep == "best" && train.validate_every == 0, complaints, "train.keep",
+            "train.keep = \"best\" needs train.validate_every > 0: without it only the last step is ever measured");
   refuse_if(train.lanes > 0 && train.lanes < cluster.ranks_per_expert, complaints, "train.lanes",
             "train.lanes = {} is fewer than cluster.ranks_per_expert = {}: a rank without a "
             "lane has no work",
             train.lanes, cluster.ranks_per_expert);
-  refuse_if(
-      cluster.independent && cluster.ranks_per_expert > 1, complaints, "cluster.independent",
-      "cluster.independent = true makes every process its own job, so cluster.ranks_per_expert has to be 1");
+  refuse_if(cluster.independent && cluster.ranks_per_expert > 1, complaints, "cluster.independent",
+            "cluster.independent = true makes every process its own job, so cluster.ranks_per_expert has to be 1");
   refuse_if(cluster.independent && (config.comm.backend == "mpi" || config.comm.backend == "nccl"), complaints,
             "cluster.independent", "cluster.independent = true and comm.backend = \"{}\" exclude each other",
             config.comm.backend);

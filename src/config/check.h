@@ -13,8 +13,7 @@ namespace gaggle {
 using Complaints = std::vector<std::pair<std::string, std::string>>;
 
 template <class... Args>
-void refuse_if(bool wrong, Complaints& complaints, const char* key, fmt::format_string<Args...> why,
-               Args&&... args) {
+void refuse_if(bool wrong, Complaints& complaints, const char* key, fmt::format_string<Args...> why, Args&&... args) {
   if (wrong) complaints.emplace_back(key, fmt::format(why, std::forward<Args>(args)...));
 }
 

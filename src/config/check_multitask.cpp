@@ -23,9 +23,8 @@ void check_sampling(Complaints& complaints, const Config& config) {
             "data.sampling = \"capped\" needs data.sampling_cap > 0: the examples that a task counts at most");
   refuse_if(data.sampling != "capped" && data.sampling_cap > 0, complaints, "data.sampling_cap",
             "data.sampling_cap belongs to data.sampling = \"capped\"; it is \"{}\"", data.sampling);
-  refuse_if(
-      data.sampling != "temperature" && data.sampling_temperature != 1, complaints, "data.sampling_temperature",
-      "data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"", data.sampling);
+  refuse_if(data.sampling != "temperature" && data.sampling_temperature != 1, complaints, "data.sampling_temperature",
+            "data.sampling_temperature belongs to data.sampling = \"temperature\"; it is \"{}\"", data.sampling);
 }
 
 void check_poly(Complaints& complaints, const Config& config) {

@@ -9,8 +9,7 @@
 namespace gaggle {
 namespace {
 
-void check_as_name(Complaints& complaints, const std::string& key, const std::string& value,
-                   const std::string& what) {
+void check_as_name(Complaints& complaints, const std::string& key, const std::string& value, const std::string& what) {
   try {
     check_name(value, what);
   } catch (const UserError& error) {
@@ -19,25 +18,22 @@ void check_as_name(Complaints& complaints, const std::string& key, const std::st
 }
 
 // NAME or NAME@version; which versions there are the registry knows.
-void check_as_pin(Complaints& complaints, const std::string& key, const std::string& value,
-                  const std::string& what) {
+void check_as_pin(Complaints& complaints, const std::string& key, const std::string& value, const std::string& what) {
   const size_t at = value.find('@');
   check_as_name(complaints, key, value.substr(0, at), what);
   if (at == std::string::npos) return;
   const std::string version = value.substr(at + 1);
-  if (version.size() < 5 || version[0] != 'v' ||
-      version.find_first_not_of("0123456789", 1) != std::string::npos)
-    complaints.emplace_back(key,
-                            fmt::format("{} \"{}\": after the @ stands a version such as v0001", what, value));
+  if (version.size() < 5 || version[0] != 'v' || version.find_first_not_of("0123456789", 1) != std::string::npos)
+    complaints.emplace_back(key, fmt::format("{} \"{}\": after the @ stands a version such as v0001", what, value));
 }
 
 }  // namespace
 
 void check_names(Complaints& complaints, const Config& config) {
   check_as_name(complaints, "run.name", config.run.name, "run.name");
-  for (const auto& [key, name] : {std::pair("run.variant", &config.run.variant),
-                                  std::pair("registry.collection", &config.registry.collection),
-                                  std::pair("eval.collection", &config.eval.collection)})
+  for (const auto& [key, name] :
+       {std::pair("run.variant", &config.run.variant), std::pair("registry.collection", &config.registry.collection),
+        std::pair("eval.collection", &config.eval.collection)})
     if (!name->empty()) check_as_name(complaints, key, *name, key);
   for (const auto& [expert, file] : config.gate.tasks)
     check_as_name(complaints, "gate.tasks", expert, "gate.tasks: the expert");
@@ -50,12 +46,10 @@ void check_names(Complaints& complaints, const Config& config) {
 void check_eval_methods(Complaints& complaints, const Config& config) {
   static const std::vector<std::string> plain = {"none",   "uniform", "random", "arrow", "phatgoose",
                                                  "oracle", "experts", "poly",   "mu",    "shared"};
-  static const std::vector<std::string> named = {"expert:NAME", "poly:NAME", "mu:NAME", "shared:NAME",
-                                                 "z:NAME"};
+  static const std::vector<std::string> named = {"expert:NAME", "poly:NAME", "mu:NAME", "shared:NAME", "z:NAME"};
   const std::string key = "eval.methods";
   const std::vector<std::string>& methods = config.eval.methods;
-  if (methods.empty())
-    complaints.emplace_back(key, "eval.methods is empty: name at least one, e.g. [\"phatgoose\"]");
+  if (methods.empty()) complaints.emplace_back(key, "eval.methods is empty: name at least one, e.g. [\"phatgoose\"]");
   std::set<std::string> seen;
   for (const auto& method : methods) {
     if (!seen.insert(method).second)

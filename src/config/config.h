@@ -16,9 +16,9 @@ struct RunConfig {
   std::string dir = "runs";  // run folders are made here
   uint64_t seed = 0;
   std::string device = "auto";  // auto | cpu | cuda
-  int threads = 0;         // per rank; 0: the cores of the affinity mask, shared among the ranks of the host
-  bool strict = false;     // warnings about reproducibility become errors
-  double max_minutes = 0;  // stop early (exit 75) after this long; 0: no limit
+  int threads = 0;              // per rank; 0: the cores of the affinity mask, shared among the ranks of the host
+  bool strict = false;          // warnings about reproducibility become errors
+  double max_minutes = 0;       // stop early (exit 75) after this long; 0: no limit
 
   // NAME[-VARIANT]: the run folder, and what a pretraining run commits under.
   std::string full_name() const { return variant.empty() ? name : name + "-" + variant; }
@@ -78,8 +78,7 @@ struct GateConfig {
   int64_t batch_size = 0;    // 0: as train
   std::optional<double> lr;  // default 5e-3
   double warmup = 0.06;
-  std::map<std::string, std::string>
-      tasks;  // expert name → task file, where the task is not of the expert's name
+  std::map<std::string, std::string> tasks;  // expert name → task file, where the task is not of the expert's name
 };
 
 // Poly / MHR: skills shared by all tasks, mixed by a routing table.

@@ -13,24 +13,14 @@ Field field_of(Config& config) {
 // section, key and accessor from one spelling.
 #define KEY(group, key) #group, #key, &field_of < &Config::group, &decltype(Config::group)::key>
 
-inline Check at_least(double low) {
-  return {.low = low};
-}
-inline Check above(double low) {
-  return {.low = low, .above_low = true};
-}
+inline Check at_least(double low) { return {.low = low}; }
+inline Check above(double low) { return {.low = low, .above_low = true}; }
 inline Check from_below(double low, double high) {  // low <= value < high
   return {.low = low, .high = high, .below_high = true};
 }
-inline Check between(double low, double high) {
-  return {.low = low, .high = high};
-}
-inline Check one_of(std::vector<std::string> choices) {
-  return {.choices = std::move(choices)};
-}
-inline Check a_path(PathKind kind = PathKind::path) {
-  return {.path = kind};
-}
+inline Check between(double low, double high) { return {.low = low, .high = high}; }
+inline Check one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
+inline Check a_path(PathKind kind = PathKind::path) { return {.path = kind}; }
 
 // The parts of config_keys(): tables of other files, to be read when main has begun.
 extern const std::vector<Key> expert_keys;     // lora, train, gate

@@ -21,9 +21,7 @@ struct Reader {
   std::vector<std::string> complaints;
   std::vector<fs::path> open_files;  // the chain of includes, for cycles
 
-  void complain(const std::string& where, const std::string& what) {
-    complaints.push_back(where + ": " + what);
-  }
+  void complain(const std::string& where, const std::string& what) { complaints.push_back(where + ": " + what); }
 };
 
 std::string position(const fs::path& file, const toml::source_region& source) {
@@ -49,13 +47,11 @@ std::string unknown_section(const std::string& typed) {
     if (key.name == typed)
       return fmt::format("unknown key {} (did you mean {} = … in section [{}]?)", typed, typed, key.section);
   const std::string near = nearest_name(typed, sections);
-  return fmt::format(
-      "unknown section [{}] ({})", typed,
-      near.empty() ? "there are: " + join(sections, ", ") : fmt::format("did you mean [{}]?", near));
+  return fmt::format("unknown section [{}] ({})", typed,
+                     near.empty() ? "there are: " + join(sections, ", ") : fmt::format("did you mean [{}]?", near));
 }
 
-void assign(Reader& reader, const Key& key, const toml::node& node, const fs::path& folder,
-            const std::string& where) {
+void assign(Reader& reader, const Key& key, const toml::node& node, const fs::path& folder, const std::string& where) {
   const std::string complaint = assign_value(key, node, folder, reader.config);
   if (!complaint.empty()) reader.complain(where, complaint);
   reader.config.origin[key.full()] = where;
@@ -69,8 +65,7 @@ struct Entry {
 // In the order of the file, so that complaints come in that order too.
 std::vector<Entry> entries(const fs::path& file, const toml::table& table) {
   std::vector<Entry> all;
-  for (const auto& [key, node] : table)
-    all.push_back({std::string(key.str()), position(file, key.source()), &node});
+  for (const auto& [key, node] : table) all.push_back({std::string(key.str()), position(file, key.source()), &node});
   std::ranges::stable_sort(all, {}, [](const Entry& entry) {
     const toml::source_position& begin = entry.node->source().begin;
     return std::pair(begin.line, begin.column);
@@ -95,13 +90,12 @@ void read_include(Reader& reader, const fs::path& file, const toml::table& table
   if (!include) return;
   const std::string where = position(file, include->source());
   const auto name = include->value<std::string>();
-  if (!include->is_string() || name->empty())
-    return reader.complain(where, "include: expected a file name as text");
+  if (!include->is_string() || name->empty()) return reader.complain(where, "include: expected a file name as text");
   const fs::path target = (file.parent_path() / *name).lexically_normal();
   const fs::path whole = fs::weakly_canonical(target);
   if (std::ranges::find(reader.open_files, whole) != reader.open_files.end())
-    return reader.complain(
-        where, fmt::format("include: {} includes itself, directly or by way of others", target.string()));
+    return reader.complain(where,
+                           fmt::format("include: {} includes itself, directly or by way of others", target.string()));
   if (!fs::is_regular_file(target))
     return reader.complain(where, fmt::format("include: there is no file {}", target.string()));
   read_one_file(reader, target);
@@ -187,8 +181,7 @@ std::vector<std::string> config_key_names() {
 Config read_config(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
   Reader reader;
   if (!fs::is_regular_file(file))
-    user_error("{}: there is no such config file{}", file.string(),
-               fs::is_directory(file) ? " (it is a folder)" : "");
+    user_error("{}: there is no such config file{}", file.string(), fs::is_directory(file) ? " (it is a folder)" : "");
   reader.config.file = file.string();
   read_one_file(reader, file);
   for (const auto& text : overrides) read_override(reader, text);

@@ -9,8 +9,7 @@ namespace {
 
 const std::vector<Key> input_keys = {
     {KEY(run, name), "", "names the run folder"},
-    {KEY(run, variant), "",
-     "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
+    {KEY(run, variant), "", "appended to the name (NAME-VARIANT), so that variants of one config lie side by side"},
     {KEY(run, dir), "", "run folders are made in this folder", a_path()},
     {KEY(run, seed), "", "every random number follows from it", at_least(0)},
     {KEY(run, device), "", "where to compute; auto: a GPU where there is one", one_of({"auto", "cpu", "cuda"})},
@@ -28,15 +27,13 @@ const std::vector<Key> input_keys = {
      "or a hub name (org/name) that is in the local hub cache",
      a_path(PathKind::path_or_hub)},
     {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
-    {KEY(model, dtype), "",
-     "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
+    {KEY(model, dtype), "", "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
      one_of({"auto", "fp32", "bf16"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
      "template around an example's {input}, or a chat format: chatml, llama3, qwen3, qwen3_nothink, mistral; "
      "a task's own prompt wins"},
-    {KEY(data, end), "",
-     "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
+    {KEY(data, end), "", "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
     {KEY(data, truncate), "",
      "which end of a too long input is cut; auto: left for decoders, "
      "right for what an encoder reads (its end token is kept)",
@@ -49,19 +46,16 @@ const std::vector<Key> input_keys = {
      "min(examples, data.sampling_cap); uniform: equally; temperature: by examples^(1/T)",
      one_of({"size", "capped", "uniform", "temperature"})},
     {KEY(data, sampling_cap), "examples", "of capped sampling: a task counts as at most so many", at_least(0)},
-    {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even",
-     above(0)},
+    {KEY(data, sampling_temperature), "", "T of temperature sampling: 1 is by size, more is more even", above(0)},
 };
 
 const std::vector<Key> job_keys = {
     {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
     {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
     {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
-    {KEY(registry, cache), "", "folder for examples as tokens; may be deleted at any time; empty: none",
-     a_path()},
+    {KEY(registry, cache), "", "folder for examples as tokens; may be deleted at any time; empty: none", a_path()},
     {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", at_least(1)},
-    {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
-     at_least(1)},
+    {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item", at_least(1)},
     {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
     {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
     {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
@@ -73,8 +67,7 @@ const std::vector<Key> job_keys = {
      "a rank that stands still longer before its first step is done ends the job, and is named", above(0)},
     {KEY(comm, timeout_s), "seconds", "the same, from its first step on: in a collective or at work", above(0)},
     {KEY(comm, compare_every), "steps",
-     "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then",
-     at_least(0)},
+     "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then", at_least(0)},
     {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
     {KEY(eval, methods), "",
      "routings to compare: none (base alone), uniform (mean of all), random (k by lot), arrow, phatgoose, "

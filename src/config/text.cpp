@@ -51,18 +51,14 @@ struct TomlValue {
   std::string operator()(Number* value) const {
     return fmt::format("{}", *value);
   }
-  std::string operator()(std::optional<double>* value) const {
-    return *value ? fmt::format("{}", **value) : "";
-  }
+  std::string operator()(std::optional<double>* value) const { return *value ? fmt::format("{}", **value) : ""; }
   std::string operator()(Interval* value) const {
     return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes) : fmt::format("{}", value->steps);
   }
   std::string operator()(std::vector<std::string>* value) const {
     return fmt::format("[{}]", fmt::join(*value | std::views::transform(toml_quoted), ", "));
   }
-  std::string operator()(std::vector<int64_t>* value) const {
-    return fmt::format("[{}]", fmt::join(*value, ", "));
-  }
+  std::string operator()(std::vector<int64_t>* value) const { return fmt::format("[{}]", fmt::join(*value, ", ")); }
   std::string operator()(std::map<std::string, std::string>* value) const {
     std::vector<std::string> pairs;
     for (const auto& [name, text] : *value) pairs.push_back(toml_quoted(name) + " = " + toml_quoted(text));
@@ -90,9 +86,7 @@ std::string toml_quoted(const std::string& text) {
   return quoted + "\"";
 }
 
-std::string toml_text(const Field& field) {
-  return std::visit(TomlValue{}, field);
-}
+std::string toml_text(const Field& field) { return std::visit(TomlValue{}, field); }
 
 std::string print_config(const Config& config) {
   Config copy = config;
@@ -131,9 +125,8 @@ std::string config_keys_block() {
     for (const Key& key : config_keys()) {
       if (key.section != section.name) continue;
       const std::string value = toml_text(key.field(defaults));
-      text +=
-          fmt::format("  {:<24} {}{}\n", key.name, described(key),
-                      value.empty() || value == "\"\"" || value == "[]" || value == "{}" ? "" : " = " + value);
+      text += fmt::format("  {:<24} {}{}\n", key.name, described(key),
+                          value.empty() || value == "\"\"" || value == "[]" || value == "{}" ? "" : " = " + value);
     }
   }
   return text;

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "coordinator/lease.h"
 
 namespace gaggle {
@@ -24,9 +23,7 @@ std::vector<fs::path> failed_attempts(const fs::path& folder, const std::string&
 
 }  // namespace
 
-fs::path aside_file(const fs::path& folder, const std::string& key) {
-  return folder / "aside" / (key + ".json");
-}
+fs::path aside_file(const fs::path& folder, const std::string& key) { return folder / "aside" / (key + ".json"); }
 
 std::optional<std::string> why_aside(const fs::path& folder, const std::string& key) {
   const fs::path file = aside_file(folder, key);
@@ -38,9 +35,7 @@ std::optional<std::string> why_aside(const fs::path& folder, const std::string& 
   }
 }
 
-fs::path attempts_folder(const fs::path& folder, const std::string& key) {
-  return folder / "work" / "items" / key;
-}
+fs::path attempts_folder(const fs::path& folder, const std::string& key) { return folder / "work" / "items" / key; }
 
 fs::path item_folder(const fs::path& folder, const std::string& key, int generation) {
   return attempts_folder(folder, key) / std::to_string(generation);

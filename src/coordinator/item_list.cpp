@@ -43,8 +43,7 @@ std::vector<WorkItem> published_items(const fs::path& folder, const std::string&
   std::vector<WorkItem> items;
   try {
     const auto list = nlohmann::json::parse(read_file(list_file(folder, digest)));
-    for (const auto& item : list.at("items"))
-      items.push_back({item.at("key"), item.at("name"), item.at("seconds")});
+    for (const auto& item : list.at("items")) items.push_back({item.at("key"), item.at("name"), item.at("seconds")});
   } catch (const std::exception&) {
     return {};
   }

@@ -18,9 +18,7 @@
 namespace gaggle {
 namespace {
 
-fs::path journal_folder(const fs::path& folder) {
-  return folder / "work" / "journal";
-}
+fs::path journal_folder(const fs::path& folder) { return folder / "work" / "journal"; }
 
 // JSON has no NaN: it is written as null.
 double number(const nlohmann::json& line, const char* key) {
@@ -32,10 +30,7 @@ double number(const nlohmann::json& line, const char* key) {
 
 Journal::Journal(const fs::path& folder, const std::string& worker, const std::string& job, int rank,
                  const std::string& items)
-    : path_(journal_folder(folder) / (worker + ".jsonl")),
-      worker_(worker),
-      rank_(rank),
-      started_(monotonic_seconds()) {
+    : path_(journal_folder(folder) / (worker + ".jsonl")), worker_(worker), rank_(rank), started_(monotonic_seconds()) {
   check_name(worker, "worker");
   std::error_code failed;
   fs::create_directories(journal_folder(folder), failed);

@@ -32,9 +32,7 @@ std::map<std::string, int> newest_generations(const std::vector<std::string>& na
   return newest;
 }
 
-std::string lease_name(const std::string& key, int generation) {
-  return fmt::format("{}.{}", key, generation);
-}
+std::string lease_name(const std::string& key, int generation) { return fmt::format("{}.{}", key, generation); }
 
 Lease::Lease(std::shared_ptr<LeaseFiles> files, fs::path folder, std::string key, int generation,
              std::optional<LeaseRecord> lost, double beat_s)
@@ -45,9 +43,7 @@ Lease::Lease(std::shared_ptr<LeaseFiles> files, fs::path folder, std::string key
       lost_(std::move(lost)),
       beat_([this, beat_s](std::stop_token stop) { beat(stop, beat_s); }) {}
 
-Lease::~Lease() {
-  release();
-}
+Lease::~Lease() { release(); }
 
 void Lease::beat(std::stop_token stop, double seconds) {
   std::mutex mutex;  // nobody else's: the token wakes
@@ -55,8 +51,7 @@ void Lease::beat(std::stop_token stop, double seconds) {
   std::unique_lock lock(mutex);
   const auto ended = [&] { return stop.stop_requested(); };
   bool warned = false;
-  for (uint64_t counter = 1; !wake.wait_for(lock, stop, std::chrono::duration<double>(seconds), ended);
-       ++counter) {
+  for (uint64_t counter = 1; !wake.wait_for(lock, stop, std::chrono::duration<double>(seconds), ended); ++counter) {
     try {
       files_->write_at_start(folder_ / lease_name(key_, generation_), first_line(counter, false));
     } catch (const std::exception& error) {
@@ -84,8 +79,7 @@ bool Lease::still_mine() {
   return !files_->read(folder_ / lease_name(key_, generation_ + 1));
 }
 
-LeaseTable::LeaseTable(const fs::path& registry, std::string worker, double lease_s,
-                       std::shared_ptr<LeaseFiles> files)
+LeaseTable::LeaseTable(const fs::path& registry, std::string worker, double lease_s, std::shared_ptr<LeaseFiles> files)
     : folder_(registry / "work" / "leases"),
       self_(own_record()),
       lease_s_(lease_s),
@@ -174,8 +168,6 @@ std::optional<std::string> LeaseTable::holder_seen(const std::string& key) const
   return seen.record ? holder_text(*seen.record) : "a worker that is just starting";
 }
 
-bool LeaseTable::seen_alive(const std::string& key) const {
-  return lease_alive(sight(last(key)), lease_s_);
-}
+bool LeaseTable::seen_alive(const std::string& key) const { return lease_alive(sight(last(key)), lease_s_); }
 
 }  // namespace gaggle

@@ -30,8 +30,7 @@ std::optional<LeaseRecord> parse_lease(const std::string& bytes);
 
 // This process' record, but for counter, nonce and worker.
 LeaseRecord own_record();
-// True when the holder is certainly gone: a process of this host that ended,
-// or an earlier start of our Slurm job.
+// True when the holder is certainly gone: a process of this host that ended, or an earlier start of our Slurm job.
 bool certainly_dead(const LeaseRecord& holder, const LeaseRecord& self);
 
 }  // namespace gaggle

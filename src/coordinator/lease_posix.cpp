@@ -21,8 +21,7 @@ struct Descriptor {
 
 void write_all(int fd, const fs::path& path, const std::string& content) {
   for (size_t done = 0; done < content.size();) {
-    const ssize_t written =
-        ::pwrite(fd, content.data() + done, content.size() - done, static_cast<off_t>(done));
+    const ssize_t written = ::pwrite(fd, content.data() + done, content.size() - done, static_cast<off_t>(done));
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) system_error("{}: cannot be written ({})", path.string(), std::strerror(errno));
     done += static_cast<size_t>(written);

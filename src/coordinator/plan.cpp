@@ -8,9 +8,7 @@
 namespace gaggle {
 namespace {
 
-bool is_left(ItemState state) {
-  return state == ItemState::open || state == ItemState::held;
-}
+bool is_left(ItemState state) { return state == ItemState::open || state == ItemState::held; }
 
 }  // namespace
 
@@ -39,9 +37,7 @@ PlannedItem Plan::planned(size_t place) const {
   return {items_->sorted[place], seen_[place].state, note == notes_.end() ? "" : note->second};
 }
 
-PlannedItem Plan::at(const std::string& key) const {
-  return planned(place(key));
-}
+PlannedItem Plan::at(const std::string& key) const { return planned(place(key)); }
 
 std::vector<PlannedItem> Plan::items() const {
   std::vector<PlannedItem> all;
@@ -110,8 +106,6 @@ double pause_seconds(double lease_s, size_t held) {
                     std::max(lease_s / 4, 0.01));
 }
 
-bool loss_counts(bool same_job, bool left_checkpoint) {
-  return same_job && !left_checkpoint;
-}
+bool loss_counts(bool same_job, bool left_checkpoint) { return same_job && !left_checkpoint; }
 
 }  // namespace gaggle

@@ -87,17 +87,15 @@ class Plan {
 struct LeaseSight {
   bool ever_held = false;  // somebody once held it
   bool released = false;   // and gave it back
-  bool gone = false;  // the holder is certainly gone: its process ended on this host, or its job started anew
-  bool running = false;  // the holder is a live process of this host
-  bool moved = false;    // its counter was seen to move
-  double still_s = 0;    // seconds since it was first seen to say what it says
+  bool gone = false;       // the holder is certainly gone: its process ended on this host, or its job started anew
+  bool running = false;    // the holder is a live process of this host
+  bool moved = false;      // its counter was seen to move
+  double still_s = 0;      // seconds since it was first seen to say what it says
 };
 bool lease_free(const LeaseSight& sight, double lease_s);   // may be taken (over)
 bool lease_alive(const LeaseSight& sight, double lease_s);  // its holder was seen to live
 
-inline double beat_seconds(double lease_s) {
-  return lease_s < 120 ? lease_s / 12 : 10;
-}
+inline double beat_seconds(double lease_s) { return lease_s < 120 ? lease_s / 12 : 10; }
 // Between two turns of a worker that found nothing and left `held` items to others: a turn reads the lease of
 // each, so many of them are read less often.
 double pause_seconds(double lease_s, size_t held);

@@ -14,9 +14,8 @@ namespace gaggle {
 namespace {
 
 void check_key(const std::string& key) {
-  GAGGLE_CHECK(
-      !key.empty() && key.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz-_") == std::string::npos,
-      "key \"{}\" cannot be a file's name", key);
+  GAGGLE_CHECK(!key.empty() && key.find_first_not_of("0123456789abcdefghijklmnopqrstuvwxyz-_") == std::string::npos,
+               "key \"{}\" cannot be a file's name", key);
 }
 
 }  // namespace
@@ -160,9 +159,7 @@ std::vector<PlannedItem> WorkQueue::held_by_others() {
   return in_state(ItemState::held);
 }
 
-std::vector<PlannedItem> WorkQueue::set_aside() const {
-  return in_state(ItemState::aside);
-}
+std::vector<PlannedItem> WorkQueue::set_aside() const { return in_state(ItemState::aside); }
 
 bool WorkQueue::all_done() {
   refresh();

@@ -53,8 +53,7 @@ class StatusReader {
   };
   std::vector<WorkItem> current_items(const std::vector<WorkerStatus>& workers) const;
   bool lives(const ProcessId& process, const std::string& name, const std::string& content);
-  void judge(ItemStatus& status, const std::map<std::string, int>& leases,
-             const std::vector<WorkerStatus>& workers);
+  void judge(ItemStatus& status, const std::map<std::string, int>& leases, const std::vector<WorkerStatus>& workers);
   std::filesystem::path folder_;
   std::function<std::optional<std::string>(const WorkItem&)> done_;
   JournalReader journals_;

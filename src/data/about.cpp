@@ -20,12 +20,10 @@ std::string position(const std::filesystem::path& file, const toml::source_regio
   return fmt::format("{}:{}:{}", file.string(), source.begin.line, source.begin.column);
 }
 
-void check_keys(const std::filesystem::path& file, const toml::table& table,
-                const std::vector<std::string>& known) {
+void check_keys(const std::filesystem::path& file, const toml::table& table, const std::vector<std::string>& known) {
   for (const auto& [key, value] : table) {
     if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
-    user_error("{}: unknown key {} ({})", position(file, key.source()), key.str(),
-               known_names(key.str(), known));
+    user_error("{}: unknown key {} ({})", position(file, key.source()), key.str(), known_names(key.str(), known));
   }
 }
 
@@ -68,8 +66,8 @@ About read_about(const std::filesystem::path& file) {
   about.category = text_of(file, table, "category");
   about.metric = text_of(file, table, "metric");
   if (!about.metric.empty() && std::find(metrics.begin(), metrics.end(), about.metric) == metrics.end())
-    user_error("{}: unknown metric \"{}\" (known: {})", position(file, table.get("metric")->source()),
-               about.metric, join(metrics, ", "));
+    user_error("{}: unknown metric \"{}\" (known: {})", position(file, table.get("metric")->source()), about.metric,
+               join(metrics, ", "));
   if (const toml::node* files = table.get("files")) {
     if (!files->is_array() || files->as_array()->empty())
       user_error("{}: files is not a list of {{ path = …, weight = … }}", position(file, files->source()));

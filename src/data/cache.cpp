@@ -81,9 +81,7 @@ void transfer(File& file, AnyTask& task) {
   }
 }
 
-fs::path file_of(const fs::path& folder, const std::string& key) {
-  return folder / "tokens" / (key + ".bin");
-}
+fs::path file_of(const fs::path& folder, const std::string& key) { return folder / "tokens" / (key + ".bin"); }
 
 }  // namespace
 
@@ -93,8 +91,7 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
   if (!fs::is_regular_file(file, failed)) return std::nullopt;
   try {
     const std::string bytes = read_file(file);
-    if (bytes.size() < 64 || sha256_hex(std::string_view(bytes).substr(64)) != bytes.substr(0, 64))
-      return std::nullopt;
+    if (bytes.size() < 64 || sha256_hex(std::string_view(bytes).substr(64)) != bytes.substr(0, 64)) return std::nullopt;
     Reader in{std::string_view(bytes).substr(64)};
     TokenTask task;
     transfer(in, task);

@@ -1,5 +1,4 @@
-// The token cache: one file per (examples, prompt, tokenizer, limits), named by its digest. Losing it costs
-// time.
+// The token cache: one file per (examples, prompt, tokenizer, limits), named by its digest. Losing it costs time.
 #pragma once
 
 #include <filesystem>

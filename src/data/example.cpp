@@ -65,8 +65,7 @@ std::vector<Message> messages_of(const Json& list, const std::string& where) {
     check_keys(entry, message_keys, where);
     messages.push_back({text_of(entry, "role", where), text_of(entry, "content", where)});
     const std::string& role = messages.back().role;
-    if (!contains(roles, role))
-      user_error("{}: unknown role \"{}\" ({})", where, role, known_names(role, roles));
+    if (!contains(roles, role)) user_error("{}: unknown role \"{}\" ({})", where, role, known_names(role, roles));
   }
   return messages;
 }
@@ -104,8 +103,7 @@ void read_choices(const Json& list, Example& example, const std::string& where) 
     example.choices.push_back(choice);
   }
   if (!contains(example.choices, example.output))
-    user_error("{}: the output \"{}\" is none of the choices ({})", where, example.output,
-               join(example.choices, ", "));
+    user_error("{}: the output \"{}\" is none of the choices ({})", where, example.output, join(example.choices, ", "));
 }
 
 Split split_of(const std::string& name, const std::string& where) {
@@ -120,28 +118,23 @@ ExampleOfFile read_example(std::string_view line, const std::filesystem::path& f
   if (!is_valid_utf8(line)) user_error("{}: not UTF-8 text; convert the file (iconv -t UTF-8)", where);
   const Json object = parse_line(line, where);
   if (!object.is_object())
-    user_error("{}: an example is an object {{\"input\": …, \"output\": …}}, not {}", where,
-               object.type_name());
+    user_error("{}: an example is an object {{\"input\": …, \"output\": …}}, not {}", where, object.type_name());
   check_keys(object, example_keys, where);
   read_text(object, result.example, where);
   if (object.contains("choices")) read_choices(object["choices"], result.example, where);
   if (object.contains("split")) result.split = split_of(text_of(object, "split", where), where);
   if (object.contains("id")) {
     const Json& id = object["id"];
-    if (!id.is_string() && !id.is_number_integer())
-      user_error("{}: \"id\" is neither text nor a whole number", where);
+    if (!id.is_string() && !id.is_number_integer()) user_error("{}: \"id\" is neither text nor a whole number", where);
     result.example.id = id.is_string() ? id.get<std::string>() : id.dump();
-    if (result.example.id.empty())
-      user_error("{}: \"id\" is empty; leave it out to get the line's number", where);
+    if (result.example.id.empty()) user_error("{}: \"id\" is empty; leave it out to get the line's number", where);
   }
   return result;
 }
 
 }  // namespace
 
-std::string ExampleOfFile::where() const {
-  return fmt::format("{}:{}", file.string(), line);
-}
+std::string ExampleOfFile::where() const { return fmt::format("{}:{}", file.string(), line); }
 
 std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file) {
   const std::string bytes = read_file(file);
@@ -151,8 +144,7 @@ std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file) {
   for (int64_t number = 1; !rest.empty(); ++number) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") != std::string_view::npos)
-      examples.push_back(read_example(line, file, number));
+    if (line.find_first_not_of(" \t\r") != std::string_view::npos) examples.push_back(read_example(line, file, number));
   }
   return examples;
 }

@@ -18,8 +18,7 @@ struct ExampleOfFile {
   std::string where() const;  // "tasks/tomi.jsonl:12"
 };
 
-// Throws UserError with file:line for what is not UTF-8, not JSON, or not an example. Blank lines are passed
-// over.
+// Throws UserError with file:line for what is not UTF-8, not JSON, or not an example. Blank lines are passed over.
 std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file);
 
 // By the digest of what the example says (not of its id): 80% train, 10% validation, 10% test.

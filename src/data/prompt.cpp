@@ -9,12 +9,11 @@
 namespace gaggle {
 namespace {
 
-const std::array<std::pair<const char*, PromptForm>, 5> chat_formats = {
-    {{"chatml", PromptForm::chatml},
-     {"llama3", PromptForm::llama3},
-     {"qwen3", PromptForm::qwen3},
-     {"qwen3_nothink", PromptForm::qwen3_nothink},
-     {"mistral", PromptForm::mistral}}};
+const std::array<std::pair<const char*, PromptForm>, 5> chat_formats = {{{"chatml", PromptForm::chatml},
+                                                                         {"llama3", PromptForm::llama3},
+                                                                         {"qwen3", PromptForm::qwen3},
+                                                                         {"qwen3_nothink", PromptForm::qwen3_nothink},
+                                                                         {"mistral", PromptForm::mistral}}};
 
 using Pieces = std::vector<TextPiece>;
 using Kind = Prompt::Part::Kind;
@@ -26,12 +25,8 @@ void add(Pieces& pieces, std::string_view text, bool markup) {
   else
     pieces.push_back({std::string(text), markup});
 }
-void mark(Pieces& pieces, std::string_view text) {
-  add(pieces, text, true);
-}
-void say(Pieces& pieces, std::string_view text) {
-  add(pieces, text, false);
-}
+void mark(Pieces& pieces, std::string_view text) { add(pieces, text, true); }
+void say(Pieces& pieces, std::string_view text) { add(pieces, text, false); }
 
 // <|im_start|>role\ncontent<|im_end|>\n, of ChatML and Qwen
 void im_block(Pieces& pieces, const std::string& role, std::string_view content) {
@@ -44,9 +39,8 @@ void im_block(Pieces& pieces, const std::string& role, std::string_view content)
 Pieces chatml(const std::vector<Message>& messages) {
   Pieces pieces;
   if (messages[0].role != "system")
-    mark(
-        pieces,
-        "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n");
+    mark(pieces,
+         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n");
   for (const Message& message : messages) im_block(pieces, message.role, message.content);
   mark(pieces, "<|im_start|>assistant\n");
   return pieces;
@@ -96,8 +90,7 @@ Pieces qwen3(const std::vector<Message>& messages, bool think) {
   size_t last_question = messages.size() - 1;
   for (size_t i = messages.size(); i-- > 0;) {
     const Message& message = messages[i];
-    const bool tool =
-        message.content.starts_with("<tool_response>") && message.content.ends_with("</tool_response>");
+    const bool tool = message.content.starts_with("<tool_response>") && message.content.ends_with("</tool_response>");
     if (message.role != "user" || tool) continue;
     last_question = i;
     break;
@@ -120,8 +113,7 @@ Pieces mistral(const std::vector<Message>& messages, const ChatTokens& tokens, c
   mark(pieces, tokens.bos);
   const size_t first = messages[0].role == "system" ? 1 : 0;
   if (messages.size() <= first)
-    user_error("{}: the mistral format shows a system message inside the user's, and there is none after it",
-               where);
+    user_error("{}: the mistral format shows a system message inside the user's, and there is none after it", where);
   for (size_t i = first; i < messages.size(); ++i) {
     const bool user = (i - first) % 2 == 0;
     if (messages[i].role != (user ? "user" : "assistant"))
@@ -138,8 +130,7 @@ Pieces mistral(const std::vector<Message>& messages, const ChatTokens& tokens, c
     mark(pieces, user ? " [/INST]" : tokens.eos);
   }
   if (messages.back().role != "user")
-    user_error("{}: the mistral format answers the user, but the message before the output is the assistant's",
-               where);
+    user_error("{}: the mistral format answers the user, but the message before the output is the assistant's", where);
   return pieces;
 }
 
@@ -151,8 +142,7 @@ Pieces filled(const Prompt& prompt, const std::vector<Message>& messages, const 
       mark(pieces, part.text);
     } else if (part.kind == Kind::definition) {
       if (definition.empty())
-        user_error("{}: the prompt has {{definition}}, but the task has none; give it in the task's .toml",
-                   where);
+        user_error("{}: the prompt has {{definition}}, but the task has none; give it in the task's .toml", where);
       say(pieces, definition);
     } else {
       for (size_t i = 0; i < messages.size(); ++i) say(pieces, (i > 0 ? "\n" : "") + messages[i].content);

@@ -37,8 +37,7 @@ Prompt parse_prompt(const std::string& text, const std::string& where);
 // family's published template (docs/tasks.md says which).Throws UserError naming `where` for messages that the
 // format cannot show, and for {definition} where there is none.
 std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& messages,
-                                     const std::string& definition, const ChatTokens& tokens,
-                                     const std::string& where);
+                                     const std::string& definition, const ChatTokens& tokens, const std::string& where);
 
 // Without white space at both ends, as Python's str.strip (Llama 3's template trims every message).
 std::string_view trimmed(std::string_view text);

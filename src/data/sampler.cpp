@@ -95,8 +95,7 @@ std::span<const Sample> lane_samples(std::span<const Sample> batch, int64_t lane
 }
 
 std::vector<Microbatch> make_microbatches(std::span<const Sample> lane, int64_t token_budget,
-                                          const std::vector<float>& weight_by_position_in_lane,
-                                          bool with_choices) {
+                                          const std::vector<float>& weight_by_position_in_lane, bool with_choices) {
   GAGGLE_CHECK(weight_by_position_in_lane.size() == lane.size(), "one weight per sample");
   std::vector<Member> members;
   for (size_t i = 0; i < lane.size(); ++i)
@@ -117,8 +116,8 @@ std::vector<Microbatch> make_microbatches(std::span<const Sample> lane, int64_t 
       taken += members[end].length;
       if (end > begin && taken > token_budget) break;
     }
-    std::sort(members.begin() + static_cast<std::ptrdiff_t>(begin),
-              members.begin() + static_cast<std::ptrdiff_t>(end), by_task);
+    std::sort(members.begin() + static_cast<std::ptrdiff_t>(begin), members.begin() + static_cast<std::ptrdiff_t>(end),
+              by_task);
     Microbatch& batch = batches.emplace_back();
     for (; begin < end; ++begin) append(batch, members[begin], with_choices);
   }

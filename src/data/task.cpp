@@ -23,10 +23,8 @@ struct Source {
 };
 
 Source source_of(const fs::path& path) {
-  const fs::path jsonl = fs::path(path).replace_extension(".jsonl"),
-                 toml = fs::path(path).replace_extension(".toml");
-  return {path.extension() == ".toml" && !fs::exists(jsonl) ? fs::path() : jsonl,
-          fs::exists(toml) ? toml : fs::path()};
+  const fs::path jsonl = fs::path(path).replace_extension(".jsonl"), toml = fs::path(path).replace_extension(".toml");
+  return {path.extension() == ".toml" && !fs::exists(jsonl) ? fs::path() : jsonl, fs::exists(toml) ? toml : fs::path()};
 }
 
 // Other TOML files, a run's config say, may lie among the tasks: without examples beside it,
@@ -71,9 +69,8 @@ std::vector<Source> find_sources(const std::vector<std::string>& paths) {
     if (!fs::exists(path)) user_error("{}: there is no such file or folder of tasks", path);
     const fs::path extension = fs::path(path).extension();
     if (!fs::is_directory(path) && extension != ".jsonl" && extension != ".toml")
-      user_error(
-          "{}: not a task file (.jsonl, or a .toml that names files); tools/tasks.py makes them from others",
-          path);
+      user_error("{}: not a task file (.jsonl, or a .toml that names files); tools/tasks.py makes them from others",
+                 path);
     for (const Source& source : fs::is_directory(path) ? sources_in(path) : std::vector{source_of(path)}) {
       check_name(source.name(), source.path() + ": the task's name");
       const auto [other, is_new] = by_name.emplace(source.name(), source);
@@ -108,8 +105,8 @@ std::vector<ExampleOfFile> weighted_examples(const About& about) {
 }
 
 std::string metric_of(const About& about, const std::vector<ExampleOfFile>& examples, const std::string& name) {
-  const auto bare = std::find_if(examples.begin(), examples.end(),
-                                 [](const ExampleOfFile& r) { return r.example.choices.empty(); });
+  const auto bare =
+      std::find_if(examples.begin(), examples.end(), [](const ExampleOfFile& r) { return r.example.choices.empty(); });
   if (about.metric == "accuracy" && bare != examples.end())
     user_error("{}: the metric of task {} is accuracy (of ranking choices), but this example has no choices",
                bare->where(), name);
@@ -137,11 +134,9 @@ Task load_task(const Source& source, int64_t limit_examples) {
   for (const ExampleOfFile& entry : examples) {
     const auto [other, is_new] = ids.emplace(entry.example.id, &entry);
     if (!is_new)
-      user_error("{} and {}: two examples of the id \"{}\"", other->second->where(), entry.where(),
-                 entry.example.id);
+      user_error("{} and {}: two examples of the id \"{}\"", other->second->where(), entry.where(), entry.example.id);
     auto& split = task.splits[static_cast<size_t>(*entry.split)];
-    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples)
-      split.push_back(entry.example);
+    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(entry.example);
   }
   return task;
 }

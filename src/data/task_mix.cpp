@@ -14,9 +14,7 @@ namespace {
 constexpr int64_t draws_per_task = 8;     // of a block, on average
 constexpr double weight_parts = 1 << 18;  // of the largest n^(1/T)
 
-int64_t sum(const std::vector<int64_t>& values) {
-  return std::accumulate(values.begin(), values.end(), int64_t{0});
-}
+int64_t sum(const std::vector<int64_t>& values) { return std::accumulate(values.begin(), values.end(), int64_t{0}); }
 
 }  // namespace
 
@@ -52,8 +50,8 @@ std::vector<int64_t> mix_counts(const std::vector<int64_t>& weights, int64_t dra
     size_t best = weights.size();
     for (size_t t = 0; t < weights.size(); ++t) {
       if (taken > rest && counts[t] == 0) continue;
-      if (best == weights.size() || (taken < rest ? sooner(t, counts[t], best, counts[best])
-                                                  : sooner(best, counts[best] - 1, t, counts[t] - 1)))
+      if (best == weights.size() ||
+          (taken < rest ? sooner(t, counts[t], best, counts[best]) : sooner(best, counts[best] - 1, t, counts[t] - 1)))
         best = t;
     }
     const int64_t change = taken < rest ? 1 : -1;
@@ -67,8 +65,8 @@ std::vector<int64_t> mix_counts(const std::vector<int64_t>& weights, int64_t dra
 TaskMix::TaskMix(uint64_t seed, const std::vector<std::string>& names, std::vector<int64_t> example_counts,
                  const MixSettings& settings)
     : seed_(seed), example_counts_(std::move(example_counts)) {
-  GAGGLE_CHECK(!example_counts_.empty() && example_counts_.size() == names.size(),
-               "{} tasks, {} counts of examples", names.size(), example_counts_.size());
+  GAGGLE_CHECK(!example_counts_.empty() && example_counts_.size() == names.size(), "{} tasks, {} counts of examples",
+               names.size(), example_counts_.size());
   for (const int64_t n : example_counts_) GAGGLE_CHECK(n > 0, "a task without examples cannot be drawn");
   if (settings.sampling == "size") {
     samplers_.emplace_back(seed, join(names, "\n"), sum(example_counts_));
@@ -78,8 +76,7 @@ TaskMix::TaskMix(uint64_t seed, const std::vector<std::string>& names, std::vect
   weights_ = mix_weights(example_counts_, settings);
   // Products of two of these, times four, have to fit.
   GAGGLE_CHECK(sum(weights_) < int64_t{1} << 30, "too many examples to weigh: {}", sum(weights_));
-  for (size_t t = 0; t < example_counts_.size(); ++t)
-    samplers_.emplace_back(seed, names[t], example_counts_[t]);
+  for (size_t t = 0; t < example_counts_.size(); ++t) samplers_.emplace_back(seed, names[t], example_counts_[t]);
 }
 
 Draw TaskMix::draw_by_size(int64_t global_index) {
@@ -96,8 +93,7 @@ void TaskMix::fill_block(int64_t block) {
   for (size_t t = 0; t < next.size(); ++t)
     tasks.insert(tasks.end(), static_cast<size_t>(end[t] - next[t]), static_cast<int>(t));
   turns_.clear();
-  for (const int64_t place :
-       random_permutation(random_key("mix", {seed_, static_cast<uint64_t>(block)}), size)) {
+  for (const int64_t place : random_permutation(random_key("mix", {seed_, static_cast<uint64_t>(block)}), size)) {
     const int task = tasks[static_cast<size_t>(place)];
     turns_.push_back({task, next[static_cast<size_t>(task)]++});
   }

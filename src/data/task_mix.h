@@ -10,10 +10,10 @@
 
 namespace gaggle {
 
-struct MixSettings {       // data.sampling, …_cap, …_temperature
-  std::string sampling;    // size | capped | uniform | temperature
-  int64_t cap = 0;         // capped: examples of a task that count, > 0
-  double temperature = 1;  // temperature: > 0
+struct MixSettings {              // data.sampling, …_cap, …_temperature
+  std::string sampling = "size";  // size | capped | uniform | temperature
+  int64_t cap = 0;                // capped: examples of a task that count, > 0
+  double temperature = 1;         // temperature: > 0
 };
 
 struct Draw {
@@ -35,8 +35,7 @@ std::vector<int64_t> mix_counts(const std::vector<int64_t>& weights, int64_t dra
 // size: one keyed permutation of all examples of all tasks per epoch. Otherwise blocks of 8 draws per task (few
 // enough that a batch keeps the shares, enough that the order inside a block cannot be foreseen from the last
 // one): block b has what mix_counts adds from b·M to (b + 1)·M, in an order shuffled by key; draw j of a task
-// is example j of its own ExampleSampler. One task alone has the order of its ExampleSampler, whatever the
-// sampling.
+// is example j of its own ExampleSampler. One task alone has the order of its ExampleSampler, whatever the sampling.
 class TaskMix {
  public:
   // examples[t] > 0: training examples of task names[t].

@@ -8,7 +8,6 @@
 #include "base/names.h"
 #include "base/sha256.h"
 #include "data/cache.h"
-#include "data/prompt.h"
 
 namespace gaggle {
 namespace {
@@ -34,9 +33,8 @@ std::string cache_key(const Task& task, const Tokenizer& tokenizer, const Tokeni
                       const std::string& prompt, int32_t end_id) {
   Digest digest;
   for (const std::string_view text :
-       {cache_version, std::string_view(tokenizer.digest), std::string_view(prompt),
-        std::string_view(options.truncate), std::string_view(task.name), std::string_view(task.metric),
-        std::string_view(task.definition)})
+       {cache_version, std::string_view(tokenizer.digest), std::string_view(prompt), std::string_view(options.truncate),
+        std::string_view(task.name), std::string_view(task.metric), std::string_view(task.definition)})
     digest.text(text);
   digest.number(options.max_input_tokens);
   digest.number(options.max_target_tokens);
@@ -86,8 +84,8 @@ std::vector<int32_t> source_ids(PromptIds prompt, const Tokenizer& tokenizer, co
   const auto suffix = static_cast<int64_t>(tokenizer.suffix.size());
   const int64_t limit = options.max_input_tokens;
   if (limit > 0 && limit <= suffix)
-    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts behind",
-               limit, suffix);
+    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts behind", limit,
+               suffix);
   cut |= cut_prompt(prompt, limit > 0 ? limit - suffix : 0, options.truncate);
   prompt.ids.insert(prompt.ids.end(), tokenizer.suffix.begin(), tokenizer.suffix.end());
   return std::move(prompt.ids);
@@ -121,8 +119,7 @@ int32_t end_token(const Tokenizer& tokenizer, const std::string& end) {
     return id;
   }
   const auto id = tokenizer.id_of(end);
-  if (!id)
-    user_error("data.end: the tokenizer has no token \"{}\"; give the text of one token, or \"id:N\"", end);
+  if (!id) user_error("data.end: the tokenizer has no token \"{}\"; give the text of one token, or \"id:N\"", end);
   return *id;
 }
 
@@ -131,8 +128,7 @@ PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages,
   ChatTokens tokens;
   if (prompt.form == PromptForm::mistral || prompt.form == PromptForm::llama3) {
     if (!tokenizer.bos || !tokenizer.eos)
-      user_error("{}: this chat format begins with the BOS token, and the tokenizer names no BOS and EOS",
-                 where);
+      user_error("{}: this chat format begins with the BOS token, and the tokenizer names no BOS and EOS", where);
     tokens = {tokenizer.token_of(*tokenizer.bos), tokenizer.token_of(*tokenizer.eos)};
   }
   const auto pieces = render_prompt(prompt, messages, definition, tokens, where);
@@ -155,8 +151,8 @@ bool cut_prompt(PromptIds& prompt, int64_t limit, const std::string& truncate) {
   const auto size = static_cast<int64_t>(prompt.ids.size());
   if (limit <= 0 || size <= limit) return false;
   if (limit <= prompt.kept)
-    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts in front",
-               limit, prompt.kept);
+    user_error("data.max_input_tokens = {} leaves no room beside the {} token(s) the tokenizer puts in front", limit,
+               prompt.kept);
   const auto begin = prompt.ids.begin() + prompt.kept;
   if (truncate == "left")
     prompt.ids.erase(begin, begin + (size - limit));
@@ -182,9 +178,8 @@ TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
   ids.id = example.id;
   PromptIds shown = prompt_ids(prompt, example.messages, task.definition, tokenizer, where);
   if (shown.ids.empty())
-    user_error(
-        "{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
-        where);
+    user_error("{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
+               where);
   if (options.decoder_start >= 0) {
     ids.source = source_ids(std::move(shown), tokenizer, options, ids.cut);
     ids.input = {options.decoder_start};
@@ -197,8 +192,8 @@ TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
     if (choice == example.output) ids.answer = static_cast<int32_t>(ids.choices.size());
     auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
     if (std::ranges::find(ids.choices, tokens) != ids.choices.end())
-      user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens",
-                 where, choice);
+      user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens", where,
+                 choice);
     ids.choices.push_back(std::move(tokens));
   }
   return ids;

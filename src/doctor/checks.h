@@ -17,8 +17,7 @@ ReportBlock machine_block(const std::vector<RankFacts>& ranks);
 ReportBlock versions_block(const std::vector<RankFacts>& ranks);
 
 // links: one for each pair of GPUs on the first rank's host. share_device: cluster.share_device.
-ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<GpuLink>& links,
-                      bool share_device);
+ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<GpuLink>& links, bool share_device);
 
 // How ranks talk: one rank of each host, or on one host all its ranks.
 struct NetworkFacts {
@@ -30,8 +29,7 @@ struct NetworkFacts {
   std::vector<double> clocks;     // seconds ahead of rank 0's, by rank
 };
 // hosts: of every rank. Collective; whole on rank 0.
-NetworkFacts measure_network(Communicator& world, const std::string& launcher,
-                             const std::vector<std::string>& hosts);
+NetworkFacts measure_network(Communicator& world, const std::string& launcher, const std::vector<std::string>& hosts);
 ReportBlock network_block(const NetworkFacts& facts, const std::vector<std::string>& hosts);
 
 // A folder and the keys of the config that name it, or --folder.

@@ -48,15 +48,12 @@ std::string first_difference(const std::vector<RankReport>& reports) {
     if (call.second.size() > 1 && (!first || call.first.second < first->first.second)) first = &call;
   if (!first) return "";
   std::vector<std::string> parts;
-  for (const auto& [verb, ranks] : first->second)
-    parts.push_back(fmt::format("{} called {}", ranks_text(ranks), verb));
+  for (const auto& [verb, ranks] : first->second) parts.push_back(fmt::format("{} called {}", ranks_text(ranks), verb));
   return fmt::format("The ranks parted at collective {} of {}: {}.\n", first->first.second, first->first.first,
                      fmt::join(parts, ", "));
 }
 
-std::string place_of(const RankReport& report) {
-  return fmt::format("{} step {}", report.phase, report.step);
-}
+std::string place_of(const RankReport& report) { return fmt::format("{} step {}", report.phase, report.step); }
 
 std::string last_of(const RankReport& report) {
   if (report.collectives.empty()) return "it had not been in any collective";
@@ -85,24 +82,21 @@ std::vector<RankReport> read_rank_reports(const fs::path& run_folder) {
 std::string divergence_block(const std::vector<RankReport>& reports) {
   std::string text;
   if (const auto silent = silent_ranks(reports); !silent.empty())
-    text +=
-        fmt::format("{} left no record: killed, stopped or cut off before it could write. Look there first.\n",
-                    ranks_text(silent));
+    text += fmt::format("{} left no record: killed, stopped or cut off before it could write. Look there first.\n",
+                        ranks_text(silent));
   text += first_difference(reports);
   std::map<std::string, std::vector<int>> waiting;
   std::set<Place> waited_for;
   for (const RankReport& report : reports) {
-    const auto open =
-        std::ranges::find_if(report.collectives, [](const auto& entry) { return entry.took < 0; });
+    const auto open = std::ranges::find_if(report.collectives, [](const auto& entry) { return entry.took < 0; });
     if (open == report.collectives.end()) {
       text += fmt::format("rank {} on host {} was not in a collective: {}; {}.\n", report.rank, report.host,
                           place_of(report), last_of(report));
       continue;
     }
     waited_for.insert({open->group, open->number});
-    waiting[fmt::format("waited in {}, {}, for {:.0f} s",
-                        collective_text(open->verb, open->number, open->group), place_of(report),
-                        -open->started)]
+    waiting[fmt::format("waited in {}, {}, for {:.0f} s", collective_text(open->verb, open->number, open->group),
+                        place_of(report), -open->started)]
         .push_back(report.rank);
   }
   for (const auto& [what, ranks] : waiting) text += fmt::format("{} {}.\n", ranks_text(ranks), what);

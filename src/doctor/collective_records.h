@@ -15,8 +15,7 @@ struct RankReport {
   std::string host, reason;  // reason: why the job was ended, as this rank heard it
   std::string phase;         // where its main thread was
   int64_t step = 0;
-  std::vector<CollectiveEntry> collectives =
-      {};  // oldest first; `started` counts back from the end of the job, ≤ 0
+  std::vector<CollectiveEntry> collectives = {};  // oldest first; `started` counts back from the end of the job, ≤ 0
 };
 
 // All reports of a run folder in order of rank; none where there are none. Throws UserError for a file that is

@@ -96,8 +96,7 @@ struct Report {
 void check_folders(const Session& session, const Examination& what, Report& report) {
   // The first rank's word: another rank may have another config.
   const std::string mine = nlohmann::json(folder_tasks(what)).dump();
-  const auto tasks =
-      nlohmann::json::parse(session.world->all_gather_text(mine)[0]).get<std::vector<FolderTask>>();
+  const auto tasks = nlohmann::json::parse(session.world->all_gather_text(mine)[0]).get<std::vector<FolderTask>>();
   LeaseFiles files;
   for (const FolderTask& task : tasks) {
     const FolderFacts facts =

@@ -1,5 +1,4 @@
-// gaggle doctor: is this machine, are these hosts and folders fit for a run? Measures for seconds, changes
-// nothing.
+// gaggle doctor: is this machine, are these hosts and folders fit for a run? Measures for seconds, changes nothing.
 #pragma once
 
 #include <string>

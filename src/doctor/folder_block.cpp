@@ -14,13 +14,10 @@ std::string delay_text(const Delay& delay) {
   return (delay.never ? "not within " : "after ") + duration_text(delay.seconds);
 }
 
-bool meant_for(const FolderTask& task, const char* use) {
-  return std::ranges::find(task.uses, use) != task.uses.end();
-}
+bool meant_for(const FolderTask& task, const char* use) { return std::ranges::find(task.uses, use) != task.uses.end(); }
 
 // A use that the config makes of the folder must be possible; of others one only hears.
-void add_use(ReportBlock& block, const std::string& topic, const std::string& of, const FolderUse& use,
-             bool needed) {
+void add_use(ReportBlock& block, const std::string& topic, const std::string& of, const FolderUse& use, bool needed) {
   const bool fit = use.fitness == Fitness::yes;
   const std::string words = fit ? (use.why.empty() ? "yes" : "yes, but " + use.why)
                                 : (use.fitness == Fitness::no ? "no: " : "not known: ") + use.why;
@@ -29,15 +26,13 @@ void add_use(ReportBlock& block, const std::string& topic, const std::string& of
 
 void add_speeds(ReportBlock& block, const FolderFacts& f) {
   block.add(warning_if(f.fsync_s > 0.5), "fsync",
-            fmt::format("{} for a small file, {} at worst", duration_text(f.fsync_s),
-                        duration_text(f.fsync_worst_s)));
+            fmt::format("{} for a small file, {} at worst", duration_text(f.fsync_s), duration_text(f.fsync_worst_s)));
   const auto slow = far_below(f.write_bytes_per_s_of, 0.5);
   block.add(
       warning_if(!slow.empty()), "big files",
-      fmt::format(
-          "written at {}, read in order at {}{}{}", rate_text(f.write_bytes_per_s),
-          rate_text(f.read_bytes_per_s), f.hosts > 1 ? fmt::format(" by {} hosts together", f.hosts) : "",
-          slow.empty() ? "" : "; the slowest host writes at " + rate_text(f.write_bytes_per_s_of[slow[0]])));
+      fmt::format("written at {}, read in order at {}{}{}", rate_text(f.write_bytes_per_s),
+                  rate_text(f.read_bytes_per_s), f.hosts > 1 ? fmt::format(" by {} hosts together", f.hosts) : "",
+                  slow.empty() ? "" : "; the slowest host writes at " + rate_text(f.write_bytes_per_s_of[slow[0]])));
   block.add(warning_if(f.creates_per_s < 20), "small files",
             with_commas(static_cast<int64_t>(f.creates_per_s)) + " made per second");
   const auto works = [](bool it_does) { return it_does ? "yes" : "no"; };
@@ -66,15 +61,14 @@ ReportBlock folder_block(const FolderTask& task, const FolderFacts& f, double le
   ReportBlock block{title_of(task)};
   const bool low = f.free_bytes < 1'000'000'000;
   const bool forgets = f.system.in_memory && task.uses != std::vector<std::string>{"registry.cache"};
-  block.add(warning_if(low || forgets), "kind",
-            fmt::format("{}{}, {} free", f.system.name, f.system.in_memory ? " (in memory)" : "",
-                        bytes_text(f.free_bytes)));
+  block.add(
+      warning_if(low || forgets), "kind",
+      fmt::format("{}{}, {} free", f.system.name, f.system.in_memory ? " (in memory)" : "", bytes_text(f.free_bytes)));
   if (!f.failed.empty()) {
     block.add(Severity::error, "usable", "no: " + f.failed);
     return block;
   }
-  for (const FolderPromise& promise : promises_of(f))
-    block.add(error_if(!promise.kept), promise.topic, promise.words);
+  for (const FolderPromise& promise : promises_of(f)) block.add(error_if(!promise.kept), promise.topic, promise.words);
   block.add(warning_if(f.by_name.never || f.in_listing.never || f.counter.never), "seen by others",
             fmt::format("a new file {} by name, {} in the listing; a lease's counter {}", delay_text(f.by_name),
                         delay_text(f.in_listing), delay_text(f.counter)));

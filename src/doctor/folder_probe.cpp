@@ -1,6 +1,5 @@
 #include "doctor/folder_probe.h"
 
-#include <algorithm>
 #include <set>
 
 #include "base/file.h"
@@ -32,8 +31,8 @@ struct RemovedAtEnd {
 };
 
 // The trials, whole on the first rank. One rank alone has a second thread to race with.
-void probe_among(Communicator& comm, const std::string& host, const fs::path& place,
-                 const ProbeOptions& options, LeaseFiles& files, FolderFacts& facts) {
+void probe_among(Communicator& comm, const std::string& host, const fs::path& place, const ProbeOptions& options,
+                 LeaseFiles& files, FolderFacts& facts) {
   if (comm.size() == 1) {
     const FolderFacts before = facts;
     run_as_threads(2, 600, [&](Communicator& two) {

@@ -74,8 +74,7 @@ void try_small_files(Trial& trial, double seconds, FolderFacts& facts) {
       const double begin = monotonic_seconds();
       const std::string content(150, '.');
       for (; made < 2000 && monotonic_seconds() - begin < seconds; ++made)
-        trial.files.create_exclusive(trial.folder / fmt::format("small-{}-{}", trial.comm.rank(), made),
-                                     content);
+        trial.files.create_exclusive(trial.folder / fmt::format("small-{}-{}", trial.comm.rank(), made), content);
       took = monotonic_seconds() - begin;
     });
   facts.creates_per_s = trial.sum(took > 0 ? made / took : 0);

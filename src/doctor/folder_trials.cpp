@@ -21,9 +21,7 @@ namespace gaggle {
 namespace {
 
 // A rank that runs ahead waits for none: all stop by the first rank's clock.
-bool all_go_on(Trial& trial, double until) {
-  return trial.of_first(monotonic_seconds() < until) > 0;
-}
+bool all_go_on(Trial& trial, double until) { return trial.of_first(monotonic_seconds() < until) > 0; }
 
 // A file of one repeated number: a mixture of two is seen.
 std::string one_number(int64_t number) {
@@ -66,23 +64,18 @@ void Trial::attempt(const std::function<void()>& what) {
   }
 }
 
-double Trial::of_first(double mine) {
-  return gather_values(comm, mine)[0];
-}
+double Trial::of_first(double mine) { return gather_values(comm, mine)[0]; }
 
 double Trial::sum(double mine) {
   const auto all = gather_values(comm, mine);
   return std::accumulate(all.begin(), all.end(), 0.0);
 }
 
-double Trial::largest(double mine) {
-  return std::ranges::max(gather_values(comm, mine));
-}
+double Trial::largest(double mine) { return std::ranges::max(gather_values(comm, mine)); }
 
 Delay seconds_until(const std::function<bool()>& seen, double patience_s) {
   const double begin = monotonic_seconds();
-  for (auto pause = std::chrono::microseconds(100);;
-       pause = std::min(2 * pause, std::chrono::microseconds(10000))) {
+  for (auto pause = std::chrono::microseconds(100);; pause = std::min(2 * pause, std::chrono::microseconds(10000))) {
     if (seen()) return {monotonic_seconds() - begin, false};
     if (monotonic_seconds() - begin > patience_s) return {patience_s, true};
     std::this_thread::sleep_for(pause);
@@ -159,8 +152,7 @@ void try_commit_races(Trial& trial, double seconds, FolderFacts& facts) {
 void try_visibility(Trial& trial, double patience_s, FolderFacts& facts) {
   const auto note = [&](Delay& delay, const std::function<bool()>& seen) {
     const Delay mine = trial.leads() ? Delay{} : seconds_until(seen, patience_s);
-    delay = {std::max(delay.seconds, trial.largest(mine.seconds)),
-             delay.never || trial.largest(mine.never) > 0};
+    delay = {std::max(delay.seconds, trial.largest(mine.seconds)), delay.never || trial.largest(mine.never) > 0};
   };
   const fs::path folder = trial.folder / "seen", counter = folder / "lease";
   if (trial.leads())

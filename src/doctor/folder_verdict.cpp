@@ -41,18 +41,18 @@ FolderUse everywhere(const FolderFacts& f, const FolderUse& here) {
 
 std::vector<FolderPromise> promises_of(const FolderFacts& f) {
   const std::string who = f.ranks > 1 ? plural(f.ranks, "rank") : "2 threads";
-  return {{"replacing", f.torn + f.missing == 0,
-           fmt::format("{} times by rename under {} reads by others: {} half-written, {} missing",
-                       with_commas(f.replaced), with_commas(f.reads), f.torn, f.missing),
-           "a file that is replaced by rename is half-written or missing for readers"},
-          {"new files", f.create_races_wrong == 0,
-           fmt::format("{} races of {} (O_EXCL): {}", with_commas(f.create_races), who,
-                       winners_text(f.create_races_wrong)),
-           "of two that make one new file (O_EXCL) both may win: two workers would hold one lease"},
-          {"commits", f.commit_races_wrong == 0 && f.taken_name_refused,
-           fmt::format("{} races of {} to rename a folder: {}; a taken name is {}", f.commit_races, who,
-                       winners_text(f.commit_races_wrong), f.taken_name_refused ? "refused" : "overwritten"),
-           "a folder can be renamed onto one that exists: a committed expert could be lost"}};
+  return {
+      {"replacing", f.torn + f.missing == 0,
+       fmt::format("{} times by rename under {} reads by others: {} half-written, {} missing", with_commas(f.replaced),
+                   with_commas(f.reads), f.torn, f.missing),
+       "a file that is replaced by rename is half-written or missing for readers"},
+      {"new files", f.create_races_wrong == 0,
+       fmt::format("{} races of {} (O_EXCL): {}", with_commas(f.create_races), who, winners_text(f.create_races_wrong)),
+       "of two that make one new file (O_EXCL) both may win: two workers would hold one lease"},
+      {"commits", f.commit_races_wrong == 0 && f.taken_name_refused,
+       fmt::format("{} races of {} to rename a folder: {}; a taken name is {}", f.commit_races, who,
+                   winners_text(f.commit_races_wrong), f.taken_name_refused ? "refused" : "overwritten"),
+       "a folder can be renamed onto one that exists: a committed expert could be lost"}};
 }
 
 double least_lease(const Delay& delay, double slowest_write_s) {

@@ -30,8 +30,7 @@ std::string links_text(const std::vector<GpuLink>& links) {
 
 }  // namespace
 
-ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<GpuLink>& links,
-                      bool share_device) {
+ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<GpuLink>& links, bool share_device) {
   ReportBlock block{"GPUs"};
   std::vector<std::string> have, uses;
   std::map<std::string, std::vector<size_t>> users;  // by UUID
@@ -42,16 +41,15 @@ ReportBlock gpu_block(const std::vector<RankFacts>& ranks, const std::vector<Gpu
     if (ranks[rank].has_gpu && gpu < ranks[rank].gpus.size()) users[ranks[rank].gpus[gpu].uuid].push_back(rank);
   }
   const std::string odd = disagreement(hosts_of(ranks), have), without = disagreement(hosts_of(ranks), uses);
-  block.add(warning_if(!odd.empty()), "seen",
-            odd.empty() ? have[0] + (ranks[0].gpus.empty() ? "" : " a host") : odd);
+  block.add(warning_if(!odd.empty()), "seen", odd.empty() ? have[0] + (ranks[0].gpus.empty() ? "" : " a host") : odd);
   if (!without.empty())
     block.add(Severity::error, "in use", without + ": all ranks of a job compute on one kind of device");
   for (const auto& [uuid, sharers] : users)
     if (sharers.size() > 1)
-      block.add(share_device ? Severity::warning : Severity::error, "shared",
-                fmt::format("ranks {} and {} on {} compute on one GPU ({}){}", sharers[0], sharers[1],
-                            ranks[sharers[0]].host, uuid,
-                            share_device ? "" : ": start fewer ranks, or set cluster.share_device"));
+      block.add(
+          share_device ? Severity::warning : Severity::error, "shared",
+          fmt::format("ranks {} and {} on {} compute on one GPU ({}){}", sharers[0], sharers[1], ranks[sharers[0]].host,
+                      uuid, share_device ? "" : ": start fewer ranks, or set cluster.share_device"));
   if (!links.empty()) block.add(Severity::ok, "links", links_text(links) + " on " + ranks[0].host);
   block.add(Severity::note, "NCCL", ranks[0].nccl);
   return block;

@@ -96,8 +96,7 @@ LinkSpeed measure_all_to_all(Communicator& comm) {
   for (int rank = 0; rank < comm.size(); ++rank)
     if (rank != comm.rank()) others.push_back(rank);
   comm.barrier();
-  LinkSpeed slowest =
-      measure(comm, others, std::max<size_t>(1 << 16, 4 * large / static_cast<size_t>(comm.size())));
+  LinkSpeed slowest = measure(comm, others, std::max<size_t>(1 << 16, 4 * large / static_cast<size_t>(comm.size())));
   for (const LinkSpeed& speed : gather_values(comm, slowest)) slowest = slower(slowest, speed);
   return slowest;
 }

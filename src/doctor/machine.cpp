@@ -21,8 +21,8 @@ std::string disagreement_over(const std::vector<RankFacts>& ranks, const Of& of)
 
 // The value that all have, or who has another one.
 template <class Of>
-void add_alike(ReportBlock& block, const std::vector<RankFacts>& ranks, const std::string& topic,
-               Severity if_not, const Of& of, const std::string& consequence = "") {
+void add_alike(ReportBlock& block, const std::vector<RankFacts>& ranks, const std::string& topic, Severity if_not,
+               const Of& of, const std::string& consequence = "") {
   const std::string odd = disagreement_over(ranks, of);
   if (odd.empty())
     block.add(Severity::ok, topic, std::invoke(of, ranks[0]));
@@ -56,8 +56,7 @@ void add_supplies(ReportBlock& block, const std::vector<RankFacts>& ranks) {
       {"open files", &RankFacts::open_files, 1024, "at most {}", "raise it with ulimit -n 4096"},
       {"locked memory", &RankFacts::locked_bytes, pinned ? 64e6 : 0, "at most {}",
        "InfiniBand wants ulimit -l unlimited"},
-      {"temporary", &RankFacts::temporary_free_bytes, 1e8, "{} free in {folder}",
-       "MPI keeps its session there"},
+      {"temporary", &RankFacts::temporary_free_bytes, 1e8, "{} free in {folder}", "MPI keeps its session there"},
       {"/dev/shm", &RankFacts::shared_memory_free_bytes, 5e8, "{} free",
        "ranks of a host talk through it (in a container: --shm-size)"}};
   for (const Supply& supply : supplies) {
@@ -73,11 +72,8 @@ void add_supplies(ReportBlock& block, const std::vector<RankFacts>& ranks) {
 void add_hosts(ReportBlock& block, const std::vector<RankFacts>& ranks) {
   const auto hosts = hosts_of(ranks);
   const std::set<std::string> different(hosts.begin(), hosts.end());
-  const auto count = [&](const RankFacts& rank) {
-    return plural(std::ranges::count(hosts, rank.host), "rank");
-  };
-  if (different.size() == 1)
-    return block.add(Severity::ok, "host", fmt::format("{}, {}", hosts[0], count(ranks[0])));
+  const auto count = [&](const RankFacts& rank) { return plural(std::ranges::count(hosts, rank.host), "rank"); };
+  if (different.size() == 1) return block.add(Severity::ok, "host", fmt::format("{}, {}", hosts[0], count(ranks[0])));
   const std::string uneven = disagreement_over(ranks, count);
   block.add(warning_if(!uneven.empty()), "hosts",
             uneven.empty() ? fmt::format("{} with {} each", different.size(), count(ranks[0])) : uneven);
@@ -92,9 +88,9 @@ void add_cores(ReportBlock& block, const std::vector<RankFacts>& ranks) {
         ranks, [&](const RankFacts& other) { return other.host == rank.host && other.mask == rank.mask; });
     bound = bound && sharers == 1;
     if (sharers * rank.threads > rank.allowed_cores && crowded.empty())
-      crowded = fmt::format("{} of {} share {} (mask {}) on {}: give each rank cores of its own",
-                            plural(sharers, "rank"), plural(rank.threads, "thread"),
-                            plural(rank.allowed_cores, "core"), rank.mask, rank.host);
+      crowded =
+          fmt::format("{} of {} share {} (mask {}) on {}: give each rank cores of its own", plural(sharers, "rank"),
+                      plural(rank.threads, "thread"), plural(rank.allowed_cores, "core"), rank.mask, rank.host);
   }
   add_alike(block, ranks, "cores", Severity::warning, [](const RankFacts& rank) {
     return fmt::format("{} on the host, {} for each rank", rank.cores, rank.allowed_cores);
@@ -119,8 +115,7 @@ void add_rate(ReportBlock& block, const std::vector<RankFacts>& ranks, const std
   if (ranks.size() > 1) words += fmt::format("; {} in all, measured at once", flops_text(sum));
   const auto slow = far_below(rates, 0.7);
   for (size_t i = 0; i < std::min<size_t>(3, slow.size()); ++i)
-    words +=
-        fmt::format("; rank {} on {} has {} only", slow[i], ranks[slow[i]].host, flops_text(rates[slow[i]]));
+    words += fmt::format("; rank {} on {} has {} only", slow[i], ranks[slow[i]].host, flops_text(rates[slow[i]]));
   block.add(warning_if(!slow.empty()), topic, words);
 }
 

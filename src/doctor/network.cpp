@@ -15,8 +15,8 @@ constexpr double clock_tolerance_s = 1;
 void add_links(ReportBlock& block, const NetworkFacts& facts, size_t ranks) {
   const auto pairs = std::ssize(facts.links), ends = std::ssize(facts.ends), possible = ends * (ends - 1) / 2;
   block.add(Severity::ok, facts.ends[0].starts_with("rank ") ? "rank pairs" : "host pairs",
-            fmt::format("{} each way, the middle of {}{}", speed_text(median_speed(facts.links)),
-                        plural(pairs, "pair"), pairs < possible ? fmt::format(" (of {})", possible) : ""));
+            fmt::format("{} each way, the middle of {}{}", speed_text(median_speed(facts.links)), plural(pairs, "pair"),
+                        pairs < possible ? fmt::format(" (of {})", possible) : ""));
   const auto slow = slow_links(facts.links, facts.ends);
   for (size_t i = 0; i < std::min<size_t>(4, slow.size()); ++i) block.add(Severity::warning, "slow", slow[i]);
   if (slow.size() > 4) block.add(Severity::warning, "slow", fmt::format("{} more", slow.size() - 4));
@@ -34,14 +34,13 @@ void add_clocks(ReportBlock& block, const std::vector<double>& clocks, const std
   block.add(Severity::warning, "clocks",
             fmt::format("{} is {:.1f} s {} {}: times in journals will not fit together (no decision depends on "
                         "them)",
-                        hosts[static_cast<size_t>(worst - clocks.begin())], off,
-                        *worst > 0 ? "ahead of" : "behind", hosts[0]));
+                        hosts[static_cast<size_t>(worst - clocks.begin())], off, *worst > 0 ? "ahead of" : "behind",
+                        hosts[0]));
 }
 
 }  // namespace
 
-NetworkFacts measure_network(Communicator& world, const std::string& launcher,
-                             const std::vector<std::string>& hosts) {
+NetworkFacts measure_network(Communicator& world, const std::string& launcher, const std::vector<std::string>& hosts) {
   NetworkFacts facts{launcher, mpi_library_version(), {}, {}, {}, {}};
   if (world.size() == 1) return facts;
   facts.all_to_all = measure_all_to_all(world);

@@ -22,8 +22,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, name, uuid, pci, computes, memory_b
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComputeRate, flops_per_s, hardware)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, allowed_cores, mask, memory_bytes,
                                    available_bytes, open_files, locked_bytes, infiniband, temporary,
-                                   temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi, nccl,
-                                   config, threads, has_gpu, gpu, gpus, fp32, bf16)
+                                   temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi, nccl, config,
+                                   threads, has_gpu, gpu, gpus, fp32, bf16)
 
 namespace {
 
@@ -68,9 +68,8 @@ RankFacts host_facts() {
   const uint64_t group_most = number_in("/sys/fs/cgroup/memory.max", no_limit);
   const uint64_t group_used = number_in("/sys/fs/cgroup/memory.current", 0);
   facts.memory_bytes = std::min(meminfo("MemTotal"), group_most);
-  facts.available_bytes =
-      std::min(meminfo("MemAvailable"),
-               group_most == no_limit ? no_limit : group_most - std::min(group_most, group_used));
+  facts.available_bytes = std::min(meminfo("MemAvailable"),
+                                   group_most == no_limit ? no_limit : group_most - std::min(group_most, group_used));
   facts.open_files = soft_limit(RLIMIT_NOFILE);
   facts.locked_bytes = soft_limit(RLIMIT_MEMLOCK);
   std::error_code none;

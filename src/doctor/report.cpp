@@ -45,22 +45,19 @@ std::string findings_block(const ReportBlock& block, size_t line_width) {
   std::string text = "\n" + block.title + "\n";
   for (const Finding& finding : block.findings) {
     const auto lines = wrapped(finding.words, std::max<size_t>(30, line_width - std::min(line_width, indent)));
-    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_names[static_cast<int>(finding.severity)],
-                        finding.topic, topic_width, fmt::join(lines, "\n" + std::string(indent, ' ')));
+    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_names[static_cast<int>(finding.severity)], finding.topic,
+                        topic_width, fmt::join(lines, "\n" + std::string(indent, ' ')));
   }
   return text;
 }
 
-bool is_fit(const std::vector<ReportBlock>& blocks) {
-  return names_of(blocks, Severity::error).empty();
-}
+bool is_fit(const std::vector<ReportBlock>& blocks) { return names_of(blocks, Severity::error).empty(); }
 
 std::string verdict_block(const std::vector<ReportBlock>& blocks) {
   const auto errors = names_of(blocks, Severity::error), warnings = names_of(blocks, Severity::warning);
   if (!errors.empty()) return fmt::format("\nnot fit: {} wrong ({})\n", errors.size(), join(errors, "; "));
   if (!warnings.empty())
-    return fmt::format("\nfit, with {} to look at ({})\n", plural(std::ssize(warnings), "thing"),
-                       join(warnings, "; "));
+    return fmt::format("\nfit, with {} to look at ({})\n", plural(std::ssize(warnings), "thing"), join(warnings, "; "));
   return "\nfit: nothing to look at\n";
 }
 
@@ -70,12 +67,8 @@ std::string duration_text(double seconds) {
   return fmt::format("{:.1f} s", seconds);
 }
 
-std::string rate_text(double bytes_per_s) {
-  return bytes_text(static_cast<uint64_t>(bytes_per_s)) + "/s";
-}
+std::string rate_text(double bytes_per_s) { return bytes_text(static_cast<uint64_t>(bytes_per_s)) + "/s"; }
 
-std::string flops_text(double flops_per_s) {
-  return count_text(flops_per_s) + "FLOP/s";
-}
+std::string flops_text(double flops_per_s) { return count_text(flops_per_s) + "FLOP/s"; }
 
 }  // namespace gaggle

@@ -9,12 +9,8 @@ namespace gaggle {
 
 // warning: fit, but worth a look; error: something that gaggle needs is not there; note: good to know.
 enum class Severity { ok, warning, error, note };
-inline Severity warning_if(bool odd) {
-  return odd ? Severity::warning : Severity::ok;
-}
-inline Severity error_if(bool broken) {
-  return broken ? Severity::error : Severity::ok;
-}
+inline Severity warning_if(bool odd) { return odd ? Severity::warning : Severity::ok; }
+inline Severity error_if(bool broken) { return broken ? Severity::error : Severity::ok; }
 
 struct Finding {
   Severity severity = Severity::ok;

@@ -7,9 +7,7 @@
 namespace gaggle {
 namespace {
 
-bool touches(const RankLink& link, int rank) {
-  return link.a == rank || link.b == rank;
-}
+bool touches(const RankLink& link, int rank) { return link.a == rank || link.b == rank; }
 
 std::vector<RankLink> links_of(const std::vector<RankLink>& links, int rank) {
   std::vector<RankLink> some;
@@ -60,8 +58,7 @@ std::vector<std::string> slow_links(const std::vector<RankLink>& links, const st
   }
   for (const RankLink& link : slow)
     sentences.push_back(fmt::format("{} and {}: {}, elsewhere {}", names[static_cast<size_t>(link.a)],
-                                    names[static_cast<size_t>(link.b)], speed_text(link.speed),
-                                    speed_text(usual)));
+                                    names[static_cast<size_t>(link.b)], speed_text(link.speed), speed_text(usual)));
   return sentences;
 }
 

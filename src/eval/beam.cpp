@@ -50,8 +50,8 @@ LikeliestTokens likeliest_tokens(const at::Tensor& logits, int64_t k) {
 }
 
 // The best `wanted` continuations, in order, of the beams whose rows in `next` begin at `first`.
-std::vector<Candidate> best_candidates(std::span<const Sequence> beams, const LikeliestTokens& next,
-                                       size_t first, size_t wanted) {
+std::vector<Candidate> best_candidates(std::span<const Sequence> beams, const LikeliestTokens& next, size_t first,
+                                       size_t wanted) {
   const auto k = static_cast<size_t>(next.ids.size(1));
   const double* log_probabilities = next.log_probabilities.data_ptr<double>() + first * k;
   const int64_t* ids = next.ids.data_ptr<int64_t>() + first * k;
@@ -72,9 +72,8 @@ void add(std::vector<Hypothesis>& finished, Hypothesis hypothesis, size_t most) 
 }
 
 // One step of a search, to beams of `length` new tokens. Returns the next beams; none: it is done.
-std::vector<Sequence> advance(Search& search, std::span<const Sequence> beams,
-                              const std::vector<Candidate>& candidates, int64_t length,
-                              const GenerateOptions& options) {
+std::vector<Sequence> advance(Search& search, std::span<const Sequence> beams, const std::vector<Candidate>& candidates,
+                              int64_t length, const GenerateOptions& options) {
   const auto n = static_cast<size_t>(options.beams);
   const double divisor = std::pow(static_cast<double>(length), options.length_penalty);
   const bool last = length == options.max_new_tokens;
@@ -92,8 +91,7 @@ std::vector<Sequence> advance(Search& search, std::span<const Sequence> beams,
       next.push_back(std::move(sequence));
   }
   const bool full = search.finished.size() == n;
-  if (full && !next.empty() && !(next[0].log_probability / divisor > search.finished.back().score))
-    next.clear();
+  if (full && !next.empty() && !(next[0].log_probability / divisor > search.finished.back().score)) next.clear();
   return next;
 }
 
@@ -107,8 +105,7 @@ void generate_beams(Decoding& decoding, std::span<const size_t> batch, const Gen
   for (const size_t i : batch) searches.push_back({i, 1, {}});
   for (int64_t length = 1; !searches.empty(); ++length) {
     if (options.between) options.between();
-    const auto logits =
-        length == 1 ? feed_prompts(decoding, batch, active) : feed_last_tokens(decoding, active);
+    const auto logits = length == 1 ? feed_prompts(decoding, batch, active) : feed_last_tokens(decoding, active);
     const LikeliestTokens tokens = likeliest_tokens(logits, wanted);
     std::vector<Sequence> going;
     std::vector<Search> open;

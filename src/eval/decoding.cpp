@@ -42,8 +42,7 @@ at::Tensor feed_prompts(Decoding& decoding, std::span<const size_t> batch, std::
 at::Tensor feed_last_tokens(Decoding& decoding, std::vector<Sequence>& sequences) {
   Microbatch batch;
   for (const Sequence& sequence : sequences) {
-    append_sequence(batch.decoder, std::span(sequence.tokens).last(1),
-                    static_cast<int64_t>(sequence.past.size()));
+    append_sequence(batch.decoder, std::span(sequence.tokens).last(1), static_cast<int64_t>(sequence.past.size()));
     batch.past.push_back(sequence.past);
   }
   return feed(decoding, batch, sequences);

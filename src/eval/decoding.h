@@ -26,8 +26,7 @@ struct Sequence {
 // their first tokens.
 at::Tensor feed_prompts(Decoding& decoding, std::span<const size_t> batch, std::vector<Sequence>& sequences);
 
-// Feeds the last token of every sequence, whose token joins its past. Returns the logits [S, vocab] of the
-// next.
+// Feeds the last token of every sequence, whose token joins its past. Returns the logits [S, vocab] of the next.
 at::Tensor feed_last_tokens(Decoding& decoding, std::vector<Sequence>& sequences);
 
 // Beam search of one batch, as transformers' generate(num_beams=n, do_sample=False, early_stopping=False) of 4.57

@@ -36,8 +36,7 @@ GenerateOptions generate_options(const EvalConfig& eval) {
 }
 
 std::vector<std::vector<int32_t>> generate(BaseModel& base, SiteAdapter* adapter,
-                                           std::span<const GeneratePrompt> prompts,
-                                           const GenerateOptions& options) {
+                                           std::span<const GeneratePrompt> prompts, const GenerateOptions& options) {
   std::vector<std::vector<int32_t>> outputs(prompts.size());
   std::vector<int64_t> lengths;
   for (const GeneratePrompt& prompt : prompts)

@@ -32,7 +32,6 @@ GenerateOptions generate_options(const EvalConfig& eval);
 // New tokens of every prompt, in the order given. Batches are cut by length; outputs do not depend on the cut
 // but by rounding.
 std::vector<std::vector<int32_t>> generate(BaseModel& base, SiteAdapter* adapter,
-                                           std::span<const GeneratePrompt> prompts,
-                                           const GenerateOptions& options);
+                                           std::span<const GeneratePrompt> prompts, const GenerateOptions& options);
 
 }  // namespace gaggle

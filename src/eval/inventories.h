@@ -12,8 +12,7 @@
 
 namespace gaggle {
 
-using Inventories =
-    std::map<std::string, std::shared_ptr<const Inventory>>;  // by the method: "poly", "z:tomi.z"
+using Inventories = std::map<std::string, std::shared_ptr<const Inventory>>;  // by the method: "poly", "z:tomi.z"
 
 // Whether the method ("mu", "z:tomi.z") is of an inventory.
 bool needs_inventory(const std::string& method);

@@ -63,11 +63,10 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
       EvalItem item{"", method, task, first, std::min(examples, first + examples_per_item)};
       const auto settings = settings_of(method, context.eval, context.seed);
       const bool of_collection = method.kind != MethodKind::none && !method.inventory;
-      item.key = sha256_hex(
-          fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
-                      context.base.content_digest(), at::toString(context.base.dtype()),
-                      generation_of(context.tasks[task], context.eval),
-                      digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
+      item.key = sha256_hex(fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
+                                        context.base.content_digest(), at::toString(context.base.dtype()),
+                                        generation_of(context.tasks[task], context.eval),
+                                        digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
       items.push_back(std::move(item));
     }
   };
@@ -86,8 +85,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
   return items;
 }
 
-std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,
-                                      size_t task) {
+std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method, size_t task) {
   std::vector<const EvalItem*> found;
   for (const EvalItem& item : items)
     if (item.method.name == method && item.task == task) found.push_back(&item);

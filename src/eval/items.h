@@ -1,5 +1,4 @@
-// Evaluation as work items: method × examples of a task, each with a result file that is there whole or not at
-// all.
+// Evaluation as work items: method × examples of a task, each with a result file that is there whole or not at all.
 #pragma once
 
 #include <filesystem>
@@ -35,8 +34,7 @@ struct ExampleResult {
 
 struct ItemResult {
   std::vector<ExampleResult> examples;
-  std::vector<double>
-      weight_by_expert;  // Σ of routing weight over tokens and sites; empty: not routed by token
+  std::vector<double> weight_by_expert;  // Σ of routing weight over tokens and sites; empty: not routed by token
 };
 
 struct EvalContext {
@@ -60,8 +58,7 @@ bool held_in(const EvalContext& context, const std::vector<Method>& methods, con
 // all on the others. None where a method does not serve a task. No item twice.
 std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<Method>& methods);
 // The items of one method and task, in the order of the examples.
-std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method,
-                                      size_t task);
+std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method, size_t task);
 
 // Rank classification where the metric is accuracy and the example has choices, generation where it is
 // exact_match, and the target's NLL in every case. `adapter` may be null.

@@ -49,8 +49,7 @@ std::vector<std::string> ungated(const RoutedCollection& collection) {
 std::vector<std::string> partial(const RoutedCollection& collection) {
   std::vector<std::string> names;
   for (size_t z = 0; z < collection.names.size(); ++z)
-    if (std::ranges::any_of(collection.sites,
-                            [&](const RoutedSite& site) { return !site.experts[z].a.defined(); }))
+    if (std::ranges::any_of(collection.sites, [&](const RoutedSite& site) { return !site.experts[z].a.defined(); }))
       names.push_back(collection.names[z]);
   return names;
 }
@@ -58,8 +57,7 @@ std::vector<std::string> partial(const RoutedCollection& collection) {
 }  // namespace
 
 bool needs_collection(const EvalConfig& eval) {
-  return std::ranges::any_of(eval.methods,
-                             [](const auto& name) { return name != "none" && !needs_inventory(name); });
+  return std::ranges::any_of(eval.methods, [](const auto& name) { return name != "none" && !needs_inventory(name); });
 }
 
 std::string prompt_method(const EvalConfig& eval) {
@@ -105,9 +103,8 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
                  near_text(name, known), join(known, ", "));
     }
     if (name == "phatgoose" && ungated(collection).size() == collection.names.size())
-      user_error(
-          "{}: phatgoose needs gates, and none of the experts has any: train them with `gaggle gates {}`",
-          methods_origin(config), config.file);
+      user_error("{}: phatgoose needs gates, and none of the experts has any: train them with `gaggle gates {}`",
+                 methods_origin(config), config.file);
   }
   if (methods.empty()) user_error("{}: no method to evaluate", methods_origin(config));
   return methods;
@@ -126,16 +123,14 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
         notes.push_back(fmt::format("phatgoose routes without {}: no gates", join(names, ", ")));
     if (method.kind == MethodKind::uniform)
       if (const auto names = partial(collection); !names.empty())
-        notes.push_back(
-            fmt::format("uniform is the mean over all {} experts; {} count as zero where they have no LoRA",
-                        collection.names.size(), join(names, ", ")));
+        notes.push_back(fmt::format("uniform is the mean over all {} experts; {} count as zero where they have no LoRA",
+                                    collection.names.size(), join(names, ", ")));
     std::vector<std::string> left_out;
     for (const std::string& task : tasks)
       if (!serves(method, task)) left_out.push_back(task);
     if (!left_out.empty())
-      notes.push_back(fmt::format("{} leaves out {}: {} has no routing row for {}", method.name,
-                                  join(left_out, ", "), method.inventory->pin(),
-                                  left_out.size() == 1 ? "it" : "them"));
+      notes.push_back(fmt::format("{} leaves out {}: {} has no routing row for {}", method.name, join(left_out, ", "),
+                                  method.inventory->pin(), left_out.size() == 1 ? "it" : "them"));
   }
   return notes;
 }

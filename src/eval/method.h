@@ -12,19 +12,7 @@
 
 namespace gaggle {
 
-enum class MethodKind {
-  none,
-  uniform,
-  random,
-  phatgoose,
-  arrow,
-  single,
-  oracle,
-  poly,
-  mu,
-  shared,
-  routing_row
-};
+enum class MethodKind { none, uniform, random, phatgoose, arrow, single, oracle, poly, mu, shared, routing_row };
 
 struct Method {
   MethodKind kind = MethodKind::none;

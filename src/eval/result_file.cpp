@@ -1,5 +1,4 @@
 // An item's result as JSON. Numbers that are not finite become null (JSON has no others) and come back as NaN.
-#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 

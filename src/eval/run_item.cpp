@@ -1,5 +1,4 @@
 // One item: its examples scored, generated, and compared with their targets.
-#include <algorithm>
 
 #include "base/error.h"
 #include "eval/generate.h"
@@ -57,8 +56,7 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
       question.continuations = {example.target};
       continue;
     }
-    GAGGLE_CHECK(example.answer >= 0, "task {} example {}: the output is none of the choices", task.name,
-                 example.id);
+    GAGGLE_CHECK(example.answer >= 0, "task {} example {}: the output is none of the choices", task.name, example.id);
     for (const auto& choice : example.choices) {
       question.continuations.push_back(choice);
       out.choices.push_back(text_of(context.tokenizer, choice, task.end_id));

@@ -8,9 +8,7 @@
 namespace gaggle {
 namespace {
 
-int64_t size_of(const auto& range) {
-  return static_cast<int64_t>(range.size());
-}
+int64_t size_of(const auto& range) { return static_cast<int64_t>(range.size()); }
 
 // Every token of it that is fed, once.
 int64_t tokens_of(const Question& question) {
@@ -35,8 +33,7 @@ struct ScoringPass {
 
   void run(BaseModel& base, SiteAdapter* adapter, KeyValueCache* cache) {
     cover_with_one_segment(batch);
-    const at::Tensor nll =
-        base.nll(base.forward(batch, adapter, cache), batch).to(at::kCPU, at::kFloat).contiguous();
+    const at::Tensor nll = base.nll(base.forward(batch, adapter, cache), batch).to(at::kCPU, at::kFloat).contiguous();
     GAGGLE_CHECK(nll.numel() == size_of(scores));
     for (size_t i = 0; i < scores.size(); ++i) {
       scores[i]->nll += static_cast<double>(nll.const_data_ptr<float>()[i]);
@@ -48,8 +45,7 @@ struct ScoringPass {
 using Scores = std::vector<std::vector<ContinuationScore>>;  // [questions][continuations]
 
 // The prompts, each with the first token of all its continuations; a single continuation goes along whole.
-ScoringPass pass_of_prompts(std::span<const Question> questions, std::span<const size_t> batch,
-                            Scores& scores) {
+ScoringPass pass_of_prompts(std::span<const Question> questions, std::span<const size_t> batch, Scores& scores) {
   ScoringPass pass;
   TokenSequences &decoder = pass.batch.decoder, &encoder = pass.batch.encoder;
   for (const size_t i : batch) {

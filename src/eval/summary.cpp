@@ -125,8 +125,8 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
   return all;
 }
 
-Summary summarise(const EvalContext& context, const std::vector<Method>& methods,
-                  const std::vector<EvalItem>& items, const std::filesystem::path& folder) {
+Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
+                  const std::filesystem::path& folder) {
   Summary summary;
   summary.experts = context.collection.names;
   for (const TokenTask& task : context.tasks) {
@@ -136,8 +136,8 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   }
   for (const EvalItem& item : items)
     if (!std::filesystem::exists(result_path(folder, item.key)))
-      summary.missing.push_back(fmt::format("{} on {} examples {}-{}", item.method.name,
-                                            summary.tasks[item.task], item.first + 1, item.last));
+      summary.missing.push_back(fmt::format("{} on {} examples {}-{}", item.method.name, summary.tasks[item.task],
+                                            item.first + 1, item.last));
   std::string lines;
   for (const Method& method : methods) {
     summary.methods.push_back(method.name);

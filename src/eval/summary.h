@@ -27,15 +27,15 @@ struct Summary {
   std::vector<std::string> inventories;                 // [methods] "mhr-demo@v0001"; "": of none
   std::vector<std::vector<Score>> scores;               // [methods][tasks]
   std::vector<std::vector<std::string>> oracle_expert;  // as scores; "": not oracle
-  std::vector<std::vector<double>> expert_share;  // [methods][experts] of routing weight; empty: not routed
+  std::vector<std::vector<double>> expert_share;        // [methods][experts] of routing weight; empty: not routed
   std::vector<std::string> experts;
   std::vector<std::string> missing;  // items without a result, for people
 };
 
 // Reads the result files and writes `folder`/predictions.jsonl on the way. The oracle of a task without
 // an expert of its own is the expert with the best score on these very examples.
-Summary summarise(const EvalContext& context, const std::vector<Method>& methods,
-                  const std::vector<EvalItem>& items, const std::filesystem::path& folder);
+Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
+                  const std::filesystem::path& folder);
 
 Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of the group together
 

@@ -14,9 +14,7 @@ namespace {
 
 using Value = double (*)(const Score&);
 
-std::string column_name(const std::string& task) {
-  return task.size() <= 16 ? task : fmt::format("{:.15}…", task);
-}
+std::string column_name(const std::string& task) { return task.size() <= 16 ? task : fmt::format("{:.15}…", task); }
 
 // The oracle of a task without an expert of its own has looked at the test.
 bool looked(const Summary& summary, size_t method, size_t task) {
@@ -33,8 +31,8 @@ std::string line_name(const Summary& summary, size_t method, bool held_in) {
 }
 
 // One number per method and task of a group, then its mean over the tasks that have it.
-std::string group_table(const Summary& summary, bool held_in, const std::string& corner, double factor,
-                        int digits, Value value) {
+std::string group_table(const Summary& summary, bool held_in, const std::string& corner, double factor, int digits,
+                        Value value) {
   std::vector<size_t> tasks;
   for (size_t t = 0; t < summary.tasks.size(); ++t) {
     const auto measured = [&](const auto& scores) { return !std::isnan(value(scores[t])); };
@@ -77,8 +75,7 @@ std::string mixed_table(const Summary& summary) {
   std::string text = table.text();
   for (const auto* other : {"oracle", "uniform"}) {
     const double ratio = mixed_nll(summary, "phatgoose") / mixed_nll(summary, other);
-    if (!std::isnan(ratio))
-      text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
+    if (!std::isnan(ratio)) text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
   return text;
 }
@@ -119,8 +116,8 @@ std::string summary_block(const Summary& summary) {
     for (size_t t = 0; t < summary.tasks.size(); ++t)
       if (looked(summary, m, t)) chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
   if (!chosen.empty())
-    text += "* looks at the test: the expert with the best score on these very examples (" +
-            join(chosen, ", ") + ")\n\n";
+    text +=
+        "* looks at the test: the expert with the best score on these very examples (" + join(chosen, ", ") + ")\n\n";
   if (any_held_in) text += mixed_table(summary);
   if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
   return text;

@@ -22,8 +22,7 @@ bool may_be_hub_name(const std::string& path) {
 }
 
 ModelPlace resolve(const std::string& path, const std::string& revision) {
-  if (path.empty())
-    user_error("model.path is not set: give a folder with config.json, a .gguf file, or a hub name");
+  if (path.empty()) user_error("model.path is not set: give a folder with config.json, a .gguf file, or a hub name");
   if (!fs::exists(path)) {
     if (!may_be_hub_name(path)) user_error("model.path {}: no such file or folder", path);
     return find_in_hub_cache(path, revision);
@@ -42,8 +41,8 @@ fs::path container(const fs::path& found) {
   for (const auto& entry : fs::directory_iterator(found))
     if (entry.path().extension() == ".gguf") files.push_back(entry.path().filename().string());
   if (files.size() != 1)
-    user_error("{}: neither config.json nor exactly one .gguf file is there ({} are); name the file",
-               found.string(), files.empty() ? "none" : join(files, ", "));
+    user_error("{}: neither config.json nor exactly one .gguf file is there ({} are); name the file", found.string(),
+               files.empty() ? "none" : join(files, ", "));
   return found / files[0];
 }
 
@@ -65,8 +64,7 @@ std::unique_ptr<ModelCheckpoint> open_model(const std::string& path, const std::
   place.path = container(place.path);
   // A snapshot's folder is called after its commit: people know the model by its hub name.
   const fs::path plain = fs::path(path).lexically_normal();
-  place.name =
-      !place.commit.empty() ? path : (plain.has_filename() ? plain : plain.parent_path()).filename().string();
+  place.name = !place.commit.empty() ? path : (plain.has_filename() ? plain : plain.parent_path()).filename().string();
   return fs::is_directory(place.path) ? open_hf_folder(place) : open_gguf_model(place);
 }
 

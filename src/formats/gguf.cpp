@@ -9,10 +9,10 @@ namespace {
 
 // ggml's names of the types that are not read, for messages.
 std::string type_name(uint32_t number) {
-  static constexpr const char* names[] = {
-      "F32",   "F16",    "Q4_0", "Q4_1", "Q4_2", "Q4_3",    "Q5_0",   "Q5_1",    "Q8_0",  "Q8_1",   "Q2_K",
-      "Q3_K",  "Q4_K",   "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
-      "IQ2_S", "IQ4_XS", "I8",   "I16",  "I32",  "I64",     "F64",    "IQ1_M",   "BF16"};
+  static constexpr const char* names[] = {"F32",     "F16",    "Q4_0",    "Q4_1",  "Q4_2",   "Q4_3",  "Q5_0",  "Q5_1",
+                                          "Q8_0",    "Q8_1",   "Q2_K",    "Q3_K",  "Q4_K",   "Q5_K",  "Q6_K",  "Q8_K",
+                                          "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS",
+                                          "I8",      "I16",    "I32",     "I64",   "F64",    "IQ1_M", "BF16"};
   return number < std::size(names) ? names[number] : fmt::format("number {}", number);
 }
 
@@ -39,8 +39,8 @@ struct Reader {
 
   std::span<const std::byte> take_bytes(uint64_t length, const char* what) {
     if (length > left())
-      user_error("{}: {} at byte {} needs {} bytes, but only {} are left: the file is truncated or damaged",
-                 file, what, at, length, left());
+      user_error("{}: {} at byte {} needs {} bytes, but only {} are left: the file is truncated or damaged", file, what,
+                 at, length, left());
     const auto taken = bytes.subspan(at, length);
     at += length;
     return taken;
@@ -51,9 +51,8 @@ struct Reader {
     const uint64_t start = at;
     const auto count = take<uint64_t>(what);
     if (count > left() / least)
-      user_error(
-          "{}: {} at byte {} is {}, more than the {} bytes left can hold: the file is truncated or damaged",
-          file, what, start, count, left());
+      user_error("{}: {} at byte {} is {}, more than the {} bytes left can hold: the file is truncated or damaged",
+                 file, what, start, count, left());
     return count;
   }
 };
@@ -66,15 +65,12 @@ Number take_number(Reader& reader, const std::string& key) {
   if constexpr (std::is_floating_point_v<T>) {
     return double{value};
   } else {
-    if (!std::in_range<int64_t>(value))
-      user_error("{}: metadata {} is {}, beyond 2^63 - 1", reader.file, key, value);
+    if (!std::in_range<int64_t>(value)) user_error("{}: metadata {} is {}, beyond 2^63 - 1", reader.file, key, value);
     return static_cast<int64_t>(value);
   }
 }
 
-Number take_bool(Reader& reader, const std::string&) {
-  return int64_t{reader.take<uint8_t>("a metadata value") != 0};
-}
+Number take_bool(Reader& reader, const std::string&) { return int64_t{reader.take<uint8_t>("a metadata value") != 0}; }
 
 struct NumberKind {
   size_t width = 0;
@@ -85,16 +81,13 @@ constexpr NumberKind kind_for{sizeof(T), take_number<T>};
 constexpr NumberKind bools{1, take_bool}, no_number;
 
 // Metadata value types by ggml's numbers; strings (8) and arrays (9) are no numbers.
-constexpr NumberKind number_kinds[] = {
-    kind_for<uint8_t>,  kind_for<int8_t>,  kind_for<uint16_t>, kind_for<int16_t>,
-    kind_for<uint32_t>, kind_for<int32_t>, kind_for<float>,    bools,
-    no_number,          no_number,         kind_for<uint64_t>, kind_for<int64_t>,
-    kind_for<double>};
+constexpr NumberKind number_kinds[] = {kind_for<uint8_t>,  kind_for<int8_t>,  kind_for<uint16_t>, kind_for<int16_t>,
+                                       kind_for<uint32_t>, kind_for<int32_t>, kind_for<float>,    bools,
+                                       no_number,          no_number,         kind_for<uint64_t>, kind_for<int64_t>,
+                                       kind_for<double>};
 constexpr uint32_t kind_f32 = 6, kind_bool = 7, kind_string = 8, kind_array = 9, kind_f64 = 12;
 
-bool is_number(uint32_t kind) {
-  return kind < std::size(number_kinds) && number_kinds[kind].take;
-}
+bool is_number(uint32_t kind) { return kind < std::size(number_kinds) && number_kinds[kind].take; }
 
 GgufValue take_array(Reader& reader, const std::string& key) {
   const auto kind = reader.take<uint32_t>("an array's type");
@@ -132,8 +125,7 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
   tensor.name = reader.take_string("a tensor's name");
   const auto dimensions = reader.take<uint32_t>("a tensor's number of dimensions");
   if (dimensions == 0 || dimensions > 4)
-    user_error("{}: tensor {} has {} dimensions; expected 1 to 4: the file is damaged", file, tensor.name,
-               dimensions);
+    user_error("{}: tensor {} has {} dimensions; expected 1 to 4: the file is damaged", file, tensor.name, dimensions);
   uint64_t count = 1;
   for (uint32_t i = 0; i < dimensions; ++i) {
     const auto extent = reader.take<uint64_t>("a tensor's shape");
@@ -145,9 +137,8 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
   const auto number = reader.take<uint32_t>("a tensor's type");
   const auto offset = reader.take<uint64_t>("a tensor's offset");
   if (!is_read(number))
-    user_error(
-        "{}: tensor {} has type {}; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are read",
-        file, tensor.name, type_name(number));
+    user_error("{}: tensor {} has type {}; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are read",
+               file, tensor.name, type_name(number));
   tensor.type = static_cast<GgufType>(number);
   const int64_t block = gguf_block(tensor.type).values;
   if (tensor.shape[0] % block != 0)
@@ -164,8 +155,7 @@ void check_version(Reader& reader) {
   const auto version = reader.take<uint32_t>("the version");
   if (version == 0x02000000u || version == 0x03000000u)
     user_error("{}: a big-endian GGUF file; little-endian ones are read", reader.file);
-  if (version != 2 && version != 3)
-    user_error("{}: GGUF version {}; versions 2 and 3 are read", reader.file, version);
+  if (version != 2 && version != 3) user_error("{}: GGUF version {}; versions 2 and 3 are read", reader.file, version);
 }
 
 }  // namespace
@@ -175,9 +165,7 @@ GgufFile::GgufFile(const std::filesystem::path& path)
   parse(file_->bytes());
 }
 
-GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) {
-  parse(bytes);
-}
+GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(std::move(name)) { parse(bytes); }
 
 void GgufFile::parse(std::span<const std::byte> bytes) {
   Reader reader{bytes, name_};
@@ -188,8 +176,7 @@ void GgufFile::parse(std::span<const std::byte> bytes) {
   for (uint64_t i = 0; i < pair_count; ++i) {
     std::string key = reader.take_string("a metadata key");
     GgufValue found = take_value(reader, key);
-    if (!metadata_.emplace(key, std::move(found)).second)
-      user_error("{}: metadata {} is there twice", name_, key);
+    if (!metadata_.emplace(key, std::move(found)).second) user_error("{}: metadata {} is there twice", name_, key);
   }
   std::vector<uint64_t> offsets;
   for (uint64_t i = 0; i < tensor_count; ++i) {
@@ -218,12 +205,11 @@ void GgufFile::place_tensors(std::span<const std::byte> data, const std::vector<
     const auto blocks = static_cast<uint64_t>(tensor.count() / block.values);
     if (__builtin_mul_overflow(blocks, static_cast<uint64_t>(block.bytes), &size) || offsets[i] > data.size() ||
         size > data.size() - offsets[i])
-      user_error(
-          "{}: tensor {} needs {} bytes from byte {} of the data, but only {} are there: the file is truncated",
-          name_, tensor.name, size, offsets[i], data.size());
+      user_error("{}: tensor {} needs {} bytes from byte {} of the data, but only {} are there: the file is truncated",
+                 name_, tensor.name, size, offsets[i], data.size());
     if (offsets[i] % alignment != 0)
-      user_error("{}: tensor {} starts at byte {}, no multiple of the alignment {}", name_, tensor.name,
-                 offsets[i], alignment);
+      user_error("{}: tensor {} starts at byte {}, no multiple of the alignment {}", name_, tensor.name, offsets[i],
+                 alignment);
     tensor.bytes = data.subspan(offsets[i], size);
     order.emplace_back(offsets[i], &tensor);
   }

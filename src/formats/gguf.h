@@ -54,9 +54,7 @@ class GgufFile {
   }
   // The same with a value for a missing key; a key of another type still throws.
   bool flag_or(std::string_view key, bool otherwise) const { return has(key) ? flag(key) : otherwise; }
-  int64_t integer_or(std::string_view key, int64_t otherwise) const {
-    return has(key) ? integer(key) : otherwise;
-  }
+  int64_t integer_or(std::string_view key, int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
   double number_or(std::string_view key, double otherwise) const { return has(key) ? number(key) : otherwise; }
   std::string text_or(std::string_view key, const std::string& otherwise) const {
     return has(key) ? text(key) : otherwise;

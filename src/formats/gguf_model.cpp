@@ -33,8 +33,7 @@ std::string gguf_name(const std::string& name) {
          name.substr(kind_begin);
 }
 
-RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, double rope_theta,
-                              int64_t head_dim) {
+RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, double rope_theta, int64_t head_dim) {
   const std::string type = file.text_or(arch + ".rope.scaling.type", "none");
   const GgufTensor* freqs = file.find("rope_freqs.weight");
   if (freqs) {
@@ -48,18 +47,16 @@ RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, dou
   }
   if (type == "none") return {};
   if (type == "linear") return {"linear", file.number(arch + ".rope.scaling.factor"), 1, 4, 8192};
-  user_error("{}: {}.rope.scaling.type {} is not supported; linear and llama3 (rope_freqs.weight) are",
-             file.name(), arch, type);
+  user_error("{}: {}.rope.scaling.type {} is not supported; linear and llama3 (rope_freqs.weight) are", file.name(),
+             arch, type);
 }
 
 ModelSpec read_spec(const GgufFile& file) {
   const std::string& arch = file.text("general.architecture");
   if (arch != "llama" && arch != "qwen2" && arch != "qwen3")
-    user_error("{}: architecture {} is not supported; llama (with mistral), qwen2 and qwen3 are", file.name(),
-               arch);
+    user_error("{}: architecture {} is not supported; llama (with mistral), qwen2 and qwen3 are", file.name(), arch);
   if (file.integer_or("split.count", 1) > 1)
-    user_error("{}: one part of {}; join them with llama-gguf-split --merge", file.name(),
-               file.integer("split.count"));
+    user_error("{}: one part of {}; join them with llama-gguf-split --merge", file.name(), file.integer("split.count"));
   if (file.integer_or(arch + ".expert_count", 0) > 0)
     user_error("{}: a mixture of experts is not supported", file.name());
   const auto count = [&](const std::string& key) {
@@ -74,8 +71,7 @@ ModelSpec read_spec(const GgufFile& file) {
   spec.layers = count(".block_count");
   spec.heads = count(".attention.head_count");
   spec.kv_heads = file.has(arch + ".attention.head_count_kv") ? count(".attention.head_count_kv") : spec.heads;
-  spec.head_dim =
-      file.has(arch + ".attention.key_length") ? count(".attention.key_length") : spec.hidden / spec.heads;
+  spec.head_dim = file.has(arch + ".attention.key_length") ? count(".attention.key_length") : spec.hidden / spec.heads;
   spec.max_positions = count(".context_length");
   spec.norm_eps = file.number(arch + ".attention.layer_norm_rms_epsilon");
   spec.rope_theta = file.number_or(arch + ".rope.freq_base", 10000);
@@ -87,8 +83,8 @@ ModelSpec read_spec(const GgufFile& file) {
     user_error("{}: rope.freq_base, layer_norm_rms_epsilon or sliding_window is out of range", file.name());
   for (const char* key : {".attention.value_length", ".rope.dimension_count"})
     if (file.integer_or(arch + key, spec.head_dim) != spec.head_dim)
-      user_error("{}: {}{} is {}; only the head's {} is supported", file.name(), arch, key,
-                 file.integer(arch + key), spec.head_dim);
+      user_error("{}: {}{} is {}; only the head's {} is supported", file.name(), arch, key, file.integer(arch + key),
+                 spec.head_dim);
   spec.rope_scaling = read_rope_scaling(file, arch, spec.rope_theta, spec.head_dim);
   const GgufTensor* embedding = file.find("token_embd.weight");
   if (!embedding) user_error("{}: tensor token_embd.weight is missing", file.name());
@@ -117,8 +113,8 @@ class GgufModel : public ModelCheckpoint {
     for (const GgufTensor& tensor : file_.tensors())
       if (!used.contains(tensor.name)) unused.push_back(tensor.name);
     if (!unused.empty())
-      log::warning("{}: {} tensors belong to no part of {} and are left out, {} first", file_.name(),
-                   unused.size(), spec_.model_type, unused[0]);
+      log::warning("{}: {} tensors belong to no part of {} and are left out, {} first", file_.name(), unused.size(),
+                   spec_.model_type, unused[0]);
   }
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
@@ -147,8 +143,8 @@ class GgufModel : public ModelCheckpoint {
     const GgufTensor* tensor = file_.find(stored);
     if (!tensor) user_error("{}: tensor {} ({}) is missing", file_.name(), stored, name);
     if (!std::ranges::equal(tensor->shape, shape))
-      user_error("{}: tensor {} has shape {}; the metadata ask for {}", file_.name(), stored,
-                 shape_text(tensor->shape), shape_text(shape));
+      user_error("{}: tensor {} has shape {}; the metadata ask for {}", file_.name(), stored, shape_text(tensor->shape),
+                 shape_text(shape));
     return *tensor;
   }
 
@@ -157,8 +153,6 @@ class GgufModel : public ModelCheckpoint {
 
 }  // namespace
 
-std::unique_ptr<ModelCheckpoint> open_gguf_model(const ModelPlace& place) {
-  return std::make_unique<GgufModel>(place);
-}
+std::unique_ptr<ModelCheckpoint> open_gguf_model(const ModelPlace& place) { return std::make_unique<GgufModel>(place); }
 
 }  // namespace gaggle

@@ -19,9 +19,7 @@ T load(Bytes bytes) {
   return value;
 }
 
-float half_at(Bytes bytes) {
-  return f16_to_float(load<uint16_t>(bytes));
-}
+float half_at(Bytes bytes) { return f16_to_float(load<uint16_t>(bytes)); }
 
 // 32 values: low nibbles are values 0-15, high ones 16-31; in Q5 `fifth` has a bit more of each.
 template <class Value>
@@ -61,8 +59,8 @@ void read_q8_0(Bytes block, float* y) {
 // Q4_K and Q5_K: eight 6-bit scales and minima in 12 bytes; those of groups 4-7 are split over two bytes.
 std::pair<int, int> scale_min(Bytes packed, int group) {
   if (group < 4) return {packed[group] & 63, packed[group + 4] & 63};
-  return {(packed[group + 4] & 15) | (packed[group - 4] >> 6) << 4,
-          (packed[group + 4] >> 4) | (packed[group] >> 6) << 4};
+  return {(packed[group + 4] & 15) | (packed[group - 4] >> 6) << 4, (packed[group + 4] >> 4) | (packed[group] >> 6)
+                                                                                                   << 4};
 }
 
 // `fifth`: a bit more of each value, for each group a bit of 32 bytes; null: none.
@@ -125,15 +123,13 @@ bool is_read(uint32_t number) {
   return std::ranges::find(readings, static_cast<GgufType>(number), &Reading::type) != std::end(readings);
 }
 
-GgufBlock gguf_block(GgufType type) {
-  return reading(type).block;
-}
+GgufBlock gguf_block(GgufType type) { return reading(type).block; }
 
 void dequantize(GgufType type, std::span<const std::byte> bytes, std::span<float> values) {
   const auto [unused, block, read] = reading(type);
   const auto width = static_cast<size_t>(block.values), step = static_cast<size_t>(block.bytes);
-  GAGGLE_CHECK(values.size() % width == 0 && bytes.size() == values.size() / width * step,
-               "{} bytes, {} values", bytes.size(), values.size());
+  GAGGLE_CHECK(values.size() % width == 0 && bytes.size() == values.size() / width * step, "{} bytes, {} values",
+               bytes.size(), values.size());
   auto from = reinterpret_cast<Bytes>(bytes.data());
   float* to = values.data();
   for (size_t i = 0; i < values.size() / width; ++i) read(from + i * step, to + i * width);

@@ -20,9 +20,8 @@ ModelSpec read_spec(const ConfigKeys& config) {
   ModelSpec spec;
   spec.model_type = config.text_or("model_type", "");
   if (spec.model_type == "umt5")
-    user_error(
-        "{}: model_type \"umt5\" is not supported: it has position biases in every layer, t5 in the first",
-        config.file());
+    user_error("{}: model_type \"umt5\" is not supported: it has position biases in every layer, t5 in the first",
+               config.file());
   if (config.has("quantization_config"))
     user_error(
         "{}: quantization_config: quantised Hugging Face folders are not supported; use the unquantised model "
@@ -35,8 +34,7 @@ ModelSpec read_spec(const ConfigKeys& config) {
     read(config, spec);
     return spec;
   }
-  user_error("{}: model_type \"{}\" is not supported; {} are", config.file(), spec.model_type,
-             join(supported, ", "));
+  user_error("{}: model_type \"{}\" is not supported; {} are", config.file(), spec.model_type, join(supported, ", "));
 }
 
 }  // namespace
@@ -47,8 +45,7 @@ void ConfigKeys::expect(bool good, const char* key, const std::string& what) con
 }
 
 bool ConfigKeys::is_integer(const char* key, int64_t low, int64_t high) const {
-  return has(key) && at(key).is_number_integer() && at(key).get<int64_t>() >= low &&
-         at(key).get<int64_t>() <= high;
+  return has(key) && at(key).is_number_integer() && at(key).get<int64_t>() >= low && at(key).get<int64_t>() <= high;
 }
 
 int64_t ConfigKeys::count(const char* key) const {

@@ -35,8 +35,7 @@ void read_rope(const ConfigKeys& config, ModelSpec& spec) {
 int64_t read_sliding_window(const ConfigKeys& config, const ModelSpec& spec) {
   if (spec.model_type == "llama") return 0;
   // Mistral's window applies to all layers; a config without the key means transformers' default.
-  if (spec.model_type == "mistral")
-    return config.names("sliding_window") ? config.count_or("sliding_window", 0) : 4096;
+  if (spec.model_type == "mistral") return config.names("sliding_window") ? config.count_or("sliding_window", 0) : 4096;
   if (!config.flag_or("use_sliding_window", false)) return 0;
   const int64_t window = config.count_or("sliding_window", config.names("sliding_window") ? 0 : 4096);
   int64_t sliding = 0;
@@ -72,8 +71,7 @@ void read_llama_config(const ConfigKeys& config, ModelSpec& spec) {
   spec.vocab = config.count("vocab_size");
   spec.max_positions = config.count("max_position_embeddings");
   const int64_t default_kv = spec.model_type == "mistral" ? 8 : llama ? spec.heads : 32;
-  spec.kv_heads =
-      config.count_or("num_key_value_heads", config.names("num_key_value_heads") ? spec.heads : default_kv);
+  spec.kv_heads = config.count_or("num_key_value_heads", config.names("num_key_value_heads") ? spec.heads : default_kv);
   spec.head_dim = config.count_or("head_dim", qwen3 ? 128 : spec.hidden / spec.heads);
   if (spec.head_dim < 2 || spec.head_dim % 2 != 0)
     user_error("{}: head_dim is {}; expected an even number", config.file(), spec.head_dim);

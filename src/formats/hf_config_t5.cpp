@@ -16,15 +16,13 @@ void read_feed_forward(const ConfigKeys& config, ModelSpec& spec) {
       {"gated-gelu", {Activation::gelu_tanh, "gelu_new"}},
       {"gated-silu", {Activation::silu, "silu"}}};
   if (!forms.contains(form))
-    user_error("{}: feed_forward_proj {} is not supported; relu, gated-gelu and gated-silu are", config.file(),
-               form);
+    user_error("{}: feed_forward_proj {} is not supported; relu, gated-gelu and gated-silu are", config.file(), form);
   const auto& [activation, name] = forms.at(form);
   spec.activation = activation;
   spec.gated = form != "relu";
   // What transformers derives is saved too, and where it is there it decides.
   if (config.text_or("dense_act_fn", name) != name || config.flag_or("is_gated_act", spec.gated) != spec.gated)
-    user_error("{}: feed_forward_proj is {}, but dense_act_fn or is_gated_act says otherwise", config.file(),
-               form);
+    user_error("{}: feed_forward_proj is {}, but dense_act_fn or is_gated_act says otherwise", config.file(), form);
 }
 
 }  // namespace

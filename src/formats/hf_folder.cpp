@@ -29,9 +29,8 @@ struct WeightForm {
   std::unique_ptr<TensorFile> (*open)(const fs::path& path);
 };
 // The first that is there is read.
-constexpr WeightForm weight_forms[] = {
-    {"model.safetensors.index.json", "model.safetensors", open_as<SafetensorsFile>},
-    {"pytorch_model.bin.index.json", "pytorch_model.bin", open_as<TorchFile>}};
+constexpr WeightForm weight_forms[] = {{"model.safetensors.index.json", "model.safetensors", open_as<SafetensorsFile>},
+                                       {"pytorch_model.bin.index.json", "pytorch_model.bin", open_as<TorchFile>}};
 
 // The index's files, each once.
 std::set<std::string> indexed_files(const fs::path& index) {
@@ -41,8 +40,7 @@ std::set<std::string> indexed_files(const fs::path& index) {
     for (const auto& [tensor, file] : parsed.at("weight_map").items()) {
       const auto name = file.get<std::string>();
       if (name.empty() || name.find('/') != std::string::npos || name[0] == '.')
-        user_error("{}: tensor {} lies in \"{}\"; expected a file of this folder", index.string(), tensor,
-                   name);
+        user_error("{}: tensor {} lies in \"{}\"; expected a file of this folder", index.string(), tensor, name);
       files.insert(name);
     }
   } catch (const json::exception& error) {
@@ -57,8 +55,7 @@ std::vector<std::unique_ptr<TensorFile>> open_files(const fs::path& folder) {
   for (const WeightForm& form : weight_forms) {
     const bool indexed = fs::exists(folder / form.index);
     if (!indexed && !fs::exists(folder / form.single)) continue;
-    for (const std::string& name :
-         indexed ? indexed_files(folder / form.index) : std::set<std::string>{form.single}) {
+    for (const std::string& name : indexed ? indexed_files(folder / form.index) : std::set<std::string>{form.single}) {
       if (!fs::exists(folder / name))
         user_error("{}: {} is not there, but {} names it", folder.string(), name, form.index);
       files.push_back(form.open(folder / name));
@@ -86,8 +83,7 @@ class HfFolder : public ModelCheckpoint {
     weights_ = expected_weights(spec_);
     if (!has_weights()) return;
     for (const auto& [second, name] : second_names(spec_))
-      if (const auto found = tensors_.find(second); found != tensors_.end())
-        tensors_.emplace(name, found->second);
+      if (const auto found = tensors_.find(second); found != tensors_.end()) tensors_.emplace(name, found->second);
     for (const WeightInfo& weight : weights_) find(weight.name, weight.shape);
     name_unused();
   }
@@ -105,12 +101,12 @@ class HfFolder : public ModelCheckpoint {
                  weight_forms[0].index, weight_forms[1].single, weight_forms[1].index);
     const auto found = tensors_.find(name);
     if (found == tensors_.end())
-      user_error("{}: tensor {} is missing (config.json says {}, {} layers)", path_.string(), name,
-                 spec_.model_type, spec_.layers);
+      user_error("{}: tensor {} is missing (config.json says {}, {} layers)", path_.string(), name, spec_.model_type,
+                 spec_.layers);
     const TensorView& tensor = *found->second;
     if (!std::ranges::equal(tensor.shape, shape))
-      user_error("{}: tensor {} has shape {}; config.json asks for {}", path_.string(), name,
-                 shape_text(tensor.shape), shape_text(shape));
+      user_error("{}: tensor {} has shape {}; config.json asks for {}", path_.string(), name, shape_text(tensor.shape),
+                 shape_text(shape));
     if (tensor.dtype != DType::f32 && tensor.dtype != DType::f16 && tensor.dtype != DType::bf16 &&
         tensor.dtype != DType::f64)
       user_error("{}: tensor {} has type {}; expected F32, F16, BF16 or F64", path_.string(), name,
@@ -142,8 +138,6 @@ class HfFolder : public ModelCheckpoint {
 
 }  // namespace
 
-std::unique_ptr<ModelCheckpoint> open_hf_folder(const ModelPlace& place) {
-  return std::make_unique<HfFolder>(place);
-}
+std::unique_ptr<ModelCheckpoint> open_hf_folder(const ModelPlace& place) { return std::make_unique<HfFolder>(place); }
 
 }  // namespace gaggle

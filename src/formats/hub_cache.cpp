@@ -19,16 +19,14 @@ fs::path cache_folder() {
   for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"})
     if (const std::string value = variable(name); !value.empty()) return value;
   if (const std::string home = variable("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
-  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty())
-    return fs::path(cache) / "huggingface/hub";
+  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) return fs::path(cache) / "huggingface/hub";
   return fs::path(variable("HOME")) / ".cache/huggingface/hub";
 }
 
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed))
-    names.push_back(entry.path().filename().string());
+  for (const auto& entry : fs::directory_iterator(folder, failed)) names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
 }

@@ -39,8 +39,7 @@ std::vector<WeightInfo> weights_of_t5(const ModelSpec& spec) {
   std::vector<WeightInfo> weights{{"shared.weight", {spec.vocab, d}}};
   if (!spec.tied_head) weights.push_back({"lm_head.weight", {spec.vocab, d}});
   const auto attention = [&](const std::string& layer, const std::string& name) {
-    for (const char* linear : {".q", ".k", ".v"})
-      weights.push_back({layer + name + linear + ".weight", {inner, d}});
+    for (const char* linear : {".q", ".k", ".v"}) weights.push_back({layer + name + linear + ".weight", {inner, d}});
     weights.push_back({layer + name + ".o.weight", {d, inner}});
     weights.push_back({layer + "layer_norm.weight", {d}});
   };
@@ -58,8 +57,8 @@ std::vector<WeightInfo> weights_of_t5(const ModelSpec& spec) {
       if (decoder) attention(layer + "1.", "EncDecAttention");
       feed_forward(layer + (decoder ? "2." : "1."));
     }
-    weights.push_back({name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-                       {spec.position_buckets, spec.heads}});
+    weights.push_back(
+        {name + ".block.0.layer.0.SelfAttention.relative_attention_bias.weight", {spec.position_buckets, spec.heads}});
     weights.push_back({name + ".final_layer_norm.weight", {d}});
   };
   stack("encoder", spec.encoder_layers, false);

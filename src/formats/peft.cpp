@@ -55,8 +55,7 @@ std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftFo
         name.size() <= tensor_prefix.size() + suffix->size())
       user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", file.name(), name, form.what,
                  join(suffixes, ", "));
-    Parts& parts =
-        found[name.substr(tensor_prefix.size(), name.size() - tensor_prefix.size() - suffix->size())];
+    Parts& parts = found[name.substr(tensor_prefix.size(), name.size() - tensor_prefix.size() - suffix->size())];
     parts.resize(suffixes.size());
     parts[static_cast<size_t>(suffix - suffixes.begin())] = &tensor;
   }
@@ -75,8 +74,7 @@ std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftFo
 
 std::vector<float> values_of(const TensorView& tensor, const std::string& file) {
   if (tensor.dtype != DType::f32 && tensor.dtype != DType::f16 && tensor.dtype != DType::bf16)
-    user_error("{}: tensor {} has type {}; expected F32, F16 or BF16", file, tensor.name,
-               name_of(tensor.dtype));
+    user_error("{}: tensor {} has type {}; expected F32, F16 or BF16", file, tensor.name, name_of(tensor.dtype));
   std::vector<float> values(static_cast<size_t>(tensor.count()));
   to_float(tensor, values);
   return values;
@@ -109,22 +107,21 @@ std::vector<ExpectedShape> expected_shapes(const PeftConfig& c, const PeftSite& 
 std::string sizes_words(const PeftConfig& config, const PeftSite& site) {
   if (config.kind == PeftKind::lora) return fmt::format(" of rank {}", site.rank);
   if (config.tasks == 0) return "";
-  return fmt::format(" with n_splits {}, n_skills {}, r {} and n_tasks {}", config.heads, config.skills,
-                     site.rank, config.tasks);
+  return fmt::format(" with n_splits {}, n_skills {}, r {} and n_tasks {}", config.heads, config.skills, site.rank,
+                     config.tasks);
 }
 
-PeftTensor read_tensor(const TensorView& tensor, ExpectedShape expected, const PeftConfig& config,
-                       const PeftSite& site, const std::string& file) {
+PeftTensor read_tensor(const TensorView& tensor, ExpectedShape expected, const PeftConfig& config, const PeftSite& site,
+                       const std::string& file) {
   for (size_t i = 0; i < expected.shape.size() && i < tensor.shape.size(); ++i)
     if (expected.shape[i] == any && tensor.shape[i] > 0) expected.shape[i] = tensor.shape[i];
   if (tensor.shape != expected.shape)
-    user_error("{}: {} is {}; expected {}{} by adapter_config.json", file, tensor.name,
-               shape_text(tensor.shape), expected.words, sizes_words(config, site));
+    user_error("{}: {} is {}; expected {}{} by adapter_config.json", file, tensor.name, shape_text(tensor.shape),
+               expected.words, sizes_words(config, site));
   return {tensor.shape, values_of(tensor, file)};
 }
 
-PeftSite read_site(const std::string& module, const Parts& parts, const PeftConfig& config,
-                   const std::string& file) {
+PeftSite read_site(const std::string& module, const Parts& parts, const PeftConfig& config, const std::string& file) {
   if (!targets(config, module))
     user_error("{}: {} has tensors, but target_modules of adapter_config.json does not name it", file, module);
   PeftSite site;
@@ -140,15 +137,12 @@ PeftSite read_site(const std::string& module, const Parts& parts, const PeftConf
 
 }  // namespace
 
-PeftBase peft_base(const ModelSpec& spec) {
-  return {spec.name, spec.encoder_decoder() ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"};
-}
+PeftBase peft_base(const ModelSpec& spec) { return {spec.name, spec.encoder_decoder() ? "SEQ_2_SEQ_LM" : "CAUSAL_LM"}; }
 
 PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site) {
   const auto& first = site.tensors[0].shape;
   if (adapter.kind == PeftKind::lora) return {first[1], site.tensors[1].shape[0]};
-  if (adapter.kind == PeftKind::poly)
-    return {adapter.heads * first[2], adapter.heads * site.tensors[1].shape[3]};
+  if (adapter.kind == PeftKind::poly) return {adapter.heads * first[2], adapter.heads * site.tensors[1].shape[3]};
   const auto width = static_cast<int64_t>(site.tensors[0].values.size()) / adapter.skills;
   return site.feedforward ? PeftWidths{width, 0} : PeftWidths{0, width};
 }
@@ -174,8 +168,7 @@ void read_gates(const fs::path& file, PeftAdapter& lora) {
     const auto site =
         std::ranges::find_if(lora.sites, [&](const PeftSite& s) { return gate.name == s.site + gate_suffix; });
     if (site == lora.sites.end())
-      user_error("{}: gate {} belongs to no site of this expert (\"<module path>.gate\")", file.string(),
-                 gate.name);
+      user_error("{}: gate {} belongs to no site of this expert (\"<module path>.gate\")", file.string(), gate.name);
     const int64_t width = widths_of(lora, *site).in;
     if (gate.dtype != DType::f32 || gate.shape != std::vector<int64_t>{width})
       user_error("{}: gate {} is {} {}; expected F32 [{}], the site's width", file.string(), gate.name,

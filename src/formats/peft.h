@@ -14,8 +14,7 @@
 namespace gaggle {
 
 enum class PeftKind { lora, poly, ia3, poly_ia3 };
-inline const std::vector<PeftKind> all_peft_kinds = {PeftKind::lora, PeftKind::poly, PeftKind::ia3,
-                                                     PeftKind::poly_ia3};
+inline const std::vector<PeftKind> all_peft_kinds = {PeftKind::lora, PeftKind::poly, PeftKind::ia3, PeftKind::poly_ia3};
 
 // What an adapter's folder says of its base.
 struct PeftBase {
@@ -39,8 +38,7 @@ struct PeftTensor {
 struct PeftSite {
   std::string site;  // module path, "model.layers.0.self_attn.q_proj"
   int64_t rank = 0;  // r of low-rank pairs
-  double scale =
-      1;  // of a LoRA: alpha/r or alpha/√r, with rank_pattern and alpha_pattern resolved as PEFT does
+  double scale = 1;  // of a LoRA: alpha/r or alpha/√r, with rank_pattern and alpha_pattern resolved as PEFT does
   bool feedforward = false;         // of (IA)³: it rescales the module's input
   std::vector<PeftTensor> tensors;  // in the order given above
   std::vector<float> gate;          // [d_in], from gate.safetensors; empty: none

@@ -40,8 +40,7 @@ void warn_of_unknown_keys(const ordered_json& config, const std::string& file, c
   std::vector<std::string> unknown;
   for (const auto& [key, value] : config.items())
     if (!form.keys.contains(key) && !of_every_method.contains(key) && is_set(value)) unknown.push_back(key);
-  if (!unknown.empty())
-    log::warning("{}: keys that are not known here are left out: {}", file, join(unknown, ", "));
+  if (!unknown.empty()) log::warning("{}: keys that are not known here are left out: {}", file, join(unknown, ", "));
 }
 
 // The keys whose use makes a LoRA more, or other, than y = W x + scale B A x with the base as it is.
@@ -49,9 +48,8 @@ void refuse_other_loras(const ordered_json& config, const std::string& file) {
   if (is_set(value_of(config, "use_dora"))) user_error("{}: use_dora: DoRA adapters are not supported", file);
   if (const auto& bias = value_of(config, "bias"); is_set(bias) && bias != "none")
     user_error("{}: bias {}: adapters that train biases are not supported", file, bias.dump());
-  for (const char* key :
-       {"lora_bias", "trainable_token_indices", "target_parameters", "layer_replication", "use_qalora",
-        "alora_invocation_tokens", "arrow_config", "megatron_config", "fan_in_fan_out"})
+  for (const char* key : {"lora_bias", "trainable_token_indices", "target_parameters", "layer_replication",
+                          "use_qalora", "alora_invocation_tokens", "arrow_config", "megatron_config", "fan_in_fan_out"})
     if (const auto& value = value_of(config, key); is_set(value))
       user_error("{}: {} {} is not supported", file, key, value.dump());
   if (const auto& start = value_of(config, "init_lora_weights"); start.is_string()) {
@@ -119,22 +117,19 @@ T first_match(const std::vector<std::pair<PythonRegex, T>>& patterns, const std:
 
 }  // namespace
 
-PeftConfig parse_peft_config(const ordered_json& config, const std::string& file,
-                             const std::vector<PeftKind>& kinds) {
+PeftConfig parse_peft_config(const ordered_json& config, const std::string& file, const std::vector<PeftKind>& kinds) {
   try {
     PeftConfig read;
     read.kind = kind_of(config, file, kinds);
     if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
-      user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
-                 saved.dump());
+      user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file, saved.dump());
     warn_of_unknown_keys(config, file, form_of(read.kind));
     read.base = {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
     if (const auto& value = value_of(config, "r"); !value.is_null()) read.rank = whole_number(value, file, "r");
     if (read.kind == PeftKind::lora) read_lora_keys(read, config, file);
     if (read.kind == PeftKind::poly || read.kind == PeftKind::poly_ia3) read_sizes(read, config, file);
     if (!is_set(value_of(config, "target_modules")))
-      user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"",
-                 file);
+      user_error("{}: target_modules is missing; expected a list of module names, a regex or \"all-linear\"", file);
     read.target_modules = modules(config, file, "target_modules");
     read.exclude_modules = modules(config, file, "exclude_modules");
     read.feedforward_modules = modules(config, file, "feedforward_modules");

@@ -10,9 +10,8 @@ namespace gaggle {
 bool PeftModules::matches(const std::string& module) const {
   if (all) return true;
   if (regex) return regex->fullmatch(module);
-  return std::any_of(endings.begin(), endings.end(), [&](const std::string& ending) {
-    return module == ending || module.ends_with("." + ending);
-  });
+  return std::any_of(endings.begin(), endings.end(),
+                     [&](const std::string& ending) { return module == ending || module.ends_with("." + ending); });
 }
 
 namespace peft_parts {
@@ -72,9 +71,7 @@ bool is_set(const ordered_json& value) {
   return !value.is_null() && !((value.is_array() || value.is_object()) && value.empty());
 }
 
-std::string text_of(const ordered_json& value) {
-  return value.is_string() ? value.get<std::string>() : "";
-}
+std::string text_of(const ordered_json& value) { return value.is_string() ? value.get<std::string>() : ""; }
 
 void mistyped(const std::string& file, const char* key, const ordered_json& value, const char* expected) {
   user_error("{}: {} is {}; expected {}", file, key, value.dump(), expected);
@@ -82,8 +79,7 @@ void mistyped(const std::string& file, const char* key, const ordered_json& valu
 
 std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key) {
   if (value.is_string()) return {value.get<std::string>()};
-  if (!value.is_array() ||
-      !std::all_of(value.begin(), value.end(), [](auto& item) { return item.is_string(); }))
+  if (!value.is_array() || !std::all_of(value.begin(), value.end(), [](auto& item) { return item.is_string(); }))
     mistyped(file, key, value, "a list of names");
   return value;
 }
@@ -107,9 +103,7 @@ PeftModules modules(const ordered_json& config, const std::string& file, const c
   return found;
 }
 
-std::string ending_of(const std::string& module) {
-  return module.substr(module.rfind('.') + 1);
-}
+std::string ending_of(const std::string& module) { return module.substr(module.rfind('.') + 1); }
 
 std::string tensor_name(const std::string& module, const std::string& suffix) {
   return tensor_prefix + module + suffix;

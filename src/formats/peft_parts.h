@@ -41,8 +41,7 @@ const PeftForm& form_of(PeftKind kind);
 const ordered_json& value_of(const ordered_json& config, const char* key);  // null: not there
 bool is_set(const ordered_json& value);          // null, false, "", [] and {} all mean: not used
 std::string text_of(const ordered_json& value);  // "": no text
-[[noreturn]] void mistyped(const std::string& file, const char* key, const ordered_json& value,
-                           const char* expected);
+[[noreturn]] void mistyped(const std::string& file, const char* key, const ordered_json& value, const char* expected);
 std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key);
 int64_t whole_number(const ordered_json& value, const std::string& file, const char* key);  // 1 … 65536
 PeftModules modules(const ordered_json& config, const std::string& file, const char* key);

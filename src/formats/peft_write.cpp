@@ -45,20 +45,17 @@ ordered_json pattern_of(const std::vector<std::pair<std::string, T>>& values, T 
     const std::string ending = ending_of(site);
     if (value == common) continue;
     std::string key = by_ending[ending].size() == 1 ? ending : site;
-    for (size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 2))
-      key.insert(dot, "\\");
+    for (size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 2)) key.insert(dot, "\\");
     pattern[key] = number(static_cast<double>(value));
   }
   return pattern;
 }
 
-std::vector<std::string> target_names(const std::set<std::string>& adapted,
-                                      const std::vector<std::string>& all_sites) {
+std::vector<std::string> target_names(const std::set<std::string>& adapted, const std::vector<std::string>& all_sites) {
   std::set<std::string> incomplete, names;
   for (const std::string& site : all_sites)
     if (!adapted.contains(site)) incomplete.insert(ending_of(site));
-  for (const std::string& site : adapted)
-    names.insert(incomplete.contains(ending_of(site)) ? site : ending_of(site));
+  for (const std::string& site : adapted) names.insert(incomplete.contains(ending_of(site)) ? site : ending_of(site));
   return {names.begin(), names.end()};
 }
 
@@ -88,8 +85,7 @@ std::vector<double> mean_over_skills(const PeftTensor& blocks, const PeftAdapter
   std::vector<double> mean(size * heads);
   for (size_t head = 0; head < heads; ++head)
     for (size_t skill = 0; skill < skills; ++skill)
-      for (size_t i = 0; i < size; ++i)
-        mean[head * size + i] += blocks.values[(head * skills + skill) * size + i];
+      for (size_t i = 0; i < size; ++i) mean[head * size + i] += blocks.values[(head * skills + skill) * size + i];
   for (double& value : mean) value /= static_cast<double>(skills);
   return mean;
 }
@@ -116,8 +112,8 @@ void mean_vector(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) 
   const std::vector<double> mean = mean_over_skills(from.tensors[0], poly);
   const auto width = static_cast<int64_t>(mean.size());
   site.feedforward = from.feedforward;
-  site.tensors = {{from.feedforward ? std::vector<int64_t>{1, width} : std::vector<int64_t>{width, 1},
-                   {mean.begin(), mean.end()}}};
+  site.tensors = {
+      {from.feedforward ? std::vector<int64_t>{1, width} : std::vector<int64_t>{width, 1}, {mean.begin(), mean.end()}}};
 }
 
 }  // namespace
@@ -147,8 +143,7 @@ std::string peft_config_json(const PeftAdapter& adapter, const std::vector<std::
     config["poly_type"] = "poly";
     config["r"] = adapter.sites.front().rank;
     for (const PeftSite& site : adapter.sites)
-      GAGGLE_CHECK(site.rank == adapter.sites.front().rank, "PEFT Poly has one rank; {} has another",
-                   site.site);
+      GAGGLE_CHECK(site.rank == adapter.sites.front().rank, "PEFT Poly has one rank; {} has another", site.site);
   }
   return ordered_json(config).dump(2) + "\n";
 }
@@ -159,8 +154,8 @@ std::vector<NamedTensor> peft_tensors(const PeftAdapter& adapter, DType dtype) {
   for (const PeftSite& site : adapter.sites) {
     GAGGLE_CHECK(site.tensors.size() == suffixes.size(), "{} has {} tensors", site.site, site.tensors.size());
     for (size_t i = 0; i < suffixes.size(); ++i)
-      tensors.push_back(from_float(tensor_name(site.site, suffixes[i]), site.tensors[i].shape,
-                                   site.tensors[i].values, dtype));
+      tensors.push_back(
+          from_float(tensor_name(site.site, suffixes[i]), site.tensors[i].shape, site.tensors[i].values, dtype));
   }
   std::ranges::sort(tensors, {}, &NamedTensor::name);
   return tensors;

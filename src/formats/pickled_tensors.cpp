@@ -4,7 +4,6 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <string_view>
 #include <variant>
 
 #include "base/error.h"
@@ -30,17 +29,15 @@ struct Storage {
   int64_t count;
 };
 struct Value {
-  std::variant<Mark, None, bool, int64_t, double, std::string_view, Global, Tuple, Dictionary, Storage,
-               PickledTensor>
+  std::variant<Mark, None, bool, int64_t, double, std::string_view, Global, Tuple, Dictionary, Storage, PickledTensor>
       content;
 };
 
 const std::map<std::string, DType, std::less<>> storage_types = {
-    {"torch.DoubleStorage", DType::f64}, {"torch.FloatStorage", DType::f32},
-    {"torch.HalfStorage", DType::f16},   {"torch.BFloat16Storage", DType::bf16},
-    {"torch.LongStorage", DType::i64},   {"torch.IntStorage", DType::i32},
-    {"torch.ShortStorage", DType::i16},  {"torch.CharStorage", DType::i8},
-    {"torch.ByteStorage", DType::u8},    {"torch.BoolStorage", DType::boolean}};
+    {"torch.DoubleStorage", DType::f64},    {"torch.FloatStorage", DType::f32}, {"torch.HalfStorage", DType::f16},
+    {"torch.BFloat16Storage", DType::bf16}, {"torch.LongStorage", DType::i64},  {"torch.IntStorage", DType::i32},
+    {"torch.ShortStorage", DType::i16},     {"torch.CharStorage", DType::i8},   {"torch.ByteStorage", DType::u8},
+    {"torch.BoolStorage", DType::boolean}};
 constexpr std::string_view ordered_dictionary = "collections.OrderedDict";
 constexpr std::string_view rebuild_tensor = "torch._utils._rebuild_tensor_v2";
 constexpr std::string_view rebuild_parameter = "torch._utils._rebuild_parameter";
@@ -110,8 +107,7 @@ struct Machine {
   }
   std::vector<const Value*> since_mark() {
     size_t count = 0;
-    while (count < stack.size() && !std::holds_alternative<Mark>(stack[stack.size() - 1 - count]->content))
-      ++count;
+    while (count < stack.size() && !std::holds_alternative<Mark>(stack[stack.size() - 1 - count]->content)) ++count;
     if (count == stack.size()) torn();
     std::vector<const Value*> items = last(count);
     stack.pop_back();
@@ -123,8 +119,7 @@ struct Machine {
     if (bytes > sizeof(int64_t)) user_error("{}: a number of {} bytes in its pickle", file, bytes);
     int64_t value = 0;
     std::memcpy(&value, take(bytes).data(), bytes);
-    if (bytes > 0 && bytes < sizeof(int64_t) && (value >> (8 * bytes - 1) & 1))
-      value -= int64_t{1} << (8 * bytes);
+    if (bytes > 0 && bytes < sizeof(int64_t) && (value >> (8 * bytes - 1) & 1)) value -= int64_t{1} << (8 * bytes);
     push(value);
   }
 
@@ -176,8 +171,7 @@ struct Machine {
 
   std::vector<int64_t> numbers(const Tuple& tuple) const {
     if (tuple.items.size() > most_dimensions)
-      user_error("{}: a tensor of {} dimensions; at most {} are read", file, tuple.items.size(),
-                 most_dimensions);
+      user_error("{}: a tensor of {} dimensions; at most {} are read", file, tuple.items.size(), most_dimensions);
     std::vector<int64_t> all;
     for (size_t i = 0; i < tuple.items.size(); ++i) all.push_back(argument<int64_t>(tuple, i, "a size"));
     return all;
@@ -193,9 +187,9 @@ struct Machine {
     if (what.name == rebuild_parameter) return push(argument<PickledTensor>(arguments, 0, "a tensor"));
     if (what.name != rebuild_tensor) user_error("{}: its pickle calls {}: refused", file, what.name);
     const auto& storage = argument<Storage>(arguments, 0, "a storage");
-    push(PickledTensor{
-        "", storage.key, storage.dtype, storage.count, argument<int64_t>(arguments, 1, "an offset"),
-        numbers(argument<Tuple>(arguments, 2, "a shape")), numbers(argument<Tuple>(arguments, 3, "strides"))});
+    push(PickledTensor{"", storage.key, storage.dtype, storage.count, argument<int64_t>(arguments, 1, "an offset"),
+                       numbers(argument<Tuple>(arguments, 2, "a shape")),
+                       numbers(argument<Tuple>(arguments, 3, "strides"))});
   }
 };
 
@@ -203,39 +197,38 @@ struct Opcode {
   unsigned char code;
   void (*run)(Machine& m);
 };
-constexpr Opcode opcodes[] = {
-    {0x80, [](Machine& m) { m.take(1); }},  // the protocol's number
-    {0x95, [](Machine& m) { m.take(8); }},  // a frame's length
-    {'(', [](Machine& m) { m.push(Mark{}); }},
-    {'N', [](Machine& m) { m.push(None{}); }},
-    {0x88, [](Machine& m) { m.push(true); }},
-    {0x89, [](Machine& m) { m.push(false); }},
-    {'K', [](Machine& m) { m.push(int64_t{m.number<uint8_t>()}); }},
-    {'M', [](Machine& m) { m.push(int64_t{m.number<uint16_t>()}); }},
-    {'J', [](Machine& m) { m.push(int64_t{m.number<int32_t>()}); }},
-    {0x8a, [](Machine& m) { m.push_long(); }},
-    {'G', [](Machine& m) { m.push(m.number<double>()); }},
-    {'X', [](Machine& m) { m.push(m.text(m.number<uint32_t>())); }},
-    {0x8c, [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
-    {'U', [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
-    {'c', [](Machine& m) { m.push_written_global(); }},
-    {0x93, [](Machine& m) { m.push_stacked_global(); }},
-    {')', [](Machine& m) { m.push(Tuple{}); }},
-    {0x85, [](Machine& m) { m.push(Tuple{m.last(1)}); }},
-    {0x86, [](Machine& m) { m.push(Tuple{m.last(2)}); }},
-    {0x87, [](Machine& m) { m.push(Tuple{m.last(3)}); }},
-    {'t', [](Machine& m) { m.push(Tuple{m.since_mark()}); }},
-    {'}', [](Machine& m) { m.push(Dictionary{}); }},
-    {'s', [](Machine& m) { m.set_items(m.last(2)); }},
-    {'u', [](Machine& m) { m.set_items(m.since_mark()); }},
-    {'q', [](Machine& m) { m.remember(m.number<uint8_t>()); }},
-    {'r', [](Machine& m) { m.remember(m.number<uint32_t>()); }},
-    {0x94, [](Machine& m) { m.remember(static_cast<uint32_t>(m.memo.size())); }},
-    {'h', [](Machine& m) { m.recall(m.number<uint8_t>()); }},
-    {'j', [](Machine& m) { m.recall(m.number<uint32_t>()); }},
-    {'Q', [](Machine& m) { m.push_storage(); }},
-    {'R', [](Machine& m) { m.call(); }},
-    {'b', [](Machine& m) { m.last(1), m.top(); }}};  // attributes of a dictionary (_metadata)
+constexpr Opcode opcodes[] = {{0x80, [](Machine& m) { m.take(1); }},  // the protocol's number
+                              {0x95, [](Machine& m) { m.take(8); }},  // a frame's length
+                              {'(', [](Machine& m) { m.push(Mark{}); }},
+                              {'N', [](Machine& m) { m.push(None{}); }},
+                              {0x88, [](Machine& m) { m.push(true); }},
+                              {0x89, [](Machine& m) { m.push(false); }},
+                              {'K', [](Machine& m) { m.push(int64_t{m.number<uint8_t>()}); }},
+                              {'M', [](Machine& m) { m.push(int64_t{m.number<uint16_t>()}); }},
+                              {'J', [](Machine& m) { m.push(int64_t{m.number<int32_t>()}); }},
+                              {0x8a, [](Machine& m) { m.push_long(); }},
+                              {'G', [](Machine& m) { m.push(m.number<double>()); }},
+                              {'X', [](Machine& m) { m.push(m.text(m.number<uint32_t>())); }},
+                              {0x8c, [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
+                              {'U', [](Machine& m) { m.push(m.text(m.number<uint8_t>())); }},
+                              {'c', [](Machine& m) { m.push_written_global(); }},
+                              {0x93, [](Machine& m) { m.push_stacked_global(); }},
+                              {')', [](Machine& m) { m.push(Tuple{}); }},
+                              {0x85, [](Machine& m) { m.push(Tuple{m.last(1)}); }},
+                              {0x86, [](Machine& m) { m.push(Tuple{m.last(2)}); }},
+                              {0x87, [](Machine& m) { m.push(Tuple{m.last(3)}); }},
+                              {'t', [](Machine& m) { m.push(Tuple{m.since_mark()}); }},
+                              {'}', [](Machine& m) { m.push(Dictionary{}); }},
+                              {'s', [](Machine& m) { m.set_items(m.last(2)); }},
+                              {'u', [](Machine& m) { m.set_items(m.since_mark()); }},
+                              {'q', [](Machine& m) { m.remember(m.number<uint8_t>()); }},
+                              {'r', [](Machine& m) { m.remember(m.number<uint32_t>()); }},
+                              {0x94, [](Machine& m) { m.remember(static_cast<uint32_t>(m.memo.size())); }},
+                              {'h', [](Machine& m) { m.recall(m.number<uint8_t>()); }},
+                              {'j', [](Machine& m) { m.recall(m.number<uint32_t>()); }},
+                              {'Q', [](Machine& m) { m.push_storage(); }},
+                              {'R', [](Machine& m) { m.call(); }},
+                              {'b', [](Machine& m) { m.last(1), m.top(); }}};  // attributes of a dictionary (_metadata)
 
 const Value& run(Machine& machine) {
   while (true) {

@@ -7,8 +7,7 @@
 
 namespace gaggle {
 
-PythonRegex::PythonRegex(const std::string& pattern, std::string where)
-    : pattern_(pattern), where_(std::move(where)) {
+PythonRegex::PythonRegex(const std::string& pattern, std::string where) : pattern_(pattern), where_(std::move(where)) {
   int error = 0;
   PCRE2_SIZE at = 0;
   pcre2_code* code =
@@ -26,9 +25,7 @@ bool PythonRegex::fullmatch(std::string_view text) const {
   return match(text, PCRE2_ANCHORED | PCRE2_ENDANCHORED).has_value();
 }
 
-std::optional<std::string> PythonRegex::match_group(std::string_view text) const {
-  return match(text, PCRE2_ANCHORED);
-}
+std::optional<std::string> PythonRegex::match_group(std::string_view text) const { return match(text, PCRE2_ANCHORED); }
 
 // The first group of a match, "" where there is none.
 std::optional<std::string> PythonRegex::match(std::string_view text, uint32_t options) const {
@@ -37,8 +34,8 @@ std::optional<std::string> PythonRegex::match(std::string_view text, uint32_t op
   const std::unique_ptr<pcre2_match_context, decltype(&pcre2_match_context_free)> context(
       pcre2_match_context_create(nullptr), pcre2_match_context_free);
   pcre2_set_match_limit(context.get(), 1'000'000);  // a hostile pattern must not hang an import
-  const int groups = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0,
-                                 options, found.get(), context.get());
+  const int groups = pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, options,
+                                 found.get(), context.get());
   if (groups == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (groups < 0) user_error("{}: the pattern \"{}\" takes too long to match \"{}\"", where_, pattern_, text);
   const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(found.get());

@@ -28,8 +28,7 @@ std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta
   std::vector<double> factors(pairs);
   for (size_t i = 0; i < pairs; ++i) {
     const double turns = original / wavelength(rope_theta, i, pairs);  // over the original context
-    const double smooth =
-        (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+    const double smooth = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
     if (turns < scaling.low_freq_factor)
       factors[i] = scaling.factor;
     else if (turns > scaling.high_freq_factor)
@@ -40,12 +39,10 @@ std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta
   return factors;
 }
 
-RopeScaling rope_scaling_of_factors(std::span<const float> factors, double rope_theta,
-                                    const std::string& file) {
+RopeScaling rope_scaling_of_factors(std::span<const float> factors, double rope_theta, const std::string& file) {
   RopeScaling scaling{"llama3", 1, 1, 4, 8192};
   for (float factor : factors) {
-    if (!(factor >= 1))
-      user_error("{}: rope_freqs.weight holds {}; expected factors of at least 1", file, factor);
+    if (!(factor >= 1)) user_error("{}: rope_freqs.weight holds {}; expected factors of at least 1", file, factor);
     scaling.factor = std::max(scaling.factor, static_cast<double>(factor));
   }
   if (scaling.factor == 1) return {};

@@ -35,15 +35,13 @@ json parse_header(std::string_view text, const std::string& file) {
 TensorView parse_tensor(const std::string& name, const json& entry, std::span<const std::byte> data,
                         const std::string& file) {
   const bool complete = entry.is_object() && entry.contains("dtype") && entry["dtype"].is_string() &&
-                        entry.contains("shape") && entry["shape"].is_array() &&
-                        entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
-                        entry["data_offsets"].size() == 2;
+                        entry.contains("shape") && entry["shape"].is_array() && entry.contains("data_offsets") &&
+                        entry["data_offsets"].is_array() && entry["data_offsets"].size() == 2;
   if (!complete) user_error("{}: tensor {} lacks dtype, shape or data_offsets", file, name);
   const std::string dtype = entry["dtype"];
   const auto known = dtype_named(dtype);
   if (!known)
-    user_error("{}: tensor {} has type {}, which is not read here (F32, F16, BF16, F64 are)", file, name,
-               dtype);
+    user_error("{}: tensor {} has type {}, which is not read here (F32, F16, BF16, F64 are)", file, name, dtype);
   TensorView tensor{name, *known, {}, {}};
   uint64_t size = size_of(*known);
   for (const json& extent : entry["shape"]) {
@@ -57,20 +55,18 @@ TensorView parse_tensor(const std::string& name, const json& entry, std::span<co
     user_error("{}: tensor {} has impossible offsets {}", file, name, entry["data_offsets"].dump());
   const uint64_t first = begin, last = end;
   if (last > data.size())
-    user_error("{}: tensor {} ends at byte {} of the data, but only {} are there: the file is truncated", file,
-               name, last, data.size());
+    user_error("{}: tensor {} ends at byte {} of the data, but only {} are there: the file is truncated", file, name,
+               last, data.size());
   if (last - first != size)
-    user_error("{}: tensor {} has {} bytes, but its type {} and shape {} need {}", file, name, last - first,
-               dtype, entry["shape"].dump(), size);
+    user_error("{}: tensor {} has {} bytes, but its type {} and shape {} need {}", file, name, last - first, dtype,
+               entry["shape"].dump(), size);
   tensor.bytes = data.subspan(first, size);
   return tensor;
 }
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : TensorFile(path) {
-  parse();
-}
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : TensorFile(path) { parse(); }
 
 SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, std::string name)
     : TensorFile(bytes, std::move(name)) {
@@ -84,8 +80,8 @@ void SafetensorsFile::parse() {
     user_error("{}: {} bytes are no safetensors file: the file is truncated", file, bytes().size());
   std::memcpy(&length, bytes().data(), sizeof(length));
   if (length > header_limit)
-    user_error("{}: a header of {} bytes is beyond the format's limit of {}; is this a safetensors file?", file,
-               length, header_limit);
+    user_error("{}: a header of {} bytes is beyond the format's limit of {}; is this a safetensors file?", file, length,
+               header_limit);
   if (length > bytes().size() - sizeof(length))
     user_error("{}: the header needs {} bytes, but only {} are there: the file is truncated", file, length,
                bytes().size() - sizeof(length));
@@ -104,14 +100,13 @@ void SafetensorsFile::parse() {
       metadata_[key] = text_value;
     }
   }
-  std::ranges::stable_sort(tensors, {}, [](const TensorView& tensor) {
-    return std::pair(tensor.bytes.data(), tensor.bytes.size());
-  });
+  std::ranges::stable_sort(
+      tensors, {}, [](const TensorView& tensor) { return std::pair(tensor.bytes.data(), tensor.bytes.size()); });
   const std::byte* expected = data.data();
   for (TensorView& tensor : tensors) {
     if (tensor.bytes.data() != expected)
-      user_error("{}: tensor {} starts at byte {} of the data; expected {}: tensors overlap or leave a hole",
-                 file, tensor.name, tensor.bytes.data() - data.data(), expected - data.data());
+      user_error("{}: tensor {} starts at byte {} of the data; expected {}: tensors overlap or leave a hole", file,
+                 tensor.name, tensor.bytes.data() - data.data(), expected - data.data());
     expected += tensor.bytes.size();
     add(std::move(tensor));
   }
@@ -126,8 +121,7 @@ std::string safetensors_bytes(const std::vector<TensorView>& tensors,
   size_t offset = 0;
   for (const TensorView& tensor : tensors) {
     GAGGLE_CHECK(!header.contains(tensor.name), "tensor {} twice", tensor.name);
-    GAGGLE_CHECK(tensor.bytes.size() == static_cast<size_t>(tensor.count()) * size_of(tensor.dtype), "{}",
-                 tensor.name);
+    GAGGLE_CHECK(tensor.bytes.size() == static_cast<size_t>(tensor.count()) * size_of(tensor.dtype), "{}", tensor.name);
     header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
                            {"shape", tensor.shape},
                            {"data_offsets", {offset, offset + tensor.bytes.size()}}};

@@ -30,22 +30,16 @@ T value_at(std::span<const std::byte> bytes, size_t i) {
 
 }  // namespace
 
-size_t size_of(DType dtype) {
-  return dtypes[static_cast<size_t>(dtype)].size;
-}
+size_t size_of(DType dtype) { return dtypes[static_cast<size_t>(dtype)].size; }
 
-std::string name_of(DType dtype) {
-  return dtypes[static_cast<size_t>(dtype)].name;
-}
+std::string name_of(DType dtype) { return dtypes[static_cast<size_t>(dtype)].name; }
 
 std::optional<DType> dtype_named(const std::string& name) {
   const auto* found = std::ranges::find(dtypes, name, &DTypeFacts::name);
   return found == std::end(dtypes) ? std::nullopt : std::optional(static_cast<DType>(found - dtypes));
 }
 
-std::string shape_text(std::span<const int64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
+std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 int64_t count_of(std::span<const int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
@@ -73,13 +67,11 @@ void to_float(const TensorView& tensor, std::span<float> values) {
   }
 }
 
-NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values,
-                       DType dtype) {
+NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype) {
   NamedTensor tensor{std::move(name), dtype, std::move(shape), {}};
   GAGGLE_CHECK(tensor.view().count() == static_cast<int64_t>(values.size()), "{}: {} values", tensor.name,
                values.size());
-  GAGGLE_CHECK(dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16, "{} from fp32",
-               name_of(dtype));
+  GAGGLE_CHECK(dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16, "{} from fp32", name_of(dtype));
   tensor.bytes.resize(values.size() * size_of(dtype));
   if (dtype == DType::f32) {
     if (!values.empty()) std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());
@@ -96,8 +88,7 @@ NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<c
 TensorFile::TensorFile(const std::filesystem::path& path)
     : file_(std::make_unique<MappedFile>(path)), bytes_(file_->bytes()), name_(path.string()) {}
 
-TensorFile::TensorFile(std::span<const std::byte> bytes, std::string name)
-    : bytes_(bytes), name_(std::move(name)) {}
+TensorFile::TensorFile(std::span<const std::byte> bytes, std::string name) : bytes_(bytes), name_(std::move(name)) {}
 
 void TensorFile::add(TensorView tensor) {
   if (!index_.emplace(tensor.name, tensors_.size()).second)

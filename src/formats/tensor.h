@@ -46,8 +46,7 @@ struct NamedTensor {
 // f16/bf16/f32/f64 → fp32, values.size() == tensor.count(). Throws UserError for integer types.
 void to_float(const TensorView& tensor, std::span<float> values);
 // fp32 → f32/f16/bf16 (round to nearest even).
-NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values,
-                       DType dtype);
+NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype);
 
 // A file of named tensors, whatever its format: what SafetensorsFile and TorchFile have in common.
 class TensorFile {

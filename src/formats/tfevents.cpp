@@ -41,9 +41,7 @@ void append_varint(std::string& out, uint64_t value) {
   out += static_cast<char>(value);
 }
 
-void append_key(std::string& out, uint64_t field, uint64_t wire_type) {
-  append_varint(out, field << 3 | wire_type);
-}
+void append_key(std::string& out, uint64_t field, uint64_t wire_type) { append_varint(out, field << 3 | wire_type); }
 
 void append_bytes(std::string& out, uint64_t field, std::string_view bytes) {
   append_key(out, field, 2);
@@ -63,8 +61,8 @@ std::string event_at(double wall_time, int64_t step) {
 
 fs::path fresh_path(const fs::path& folder, int64_t seconds) {
   for (int suffix = 0;; ++suffix) {
-    const fs::path path = folder / fmt::format("events.out.tfevents.{:010}.gaggle{}", seconds,
-                                               suffix ? fmt::format(".{}", suffix) : "");
+    const fs::path path =
+        folder / fmt::format("events.out.tfevents.{:010}.gaggle{}", seconds, suffix ? fmt::format(".{}", suffix) : "");
     if (!fs::exists(path)) return path;
   }
 }

@@ -34,9 +34,7 @@ int64_t dense_count(const PickledTensor& tensor) {
 
 }  // namespace
 
-TorchFile::TorchFile(const std::filesystem::path& path) : TensorFile(path) {
-  parse();
-}
+TorchFile::TorchFile(const std::filesystem::path& path) : TensorFile(path) { parse(); }
 
 TorchFile::TorchFile(std::span<const std::byte> bytes, std::string name) : TensorFile(bytes, std::move(name)) {
   parse();
@@ -56,26 +54,20 @@ void TorchFile::parse() {
   std::map<std::string_view, PickledTensor> first_of;  // by storage
   for (const PickledTensor& tensor : read_pickled_tensors(pickle.bytes, file)) {
     const auto entry = by_name.find(root + "/data/" + std::string(tensor.storage));
-    if (entry == by_name.end())
-      user_error("{}: {}: its storage {} is missing", file, tensor.name, tensor.storage);
+    if (entry == by_name.end()) user_error("{}: {}: its storage {} is missing", file, tensor.name, tensor.storage);
     const auto width = static_cast<int64_t>(size_of(tensor.dtype));
     const auto stored = static_cast<int64_t>(entry->second.size());
     if (stored / width != tensor.storage_count || stored % width != 0)
-      user_error("{}: {}: its storage has {} bytes, not {} values", file, tensor.name, stored,
-                 tensor.storage_count);
+      user_error("{}: {}: its storage has {} bytes, not {} values", file, tensor.name, stored, tensor.storage_count);
     const int64_t count = tensor.shape.size() == tensor.stride.size() ? dense_count(tensor) : -1;
     if (count < 0 || tensor.offset < 0 || tensor.offset > tensor.storage_count - count)
-      user_error("{}: {} is strided, or larger than its storage: save it with .contiguous()", file,
-                 tensor.name);
+      user_error("{}: {} is strided, or larger than its storage: save it with .contiguous()", file, tensor.name);
     const auto [first, is_new] = first_of.try_emplace(tensor.storage, tensor);
     const PickledTensor& other = first->second;
-    if (!is_new &&
-        (other.offset != tensor.offset || other.shape != tensor.shape || other.dtype != tensor.dtype))
-      user_error("{}: {} and {} share parts of one storage: save them as clones", file, other.name,
-                 tensor.name);
+    if (!is_new && (other.offset != tensor.offset || other.shape != tensor.shape || other.dtype != tensor.dtype))
+      user_error("{}: {} and {} share parts of one storage: save them as clones", file, other.name, tensor.name);
     add({std::string(tensor.name), tensor.dtype, tensor.shape,
-         entry->second.subspan(static_cast<size_t>(tensor.offset * width),
-                               static_cast<size_t>(count * width))});
+         entry->second.subspan(static_cast<size_t>(tensor.offset * width), static_cast<size_t>(count * width))});
   }
 }
 

@@ -23,8 +23,7 @@ struct Archive {
 
   std::span<const std::byte> part(uint64_t offset, uint64_t count) const {
     if (offset > bytes.size() || count > bytes.size() - offset)
-      user_error("{}: torn: its archive speaks of byte {}, the file has {}", file, offset + count,
-                 bytes.size());
+      user_error("{}: torn: its archive speaks of byte {}, the file has {}", file, offset + count, bytes.size());
     return bytes.subspan(offset, count);
   }
   template <class T>
@@ -102,8 +101,7 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, const std::stri
     if (!names.insert(name).second) user_error("{}: two entries are named {}", file, name);
     if (in.number<uint32_t>(offset) != local_signature)
       user_error("{}: torn: entry {} is not where the directory says", file, name);
-    const uint64_t begin =
-        offset + local_size + in.number<uint16_t>(offset + 26) + in.number<uint16_t>(offset + 28);
+    const uint64_t begin = offset + local_size + in.number<uint16_t>(offset + 26) + in.number<uint16_t>(offset + 28);
     entries.push_back({name, in.part(begin, stored)});
     places.emplace_back(offset, begin + stored);
   }

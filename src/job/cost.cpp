@@ -45,8 +45,8 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
   }
   // A pass over one new token costs far more than a token of a prompt: the weights are read for it alone.
   if (task.metric == "exact_match")
-    flops += static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(last - first) *
-             2 * weights;
+    flops +=
+        static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(last - first) * 2 * weights;
   return flops;
 }
 
@@ -74,8 +74,8 @@ uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, 
   const int64_t layers = kept ? spec.layers : 1, encoder_layers = kept ? spec.encoder_layers : 1;
   int64_t bytes = tokens.decoder * layers * layer + tokens.encoder * encoder_layers * layer;
   if (spec.encoder_decoder())
-    bytes += tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) +
-             tokens.encoder * layers * 2 * width * heads;
+    bytes +=
+        tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) + tokens.encoder * layers * 2 * width * heads;
   return static_cast<uint64_t>(bytes + std::min<int64_t>(targets * spec.vocab, int64_t{1} << 24) * (8 + width));
 }
 

@@ -17,8 +17,7 @@ inline constexpr double expected_share = 0.5;
 
 // Useful FLOP of forward and backward over these examples, without attention, which is small at these lengths.
 double training_flops(const BaseModel& base, const std::vector<TokenExample>& examples);
-// Of scoring the first `count` examples of a split, and of generating their answers where the metric wants
-// them.
+// Of scoring the first `count` examples of a split, and of generating their answers where the metric wants them.
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
                      const EvalConfig& eval);
 // By all steps of a phase.
@@ -28,10 +27,10 @@ double expected_seconds(const JobContext& context, double flops);
 
 // Bytes of one rank.
 struct JobMemory {
-  uint64_t program = 0;  // libraries, and what the process holds besides the base
-  uint64_t base = 0;     // its weights
-  uint64_t adapter = 0;  // what is trained with its optimiser and checkpoint, or the experts that are served
-  uint64_t activations = 0;                                            // of the largest micro-batch
+  uint64_t program = 0;      // libraries, and what the process holds besides the base
+  uint64_t base = 0;         // its weights
+  uint64_t adapter = 0;      // what is trained with its optimiser and checkpoint, or the experts that are served
+  uint64_t activations = 0;  // of the largest micro-batch
   const char* adapter_text = "adapter with optimiser and checkpoint";  // what `adapter` is of
   uint64_t all() const { return program + base + adapter + activations; }
 };

@@ -37,8 +37,8 @@ void JobDisplay::wait_for_workers(double patience_s) {
       const std::lock_guard lock(mutex_);
       const std::vector<int> lost = lost_ranks();
       for (const WorkerStatus& worker : reader_.workers()) {
-        const bool gone = worker.finished || worker.worker == own_worker_ ||
-                          std::ranges::find(lost, worker.rank) != lost.end();
+        const bool gone =
+            worker.finished || worker.worker == own_worker_ || std::ranges::find(lost, worker.rank) != lost.end();
         ++known;
         finished += gone;
         if (!gone) silence = std::max(silence, worker.silent_s);
@@ -90,8 +90,7 @@ void JobDisplay::draw() {
   for (const WorkerStatus& worker : reader_.workers()) {
     const auto item = open_.find(worker.key);
     const bool said_something = worker.progress.steps > 0;
-    if (!worker.finished && said_something && item != open_.end() && !item->second.done)
-      at_work.push_back(worker);
+    if (!worker.finished && said_something && item != open_.end() && !item->second.done) at_work.push_back(worker);
   }
   if (at_work.empty()) return;
   const double share = share_done(at_work);

@@ -18,13 +18,9 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
   }
   std::string truncate = config.data.truncate;
   if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
-  return {config.data.prompt,
-          config.data.end,
-          truncate,
-          config.data.max_input_tokens,
-          config.data.max_target_tokens,
-          cache,
-          spec.decoder_start};
+  return {
+      config.data.prompt, config.data.end, truncate, config.data.max_input_tokens, config.data.max_target_tokens, cache,
+      spec.decoder_start};
 }
 
 }  // namespace
@@ -35,8 +31,7 @@ TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task
 
 Inputs open_inputs(const Config& config) {
   Inputs inputs;
-  if (config.model.path.empty())
-    user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
+  if (config.model.path.empty()) user_error("model.path is not set: name a model folder, a .gguf file or a hub name");
   inputs.checkpoint = open_model(config.model.path, config.model.revision);
   inputs.tokenizer = load_tokenizer(inputs.checkpoint->path());
   return inputs;
@@ -45,8 +40,7 @@ Inputs open_inputs(const Config& config) {
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples) {
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
-  for (const Task& task : load_tasks(paths, limit_examples))
-    inputs.tasks.push_back(tokenized(config, inputs, task));
+  for (const Task& task : load_tasks(paths, limit_examples)) inputs.tasks.push_back(tokenized(config, inputs, task));
   return inputs;
 }
 
@@ -56,8 +50,7 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
   return tokenized(config, inputs, tasks[0]);
 }
 
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
-                                     BaseUse use) {
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device, BaseUse use) {
   const ModelSpec& spec = inputs.checkpoint->spec();
   if (!inputs.checkpoint->has_weights())
     user_error(

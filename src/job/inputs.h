@@ -27,8 +27,7 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // The task under [data]'s rules for this model.
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device,
-                                     BaseUse use);
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device, BaseUse use);
 BaseFingerprint fingerprint_of(const BaseModel& base);
 
 }  // namespace gaggle

@@ -40,8 +40,6 @@ void ItemReport::scored(int64_t done, int64_t all) {
   journal_.progress({.item = item_, .phase = "score", .step = done, .steps = all, .share = share});
 }
 
-void ItemReport::say(const std::string& text) {
-  journal_.event("note", item_, "", text);
-}
+void ItemReport::say(const std::string& text) { journal_.event("note", item_, "", text); }
 
 }  // namespace gaggle

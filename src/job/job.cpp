@@ -64,8 +64,7 @@ class JobRun {
 
  private:
   void open_reports() {
-    journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(),
-                     queue_->list());
+    journal_.emplace(job_.folder, context_.session.identity.worker_name(), name_, world_.rank(), queue_->list());
     if (world_.rank() != 0) return;
     display_.emplace(job_, open_items(job_), name_, context_.session.identity.worker_name(),
                      worker_count(job_, context_.session));
@@ -82,9 +81,7 @@ class JobRun {
     }
   }
 
-  Worker worker() {
-    return {context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr};
-  }
+  Worker worker() { return {context_, job_, *group_, journal_ ? &*journal_ : nullptr, queue_ ? &*queue_ : nullptr}; }
 
   std::vector<JournalEvent> close_reports() {
     journal_.reset();
@@ -139,12 +136,8 @@ std::vector<WorkItem> open_items(const Job& job) {
   return open;
 }
 
-int worker_count(const Job& job, const Session& session) {
-  return session.world->size() / job.ranks_per_item;
-}
+int worker_count(const Job& job, const Session& session) { return session.world->size() / job.ranks_per_item; }
 
-Exit run_job(const JobContext& context, const Job& job) {
-  return JobRun(context, job).run();
-}
+Exit run_job(const JobContext& context, const Job& job) { return JobRun(context, job).run(); }
 
 }  // namespace gaggle

@@ -33,8 +33,7 @@ struct JobContext {
   double gemm_flops = 0;  // per second, of this rank while all ranks are busy
 };
 
-// One attempt at an item by a group of ranks. The group's first rank holds the item's lease and writes the
-// reports.
+// One attempt at an item by a group of ranks. The group's first rank holds the item's lease and writes the reports.
 struct Attempt {
   Communicator& group;
   std::filesystem::path folder;                // where this attempt's checkpoints go
@@ -53,10 +52,9 @@ struct JobEnd {
 };
 
 struct Job {
-  std::string kind;   // as `gaggle status` has it: "experts", "evaluation"
-  std::string thing;  // what the live view counts: "expert", "item"
-  std::filesystem::path
-      folder;  // of leases, journals and checkpoints: the registry, or a part of the run folder
+  std::string kind;              // as `gaggle status` has it: "experts", "evaluation"
+  std::string thing;             // what the live view counts: "expert", "item"
+  std::filesystem::path folder;  // of leases, journals and checkpoints: the registry, or a part of the run folder
   int ranks_per_item = 1;
   // Whether the ranks go on without one that was lost. A job whose one item all ranks make together ends
   // instead: a new start with all ranks is faster than going on with fewer.
@@ -68,7 +66,7 @@ struct Job {
   // On every rank of the group. Throws StopRequested on all of them together, once everything is saved;
   // OtherMachine; NotFinite where a retry would repeat it; anything else is retried once.
   std::function<Commit(size_t item, Attempt&)> run = {};
-  std::function<void()> merge = {};  // when every item is done, by each worker that sees it
+  std::function<void()> merge = {};                              // when every item is done, by each worker that sees it
   std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
 };
 

@@ -18,9 +18,9 @@ void check_machines_alike(const Session& session, bool strict) {
   const auto all = session.world->all_gather_text(machine_of(session).dump());
   for (size_t rank = 1; rank < all.size(); ++rank) {
     if (all[rank] == all[0]) continue;
-    const std::string text = fmt::format(
-        "rank {} computes on another machine than rank 0 ({}): an expert's bits depend on who trains it", rank,
-        difference_text(nlohmann::json::parse(all[0]), nlohmann::json::parse(all[rank])));
+    const std::string text =
+        fmt::format("rank {} computes on another machine than rank 0 ({}): an expert's bits depend on who trains it",
+                    rank, difference_text(nlohmann::json::parse(all[0]), nlohmann::json::parse(all[rank])));
     if (strict) user_error("{} (run.strict)", text);
     if (session.world->rank() == 0) log::warning("{}", text);
     return;

@@ -46,12 +46,12 @@ std::string why_not_nccl(std::span<const RankPlace> places, bool shared) {
     const RankPlace& place = places[rank];
     if (place.nccl == 0) return fmt::format("rank {} on {}: {}", rank, place.host, place.complaint);
     if (place.nccl != places[0].nccl)
-      return fmt::format("rank 0 on {} has {}, rank {} on {} has {}: install the same everywhere",
-                         places[0].host, nccl_text(places[0].nccl), rank, place.host, nccl_text(place.nccl));
+      return fmt::format("rank 0 on {} has {}, rank {} on {} has {}: install the same everywhere", places[0].host,
+                         nccl_text(places[0].nccl), rank, place.host, nccl_text(place.nccl));
     if (shared && (place.nccl < first_with_shared_gpus || !place.multi_rank_gpu))
       return fmt::format(
-          "ranks share a GPU, which takes NCCL 2.30 and NCCL_MULTI_RANK_GPU_ENABLE=1 (rank {} on {} has {}{})",
-          rank, place.host, nccl_text(place.nccl), place.multi_rank_gpu ? "" : ", and the variable is not set");
+          "ranks share a GPU, which takes NCCL 2.30 and NCCL_MULTI_RANK_GPU_ENABLE=1 (rank {} on {} has {}{})", rank,
+          place.host, nccl_text(place.nccl), place.multi_rank_gpu ? "" : ", and the variable is not set");
   }
   return "";
 }
@@ -89,8 +89,7 @@ DataPath choose_data_path(const Config& config, std::span<const RankPlace> place
   const bool demanded = config.comm.backend == "nccl";
   if (places[0].gpu.empty()) {
     if (demanded)
-      user_error("comm.backend = \"nccl\", but rank 0 on {} has no GPU: use \"auto\" or \"mpi\"",
-                 places[0].host);
+      user_error("comm.backend = \"nccl\", but rank 0 on {} has no GPU: use \"auto\" or \"mpi\"", places[0].host);
     return {};
   }
   const std::string shared = shared_gpu(places);
@@ -118,11 +117,8 @@ void connect_devices(Session& session, const Config& config) {
   // The watchdog, which knows where every rank is, comes first.
   constexpr double later_s = 10;
   NcclOptions options{config.comm.first_timeout_s + later_s, config.comm.timeout_s + later_s, {}, end_mpi_job};
-  options.compute_stream = [device = session.device] {
-    return static_cast<GpuStream*>(current_stream(device));
-  };
-  session.world =
-      with_device(std::move(session.world), nccl_tables(session.device.index()), std::move(options));
+  options.compute_stream = [device = session.device] { return static_cast<GpuStream*>(current_stream(device)); };
+  session.world = with_device(std::move(session.world), nccl_tables(session.device.index()), std::move(options));
 }
 
 }  // namespace gaggle

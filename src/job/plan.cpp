@@ -39,9 +39,8 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
   const std::vector<WorkItem> open = open_items(job);
   std::vector<PlanLine> lines = plan.lines;
   lines.push_back(
-      {plan.label,
-       fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
-                   plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb)});
+      {plan.label, fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
+                               plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb)});
   lines.insert(lines.end(), plan.notes.begin(), plan.notes.end());
   if (open.empty()) return lines;
   lines.push_back(
@@ -75,8 +74,7 @@ std::string plan_block(const std::string& machine, const BaseModel& base, const 
 }
 
 std::string program_text() {
-  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION,
-                     mpi_library_version());
+  return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION, mpi_library_version());
 }
 
 std::string dropout_text(const StepSettings& step) {
@@ -94,8 +92,8 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
     }
   }
   return fmt::format("{}, {} training examples of {} to {} tokens, {} cut",
-                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(examples), shortest,
-                     longest, with_commas(cut));
+                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(examples), shortest, longest,
+                     with_commas(cut));
 }
 
 std::string need_text(const JobMemory& need) {

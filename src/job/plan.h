@@ -44,6 +44,6 @@ std::string plan_block(const std::string& machine, const BaseModel& base, const 
 std::string program_text();                          // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
 std::string dropout_text(const StepSettings& step);  // "": the base has none
 std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples
-std::string need_text(const JobMemory& need);  // "base 595 MB, adapter …, activations …"
+std::string need_text(const JobMemory& need);                       // "base 595 MB, adapter …, activations …"
 
 }  // namespace gaggle

@@ -54,34 +54,31 @@ int fair_share(const Session& session) {
 int agreed_threads(const Config& config, const Session& session) {
   const int wanted = config.run.threads > 0 ? config.run.threads : fair_share(session);
   if (wanted > affinity_cores())
-    log::warning("run.threads = {}, but this rank may use {} cores only: it will be slow", wanted,
-                 affinity_cores());
+    log::warning("run.threads = {}, but this rank may use {} cores only: it will be slow", wanted, affinity_cores());
   std::vector<int> all(static_cast<size_t>(session.world->size()));
   session.world->all_gather(std::as_bytes(std::span(&wanted, 1)), std::as_writable_bytes(std::span(all)));
   const auto [least, most] = std::ranges::minmax_element(all);
   if (*least != *most)
-    log::info("threads: ranks could use {} to {}, all use {} so that results do not depend on the rank", *least,
-              *most, *least);
+    log::info("threads: ranks could use {} to {}, all use {} so that results do not depend on the rank", *least, *most,
+              *least);
   return *least;
 }
 
 // Neighbours that work for themselves cannot be asked which GPU they took (a world can: connect_devices). One
 // GPU that the launcher shows to this process alone is its own.
 bool may_share_unasked(const Identity& identity, int devices) {
-  return identity.size == 1 && identity.local_size > devices &&
-         !(devices == 1 && std::getenv("CUDA_VISIBLE_DEVICES"));
+  return identity.size == 1 && identity.local_size > devices && !(devices == 1 && std::getenv("CUDA_VISIBLE_DEVICES"));
 }
 
 at::Device choose_device(const Config& config, const Identity& identity) {
   const int devices = at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
   if (config.run.device == "cpu" || (config.run.device == "auto" && devices == 0)) return at::kCPU;
   if (devices == 0)
-    user_error(
-        "run.device = \"cuda\": {} shows no GPU to this build of gaggle (rank {}); use \"auto\" or \"cpu\"",
-        identity.host, identity.rank);
+    user_error("run.device = \"cuda\": {} shows no GPU to this build of gaggle (rank {}); use \"auto\" or \"cpu\"",
+               identity.host, identity.rank);
   if (may_share_unasked(identity, devices) && !config.cluster.share_device)
-    user_error("{} processes on {} have {} GPUs: start fewer, or set cluster.share_device = true",
-               identity.local_size, identity.host, devices);
+    user_error("{} processes on {} have {} GPUs: start fewer, or set cluster.share_device = true", identity.local_size,
+               identity.host, devices);
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(identity.local_rank % devices));
 }
 
@@ -116,8 +113,8 @@ Session start_session(const Config& config, Refusals refusals) {
   Session session;
   session.identity = identify(config.cluster.independent);
   const Identity& me = session.identity;
-  session.world = speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s})
-                                         : make_self();
+  session.world =
+      speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s}) : make_self();
   if (session.world->size() != me.size)
     user_error(
         "{} says there are {} ranks, MPI says {}: "
@@ -140,8 +137,7 @@ std::optional<Exit> stopped_before_start(const Session& session, const Config& c
   watch_for_stop(session.run_dir, config.run.max_minutes);
   if (session.identity.rank == 0) forget_records(session.run_dir);
   const auto stop = stop_requested();
-  if (stop == Exit::stopped)
-    log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
+  if (stop == Exit::stopped) log::warning("{} asks to stop: remove it to go on", (session.run_dir / "STOP").string());
   return stop;
 }
 
@@ -153,8 +149,6 @@ void make_run_folder(const Session& session, const Config& config) {
   session.world->barrier();
 }
 
-void end_session(Session& session) {
-  session.world.reset();
-}
+void end_session(Session& session) { session.world.reset(); }
 
 }  // namespace gaggle

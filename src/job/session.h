@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <string>
 
 #include "cluster/identity.h"
 #include "comm/communicator.h"

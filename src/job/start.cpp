@@ -28,8 +28,8 @@ std::optional<Registry> existing_registry(const JobContext& context) {
   return open_registry(context, /*create=*/false);
 }
 
-std::optional<std::string> stored_version(const std::optional<Registry>& registry, Kind kind,
-                                          const std::string& name, const std::string& key) {
+std::optional<std::string> stored_version(const std::optional<Registry>& registry, Kind kind, const std::string& name,
+                                          const std::string& key) {
   const auto stored = registry ? registry->find_key(kind, name, key) : std::nullopt;
   return stored ? std::optional(stored->version) : std::nullopt;
 }

@@ -29,7 +29,7 @@ Registry open_registry(const JobContext& context, bool create);
 // The same to look at, if it is there.
 std::optional<Registry> existing_registry(const JobContext& context);
 // The version of that name that carries the key, "v0001"; nullopt: there is none, or no registry yet.
-std::optional<std::string> stored_version(const std::optional<Registry>& registry, Kind kind,
-                                          const std::string& name, const std::string& key);
+std::optional<std::string> stored_version(const std::optional<Registry>& registry, Kind kind, const std::string& name,
+                                          const std::string& key);
 
 }  // namespace gaggle

@@ -6,8 +6,7 @@
 namespace gaggle {
 
 TrainingAttempt::TrainingAttempt(const JobContext& context, const Attempt& attempt,
-                                 const std::filesystem::path& checkpoints, const std::string& key,
-                                 PhaseCosts phases) {
+                                 const std::filesystem::path& checkpoints, const std::string& key, PhaseCosts phases) {
   hooks.checkpoint_every = context.config.checkpoint.every;
   hooks.checkpoint_at_end = true;
   hooks.compare_every = context.config.comm.compare_every;

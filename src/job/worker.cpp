@@ -86,8 +86,7 @@ void Worker::failed(const WorkItem& work, std::optional<Taken> taken, const std:
   if (!taken) return;
   const bool aside = queue->fail(std::move(*taken), reason, final);
   journal->event(aside ? "aside" : "failed", work.name, work.key, reason);
-  log::warning("{}: {}{}", work.name, reason,
-               aside ? "; set aside (--retry takes it up again)" : "; tried once more");
+  log::warning("{}: {}{}", work.name, reason, aside ? "; set aside (--retry takes it up again)" : "; tried once more");
 }
 
 }  // namespace gaggle

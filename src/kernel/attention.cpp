@@ -37,12 +37,10 @@ at::Tensor pack(const at::Tensor& x, const at::Tensor& index, int64_t s, int64_t
 }
 
 // The way back: the slots of y [S · kv_heads, group · L, D] into these rows of out [T, kv_heads · group · D].
-void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots,
-            at::Tensor& out) {
+void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots, at::Tensor& out) {
   const int64_t kv = y.size(0) / s, d = y.size(2), group = out.size(1) / (kv * d), l = y.size(1) / group;
   if (!on_cpu(y)) {
-    const at::Tensor rows =
-        y.view({s, kv, group, l, d}).permute({0, 3, 1, 2, 4}).reshape({s * l, kv * group * d});
+    const at::Tensor rows = y.view({s, kv, group, l, d}).permute({0, 3, 1, 2, 4}).reshape({s * l, kv * group * d});
     out.index_copy_(0, to, rows.index_select(0, from_slots));
     return;
   }
@@ -54,8 +52,7 @@ void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tens
     for (int64_t n = begin; n < end; ++n)
       for (int64_t h = 0; h < kv * group; ++h)
         std::memcpy(all + static_cast<size_t>(rows[n] * kv * group + h) * bytes,
-                    from + static_cast<size_t>((slots[n] / l * kv * group + h) * l + slots[n] % l) * bytes,
-                    bytes);
+                    from + static_cast<size_t>((slots[n] / l * kv * group + h) * l + slots[n] % l) * bytes, bytes);
   });
 }
 
@@ -73,8 +70,8 @@ void drop(at::Tensor& x, const AttentionChunk& chunk, int64_t heads, const Atten
   for (int64_t s = 0; s < chunk.sequences; ++s)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t i = 0; i < chunk.queries; ++i)
-        keys.push_back(random_key("head", {dropout.keys[static_cast<size_t>(rows[s * chunk.queries + i])],
-                                           static_cast<uint64_t>(h)}));
+        keys.push_back(random_key(
+            "head", {dropout.keys[static_cast<size_t>(rows[s * chunk.queries + i])], static_cast<uint64_t>(h)}));
   at::Tensor by_row = x.view({-1, chunk.keys});
   dropout_(by_row, keys, dropout.p);
 }
@@ -113,9 +110,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   return out;
 }
 
-AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
-                                 const AttentionExtras& extras) {
+AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& dy,
+                                 const AttentionPlan& plan, const HeadShape& shape, const AttentionExtras& extras) {
   GAGGLE_CHECK(!plan.has_past);
   AttentionGrad grad{at::empty_like(q), at::zeros_like(k), at::zeros_like(v)};
   for (const AttentionChunk& chunk : plan.chunks) {
@@ -123,8 +119,7 @@ AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const
     const auto to_keys = [&](const at::Tensor& y, at::Tensor& out) {
       unpack(y, chunk.sequences, chunk.pool_rows, chunk.key_slots, out);
     };
-    const at::Tensor d =
-        pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);
+    const at::Tensor d = pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);
     to_keys(at::bmm(packed.kept.transpose(1, 2), d), grad.v);
     at::Tensor ds = at::bmm(d, packed.v.transpose(1, 2));
     if (extras.dropout) drop(ds, chunk, shape.heads, *extras.dropout);

@@ -20,8 +20,7 @@ struct AttentionChunk {
   at::Tensor key_rows;                           // [S · Lk] row of the pool; padding: row 0
   at::Tensor first, last;                        // [S · Lq] keys [first, last) are seen; padding: none
   at::Tensor positions;                          // [S · Lq] of the query among the keys of its sequence
-  // What is no padding: tokens [n] and their slots in [S · Lq]; rows of the pool [m] and their slots in [S ·
-  // Lk].
+  // What is no padding: tokens [n] and their slots in [S · Lq]; rows of the pool [m] and their slots in [S · Lk].
   at::Tensor rows, slots, pool_rows, key_slots;
 };
 
@@ -37,13 +36,13 @@ struct HeadShape {
 
 // Causal: a token sees the past of its sequence, then the sequence up to itself. pool_begin: the pool's row of
 // the first token of this pass. window: how many keys a query sees, 0: all.
-AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window,
-                             const HeadShape& shape, at::Device device);
+AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window, const HeadShape& shape,
+                             at::Device device);
 // Every token sees its whole sequence.
 AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadShape& shape, at::Device device);
 // Every token of sequence s sees the rows [starts[e], starts[e + 1]) of the pool, e = Microbatch::sources[s].
-AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
-                                   const HeadShape& shape, at::Device device);
+AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts, const HeadShape& shape,
+                                   at::Device device);
 
 // Dropout of probabilities, keyed by query (kernel/dropout.h); each head derives its key from that.
 struct AttentionDropout {
@@ -66,8 +65,7 @@ struct AttentionGrad {
 };
 // Probabilities are computed again. The plan must have no past,
 // and no pool's row may be a key of two sequences.
-AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
-                                 const AttentionExtras& extras = {});
+AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& dy,
+                                 const AttentionPlan& plan, const HeadShape& shape, const AttentionExtras& extras = {});
 
 }  // namespace gaggle

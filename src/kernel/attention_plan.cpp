@@ -35,8 +35,7 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
     chunk.keys = std::max(chunk.keys, sequence.keys());
   }
   const auto n_queries = static_cast<size_t>(chunk.sequences * chunk.queries);
-  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), positions(n_queries), rows,
-      slots;
+  std::vector<int64_t> query_rows(n_queries), first(n_queries), last(n_queries), positions(n_queries), rows, slots;
   std::vector<int64_t> key_rows(static_cast<size_t>(chunk.sequences * chunk.keys)), pool_rows, key_slots;
   size_t query = 0, key = 0;
   for (const Sequence& sequence : members) {
@@ -71,8 +70,7 @@ AttentionChunk make_chunk(std::span<const Sequence> members, const Mask& mask, a
   return chunk;
 }
 
-// A chunk grows while the padded rectangle stays within 1.3 times what is real,
-// and its scores within the limit.
+// A chunk grows while the padded rectangle stays within 1.3 times what is real, and its scores within the limit.
 AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadShape& shape, at::Device device) {
   AttentionPlan plan;
   std::erase_if(all, [](const Sequence& sequence) { return sequence.rows == 0; });
@@ -98,8 +96,8 @@ AttentionPlan plan_of(std::vector<Sequence> all, const Mask& mask, const HeadSha
 
 }  // namespace
 
-AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window,
-                             const HeadShape& shape, at::Device device) {
+AttentionPlan plan_attention(const Microbatch& batch, int64_t pool_begin, int64_t window, const HeadShape& shape,
+                             at::Device device) {
   GAGGLE_CHECK(batch.past.empty() || static_cast<int64_t>(batch.past.size()) == batch.decoder.sequences());
   std::vector<Sequence> all;
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
@@ -119,16 +117,15 @@ AttentionPlan plan_encoder_attention(const TokenSequences& tokens, const HeadSha
   return plan_of(std::move(all), {false, 0}, shape, device);
 }
 
-AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts,
-                                   const HeadShape& shape, at::Device device) {
+AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int64_t> starts, const HeadShape& shape,
+                                   at::Device device) {
   GAGGLE_CHECK(static_cast<int64_t>(batch.sources.size()) == batch.decoder.sequences());
   std::vector<Sequence> all;
   for (size_t s = 0; s < batch.sources.size(); ++s) {
     const auto source = static_cast<size_t>(batch.sources[s]);
     GAGGLE_CHECK(source + 1 < starts.size(), "source {} of {}", source, starts.size());
     const int64_t queries = batch.decoder.starts[s + 1] - batch.decoder.starts[s];
-    if (s > 0 &&
-        batch.sources[s] == batch.sources[s - 1])  // neighbours of one source are one: nothing is masked
+    if (s > 0 && batch.sources[s] == batch.sources[s - 1])  // neighbours of one source are one: nothing is masked
       all.back().rows += queries;
     else
       all.push_back({batch.decoder.starts[s], queries, starts[source], starts[source + 1] - starts[source]});

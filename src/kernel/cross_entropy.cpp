@@ -101,8 +101,7 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
   const at::Tensor host = losses.to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
   if (weights.empty()) return;
-  const at::Tensor w =
-      at::tensor(std::vector<float>(weights.begin(), weights.end()), at::kFloat).to(on).to(type);
+  const at::Tensor w = at::tensor(std::vector<float>(weights.begin(), weights.end()), at::kFloat).to(on).to(type);
   const at::Tensor total = at::zeros({logits.size(0)}, w.options()).index_add_(0, rows, w);
   at::Tensor grad = logp.exp().mul_(total.unsqueeze(1));
   if (smoothing > 0) grad.sub_(total.unsqueeze(1), smoothing / static_cast<double>(logits.size(1)));

@@ -9,22 +9,12 @@ namespace gaggle::device {
 
 constexpr int threads = 256;
 
-__device__ __forceinline__ float read(const float* p) {
-  return *p;
-}
-__device__ __forceinline__ float read(const __nv_bfloat16* p) {
-  return __bfloat162float(*p);
-}
-__device__ __forceinline__ void write(float* p, float x) {
-  *p = x;
-}
-__device__ __forceinline__ void write(__nv_bfloat16* p, float x) {
-  *p = __float2bfloat16_rn(x);
-}
+__device__ __forceinline__ float read(const float* p) { return *p; }
+__device__ __forceinline__ float read(const __nv_bfloat16* p) { return __bfloat162float(*p); }
+__device__ __forceinline__ void write(float* p, float x) { *p = x; }
+__device__ __forceinline__ void write(__nv_bfloat16* p, float x) { *p = __float2bfloat16_rn(x); }
 
-__device__ __forceinline__ float sigmoid(float x) {
-  return 1.0f / (1.0f + expf(-x));
-}
+__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
 // The sum over the block's threads, the same tree every time.
 __device__ __forceinline__ float block_sum(float x) {
@@ -40,8 +30,6 @@ __device__ __forceinline__ float block_sum(float x) {
   return sum;
 }
 
-inline unsigned blocks(int64_t count) {
-  return static_cast<unsigned>((count + threads - 1) / threads);
-}
+inline unsigned blocks(int64_t count) { return static_cast<unsigned>((count + threads - 1) / threads); }
 
 }  // namespace gaggle::device

@@ -12,9 +12,8 @@ bool plain(const at::Tensor& x) {
 }
 
 #ifdef GAGGLE_WITH_CUDA
-constexpr CudaKernels table = {
-    rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda, rotary_cuda,
-    gpus_cuda,     gpu_link_cuda};
+constexpr CudaKernels table = {rms_norm_cuda, rms_norm_backward_cuda, gated_cuda, gated_backward_cuda, rotary_cuda,
+                               gpus_cuda,     gpu_link_cuda};
 const CudaKernels* const built = &table;
 #else
 const CudaKernels* const built = nullptr;
@@ -22,13 +21,9 @@ const CudaKernels* const built = nullptr;
 
 }  // namespace
 
-bool on_cpu(const at::Tensor& x) {
-  return x.is_cpu() && plain(x);
-}
+bool on_cpu(const at::Tensor& x) { return x.is_cpu() && plain(x); }
 
-const CudaKernels* cuda_kernels(const at::Tensor& x) {
-  return x.is_cuda() && plain(x) ? built : nullptr;
-}
+const CudaKernels* cuda_kernels(const at::Tensor& x) { return x.is_cuda() && plain(x) ? built : nullptr; }
 
 std::string gpu_name(at::Device device) {
   const std::vector<GpuFacts> gpus = visible_gpus();
@@ -36,13 +31,9 @@ std::string gpu_name(at::Device device) {
   return index < gpus.size() ? gpus[index].name : "gpu";
 }
 
-std::vector<GpuFacts> visible_gpus() {
-  return built ? built->gpus() : std::vector<GpuFacts>();
-}
+std::vector<GpuFacts> visible_gpus() { return built ? built->gpus() : std::vector<GpuFacts>(); }
 
-GpuLink gpu_link(int a, int b) {
-  return built ? built->gpu_link(a, b) : GpuLink::through_host;
-}
+GpuLink gpu_link(int a, int b) { return built ? built->gpu_link(a, b) : GpuLink::through_host; }
 
 void* current_stream(at::Device device) {
   return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(device).native_handle();

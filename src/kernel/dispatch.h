@@ -33,12 +33,8 @@ class LaunchStream {
 };
 
 // Raw elements.
-inline float* float_of(const at::Tensor& x) {
-  return static_cast<float*>(x.data_ptr());
-}
-inline bool is_bf16(const at::Tensor& x) {
-  return x.scalar_type() == at::kBFloat16;
-}
+inline float* float_of(const at::Tensor& x) { return static_cast<float*>(x.data_ptr()); }
+inline bool is_bf16(const at::Tensor& x) { return x.scalar_type() == at::kBFloat16; }
 // run(pointer) with the elements of x, which is fp32 or bf16, as float* or Bf16*, the latter as bits.
 template <class Run>
 void with_elements(const at::Tensor& x, const Run& run) {
@@ -49,17 +45,11 @@ void with_elements(const at::Tensor& x, const Run& run) {
 }
 
 // What sums and parameters' gradients are kept in: fp64 of fp64, else fp32.
-inline at::ScalarType sum_type(at::ScalarType values) {
-  return values == at::kDouble ? at::kDouble : at::kFloat;
-}
+inline at::ScalarType sum_type(at::ScalarType values) { return values == at::kDouble ? at::kDouble : at::kFloat; }
 // x in that type; x itself where it has it already.
-inline at::Tensor widened(const at::Tensor& x) {
-  return x.to(sum_type(x.scalar_type()));
-}
+inline at::Tensor widened(const at::Tensor& x) { return x.to(sum_type(x.scalar_type())); }
 
 // Rows per piece of at::parallel_for, for rows of n elements.
-inline int64_t grain(int64_t n) {
-  return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, n));
-}
+inline int64_t grain(int64_t n) { return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, n)); }
 
 }  // namespace gaggle

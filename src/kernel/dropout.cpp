@@ -51,8 +51,7 @@ void dropout_(at::Tensor& x, std::span<const uint64_t> keys, double p) {
   };
   if (on_cpu(x)) {
     with_elements(x, [&](auto* rows) {
-      every_row(
-          [&](int64_t t, uint64_t key) { drop_row(key, below, static_cast<float>(scale), rows + t * n, n); });
+      every_row([&](int64_t t, uint64_t key) { drop_row(key, below, static_cast<float>(scale), rows + t * n, n); });
     });
   } else {
     const at::Tensor kept = at::empty({x.size(0), n}, at::kBool);

@@ -1,8 +1,6 @@
 // The arithmetic of single elements, shared by the CPU loops (F: sixteen floats) and CUDA kernels (F: float).
 #pragma once
 
-#include <type_traits>
-
 #include "base/activation.h"
 #include "kernel/platform.h"
 

@@ -87,8 +87,7 @@ at::Tensor gated(Activation activation, const at::Tensor& gate, const at::Tensor
 }
 
 void gated_backward_(Activation activation, at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
-  GAGGLE_CHECK(gate.sizes() == up.sizes() && gate.sizes() == dy.sizes() &&
-               gate.scalar_type() == dy.scalar_type());
+  GAGGLE_CHECK(gate.sizes() == up.sizes() && gate.sizes() == dy.sizes() && gate.scalar_type() == dy.scalar_type());
   const int64_t n = gate.numel();
   if (on_cpu(gate) && on_cpu(up) && on_cpu(dy)) {
     with_elements(gate, [&](auto* g) {

@@ -37,8 +37,7 @@ __global__ void backward(X* gate, X* up, const X* dy, int64_t count) {
   if (i >= count) return;
   const float g = device::read(gate + i);
   float dg, du;
-  element::gated_backward<activation>(g, share<activation>(g), device::read(up + i), device::read(dy + i), dg,
-                                      du);
+  element::gated_backward<activation>(g, share<activation>(g), device::read(up + i), device::read(dy + i), dg, du);
   device::write(gate + i, dg);
   device::write(up + i, du);
 }
@@ -73,8 +72,8 @@ void gated_backward_cuda(Activation activation, void* gate, void* up, const void
   const auto on = static_cast<cudaStream_t>(stream);
   chosen(bf16, activation, [&](auto type, auto a) {
     using X = decltype(type);
-    backward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(
-        static_cast<X*>(gate), static_cast<X*>(up), static_cast<const X*>(dy), count);
+    backward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(static_cast<X*>(gate), static_cast<X*>(up),
+                                                                            static_cast<const X*>(dy), count);
   });
 }
 

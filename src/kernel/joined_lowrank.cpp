@@ -18,13 +18,12 @@ at::Tensor foreign_columns(std::span<const Segment> segments, int64_t members, i
   return foreign.to(device);
 }
 
-void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs,
-                            const at::Tensor& foreign) {
+void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs, const at::Tensor& foreign) {
   y.addmm_(at::mm(x, pairs.a).masked_fill_(foreign, 0), pairs.b, 1, pairs.scale);
 }
 
-JoinedGrad joined_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
-                                   const JoinedPairs& pairs, const at::Tensor& foreign) {
+JoinedGrad joined_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, const JoinedPairs& pairs,
+                                   const at::Tensor& foreign) {
   const at::Tensor h = at::mm(x, pairs.a).masked_fill_(foreign, 0);
   const at::Tensor e = at::mm(dy, pairs.b.t()).masked_fill_(foreign, 0);
   if (dx.defined()) dx.addmm_(e, pairs.a.t(), 1, pairs.scale);

@@ -25,15 +25,14 @@ at::Tensor foreign_columns(std::span<const Segment> segments, int64_t members, i
                            at::Device device);
 
 // y [T, d_out] += scale · B_s (A_s x[t]), in place.
-void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs,
-                            const at::Tensor& foreign);
+void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs, const at::Tensor& foreign);
 
 // dx [T, d_in] += …, in place (undefined: not wanted); returns the gradients of all pairs, not yet scaled, in
 // the rows' type.
 struct JoinedGrad {
   at::Tensor a, b;  // as the pairs
 };
-JoinedGrad joined_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
-                                   const JoinedPairs& pairs, const at::Tensor& foreign);
+JoinedGrad joined_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, const JoinedPairs& pairs,
+                                   const at::Tensor& foreign);
 
 }  // namespace gaggle

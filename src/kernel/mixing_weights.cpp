@@ -5,9 +5,7 @@ namespace {
 
 constexpr double epsilon = 1e-12;
 
-at::Tensor sum_of(const at::Tensor& z) {
-  return z.sum(-1, /*keepdim=*/true).add_(epsilon);
-}
+at::Tensor sum_of(const at::Tensor& z) { return z.sum(-1, /*keepdim=*/true).add_(epsilon); }
 
 }  // namespace
 
@@ -27,8 +25,7 @@ MixingWeights mixing_weights(const at::Tensor& logits, int64_t heads, double kee
   return out;
 }
 
-at::Tensor logits_gradient(const MixingWeights& weights, const at::Tensor& d_w, double keep,
-                           double temperature) {
+at::Tensor logits_gradient(const MixingWeights& weights, const at::Tensor& d_w, double keep, double temperature) {
   const at::Tensor& z = weights.z;
   const at::Tensor sum = sum_of(z), share = z / sum;
   const at::Tensor dz = (d_w - (share * d_w).sum(-1, /*keepdim=*/true)) / sum;

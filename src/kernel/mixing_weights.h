@@ -17,7 +17,6 @@ MixingWeights mixing_weights(const at::Tensor& logits, int64_t heads, double kee
                              double temperature = 1);
 
 // d_logits [M, h·K] of d_w [M, h, K]; temperature 1 where nothing was sampled.
-at::Tensor logits_gradient(const MixingWeights& weights, const at::Tensor& d_w, double keep,
-                           double temperature);
+at::Tensor logits_gradient(const MixingWeights& weights, const at::Tensor& d_w, double keep, double temperature);
 
 }  // namespace gaggle

@@ -17,8 +17,8 @@ using simd::lanes;
 
 // Rows [begin, end) of y = norm(x), or of sum = x + delta and y = norm(sum).
 template <class X, class Y>
-GAGGLE_CLONES void norm_rows(const X* x, const Y* delta, X* sum, const float* w, Y* y, int64_t begin,
-                             int64_t end, int64_t d, float eps) {
+GAGGLE_CLONES void norm_rows(const X* x, const Y* delta, X* sum, const float* w, Y* y, int64_t begin, int64_t end,
+                             int64_t d, float eps) {
   for (int64_t t = begin; t < end; ++t) {
     const X* row = x + t * d;
     Floats squares{}, v, u;
@@ -42,8 +42,7 @@ GAGGLE_CLONES void norm_rows(const X* x, const Y* delta, X* sum, const float* w,
   }
 }
 
-// Rows [begin, end) of dx = d norm(x) of dy, or where it is added of dx += that; `copy`: the result in dy's
-// type.
+// Rows [begin, end) of dx = d norm(x) of dy, or where it is added of dx += that; `copy`: the result in dy's type.
 template <class X, class Y>
 GAGGLE_CLONES void backward_rows(const X* x, const Y* dy, const float* w, X* dx, Y* copy, bool accumulate,
                                  int64_t begin, int64_t end, int64_t d, float eps) {
@@ -74,9 +73,7 @@ GAGGLE_CLONES void backward_rows(const X* x, const Y* dy, const float* w, X* dx,
   }
 }
 
-at::Tensor inverse_root(const at::Tensor& x, double eps) {
-  return (x.square().mean(-1, true) + eps).rsqrt();
-}
+at::Tensor inverse_root(const at::Tensor& x, double eps) { return (x.square().mean(-1, true) + eps).rsqrt(); }
 
 // d norm(x) of dy by ATen, in the statistics' type.
 at::Tensor backward_plain(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight, double eps) {
@@ -86,8 +83,8 @@ at::Tensor backward_plain(const at::Tensor& x, const at::Tensor& dy, const at::T
 }
 
 // norm(x), or where delta is defined sum = x + delta and norm(sum).
-at::Tensor norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor sum, const at::Tensor& weight,
-                double eps, at::ScalarType out) {
+at::Tensor norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor sum, const at::Tensor& weight, double eps,
+                at::ScalarType out) {
   const int64_t d = x.size(-1), rows = x.numel() / d;
   const auto e = static_cast<float>(eps);
   const bool adds = delta.defined();
@@ -120,8 +117,7 @@ at::Tensor norm(const at::Tensor& x, const at::Tensor& delta, at::Tensor sum, co
   return (v * inverse_root(v, eps) * weight).to(out);
 }
 
-// dx ← d norm(x) of dy, or dx += that and the result in dy's type to `copy`, where it is defined. False: not
-// here.
+// dx ← d norm(x) of dy, or dx += that and the result in dy's type to `copy`, where it is defined. False: not here.
 bool backward(const at::Tensor& x, const at::Tensor& dy, const at::Tensor& weight, double eps, at::Tensor& dx,
               const at::Tensor& copy, bool accumulate) {
   const int64_t d = x.size(-1), rows = x.numel() / d;

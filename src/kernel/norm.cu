@@ -65,8 +65,8 @@ void chosen(bool x_bf16, bool y_bf16, const Run& run) {
 
 }  // namespace
 
-void rms_norm_cuda(const void* x, bool x_bf16, const void* delta, float* sum, const float* weight, void* y,
-                   bool y_bf16, int64_t rows, int64_t width, float eps, void* stream) {
+void rms_norm_cuda(const void* x, bool x_bf16, const void* delta, float* sum, const float* weight, void* y, bool y_bf16,
+                   int64_t rows, int64_t width, float eps, void* stream) {
   if (rows == 0) return;
   chosen(x_bf16, y_bf16, [&](auto x_type, auto y_type) {
     using X = decltype(x_type);
@@ -76,9 +76,8 @@ void rms_norm_cuda(const void* x, bool x_bf16, const void* delta, float* sum, co
   });
 }
 
-void rms_norm_backward_cuda(const void* x, bool x_bf16, const void* dy, bool dy_bf16, const float* weight,
-                            void* dx, void* copy, bool accumulate, int64_t rows, int64_t width, float eps,
-                            void* stream) {
+void rms_norm_backward_cuda(const void* x, bool x_bf16, const void* dy, bool dy_bf16, const float* weight, void* dx,
+                            void* copy, bool accumulate, int64_t rows, int64_t width, float eps, void* stream) {
   if (rows == 0) return;
   chosen(x_bf16, dy_bf16, [&](auto x_type, auto dy_type) {
     using X = decltype(x_type);

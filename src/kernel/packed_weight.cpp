@@ -20,8 +20,7 @@ const Operators& operators() {
   const auto find = [](const char* name, const char* overload) {
     return c10::Dispatcher::singleton().findSchema({name, overload});
   };
-  static const Operators found{find("mkldnn::_reorder_linear_weight", ""),
-                               find("mkldnn::_linear_pointwise", ""),
+  static const Operators found{find("mkldnn::_reorder_linear_weight", ""), find("mkldnn::_linear_pointwise", ""),
                                find("mkldnn::_linear_pointwise", "binary")};
   return found;
 }
@@ -34,9 +33,7 @@ at::Tensor call(const Operator& op, std::initializer_list<c10::IValue> arguments
   return stack.front().toTensor();
 }
 
-c10::IValue optional(const at::Tensor& x) {
-  return x.defined() ? c10::IValue(x) : c10::IValue();
-}
+c10::IValue optional(const at::Tensor& x) { return x.defined() ? c10::IValue(x) : c10::IValue(); }
 
 }  // namespace
 

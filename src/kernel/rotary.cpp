@@ -16,8 +16,8 @@ using simd::Floats;
 using simd::lanes;
 
 template <class X>
-GAGGLE_CLONES void turn_rows(X* x, const int32_t* positions, const float* cos, const float* sin,
-                             float direction, int64_t begin, int64_t end, int64_t heads, int64_t half) {
+GAGGLE_CLONES void turn_rows(X* x, const int32_t* positions, const float* cos, const float* sin, float direction,
+                             int64_t begin, int64_t end, int64_t heads, int64_t half) {
   Floats a, b, c, s;
   for (int64_t t = begin; t < end; ++t) {
     const int64_t at = positions[t] * half;
@@ -57,21 +57,20 @@ RotaryTable rotary_table(const std::vector<double>& frequencies, int64_t positio
 
 void rotary_(at::Tensor& x, const at::Tensor& positions, const RotaryTable& table, bool inverse) {
   const int64_t rows = x.size(0), half = table.cos.size(1), heads = x.size(1) / (2 * half);
-  GAGGLE_CHECK(positions.scalar_type() == at::kInt && positions.numel() == rows &&
-               x.size(1) == heads * 2 * half);
+  GAGGLE_CHECK(positions.scalar_type() == at::kInt && positions.numel() == rows && x.size(1) == heads * 2 * half);
   const float direction = inverse ? -1.0f : 1.0f;
   if (on_cpu(x)) {
     at::parallel_for(0, rows, grain(x.size(1)), [&](int64_t begin, int64_t end) {
       with_elements(x, [&](auto* values) {
-        turn_rows(values, positions.const_data_ptr<int32_t>(), float_of(table.cos), float_of(table.sin),
-                  direction, begin, end, heads, half);
+        turn_rows(values, positions.const_data_ptr<int32_t>(), float_of(table.cos), float_of(table.sin), direction,
+                  begin, end, heads, half);
       });
     });
     return;
   }
   if (const CudaKernels* cuda = cuda_kernels(x)) {
-    cuda->rotary(x.data_ptr(), is_bf16(x), positions.data_ptr<int32_t>(), float_of(table.cos),
-                 float_of(table.sin), direction, rows, heads, half, LaunchStream(x));
+    cuda->rotary(x.data_ptr(), is_bf16(x), positions.data_ptr<int32_t>(), float_of(table.cos), float_of(table.sin),
+                 direction, rows, heads, half, LaunchStream(x));
     return;
   }
   const at::Tensor c = table.cos.index_select(0, positions).unsqueeze(1);

@@ -9,8 +9,8 @@ namespace {
 using device::threads;
 
 template <class X>
-__global__ void turn(X* x, const int32_t* positions, const float* cos, const float* sin, float direction,
-                     int64_t pairs, int64_t heads, int64_t half) {
+__global__ void turn(X* x, const int32_t* positions, const float* cos, const float* sin, float direction, int64_t pairs,
+                     int64_t heads, int64_t half) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x;
   if (n >= pairs) return;
   const int64_t i = n % half, head = n / half, at = positions[head / heads] * half + i;
@@ -23,17 +23,17 @@ __global__ void turn(X* x, const int32_t* positions, const float* cos, const flo
 
 }  // namespace
 
-void rotary_cuda(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin,
-                 float direction, int64_t rows, int64_t heads, int64_t half, void* stream) {
+void rotary_cuda(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin, float direction,
+                 int64_t rows, int64_t heads, int64_t half, void* stream) {
   const auto on = static_cast<cudaStream_t>(stream);
   const int64_t pairs = rows * heads * half;
   if (pairs == 0) return;
   if (bf16)
-    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<__nv_bfloat16*>(x), positions, cos, sin,
-                                                    direction, pairs, heads, half);
-  else
-    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<float*>(x), positions, cos, sin, direction,
+    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<__nv_bfloat16*>(x), positions, cos, sin, direction,
                                                     pairs, heads, half);
+  else
+    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<float*>(x), positions, cos, sin, direction, pairs,
+                                                    heads, half);
 }
 
 }  // namespace gaggle

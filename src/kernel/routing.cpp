@@ -46,9 +46,7 @@ void add_sorted(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, cons
 
 }  // namespace
 
-at::Tensor standardise(const at::Tensor& v) {
-  return at::layer_norm(v, {v.size(-1)}, {}, {}, 1e-5);
-}
+at::Tensor standardise(const at::Tensor& v) { return at::layer_norm(v, {v.size(-1)}, {}, {}, 1e-5); }
 
 at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b) {
   const auto [q_a, r_a] = at::linalg_qr(a.to(at::kCPU, at::kDouble).t(), "reduced");

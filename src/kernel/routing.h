@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include <span>
 #include <vector>
 
 #include "base/microbatch.h"

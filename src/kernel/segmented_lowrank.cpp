@@ -10,9 +10,7 @@
 namespace gaggle {
 namespace {
 
-bool absent(const LowRank& member) {
-  return !member.a.defined() || member.a.size(0) == 0;
-}
+bool absent(const LowRank& member) { return !member.a.defined() || member.a.size(0) == 0; }
 
 const LowRank& member_of(const Segment& segment, std::span<const LowRank> members) {
   GAGGLE_CHECK(segment.member >= 0 && static_cast<size_t>(segment.member) < members.size(),

@@ -16,8 +16,8 @@ constexpr int64_t block = 2048;  // values of a head that K skills hold in the c
 // to[i] = Σ_j w[j·w_step] · rows[j·step + i] over [begin, end), or where `adds` to[i] += that; a weight of 0
 // (another task's own skill) is free.
 template <bool adds, class X>
-GAGGLE_CLONES void weighed_sum(const float* rows, int64_t step, const float* w, int64_t w_step, int64_t count,
-                               X* to, int64_t begin, int64_t end) {
+GAGGLE_CLONES void weighed_sum(const float* rows, int64_t step, const float* w, int64_t w_step, int64_t count, X* to,
+                               int64_t begin, int64_t end) {
   Floats sum, row;
   for (int64_t i = begin; i < end; i += lanes) {
     sum = Floats{};
@@ -50,11 +50,7 @@ GAGGLE_CLONES double dot(const float* a, const float* b, int64_t n) {
 struct Sizes {
   int64_t mixtures, heads, skills, n, blocks;
   Sizes(const at::Tensor& all, const at::Tensor& w)
-      : mixtures(w.size(0)),
-        heads(all.size(0)),
-        skills(all.size(1)),
-        n(all.size(2)),
-        blocks((n + block - 1) / block) {
+      : mixtures(w.size(0)), heads(all.size(0)), skills(all.size(1)), n(all.size(2)), blocks((n + block - 1) / block) {
     GAGGLE_CHECK(all.dim() == 3 && w.dim() == 3 && w.size(1) == heads && w.size(2) == skills);
     GAGGLE_CHECK(all.is_contiguous() && w.is_contiguous());
   }
@@ -84,16 +80,16 @@ at::Tensor mix_skills(const at::Tensor& skills, const at::Tensor& w, at::ScalarT
     for (int64_t m = 0; m < s.mixtures; ++m) {
       const int64_t row = m * s.heads + q;
       with_elements(out, [&](auto* to) {
-        weighed_sum<false>(from + q * s.skills * s.n, s.n, weights + row * s.skills, 1, s.skills,
-                           to + row * s.n, begin, end);
+        weighed_sum<false>(from + q * s.skills * s.n, s.n, weights + row * s.skills, 1, s.skills, to + row * s.n, begin,
+                           end);
       });
     }
   });
   return out;
 }
 
-void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, const at::Tensor& w,
-                         at::Tensor d_skills, at::Tensor d_w) {
+void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, const at::Tensor& w, at::Tensor d_skills,
+                         at::Tensor d_w) {
   const Sizes s(skills, w);
   GAGGLE_CHECK(gradient.is_contiguous() && gradient.numel() == s.mixtures * s.heads * s.n);
   if (!on_cpu(skills)) {
@@ -108,8 +104,8 @@ void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, c
     float* to = float_of(d_skills);
     s.each_block(block * s.skills * s.mixtures, [&](int64_t q, int64_t begin, int64_t end) {
       for (int64_t k = 0; k < s.skills; ++k)
-        weighed_sum<true>(g + q * s.n, s.heads * s.n, weights + q * s.skills + k, s.heads * s.skills,
-                          s.mixtures, to + (q * s.skills + k) * s.n, begin, end);
+        weighed_sum<true>(g + q * s.n, s.heads * s.n, weights + q * s.skills + k, s.heads * s.skills, s.mixtures,
+                          to + (q * s.skills + k) * s.n, begin, end);
     });
   }
   if (d_w.defined()) {
@@ -118,8 +114,7 @@ void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, c
     at::parallel_for(0, s.mixtures * s.heads * s.skills, grain(s.n), [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
         const int64_t row = i / s.skills;
-        to[i] +=
-            static_cast<float>(dot(g + row * s.n, all + (row % s.heads * s.skills + i % s.skills) * s.n, s.n));
+        to[i] += static_cast<float>(dot(g + row * s.n, all + (row % s.heads * s.skills + i % s.skills) * s.n, s.n));
       }
     });
   }

@@ -13,7 +13,7 @@ at::Tensor mix_skills(const at::Tensor& skills, const at::Tensor& w, at::ScalarT
 
 // Of gradient [M, h, n] with respect to the mixtures: d_skills[q,k] += Σ_m w_mqk · gradient_m[q] and
 // d_w_mqk += <gradient_m[q], skills[q, k]>. An undefined tensor is not wanted. fp32 (fp64), contiguous.
-void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, const at::Tensor& w,
-                         at::Tensor d_skills, at::Tensor d_w);
+void mix_skills_backward(const at::Tensor& gradient, const at::Tensor& skills, const at::Tensor& w, at::Tensor d_skills,
+                         at::Tensor d_w);
 
 }  // namespace gaggle

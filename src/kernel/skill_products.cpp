@@ -21,8 +21,7 @@ at::Tensor weights_of(std::span<SkillMixture* const> mixtures) {
 
 at::Tensor member_by_token(const std::vector<Segment>& segments, at::Device device) {
   std::vector<int64_t> members;
-  for (const Segment& s : segments)
-    members.insert(members.end(), static_cast<size_t>(s.end - s.begin), s.member);
+  for (const Segment& s : segments) members.insert(members.end(), static_cast<size_t>(s.end - s.begin), s.member);
   return at::tensor(members, at::kLong).to(device);
 }
 
@@ -36,9 +35,7 @@ SkillProducts::SkillProducts(std::vector<SkillSite> sites, at::ScalarType type)
   }
 }
 
-void SkillProducts::refresh() {
-  stacked_.assign(sites_.size(), {});
-}
+void SkillProducts::refresh() { stacked_.assign(sites_.size(), {}); }
 
 void SkillProducts::set_gradients(size_t site, const at::Tensor& a, const at::Tensor& b) {
   SkillSite& s = sites_[site];
@@ -65,8 +62,7 @@ void SkillProducts::begin(std::vector<SkillMixture*> mixtures, BySide<MixtureTok
 }
 
 void SkillProducts::begin_stacked() {
-  for (const Side side : sides)
-    mixture_by_token_[side] = member_by_token(tokens_[side].segments, wide_.device());
+  for (const Side side : sides) mixture_by_token_[side] = member_by_token(tokens_[side].segments, wide_.device());
   weights_ = weights_of(mixtures_);
   d_weights_ = at::zeros_like(weights_);
   for (size_t s = 0; s < sites_.size(); ++s) {
@@ -98,8 +94,7 @@ void SkillProducts::mix(std::span<SkillMixture* const> mixtures) {
 void SkillProducts::join(size_t number) {
   const SkillSite& site = sites_[number];
   joined_[number] = {};
-  if (mixtures_.size() < 2 || !joining_is_cheaper(tokens_[site.side].count, site.rank, type_, wide_.device()))
-    return;
+  if (mixtures_.size() < 2 || !joining_is_cheaper(tokens_[site.side].count, site.rank, type_, wide_.device())) return;
   std::vector<at::Tensor> a, b;
   for (const SkillMixture* m : mixtures_) {
     a.push_back(m->pairs[number].a.t());
@@ -114,8 +109,8 @@ const at::Tensor& SkillProducts::foreign(const SkillSite& site, bool even) {
   const MixtureTokens& tokens = tokens_[site.side];
   at::Tensor& mask = foreign_[site.side][{site.rank, even}];
   if (!mask.defined())
-    mask = foreign_columns(even ? tokens.even_segments : tokens.segments,
-                           static_cast<int64_t>(mixtures_.size()), site.rank, tokens.count, wide_.device());
+    mask = foreign_columns(even ? tokens.even_segments : tokens.segments, static_cast<int64_t>(mixtures_.size()),
+                           site.rank, tokens.count, wide_.device());
   return mask;
 }
 
@@ -132,8 +127,7 @@ std::vector<LowRank> SkillProducts::pairs_at(size_t site) const {
 void SkillProducts::forward(size_t number, const at::Tensor& x, at::Tensor& y) {
   const SkillSite& site = sites_[number];
   if (is_stacked_) return stacked_skills_forward(x, y, weights_by_token(site), stacked_[number]);
-  if (joined_[number].a.defined())
-    return joined_lowrank_forward(x, y, joined_[number], foreign(site, /*even=*/false));
+  if (joined_[number].a.defined()) return joined_lowrank_forward(x, y, joined_[number], foreign(site, /*even=*/false));
   segmented_lowrank_forward(x, y, tokens_[site.side].segments, pairs_at(number));
 }
 
@@ -156,15 +150,13 @@ LowRankGrad SkillProducts::gradient_at(size_t number, at::Tensor& flat) const {
           {}};
 }
 
-void SkillProducts::backward_pairs(size_t number, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx,
-                                   bool even) {
+void SkillProducts::backward_pairs(size_t number, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even) {
   const SkillSite& site = sites_[number];
   std::vector<LowRankGrad> to;
   for (SkillMixture* m : mixtures_) to.push_back(gradient_at(number, even ? m->even_gradient : m->gradient));
   if (!joined_[number].a.defined()) {
     const MixtureTokens& tokens = tokens_[site.side];
-    return segmented_lowrank_backward(x, dy, dx, even ? tokens.even_segments : tokens.segments,
-                                      pairs_at(number), to);
+    return segmented_lowrank_backward(x, dy, dx, even ? tokens.even_segments : tokens.segments, pairs_at(number), to);
   }
   const JoinedGrad grad = joined_lowrank_backward(x, dy, dx, joined_[number], foreign(site, even));
   for (size_t m = 0; m < to.size(); ++m) {

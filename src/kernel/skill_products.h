@@ -89,8 +89,7 @@ class SkillProducts {
   std::vector<LowRank> pairs_at(size_t site) const;
   LowRankGrad gradient_at(size_t site, at::Tensor& flat) const;
   void backward_pairs(size_t site, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even);
-  void backward_stacked(size_t site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx,
-                        GradientWatch& watch);
+  void backward_stacked(size_t site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx, GradientWatch& watch);
   Gradients mixed_gradients(size_t site, std::span<SkillMixture* const> mixtures, bool even) const;
   void show_stacked(size_t site, const at::Tensor& x, const at::Tensor& dy, const at::Tensor& w,
                     GradientWatch& watch) const;

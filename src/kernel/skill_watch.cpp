@@ -1,5 +1,4 @@
-// What a watcher of skills in training is shown: a task's gradient by site, whichever products the micro-batch
-// took.
+// What a watcher of skills in training is shown: a task's gradient by site, whichever products the micro-batch took.
 #include "base/clock.h"
 #include "kernel/skill_mixing.h"
 #include "kernel/skill_products.h"
@@ -16,8 +15,8 @@ void SkillProducts::show_stacked(size_t number, const at::Tensor& x, const at::T
       const int64_t n = s.end - s.begin;
       if (n == 0) continue;
       const StackedGrad to{at::zeros(skills.a.sizes(), wide_), at::zeros(skills.b.sizes(), wide_), {}};
-      stacked_skills_backward(x.narrow(0, s.begin, n), dy.narrow(0, s.begin, n), {}, w.narrow(0, s.begin, n),
-                              skills, to);
+      stacked_skills_backward(x.narrow(0, s.begin, n), dy.narrow(0, s.begin, n), {}, w.narrow(0, s.begin, n), skills,
+                              to);
       watch.sink({s.member, even, number, at::cat({to.a.flatten(), to.b.flatten()})});
     }
   };
@@ -33,8 +32,7 @@ void SkillProducts::show_tasks(std::span<SkillMixture* const> mixtures, Gradient
       const Gradients gradients = mixed_gradients(s, mixtures, even);
       for (size_t m = 0; m < mixtures.size(); ++m) {
         const auto row = static_cast<int64_t>(m);
-        watch.sink(
-            {mixtures[m]->task, even, s, at::cat({gradients.a[row].flatten(), gradients.b[row].flatten()})});
+        watch.sink({mixtures[m]->task, even, s, at::cat({gradients.a[row].flatten(), gradients.b[row].flatten()})});
       }
     }
 }

@@ -93,8 +93,8 @@ GAGGLE_CLONES void backward_rows(const X* p, X* dp, int64_t begin, int64_t end, 
 
 }  // namespace
 
-void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last,
-                     const at::Tensor& positions, double scale, const PositionBias* bias) {
+void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, const at::Tensor& positions,
+                     double scale, const PositionBias* bias) {
   const int64_t s = scores.size(0), heads = scores.size(1), queries = scores.size(2), keys = scores.size(3);
   GAGGLE_CHECK(first.numel() == s * queries && last.numel() == s * queries);
   if (bias)
@@ -119,8 +119,7 @@ void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tens
     return;
   }
   const at::Tensor key = at::arange(keys, first.options());
-  const at::Tensor hidden =
-      (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
+  const at::Tensor hidden = (key < first.view({s, 1, queries, 1})).logical_or_(key >= last.view({s, 1, queries, 1}));
   at::Tensor scaled = widened(scores).mul(scale);
   if (bias) {
     const at::Tensor column = (key - positions.view({s, queries, 1}) + bias->reach).flatten();

@@ -14,8 +14,8 @@ struct PositionBias {
 
 // scores [S, heads, Lq, Lk] ← softmax(scale · scores + bias) over the keys [first, last) of query (s, q), 0
 // elsewhere (all of a query without keys). first, last, positions (read with a bias alone) [S · Lq] int64.
-void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last,
-                     const at::Tensor& positions, double scale, const PositionBias* bias);
+void masked_softmax_(at::Tensor& scores, const at::Tensor& first, const at::Tensor& last, const at::Tensor& positions,
+                     double scale, const PositionBias* bias);
 
 // dp ← scale · p ∘ (dp - Σ p dp), shapes as above: the gradient of the unscaled scores.
 void softmax_backward_(const at::Tensor& p, at::Tensor& dp, double scale);

@@ -45,8 +45,7 @@ bool mixing_is_cheaper(double rows_per_mixture, at::ScalarType type, at::Device 
   return rows_per_mixture > limit;
 }
 
-void stacked_skills_forward(const at::Tensor& x, at::Tensor& y, const at::Tensor& w,
-                            const StackedSkills& skills) {
+void stacked_skills_forward(const at::Tensor& x, at::Tensor& y, const at::Tensor& w, const StackedSkills& skills) {
   const Products p(skills, w);
   const at::Tensor h = p.weighed(p.apart(at::bmm(by_head(x, p.heads), p.a)));
   at::Tensor y_by_head = by_head(y, p.heads);

@@ -23,10 +23,8 @@ struct StackedGrad {
 // memory for every mixture, stacking multiplies K times as many columns at the speed of matrix products.
 bool mixing_is_cheaper(double rows_per_mixture, at::ScalarType type, at::Device device);
 
-// y [T, d_out] += scale · Σ_qk w_qk (Σ_q'k' w_q'k' x_q' A_q'k') B_qk, in place;
-// w [T, h, K] by row, fp32 (fp64).
-void stacked_skills_forward(const at::Tensor& x, at::Tensor& y, const at::Tensor& w,
-                            const StackedSkills& skills);
+// y [T, d_out] += scale · Σ_qk w_qk (Σ_q'k' w_q'k' x_q' A_q'k') B_qk, in place; w [T, h, K] by row, fp32 (fp64).
+void stacked_skills_forward(const at::Tensor& x, at::Tensor& y, const at::Tensor& w, const StackedSkills& skills);
 // dx [T, d_in] += … (undefined: not wanted), and the gradients.
 void stacked_skills_backward(const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, const at::Tensor& w,
                              const StackedSkills& skills, const StackedGrad& grad);

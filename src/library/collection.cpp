@@ -12,8 +12,7 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
     collection.names.push_back(expert.name);
     const ParameterLayout layout = lora_layout(expert.sites);
     const auto tensor = [&](const LoraSite& s, const char* part) {
-      return layout.view(expert.values, s.site.name + part)
-          .to(base.device(), base.dtype(), false, /*copy=*/true);
+      return layout.view(expert.values, s.site.name + part).to(base.device(), base.dtype(), false, /*copy=*/true);
     };
     for (size_t i = 0; i < expert.sites.size(); ++i) {
       const LoraSite& s = expert.sites[i];
@@ -27,8 +26,6 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
   return collection;
 }
 
-std::string pinned(const Lora& expert) {
-  return expert.pin() + ":" + expert.digest;
-}
+std::string pinned(const Lora& expert) { return expert.pin() + ":" + expert.digest; }
 
 }  // namespace gaggle

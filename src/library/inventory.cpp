@@ -16,9 +16,7 @@ namespace {
 constexpr double certain = 40;  // σ(-40) = 4e-18
 
 // One skill for all tasks: (IA)³ as PEFT has it, without a routing table.
-bool one_for_all(const PolySpec& spec) {
-  return spec.skills == 1 && spec.routing == Routing::uniform;
-}
+bool one_for_all(const PolySpec& spec) { return spec.skills == 1 && spec.routing == Routing::uniform; }
 
 PeftKind kind_of(const PolySpec& spec) {
   if (spec.skill == SkillKind::low_rank) return PeftKind::poly;
@@ -30,8 +28,7 @@ std::string sizes_text(PeftKind kind, int64_t tasks, int64_t skills, int64_t hea
   return fmt::format("{} skills, {} heads and {} tasks", skills, heads, tasks);
 }
 
-at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values,
-                     const Site& site) {
+at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values, const Site& site) {
   if (spec.routing == Routing::learned) return layout.view(values, spec.router_name(site));
   at::Tensor z = at::zeros({spec.tasks, spec.heads, spec.skills});
   if (spec.routing == Routing::one_hot) z.fill_(-certain).diagonal(0, 0, 2).fill_(certain);
@@ -69,23 +66,20 @@ void check_feedforward(const PeftAdapter& peft, const PolySpec& spec, const std:
 std::string recipe_digest(const Version& version) {
   std::string sums = read_file(file_of(version, sums_file));
   const std::string now = fmt::format("  {}\n", words_of(Kind::inventory).sidecar);
-  if (const size_t at = sums.find(now); at != std::string::npos)
-    sums.replace(at, now.size(), "  routed.json\n");
+  if (const size_t at = sums.find(now); at != std::string::npos) sums.replace(at, now.size(), "  routed.json\n");
   return sha256_hex(sums);
 }
 
 }  // namespace
 
-std::string Inventory::pin() const {
-  return routing_row.empty() ? name + "@" + version : routing_row;
-}
+std::string Inventory::pin() const { return routing_row.empty() ? name + "@" + version : routing_row; }
 
 std::string Inventory::description() const {
   if (!routing_row.empty())
     return fmt::format("{}   adapted to {}, mixes the {} of {}@{}", routing_row, tasks.front(),
                        plural(spec.skills, "skill"), name, version);
-  return fmt::format("{}   {}, {}, {}, {}", pin(), method, plural(spec.tasks, "task"),
-                     plural(spec.skills, "skill"), plural(spec.heads, "head"));
+  return fmt::format("{}   {}, {}, {}, {}", pin(), method, plural(spec.tasks, "task"), plural(spec.skills, "skill"),
+                     plural(spec.heads, "head"));
 }
 
 int Inventory::task_number(const std::string& task) const {
@@ -121,9 +115,8 @@ at::Tensor inventory_values(const PeftAdapter& peft, const PolySpec& spec, const
 }
 
 at::Tensor read_inventory_values(const std::filesystem::path& folder, const PolySpec& spec) {
-  const std::vector<PeftKind> kinds = spec.skill == SkillKind::low_rank
-                                          ? std::vector{PeftKind::poly}
-                                          : std::vector{PeftKind::ia3, PeftKind::poly_ia3};
+  const std::vector<PeftKind> kinds =
+      spec.skill == SkillKind::low_rank ? std::vector{PeftKind::poly} : std::vector{PeftKind::ia3, PeftKind::poly_ia3};
   return inventory_values(read_peft(folder, kinds), spec, folder.string());
 }
 

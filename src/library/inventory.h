@@ -17,10 +17,10 @@ struct Inventory {
   std::string method;                      // poly | mhr | shared | private
   std::vector<std::string> tasks;          // by row of the routing table
   std::vector<std::string> pretrained_on;  // tasks of the skills' pretraining
-  std::string routing_row;  // "tomi.z@v0001": stands in for the table (routing_row.h); "": none does
+  std::string routing_row;                 // "tomi.z@v0001": stands in for the table (routing_row.h); "": none does
 
-  std::string pin() const;          // of the routing row, else "mhr-demo@v0001"
-  std::string description() const;  // "mhr-demo@v0001   mhr, 12 tasks, 8 skills, 8 heads", for people
+  std::string pin() const;                         // of the routing row, else "mhr-demo@v0001"
+  std::string description() const;                 // "mhr-demo@v0001   mhr, 12 tasks, 8 skills, 8 heads", for people
   int task_number(const std::string& task) const;  // -1: the table has no row of it
 };
 

@@ -11,9 +11,7 @@
 namespace gaggle {
 namespace {
 
-std::string parameter_of(const Site& site, size_t i) {
-  return site.name + (i == 0 ? ".lora_A" : ".lora_B");
-}
+std::string parameter_of(const Site& site, size_t i) { return site.name + (i == 0 ? ".lora_A" : ".lora_B"); }
 
 std::string store(Registry& registry, NewVersion version, const PeftAdapter& lora) {
   const std::vector<NamedTensor> gates = gate_tensors(lora);
@@ -65,8 +63,7 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
   return lora;
 }
 
-std::vector<Lora> load_collection(const Registry& registry, const std::string& name,
-                                  const std::vector<Site>& sites) {
+std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   std::vector<Lora> experts;
   for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
     experts.push_back(load_lora(registry, pinned.pin.text(), sites));
@@ -87,8 +84,7 @@ std::string store_lora(Registry& registry, const Lora& lora, const Provenance& m
   return store(registry, std::move(version), peft);
 }
 
-std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora,
-                        const Provenance& made) {
+std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora, const Provenance& made) {
   GAGGLE_CHECK(!lora.gates.empty());
   const Version from = registry.load(Kind::expert, parent);
   const PeftAdapter peft = lora_to_peft(lora, peft_base(made.base.spec()));

@@ -9,12 +9,11 @@
 namespace gaggle {
 
 struct Lora {
-  std::vector<LoraSite> sites;  // in the base's order
-  at::Tensor values;            // [lora_layout(sites).size()] fp32 on the CPU
-  std::vector<at::Tensor>
-      gates;  // by site [d_in] fp32 on the CPU, undefined where there is none; empty: none anywhere
-  std::string name, version;  // "tomi", "v0001" of a registry, where it is of one
-  std::string digest;         // of that version's SHA256SUMS
+  std::vector<LoraSite> sites;    // in the base's order
+  at::Tensor values;              // [lora_layout(sites).size()] fp32 on the CPU
+  std::vector<at::Tensor> gates;  // by site [d_in] fp32 on the CPU, undefined where there is none; empty: none anywhere
+  std::string name, version;      // "tomi", "v0001" of a registry, where it is of one
+  std::string digest;             // of that version's SHA256SUMS
   std::string pin() const { return name + "@" + version; }
 };
 
@@ -27,8 +26,7 @@ Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sit
 // The CURRENT version of `name`, or name@version.
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 // The experts that a collection pins, in the pinned order; name or name@version.
-std::vector<Lora> load_collection(const Registry& registry, const std::string& name,
-                                  const std::vector<Site>& sites);
+std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.
 std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates);
@@ -36,7 +34,6 @@ std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at:
 // Both return the version. A new version of lora.name:
 std::string store_lora(Registry& registry, const Lora& lora, const Provenance& made);
 // the same with lora.gates for the LoRA of `parent` ("tomi@v0001"), whose files get a second name in it.
-std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora,
-                        const Provenance& made);
+std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora, const Provenance& made);
 
 }  // namespace gaggle

@@ -17,19 +17,17 @@ std::vector<int64_t> stored_shape(PeftKind kind, const Site& site, const Paramet
   return {tensor.count, 1};
 }
 
-void check_fits(const PeftAdapter& adapter, const PeftTensor& there, const Site& here,
-                const ParameterInfo& tensor, const std::string& where) {
+void check_fits(const PeftAdapter& adapter, const PeftTensor& there, const Site& here, const ParameterInfo& tensor,
+                const std::string& where) {
   const std::vector<int64_t> expected = stored_shape(adapter.kind, here, tensor);
   if (there.shape != expected)
-    user_error("{}: {} of {} is {} there, here it would be {}", where,
-               tensor.name.substr(tensor.name.rfind('.') + 1), here.name, shape_text(there.shape),
-               shape_text(expected));
+    user_error("{}: {} of {} is {} there, here it would be {}", where, tensor.name.substr(tensor.name.rfind('.') + 1),
+               here.name, shape_text(there.shape), shape_text(expected));
 }
 
 }  // namespace
 
-std::vector<LoraSite> sites_of(const PeftAdapter& adapter, const std::vector<Site>& sites,
-                               const std::string& where) {
+std::vector<LoraSite> sites_of(const PeftAdapter& adapter, const std::vector<Site>& sites, const std::string& where) {
   std::map<std::string, const Site*> by_name;
   for (const Site& site : sites) by_name[site.name] = &site;
   std::vector<LoraSite> found;
@@ -41,8 +39,7 @@ std::vector<LoraSite> sites_of(const PeftAdapter& adapter, const std::vector<Sit
                  near.empty() ? "" : fmt::format(" (the nearest is {})", near));
     }
     const int64_t rank = std::max<int64_t>(1, s.rank);  // (IA)³ has none
-    found.push_back(
-        {*site->second, rank, adapter.kind == PeftKind::lora ? s.scale : 1 / static_cast<double>(rank)});
+    found.push_back({*site->second, rank, adapter.kind == PeftKind::lora ? s.scale : 1 / static_cast<double>(rank)});
   }
   std::ranges::sort(found, {}, [](const LoraSite& s) { return s.site.index; });
   return found;
@@ -51,8 +48,8 @@ std::vector<LoraSite> sites_of(const PeftAdapter& adapter, const std::vector<Sit
 std::vector<const PeftSite*> in_order_of(std::span<const LoraSite> sites, const PeftAdapter& adapter,
                                          const std::string& where) {
   if (adapter.sites.size() != sites.size())
-    user_error("{}: it adapts {} linears, the run {}: set lora.targets to the same", where,
-               adapter.sites.size(), sites.size());
+    user_error("{}: it adapts {} linears, the run {}: set lora.targets to the same", where, adapter.sites.size(),
+               sites.size());
   std::map<std::string, const PeftSite*> by_name;
   for (const PeftSite& s : adapter.sites) by_name[s.site] = &s;
   std::vector<const PeftSite*> ordered;
@@ -64,9 +61,8 @@ std::vector<const PeftSite*> in_order_of(std::span<const LoraSite> sites, const 
   return ordered;
 }
 
-at::Tensor values_from_peft(const PeftAdapter& adapter, std::span<const LoraSite> sites,
-                            const ParameterLayout& layout, const ParameterName& name_of,
-                            const std::string& where) {
+at::Tensor values_from_peft(const PeftAdapter& adapter, std::span<const LoraSite> sites, const ParameterLayout& layout,
+                            const ParameterName& name_of, const std::string& where) {
   const std::vector<const PeftSite*> stored = in_order_of(sites, adapter, where);
   at::Tensor values = at::zeros({layout.size()}, at::kFloat);
   std::set<std::string> copied;
@@ -85,8 +81,6 @@ std::vector<float> floats_of(const at::Tensor& values) {
   return {flat.const_data_ptr<float>(), flat.const_data_ptr<float>() + flat.numel()};
 }
 
-PeftTensor peft_tensor(const at::Tensor& values) {
-  return {values.sizes().vec(), floats_of(values)};
-}
+PeftTensor peft_tensor(const at::Tensor& values) { return {values.sizes().vec(), floats_of(values)}; }
 
 }  // namespace gaggle

@@ -11,9 +11,8 @@ DType stored_dtype(const std::string& text) {
 
 NewVersion new_version(Kind kind, const std::string& name, const Provenance& made) {
   nlohmann::json about = made.about;
-  about["base"] = {{"name", made.base.spec().name},
-                   {"shapes", made.base.shape_digest()},
-                   {"content", made.base.content_digest()}};
+  about["base"] = {
+      {"name", made.base.spec().name}, {"shapes", made.base.shape_digest()}, {"content", made.base.content_digest()}};
   return {kind, name, made.key, {}, {}, about};
 }
 

@@ -1,5 +1,4 @@
-// A routing row in memory: a task's routing values over the skills of a parent inventory, adapted alone
-// (MHR-z).
+// A routing row in memory: a task's routing values over the skills of a parent inventory, adapted alone (MHR-z).
 #pragma once
 
 #include <map>

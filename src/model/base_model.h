@@ -44,8 +44,8 @@ class BaseModel {
   virtual at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) = 0;
   // Forward and backward: returns nll [N] fp32 of the targets (smoothed where the loss is); gradients of the
   // loss, Σ target_weights · nll unless `loss` says otherwise, go to the adapter.
-  virtual at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter,
-                                      const LossOptions& loss = {}, const BaseDropout& dropout = {}) = 0;
+  virtual at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},
+                                      const BaseDropout& dropout = {}) = 0;
   // [N, vocab] fp32 of these tokens' hidden states.
   at::Tensor logits(const at::Tensor& hidden, std::span<const int64_t> rows) const;
   // nll [N] fp32 of the targets from the hidden states [T, d], without building [N, vocab] fp32 at once.
@@ -83,8 +83,8 @@ class BaseModel {
 
 // The base of a checkpoint of any known architecture. forward_backward wants BaseUse::training. Throws
 // UserError, before anything is read, for what does not fit in memory, with the bytes by kind.
-std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
-                                           at::Device device, BaseUse use);
+std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                                           BaseUse use);
 
 // [T] int32 on the device.
 at::Tensor ids_on(std::span<const int32_t> ids, at::Device device);

@@ -48,18 +48,15 @@ std::vector<Site> llama_sites(const ModelSpec& spec) {
     int64_t d_in, d_out;
     bool rescaled = false, reads_activation = false;
   };
-  const Linear linears[linears_per_layer] = {{"self_attn", "q_proj", d, q},
-                                             {"self_attn", "k_proj", d, kv, true},
-                                             {"self_attn", "v_proj", d, kv, true},
-                                             {"self_attn", "o_proj", q, d},
-                                             {"mlp", "gate_proj", d, n},
-                                             {"mlp", "up_proj", d, n},
-                                             {"mlp", "down_proj", n, d, true, true}};
+  const Linear linears[linears_per_layer] = {
+      {"self_attn", "q_proj", d, q},         {"self_attn", "k_proj", d, kv, true}, {"self_attn", "v_proj", d, kv, true},
+      {"self_attn", "o_proj", q, d},         {"mlp", "gate_proj", d, n},           {"mlp", "up_proj", d, n},
+      {"mlp", "down_proj", n, d, true, true}};
   std::vector<Site> sites;
   for (int64_t l = 0; l < spec.layers; ++l)
     for (const auto& [module, kind, d_in, d_out, rescaled, reads_activation] : linears)
-      sites.push_back({static_cast<int>(sites.size()), fmt::format("model.layers.{}.{}.{}", l, module, kind),
-                       kind, static_cast<int>(l), d_in, d_out, Side::decoder, reads_activation, rescaled});
+      sites.push_back({static_cast<int>(sites.size()), fmt::format("model.layers.{}.{}.{}", l, module, kind), kind,
+                       static_cast<int>(l), d_in, d_out, Side::decoder, reads_activation, rescaled});
   return sites;
 }
 
@@ -100,8 +97,7 @@ LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyVa
 at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   const c10::InferenceMode no_autograd;
   GAGGLE_CHECK(cache || batch.past.empty(), "cached tokens without a cache");
-  if (cache)
-    cache->reserve(spec_.layers, batch.decoder.count(), spec_.kv_heads * spec_.head_dim, activations());
+  if (cache) cache->reserve(spec_.layers, batch.decoder.count(), spec_.kv_heads * spec_.head_dim, activations());
   const LlamaPass pass = begin(batch, adapter, cache);
   const at::Tensor residual = llama_layers(pass, embed(batch.decoder), nullptr);
   if (cache) cache->length += batch.decoder.count();

@@ -6,8 +6,7 @@ namespace gaggle {
 namespace {
 
 // Back through rotation and norm per head, in place.
-void shape_heads_backward(const LlamaPass& pass, at::Tensor& dx, const at::Tensor& norm,
-                          const at::Tensor& raw) {
+void shape_heads_backward(const LlamaPass& pass, at::Tensor& dx, const at::Tensor& norm, const at::Tensor& raw) {
   rotary_(dx, pass.positions, pass.rotary, true);
   if (!norm.defined()) return;
   at::Tensor heads = dx.view({-1, pass.spec.head_dim});
@@ -37,8 +36,7 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);
-    dx =
-        joint_dx(x, {{linears[q_proj], grad.q}, {linears[k_proj], grad.k}, {linears[v_proj], grad.v}}, adapter);
+    dx = joint_dx(x, {{linears[q_proj], grad.q}, {linears[k_proj], grad.k}, {linears[v_proj], grad.v}}, adapter);
     if (layer > 0) dy = rms_norm_backward(kept.input, dx, weights.input_norm, eps, d);
   }
 }

@@ -3,8 +3,8 @@
 
 namespace gaggle {
 
-std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
-                                           at::Device device, BaseUse use) {
+std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                                           BaseUse use) {
   if (checkpoint.spec().encoder_decoder()) return std::make_unique<T5Model>(checkpoint, dtype, device, use);
   return std::make_unique<LlamaModel>(checkpoint, dtype, device, use);
 }

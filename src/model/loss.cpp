@@ -12,8 +12,7 @@ constexpr int64_t chunk_values = int64_t{1} << 24;  // logits that exist at once
 
 // The nll of all targets; with d_hidden also its gradient with these weights [N].
 at::Tensor by_chunks(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
-                     const Microbatch& batch, std::span<const float> weights, double smoothing,
-                     at::Tensor* d_hidden) {
+                     const Microbatch& batch, std::span<const float> weights, double smoothing, at::Tensor* d_hidden) {
   GAGGLE_CHECK(batch.target_ids.size() == batch.scored_tokens.size());
   at::Tensor nll = at::empty({static_cast<int64_t>(batch.target_ids.size())}, at::kFloat);
   const std::span<float> all(nll.data_ptr<float>(), batch.target_ids.size());

@@ -20,8 +20,7 @@ struct ScoredTokens {
 ScoredTokens join_targets(const Microbatch& batch);
 
 // d loss / d nll of every target, from the nll of them all: weights [N] of nll [N].
-using TokenWeights =
-    std::function<void(const Microbatch& batch, std::span<const float> nll, std::span<float> weights)>;
+using TokenWeights = std::function<void(const Microbatch& batch, std::span<const float> nll, std::span<float> weights)>;
 
 // The loss that a training pass takes the gradient of: Σ weight · nll.
 struct LossOptions {

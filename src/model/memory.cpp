@@ -21,16 +21,14 @@ int64_t available_host_memory() {
   }
   // Inside a container or a batch job the control group's limit (version 2) may be lower.
   int64_t limit = 0, used = 0;
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
-      std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used)
     available = available < 0 ? limit - used : std::min(available, limit - used);
   return available;
 }
 
 }  // namespace
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device,
-                       BaseUse use) {
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use) {
   MemoryNeed need;
   const bool packed = packs(dtype, device);
   const int64_t copies = packed && use != BaseUse::inference ? 2 : 1;
@@ -60,15 +58,12 @@ void refuse_if_too_large(const MemoryNeed& need, int64_t available, at::ScalarTy
                          const std::string& model) {
   const int64_t total = need.held() + (device.is_cpu() ? need.reading : 0);
   if (available < 0 || total <= available) return;
-  const auto text = [](int64_t bytes) {
-    return bytes_text(static_cast<uint64_t>(std::max<int64_t>(0, bytes)));
-  };
+  const auto text = [](int64_t bytes) { return bytes_text(static_cast<uint64_t>(std::max<int64_t>(0, bytes))); };
   user_error(
       "model.path: {} does not fit in memory as {}: it needs {} "
       "(linears {}, embedding {}, head {}, norms {}, while reading {}), and {} is free on {}. {}",
       model, dtype == at::kBFloat16 ? "bf16" : "fp32", text(total), text(need.linears), text(need.embedding),
-      text(need.head), text(need.norms), text(device.is_cpu() ? need.reading : 0), text(available),
-      device.str(),
+      text(need.head), text(need.norms), text(device.is_cpu() ? need.reading : 0), text(available), device.str(),
       dtype == at::kBFloat16 ? "Choose a smaller model or a machine with more memory"
                              : "Set model.dtype = \"bf16\" (half of it), or choose a smaller model");
 }

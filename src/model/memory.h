@@ -14,8 +14,7 @@ struct MemoryNeed {
   int64_t held() const { return linears + embedding + head + norms; }
 };
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device,
-                       BaseUse use);
+MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use);
 
 // Bytes free on the device (CPU: MemAvailable and the control group's limit); -1: not known.
 int64_t free_memory(at::Device device);

@@ -15,8 +15,7 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
   const int before = at::get_num_threads();
   if (threads > 0 && threads != before) at::set_num_threads(threads);
   const int64_t rows = device.is_cpu() ? 800 : 8192;
-  const std::array<std::pair<int64_t, int64_t>, 4> shapes = {
-      {{576, 576}, {576, 192}, {576, 1536}, {1536, 576}}};
+  const std::array<std::pair<int64_t, int64_t>, 4> shapes = {{{576, 576}, {576, 192}, {576, 1536}, {1536, 576}}};
   std::vector<std::pair<FrozenLinear, at::Tensor>> products;
   double flops = 0;
   const auto options = at::TensorOptions().device(device).dtype(dtype);
@@ -57,14 +56,12 @@ double useful_flops(const BaseModel& base, const Microbatch& batch) {
   for (size_t s = 0; s + 1 < batch.encoder.starts.size(); ++s)
     seen_by_encoder += static_cast<double>(length(batch.encoder, s) * length(batch.encoder, s));
   const auto heads = static_cast<double>(spec.heads * spec.head_dim);
-  double flops = 4.0 * static_cast<double>(spec.vocab * spec.hidden) *
-                 static_cast<double>(join_targets(batch).tokens.size());
-  flops +=
-      12 * heads *
-      (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
+  double flops =
+      4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(batch).tokens.size());
+  flops += 12 * heads *
+           (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
   for (const Side side : sides)
-    flops +=
-        4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(batch.side(side).count());
+    flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(batch.side(side).count());
   return flops;
 }
 

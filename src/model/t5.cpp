@@ -51,8 +51,8 @@ T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, con
   return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise)};
 }
 
-T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts,
-                              SiteAdapter* adapter, KeyValueCache* cache, const BaseDropout& dropout) {
+T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts, SiteAdapter* adapter,
+                              KeyValueCache* cache, const BaseDropout& dropout) {
   check_tokens(batch.decoder);
   reach(decoder_, batch.decoder, /*bidirectional=*/false);
   AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_);

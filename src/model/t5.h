@@ -74,8 +74,7 @@ class T5Model final : public BaseModel {
   T5Pass begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts, SiteAdapter* adapter,
                        KeyValueCache* cache, const BaseDropout& dropout);
   // The encoder's last stream; encoded: after its norm.
-  at::Tensor encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,
-                    at::Tensor& encoded);
+  at::Tensor encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape, at::Tensor& encoded);
   void reach(T5Stack& stack, const TokenSequences& tokens, bool bidirectional);
 
   T5Stack encoder_, decoder_;
@@ -85,8 +84,7 @@ class T5Model final : public BaseModel {
 std::vector<Site> t5_sites(const ModelSpec& spec);
 // What the heads add by distance key - query (transformers' T5Attention.compute_bias): [heads, 2 · reach + 1]
 // from the buckets' [buckets, heads].
-PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance,
-                              int64_t reach);
+PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance, int64_t reach);
 
 // [T, hidden] residual stream after a stack's layers. With `tape` (one per layer) what backward needs is kept.
 at::Tensor t5_layers(const T5Pass& pass, at::Tensor residual, std::vector<T5Tape>* tape);

@@ -16,35 +16,32 @@ at::Tensor feed_forward_backward(const T5Pass& pass, const T5FeedForward& block,
   pass.dropout.drop(dh, inner);
   t5_activation_backward_(pass.spec, kept.gate, kept.up, dh);  // gate and up are their gradients from here on
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
-  const at::Tensor dx = pass.spec.gated
-                            ? joint_dx(x, {{block.wi[0], kept.gate}, {block.wi[1], kept.up}}, adapter)
-                            : block.wi[0].dx(x, kept.gate, adapter);
+  const at::Tensor dx = pass.spec.gated ? joint_dx(x, {{block.wi[0], kept.gate}, {block.wi[1], kept.up}}, adapter)
+                                        : block.wi[0].dx(x, kept.gate, adapter);
   return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
 }
 
 AttentionGrad attend_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
                               const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
                               const PositionBias* bias, const at::Tensor& dy) {
-  const at::Tensor dx =
-      block.o.dx(kept.context, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
+  const at::Tensor dx = block.o.dx(kept.context, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
   const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
   return attention_backward(kept.q, k, v, dx, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
 }
 
 at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
                                    const at::Tensor& dy, at::Tensor& d) {
-  const AttentionGrad grad =
-      attend_backward(pass, block, kept, kept.k, kept.v, pass.plan, &pass.stack.bias, dy);
+  const AttentionGrad grad = attend_backward(pass, block, kept, kept.k, kept.v, pass.plan, &pass.stack.bias, dy);
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
   const at::Tensor dx = joint_dx(x, {{block.q, grad.q}, {block.k, grad.k}, {block.v, grad.v}}, *pass.adapter);
   return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
 }
 
-at::Tensor cross_attention_backward(const T5Pass& pass, size_t layer, const T5AttentionTape& kept,
-                                    const at::Tensor& dy, at::Tensor& d, at::Tensor& d_encoded) {
+at::Tensor cross_attention_backward(const T5Pass& pass, size_t layer, const T5AttentionTape& kept, const at::Tensor& dy,
+                                    at::Tensor& d, at::Tensor& d_encoded) {
   const T5Attention& block = pass.stack.layers[layer].cross;
-  const AttentionGrad grad = attend_backward(pass, block, kept, pass.source_keys[layer],
-                                             pass.source_values[layer], pass.cross_plan, nullptr, dy);
+  const AttentionGrad grad = attend_backward(pass, block, kept, pass.source_keys[layer], pass.source_values[layer],
+                                             pass.cross_plan, nullptr, dy);
   d_encoded.add_(joint_dx(pass.encoded, {{block.k, grad.k}, {block.v, grad.v}}, *pass.adapter));
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
   return rms_norm_backward(kept.input, block.q.dx(x, grad.q, *pass.adapter), block.norm, pass.spec.norm_eps, d);

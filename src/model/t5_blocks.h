@@ -12,8 +12,7 @@ inline at::Tensor t5_activation(const ModelSpec& spec, const at::Tensor& gate, c
   return spec.gated ? gated(spec.activation, gate, up) : activated(spec.activation, gate);
 }
 // gate and up ← their gradients.
-inline void t5_activation_backward_(const ModelSpec& spec, at::Tensor& gate, at::Tensor& up,
-                                    const at::Tensor& dy) {
+inline void t5_activation_backward_(const ModelSpec& spec, at::Tensor& gate, at::Tensor& up, const at::Tensor& dy) {
   if (spec.gated)
     gated_backward_(spec.activation, gate, up, dy);
   else

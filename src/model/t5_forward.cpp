@@ -6,11 +6,9 @@ namespace gaggle {
 namespace {
 
 at::Tensor attend(const T5Pass& pass, const T5Attention& block, const at::Tensor& q, const at::Tensor& k,
-                  const at::Tensor& v, const AttentionPlan& plan, const PositionBias* bias,
-                  T5AttentionTape* tape) {
+                  const at::Tensor& v, const AttentionPlan& plan, const PositionBias* bias, T5AttentionTape* tape) {
   const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
-  const at::Tensor context =
-      attention(q, k, v, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
+  const at::Tensor context = attention(q, k, v, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
   if (tape) tape->q = q, tape->context = context;
   at::Tensor y = block.o.forward(context, pass.adapter);
   pass.dropout.drop(y, t5_places::block(block.o));
@@ -28,12 +26,11 @@ at::Tensor self_attention(const T5Pass& pass, size_t layer, const at::Tensor& x,
 
 at::Tensor cross_attention(const T5Pass& pass, size_t layer, const at::Tensor& x, T5AttentionTape* tape) {
   const T5Attention& block = pass.stack.layers[layer].cross;
-  return attend(pass, block, block.q.forward(x, pass.adapter), pass.source_keys[layer],
-                pass.source_values[layer], pass.cross_plan, nullptr, tape);
+  return attend(pass, block, block.q.forward(x, pass.adapter), pass.source_keys[layer], pass.source_values[layer],
+                pass.cross_plan, nullptr, tape);
 }
 
-at::Tensor feed_forward(const T5Pass& pass, const T5FeedForward& block, const at::Tensor& x,
-                        T5FeedForwardTape* tape) {
+at::Tensor feed_forward(const T5Pass& pass, const T5FeedForward& block, const at::Tensor& x, T5FeedForwardTape* tape) {
   const at::Tensor gate = block.wi[0].forward(x, pass.adapter);
   const at::Tensor up = pass.spec.gated ? block.wi[1].forward(x, pass.adapter) : at::Tensor();
   if (tape) tape->gate = gate, tape->up = up;

@@ -55,8 +55,7 @@ std::vector<Site> t5_sites(const ModelSpec& spec) {
 
 // Near distances have a bucket each, farther ones share buckets that grow by their logarithm (in fp32, as
 // transformers takes it: at the borders of buckets rounding decides).
-PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance,
-                              int64_t reach) {
+PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int64_t max_distance, int64_t reach) {
   const c10::InferenceMode no_autograd;
   const int64_t count = buckets.size(0) / (bidirectional ? 2 : 1);
   const at::Tensor ahead = at::arange(-reach, reach + 1, at::kLong);  // key - query
@@ -64,8 +63,7 @@ PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int
   const at::Tensor distance = bidirectional ? ahead.abs() : -ahead.clamp_max(0);
   const int64_t near = count / 2;
   const double width = std::log(static_cast<double>(max_distance) / static_cast<double>(near));
-  const at::Tensor far =
-      near + (at::log(distance.to(at::kFloat) / near) / width * (count - near)).to(at::kLong);
+  const at::Tensor far = near + (at::log(distance.to(at::kFloat) / near) / width * (count - near)).to(at::kLong);
   bucket += at::where(distance < near, distance, far.clamp_max(count - 1));
   return {buckets.index_select(0, bucket.to(buckets.device())).t().contiguous(), reach};
 }

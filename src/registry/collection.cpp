@@ -44,10 +44,9 @@ std::vector<PinnedExpert> read_pins(const Version& collection) {
   const nlohmann::json sidecar = read_sidecar(collection);
   try {
     for (const auto& entry : sidecar.at("experts"))
-      pins.push_back(
-          {parse_pin(entry.at("name").get<std::string>() + "@" + entry.at("version").get<std::string>(),
-                     "pinned expert"),
-           entry.at("lora_sha256"), entry.at("gate_sha256")});
+      pins.push_back({parse_pin(entry.at("name").get<std::string>() + "@" + entry.at("version").get<std::string>(),
+                                "pinned expert"),
+                      entry.at("lora_sha256"), entry.at("gate_sha256")});
     return pins;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a collection's description ({})",
@@ -64,8 +63,7 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
   std::set<std::string> seen;
   for (const std::string& text : wanted) {
     const Version expert = load(Kind::expert, text);
-    if (!seen.insert(expert.name).second)
-      user_error("collection {}: expert {} is named twice", name, expert.name);
+    if (!seen.insert(expert.name).second) user_error("collection {}: expert {} is named twice", name, expert.name);
     const PinnedExpert pinned = pin_of(expert);
     list.push_back({{"name", expert.name},
                     {"version", expert.version},
@@ -85,8 +83,7 @@ std::vector<std::string> holders_of(const Registry& registry, const Version& ver
         holders.push_back(collection.pin());
   if (version.kind == Kind::inventory)
     for (const Version& row : registry.list(Kind::routing_row))
-      if (parse_pin(text_at(read_sidecar(row), "parent"), "parent").name == version.name)
-        holders.push_back(row.pin());
+      if (parse_pin(text_at(read_sidecar(row), "parent"), "parent").name == version.name) holders.push_back(row.pin());
   return holders;
 }
 

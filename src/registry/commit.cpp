@@ -61,8 +61,8 @@ std::string Registry::commit(const NewVersion& version) {
   for (const auto& [name, bytes] : version.files) stage.write(name, bytes);
   stage.write(words_of(version.kind).sidecar, sidecar_text(version));
   stage.write_sums();
-  return stage.commit(
-      parent, [&, ours = stage.folder()](const fs::path& theirs) { return is_same(version, ours, theirs); });
+  return stage.commit(parent,
+                      [&, ours = stage.folder()](const fs::path& theirs) { return is_same(version, ours, theirs); });
 }
 
 void Registry::make_current(Kind kind, const std::string& name, const std::string& version) {

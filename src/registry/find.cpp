@@ -27,9 +27,7 @@ std::string advice(Kind kind, const std::string& name, const std::vector<std::st
 
 }  // namespace
 
-fs::path Registry::root_of(Kind kind) const {
-  return without_links(folder_, folder_ / words_of(kind).folder);
-}
+fs::path Registry::root_of(Kind kind) const { return without_links(folder_, folder_ / words_of(kind).folder); }
 
 std::vector<Version> Registry::list(Kind kind) const {
   const fs::path root = root_of(kind);
@@ -75,8 +73,7 @@ Version Registry::load(Kind kind, const std::string& name) const {
 
 Version Registry::locate(const std::string& text, const std::vector<Kind>& among) const {
   const size_t slash = text.find('/');
-  const std::string prefix = text.substr(0, slash),
-                    plain = slash == std::string::npos ? text : text.substr(slash + 1);
+  const std::string prefix = text.substr(0, slash), plain = slash == std::string::npos ? text : text.substr(slash + 1);
   const Pin pin = parse_pin(plain, "name");
   std::vector<std::string> meanings, names, found_as;
   Kind found = Kind::expert;
@@ -92,11 +89,9 @@ Version Registry::locate(const std::string& text, const std::vector<Kind>& among
   if (slash != std::string::npos)
     user_error("\"{}\": before the / stands a kind; expected {}", text, join(meanings, ", "));
   if (found_as.size() > 1)
-    user_error("{}: {} is a name of several kinds; write {}", folder_.string(), pin.name,
-               join(found_as, " or "));
+    user_error("{}: {} is a name of several kinds; write {}", folder_.string(), pin.name, join(found_as, " or "));
   if (!found_as.empty()) return load(found, plain);
-  user_error("{}: no {} is there ({})", folder_.string(), join(meanings, ", "),
-             advice(Kind::expert, pin.name, names));
+  user_error("{}: no {} is there ({})", folder_.string(), join(meanings, ", "), advice(Kind::expert, pin.name, names));
 }
 
 }  // namespace gaggle

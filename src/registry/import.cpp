@@ -9,7 +9,6 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
-#include "formats/checkpoint.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -30,8 +29,8 @@ std::vector<int64_t> shape_in_base(const std::string& site, const BaseShapes& ba
   if (found == base.weights.end() || found->shape.size() != 2)
     user_error("{}: site {} is no linear of {}", folder.string(), site, model);
   if (!is_inside_a_layer(site))
-    user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding",
-               folder.string(), site, model);
+    user_error("{}: site {} is outside the layers of {}; gaggle adapts neither head nor embedding", folder.string(),
+               site, model);
   return found->shape;
 }
 
@@ -43,15 +42,15 @@ void check_sites(const PeftAdapter& adapter, const BaseShapes& base, const fs::p
     const std::vector<int64_t> base_shape = shape_in_base(site.site, base, folder);
     const PeftWidths ours = widths_of(adapter, site);
     if (!vectors && (base_shape[0] % adapter.heads != 0 || base_shape[1] % adapter.heads != 0))
-      user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(),
-                 site.site, base_shape[1], base_shape[0], model, adapter.heads);
+      user_error("{}: site {} is {} wide in and {} out in {}, which {} heads do not divide", folder.string(), site.site,
+                 base_shape[1], base_shape[0], model, adapter.heads);
     if (!vectors && (ours.in != base_shape[1] || ours.out != base_shape[0]))
-      user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site,
-                 ours.in, ours.out, model, base_shape[1], base_shape[0]);
+      user_error("{}: site {} is {} wide in and {} out, in {} it is {} and {}", folder.string(), site.site, ours.in,
+                 ours.out, model, base_shape[1], base_shape[0]);
     const int64_t width = site.feedforward ? base_shape[1] : base_shape[0];
     if (vectors && ours.in + ours.out != width)
-      user_error("{}: site {} has a vector of {} values for its {}, which is {} wide in {}", folder.string(),
-                 site.site, ours.in + ours.out, site.feedforward ? "input" : "output", width, model);
+      user_error("{}: site {} has a vector of {} values for its {}, which is {} wide in {}", folder.string(), site.site,
+                 ours.in + ours.out, site.feedforward ? "input" : "output", width, model);
   }
 }
 
@@ -79,8 +78,8 @@ nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter&
     const bool named = given->is_array() && (skills.tasks == 0 || given->size() == tasks.size()) &&
                        std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
     if (!named)
-      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
-                 given->dump(), skills.tasks);
+      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(), given->dump(),
+                 skills.tasks);
     tasks = *given;
   }
   return {{"method", method}, {"tasks", tasks}};
@@ -93,8 +92,7 @@ std::string last_part(const fs::path& folder) {
 
 // Writes beside and renames: `to` is there whole or not at all.
 void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
-  if (fs::exists(fs::symlink_status(to)))
-    user_error("--to {}: is there already; name a new folder", to.string());
+  if (fs::exists(fs::symlink_status(to))) user_error("--to {}: is there already; name a new folder", to.string());
   const fs::path parent = fs::absolute(to).parent_path();
   require_writable(parent, "--to");
   const fs::path beside = fs::absolute(to).string() + ".part";
@@ -154,8 +152,8 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
   return version;
 }
 
-ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders,
-                            const std::string& name, const std::string& base, bool accept_base) {
+ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders, const std::string& name,
+                            const std::string& base, bool accept_base) {
   std::optional<BaseShapes> shapes;
   if (!base.empty()) {
     const auto model = open_model(base, "");
@@ -176,13 +174,11 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
       continue;
     }
     const NewVersion& version = one.version;
-    const std::string kind =
-        version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
+    const std::string kind = version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
     table.add({one.folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
                shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)"});
   }
-  report.text =
-      table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
+  report.text = table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
   return report;
 }
 
@@ -190,8 +186,7 @@ void export_version(const Registry& registry, const std::string& name, const fs:
   const fs::path from = registry.locate(name, {Kind::expert, Kind::inventory}).folder;
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(from))
-    if (entry.is_regular_file() && !entry.is_symlink())
-      files[entry.path().filename()] = read_file(entry.path());
+    if (entry.is_regular_file() && !entry.is_symlink()) files[entry.path().filename()] = read_file(entry.path());
   write_folder(to, files);
 }
 

@@ -31,9 +31,7 @@ Pin parse_pin(const std::string& text, const char* what) {
   return pin;
 }
 
-std::string version_name(int number) {
-  return fmt::format("v{:04}", number);
-}
+std::string version_name(int number) { return fmt::format("v{:04}", number); }
 
 std::optional<int> version_number(const std::string& name) {
   if (name.size() < 5 || name.size() > 9 || name[0] != 'v' ||
@@ -87,8 +85,7 @@ const fs::path& without_links(const fs::path& root, const fs::path& path) {
   for (const auto& part : path.lexically_relative(root)) {
     walked /= part;
     if (fs::is_symlink(fs::symlink_status(walked)))
-      user_error("{}: a link; links are not followed inside a registry (copy what it points to)",
-                 walked.string());
+      user_error("{}: a link; links are not followed inside a registry (copy what it points to)", walked.string());
   }
   return path;
 }

@@ -32,7 +32,6 @@ void set_current(const std::filesystem::path& parent, const std::string& version
 void advance_current(const std::filesystem::path& parent, const std::string& version);
 
 // Throws UserError if `path` or a folder between `root` and it is a link; returns path.
-const std::filesystem::path& without_links(const std::filesystem::path& root,
-                                           const std::filesystem::path& path);
+const std::filesystem::path& without_links(const std::filesystem::path& root, const std::filesystem::path& path);
 
 }  // namespace gaggle

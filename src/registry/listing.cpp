@@ -15,13 +15,9 @@ namespace {
 
 using nlohmann::json;
 
-std::string number(int64_t value) {
-  return value > 0 ? with_commas(value) : "-";
-}
+std::string number(int64_t value) { return value > 0 ? with_commas(value) : "-"; }
 
-std::string version_cell(const Version& version) {
-  return version.version + (version.current ? "" : " (old)");
-}
+std::string version_cell(const Version& version) { return version.version + (version.current ? "" : " (old)"); }
 
 // Whether it was made on, or checked against, the registry's base.
 std::string base_cell(const json& sidecar, const BaseFingerprint& base) {
@@ -54,8 +50,7 @@ std::vector<std::string> expert_cells(const Version& expert, const json& sidecar
           made_from(sidecar)};
 }
 
-std::vector<std::string> inventory_cells(const Version& inventory, const json& sidecar,
-                                         const BaseFingerprint& base) {
+std::vector<std::string> inventory_cells(const Version& inventory, const json& sidecar, const BaseFingerprint& base) {
   const json poly = object_at(sidecar, "poly");
   return {inventory.name,
           version_cell(inventory),
@@ -72,13 +67,11 @@ std::vector<std::string> inventory_cells(const Version& inventory, const json& s
 }
 
 std::vector<std::string> row_cells(const Version& row, const json& sidecar, const BaseFingerprint&) {
-  return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"),
-          bytes_text(bytes_of(row))};
+  return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"), bytes_text(bytes_of(row))};
 }
 
 template <class Cells>
-std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads,
-                     const Cells& cells) {
+std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells) {
   const std::vector<Version> versions = registry.list(kind);
   if (versions.empty()) return "";
   const BaseFingerprint base = registry.base();
@@ -99,11 +92,10 @@ uint64_t bytes_of(const Version& version) {
 std::string listing_text(const Registry& registry) {
   std::string text =
       table_of(registry, Kind::expert,
-               {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"},
-               expert_cells) +
+               {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"}, expert_cells) +
       table_of(registry, Kind::inventory,
-               {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
-                "size", "made from"},
+               {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base", "size",
+                "made from"},
                inventory_cells) +
       table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells);
   for (const Version& collection : registry.list(Kind::collection))
@@ -117,8 +109,7 @@ std::string soundness_block(const Registry& registry, const std::vector<std::str
   if (!complaints.empty())
     return fmt::format("{}\n{}: {} complaints\n", join(complaints, "\n"), where, complaints.size());
   size_t versions = 0;
-  for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row})
-    versions += registry.list(kind).size();
+  for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row}) versions += registry.list(kind).size();
   return fmt::format("{}: sound, {} versions\n", where, versions);
 }
 

@@ -14,8 +14,7 @@ uint64_t bytes_of(const Version& version);  // of its files
 std::string listing_text(const Registry& registry);
 // The version's folder and its sidecar, a line for each value.
 std::string sidecar_block(const Version& version);
-// What verify() complains of, or how many versions are sound; `where`: the registry's folder as it was asked
-// for.
+// What verify() complains of, or how many versions are sound; `where`: the registry's folder as it was asked for.
 std::string soundness_block(const Registry& registry, const std::vector<std::string>& complaints,
                             const std::string& where);
 }  // namespace gaggle

@@ -17,8 +17,7 @@ constexpr int format_version = 2;
 
 std::string registry_json(const BaseFingerprint& base) {
   const nlohmann::ordered_json json = {
-      {"format", format_version},
-      {"base", {{"name", base.name}, {"shapes", base.shapes}, {"content", base.content}}}};
+      {"format", format_version}, {"base", {{"name", base.name}, {"shapes", base.shapes}, {"content", base.content}}}};
   return json.dump(2) + "\n";
 }
 
@@ -28,11 +27,10 @@ void check_format(const fs::path& folder, int format) {
                ") reads format {}: use the newer gaggle",
                folder.string(), format, format_version);
   if (format < format_version)
-    user_error(
-        "{}: a registry of format {}, made by a gaggle from before " GAGGLE_VERSION
-        " was released; this one reads format {}: name a new folder and train again, or export what you want "
-        "to keep with the gaggle that made it (gaggle registry export) and import it into a new folder",
-        folder.string(), format, format_version);
+    user_error("{}: a registry of format {}, made by a gaggle from before " GAGGLE_VERSION
+               " was released; this one reads format {}: name a new folder and train again, or export what you want "
+               "to keep with the gaggle that made it (gaggle registry export) and import it into a new folder",
+               folder.string(), format, format_version);
 }
 
 BaseFingerprint read_registry_json(const fs::path& folder) {
@@ -56,10 +54,9 @@ void make(const fs::path& folder, const BaseFingerprint& base) {
   require_writable(folder, "registry");
   for (const auto& entry : fs::directory_iterator(folder))
     if (!entry.path().filename().string().starts_with("registry.json") && !fs::exists(file))
-      user_error("{}: not a registry (no registry.json), and not empty ({}); name another folder",
-                 folder.string(), entry.path().filename().string());
-  const fs::path beside =
-      fmt::format("{}.{}-{}-{}", file.string(), this_process().host, this_process().pid, count++);
+      user_error("{}: not a registry (no registry.json), and not empty ({}); name another folder", folder.string(),
+                 entry.path().filename().string());
+  const fs::path beside = fmt::format("{}.{}-{}-{}", file.string(), this_process().host, this_process().pid, count++);
   write_file_durable(beside, registry_json(base));
   std::error_code failed;
   fs::create_hard_link(beside, file, failed);
@@ -76,12 +73,11 @@ void check_base(const fs::path& folder, const BaseFingerprint& ours, bool write,
   if (ours.content.empty() || ours.content == theirs.content) return;
   if (theirs.content.empty()) {
     // Made by an import, which reads no weights: the first who has them writes down what they were.
-    if (write)
-      write_file_atomic(folder / "registry.json", registry_json({theirs.name, ours.shapes, ours.content}));
+    if (write) write_file_atomic(folder / "registry.json", registry_json({theirs.name, ours.shapes, ours.content}));
     return;
   }
-  const std::string what = fmt::format("{}: made for the base {}, whose weights differ from {}'s",
-                                       folder.string(), theirs.name, ours.name);
+  const std::string what =
+      fmt::format("{}: made for the base {}, whose weights differ from {}'s", folder.string(), theirs.name, ours.name);
   if (write && !accept_base) user_error("{}; --accept-base writes to it all the same", what);
   log::warning("{}", what);
 }
@@ -108,8 +104,6 @@ Registry Registry::open(const fs::path& folder, const std::optional<BaseFingerpr
   return registry;
 }
 
-BaseFingerprint Registry::base() const {
-  return read_registry_json(folder_);
-}
+BaseFingerprint Registry::base() const { return read_registry_json(folder_); }
 
 }  // namespace gaggle

@@ -32,8 +32,8 @@ struct NewVersion;  // registry/new_version.h
 class Registry {
  public:
   // Opens, or creates when `create`. Throws UserError: not a registry, another format, another base's shapes.
-  static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base,
-                       bool create, bool accept_base = false);
+  static Registry open(const std::filesystem::path& folder, const std::optional<BaseFingerprint>& base, bool create,
+                       bool accept_base = false);
 
   const std::filesystem::path& folder() const { return folder_; }
   BaseFingerprint base() const;  // content "": nobody with the base's weights has written yet
@@ -48,8 +48,7 @@ class Registry {
   Version load(Kind kind, const std::string& name) const;
   // "copy", "copy@v0001" or, where several kinds have that name, "experts/copy". Throws UserError: not there
   // among these kinds, or ambiguous.
-  Version locate(const std::string& text,
-                 const std::vector<Kind>& among = {all_kinds.begin(), all_kinds.end()}) const;
+  Version locate(const std::string& text, const std::vector<Kind>& among = {all_kinds.begin(), all_kinds.end()}) const;
 
   // Stages, fsyncs, renames to the next version, moves CURRENT; returns the version's number, "v0001". The same
   // key committed by somebody else in between: compares tensor digests, drops the copy, returns theirs. Without

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -69,9 +68,7 @@ Stage::~Stage() {
   if (!folder_.empty()) fs::remove_all(folder_, ignored);
 }
 
-void Stage::write(const std::string& name, std::string_view bytes) const {
-  write_file_durable(folder_ / name, bytes);
-}
+void Stage::write(const std::string& name, std::string_view bytes) const { write_file_durable(folder_ / name, bytes); }
 
 void Stage::link(const fs::path& file) const {
   without_links(registry_, file);

@@ -11,8 +11,7 @@ namespace gaggle {
 std::string sums_text(const fs::path& folder) {
   std::map<std::string, std::string> digests;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().filename() != sums_file)
-      digests[entry.path().filename()] = sha256_hex_of_file(entry.path());
+    if (entry.path().filename() != sums_file) digests[entry.path().filename()] = sha256_hex_of_file(entry.path());
   std::string text;
   for (const auto& [name, digest] : digests) text += digest + "  " + name + "\n";
   return text;
@@ -33,9 +32,7 @@ std::map<std::string, std::string> read_sums(const fs::path& folder) {
   return digests;
 }
 
-std::string sums_digest(const fs::path& folder) {
-  return sha256_hex(read_file(folder / sums_file));
-}
+std::string sums_digest(const fs::path& folder) { return sha256_hex(read_file(folder / sums_file)); }
 
 std::vector<std::string> check_sums(const fs::path& folder) {
   std::vector<std::string> complaints;

@@ -10,9 +10,7 @@
 namespace gaggle {
 namespace {
 
-void print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-}
+void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
 
 void need_arguments(const RegistryRequest& request, size_t least, const char* what) {
   if (request.arguments.size() < least) user_error("gaggle registry {}: expected {}", request.action, what);
@@ -37,8 +35,7 @@ Exit verify(const RegistryRequest& request) {
 Exit import_adapters(const RegistryRequest& request) {
   need_arguments(request, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!request.name.empty() && request.arguments.size() > 1)
-    user_error("--name {}: belongs to an import of one folder, not of {}", request.name,
-               request.arguments.size());
+    user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
   const ImportReport report =
       import_folders(request.registry, request.arguments, request.name, request.base, request.accept_base);
   print(report.text);

@@ -57,8 +57,7 @@ void check_pins(const Registry& registry, const Version& collection, std::vector
   }
 }
 
-void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
-                    std::vector<std::string>& complaints) {
+void check_contents(const Registry& registry, Kind kind, const fs::path& folder, std::vector<std::string>& complaints) {
   const Version version{kind, folder.parent_path().filename(), folder.filename(), folder};
   check_name(version.name, words_of(kind).one);
   read_sidecar(version);

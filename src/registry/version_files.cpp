@@ -29,9 +29,7 @@ json read_sidecar(const fs::path& version_folder, Kind kind) {
   }
 }
 
-json read_sidecar(const Version& version) {
-  return read_sidecar(version.folder, version.kind);
-}
+json read_sidecar(const Version& version) { return read_sidecar(version.folder, version.kind); }
 
 std::string key_of(const fs::path& version_folder, Kind kind) {
   try {
@@ -46,9 +44,7 @@ std::string digest_of(const Version& version) {
   return fs::exists(sums) ? sums_digest(version.folder) : "";
 }
 
-bool is_gated(const Version& expert) {
-  return fs::is_regular_file(expert.folder / gate_file);
-}
+bool is_gated(const Version& expert) { return fs::is_regular_file(expert.folder / gate_file); }
 
 std::string text_at(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -94,8 +90,8 @@ Version parent_of(const Registry& registry, const Version& routing_row) {
   const std::string name = text_at(sidecar, "parent"), digest = text_at(sidecar, "parent_sha256");
   const auto parent = registry.find(Kind::inventory, name);
   if (!parent)
-    user_error("{}: routing row {} mixes the skills of inventory {}, which is not there",
-               registry.folder().string(), routing_row.pin(), name);
+    user_error("{}: routing row {} mixes the skills of inventory {}, which is not there", registry.folder().string(),
+               routing_row.pin(), name);
   if (const std::string there = digest_of(*parent); there != digest)
     user_error(
         "{}: routing row {} was made from another {} (its SHA256SUMS has digest {}…; the one that is there has "

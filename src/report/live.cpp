@@ -40,9 +40,7 @@ std::string cut(const std::string& line, size_t width) {
 LiveView::LiveView(std::FILE* out, double plain_every)
     : out_(out), terminal_(is_terminal(out)), plain_every_(plain_every) {}
 
-LiveView::~LiveView() {
-  std::fflush(out_);
-}
+LiveView::~LiveView() { std::fflush(out_); }
 
 void LiveView::erase() {
   for (size_t i = 0; i < drawn_.size(); ++i) std::fputs("\033[1A\033[2K", out_);

@@ -20,8 +20,7 @@ std::string workers_table(const WorkStatus& status) {
     const bool stepped = p.steps > 0;
     table.add({s.item.name, s.holder.worker, s.holder.process.host, s.holder.job.empty() ? "-" : s.holder.job,
                std::to_string(s.rank), p.phase.empty() ? "-" : p.phase,
-               stepped ? fmt::format("{}/{}", p.step, p.steps) : "-",
-               stepped ? fmt::format("{:.3f}", p.loss) : "-",
+               stepped ? fmt::format("{}/{}", p.step, p.steps) : "-", stepped ? fmt::format("{:.3f}", p.loss) : "-",
                stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
                s.running ? "running" : "looks dead"});
   }
@@ -38,10 +37,9 @@ const char* state_name(const ItemStatus& s) {
 std::string status_block(const std::string& what, const WorkStatus& status) {
   const size_t silent = status.count(ItemState::held) - status.workers;
   std::string text = fmt::format(
-      "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n",
-      what, status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s",
-      status.count(ItemState::done), status.workers, silent, status.count(ItemState::open),
-      status.count(ItemState::aside));
+      "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n", what,
+      status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s", status.count(ItemState::done),
+      status.workers, silent, status.count(ItemState::open), status.count(ItemState::aside));
   if (status.count(ItemState::held) > 0) text += workers_table(status);
   std::vector<std::string> open;
   for (const ItemStatus& s : status.items)
@@ -52,8 +50,8 @@ std::string status_block(const std::string& what, const WorkStatus& status) {
   if (!status.last_committed.empty())
     text += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
   if (status.seconds_left > 0)
-    text += fmt::format("left        about {} with {} worker{}\n", time_text(status.seconds_left),
-                        status.workers, status.workers == 1 ? "" : "s");
+    text += fmt::format("left        about {} with {} worker{}\n", time_text(status.seconds_left), status.workers,
+                        status.workers == 1 ? "" : "s");
   else if (status.count(ItemState::open) + silent > 0)
     text += "left        nobody works on what is open: start the command again\n";
   return text;

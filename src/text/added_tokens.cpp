@@ -60,8 +60,7 @@ void AddedTokenFinder::add(const AddedToken& token, std::string_view spelling) {
   tokens_.push_back(token);
 }
 
-AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, size_t at,
-                                                     size_t markup_end) const {
+AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, size_t at, size_t markup_end) const {
   Match longest;
   uint32_t node = ByteTrie::kRoot;
   for (size_t end = at; end < text.size();) {
@@ -110,8 +109,7 @@ std::vector<TextPart> AddedTokenFinder::split(const MarkedText& marked) const {
   return parts;
 }
 
-std::string token_digest(const std::string& model, const std::vector<AddedToken>& added,
-                         const Tokenizer& tokenizer) {
+std::string token_digest(const std::string& model, const std::vector<AddedToken>& added, const Tokenizer& tokenizer) {
   Sha256 sha;
   sha.update(model);
   for (const AddedToken& token : added)
@@ -119,8 +117,7 @@ std::string token_digest(const std::string& model, const std::vector<AddedToken>
                            token.single_word ? 1 : 0, token.lstrip ? 1 : 0, token.rstrip ? 1 : 0,
                            token.normalized ? 1 : 0, token.content));
   sha.update(fmt::format("\nprefix {} suffix {} bos {} eos {}", fmt::join(tokenizer.prefix, ","),
-                         fmt::join(tokenizer.suffix, ","), tokenizer.bos.value_or(-1),
-                         tokenizer.eos.value_or(-1)));
+                         fmt::join(tokenizer.suffix, ","), tokenizer.bos.value_or(-1), tokenizer.eos.value_or(-1)));
   return sha.hex();
 }
 

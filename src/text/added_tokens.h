@@ -66,7 +66,6 @@ class AddedTokenFinder {
 
 // What decides a tokenizer's ids, as one SHA-256. `model`: a digest of vocabulary, merges, normaliser and
 // pre-tokeniser.
-std::string token_digest(const std::string& model, const std::vector<AddedToken>& added,
-                         const Tokenizer& tokenizer);
+std::string token_digest(const std::string& model, const std::vector<AddedToken>& added, const Tokenizer& tokenizer);
 
 }  // namespace gaggle

@@ -80,8 +80,7 @@ void append_tokens(const Bpe& bpe, std::string_view word, std::vector<int32_t>& 
     const Candidate best = candidates.top();
     candidates.pop();
     Symbol& left = symbol(best.left);
-    if (left.id == kMerged || left.next < 0 || Bpe::pair_key(left.id, symbol(left.next).id) != best.pair)
-      continue;
+    if (left.id == kMerged || left.next < 0 || Bpe::pair_key(left.id, symbol(left.next).id) != best.pair) continue;
     Symbol& right = symbol(left.next);
     left.id = best.id;
     left.next = right.next;

@@ -10,9 +10,8 @@ namespace {
 
 std::string from_base64(std::string_view text) {
   std::string bytes(text.size() / 4 * 3, '\0');
-  const int size =
-      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
   if (size < 0) user_error("this is not base64");
   const int padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;  // it counts them as bytes
   bytes.resize(static_cast<size_t>(size - padding));
@@ -27,18 +26,10 @@ uint32_t little_endian(std::string_view bytes, size_t at) {
 
 // A unit of darts-clone's double array: bits 0-7 and 31 label, bit 8 "a key ends here", bits 9-31 offset;
 // a leaf's unit is the key's value (darts.h, DoubleArrayUnit).
-uint32_t label(uint32_t unit) {
-  return unit & (1u << 31 | 0xFF);
-}
-bool has_leaf(uint32_t unit) {
-  return (unit >> 8 & 1) != 0;
-}
-uint32_t offset(uint32_t unit) {
-  return unit >> 10 << ((unit & 1u << 9) >> 6);
-}
-uint32_t leaf_value(uint32_t unit) {
-  return unit & ~(1u << 31);
-}
+uint32_t label(uint32_t unit) { return unit & (1u << 31 | 0xFF); }
+bool has_leaf(uint32_t unit) { return (unit >> 8 & 1) != 0; }
+uint32_t offset(uint32_t unit) { return unit >> 10 << ((unit & 1u << 9) >> 6); }
+uint32_t leaf_value(uint32_t unit) { return unit & ~(1u << 31); }
 
 }  // namespace
 

@@ -66,8 +66,7 @@ struct ApplyDecoder {
     append_char(content, step.content);
     for (std::string& token : tokens) {
       for (size_t i = 0; i < step.start && token.starts_with(content); ++i) token.erase(0, content.size());
-      for (size_t i = 0; i < step.stop && token.ends_with(content); ++i)
-        token.resize(token.size() - content.size());
+      for (size_t i = 0; i < step.stop && token.ends_with(content); ++i) token.resize(token.size() - content.size());
     }
   }
 };

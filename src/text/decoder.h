@@ -24,8 +24,8 @@ struct StripDecoder {
   char32_t content = U' ';
   size_t start = 0, stop = 0;  // at most so many at either end of each token
 };
-using DecoderStep = std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, MetaspaceDecoder,
-                                 ReplaceDecoder, StripDecoder>;
+using DecoderStep =
+    std::variant<ByteLevelDecoder, ByteFallbackDecoder, FuseDecoder, MetaspaceDecoder, ReplaceDecoder, StripDecoder>;
 
 std::string decode_tokens(const std::vector<DecoderStep>& steps, std::vector<std::string> tokens);
 

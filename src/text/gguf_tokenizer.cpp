@@ -55,8 +55,7 @@ Vocabulary read_vocabulary(const GgufFile& file) {
   if (file.has("tokenizer.ggml.token_type")) vocabulary.types = file.integers("tokenizer.ggml.token_type");
   if (vocabulary.types.empty()) vocabulary.types.assign(vocabulary.tokens.size(), kNormal);
   if (vocabulary.types.size() != vocabulary.tokens.size())
-    user_error("{}: {} token types for {} tokens", file.name(), vocabulary.types.size(),
-               vocabulary.tokens.size());
+    user_error("{}: {} token types for {} tokens", file.name(), vocabulary.types.size(), vocabulary.tokens.size());
   return vocabulary;
 }
 
@@ -123,10 +122,8 @@ Description byte_level(const GgufFile& file, const Vocabulary& vocabulary) {
   add_merges(file, bpe);
   bpe.ignore_merges = rule->second.ignore_merges;
   if (rule->second.nfc) parts.normalizer.emplace_back(NormalForm::nfc);
-  if (file.flag_or("tokenizer.ggml.add_space_prefix", false))
-    parts.pre_tokenizer.emplace_back(PrefixSpaceStep{});
-  for (const char* pattern : rule->second.patterns)
-    parts.pre_tokenizer.emplace_back(SplitStep{Pattern(pattern)});
+  if (file.flag_or("tokenizer.ggml.add_space_prefix", false)) parts.pre_tokenizer.emplace_back(PrefixSpaceStep{});
+  for (const char* pattern : rule->second.patterns) parts.pre_tokenizer.emplace_back(SplitStep{Pattern(pattern)});
   parts.byte_level = true;
   parts.decoder = {ByteLevelDecoder{}};
   return description;

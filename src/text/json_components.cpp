@@ -57,8 +57,8 @@ void add_pre_tokenizer(const Json& node, TokenizerParts& parts) {
     if (value_or(node, "use_regex", true)) steps.emplace_back(SplitStep{Pattern(kGpt2Pattern)});
     parts.byte_level = true;
   } else if (type == "Split") {
-    steps.emplace_back(SplitStep{read_pattern("pre_tokenizer Split", node),
-                                 read_behavior(text_at(node, "behavior")), value_or(node, "invert", false)});
+    steps.emplace_back(SplitStep{read_pattern("pre_tokenizer Split", node), read_behavior(text_at(node, "behavior")),
+                                 value_or(node, "invert", false)});
   } else if (type == "Digits") {
     const bool individual = value_or(node, "individual_digits", false);
     steps.emplace_back(SplitStep{Pattern(individual ? R"(\p{N})" : R"(\p{N}+)")});
@@ -78,10 +78,8 @@ void add_pre_tokenizer(const Json& node, TokenizerParts& parts) {
 }  // namespace
 
 std::vector<NormalizerStep> read_normalizer(const Json& node) {
-  static const std::map<std::string, NormalForm> kForms = {{"NFC", NormalForm::nfc},
-                                                           {"NFD", NormalForm::nfd},
-                                                           {"NFKC", NormalForm::nfkc},
-                                                           {"NFKD", NormalForm::nfkd}};
+  static const std::map<std::string, NormalForm> kForms = {
+      {"NFC", NormalForm::nfc}, {"NFD", NormalForm::nfd}, {"NFKC", NormalForm::nfkc}, {"NFKD", NormalForm::nfkd}};
   std::vector<NormalizerStep> steps;
   each_member(node, "normalizers", [&](const Json& member) {
     const std::string type = text_at(member, "type");
@@ -96,9 +94,8 @@ std::vector<NormalizerStep> read_normalizer(const Json& node) {
     else if (type == "Nmt")
       steps.emplace_back(NmtRule{});
     else if (type == "Precompiled")
-      steps.emplace_back(
-          with_place("normalizer Precompiled",
-                     [base64 = text_at(member, "precompiled_charsmap")] { return Charsmap(base64); }));
+      steps.emplace_back(with_place("normalizer Precompiled",
+                                    [base64 = text_at(member, "precompiled_charsmap")] { return Charsmap(base64); }));
     else
       unsupported("normalizer", type);
   });
@@ -128,8 +125,8 @@ std::vector<DecoderStep> read_decoder(const Json& node) {
       size_t at = 0;
       const std::string content = text_at(member, "content");
       if (content.empty()) unsupported("decoder", "Strip without content");
-      steps.emplace_back(StripDecoder{next_char(content, at), member.at("start").get<size_t>(),
-                                      member.at("stop").get<size_t>()});
+      steps.emplace_back(
+          StripDecoder{next_char(content, at), member.at("start").get<size_t>(), member.at("stop").get<size_t>()});
     } else {
       unsupported("decoder", type);
     }

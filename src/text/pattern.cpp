@@ -9,8 +9,7 @@
 
 namespace gaggle {
 
-const char* const kGpt2Pattern =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+const char* const kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 namespace {
 
@@ -104,8 +103,8 @@ Pattern::Pattern(std::string_view oniguruma) {
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre2.data()), pcre2.size(),
                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get());
   if (!code->code)
-    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", oniguruma, error_text(error),
-               offset, pcre2);
+    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", oniguruma, error_text(error), offset,
+               pcre2);
   pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);  // without a JIT the interpreter matches the same
   code_ = code;
 }
@@ -126,8 +125,8 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
   for (size_t at = 0; at < text.size();) {
     int result = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT)
-      result = pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-                           match.get(), nullptr);
+      result =
+          pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(), nullptr);
     if (result == PCRE2_ERROR_NOMATCH) return;
     if (result < 0)
       user_error("the tokenizer's pattern '{}' failed on a text of {} bytes: {}", code_->source, text.size(),

@@ -22,8 +22,7 @@ std::vector<Stretch> stretches(const SplitStep& step, std::string_view word) {
   return all;
 }
 
-// Matches joined to the stretch before (or behind, the stretches then come last first),
-// unless that was a match.
+// Matches joined to the stretch before (or behind, the stretches then come last first), unless that was a match.
 std::vector<Stretch> joined(const std::vector<Stretch>& all, bool to_previous) {
   std::vector<Stretch> result;
   bool after_match = false;
@@ -76,8 +75,7 @@ struct ApplyPreTokenizer {
     out.words.emplace_back(out.changed.back());
   }
   void operator()(const SplitStep& step) const {
-    for (const auto& [begin, end, matched] : split(step, word))
-      out.words.push_back(word.substr(begin, end - begin));
+    for (const auto& [begin, end, matched] : split(step, word)) out.words.push_back(word.substr(begin, end - begin));
   }
   void operator()(const PrefixSpaceStep&) const {
     if (word.starts_with(' '))
@@ -108,8 +106,7 @@ Words pre_tokenize(const std::vector<PreTokenizerStep>& steps, std::string_view 
   for (const PreTokenizerStep& step : steps) {
     std::vector<std::string_view> before;
     before.swap(result.words);
-    for (size_t i = 0; i < before.size(); ++i)
-      std::visit(ApplyPreTokenizer{before[i], first && i == 0, result}, step);
+    for (size_t i = 0; i < before.size(); ++i) std::visit(ApplyPreTokenizer{before[i], first && i == 0, result}, step);
   }
   return result;
 }

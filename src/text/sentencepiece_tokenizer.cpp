@@ -19,8 +19,7 @@ constexpr int kT5Sentinels = 100;  // <extra_id_99> … <extra_id_0> behind the 
 // T5's own files have <pad>, </s>, <unk> first and no <s>.
 bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const TokenizerConfig& config) {
   if (!config.tokenizer_class.empty()) return config.tokenizer_class.starts_with("T5Tokenizer");
-  return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 &&
-         processor.bos_id() < 0;
+  return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 && processor.bos_id() < 0;
 }
 
 class SentencePieceTokenizer final : public Tokenizer {

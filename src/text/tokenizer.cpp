@@ -36,21 +36,18 @@ std::unique_ptr<Tokenizer> from_json(const fs::path& file) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path) {
-  if (!fs::exists(path))
-    user_error("{}: no such file or folder: a tokenizer was looked for there", path.string());
+  if (!fs::exists(path)) user_error("{}: no such file or folder: a tokenizer was looked for there", path.string());
   if (!fs::is_directory(path)) {
     if (path.extension() == ".gguf") return tokenizer_from_gguf(path);
     if (path.extension() == ".json") return from_json(path);
     if (path.extension() == ".model")
       return tokenizer_from_sentencepiece(path, read_tokenizer_config(path.parent_path()));
-    user_error("{}: a tokenizer is a folder, a .gguf file, tokenizer.json, or a SentencePiece .model",
-               path.string());
+    user_error("{}: a tokenizer is a folder, a .gguf file, tokenizer.json, or a SentencePiece .model", path.string());
   }
   if (fs::exists(path / "tokenizer.json")) return from_json(path / "tokenizer.json");
   const fs::path model = sentencepiece_in(path);
   if (model.empty())
-    user_error("{}: no tokenizer here: looked for tokenizer.json, tokenizer.model and spiece.model",
-               path.string());
+    user_error("{}: no tokenizer here: looked for tokenizer.json, tokenizer.model and spiece.model", path.string());
   return tokenizer_from_sentencepiece(model, read_tokenizer_config(path));
 }
 

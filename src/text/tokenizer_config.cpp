@@ -16,13 +16,11 @@ std::optional<std::string> token_text(const Json& root, const char* key) {
 bool makes_own_rule(const std::string& tokenizer_class) {
   static constexpr std::string_view kClasses[] = {"Llama", "CodeLlama", "Gemma", "Cohere"};
   return std::ranges::any_of(kClasses, [&](std::string_view name) {
-    return tokenizer_class == std::string(name) + "Tokenizer" ||
-           tokenizer_class == std::string(name) + "TokenizerFast";
+    return tokenizer_class == std::string(name) + "Tokenizer" || tokenizer_class == std::string(name) + "TokenizerFast";
   });
 }
 
-int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const char* key,
-              const std::string& token) {
+int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const char* key, const std::string& token) {
   const auto id = tokenizer.id_of(token);
   if (!id) user_error("{}: {} is '{}', which the tokenizer does not have", config.path.string(), key, token);
   return *id;

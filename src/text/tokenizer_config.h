@@ -28,8 +28,7 @@ AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
 // Sets bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
-// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token.
-// Throws UserError for a token nobody knows.
+// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody knows.
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
 
 }  // namespace gaggle

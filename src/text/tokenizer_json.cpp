@@ -20,8 +20,7 @@ void settle(const path& file, const TokenizerConfig& config, Tokenizer& tokenize
                file.string());
   // T5's file names no end of text but in the template.
   const std::vector<int32_t>& suffix = tokenizer.suffix;
-  if (!tokenizer.eos && !suffix.empty() && tokenizer.token_of(suffix.back()) == "</s>")
-    tokenizer.eos = suffix.back();
+  if (!tokenizer.eos && !suffix.empty() && tokenizer.token_of(suffix.back()) == "</s>") tokenizer.eos = suffix.back();
 }
 
 }  // namespace
@@ -45,8 +44,7 @@ std::vector<AddedToken> read_added_tokens(const Json& root, const TokenizerConfi
   return added;
 }
 
-std::unique_ptr<Tokenizer> tokenizer_from_json(const path& file, const Json& root,
-                                               const TokenizerConfig& config) {
+std::unique_ptr<Tokenizer> tokenizer_from_json(const path& file, const Json& root, const TokenizerConfig& config) {
   const Json null;
   const auto part = [&](const char* key) -> const Json& { return root.contains(key) ? root.at(key) : null; };
   TokenizerParts parts;

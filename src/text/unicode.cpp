@@ -26,8 +26,7 @@ Sequence sequence_at(std::string_view bytes, size_t at) {
   unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
   unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
   size_t length = 1;
-  while (length < wanted && at + length < bytes.size() && byte(at + length) >= low &&
-         byte(at + length) <= high) {
+  while (length < wanted && at + length < bytes.size() && byte(at + length) >= low && byte(at + length) <= high) {
     ++length;
     low = 0x80;
     high = 0xBF;
@@ -48,9 +47,7 @@ std::string valid_utf8(std::string_view bytes) {
   return text;
 }
 
-bool is_valid_utf8(std::string_view bytes) {
-  return valid_utf8(bytes) == bytes;
-}
+bool is_valid_utf8(std::string_view bytes) { return valid_utf8(bytes) == bytes; }
 
 char32_t next_char(std::string_view text, size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at++]);
@@ -69,8 +66,7 @@ void append_char(std::string& text, char32_t c) {
 
 bool is_white_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-         c == 0x3000;
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_word_char(char32_t c) {
@@ -81,8 +77,7 @@ bool is_word_char(char32_t c) {
     return true;
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   // In utf8proc's order: all letters, all marks, numbers that are digits or letters.
-  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
-         category == UTF8PROC_CATEGORY_PC;
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC;
 }
 
 size_t last_char_start(std::string_view text) {
@@ -133,9 +128,9 @@ std::string normal_form(std::string_view text, NormalForm form) {
   const int options =
       UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0);
   utf8proc_uint8_t* result = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                   static_cast<utf8proc_ssize_t>(text.size()), &result,
-                                   static_cast<utf8proc_option_t>(options));
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &result, static_cast<utf8proc_option_t>(options));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(result, &std::free);
   GAGGLE_CHECK(length >= 0, "utf8proc: {}", utf8proc_errmsg(length));
   return {reinterpret_cast<const char*>(result), static_cast<size_t>(length)};

@@ -1,7 +1,5 @@
 #include "text/unigram.h"
 
-#include <algorithm>
-
 #include "text/unicode.h"
 
 namespace gaggle {
@@ -48,8 +46,7 @@ void append_tokens(const Unigram& unigram, std::string_view word, std::vector<in
   const std::vector<BestCut> cuts = best_cuts(unigram, word);
   std::vector<std::pair<size_t, int32_t>> pieces;  // where each begins, and its id, the last first
   for (size_t end = word.size(); end > 0; end = cuts[end].last) {
-    const bool goes_on =
-        cuts[end].id == unigram.unknown && !pieces.empty() && pieces.back().second == unigram.unknown;
+    const bool goes_on = cuts[end].id == unigram.unknown && !pieces.empty() && pieces.back().second == unigram.unknown;
     if (goes_on)
       pieces.back().first = cuts[end].last;
     else
@@ -59,8 +56,7 @@ void append_tokens(const Unigram& unigram, std::string_view word, std::vector<in
     const auto [begin, id] = pieces[i];
     const size_t end = i > 0 ? pieces[i - 1].first : word.size();
     const bool fall_back = id == unigram.unknown && unigram.byte_fallback;
-    if (!fall_back || !append_byte_tokens(unigram.ids, word.substr(begin, end - begin), tokens))
-      tokens.push_back(id);
+    if (!fall_back || !append_byte_tokens(unigram.ids, word.substr(begin, end - begin), tokens)) tokens.push_back(id);
   }
 }
 

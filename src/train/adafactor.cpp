@@ -7,13 +7,9 @@
 namespace gaggle {
 namespace {
 
-int64_t factored_rows(at::IntArrayRef shape) {
-  return c10::multiply_integers(shape.slice(0, shape.size() - 1));
-}
+int64_t factored_rows(at::IntArrayRef shape) { return c10::multiply_integers(shape.slice(0, shape.size() - 1)); }
 
-at::Tensor rms(const at::Tensor& x) {
-  return x.norm().div_(std::sqrt(static_cast<double>(x.numel())));
-}
+at::Tensor rms(const at::Tensor& x) { return x.norm().div_(std::sqrt(static_cast<double>(x.numel()))); }
 
 // gradient / √(its second moments), which take the gradient in first.
 at::Tensor scaled_gradient(const at::Tensor& gradient, at::Tensor state, double keep, double eps) {
@@ -42,8 +38,8 @@ int64_t adafactor_state_size(at::IntArrayRef shape) {
   return factored_rows(shape) + count / shape[shape.size() - 2];
 }
 
-void adafactor_update(at::Tensor values, const at::Tensor& gradient, at::Tensor state, int64_t update,
-                      double lr, double weight_decay, const AdafactorSettings& s) {
+void adafactor_update(at::Tensor values, const at::Tensor& gradient, at::Tensor state, int64_t update, double lr,
+                      double weight_decay, const AdafactorSettings& s) {
   GAGGLE_CHECK(values.sizes() == gradient.sizes() && state.numel() == adafactor_state_size(values.sizes()));
   if (values.numel() == 0) return;
   const double keep = 1 - std::pow(static_cast<double>(update), s.decay_rate);

@@ -21,7 +21,7 @@ int64_t adafactor_state_size(at::IntArrayRef shape);
 // The `update`-th update (1, 2, …; for the decay), with decoupled weight decay at the rate that the tensor
 // gets. values and gradient fp32, shaped as the tensor is stored (PEFT's axes decide what is factored); state
 // fp32 [adafactor_state_size], zeros before the first. values and state change in place.
-void adafactor_update(at::Tensor values, const at::Tensor& gradient, at::Tensor state, int64_t update,
-                      double lr, double weight_decay, const AdafactorSettings& settings);
+void adafactor_update(at::Tensor values, const at::Tensor& gradient, at::Tensor state, int64_t update, double lr,
+                      double weight_decay, const AdafactorSettings& settings);
 
 }  // namespace gaggle

@@ -18,24 +18,21 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
   const bool shared = start == AdaptStart::shared_adapter;
   const std::string name = method_name(method);
   if (!source && shared)
-    user_error(
-        "adapt.shared_from is not set: method shared starts from an inventory of poly.method = \"shared\"");
+    user_error("adapt.shared_from is not set: method shared starts from an inventory of poly.method = \"shared\"");
   if (!source)
-    user_error(
-        "adapt.from is not set: method {} starts from an inventory of the registry, NAME or NAME@version",
-        name);
+    user_error("adapt.from is not set: method {} starts from an inventory of the registry, NAME or NAME@version", name);
   const std::string pin = source->pin();
   if (shared && source->method != "shared")
-    user_error("adapt.shared_from: {} was pretrained with poly.method = \"{}\"; method shared needs \"shared\"",
-               pin, source->method);
+    user_error("adapt.shared_from: {} was pretrained with poly.method = \"{}\"; method shared needs \"shared\"", pin,
+               source->method);
   if (start == AdaptStart::fresh_lora && source->spec.skill == SkillKind::rescaling)
     user_error(
         "method lora takes the sites and the rank of adapt.from, and {} holds (IA)³'s vectors, "
         "which have no rank: the same from scratch is method random",
         pin);
   if (!shared && start != AdaptStart::fresh_lora && source->spec.routing != Routing::learned)
-    user_error("adapt.from: {} was pretrained with poly.method = \"{}\"; method {} needs \"poly\" or \"mhr\"",
-               pin, source->method, name);
+    user_error("adapt.from: {} was pretrained with poly.method = \"{}\"; method {} needs \"poly\" or \"mhr\"", pin,
+               source->method, name);
   return *source;
 }
 
@@ -101,9 +98,7 @@ AdaptMethod adapt_method(const std::string& name, const std::string& mu) {
   return found->method;
 }
 
-std::string method_name(AdaptMethod method) {
-  return info_of(method).name;
-}
+std::string method_name(AdaptMethod method) { return info_of(method).name; }
 
 const Inventory* AdaptSources::of(AdaptMethod method) const {
   const AdaptStart start = info_of(method).start;
@@ -138,9 +133,7 @@ AdaptStored AdaptRecipe::stored_as() const {
   return vectors && stored == AdaptStored::expert ? AdaptStored::inventory : stored;
 }
 
-int64_t AdaptRecipe::trained() const {
-  return (one_adapter() ? mixture_layout(spec) : trained_layout(spec)).size();
-}
+int64_t AdaptRecipe::trained() const { return (one_adapter() ? mixture_layout(spec) : trained_layout(spec)).size(); }
 
 AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSections& config, const AdaptSources& sources,
                          const TokenTask& few, AdaptMethod method, int64_t shots, uint64_t seed) {
@@ -178,8 +171,8 @@ at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources) {
   return with_skills(recipe.spec, initial_poly(recipe.spec, recipe.seed), source);
 }
 
-at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
-                         const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,
+                         Communicator& group, const LoopHooks& hooks,
                          const std::vector<std::filesystem::path>& folders) {
   const at::Tensor start = adapt_start(recipe, sources);
   const TrainingRun run = begin_training(base, group, hooks, few.name, {{folders, recipe.key}});

@@ -77,9 +77,7 @@ struct AdaptRecipe {
     return info().trains == AdaptTrains::routing_row || info().trains == AdaptTrains::routing_row_and_skills;
   }
   // The inventory gives its values, not only its shape.
-  bool has_parent() const {
-    return info().start != AdaptStart::fresh_skills && info().start != AdaptStart::fresh_lora;
-  }
+  bool has_parent() const { return info().start != AdaptStart::fresh_skills && info().start != AdaptStart::fresh_lora; }
   AdaptStored stored_as() const;
   int64_t trained() const;  // how many values train
 };
@@ -102,8 +100,8 @@ at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);
 
 // Returns the trained values in adapt_start's layout, fp32 on the CPU. `folders`: where checkpoints of the item
 // may lie. Collective over the group. Throws OtherMachine, NotFinite, and StopRequested on all ranks.
-at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
-                         const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,
+                         Communicator& group, const LoopHooks& hooks,
                          const std::vector<std::filesystem::path>& folders);
 
 // The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the routing row, or

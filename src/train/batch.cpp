@@ -4,15 +4,6 @@
 
 namespace gaggle {
 
-std::vector<Sample> task_batch(ExampleSampler& sampler, const std::vector<TokenExample>& examples, int64_t step,
-                               int64_t batch_size) {
-  std::vector<Sample> batch;
-  batch.reserve(static_cast<size_t>(batch_size));
-  for (int64_t i = step * batch_size; i < (step + 1) * batch_size; ++i)
-    batch.push_back({i, 0, &examples[static_cast<size_t>(sampler.example(i))], i - step * batch_size});
-  return batch;
-}
-
 std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*>& tasks, int64_t step,
                                 int64_t batch_size) {
   std::vector<Sample> batch;
@@ -49,16 +40,15 @@ std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage avera
   return weights;
 }
 
-std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights,
-                                          int64_t lane, int64_t lanes, int64_t token_budget,
-                                          bool with_choices) {
+std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
+                                          int64_t lanes, int64_t token_budget, bool with_choices) {
   const std::span<const Sample> mine = lane_samples(batch, lane, lanes);
   if (mine.empty()) return {};
   const auto first = static_cast<size_t>(mine.data() - batch.data());
-  return make_microbatches(mine, token_budget,
-                           {weights.begin() + static_cast<int64_t>(first),
-                            weights.begin() + static_cast<int64_t>(first + mine.size())},
-                           with_choices);
+  return make_microbatches(
+      mine, token_budget,
+      {weights.begin() + static_cast<int64_t>(first), weights.begin() + static_cast<int64_t>(first + mine.size())},
+      with_choices);
 }
 
 int64_t fed_tokens(const TokenExample& example) {

@@ -10,11 +10,7 @@
 
 namespace gaggle {
 
-// Global samples [step·batch_size, (step+1)·batch_size) of one task.
-std::vector<Sample> task_batch(ExampleSampler& sampler, const std::vector<TokenExample>& examples, int64_t step,
-                               int64_t batch_size);
-
-// The same of several tasks; a sample's task is its number among `tasks`.
+// Global samples [step·batch_size, (step+1)·batch_size); a sample's task is its number among `tasks`.
 std::vector<Sample> mixed_batch(TaskMix& mix, const std::vector<const TokenTask*>& tasks, int64_t step,
                                 int64_t batch_size);
 
@@ -29,9 +25,8 @@ const char* name_of(LossAverage average);
 std::vector<float> loss_weights(std::span<const Sample> batch, LossAverage average);
 
 // Micro-batches of one lane of the batch.
-std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights,
-                                          int64_t lane, int64_t lanes, int64_t token_budget,
-                                          bool with_choices = false);
+std::vector<Microbatch> lane_microbatches(std::span<const Sample> batch, std::span<const float> weights, int64_t lane,
+                                          int64_t lanes, int64_t token_budget, bool with_choices = false);
 
 // Tokens that a sample feeds through the model, encoder and decoder.
 int64_t fed_tokens(const TokenExample& example);

@@ -1,7 +1,6 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,9 +14,7 @@ namespace {
 constexpr const char* tensors_file = "state.safetensors";
 constexpr const char* marker_file = "COMPLETE";  // as SHA256SUMS: `sha256sum -c COMPLETE` checks it
 
-std::string marker_of(const std::string& sha256) {
-  return fmt::format("{}  {}\n", sha256, tensors_file);
-}
+std::string marker_of(const std::string& sha256) { return fmt::format("{}  {}\n", sha256, tensors_file); }
 
 struct Place {
   int phase = 0;
@@ -27,9 +24,7 @@ struct Place {
 };
 
 // "1-00000100": phase, step.
-std::string folder_name(int phase, int64_t step) {
-  return fmt::format("{}-{:08}", phase, step);
-}
+std::string folder_name(int phase, int64_t step) { return fmt::format("{}-{:08}", phase, step); }
 
 std::vector<Place> complete_places(const fs::path& folder) {
   std::vector<Place> places;
@@ -38,8 +33,8 @@ std::vector<Place> complete_places(const fs::path& folder) {
     const std::string name = entry.path().filename().string();
     long long step = 0;
     int phase = 0, used = 0;
-    if (std::sscanf(name.c_str(), "%d-%lld%n", &phase, &step, &used) != 2 ||
-        static_cast<size_t>(used) != name.size() || !fs::exists(entry.path() / marker_file))
+    if (std::sscanf(name.c_str(), "%d-%lld%n", &phase, &step, &used) != 2 || static_cast<size_t>(used) != name.size() ||
+        !fs::exists(entry.path() / marker_file))
       continue;
     places.push_back({phase, step, entry.path()});
   }
@@ -83,8 +78,7 @@ void write_snapshot(const fs::path& folder, const std::string& key, const Snapsh
 
 }  // namespace
 
-void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
-                 const at::Tensor& flat) {
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout, const at::Tensor& flat) {
   for (const ParameterInfo& tensor : layout.tensors())
     snapshot.tensors[prefix + tensor.name] = layout.view(flat, tensor);
 }
@@ -94,8 +88,8 @@ at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, con
   for (const ParameterInfo& tensor : layout.tensors()) {
     const auto found = snapshot.tensors.find(prefix + tensor.name);
     GAGGLE_CHECK(found != snapshot.tensors.end(), "the checkpoint has no {}{}", prefix, tensor.name);
-    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape),
-                 "{}{} has other sizes in the checkpoint", prefix, tensor.name);
+    GAGGLE_CHECK(found->second.sizes() == at::IntArrayRef(tensor.shape), "{}{} has other sizes in the checkpoint",
+                 prefix, tensor.name);
     layout.view(flat, tensor).copy_(found->second);
   }
   return flat;
@@ -124,8 +118,7 @@ std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, co
   std::vector<Place> places;
   for (const fs::path& folder : folders)
     for (Place& place : complete_places(folder)) places.push_back(std::move(place));
-  std::stable_sort(places.begin(), places.end(),
-                   [](const auto& a, const auto& b) { return a.order() > b.order(); });
+  std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.order() > b.order(); });
   for (const Place& place : places) {
     if (place.step > last_step) continue;
     try {

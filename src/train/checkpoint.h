@@ -28,8 +28,7 @@ struct Snapshot {
 
 // The tensors of a layout, which a snapshot holds under PREFIX + name, from and to a flat tensor in the
 // layout's order. What is put shares the flat tensor's memory.
-void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout,
-                 const at::Tensor& flat);
+void put_tensors(Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout, const at::Tensor& flat);
 at::Tensor take_tensors(const Snapshot& snapshot, const std::string& prefix, const ParameterLayout& layout);
 
 // A dense fp32, fp64 or int64 tensor on the CPU as formats/safetensors.h writes it, which must outlive the view;
@@ -40,8 +39,7 @@ at::Tensor float_tensor(const TensorView& view);
 // The newest complete snapshot in the folders (an item's attempts), by phase and step. One of another key, or
 // one that cannot be read although it is marked complete, is passed over with a warning; one of a later step
 // than `last_step`, without.
-std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders,
-                                        const std::string& key,
+std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders, const std::string& key,
                                         int64_t last_step = std::numeric_limits<int64_t>::max());
 
 // Writes snapshots in a thread, one at a time; errors come out of the next call.

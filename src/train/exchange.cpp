@@ -1,7 +1,6 @@
 #include "train/exchange.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "train/optimizer.h"
@@ -24,17 +23,9 @@ std::vector<double> among_all_lanes(const Communicator& group, int64_t lanes, st
   return all;
 }
 
-// Every rank's message, one after the other.
-std::vector<double> gathered(Communicator& group, const std::vector<double>& mine) {
-  if (group.size() == 1) return mine;
-  std::vector<double> all(mine.size() * static_cast<size_t>(group.size()));
-  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
-  return all;
-}
-
 // Sums in tree order of what stands from `offset` on in each rank's message (among_all_lanes).
-std::vector<double> lane_sums(const Communicator& group, int64_t lanes, int64_t width,
-                              const std::vector<double>& all, size_t offset) {
+std::vector<double> lane_sums(const Communicator& group, int64_t lanes, int64_t width, const std::vector<double>& all,
+                              size_t offset) {
   const size_t message = all.size() / static_cast<size_t>(group.size());
   std::vector<double> sums, by_lane(static_cast<size_t>(lanes));
   for (int64_t i = 0; i < width; ++i) {
@@ -171,7 +162,7 @@ Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<co
     at += tensors[i].count;
   }
   mine.insert(mine.end(), lane_values.begin(), lane_values.end());
-  const std::vector<double> all = gathered(group_, mine);
+  const std::vector<double> all = gather_values(group_, mine);
   Totals totals;
   for (size_t i = 0; i < tensors.size(); ++i)
     totals.squared_norm += all[static_cast<size_t>(owners_.of_tensor[i]) * mine.size() + i];
@@ -181,8 +172,7 @@ Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<co
 
 std::vector<double> sum_lanes(Communicator& group, int64_t lanes, std::span<const double> my_lane_values,
                               int64_t width) {
-  return lane_sums(group, lanes, width, gathered(group, among_all_lanes(group, lanes, my_lane_values, width)),
-                   0);
+  return lane_sums(group, lanes, width, gather_values(group, among_all_lanes(group, lanes, my_lane_values, width)), 0);
 }
 
 at::Tensor Exchange::whole(const at::Tensor& owned, const Owners& owners, int64_t size) {

@@ -58,8 +58,7 @@ at::Tensor start_of(const Recipe& recipe) {
 double gate_norm(std::span<const LoraSite> sites, const at::Tensor& gate) {
   const ParameterLayout layout = gate_layout(sites);
   double sum = 0;
-  for (const ParameterInfo& tensor : layout.tensors())
-    sum += std::sqrt(squared_norm(layout.view(gate, tensor)));
+  for (const ParameterInfo& tensor : layout.tensors()) sum += std::sqrt(squared_norm(layout.view(gate, tensor)));
   return sum / static_cast<double>(layout.tensors().size());
 }
 

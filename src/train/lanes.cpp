@@ -13,19 +13,13 @@ int root_level(int64_t lanes) {
   return level;
 }
 
-TreeNode parent_of(TreeNode node) {
-  return {node.level + 1, node.index / 2};
-}
+TreeNode parent_of(TreeNode node) { return {node.level + 1, node.index / 2}; }
 
-bool inside(LaneRange inner, LaneRange outer) {
-  return inner.begin >= outer.begin && inner.end <= outer.end;
-}
+bool inside(LaneRange inner, LaneRange outer) { return inner.begin >= outer.begin && inner.end <= outer.end; }
 
 }  // namespace
 
-LaneRange lanes_of_rank(int rank, int size, int64_t lanes) {
-  return {rank * lanes / size, (rank + 1) * lanes / size};
-}
+LaneRange lanes_of_rank(int rank, int size, int64_t lanes) { return {rank * lanes / size, (rank + 1) * lanes / size}; }
 
 LaneRange lanes_of_node(TreeNode node, int64_t lanes) {
   const int64_t width = int64_t{1} << node.level;

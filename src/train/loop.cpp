@@ -1,7 +1,5 @@
 #include "train/loop.h"
 
-#include <cmath>
-
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
@@ -74,9 +72,8 @@ class Phase {
     ++state_.step;
     pulse_under_way();
     if (done.skipped && run_.group.rank() == 0)
-      log::warning(
-          "{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
-          settings_.name, state_.step, done.loss, done.grad_norm);
+      log::warning("{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
+                   settings_.name, state_.step, done.loss, done.grad_norm);
     StepReport report;
     report.phase = settings_.name;
     report.step = state_.step;
@@ -95,10 +92,9 @@ class Phase {
 
   bool validation_due() const {
     const int64_t every = settings_.validate_every;
-    if (every == 0 || (state_.step % every != 0 && !(settings_.keep_best && state_.step == steps())))
-      return false;
-    return std::ranges::any_of(
-        data_.tasks, [](const TokenTask* task) { return !task->examples(Split::validation).empty(); });
+    if (every == 0 || (state_.step % every != 0 && !(settings_.keep_best && state_.step == steps()))) return false;
+    return std::ranges::any_of(data_.tasks,
+                               [](const TokenTask* task) { return !task->examples(Split::validation).empty(); });
   }
 
   void validate(StepReport& report) {
@@ -106,8 +102,8 @@ class Phase {
     state_.unvalidated = report;
     adapter_.begin_evaluation();
     try {
-      report.validation_by_task = mean_losses(run_.base, &adapter_, data_.tasks, Split::validation,
-                                              settings_.step, run_.group, hooks_.stop);
+      report.validation_by_task =
+          mean_losses(run_.base, &adapter_, data_.tasks, Split::validation, settings_.step, run_.group, hooks_.stop);
     } catch (const StopRequested& asked) {
       stop(asked.code);
     }
@@ -173,16 +169,7 @@ class Phase {
 
 }  // namespace
 
-TrainingData single_task(const TokenTask& task, const PhaseSettings& settings) {
-  const auto examples = static_cast<int64_t>(task.examples(Split::train).size());
-  const auto sampler = std::make_shared<ExampleSampler>(settings.seed, task.name, examples);
-  return {{&task}, [sampler, &task, batch_size = settings.batch_size](int64_t step) {
-            return task_batch(*sampler, task.examples(Split::train), step, batch_size);
-          }};
-}
-
-TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings,
-                         const MixSettings& mix) {
+TrainingData mixed_tasks(std::span<const TokenTask> tasks, const PhaseSettings& settings, const MixSettings& mix) {
   TrainingData data;
   std::vector<std::string> names;
   std::vector<int64_t> example_counts;
@@ -204,8 +191,7 @@ std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& se
 }
 
 std::vector<double> validation_losses(const TrainingRun& run, SiteAdapter* adapter,
-                                      const std::vector<const TokenTask*>& tasks,
-                                      const StepSettings& settings) {
+                                      const std::vector<const TokenTask*>& tasks, const StepSettings& settings) {
   try {
     return mean_losses(run.base, adapter, tasks, Split::validation, settings, run.group, run.hooks.stop);
   } catch (const StopRequested&) {

@@ -27,10 +27,11 @@ struct TrainingData {
   std::vector<const TokenTask*> tasks;                     // Sample::task counts these
   std::function<std::vector<Sample>(int64_t step)> batch;  // the samples of an optimiser step
 };
-TrainingData single_task(const TokenTask& task, const PhaseSettings& settings);
 // Every batch holds examples of all tasks, in the shares that `mix` gives them.
-TrainingData mixed_tasks(const std::vector<TokenTask>& tasks, const PhaseSettings& settings,
-                         const MixSettings& mix);
+TrainingData mixed_tasks(std::span<const TokenTask> tasks, const PhaseSettings& settings, const MixSettings& mix);
+inline TrainingData single_task(const TokenTask& task, const PhaseSettings& settings) {
+  return mixed_tasks({&task, 1}, settings, {});
+}
 
 // What is reported of an optimiser step.
 struct StepReport {

@@ -12,9 +12,7 @@ OptimizerKind optimizer_named(const std::string& word) {
   return word == "adafactor" ? OptimizerKind::adafactor : OptimizerKind::adamw;
 }
 
-const char* name_of(OptimizerKind kind) {
-  return kind == OptimizerKind::adafactor ? "adafactor" : "adamw";
-}
+const char* name_of(OptimizerKind kind) { return kind == OptimizerKind::adafactor ? "adafactor" : "adamw"; }
 
 TensorRule OptimizerSettings::rule_of(const ParameterInfo& tensor) const {
   return is_router(tensor) ? TensorRule{router_rate, 0} : TensorRule{1, weight_decay};
@@ -33,9 +31,7 @@ ParameterLayout state_layout(const OptimizerSettings& settings, const std::vecto
   return ParameterLayout(std::move(state));
 }
 
-std::string state_owner(const std::string& state_name) {
-  return state_name.substr(state_name.find('/') + 1);
-}
+std::string state_owner(const std::string& state_name) { return state_name.substr(state_name.find('/') + 1); }
 
 Optimizer::Optimizer(OptimizerSettings settings, std::vector<ParameterInfo> tensors, at::TensorOptions options)
     : settings_(std::move(settings)), tensors_(std::move(tensors)), layout_(state_layout(settings_, tensors_)) {
@@ -64,17 +60,16 @@ void Optimizer::update(const at::Tensor& values, const at::Tensor& gradient, int
     }
     return;
   }
-  const at::Tensor m = state_.narrow(0, 0, values.numel()),
-                   v = state_.narrow(0, values.numel(), values.numel());
+  const at::Tensor m = state_.narrow(0, 0, values.numel()), v = state_.narrow(0, values.numel(), values.numel());
   for (const Run& run : runs_) {
     const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, run.offset, run.count); };
-    adamw_update(part(values), part(gradient), part(m), part(v), update, lr * run.rule.rate,
-                 run.rule.weight_decay, settings_.adamw);
+    adamw_update(part(values), part(gradient), part(m), part(v), update, lr * run.rule.rate, run.rule.weight_decay,
+                 settings_.adamw);
   }
 }
 
-void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update,
-                  double lr, double weight_decay, const AdamWSettings& s) {
+void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update, double lr,
+                  double weight_decay, const AdamWSettings& s) {
   const double correction1 = 1 - std::pow(s.beta1, static_cast<double>(update));
   const double correction2 = 1 - std::pow(s.beta2, static_cast<double>(update));
   if (weight_decay != 0) values.mul_(1 - lr * weight_decay);
@@ -93,16 +88,13 @@ double squared_norm(const at::Tensor& x) {
   double sums[8] = {};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8)
-    for (int j = 0; j < 8; ++j)
-      sums[j] += static_cast<double>(values[i + j]) * static_cast<double>(values[i + j]);
+    for (int j = 0; j < 8; ++j) sums[j] += static_cast<double>(values[i + j]) * static_cast<double>(values[i + j]);
   double total = 0;
   for (; i < n; ++i) total += static_cast<double>(values[i]) * static_cast<double>(values[i]);
   for (const double sum : sums) total += sum;
   return total;
 }
 
-double clip_factor(double norm, double clip) {
-  return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1;
-}
+double clip_factor(double norm, double clip) { return clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1; }
 
 }  // namespace gaggle

@@ -63,8 +63,8 @@ class Optimizer {
 
 // The `update`-th update of `values`, with decoupled decay. All flat fp32 of one size, changed in place:
 // values, m, v.
-void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update,
-                  double lr, double weight_decay, const AdamWSettings& settings);
+void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update, double lr,
+                  double weight_decay, const AdamWSettings& settings);
 
 // Σ x² in fp64.
 double squared_norm(const at::Tensor& x);

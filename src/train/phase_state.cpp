@@ -19,9 +19,7 @@ constexpr StepNumber step_numbers[] = {{"loss", &StepReport::loss},
                                        {"flops", &StepReport::flops}};
 
 // A number as JSON holds it: null stands for one that is not finite.
-double number_of(const nlohmann::json& value) {
-  return value.is_number() ? value.get<double>() : std::nan("");
-}
+double number_of(const nlohmann::json& value) { return value.is_number() ? value.get<double>() : std::nan(""); }
 
 nlohmann::json report_json(const StepReport& report) {
   nlohmann::json json = {{"phase", report.phase},
@@ -68,8 +66,7 @@ PhaseState restore_phase(const Snapshot& snapshot, Trainer& trainer, Trainable& 
   const nlohmann::json& saved = snapshot.state;
   adapter.values().copy_(snapshot_values(snapshot, adapter.layout()));
   adapter.refresh();
-  trainer.restore(
-      {take_tensors(snapshot, "", trainer.state_layout()), saved.at("updates"), saved.at("not_finite")});
+  trainer.restore({take_tensors(snapshot, "", trainer.state_layout()), saved.at("updates"), saved.at("not_finite")});
   PhaseState state;
   state.step = snapshot.step;
   state.best_step = saved.at("best_step");

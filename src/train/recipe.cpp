@@ -18,8 +18,8 @@ constexpr double default_lr = 5e-3;  // belongs to scale 1/16 (PHATGOOSE's recip
 int64_t expert_lanes(int64_t lanes, int64_t ranks) {
   if (lanes == 0) lanes = default_lanes(ranks);
   if (ranks > lanes)
-    user_error("cluster.ranks_per_expert = {} ranks cannot share {} lanes: set train.lanes to {} or more",
-               ranks, lanes, ranks);
+    user_error("cluster.ranks_per_expert = {} ranks cannot share {} lanes: set train.lanes to {} or more", ranks, lanes,
+               ranks);
   return lanes;
 }
 
@@ -84,8 +84,8 @@ PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr,
   phase.schedule = {lr, train.warmup, train.schedule == "linear", train.steps};
   if (train.steps == 0)
     phase.schedule.steps = std::max<int64_t>(
-        1, static_cast<int64_t>(std::ceil(
-               train.epochs * static_cast<double>(examples) / static_cast<double>(train.batch_size) - 1e-9)));
+        1, static_cast<int64_t>(
+               std::ceil(train.epochs * static_cast<double>(examples) / static_cast<double>(train.batch_size) - 1e-9)));
   phase.batch_size = train.batch_size;
   phase.step.tokens_per_microbatch = train.tokens_per_microbatch;
   phase.step.loss_average = loss_average_named(train.loss_average);
@@ -125,9 +125,7 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
   return json;
 }
 
-std::string dtype_text(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? "bf16" : "fp32";
-}
+std::string dtype_text(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bf16" : "fp32"; }
 
 std::string sites_digest(std::span<const LoraSite> sites) {
   nlohmann::json list = nlohmann::json::object();
@@ -143,9 +141,7 @@ nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json
           {"lora", {{"sites", sites_digest(sites)}}}};
 }
 
-nlohmann::json task_json(const TokenTask& task) {
-  return {{"task", task.name}, {"rows", task.digest}};
-}
+nlohmann::json task_json(const TokenTask& task) { return {{"task", task.name}, {"rows", task.digest}}; }
 
 Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task) {
   const LoraConfig& lora = config.lora;

@@ -16,8 +16,8 @@ struct Recipe {
   std::vector<LoraSite> sites;
   uint64_t seed = 0;
   double init_std = 0.01;
-  at::Tensor start;        // given initial LoRA (lora.init_from, or the LoRA under new gates); undefined: drawn
-  bool train_lora = true;  // false: `start` is frozen and only its gates are trained
+  at::Tensor start;          // given initial LoRA (lora.init_from, or the LoRA under new gates); undefined: drawn
+  bool train_lora = true;    // false: `start` is frozen and only its gates are trained
   PhaseSettings lora, gate;  // gate.schedule.steps = 0: no gates
   nlohmann::json json;       // every setting that changes the result, with the digests of base and data
   std::string key;           // SHA-256 of json's canonical text
@@ -59,8 +59,7 @@ std::string values_digest(const ParameterLayout& layout, const at::Tensor& value
 // left at 1.
 PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr, int64_t examples);
 // What every recipe's JSON begins with; `data` names the tasks and digests their examples.
-nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data,
-                           std::span<const LoraSite> sites);
+nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data, std::span<const LoraSite> sites);
 nlohmann::json task_json(const TokenTask& task);
 nlohmann::json phase_json(const PhaseSettings& phase);
 std::string dtype_text(at::ScalarType dtype);

@@ -23,8 +23,8 @@ void agree_on_snapshot(const std::optional<Snapshot>& snapshot, Communicator& gr
 
 }  // namespace
 
-TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks& hooks,
-                           const std::string& item, const std::vector<CheckpointSource>& sources) {
+TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks& hooks, const std::string& item,
+                           const std::vector<CheckpointSource>& sources) {
   std::optional<Snapshot> newest;
   for (const CheckpointSource& source : sources) {
     std::optional<Snapshot> found = newest_snapshot(source.folders, source.key, source.last_step);
@@ -36,9 +36,9 @@ TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks
   const std::string difference =
       newest ? difference_text(newest->state.value("machine", nlohmann::json()), hooks.machine) : "";
   if (!difference.empty()) {
-    const std::string text = fmt::format(
-        "{}: its checkpoint was written on another machine ({}): the result will not be the same bits", item,
-        difference);
+    const std::string text =
+        fmt::format("{}: its checkpoint was written on another machine ({}): the result will not be the same bits",
+                    item, difference);
     if (hooks.strict) throw OtherMachine(text + ". Resume where it began, or leave out run.strict");
     if (group.rank() == 0) log::warning("{}", text);
   }

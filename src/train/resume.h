@@ -20,7 +20,7 @@ struct CheckpointSource {
 // Finds the newest checkpoint of all sources. Collective: throws SystemError on a rank of the group that does
 // not see the one that the first rank sees. One that was written on another kind of machine leads to other
 // bits: a warning that names `item`, or OtherMachine.
-TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks& hooks,
-                           const std::string& item, const std::vector<CheckpointSource>& sources);
+TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks& hooks, const std::string& item,
+                           const std::vector<CheckpointSource>& sources);
 
 }  // namespace gaggle

@@ -8,13 +8,6 @@
 namespace gaggle {
 namespace {
 
-// What each rank says, rank by rank.
-std::vector<int64_t> all_of(Communicator& group, const std::vector<int64_t>& mine) {
-  std::vector<int64_t> all(mine.size() * static_cast<size_t>(group.size()));
-  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)));
-  return all;
-}
-
 // The one most ranks say; of equals the lowest rank's.
 int64_t most_said(std::span<const int64_t> said) {
   std::map<int64_t, int> count;
@@ -44,13 +37,13 @@ void check_same_values(Communicator& group, const ParameterLayout& layout, const
   const std::vector<int64_t> mine = fingerprints(layout, flat);
   uint64_t together = 0;
   for (const int64_t print : mine) together = together * 0x100000001B3 + static_cast<uint64_t>(print);
-  const auto digests = all_of(group, {static_cast<int64_t>(together)});
+  const auto digests = gather_values(group, static_cast<int64_t>(together));
   const int64_t right = most_said(digests);
   const auto odd = std::ranges::find_if(digests, [&](int64_t digest) { return digest != right; });
   if (odd == digests.end()) return;
   const auto rank = static_cast<size_t>(odd - digests.begin());
   const auto like_most = static_cast<size_t>(std::ranges::find(digests, right) - digests.begin());
-  const auto all = all_of(group, mine);
+  const auto all = gather_values(group, mine);
   size_t tensor = 0;
   while (tensor + 1 < mine.size() && all[rank * mine.size() + tensor] == all[like_most * mine.size() + tensor])
     ++tensor;

@@ -36,10 +36,8 @@ PhaseSettings skills_phase(const PolyConfig& poly, const TrainConfig& train, uin
 }
 
 nlohmann::json poly_json(const PolyConfig& poly, const SkillsRecipe& recipe) {
-  nlohmann::json json = {{"method", poly.method},
-                         {"adapter", poly.adapter},
-                         {"skills", recipe.spec.skills},
-                         {"heads", recipe.spec.heads}};
+  nlohmann::json json = {
+      {"method", poly.method}, {"adapter", poly.adapter}, {"skills", recipe.spec.skills}, {"heads", recipe.spec.heads}};
   if (recipe.spec.skill == SkillKind::low_rank) json["rank"] = poly.rank;
   if (!poly.init_from.empty()) json["init_from"] = values_digest(poly_layout(recipe.spec), recipe.start);
   if (recipe.spec.routing != Routing::learned) return json;
@@ -87,8 +85,8 @@ RoutingSchedule sampled_routing(const PolyConfig& poly, uint64_t seed) {
   return schedule;
 }
 
-PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targets,
-                   const std::vector<Site>& sites, int64_t tasks) {
+PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targets, const std::vector<Site>& sites,
+                   int64_t tasks) {
   PolySpec spec;
   spec.skill = skill_named(poly.adapter);
   spec.sites =
@@ -102,12 +100,10 @@ PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targe
   return spec;
 }
 
-double default_skills_lr(SkillKind skill) {
-  return skill == SkillKind::rescaling ? 3e-3 : 1e-3;
-}
+double default_skills_lr(SkillKind skill) { return skill == SkillKind::rescaling ? 3e-3 : 1e-3; }
 
-SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config,
-                           const std::vector<TokenTask>& tasks, int64_t lanes) {
+SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config, const std::vector<TokenTask>& tasks,
+                           int64_t lanes) {
   int64_t examples = 0;
   for (const TokenTask& task : tasks) {
     require_train(task);

@@ -23,8 +23,8 @@ struct SkillsRecipe {
 
 // The sites and sizes of poly.method for this many tasks. Throws UserError: heads that do not divide, unknown
 // targets.
-PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targets,
-                   const std::vector<Site>& sites, int64_t tasks);
+PolySpec poly_spec(const PolyConfig& poly, const std::vector<std::string>& targets, const std::vector<Site>& sites,
+                   int64_t tasks);
 
 // Where train.lr is not set: (IA)³'s (arXiv 2205.05638), else MHR's, beside 0.1 of the routing table.
 double default_skills_lr(SkillKind skill);
@@ -41,8 +41,8 @@ struct SkillsSections {
 
 // `lanes`: train.lanes resolved. Throws UserError: a task without training examples, poly.init_from that does
 // not fit.
-SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config,
-                           const std::vector<TokenTask>& tasks, int64_t lanes);
+SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config, const std::vector<TokenTask>& tasks,
+                           int64_t lanes);
 
 struct SkillsResult {
   at::Tensor values;       // of poly_layout(spec), fp32 on the CPU

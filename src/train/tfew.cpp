@@ -25,8 +25,7 @@ std::vector<std::vector<Choice>> samples_of(const Microbatch& batch, std::span<c
   size_t target = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.decoder.sequences()); ++s) {
     Choice choice{target, target};
-    for (; choice.end < nll.size() && batch.scored_tokens[choice.end] < batch.decoder.starts[s + 1];
-         ++choice.end)
+    for (; choice.end < nll.size() && batch.scored_tokens[choice.end] < batch.decoder.starts[s + 1]; ++choice.end)
       choice.sum += static_cast<double>(nll[choice.end]);
     GAGGLE_CHECK(choice.end > choice.begin, "sequence {} has no targets", s);
     target = choice.end;
@@ -44,8 +43,7 @@ std::vector<std::vector<Choice>> samples_of(const Microbatch& batch, std::span<c
 }
 
 // Σ -log(1 - p + 0.01) of a wrong choice; `factor` times its derivative is added to weights.
-double unlikelihood(const Choice& choice, std::span<const float> nll, double factor,
-                    std::span<double> weights) {
+double unlikelihood(const Choice& choice, std::span<const float> nll, double factor, std::span<double> weights) {
   double loss = 0;
   for (size_t t = choice.begin; t < choice.end; ++t) {
     const auto n = static_cast<double>(nll[t]);
@@ -88,8 +86,7 @@ double tfew_loss(const Microbatch& batch, std::span<const float> nll, std::span<
     const std::span<const Choice> wrong = std::span(choices).subspan(1);
     double tokens = 0;
     for (const Choice& choice : wrong) tokens += choice.count();
-    for (const Choice& choice : wrong)
-      loss += share / tokens * unlikelihood(choice, nll, share / tokens, slopes);
+    for (const Choice& choice : wrong) loss += share / tokens * unlikelihood(choice, nll, share / tokens, slopes);
     loss += share * rank_classification(choices, share, slopes);
   }
   std::copy_n(slopes.begin(), weights.size(), weights.begin());

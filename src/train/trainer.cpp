@@ -13,8 +13,7 @@ namespace {
 
 constexpr int64_t max_not_finite = 5;
 
-// Σ weight · nll of each task's targets, added to `sums`. Targets lie in the order of the tokens, as segments
-// do.
+// Σ weight · nll of each task's targets, added to `sums`. Targets lie in the order of the tokens, as segments do.
 void add_weighted(const at::Tensor& nll, const Microbatch& batch, std::span<double> sums) {
   const at::Tensor cpu = nll.to(at::kCPU, at::kFloat).contiguous();
   const float* values = cpu.const_data_ptr<float>();
@@ -28,8 +27,7 @@ void add_weighted(const at::Tensor& nll, const Microbatch& batch, std::span<doub
   for (size_t t = 0; t < sums.size(); ++t) sums[t] += of_part[t];
 }
 
-std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout,
-                                 const Owners& owners) {
+std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLayout& layout, const Owners& owners) {
   std::vector<int> of_tensor;
   for (const ParameterInfo& tensor : state.tensors()) {
     const ParameterInfo& parameter = layout.at(state_owner(tensor.name));
@@ -46,13 +44,13 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       group_(group),
       settings_(std::move(settings)),
       exchange_(group, adapter.layout(), settings_.lanes),
-      sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes,
-            adapter.layout().size(), adapter.values().device()),
+      sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes, adapter.layout().size(),
+            adapter.values().device()),
       tasks_(tasks),
       optimizer_(settings_.optimizer, exchange_.my_tensors(), adapter.values().options()),
       state_layout_(gaggle::state_layout(settings_.optimizer, adapter.layout().tensors())),
-      state_owners_(owners_of(
-          state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()), group.size())) {
+      state_owners_(owners_of(state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()),
+                              group.size())) {
   GAGGLE_CHECK(group.size() <= settings_.lanes, "{} ranks for {} lanes", group.size(), settings_.lanes);
 }
 
@@ -65,8 +63,8 @@ std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& fl
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
     adapter_.set_gradients(sums_.begin_lane());
     losses.resize(losses.size() + tasks, 0);
-    for (const Microbatch& microbatch : lane_microbatches(batch, weights, lane, settings_.lanes,
-                                                          settings_.tokens_per_microbatch, settings_.tfew)) {
+    for (const Microbatch& microbatch :
+         lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch, settings_.tfew)) {
       add_loss(microbatch, std::span(losses).last(tasks));
       flops += useful_flops(base_, microbatch);
     }
@@ -87,8 +85,7 @@ void Trainer::add_loss(const Microbatch& batch, std::span<double> by_task) {
   base_.forward_backward(batch, adapter_, options, settings_.dropout);
 }
 
-std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch,
-                                              const std::vector<double>& sums) const {
+std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const {
   const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
   std::vector<double> shares(sums.size(), 0), losses;
   for (size_t i = 0; i < batch.size(); ++i)
@@ -146,8 +143,7 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus st
 }
 
 Trainer::State Trainer::state() {
-  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_,
-          not_finite_};
+  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_, not_finite_};
 }
 
 void Trainer::restore(const State& state) {
@@ -156,9 +152,8 @@ void Trainer::restore(const State& state) {
   not_finite_ = state.not_finite;
 }
 
-std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
-                                const std::vector<const TokenTask*>& tasks, Split split,
-                                const StepSettings& settings, Communicator& group,
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
+                                Split split, const StepSettings& settings, Communicator& group,
                                 const std::function<std::optional<Exit>()>& stop) {
   std::vector<Sample> all;
   std::vector<float> weights;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -31,12 +30,12 @@ struct NotFinite : std::runtime_error {
 };
 
 struct StepResult {
-  double loss = 0;              // of the whole batch, as loss_average has it
-  std::vector<double> by_task;  // per target token of each task; NaN: none of its samples is in the batch
-  bool skipped = false;         // not finite somewhere: nothing was changed
-  double grad_norm = 0;         // before clipping
-  int64_t tokens = 0;           // fed by all ranks
-  double flops = 0;             // useful FLOP of this rank's share
+  double loss = 0;                     // of the whole batch, as loss_average has it
+  std::vector<double> by_task;         // per target token of each task; NaN: none of its samples is in the batch
+  bool skipped = false;                // not finite somewhere: nothing was changed
+  double grad_norm = 0;                // before clipping
+  int64_t tokens = 0;                  // fed by all ranks
+  double flops = 0;                    // useful FLOP of this rank's share
   StepStatus status = StepStatus::ok;  // the worst of the group
 };
 
@@ -77,11 +76,9 @@ class Trainer {
 
 // Σ nll / target tokens of each task's examples of a split with an adapter (null: the base alone); NaN: the
 // task has none. Forward only, spread over the group's lanes; of `settings` lanes and tokens_per_microbatch are
-// used. `stop` is asked on the group's first rank between micro-batches. Throws StopRequested on every rank
-// together.
-std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter,
-                                const std::vector<const TokenTask*>& tasks, Split split,
-                                const StepSettings& settings, Communicator& group,
+// used. `stop` is asked on the group's first rank between micro-batches. Throws StopRequested on every rank together.
+std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
+                                Split split, const StepSettings& settings, Communicator& group,
                                 const std::function<std::optional<Exit>()>& stop = {});
 // The mean of those that are not NaN.
 double mean_of_tasks(const std::vector<double>& losses);

@@ -9,8 +9,8 @@ namespace gaggle {
 namespace {
 
 // Throws UserError that begins with the key.
-std::optional<Inventory> inventory_named(const Registry& registry, const BaseModel& base,
-                                         const std::string& key, const std::string& name) {
+std::optional<Inventory> inventory_named(const Registry& registry, const BaseModel& base, const std::string& key,
+                                         const std::string& name) {
   if (name.empty()) return std::nullopt;
   try {
     return load_inventory(registry, name, base.sites());
@@ -65,9 +65,7 @@ Exit run_adaptation(AdaptJob adapt) {
     const auto item = std::ranges::find(adapt.items, work.key, &AdaptItem::key);
     return result_of(adapt, registry, *item);
   };
-  job.run = [&](size_t item, Attempt& attempt) {
-    return adapt_item(adapt, adapt.items[item], registry, attempt);
-  };
+  job.run = [&](size_t item, Attempt& attempt) { return adapt_item(adapt, adapt.items[item], registry, attempt); };
   job.closing_block = [&](const JobEnd&) { return adapt_closing_block(adapt); };
   return plan_and_run(context, job, adapt_plan(adapt));
 }

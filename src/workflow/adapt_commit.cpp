@@ -41,21 +41,18 @@ Kind stored_kind(const AdaptRecipe& recipe) {
                                             : Kind::expert;
 }
 
-std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
-                           const at::Tensor& values) {
+std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item, const at::Tensor& values) {
   const AdaptRecipe& recipe = *item.recipe;
   const Provenance made = provenance_of(job, item);
   switch (stored_kind(recipe)) {
     case Kind::routing_row:
       return store_routing_row(
-          registry,
-          {item.name, "", "", job.tasks[item.task].name, job.from->pin(), row_logits(recipe.spec, values)},
+          registry, {item.name, "", "", job.tasks[item.task].name, job.from->pin(), row_logits(recipe.spec, values)},
           made);
     case Kind::inventory:
       return store_inventory(registry, adapted_inventory(job, item, values), made);
     default:
-      return store_lora(registry, {recipe.spec.sites, adapted_mixture(recipe, values), {}, item.name, "", ""},
-                        made);
+      return store_lora(registry, {recipe.spec.sites, adapted_mixture(recipe, values), {}, item.name, "", ""}, made);
   }
 }
 

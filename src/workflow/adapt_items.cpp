@@ -28,8 +28,7 @@ nlohmann::json score_json(const AdaptJob& job, const TokenTask& task) {
 AdaptItem base_item(const AdaptJob& job, size_t t) {
   const TokenTask& task = job.tasks[t];
   const nlohmann::json json = {
-      {"model",
-       {{"content", job.context.base.content_digest()}, {"dtype", dtype_text(job.context.base.dtype())}}},
+      {"model", {{"content", job.context.base.content_digest()}, {"dtype", dtype_text(job.context.base.dtype())}}},
       {"data", {{"task", task.name}, {"rows", task.digest}}},
       {"score", score_json(job, task)}};
   return {task.name + ".base", sha256_hex(json.dump()), t, 0, std::nullopt};
@@ -58,20 +57,16 @@ std::string item_name(const std::string& task, AdaptMethod method, int64_t shots
 
 }  // namespace
 
-std::string shots_text(int64_t shots) {
-  return shots == 0 ? "all" : std::to_string(shots);
-}
+std::string shots_text(int64_t shots) { return shots == 0 ? "all" : std::to_string(shots); }
 
 std::vector<uint64_t> AdaptJob::seeds() const {
   std::vector<uint64_t> all;
-  for (int64_t i = 0; i < config().adapt.seeds; ++i)
-    all.push_back(config().run.seed + static_cast<uint64_t>(i));
+  for (int64_t i = 0; i < config().adapt.seeds; ++i) all.push_back(config().run.seed + static_cast<uint64_t>(i));
   return all;
 }
 
 size_t AdaptJob::scored_examples(size_t task) const {
-  const size_t examples = tasks[task].examples(split).size(),
-               limit = static_cast<size_t>(config().eval.limit_examples);
+  const size_t examples = tasks[task].examples(split).size(), limit = static_cast<size_t>(config().eval.limit_examples);
   return limit == 0 ? examples : std::min(examples, limit);
 }
 
@@ -80,8 +75,7 @@ void list_adapt_items(AdaptJob& job) {
   const BaseModel& base = job.context.base;
   const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};
   const AdaptSections sections{config.lora, config.train, config.poly, config.adapt};
-  for (const std::string& name : config.adapt.method)
-    job.methods.push_back(adapt_method(name, config.adapt.mu));
+  for (const std::string& name : config.adapt.method) job.methods.push_back(adapt_method(name, config.adapt.mu));
   for (size_t t = 0; t < job.tasks.size(); ++t) {
     const TokenTask& task = job.tasks[t];
     if (job.scored_examples(t) == 0)
@@ -105,8 +99,8 @@ void list_adapt_items(AdaptJob& job) {
 
 double adapt_flops(const AdaptJob& job, const AdaptItem& item) {
   const BaseModel& base = job.context.base;
-  double flops = scoring_flops(base, job.tasks[item.task], job.split, 0, job.scored_examples(item.task),
-                               job.config().eval);
+  double flops =
+      scoring_flops(base, job.tasks[item.task], job.split, 0, job.scored_examples(item.task), job.config().eval);
   if (!item.recipe) return flops;
   const TokenTask few = few_shot(job.tasks[item.task], item.shots, item.recipe->seed);
   const PhaseSettings& phase = item.recipe->phase;

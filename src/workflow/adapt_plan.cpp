@@ -16,9 +16,9 @@ std::string inventory_text(const AdaptJob& job, const Inventory& from) {
   const bool vectors = spec.skill == SkillKind::rescaling;
   return fmt::format(
       "{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
-      fs::path(job.config().registry.path).lexically_normal().string(), from.method,
-      plural(spec.skills, "skill"), vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank),
-      plural(spec.heads, "head"), spec.sites.size(), plural(static_cast<int64_t>(from.tasks.size()), "task"));
+      fs::path(job.config().registry.path).lexically_normal().string(), from.method, plural(spec.skills, "skill"),
+      vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank), plural(spec.heads, "head"),
+      spec.sites.size(), plural(static_cast<int64_t>(from.tasks.size()), "task"));
 }
 
 std::string tasks_text(const AdaptJob& job) {
@@ -64,8 +64,7 @@ std::string training_text(const AdaptJob& job) {
   const PhaseSettings& phase = job.items.back().recipe->phase;  // the first item is the base alone
   return fmt::format("{} of {} examples in {}, {}, {}{}, loss {}; the last step is kept, no examples validate",
                      plural(phase.schedule.steps, "step"), phase.batch_size, plural(phase.step.lanes, "lane"),
-                     name_of(phase.step.optimizer.kind), rates_text(job),
-                     phase.schedule.linear ? ", falling to 0" : "",
+                     name_of(phase.step.optimizer.kind), rates_text(job), phase.schedule.linear ? ", falling to 0" : "",
                      phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
 }
 
@@ -77,9 +76,8 @@ void add_warnings(std::vector<PlanLine>& lines, const AdaptJob& job) {
     for (const TokenTask& task : job.tasks)
       if ((*inventory)->task_number(task.name) >= 0) known.push_back(task.name);
     if (!known.empty())
-      warn(
-          fmt::format("{} {} among the tasks that {} was pretrained on: the scores are not those of a new task",
-                      join(known, ", "), known.size() == 1 ? "is" : "are", (*inventory)->name));
+      warn(fmt::format("{} {} among the tasks that {} was pretrained on: the scores are not those of a new task",
+                       join(known, ", "), known.size() == 1 ? "is" : "are", (*inventory)->name));
   }
   if (job.config().cluster.ranks_per_expert > 1)
     warn("cluster.ranks_per_expert is not used here: every item is made by one rank");
@@ -90,12 +88,12 @@ void add_warnings(std::vector<PlanLine>& lines, const AdaptJob& job) {
 // Each with how many values it trains, and where the result is stored.
 void add_methods(std::vector<PlanLine>& lines, const AdaptJob& job) {
   for (const AdaptMethod& method : job.methods) {
-    const auto item = std::ranges::find_if(
-        job.items, [&](const AdaptItem& i) { return i.recipe && i.recipe->method == method; });
-    lines.push_back({method == job.methods.front() ? "methods" : "",
-                     fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method),
-                                 with_commas(item->recipe->trained()), info_of(method).words,
-                                 words_of(stored_kind(*item->recipe)).folder)});
+    const auto item =
+        std::ranges::find_if(job.items, [&](const AdaptItem& i) { return i.recipe && i.recipe->method == method; });
+    lines.push_back(
+        {method == job.methods.front() ? "methods" : "",
+         fmt::format("{:<8} {} trained: {}, stored in {}/", method_name(method), with_commas(item->recipe->trained()),
+                     info_of(method).words, words_of(stored_kind(*item->recipe)).folder)});
   }
 }
 

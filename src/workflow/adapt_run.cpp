@@ -35,8 +35,8 @@ Commit adapt_item(const AdaptJob& job, const AdaptItem& item, Registry& registry
   // Its last checkpoint is on its way to the disk while the item is scored, where a stop may come.
   TrainingAttempt training(job.context, attempt, attempt.folder, recipe.key);
   const TokenTask few = few_shot(job.tasks[item.task], item.shots, recipe.seed);
-  const at::Tensor values = train_adapted(job.context.base, few, recipe, job.sources(), attempt.group,
-                                          training.hooks, attempt.earlier);
+  const at::Tensor values =
+      train_adapted(job.context.base, few, recipe, job.sources(), attempt.group, training.hooks, attempt.earlier);
   const Score score = score_item(job, item, adapted_mixture(recipe, values));
   training.wait();
   return [&job, &item, &registry, values, score] {

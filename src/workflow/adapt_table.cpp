@@ -86,9 +86,9 @@ std::string task_table(const AdaptJob& job, const AdaptResults& results) {
       for (const AdaptMethod method : job.methods) {
         const AdaptCell& cell = results.cells.at({t, shots, method});
         table.add({job.tasks[t].name, method_name(method), shots_text(shots), with_commas(cell.trained),
-                   cell_text(cell.accuracy.median, 1), cell_text(cell.accuracy.mean, 1),
-                   range_text(cell.accuracy), cell_text(100 * results.base[t].accuracy(), 1),
-                   cell_text(cell.nll.median, 3), cell_text(results.base[t].nll_per_token(), 3)});
+                   cell_text(cell.accuracy.median, 1), cell_text(cell.accuracy.mean, 1), range_text(cell.accuracy),
+                   cell_text(100 * results.base[t].accuracy(), 1), cell_text(cell.nll.median, 3),
+                   cell_text(results.base[t].nll_per_token(), 3)});
       }
   return table.text();
 }
@@ -111,8 +111,8 @@ OverTasks over_tasks(const AdaptJob& job, const AdaptResults& results, int64_t s
 }
 
 std::string method_table(const AdaptJob& job, const AdaptResults& results) {
-  Table table({plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", "right %",
-               "NLL/token"});
+  Table table(
+      {plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", "right %", "NLL/token"});
   OverTasks base;
   const auto tasks = static_cast<double>(job.tasks.size());
   for (const Score& score : results.base) {
@@ -123,9 +123,8 @@ std::string method_table(const AdaptJob& job, const AdaptResults& results) {
   for (const int64_t shots : job.config().adapt.shots)
     for (const AdaptMethod method : job.methods) {
       const OverTasks mean = over_tasks(job, results, shots, method);
-      table.add({method_name(method), shots_text(shots),
-                 with_commas(results.cells.at({0, shots, method}).trained), cell_text(mean.accuracy, 1),
-                 cell_text(mean.nll, 3)});
+      table.add({method_name(method), shots_text(shots), with_commas(results.cells.at({0, shots, method}).trained),
+                 cell_text(mean.accuracy, 1), cell_text(mean.nll, 3)});
     }
   return table.text() + "means over tasks of the medians over seeds\n";
 }
@@ -178,14 +177,9 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results) {
   const auto pin = [](const std::optional<Inventory>& from) -> Json {
     return from ? Json(from->pin()) : Json(nullptr);
   };
-  const Json json = {{"format", 1},
-                     {"from", pin(job.from)},
-                     {"shared_from", pin(job.shared)},
-                     {"tasks", tasks},
-                     {"items", items},
-                     {"table", table},
-                     {"methods", methods},
-                     {"missing", results.missing}};
+  const Json json = {
+      {"format", 1},    {"from", pin(job.from)}, {"shared_from", pin(job.shared)}, {"tasks", tasks}, {"items", items},
+      {"table", table}, {"methods", methods},    {"missing", results.missing}};
   return json.dump(2) + "\n";
 }
 

@@ -40,10 +40,8 @@ Shapes shapes_of(const Config& config) {
   const auto checkpoint = open_model(config.model.path, config.model.revision);
   Shapes shapes;
   const at::Device device = at::kCUDA;
-  shapes.base =
-      load_base_model(*checkpoint, resolve_dtype(config.model.dtype, device), device, BaseUse::planning);
-  const auto input =
-      static_cast<size_t>(plan.input_tokens > 0 ? plan.input_tokens : config.data.max_input_tokens);
+  shapes.base = load_base_model(*checkpoint, resolve_dtype(config.model.dtype, device), device, BaseUse::planning);
+  const auto input = static_cast<size_t>(plan.input_tokens > 0 ? plan.input_tokens : config.data.max_input_tokens);
   const bool encoder = shapes.base->spec().encoder_decoder();
   (encoder ? shapes.example.source : shapes.example.input).resize(input);
   if (encoder) shapes.example.input.resize(1);
@@ -59,13 +57,11 @@ const Gpu& gpu_of(const Config& config) {
 }
 
 PlanLine data_line(const Config& config, const Shapes& shapes) {
-  const size_t input =
-      shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
-  return {
-      "data",
-      fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, target_tokens)",
-                  plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
-                  shapes.example.target.size())};
+  const size_t input = shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
+  return {"data",
+          fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, target_tokens)",
+                      plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
+                      shapes.example.target.size())};
 }
 
 PlanLine train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
@@ -76,8 +72,7 @@ PlanLine train_line(const PhaseSettings& phase, const char* label, const std::st
 JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
   const BaseModel& base = *shapes.base;
   const auto fed = static_cast<double>(fed_tokens(shapes.example));
-  const auto budget =
-      static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(shapes.example)));
+  const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(shapes.example)));
   const auto source = static_cast<double>(shapes.example.source.size());
   const BySide<int64_t> microbatch{static_cast<int64_t>(budget * (fed - source) / fed),
                                    static_cast<int64_t>(budget * source / fed)};
@@ -95,17 +90,16 @@ std::string cost_block(const Config& config, const Shapes& shapes, std::vector<P
   const bool fits = static_cast<double>(need.all()) <= gpu.memory;
   lines.insert(lines.begin(), data_line(config, shapes));
   lines.push_back(
-      {"flop",
-       fmt::format("{}FLOP an example, {}FLOP a step, {}FLOP {}", count_text(shapes.example_flops),
-                   count_text(static_cast<double>(batch) * shapes.example_flops), count_text(flops), what)});
+      {"flop", fmt::format("{}FLOP an example, {}FLOP a step, {}FLOP {}", count_text(shapes.example_flops),
+                           count_text(static_cast<double>(batch) * shapes.example_flops), count_text(flops), what)});
   lines.push_back({"memory", fmt::format("{} of a GPU's {}: {}{}", bytes_text(need.all()),
                                          bytes_text(static_cast<uint64_t>(gpu.memory)), need_text(need),
                                          fits ? "" : "  (warning: it does not fit)")});
   lines.push_back({"time", fmt::format("about {:.1f} h on {} {} at {:.0f}% of {}FLOP/s each: {:.1f} GPU hours",
-                                       hours / static_cast<double>(config.plan.gpus), config.plan.gpus,
-                                       gpu.label, 100 * config.plan.share, count_text(gpu.flops), hours)});
-  return plan_block(program_text() + " · from config.json alone: no weights and no examples are there",
-                    *shapes.base, lines) +
+                                       hours / static_cast<double>(config.plan.gpus), config.plan.gpus, gpu.label,
+                                       100 * config.plan.share, count_text(gpu.flops), hours)});
+  return plan_block(program_text() + " · from config.json alone: no weights and no examples are there", *shapes.base,
+                    lines) +
          "\nnothing was started\n";
 }
 
@@ -120,17 +114,15 @@ std::string experts_cost_block(const Config& config) {
   const Shapes shapes = shapes_of(config);
   TokenTask task;
   task.name = "any";
-  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples),
-                                                        shapes.example);
+  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples), shapes.example);
   task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.example);
-  const Recipe recipe =
-      expert_recipe({config.run.seed, shapes.base->sites(), "", shapes.base->dtype()},
-                    {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
+  const Recipe recipe = expert_recipe({config.run.seed, shapes.base->sites(), "", shapes.base->dtype()},
+                                      {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
   const int64_t lora = lora_layout(recipe.sites).size(), gate = gate_layout(recipe.sites).size();
   std::vector<PlanLine> lines = {
       train_line(recipe.lora, "lora",
-                 fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank,
-                             recipe.sites[0].scale, with_commas(lora)))};
+                 fmt::format("rank {}, scale {:g}, {} values per expert", recipe.sites[0].rank, recipe.sites[0].scale,
+                             with_commas(lora)))};
   double examples = examples_seen(recipe.lora);
   if (recipe.gate.schedule.steps > 0) {
     lines.push_back(train_line(recipe.gate, "gate", fmt::format("{} values per expert", with_commas(gate))));
@@ -147,11 +139,10 @@ std::string pretrain_cost_block(const Config& config) {
   const PhaseSettings phase = training_phase(config.train, config.run.seed, config.train.lr.value_or(0),
                                              config.plan.tasks * config.plan.examples);
   const TrainedCounts trained = trained_counts(spec);
-  const PlanLine line =
-      train_line(phase, "skills",
-                 fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method,
-                             plural(spec.skills, "skill"), plural(spec.heads, "head"),
-                             with_commas(trained.skills), with_commas(trained.routing)));
+  const PlanLine line = train_line(
+      phase, "skills",
+      fmt::format("{}, {}, {}, {} skill values and {} routing values", config.poly.method, plural(spec.skills, "skill"),
+                  plural(spec.heads, "head"), with_commas(trained.skills), with_commas(trained.routing)));
   return cost_block(config, shapes, {line}, trained.all(), examples_seen(phase), phase.batch_size, "in all");
 }
 

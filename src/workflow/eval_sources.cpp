@@ -26,8 +26,7 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
   std::vector<Lora> experts;
   if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_inventory)) {
     const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-    if (!sources.collection_name.empty())
-      experts = load_collection(registry, sources.collection_name, base.sites());
+    if (!sources.collection_name.empty()) experts = load_collection(registry, sources.collection_name, base.sites());
     sources.inventories = load_inventories(config, registry, base.sites());
   }
   sources.collection = routed_collection(experts, base);
@@ -45,8 +44,8 @@ std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& con
   std::set<std::string> said;
   for (const Method& method : sources.methods)
     if (method.inventory && said.insert(method.inventory->digest).second)
-      lines.push_back({method.inventory->routing_row.empty() ? "inventory" : "routing row",
-                       method.inventory->description()});
+      lines.push_back(
+          {method.inventory->routing_row.empty() ? "inventory" : "routing row", method.inventory->description()});
   return lines;
 }
 

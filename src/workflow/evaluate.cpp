@@ -22,15 +22,13 @@ struct EvalJob {
 };
 
 bool routed_by_token(const Method& method) {
-  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow ||
-         method.kind == MethodKind::random;
+  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow || method.kind == MethodKind::random;
 }
 
 void check_examples(const EvalContext& context) {
   for (const TokenTask& task : context.tasks)
     if (task.examples(context.split).empty())
-      user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name,
-                 context.eval.split);
+      user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name, context.eval.split);
 }
 
 void add_tasks(std::vector<PlanLine>& lines, const EvalJob& job) {
@@ -82,8 +80,8 @@ JobPlan eval_plan(const EvalJob& job) {
   plan.verb = "score";
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.scoring.tasks) tasks.push_back(&task);
-  plan.memory = memory_need(job.context, bytes_of(job.sources.collection), tasks, job.scoring.split, 1,
-                            BaseUse::inference);
+  plan.memory =
+      memory_need(job.context, bytes_of(job.sources.collection), tasks, job.scoring.split, 1, BaseUse::inference);
   const auto files = static_cast<int64_t>(job.items.size());
   plan.disk = {0, files + 2, job.folder};
   for (const EvalItem& item : job.items) plan.disk.bytes += 400 * (item.last - item.first);
@@ -129,10 +127,9 @@ std::string closing_block(const EvalJob& job) {
   std::string text = fmt::format(
       "\n{}\n{}  every example: nll and tokens per choice, prediction, target\n"
       "{}       this table, and the share of routing weight per expert\n",
-      summary_block(summary), (job.folder / "predictions.jsonl").string(),
-      (job.folder / "results.json").string());
-  const bool more_than_base = std::ranges::any_of(
-      job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
+      summary_block(summary), (job.folder / "predictions.jsonl").string(), (job.folder / "results.json").string());
+  const bool more_than_base =
+      std::ranges::any_of(job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
   if (summary.missing.empty() && more_than_base && !prompt_method(job.scoring.eval).empty())
     text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
   return text;
@@ -144,8 +141,8 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
                     const std::vector<TokenTask>& tasks, Split split) {
   EvalJob eval{context,
                sources,
-               {context.config.eval, context.config.run.seed, context.config.train.tokens_per_microbatch,
-                context.base, sources.collection, tokenizer, tasks, split, sources.pins},
+               {context.config.eval, context.config.run.seed, context.config.train.tokens_per_microbatch, context.base,
+                sources.collection, tokenizer, tasks, split, sources.pins},
                {},
                context.session.run_dir / "eval"};
   check_examples(eval.scoring);
@@ -159,8 +156,8 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   for (const EvalItem& item : eval.items) {
     const TokenTask& task = tasks[item.task];
     job.items.push_back({item.key, item.method.name + " · " + task.name,
-                         expected_seconds(context, scoring_flops(context.base, task, split, item.first,
-                                                                 item.last, context.config.eval))});
+                         expected_seconds(context, scoring_flops(context.base, task, split, item.first, item.last,
+                                                                 context.config.eval))});
   }
   job.result = [&](const WorkItem& item) {
     return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;

@@ -22,8 +22,8 @@ PhaseCosts phase_costs(const Recipe& recipe) {
 std::string committed_text(const std::string& version, const nlohmann::json& metrics) {
   const auto is_number = [&](const char* key) { return metrics.contains(key) && metrics[key].is_number(); };
   if (!is_number("validation_loss") || !is_number("base_loss")) return version;
-  return fmt::format("{}, validation loss {:.3f} (base {:.2f})", version,
-                     metrics["validation_loss"].get<double>(), metrics["base_loss"].get<double>());
+  return fmt::format("{}, validation loss {:.3f} (base {:.2f})", version, metrics["validation_loss"].get<double>(),
+                     metrics["base_loss"].get<double>());
 }
 
 // Returns the version. Nothing that is written differs between two runs of one recipe.
@@ -51,9 +51,8 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
   TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));
   if (attempt.report)
-    leave_sketch(
-        start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
-        *item.task, item.recipe);
+    leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
+                 *item.task, item.recipe);
   const ExpertResult result =
       train_expert(job.context.base, *item.task, item.recipe, attempt.group, training.hooks, attempt.earlier);
   training.wait();

@@ -31,8 +31,8 @@ std::vector<WorkItem> work_items(const ExpertJob& job) {
   const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
   std::vector<WorkItem> work;
   for (const ExpertItem& item : job.items)
-    work.push_back({item.recipe.key, item.name,
-                    expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks});
+    work.push_back(
+        {item.recipe.key, item.name, expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks});
   return work;
 }
 
@@ -47,9 +47,8 @@ void collect(const ExpertJob& job, Registry& registry) {
 std::string similarity_of_tasks(const ExpertJob& job, const fs::path& registry) {
   std::vector<SketchedTask> tasks;
   for (const ExpertItem& item : job.items) tasks.push_back({item.name, item.recipe});
-  return compare_sketches(
-      start_sketches(job.context.base, registry, job.config().alignment, job.config().run.seed), tasks,
-      job.context.session.run_dir / "alignment" / "experts.safetensors");
+  return compare_sketches(start_sketches(job.context.base, registry, job.config().alignment, job.config().run.seed),
+                          tasks, job.context.session.run_dir / "alignment" / "experts.safetensors");
 }
 
 std::string closing_block(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
@@ -64,8 +63,8 @@ std::string closing_block(const ExpertJob& job, const Registry& registry, const 
 double expert_flops(const ExpertItem& item, const BaseModel& base) {
   const Recipe& recipe = item.recipe;
   const bool gated = recipe.gate.schedule.steps > 0;
-  const double epochs = (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) +
-                        (gated ? epochs_of(recipe.gate, *item.task) : 0);
+  const double epochs =
+      (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) + (gated ? epochs_of(recipe.gate, *item.task) : 0);
   // Validation is half the work of a training pass: the base, the LoRA, the gated LoRA.
   const double passes = 0.5 * (gated ? 3 : 2);
   return epochs * training_flops(base, item.task->examples(Split::train)) +
@@ -99,9 +98,7 @@ Exit run_experts(ExpertJob experts) {
       if (known.recipe.key == item.key && !known.version.empty()) return known.version;
     return stored_version(registry, Kind::expert, item.name, item.key);
   };
-  job.run = [&](size_t item, Attempt& attempt) {
-    return train_item(experts, experts.items[item], *registry, attempt);
-  };
+  job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };
   job.merge = [&] { collect(experts, *registry); };
   job.closing_block = [&](const JobEnd& end) { return closing_block(experts, *registry, end); };
   return plan_and_run(context, job, expert_plan(experts));

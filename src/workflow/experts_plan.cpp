@@ -13,13 +13,9 @@ namespace {
 
 constexpr double many_epochs = 20;  // beyond these a task is learned by heart
 
-int64_t lora_values(const Recipe& recipe) {
-  return lora_layout(recipe.sites).size();
-}
+int64_t lora_values(const Recipe& recipe) { return lora_layout(recipe.sites).size(); }
 
-int64_t gate_values(const Recipe& recipe) {
-  return gate_layout(recipe.sites).size();
-}
+int64_t gate_values(const Recipe& recipe) { return gate_layout(recipe.sites).size(); }
 
 std::vector<const TokenTask*> tasks_of(const ExpertJob& job) {
   std::vector<const TokenTask*> tasks;
@@ -130,8 +126,7 @@ JobPlan expert_plan(const ExpertJob& job) {
   for (const ExpertItem& item : job.items)
     if (item.version.empty() && !item.why.empty())
       plan.notes.push_back({"", fmt::format("{}: {}", item.name, item.why)});
-  if (!job.ungated.empty())
-    plan.notes.push_back({"", "without data, left ungated: " + join(job.ungated, ", ")});
+  if (!job.ungated.empty()) plan.notes.push_back({"", "without data, left ungated: " + join(job.ungated, ", ")});
   plan.disk = disk_of(job);
   return plan;
 }

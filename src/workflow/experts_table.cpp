@@ -19,15 +19,13 @@ std::string number(const json& metrics, const char* key) {
 }
 
 // Who trained it in this job, and how long it took.
-std::pair<std::string, std::string> trained_by(const std::string& key,
-                                               const std::vector<JournalEvent>& events) {
+std::pair<std::string, std::string> trained_by(const std::string& key, const std::vector<JournalEvent>& events) {
   double taken = 0;
   std::pair<std::string, std::string> where = {"before", "-"};
   for (const JournalEvent& event : events) {
     if (event.key != key) continue;
     if (event.kind == "taken") taken = event.seconds;
-    if (event.kind == "committed")
-      where = {fmt::format("rank {}", event.rank), time_text(event.seconds - taken)};
+    if (event.kind == "committed") where = {fmt::format("rank {}", event.rank), time_text(event.seconds - taken)};
   }
   return where;
 }
@@ -58,8 +56,8 @@ std::string collection_block(const ExpertJob& job, const Registry& registry) {
     bytes += bytes_of(registry.load(Kind::expert, pinned.pin.text()));
   const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
-                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes),
-                     folder.string(), job.config().file);
+                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes), folder.string(),
+                     job.config().file);
 }
 
 }  // namespace gaggle

@@ -5,15 +5,14 @@
 namespace gaggle {
 
 Exit run_pretraining(PretrainJob pretraining) {
-  pretraining.version = stored_version(existing_registry(pretraining.context), Kind::inventory,
-                                       pretraining.name, pretraining.recipe.key)
-                            .value_or("");
+  pretraining.version =
+      stored_version(existing_registry(pretraining.context), Kind::inventory, pretraining.name, pretraining.recipe.key)
+          .value_or("");
   const Config& config = pretraining.config();
   const JobContext& context = pretraining.context;
   if (pretraining.version.empty()) {
     check_same_recipe(pretraining);
-    if (config.alignment.every > 0)
-      check_alignment(config.alignment, pretraining.tasks, pretraining.recipe.spec.sites);
+    if (config.alignment.every > 0) check_alignment(config.alignment, pretraining.tasks, pretraining.recipe.spec.sites);
   }
   std::optional<Registry> registry;
   if (!context.options.dry_run) {

@@ -20,9 +20,7 @@ nlohmann::json without_averaging(nlohmann::json recipe) {
 
 }  // namespace
 
-fs::path checkpoints_of(const fs::path& run_dir) {
-  return run_dir / "checkpoints";
-}
+fs::path checkpoints_of(const fs::path& run_dir) { return run_dir / "checkpoints"; }
 
 int64_t resolve_lanes(const Config& config, const Session& session) {
   const int ranks = session.world->size();
@@ -47,9 +45,8 @@ void check_same_recipe(const PretrainJob& job) {
   const std::string changes =
       difference_text(without_averaging(read_json_file(kept)), without_averaging(job.recipe.json));
   if (!changes.empty())
-    user_error(
-        "{} is the folder of a run of another recipe: {}. Set run.variant for a new run, or remove the folder",
-        job.run_dir().string(), changes);
+    user_error("{} is the folder of a run of another recipe: {}. Set run.variant for a new run, or remove the folder",
+               job.run_dir().string(), changes);
 }
 
 void keep_recipe(const PretrainJob& job) {

@@ -1,5 +1,4 @@
 // What a pretraining run says before it starts and after it has ended.
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "alignment/routing_record.h"
@@ -14,22 +13,20 @@
 namespace gaggle {
 namespace {
 
-constexpr double share_of_short_lanes =
-    0.15;                                  // of the GEMM rate, by lanes of some hundred tokens of several tasks
-constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
+constexpr double share_of_short_lanes = 0.15;  // of the GEMM rate, by lanes of some hundred tokens of several tasks
+constexpr double least_lane_tokens = 300;      // below it a lane's products no longer fill the hardware
 
 std::string skills_text(const PretrainJob& job) {
   const PolySpec& spec = job.recipe.spec;
   const TrainedCounts trained = trained_counts(spec);
-  const std::string form =
-      spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
+  const std::string form = spec.skill == SkillKind::rescaling ? "(IA)³" : fmt::format("rank {}", spec.sites[0].rank);
   std::string text =
       fmt::format("{}, {}, {}, {} at {}, {} trained", job.config().poly.method, plural(spec.skills, "skill"),
                   plural(spec.heads, "head"), form, plural(static_cast<int64_t>(spec.sites.size()), "site"),
                   count_text(static_cast<double>(trained.skills)));
   if (trained.routing > 0)
-    text += fmt::format(" and {} of routing table ({} granularity)",
-                        count_text(static_cast<double>(trained.routing)), name_of(spec.granularity));
+    text += fmt::format(" and {} of routing table ({} granularity)", count_text(static_cast<double>(trained.routing)),
+                        name_of(spec.granularity));
   if (!job.config().poly.init_from.empty()) text += ", from " + job.config().poly.init_from;
   return text;
 }
@@ -42,8 +39,7 @@ std::string training_text(const PretrainJob& job) {
                   step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW", phase.schedule.lr,
                   phase.schedule.linear ? " falling to 0" : "") +
       dropout_text(step);
-  if (job.recipe.spec.routing == Routing::learned)
-    text += fmt::format(", routing {:g}", job.config().poly.router_lr);
+  if (job.recipe.spec.routing == Routing::learned) text += fmt::format(", routing {:g}", job.config().poly.router_lr);
   const RoutingSchedule& routing = job.recipe.schedule;
   if (routing.sampling != Sampling::none) text += ", routing sampled per " + job.config().poly.sample;
   if (routing.average_from >= 0) text += fmt::format(", uniform routing from step {}", routing.average_from);
@@ -73,11 +69,9 @@ std::string lanes_text(const PretrainJob& job) {
   }
   if (tokens < least_lane_tokens && lanes > ranks) {
     int64_t better = lanes;
-    while (better > ranks && better % 2 == 0 && all / static_cast<double>(better) < least_lane_tokens)
-      better /= 2;
+    while (better > ranks && better % 2 == 0 && all / static_cast<double>(better) < least_lane_tokens) better /= 2;
     if (better < lanes)
-      text +=
-          fmt::format("  (warning: too few to fill the hardware: train.lanes = {} would be faster)", better);
+      text += fmt::format("  (warning: too few to fill the hardware: train.lanes = {} would be faster)", better);
   }
   return text;
 }
@@ -122,14 +116,11 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   plan.place = fs::path(job.config().registry.path).lexically_normal().string();
   plan.verb = "train";
   if (!job.version.empty())
-    plan.notes = {
-        {"", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version)}};
-  plan.memory =
-      memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()), tasks,
-                  Split::train, job.recipe.phase.batch_size, BaseUse::training);
+    plan.notes = {{"", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version)}};
+  plan.memory = memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()), tasks,
+                            Split::train, job.recipe.phase.batch_size, BaseUse::training);
   const uint64_t stored = size_of(stored_dtype(job.config().registry.dtype));
-  plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5,
-               job.config().registry.path};
+  plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5, job.config().registry.path};
   return plan;
 }
 
@@ -152,10 +143,9 @@ std::string pretrain_closing_block(const PretrainJob& job, const Registry& regis
     const Inventory inventory = load_inventory(registry, stored->pin(), job.context.base.sites());
     text += fmt::format("\n{}", routing_block(routing_sites(spec, inventory.values), inventory.tasks));
   }
-  text +=
-      fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
-                  stored->version, job.tasks.size(), stored->folder.lexically_normal().string(),
-                  job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
+  text += fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
+                      stored->version, job.tasks.size(), stored->folder.lexically_normal().string(), job.config().file,
+                      job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return text;
 }
 

@@ -44,16 +44,14 @@ class PretrainReport {
 
   void step(const StepReport& step) {
     const bool look = has_routing_table(job_.recipe.spec) && (step.validation_loss || step.step == step.steps);
-    report_.step(step,
-                 metrics_of(job_, step, look ? look_at_routing(step.step) : std::vector<RoutingNumbers>()));
+    report_.step(step, metrics_of(job_, step, look ? look_at_routing(step.step) : std::vector<RoutingNumbers>()));
     if (step.validation_loss)
-      report_.say(
-          fmt::format("step {}: validation loss {:.3f} (mean over tasks)", step.step, *step.validation_loss));
+      report_.say(fmt::format("step {}: validation loss {:.3f} (mean over tasks)", step.step, *step.validation_loss));
   }
 
   void finish(const AlignmentWatch* watch) {
-    report_.say(fmt::format("{} steps in {}", job_.recipe.phase.schedule.steps,
-                            time_text(monotonic_seconds() - started_)));
+    report_.say(
+        fmt::format("{} steps in {}", job_.recipe.phase.schedule.steps, time_text(monotonic_seconds() - started_)));
     if (watch && watch->measurements() > 0)
       report_.say(fmt::format(
           "gradient alignment: {} measurements in {:.1f} s, {:.1f}% of the steps' {:.0f} s · gaggle align {}",
@@ -113,8 +111,7 @@ Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {
   const auto adapter = make_adapter(job);
   std::optional<AlignmentWatch> watch;
   if (job.config().alignment.every > 0) watch.emplace(alignment_plan(job), *adapter, attempt.group);
-  TrainingAttempt training(job.context, attempt, checkpoints_of_key(checkpoints, job.recipe.key),
-                           job.recipe.key);
+  TrainingAttempt training(job.context, attempt, checkpoints_of_key(checkpoints, job.recipe.key), job.recipe.key);
   std::optional<PretrainReport> report;
   if (attempt.report) {
     keep_recipe(job);
@@ -126,8 +123,8 @@ Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {
     if (watch) watch->resume(step);
   };
   if (watch) watch_alignment(*watch, training.hooks);
-  const SkillsResult result = train_skills(job.context.base, job.tasks, job.recipe, *adapter, attempt.group,
-                                           training.hooks, checkpoints);
+  const SkillsResult result =
+      train_skills(job.context.base, job.tasks, job.recipe, *adapter, attempt.group, training.hooks, checkpoints);
   training.wait();
   if (report) report->finish(watch ? &*watch : nullptr);
   return [&job, &registry, result] { return commit_inventory(job, registry, result); };

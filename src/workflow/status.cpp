@@ -10,9 +10,7 @@ namespace {
 
 using Word = std::optional<std::string>;
 
-bool has_work(const fs::path& folder) {
-  return fs::is_directory(folder / "work" / "journal");
-}
+bool has_work(const fs::path& folder) { return fs::is_directory(folder / "work" / "journal"); }
 
 WorkPlace of_registry(const fs::path& folder) {
   const auto registry = std::make_shared<Registry>(Registry::open(folder, std::nullopt, /*create=*/false));

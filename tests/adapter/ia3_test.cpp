@@ -21,9 +21,8 @@ struct Ia3Case {
 };
 
 void PrintTo(const Ia3Case& c, std::ostream* out) {
-  *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling) << ", "
-       << c.targets.size() << " targets, step " << c.step << ", by " << name_of(c.granularity)
-       << (c.t5 ? ", T5" : "");
+  *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling) << ", " << c.targets.size()
+       << " targets, step " << c.step << ", by " << name_of(c.granularity) << (c.t5 ? ", T5" : "");
 }
 
 PolySpec ia3_spec(const BaseModel& base, const Ia3Case& c) {
@@ -53,8 +52,7 @@ class Ia3Gradient : public testing::TestWithParam<Ia3Case> {
     return std::make_unique<FakeCheckpoint>(0, GetParam().qk_norm, GetParam().bias);
   }
   const std::unique_ptr<ModelCheckpoint> checkpoint = made();
-  const std::unique_ptr<BaseModel> loaded =
-      load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
+  const std::unique_ptr<BaseModel> loaded = load_base_model(*checkpoint, at::kDouble, at::kCPU, BaseUse::training);
   BaseModel& exact = *loaded;
   const PolySpec spec = ia3_spec(exact, GetParam());
   const std::vector<Microbatch> batches = test::two_batches(false, false, GetParam().t5);
@@ -83,16 +81,15 @@ TEST_P(Ia3Gradient, OfTheFastTypesFollowsFp64) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, Ia3Gradient,
-    testing::Values(
-        Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
-        Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
-        Ia3Case{1, 3, Sampling::none, Routing::one_hot},
-        Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
-        Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, Granularity::layer},
-        Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, Granularity::model},
-        Ia3Case{4, 3, Sampling::task, Routing::learned, {}, false, false, Granularity::site, 13},
-        Ia3Case{4, 3, Sampling::none, Routing::learned, {}, true, false, Granularity::site, 0, true},
-        Ia3Case{4, 3, Sampling::example, Routing::learned, {}, false, false, Granularity::site, 0, true}));
+    testing::Values(Ia3Case{1, 1, Sampling::none, Routing::uniform}, Ia3Case{1, 3}, Ia3Case{4, 3},
+                    Ia3Case{4, 3, Sampling::task}, Ia3Case{4, 3, Sampling::example},
+                    Ia3Case{1, 3, Sampling::none, Routing::one_hot},
+                    Ia3Case{4, 3, Sampling::none, Routing::learned, {"all-linear"}},
+                    Ia3Case{4, 3, Sampling::example, Routing::learned, {"all-linear"}, true, false, Granularity::layer},
+                    Ia3Case{1, 3, Sampling::none, Routing::learned, {}, false, true, Granularity::model},
+                    Ia3Case{4, 3, Sampling::task, Routing::learned, {}, false, false, Granularity::site, 13},
+                    Ia3Case{4, 3, Sampling::none, Routing::learned, {}, true, false, Granularity::site, 0, true},
+                    Ia3Case{4, 3, Sampling::example, Routing::learned, {}, false, false, Granularity::site, 0, true}));
 
 TEST(Ia3, StartsAsTheBaseToTheBit) {
   const FakeCheckpoint checkpoint;

@@ -11,13 +11,10 @@ namespace {
 
 const std::vector<Site> sites = {{0, "layers.0.q_proj", "q_proj", 0, 6, 4}, {1, "layers.1.up", "up", 1, 4, 6}};
 
-std::vector<LoraSite> adapted() {
-  return lora_sites(sites, {}, 3, 1.5);
-}
+std::vector<LoraSite> adapted() { return lora_sites(sites, {}, 3, 1.5); }
 
 at::Tensor random_lora(uint64_t seed) {
-  return initial_lora(adapted(), seed, 0.3) +
-         0.01 * at::arange(lora_layout(adapted()).size(), at::kFloat).sin();
+  return initial_lora(adapted(), seed, 0.3) + 0.01 * at::arange(lora_layout(adapted()).size(), at::kFloat).sin();
 }
 
 Microbatch batch_of(std::vector<Segment> segments) {
@@ -39,8 +36,8 @@ TEST(InitialLora, DependsOnSeedAndSiteAlone) {
   EXPECT_FALSE(at::equal(both, initial_lora(adapted(), 8, 0.1)));
   const std::vector<LoraSite> second = {adapted()[1]};  // as if the other site were not adapted
   const at::Tensor alone = initial_lora(second, 7, 0.1);
-  EXPECT_TRUE(at::equal(lora_layout(second).view(alone, "layers.1.up.lora_A"),
-                        layout.view(both, "layers.1.up.lora_A")));
+  EXPECT_TRUE(
+      at::equal(lora_layout(second).view(alone, "layers.1.up.lora_A"), layout.view(both, "layers.1.up.lora_A")));
   EXPECT_EQ(layout.view(both, "layers.0.q_proj.lora_B").abs().max().item<float>(), 0);
   EXPECT_GT(layout.view(both, "layers.0.q_proj.lora_A").abs().min().item<float>(), 0);
 }

@@ -119,8 +119,7 @@ inline at::Tensor gradient_of(BaseModel& base, Trainable& adapter, const std::ve
 }
 
 // Of every tensor along a drawn direction, with fp64 values; none of them may vanish.
-inline void expect_finite_differences(BaseModel& base, SkillAdapter& adapter,
-                                      const std::vector<Microbatch>& batches) {
+inline void expect_finite_differences(BaseModel& base, SkillAdapter& adapter, const std::vector<Microbatch>& batches) {
   const at::Tensor gradient = gradient_of(base, adapter, batches);
   for (const ParameterInfo& t : adapter.layout().tensors()) {
     at::Tensor values = adapter.layout().view(adapter.values(), t);
@@ -138,8 +137,7 @@ inline void expect_finite_differences(BaseModel& base, SkillAdapter& adapter,
     };
     const double h = 1e-5, expected = (adapter.layout().view(gradient, t) * direction).sum().item<double>();
     const double limit = base.spec().encoder_decoder() ? 1e-6 : 1e-7;  // T5's scores are steeper
-    EXPECT_NEAR((at_distance(h) - at_distance(-h)) / (2 * h), expected, limit * (1 + std::abs(expected)))
-        << t.name;
+    EXPECT_NEAR((at_distance(h) - at_distance(-h)) / (2 * h), expected, limit * (1 + std::abs(expected))) << t.name;
     EXPECT_GT(std::abs(expected), 1e-7) << t.name;
   }
 }

@@ -21,8 +21,8 @@ struct PolyCase {
 
 void PrintTo(const PolyCase& c, std::ostream* out) {
   *out << c.heads << " heads, " << c.skills << " skills, " << test::name_of(c.sampling)
-       << (c.long_sequences ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank
-       << ", by " << name_of(c.granularity) << (c.t5 ? ", T5" : "");
+       << (c.long_sequences ? ", long" : ", short") << " rows, step " << c.step << ", rank " << c.rank << ", by "
+       << name_of(c.granularity) << (c.t5 ? ", T5" : "");
 }
 
 class PolyGradient : public testing::TestWithParam<PolyCase> {

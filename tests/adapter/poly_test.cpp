@@ -36,9 +36,8 @@ at::Tensor reference_mixture(const PolySpec& spec, const at::Tensor& values, int
   const ParameterLayout layout = poly_layout(spec), lora = lora_layout(spec.sites);
   at::Tensor flat = at::zeros({lora.size()});
   for (const LoraSite& s : spec.sites) {
-    const at::Tensor z = layout.view(values, s.site.name + ".poly_router.module_logits")[task]
-                             .view({spec.heads, spec.skills})
-                             .sigmoid();
+    const at::Tensor z =
+        layout.view(values, s.site.name + ".poly_router.module_logits")[task].view({spec.heads, spec.skills}).sigmoid();
     const at::Tensor w = z / (z.sum(1, true) + 1e-12);
     const at::Tensor a = at::einsum("qk,qkir->qir", {w, layout.view(values, s.site.name + ".poly_lora_A")});
     const at::Tensor b = at::einsum("qk,qkro->qro", {w, layout.view(values, s.site.name + ".poly_lora_B")});
@@ -75,8 +74,8 @@ TEST_F(Poly, EvaluatesAsTheMixedAdapters) {
       const double sampled = loss_of(base, adapter, batches);
       adapter.begin_evaluation();
       const double loss = loss_of(base, adapter, batches);
-      LoraAdapter mixed = lora(spec, {mixed_adapter(spec, values, 0), mixed_adapter(spec, values, 1),
-                                      mixed_adapter(spec, values, 2)});
+      LoraAdapter mixed =
+          lora(spec, {mixed_adapter(spec, values, 0), mixed_adapter(spec, values, 1), mixed_adapter(spec, values, 2)});
       EXPECT_NEAR(loss, loss_of(base, mixed, batches), 1e-6);
       if (routing == Routing::learned) {
         EXPECT_GT(std::abs(loss - sampled), 1e-4);
@@ -103,11 +102,7 @@ TEST_F(Poly, WithOneSkillIsOneLoraForAll) {
       EXPECT_LT(apart(ours(".poly_lora_A"), alone.layout().view(expected, s.site.name + ".lora_A")), 1e-5);
       EXPECT_LT(apart(ours(".poly_lora_B"), alone.layout().view(expected, s.site.name + ".lora_B")), 1e-5);
       if (routing == Routing::learned) {  // whatever z is, w = 1
-        EXPECT_LT(adapter.layout()
-                      .view(gradient, s.site.name + ".poly_router.module_logits")
-                      .abs()
-                      .max()
-                      .item<float>(),
+        EXPECT_LT(adapter.layout().view(gradient, s.site.name + ".poly_router.module_logits").abs().max().item<float>(),
                   1e-6);
       }
     }
@@ -122,14 +117,12 @@ TEST_F(Poly, PrivateIsALoraForEachTask) {
   std::vector<at::Tensor> members;
   for (int task = 0; task < 3; ++task) members.push_back(mixed_adapter(spec, values, task));
   LoraAdapter lora_adapter = lora(spec, members);
-  const at::Tensor gradient = gradient_of(base, adapter, batches),
-                   expected = gradient_of(base, lora_adapter, batches);
+  const at::Tensor gradient = gradient_of(base, adapter, batches), expected = gradient_of(base, lora_adapter, batches);
   for (const LoraSite& s : spec.sites)
     for (int64_t task = 0; task < 3; ++task) {
       const at::Tensor a = adapter.layout().view(gradient, s.site.name + ".poly_lora_A")[0][task].t();
-      EXPECT_LT(
-          apart(a, lora_adapter.layout().view(expected, fmt::format("{:04}/{}.lora_A", task, s.site.name))),
-          1e-5);
+      EXPECT_LT(apart(a, lora_adapter.layout().view(expected, fmt::format("{:04}/{}.lora_A", task, s.site.name))),
+                1e-5);
     }
   EXPECT_EQ(adapter.layout().find("model.layers.0.self_attn.q_proj.poly_router.module_logits"), nullptr);
 }
@@ -163,8 +156,7 @@ TEST_F(Poly, UniformRoutingIsTheAveragedAdapter) {
   uniform.routing = Routing::uniform;
   const ParameterLayout skills = poly_layout(uniform);
   at::Tensor without_table = at::zeros({skills.size()});
-  for (const ParameterInfo& t : skills.tensors())
-    skills.view(without_table, t).copy_(layout.view(values, t.name));
+  for (const ParameterInfo& t : skills.tensors()) skills.view(without_table, t).copy_(layout.view(values, t.name));
   EXPECT_TRUE(at::equal(mixed_adapter(uniform, without_table, 0), averaged));
 }
 
@@ -204,9 +196,8 @@ TEST_F(Poly, HeadsThatDoNotDivideAreRefusedWithTheSizes) {
     FAIL();
   } catch (const UserError& error) {
     const std::string text = error.what();
-    for (const char* part :
-         {"poly.heads = 32", "q_proj is 48 wide in and 48 out", "k_proj is 48 wide in and 16 out",
-          "down_proj is 80 wide in and 48 out", "lora.targets"})
+    for (const char* part : {"poly.heads = 32", "q_proj is 48 wide in and 48 out", "k_proj is 48 wide in and 16 out",
+                             "down_proj is 80 wide in and 48 out", "lora.targets"})
       EXPECT_NE(text.find(part), std::string::npos) << text;
   }
   EXPECT_NO_THROW(check_heads(spec.sites, 16));
@@ -232,8 +223,7 @@ TEST_F(Poly, WithFrozenSkillsOnlyTheTableTrains) {
     table.refresh();
     const ParameterLayout layout = poly_layout(spec);
     for (const ParameterInfo& t : layout.tensors())
-      EXPECT_LT(apart(layout.view(table.all_values(), t), layout.view(values, t) + (is_router(t) ? 1.0 : 0.0)),
-                1e-7);
+      EXPECT_LT(apart(layout.view(table.all_values(), t), layout.view(values, t) + (is_router(t) ? 1.0 : 0.0)), 1e-7);
   }
 }
 
@@ -261,8 +251,7 @@ TEST_F(Poly, StartsAsTheBaseWithKeyedValues) {
 TEST_F(Poly, SamplesAreKeyedByWhatTheyAreFor) {
   const PolySpec spec = test::poly_spec_of(base, 2, 3);
   const auto weights = [&](uint64_t seed, int64_t step) {
-    PolyAdapter adapter(spec, at::zeros({poly_layout(spec).size()}), {Sampling::task, 1, seed}, at::kDouble,
-                        at::kCPU);
+    PolyAdapter adapter(spec, at::zeros({poly_layout(spec).size()}), {Sampling::task, 1, seed}, at::kDouble, at::kCPU);
     adapter.begin_step(step);
     const std::vector<int> tasks = {0, 1, 2};
     return at::stack(adapter.routing_of(tasks), 1);  // [tasks, sites, h, K]

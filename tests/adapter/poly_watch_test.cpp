@@ -34,14 +34,13 @@ class Watched : public testing::TestWithParam<WatchCase> {
     if (spec.skill == SkillKind::rescaling) spec.sites = ia3_sites(base.sites(), {});
   }
   std::unique_ptr<SkillAdapter> made() const {
-    auto adapter = make_skill_adapter(spec, test::random_poly(spec), {GetParam().sampling, 1, 9, -1, 0, 10},
-                                      at::kFloat, at::kCPU);
+    auto adapter =
+        make_skill_adapter(spec, test::random_poly(spec), {GetParam().sampling, 1, 9, -1, 0, 10}, at::kFloat, at::kCPU);
     adapter->begin_step(3);
     return adapter;
   }
   const std::unique_ptr<ModelCheckpoint> checkpoint = test::fake(GetParam().t5);
-  const std::unique_ptr<BaseModel> loaded =
-      load_base_model(*checkpoint, at::kFloat, at::kCPU, BaseUse::training);
+  const std::unique_ptr<BaseModel> loaded = load_base_model(*checkpoint, at::kFloat, at::kCPU, BaseUse::training);
   BaseModel& base = *loaded;
   PolySpec spec = test::poly_spec_of(base, GetParam().heads, 3);
   const std::vector<Microbatch> batches = two_batches(GetParam().long_sequences, false, GetParam().t5);
@@ -70,9 +69,8 @@ TEST_P(Watched, TasksSumToTheSkillsGradients) {
   const int64_t h = spec.heads, k = spec.skills;
   const std::vector<int> tasks = {0, 1, 2};
   const std::vector<at::Tensor> routing = adapter.routing_of(tasks);
-  const auto names = spec.skill == SkillKind::rescaling
-                         ? std::vector<std::string>{".poly_ia3_l"}
-                         : std::vector<std::string>{".poly_lora_A", ".poly_lora_B"};
+  const auto names = spec.skill == SkillKind::rescaling ? std::vector<std::string>{".poly_ia3_l"}
+                                                        : std::vector<std::string>{".poly_lora_A", ".poly_lora_B"};
   for (size_t i = 0; i < gradients.offsets.size(); ++i) {
     int64_t offset = gradients.offsets[i];
     for (const std::string& name : names) {
@@ -81,8 +79,7 @@ TEST_P(Watched, TasksSumToTheSkillsGradients) {
       at::Tensor sum = at::zeros_like(expected);
       for (const auto& [task, watched] : gradients.all) {
         const at::Tensor part = watched.narrow(0, offset, count);
-        sum += adapter.per_example() ? part.view({h, k, -1})
-                                     : routing[i][task].view({h, k, 1}) * part.view({h, 1, -1});
+        sum += adapter.per_example() ? part.view({h, k, -1}) : routing[i][task].view({h, k, 1}) * part.view({h, 1, -1});
       }
       EXPECT_LT(apart(sum, expected), 1e-5) << spec.sites[i].site.name << name;
       offset += count;
@@ -112,20 +109,19 @@ TEST_P(Watched, HalvesAreOfTheirSamplesAndSumToTheWhole) {
   EXPECT_GT(apart(gradients.even.at(0), gradients.all.at(0)), 0.1);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Modes, Watched,
-    testing::Values(WatchCase{Sampling::none, false, 4}, WatchCase{Sampling::none, true, 1},
-                    WatchCase{Sampling::task, false, 4}, WatchCase{Sampling::example, false, 4},
-                    WatchCase{Sampling::example, true, 4}, WatchCase{Sampling::example, false, 1},
-                    WatchCase{Sampling::example, true, 1},
-                    WatchCase{Sampling::none, true, 4, SkillKind::low_rank, 20},
-                    WatchCase{Sampling::none, true, 4, SkillKind::rescaling},
-                    WatchCase{Sampling::task, false, 1, SkillKind::rescaling},
-                    WatchCase{Sampling::example, false, 4, SkillKind::rescaling},
-                    WatchCase{Sampling::none, false, 4, SkillKind::low_rank, 2, true},
-                    WatchCase{Sampling::example, false, 4, SkillKind::low_rank, 2, true},
-                    WatchCase{Sampling::example, true, 4, SkillKind::low_rank, 2, true},
-                    WatchCase{Sampling::task, true, 4, SkillKind::rescaling, 1, true}));
+INSTANTIATE_TEST_SUITE_P(Modes, Watched,
+                         testing::Values(WatchCase{Sampling::none, false, 4}, WatchCase{Sampling::none, true, 1},
+                                         WatchCase{Sampling::task, false, 4}, WatchCase{Sampling::example, false, 4},
+                                         WatchCase{Sampling::example, true, 4}, WatchCase{Sampling::example, false, 1},
+                                         WatchCase{Sampling::example, true, 1},
+                                         WatchCase{Sampling::none, true, 4, SkillKind::low_rank, 20},
+                                         WatchCase{Sampling::none, true, 4, SkillKind::rescaling},
+                                         WatchCase{Sampling::task, false, 1, SkillKind::rescaling},
+                                         WatchCase{Sampling::example, false, 4, SkillKind::rescaling},
+                                         WatchCase{Sampling::none, false, 4, SkillKind::low_rank, 2, true},
+                                         WatchCase{Sampling::example, false, 4, SkillKind::low_rank, 2, true},
+                                         WatchCase{Sampling::example, true, 4, SkillKind::low_rank, 2, true},
+                                         WatchCase{Sampling::task, true, 4, SkillKind::rescaling, 1, true}));
 
 }  // namespace
 }  // namespace gaggle

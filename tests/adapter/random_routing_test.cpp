@@ -46,9 +46,7 @@ at::Tensor added(RoutedAdapter& adapter, const Site& site, const at::Tensor& x) 
   return y;
 }
 
-double apart(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
+double apart(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 // scale · B A x of every expert for one token, [4, width].
 at::Tensor updates(const RoutedCollection& collection, const Site& site, const at::Tensor& x) {

@@ -29,10 +29,8 @@ RoutedCollection example() {
     std::vector<at::Tensor> gates(3);
     for (uint64_t z = 0; z < 3; ++z) {
       if (s == 1 && z == 1) continue;
-      pairs[z] = {normal({ranks[z], d_in}, 10 * s + z),
-                  normal({d_out, ranks[z]}, 100 + 10 * s + z),
-                  0.5 / double(z + 1),
-                  {}};
+      pairs[z] = {
+          normal({ranks[z], d_in}, 10 * s + z), normal({d_out, ranks[z]}, 100 + 10 * s + z), 0.5 / double(z + 1), {}};
       if (s == 0 || z == 0) gates[z] = normal({d_in}, 200 + 10 * s + z);
     }
     collection.sites.push_back(stack_experts(std::move(pairs)));
@@ -45,8 +43,7 @@ RoutedCollection example() {
 at::Tensor update(const RoutedCollection& collection, const Site& site, size_t z, const at::Tensor& x) {
   const LowRank& pair = collection.sites[static_cast<size_t>(site.index)].experts[z];
   if (!pair.a.defined()) return at::zeros({x.size(0), d_out}, at::kDouble);
-  return pair.scale *
-         at::matmul(at::matmul(x.to(at::kDouble), pair.a.to(at::kDouble).t()), pair.b.to(at::kDouble).t());
+  return pair.scale * at::matmul(at::matmul(x.to(at::kDouble), pair.a.to(at::kDouble).t()), pair.b.to(at::kDouble).t());
 }
 
 at::Tensor added(RoutedAdapter& adapter, const Site& site, const at::Tensor& x) {

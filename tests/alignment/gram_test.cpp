@@ -16,8 +16,7 @@ constexpr int64_t tasks = 5;
 constexpr std::array both = {GradientSpace::mixed, GradientSpace::skill};
 
 // One site's gradient of one task in the given space, fp64, as one long vector.
-at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights,
-                   GradientSpace space) {
+at::Tensor stacked(const AlignedSite& site, const at::Tensor& flat, const at::Tensor& weights, GradientSpace space) {
   const at::Tensor of_site = flat.narrow(0, site.offset, site.size()).to(at::kDouble);
   if (space == GradientSpace::mixed) return of_site;
   std::vector<at::Tensor> parts;
@@ -138,8 +137,8 @@ TEST(Gram, SkillGradientsGivenDirectly) {
     of_example.push_back(make_gradients(sites, tasks, static_cast<int>(e)));
     w.emplace_back();
     for (size_t s = 0; s < sites.size(); ++s)
-      w.back().push_back(at::softmax(
-          test::normal("per example", static_cast<uint64_t>(e) * 10 + s, {tasks, heads, skills}), 2));
+      w.back().push_back(
+          at::softmax(test::normal("per example", static_cast<uint64_t>(e) * 10 + s, {tasks, heads, skills}), 2));
   }
   for (int64_t s = 0; s < 3; ++s) {
     const AlignedSite &site = sites[static_cast<size_t>(s)], &to = direct[static_cast<size_t>(s)];
@@ -149,8 +148,7 @@ TEST(Gram, SkillGradientsGivenDirectly) {
       const auto expanded = [&](int64_t from, int64_t size) {  // [T, h · K · size]
         return (we.unsqueeze(3) * g.narrow(1, from, heads * size).reshape({tasks, heads, 1, size})).flatten(1);
       };
-      const at::Tensor both_parts =
-          at::cat({expanded(0, site.a_size), expanded(heads * site.a_size, site.b_size)}, 1);
+      const at::Tensor both_parts = at::cat({expanded(0, site.a_size), expanded(heads * site.a_size, site.b_size)}, 1);
       given.all.narrow(1, to.offset, to.size()) += both_parts;
       if (e % 2 == 0) given.even.narrow(1, to.offset, to.size()) += both_parts;
       for (int64_t f = 0; f < examples; ++f) {

@@ -42,8 +42,7 @@ inline TaskGradients make_gradients(const std::vector<AlignedSite>& sites, int64
   const auto part = static_cast<uint64_t>(rank);
   const at::Tensor common = normal("common", 0, {1, values});
   const at::Tensor even = normal("even", part, {tasks, values}) + common;
-  return {GradientSpace::mixed, even + normal("odd", part, {tasks, values}) + common, even,
-          make_weights(sites, tasks)};
+  return {GradientSpace::mixed, even + normal("odd", part, {tasks, values}) + common, even, make_weights(sites, tasks)};
 }
 
 inline BatchTasks make_batch(int64_t tasks) {

@@ -29,8 +29,7 @@ TEST(RoutingTable, UniformIsNeitherDiscreteNorSparse) {
 
 // Four skills, two tasks; each uses one: half of the inventory lies idle.
 TEST(RoutingTable, OneSkillATask) {
-  const RoutingNumbers numbers =
-      routing_numbers(site_of("q_proj", 1, 4, {on, off, off, off, off, on, off, off}));
+  const RoutingNumbers numbers = routing_numbers(site_of("q_proj", 1, 4, {on, off, off, off, off, on, off, off}));
   EXPECT_NEAR(numbers.discreteness, 1, 1e-12);
   EXPECT_DOUBLE_EQ(numbers.active, 0.25);
   EXPECT_DOUBLE_EQ(numbers.sparsity, 0.75);

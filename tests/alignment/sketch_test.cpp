@@ -55,8 +55,7 @@ TEST(Sketch, ErrorFallsAsStated) {
         sum += gram;
         squared_errors += (gram - exact).square();
       }
-      const at::Tensor stated =
-          ((at::outer(squares, squares) + exact * exact) / static_cast<double>(dims)).sqrt();
+      const at::Tensor stated = ((at::outer(squares, squares) + exact * exact) / static_cast<double>(dims)).sqrt();
       const at::Tensor measured = (squared_errors / seeds).sqrt();
       // The mean of `seeds` has an error √seeds times smaller; the spread of so many is known to 4 %.
       EXPECT_LT(((sum / seeds - exact).abs() / (stated / std::sqrt(seeds))).max().item<double>(), 4.5);
@@ -78,8 +77,7 @@ TEST(Sketch, IsLinear) {
                       second = make_gradients(sites, sketched_tasks, 1);
   for (const Slots slots : {Slots::one, Slots::by_site}) {
     const SketchPlan plan = plan_sketch(sites, slots, 200, true, 7, at::kCPU);
-    const at::Tensor apart =
-        sketch_of(plan, first.all, first.weights) + sketch_of(plan, second.all, first.weights);
+    const at::Tensor apart = sketch_of(plan, first.all, first.weights) + sketch_of(plan, second.all, first.weights);
     EXPECT_TRUE(at::allclose(apart, sketch_of(plan, first.all + second.all, first.weights), 1e-4, 1e-3));
   }
 }
@@ -124,10 +122,8 @@ TEST(Sketch, GramsOfSketchesBySite) {
   const std::array skill = {GradientSpace::skill};
   run_as_threads(2, 60, [&](Communicator& group) {
     const TaskGradients mine = make_gradients(sites, sketched_tasks, group.rank());
-    const TaskGradients sketched{GradientSpace::skill,
-                                 sketch_of(plan, mine.all, mine.weights),
-                                 sketch_of(plan, mine.even, mine.weights),
-                                 {}};
+    const TaskGradients sketched{
+        GradientSpace::skill, sketch_of(plan, mine.all, mine.weights), sketch_of(plan, mine.even, mine.weights), {}};
     const auto groups = site_groups(sites);
     const auto exact = task_grams(sites, mine, batch, skill, group).at(GradientSpace::skill);
     const auto about = task_grams(plan.slots, sketched, batch, skill, group).at(GradientSpace::skill);
@@ -151,8 +147,7 @@ TEST(Similarity, OfTasksThatNeverMet) {
   const TaskGradients gradients = make_gradients(sites, sketched_tasks, 0);
   const SketchPlan plan = plan_sketch(sites, Slots::one, 2048, false, 0, at::kCPU);
   std::vector<at::Tensor> sent;
-  for (int64_t t = 0; t < sketched_tasks; ++t)
-    sent.push_back(sketch_of(plan, gradients.all.narrow(0, t, 1), {}));
+  for (int64_t t = 0; t < sketched_tasks; ++t) sent.push_back(sketch_of(plan, gradients.all.narrow(0, t, 1), {}));
   const TaskSimilarity similarity = task_similarity({"a", "b", "c"}, at::cat(sent));
   const at::Tensor exact = cosines(total_gram(gradients.all));
   EXPECT_LT(((similarity.cosine - exact).abs() / similarity.error).max().item<double>(), 4);

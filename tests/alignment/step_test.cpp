@@ -23,9 +23,8 @@ struct StepCase {
 };
 
 void PrintTo(const StepCase& c, std::ostream* out) {
-  *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << "sampling "
-       << static_cast<int>(c.sampling) << (c.long_sequences ? ", long" : ", short") << " rows, " << c.ranks
-       << " ranks";
+  *out << (c.skill == SkillKind::low_rank ? "pairs, " : "vectors, ") << "sampling " << static_cast<int>(c.sampling)
+       << (c.long_sequences ? ", long" : ", short") << " rows, " << c.ranks << " ranks";
 }
 
 const FakeCheckpoint checkpoint;
@@ -85,8 +84,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
         samples.push_back(batch[i]), weights.push_back(all_weights[i]);
     const at::Tensor flat = at::zeros({adapter.layout().size()}, at::kDouble);
     adapter.set_gradients(flat);
-    for (const Microbatch& part : make_microbatches(samples, 1 << 20, weights))
-      base.forward_backward(part, adapter);
+    for (const Microbatch& part : make_microbatches(samples, 1 << 20, weights)) base.forward_backward(part, adapter);
     adapter.finish_gradients();
     const auto t = static_cast<size_t>(task);
     const double share = (parity != 1 ? shares.even_share[t] : 0) + (parity != 0 ? shares.odd_share[t] : 0);
@@ -105,8 +103,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
   Grams brute_force() const {
     LlamaModel base(checkpoint, at::kDouble, at::kCPU, BaseUse::training);
     const PolySpec spec = spec_of(base, GetParam().skill);
-    const auto made =
-        make_skill_adapter(spec, values_of(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
+    const auto made = make_skill_adapter(spec, values_of(spec).to(at::kDouble), schedule(), at::kDouble, at::kCPU);
     SkillAdapter& adapter = *made;
     adapter.begin_step(2);
     std::vector<std::vector<at::Tensor>> whole, even, odd;  // [tasks][sites]
@@ -120,8 +117,7 @@ class AlignedStep : public testing::TestWithParam<StepCase> {
     for (size_t s = 0; s < spec.sites.size(); ++s)
       for (size_t t = 0; t < 3; ++t)
         for (size_t u = 0; u < 3; ++u) {
-          const auto site = static_cast<int64_t>(s), row = static_cast<int64_t>(t),
-                     column = static_cast<int64_t>(u);
+          const auto site = static_cast<int64_t>(s), row = static_cast<int64_t>(t), column = static_cast<int64_t>(u);
           grams.full[site][row][column] = whole[t][s].dot(whole[u][s]);
           grams.halves[site][row][column] = (even[t][s].dot(odd[u][s]) + odd[t][s].dot(even[u][s])) / 2;
         }
@@ -142,8 +138,7 @@ std::vector<AlignedSite> aligned_sites(const SkillAdapter& adapter) {
   int64_t offset = 0;
   for (const LoraSite& s : spec.sites) {
     const WatchedSizes sizes = adapter.watched_sizes(s);
-    sites.push_back(
-        {s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
+    sites.push_back({s.site.name, s.site.kind, s.site.layer, spec.heads, spec.skills, sizes.a, sizes.b, offset});
     offset += sites.back().size();
   }
   return sites;
@@ -187,8 +182,7 @@ TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
     const std::lock_guard lock(expecting);
     for (int64_t s = 0; s < exact.full.size(0); ++s) {
       EXPECT_LT(((grams.full[s] - exact.full[s]).norm() / exact.full[s].norm()).item<double>(), 1e-5) << s;
-      EXPECT_LT(((grams.halves[s] - exact.halves[s]).norm() / exact.halves[s].norm()).item<double>(), 1e-5)
-          << s;
+      EXPECT_LT(((grams.halves[s] - exact.halves[s]).norm() / exact.halves[s].norm()).item<double>(), 1e-5) << s;
     }
   });
 }
@@ -196,10 +190,8 @@ TEST_P(AlignedStep, GramEqualsOneBackwardPassForEachTask) {
 INSTANTIATE_TEST_SUITE_P(Modes, AlignedStep,
                          testing::Values(StepCase{Sampling::none, false, 1}, StepCase{Sampling::none, true, 3},
                                          StepCase{Sampling::task, false, 1}, StepCase{Sampling::task, false, 4},
-                                         StepCase{Sampling::example, false, 1},
-                                         StepCase{Sampling::example, false, 3},
-                                         StepCase{Sampling::example, true, 1},
-                                         StepCase{Sampling::example, true, 4},
+                                         StepCase{Sampling::example, false, 1}, StepCase{Sampling::example, false, 3},
+                                         StepCase{Sampling::example, true, 1}, StepCase{Sampling::example, true, 4},
                                          StepCase{Sampling::none, false, 3, SkillKind::rescaling},
                                          StepCase{Sampling::task, true, 1, SkillKind::rescaling},
                                          StepCase{Sampling::example, false, 4, SkillKind::rescaling}));

@@ -17,28 +17,25 @@ using test::make_batch;
 using test::make_sites;
 using test::normal;
 
-AlignmentWindows fresh_windows(const std::vector<AlignedSite>& sites, std::vector<std::string> tasks,
-                               int64_t window) {
+AlignmentWindows fresh_windows(const std::vector<AlignedSite>& sites, std::vector<std::string> tasks, int64_t window) {
   return {std::move(tasks), site_groups(sites), window, {}, {}};
 }
 
 // Gradients of two or more tasks: a signal that stays and noise that is drawn anew for every half of a batch.
-MeasuredStep measure_noisy(AlignmentWindows& windows, const std::vector<AlignedSite>& sites,
-                           const at::Tensor& signal, const BatchTasks& batch, double noise, int64_t step) {
+MeasuredStep measure_noisy(AlignmentWindows& windows, const std::vector<AlignedSite>& sites, const at::Tensor& signal,
+                           const BatchTasks& batch, double noise, int64_t step) {
   const int64_t values = values_of(sites);
   const auto tasks = static_cast<int64_t>(batch.tasks.size());
   const auto half = [&](uint64_t which, const std::vector<double>& share) {
     at::Tensor shares = at::empty({tasks, 1});
     for (int64_t t = 0; t < tasks; ++t) shares[t][0] = share[static_cast<size_t>(t)];
-    return shares *
-           (signal + noise * normal("noise", static_cast<uint64_t>(step) * 2 + which, {tasks, values}));
+    return shares * (signal + noise * normal("noise", static_cast<uint64_t>(step) * 2 + which, {tasks, values}));
   };
   const at::Tensor even = half(0, batch.even_share);
   const TaskGradients gradients{GradientSpace::mixed, even + half(1, batch.odd_share), even, {}};
   const std::array mixed = {GradientSpace::mixed};
   return add_measurement(windows, step, GradientSpace::mixed,
-                         task_grams(sites, gradients, batch, mixed, *make_self()).at(GradientSpace::mixed),
-                         batch);
+                         task_grams(sites, gradients, batch, mixed, *make_self()).at(GradientSpace::mixed), batch);
 }
 
 // Signals at a cosine of 0.6, noise of three times their length: the naive cosine sinks towards 0, the one
@@ -104,8 +101,7 @@ TEST(Windows, CountPairsThatMetAndBeginAnew) {
 
 TEST(Windows, NormsThatAreNotPositiveAreNotCountedAndNothingIsClamped) {
   PairSums sums = no_pairs(1, 3);
-  const at::Tensor gram =
-      at::tensor({-1.0, 5.0, 2.0, 5.0, -2.0, 1.0, 2.0, 1.0, 4.0}, at::kDouble).view({1, 3, 3});
+  const at::Tensor gram = at::tensor({-1.0, 5.0, 2.0, 5.0, -2.0, 1.0, 2.0, 1.0, 4.0}, at::kDouble).view({1, 3, 3});
   const std::vector<int> tasks = {0, 1, 2};
   add_pairs(sums, gram, tasks, {true, true, true});
   EXPECT_TRUE(std::isnan(pair_cosines(sums)[0][0][1].item<double>()))
@@ -134,8 +130,7 @@ class AlignmentRecord : public testing::Test {
   }
   // Measures up to the given step, once every 20; what is there goes on.
   void train(int64_t from, int64_t to, int64_t window) {
-    AlignmentWindows windows =
-        resume_windows(folder(), from, fresh_windows(sites_, {"add", "sub", "mul"}, window));
+    AlignmentWindows windows = resume_windows(folder(), from, fresh_windows(sites_, {"add", "sub", "mul"}, window));
     const at::Tensor signal = normal("signal", 0, {3, values_of(sites_)}) + 1;
     for (int64_t step = from + 20; step <= to; step += 20) {
       MeasuredStep measured = measure_noisy(windows, sites_, signal, make_batch(3), 1, step);

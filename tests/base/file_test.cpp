@@ -24,9 +24,7 @@ TEST(FileSystem, KindsAreKnownByTheirMagic) {
   EXPECT_EQ(file_system_of_magic(0xABCDEF).reach, Reach::perhaps);
 }
 
-TEST(FileSystem, OfAPathThatIsNotThereYet) {
-  EXPECT_EQ(file_system_of("/proc/no/such/folder").name, "proc");
-}
+TEST(FileSystem, OfAPathThatIsNotThereYet) { EXPECT_EQ(file_system_of("/proc/no/such/folder").name, "proc"); }
 
 TEST(MappedFile, BothWaysReadTheSame) {
   const fs::path path = fs::temp_directory_path() / ("gaggle_file_" + std::to_string(::getpid()));

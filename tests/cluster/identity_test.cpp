@@ -16,15 +16,14 @@ namespace {
 // Exactly these launcher variables, whatever started the test.
 void set_environment(const std::map<std::string, std::string>& variables) {
   for (const char* name :
-       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
-        "OMPI_COMM_WORLD_LOCAL_SIZE", "PMIX_RANK", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID",
-        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+        "PMIX_RANK", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_PROCID",
+        "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
     ::unsetenv(name);
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
 
-void expect(const Identity& me, int rank, int size, int local_rank, int local_size,
-            const std::string& launcher) {
+void expect(const Identity& me, int rank, int size, int local_rank, int local_size, const std::string& launcher) {
   EXPECT_EQ(me.rank, rank);
   EXPECT_EQ(me.size, size);
   EXPECT_EQ(me.local_rank, local_rank);

@@ -169,8 +169,7 @@ struct FakeNccl::Engine {
   void start(const std::vector<Post>& mine) {
     for (const Post& post : mine) {
       const NcclComm& comm = *post.group->comm;
-      const Pair pair =
-          post.sends ? Pair{comm.job, comm.rank, post.peer} : Pair{comm.job, post.peer, comm.rank};
+      const Pair pair = post.sends ? Pair{comm.job, comm.rank, post.peer} : Pair{comm.job, post.peer, comm.rank};
       (post.sends ? sends : receives)[pair].push_back(post);
       while (!sends[pair].empty() && !receives[pair].empty()) {
         meet(sends[pair].front(), receives[pair].front());
@@ -277,9 +276,7 @@ struct FakeNccl::Engine {
       const std::lock_guard lock(self->mutex);
       return event->done;
     };
-    calls.wait = [self](GpuStream* stream, GpuEvent* event) {
-      self->enqueue(stream, [event] { return event->done; });
-    };
+    calls.wait = [self](GpuStream* stream, GpuEvent* event) { self->enqueue(stream, [event] { return event->done; }); };
     calls.copy = [self](void* to, const void* from, size_t bytes, GpuStream* stream) {
       self->enqueue(stream, [self, to, from, bytes] {
         self->move(to, from, bytes);
@@ -290,8 +287,7 @@ struct FakeNccl::Engine {
   }
 };
 
-FakeNccl::FakeNccl(FakeFaults faults, std::optional<GpuCalls> gpu, Copy copy)
-    : engine_(std::make_shared<Engine>()) {
+FakeNccl::FakeNccl(FakeFaults faults, std::optional<GpuCalls> gpu, Copy copy) : engine_(std::make_shared<Engine>()) {
   engine_->faults = faults;
   engine_->gpu = std::move(gpu);
   engine_->move = copy ? copy : [](void* to, const void* from, size_t bytes) {
@@ -307,9 +303,7 @@ NcclTables FakeNccl::tables() {
   return {engine_->nccl_calls(engine_), engine_->gpu ? *engine_->gpu : Engine::cpu_calls(engine_)};
 }
 
-GpuEvent* FakeNccl::make_gate() {
-  return new GpuEvent{false};
-}
+GpuEvent* FakeNccl::make_gate() { return new GpuEvent{false}; }
 
 void FakeNccl::open(GpuEvent* gate) {
   const std::lock_guard lock(engine_->mutex);

@@ -57,8 +57,7 @@ TEST(Nccl, ASilentRankIsFoundAtTheDeadlineAndEverybodyGetsAway) {
     const double start = monotonic_seconds();
     const auto errors = errors_of(3, fake, options, gather);
     EXPECT_LT(monotonic_seconds() - start, 10);
-    for (const std::string& error : errors)
-      expect_in("all_gather (collective 2 of world/0 over NCCL), ", error);
+    for (const std::string& error : errors) expect_in("all_gather (collective 2 of world/0 over NCCL), ", error);
     expect_in(start_polls ? "starting on the GPU" : "data on its way", errors[0]);
     expect_in("ranks 1, 2 did not come within 0.3 s. Last collectives of rank 0:", errors[0]);
     expect_in("connect", errors[0]);
@@ -112,8 +111,8 @@ void exchange(Communicator& comm, size_t out, size_t in) {
 
 TEST(Nccl, AGroupThatDoesNotMatch) {
   FakeNccl fake;  // 10 bytes are sent where 11 are expected
-  const auto errors = errors_of(2, fake, fake_options(),
-                                [](Communicator& comm) { exchange(comm, 10, comm.rank() == 0 ? 10 : 11); });
+  const auto errors =
+      errors_of(2, fake, fake_options(), [](Communicator& comm) { exchange(comm, 10, comm.rank() == 0 ? 10 : 11); });
   for (const std::string& error : errors) expect_in("invalid usage", error);
 
   FakeNccl other;  // rank 1 expects nothing
@@ -153,22 +152,21 @@ TEST(Nccl, ARankThatThrowsReleasesThoseWhoWaitForItsData) {
   FakeNccl fake;
   const double start = monotonic_seconds();
   std::atomic<int> released = 0;
-  EXPECT_THROW(test::run_with_nccl(
-                   3, fake, fake_options(),
-                   [&](Communicator& comm) {
-                     gather(comm);
-                     if (comm.rank() == 2) throw UserError("no such file");
-                     try {
-                       gather(comm);
-                     } catch (const SystemError& error) {
-                       expect_in(
-                           "(collective 3 of world/0 over NCCL) was given up: rank 2 failed: no such file",
-                           error.what());
-                       ++released;
-                       throw;
-                     }
-                   }),
-               UserError);
+  EXPECT_THROW(
+      test::run_with_nccl(3, fake, fake_options(),
+                          [&](Communicator& comm) {
+                            gather(comm);
+                            if (comm.rank() == 2) throw UserError("no such file");
+                            try {
+                              gather(comm);
+                            } catch (const SystemError& error) {
+                              expect_in("(collective 3 of world/0 over NCCL) was given up: rank 2 failed: no such file",
+                                        error.what());
+                              ++released;
+                              throw;
+                            }
+                          }),
+      UserError);
   EXPECT_EQ(released, 2);
   EXPECT_LT(monotonic_seconds() - start, 20);
 }

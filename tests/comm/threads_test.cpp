@@ -43,8 +43,7 @@ TEST(ThreadsBackend, DeadlineNamesTheSilentRank) {
       comm.broadcast(std::span(&value, 1), 2);
     });
   });
-  EXPECT_NE(message.find("broadcast (collective 2): rank 2 did not come within 0.3 s"), std::string::npos)
-      << message;
+  EXPECT_NE(message.find("broadcast (collective 2): rank 2 did not come within 0.3 s"), std::string::npos) << message;
   EXPECT_NE(message.find("barrier"), std::string::npos) << "the record of earlier collectives: " << message;
 }
 

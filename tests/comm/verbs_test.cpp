@@ -11,9 +11,7 @@
 namespace gaggle {
 namespace {
 
-TEST(Verbs, Self) {
-  test::expect_all_verbs(*make_self());
-}
+TEST(Verbs, Self) { test::expect_all_verbs(*make_self()); }
 
 class VerbsOfRanks : public testing::TestWithParam<int> {
  protected:
@@ -56,8 +54,7 @@ TEST(Verbs, PartsHaveDevicesOfTheirOwn) {
 class Reserved {
  public:
   explicit Reserved(size_t bytes)
-      : bytes_(bytes),
-        data_(::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
+      : bytes_(bytes), data_(::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
   ~Reserved() { ::munmap(data_, bytes_); }
   Reserved(const Reserved&) = delete;
   Reserved& operator=(const Reserved&) = delete;
@@ -89,8 +86,7 @@ TEST(Verbs, NcclCountsBeyond32Bits) {
     in.push_back(std::make_unique<Reserved>(bytes));
   }
   for (size_t from = 0; from < 2; ++from)
-    for (size_t to = 0; to < 2; ++to)
-      route[in[2 * to + from]->span().data()] = out[2 * from + to]->span().data();
+    for (size_t to = 0; to < 2; ++to) route[in[2 * to + from]->span().data()] = out[2 * from + to]->span().data();
   test::run_with_nccl(2, fake, test::fake_options(), [&](Communicator& comm) {
     const auto me = static_cast<size_t>(comm.rank());
     const std::vector<std::span<const std::byte>> send{out[2 * me]->span(), out[2 * me + 1]->span()};

@@ -17,8 +17,7 @@ Heartbeat at_work(uint64_t count, int64_t step) {
   return beat;
 }
 
-Heartbeat waiting(uint64_t count, int64_t step, const char* verb, uint64_t number,
-                  const char* group = "world") {
+Heartbeat waiting(uint64_t count, int64_t step, const char* verb, uint64_t number, const char* group = "world") {
   Heartbeat beat = at_work(count, step);
   beat.number = number;
   std::strcpy(beat.verb, verb);
@@ -44,8 +43,7 @@ TEST(Watch, IsQuietWhileAllMove) {
 }
 
 TEST(Watch, NamesTheRankThatSleepsAtWork) {
-  const Watch watch =
-      three({waiting(5, 4, "all_to_all", 17), waiting(5, 4, "all_to_all", 17), at_work(4, 3)}, 10);
+  const Watch watch = three({waiting(5, 4, "all_to_all", 17), waiting(5, 4, "all_to_all", 17), at_work(4, 3)}, 10);
   EXPECT_FALSE(watch.verdict(9.5));
   const auto verdict = watch.verdict(10);
   EXPECT_EQ(verdict.missing, std::vector{2});

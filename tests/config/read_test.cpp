@@ -103,9 +103,9 @@ device = "gpu"
 TEST_F(ReadConfig, RenamedKeysNameTheNewOne) {
   const std::string message =
       complaints(write("a.toml", "[data]\nlimit_rows = 4\n[eval]\nrouted = \"skills\"\n"), {"plan.rows=9"});
-  for (const char* expected : {"a.toml:2:1: data.limit_rows is called data.limit_examples now",
-                               "a.toml:4:1: eval.routed is called eval.inventory now",
-                               "--plan.rows: plan.rows is called plan.examples now"})
+  for (const char* expected :
+       {"a.toml:2:1: data.limit_rows is called data.limit_examples now",
+        "a.toml:4:1: eval.routed is called eval.inventory now", "--plan.rows: plan.rows is called plan.examples now"})
     EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
   for (const RenamedKey& key : renamed_keys) EXPECT_NE(find_key(std::string(key.now)), nullptr) << key.now;
 }
@@ -133,19 +133,16 @@ TEST_F(ReadConfig, IncluderWinsAndPathsAreThoseOfTheirFile) {
 
 TEST_F(ReadConfig, IncludeCyclesAndMissingFilesAreRefused) {
   write("b.toml", "include = \"a.toml\"\n");
-  EXPECT_NE(complaints(write("a.toml", "include = \"b.toml\"\n"))
-                .find("b.toml:1:11: include: a.toml includes itself"),
+  EXPECT_NE(complaints(write("a.toml", "include = \"b.toml\"\n")).find("b.toml:1:11: include: a.toml includes itself"),
             std::string::npos);
-  EXPECT_NE(
-      complaints(write("c.toml", "include = \"none.toml\"\n")).find("c.toml:1:11: include: there is no file"),
-      std::string::npos);
+  EXPECT_NE(complaints(write("c.toml", "include = \"none.toml\"\n")).find("c.toml:1:11: include: there is no file"),
+            std::string::npos);
 }
 
 TEST_F(ReadConfig, OverridesTakeTomlOrBareText) {
-  const Config config =
-      read_config(write("a.toml", ""),
-                  {"run.name=5", "train.lr=1e-3", "eval.methods=none,arrow", "data.tasks=[\"x,y.jsonl\"]",
-                   "data.prompt=\"{input}\\n\\n\"", "cluster.wait=true", "gate.tasks.tomi=t.jsonl"});
+  const Config config = read_config(
+      write("a.toml", ""), {"run.name=5", "train.lr=1e-3", "eval.methods=none,arrow", "data.tasks=[\"x,y.jsonl\"]",
+                            "data.prompt=\"{input}\\n\\n\"", "cluster.wait=true", "gate.tasks.tomi=t.jsonl"});
   EXPECT_EQ(config.run.name, "5");
   EXPECT_EQ(config.train.lr, 1e-3);
   EXPECT_EQ(config.eval.methods, (std::vector<std::string>{"none", "arrow"}));
@@ -167,8 +164,7 @@ TEST_F(ReadConfig, ModelPathMayBeAHubName) {
 
 TEST_F(ReadConfig, AnotherScaleNeedsItsOwnLearningRate) {
   const std::string file = write("a.toml", "[lora]\nrank = 8\n");
-  EXPECT_NE(complaints(file).find("a.toml:2:1: lora.alpha / lora.rank = 0.125"), std::string::npos)
-      << complaints(file);
+  EXPECT_NE(complaints(file).find("a.toml:2:1: lora.alpha / lora.rank = 0.125"), std::string::npos) << complaints(file);
   EXPECT_EQ(complaints(file, {"train.lr=1e-3"}), "nothing");
   EXPECT_EQ(complaints(file, {"lora.alpha=0.5"}), "nothing");
 }
@@ -197,13 +193,11 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {{"eval.length_penalty=2"}, "belongs to beam search: set eval.beams > 1"},
            {{"train.scale_parameter=true"}, "belongs to train.optimizer = \"adafactor\""},
            {{"train.label_smoothing=1"}, "train.label_smoothing: expected a number >= 0 and < 1, got 1"},
-           {{"data.sampling=capped"},
-            "--data.sampling: data.sampling = \"capped\" needs data.sampling_cap > 0"},
+           {{"data.sampling=capped"}, "--data.sampling: data.sampling = \"capped\" needs data.sampling_cap > 0"},
            {{"data.sampling_cap=9"}, "belongs to data.sampling = \"capped\"; it is \"size\""},
            {{"data.sampling_temperature=2"}, "belongs to data.sampling = \"temperature\"; it is \"size\""},
            {{"data.sampling_temperature=0"}, "expected a number > 0"},
-           {{"adapt.method=full,zz"},
-            "adapt.method: expected a list of full, z, mu, random, shared, lora, got \"zz\""},
+           {{"adapt.method=full,zz"}, "adapt.method: expected a list of full, z, mu, random, shared, lora, got \"zz\""},
            {{"adapt.method=z,z"}, "adapt.method names z twice"},
            {{"adapt.method=[]"}, "adapt.method is empty"},
            {{"adapt.shots=4,-1"}, "adapt.shots: expected a list of integers >= 0, got -1"},
@@ -229,8 +223,7 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {"data.sampling=capped", "data.sampling_cap=9"},
            {"data.sampling=temperature", "data.sampling_temperature=2"},
            {"adapt.method=lora,mu", "adapt.shots=0,32", "adapt.loss=tfew", "adapt.from=skills@v0012"},
-           {"eval.methods=poly,mu,shared,poly:skills,mu:skills@v0001,shared:s,z:tomi",
-            "eval.inventory=skills"}})
+           {"eval.methods=poly,mu,shared,poly:skills,mu:skills@v0001,shared:s,z:tomi", "eval.inventory=skills"}})
     EXPECT_EQ(complaints(file, good), "nothing") << good[0];
   const auto lanes = [&](int n) {
     return complaints(file, {"train.lanes=" + std::to_string(n), "cluster.ranks_per_expert=2"});
@@ -240,8 +233,7 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
 }
 
 TEST_F(ReadConfig, OneValueIsAListOfIt) {
-  const Config one =
-      read_config(write("a.toml", "[adapt]\nmethod = \"z\"\nshots = 16\ntasks = \"new.jsonl\"\n"), {});
+  const Config one = read_config(write("a.toml", "[adapt]\nmethod = \"z\"\nshots = 16\ntasks = \"new.jsonl\"\n"), {});
   EXPECT_EQ(one.adapt.method, std::vector<std::string>{"z"});
   EXPECT_EQ(one.adapt.shots, std::vector<int64_t>{16});
   EXPECT_EQ(one.adapt.tasks, std::vector<std::string>{"new.jsonl"});
@@ -269,8 +261,7 @@ TEST_F(ReadConfig, CheckpointsComeEverySoManyStepsOrMinutes) {
   EXPECT_EQ(every("10 minutes").steps, 0);
   for (const std::string bad :
        {"-1", "1.5", "'10 hours'", "'minutes'", "'-3 minutes'", "'1.5 steps'", "'3 steps more'"})
-    EXPECT_NE(complaints(file, {"checkpoint.every=" + bad})
-                  .find("expected a number of steps >= 0, or \"10 minutes\""),
+    EXPECT_NE(complaints(file, {"checkpoint.every=" + bad}).find("expected a number of steps >= 0, or \"10 minutes\""),
               std::string::npos)
         << bad;
   const auto config = read_config(file, {"checkpoint.every=10 minutes"});
@@ -320,8 +311,7 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
   moved.poly.average_from = 0;
   moved.adapt.loss = "lm";
   Config back = read_config(write("elsewhere/b.toml", print_config(moved)), {});
-  for (const Key& key : config_keys())
-    EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(moved))) << key.full();
+  for (const Key& key : config_keys()) EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(moved))) << key.full();
   EXPECT_EQ(back.origin.size(), config_keys().size());
 }
 

@@ -39,8 +39,7 @@ struct QueueTest : testing::Test {
 
 std::vector<WorkItem> made_items(int count) {
   std::vector<WorkItem> items;
-  for (int i = 0; i < count; ++i)
-    items.push_back({"key" + std::to_string(i), "item" + std::to_string(i), double(i)});
+  for (int i = 0; i < count; ++i) items.push_back({"key" + std::to_string(i), "item" + std::to_string(i), double(i)});
   return items;
 }
 

@@ -67,8 +67,7 @@ class ByteTokenizer : public Tokenizer {
   static constexpr std::array<const char*, 3> markers = {"<|im_start|>", "<|im_end|>", "<s>"};
   static std::pair<int32_t, size_t> next(std::string_view text, bool markup) {
     for (size_t i = 0; markup && i < markers.size(); ++i)
-      if (text.starts_with(markers[i]))
-        return {256 + static_cast<int32_t>(i), std::string_view(markers[i]).size()};
+      if (text.starts_with(markers[i])) return {256 + static_cast<int32_t>(i), std::string_view(markers[i]).size()};
     return {static_cast<unsigned char>(text[0]), 1};
   }
 };

@@ -24,9 +24,7 @@ TEST(Prompt, TemplateFillsInInputAndDefinition) {
 }
 
 TEST(Prompt, MistakesNameTheOptionAndTheNearestName) {
-  const auto error = [](const std::string& text) {
-    return user_error_of([&] { parse_prompt(text, "data.prompt"); });
-  };
+  const auto error = [](const std::string& text) { return user_error_of([&] { parse_prompt(text, "data.prompt"); }); };
   EXPECT_NE(error("{inptu}").find("data.prompt: unknown placeholder {inptu} (did you mean {input}?"),
             std::string::npos);
   EXPECT_NE(error("{input").find("a single { at character 1"), std::string::npos);

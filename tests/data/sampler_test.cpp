@@ -29,8 +29,7 @@ TEST(ExampleSampler, EveryExampleOnceAnEpoch) {
 }
 
 TEST(ExampleSampler, APureFunctionOfSeedTaskAndIndex) {
-  ExampleSampler forward(7, "tomi", 50), again(7, "tomi", 50), other_task(7, "tom", 50),
-      other_seed(8, "tomi", 50);
+  ExampleSampler forward(7, "tomi", 50), again(7, "tomi", 50), other_task(7, "tom", 50), other_seed(8, "tomi", 50);
   int differs_task = 0, differs_seed = 0;
   std::vector<int64_t> first;
   for (int64_t i = 0; i < 200; ++i) first.push_back(forward.example(i));
@@ -64,8 +63,8 @@ Batch random_batch(uint64_t seed, int n, int tasks) {
     batch.examples.push_back(example);
   }
   for (int i = 0; i < n; ++i) {
-    batch.samples.push_back({100 + i, static_cast<int>(pick(static_cast<uint64_t>(tasks))),
-                             &batch.examples[static_cast<size_t>(i)]});
+    batch.samples.push_back(
+        {100 + i, static_cast<int>(pick(static_cast<uint64_t>(tasks))), &batch.examples[static_cast<size_t>(i)]});
     batch.weights.push_back(static_cast<float>(i + 1));
   }
   return batch;
@@ -104,9 +103,8 @@ TEST(Microbatches, CoverEachSampleOnceWithItsTargets) {
           EXPECT_EQ(microbatch.target_weights[target], static_cast<float>(id + 1));
           ++target;
         }
-        const auto segment =
-            std::find_if(microbatch.decoder.segments.begin(), microbatch.decoder.segments.end(),
-                         [&](const Segment& g) { return g.begin <= begin && end <= g.end; });
+        const auto segment = std::find_if(microbatch.decoder.segments.begin(), microbatch.decoder.segments.end(),
+                                          [&](const Segment& g) { return g.begin <= begin && end <= g.end; });
         ASSERT_NE(segment, microbatch.decoder.segments.end());
         EXPECT_EQ(segment->member, sample.task);
         inside.emplace_back(sample.task, end - begin, sample.global_index);
@@ -124,8 +122,7 @@ TEST(Microbatches, CoverEachSampleOnceWithItsTargets) {
       }
       EXPECT_EQ(covered, microbatch.decoder.count());
       std::set<int> members;
-      for (const Segment& segment : microbatch.decoder.segments)
-        EXPECT_TRUE(members.insert(segment.member).second);
+      for (const Segment& segment : microbatch.decoder.segments) EXPECT_TRUE(members.insert(segment.member).second);
     }
     EXPECT_EQ(seen.size(), 40u);
     for (const auto& [id, times] : seen) EXPECT_EQ(times, 1);
@@ -184,8 +181,7 @@ TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
         const Sample& sample = *sample_of.at(microbatch.decoder.samples[s]);
         const int64_t begin = microbatch.decoder.starts[s], end = microbatch.decoder.starts[s + 1];
         EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(begin)], sample.example->input[0]);
-        for (int64_t t = begin; t < end; ++t)
-          EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
+        for (int64_t t = begin; t < end; ++t) EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
         inside.emplace_back(sample.task, sample.occurrence % 2, end - begin, sample.global_index);
       }
       EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end())) << "(task, parity, length, global index)";
@@ -257,8 +253,7 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
       }
       EXPECT_EQ(target, microbatch.target_ids.size());
       EXPECT_TRUE(std::is_sorted(inside.begin(), inside.end()));
-      EXPECT_TRUE(microbatch.decoder.count() <= budget || inside.size() == 1)
-          << "the budget counts every choice";
+      EXPECT_TRUE(microbatch.decoder.count() <= budget || inside.size() == 1) << "the budget counts every choice";
       int64_t longest = 0;
       for (const auto& [task, odd, length, index] : inside) {
         EXPECT_LE(longest_before, length) << "cut from the order of lengths";
@@ -266,8 +261,7 @@ TEST(Microbatches, ChoicesLieBesideTheOutputOfTheirSample) {
       }
       longest_before = longest;
       std::set<int> members;
-      for (const Segment& segment : microbatch.decoder.segments)
-        EXPECT_TRUE(members.insert(segment.member).second);
+      for (const Segment& segment : microbatch.decoder.segments) EXPECT_TRUE(members.insert(segment.member).second);
     }
     EXPECT_EQ(seen.size(), 40u);
     for (const auto& [index, times] : seen) EXPECT_EQ(times, 1);
@@ -293,9 +287,8 @@ TEST(Microbatches, SourcesAreTokensOfTheEncoder) {
         const auto e = static_cast<size_t>(microbatch.sources[s]);
         const auto number = static_cast<size_t>(microbatch.decoder.samples[s] - 100);
         EXPECT_EQ(microbatch.encoder.samples[e], microbatch.decoder.samples[s]);
-        EXPECT_EQ(
-            e,
-            s == 0 ? 0 : static_cast<size_t>(microbatch.sources[s - 1]) + (microbatch.choices[s] == 0 ? 1 : 0));
+        EXPECT_EQ(e,
+                  s == 0 ? 0 : static_cast<size_t>(microbatch.sources[s - 1]) + (microbatch.choices[s] == 0 ? 1 : 0));
         const std::vector<int32_t> read(microbatch.encoder.ids.begin() + microbatch.encoder.starts[e],
                                         microbatch.encoder.ids.begin() + microbatch.encoder.starts[e + 1]);
         EXPECT_EQ(read, batch.examples[number].source);
@@ -339,9 +332,7 @@ TEST(Lanes, AreDealtInOrderAndWhole) {
     }
 }
 
-TEST(Microbatches, ALaneWithoutSamplesHasNone) {
-  EXPECT_TRUE(make_microbatches({}, 10, {}).empty());
-}
+TEST(Microbatches, ALaneWithoutSamplesHasNone) { EXPECT_TRUE(make_microbatches({}, 10, {}).empty()); }
 
 TEST(Microbatches, ASampleLongerThanTheBudgetStandsAlone) {
   const Batch batch = random_batch(2, 6, 1);

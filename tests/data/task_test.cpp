@@ -14,19 +14,17 @@
 namespace gaggle {
 namespace {
 
-Task load_one(const std::string& path, int64_t limit = 0) {
-  return load_tasks({path}, limit).at(0);
-}
+Task load_one(const std::string& path, int64_t limit = 0) { return load_tasks({path}, limit).at(0); }
 
 TEST(Task, ExamplesOfBothForms) {
   const TestFolder folder;
-  const Task task = load_one(folder.write(
-      "greet.jsonl",
-      "\xEF\xBB\xBF{\"input\": \"a\", \"output\": \"b\", \"split\": \"train\"}\r\n"
-      "\n"
-      "{\"messages\": [{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},"
-      "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], "
-      "\"id\": \"x7\", \"split\": \"test\"}\n"));
+  const Task task = load_one(
+      folder.write("greet.jsonl",
+                   "\xEF\xBB\xBF{\"input\": \"a\", \"output\": \"b\", \"split\": \"train\"}\r\n"
+                   "\n"
+                   "{\"messages\": [{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":\"u\"},"
+                   "{\"role\":\"assistant\",\"content\":\"yes\"}], \"choices\": [\"no\", \"yes\"], "
+                   "\"id\": \"x7\", \"split\": \"test\"}\n"));
   EXPECT_EQ(task.name, "greet");
   EXPECT_EQ(task.metric, "exact_match");
   const Example& first = task.examples(Split::train).at(0);
@@ -54,17 +52,13 @@ TEST(Task, BadLinesNameFileAndLine) {
       {"{\"input\": \"a\", \"output\": \"\"}", "output is empty"},
       {"{\"input\": \"a\", \"output\": 3}", "\"output\" is number, expected text"},
       {"{\"input\": \"a\", \"output\": \"b\", \"output\": \"c\"}", "stands twice"},
-      {"{\"input\": \"a\", \"output\": \"b\", \"choises\": []}",
-       "unknown key \"choises\" (did you mean choices?)"},
-      {"{\"input\": \"a\", \"output\": \"b\", \"choices\": [\"c\"]}",
-       "the output \"b\" is none of the choices"},
+      {"{\"input\": \"a\", \"output\": \"b\", \"choises\": []}", "unknown key \"choises\" (did you mean choices?)"},
+      {"{\"input\": \"a\", \"output\": \"b\", \"choices\": [\"c\"]}", "the output \"b\" is none of the choices"},
       {"{\"input\": \"a\", \"output\": \"b\", \"choices\": [\"b\", \"b\"]}", "is there twice"},
-      {"{\"input\": \"a\", \"output\": \"b\", \"split\": \"trian\"}",
-       "unknown split \"trian\" (did you mean train?)"},
+      {"{\"input\": \"a\", \"output\": \"b\", \"split\": \"trian\"}", "unknown split \"trian\" (did you mean train?)"},
       {"{\"messages\": [{\"role\":\"user\",\"content\":\"u\"}]}", "no output"},
       {"{\"messages\": [{\"role\":\"assistant\",\"content\":\"u\"}]}", "what does it answer"},
-      {"{\"messages\": [{\"role\":\"users\",\"content\":\"u\"}]}",
-       "unknown role \"users\" (did you mean user?)"},
+      {"{\"messages\": [{\"role\":\"users\",\"content\":\"u\"}]}", "unknown role \"users\" (did you mean user?)"},
       {"{\"messages\": [{\"role\":\"user\",\"content\":\"u\",\"name\":\"n\"}]}", "unknown key \"name\""},
       {"{\"input\": \"a\", \"messages\": []}", "one of the two forms"},
       {"{\"input\": \"a\", \"output\": \"b\", \"id\": []}", "\"id\" is neither"},
@@ -80,9 +74,7 @@ TEST(Task, BadLinesNameFileAndLine) {
 
 TEST(Task, BadFilesAndFolders) {
   const TestFolder folder;
-  const auto error = [](std::vector<std::string> paths) {
-    return user_error_of([&] { load_tasks(paths, 0); });
-  };
+  const auto error = [](std::vector<std::string> paths) { return user_error_of([&] { load_tasks(paths, 0); }); };
   EXPECT_NE(error({(folder.path / "none.jsonl").string()}).find("no such file"), std::string::npos);
   EXPECT_NE(error({folder.path.string()}).find("holds no task"), std::string::npos);
   const std::string empty = folder.write("empty.jsonl", "\n\n");
@@ -91,8 +83,7 @@ TEST(Task, BadFilesAndFolders) {
   EXPECT_NE(error({odd}).find("not a task file"), std::string::npos);
   const std::string example = "{\"input\": \"a\", \"output\": \"b\"}\n";
   std::filesystem::create_directories(folder.path / "other");
-  const std::string one = folder.write("twice.jsonl", example),
-                    two = folder.write("other/twice.jsonl", example);
+  const std::string one = folder.write("twice.jsonl", example), two = folder.write("other/twice.jsonl", example);
   const std::string both = error({one, two});
   EXPECT_NE(both.find("two tasks of the name twice"), std::string::npos);
   EXPECT_NE(both.find(one), std::string::npos);
@@ -131,8 +122,7 @@ TEST(Task, DealtByContentEightyTenTen) {
   EXPECT_NEAR(static_cast<double>(inputs(a, 0).size()), 3200, 110);
   EXPECT_NEAR(static_cast<double>(inputs(a, 1).size()), 400, 80);
   EXPECT_NEAR(static_cast<double>(inputs(a, 2).size()), 400, 80);
-  EXPECT_EQ(inputs(a, 0).size() + inputs(a, 1).size() + inputs(a, 2).size(), 4000u)
-      << "equal examples, equal split";
+  EXPECT_EQ(inputs(a, 0).size() + inputs(a, 1).size() + inputs(a, 2).size(), 4000u) << "equal examples, equal split";
 }
 
 TEST(Task, LimitKeepsTheFirstExamplesOfEachSplit) {
@@ -151,8 +141,7 @@ TEST(Task, LimitKeepsTheFirstExamplesOfEachSplit) {
 TEST(Task, AboutFileAndItsMistakes) {
   const TestFolder folder;
   const std::string rows = folder.write("t.jsonl", "{\"input\": \"a\", \"output\": \"b\"}\n");
-  folder.write("t.toml",
-               "definition = \"Say b.\"\nprompt = \"{input}?\"\nmetric = \"nll\"\ncategory = \"c\"\n");
+  folder.write("t.toml", "definition = \"Say b.\"\nprompt = \"{input}?\"\nmetric = \"nll\"\ncategory = \"c\"\n");
   const Task task = load_one(rows);
   EXPECT_EQ(task.definition, "Say b.");
   EXPECT_EQ(task.prompt, "{input}?");
@@ -183,8 +172,7 @@ TEST(Task, WeightsRepeatTrainingExamplesOnly) {
   lines += "{\"input\": \"5\", \"output\": \"o\", \"split\": \"test\"}\n";
   folder.write("half.jsonl", lines);
   folder.write("twice.jsonl", lines);
-  folder.write("mix.toml",
-               "files = [{path = \"half.jsonl\", weight = 0.5}, {path = \"twice.jsonl\", weight = 2}]\n");
+  folder.write("mix.toml", "files = [{path = \"half.jsonl\", weight = 0.5}, {path = \"twice.jsonl\", weight = 2}]\n");
   const std::vector<Task> tasks = load_tasks({folder.path.string()}, 0);
   ASSERT_EQ(tasks.size(), 1u) << "files that a task lists are no tasks of their own";
   std::vector<std::string> ids;
@@ -206,8 +194,7 @@ TEST(Task, OtherTomlFilesOfAFolderAreNoTasks) {
 
 TEST(Task, Utf8) {
   EXPECT_TRUE(is_valid_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
-  for (const char* bad :
-       {"\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x80"})
+  for (const char* bad : {"\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x80"})
     EXPECT_FALSE(is_valid_utf8(bad));
 }
 

@@ -102,10 +102,9 @@ TEST(Tokens, CutsByTheStatedRuleAndCounts) {
   opts.truncate = "right";
   EXPECT_EQ(one(example("abcdef", "u"), tokenizer, opts).input, joined({258}, bytes_of("abc")));
   EXPECT_FALSE(one(example("ab", "uv"), tokenizer, opts).cut) << "exactly at both limits";
-  EXPECT_EQ(
-      tokenize_task(task_of({example("abcdef", "u"), example("a", "uvwx"), example("a", "u")}), tokenizer, opts)
-          .examples_cut,
-      2);
+  EXPECT_EQ(tokenize_task(task_of({example("abcdef", "u"), example("a", "uvwx"), example("a", "u")}), tokenizer, opts)
+                .examples_cut,
+            2);
   opts.max_input_tokens = 1;
   EXPECT_NE(user_error_of([&] { one(example("ab", "c"), tokenizer, opts); }).find("max_input_tokens = 1"),
             std::string::npos);
@@ -140,9 +139,8 @@ TEST(Tokens, ChatFormatsWriteTheirOwnBos) {
 TEST(Tokens, AnEmptyPromptIsRefused) {
   auto opts = options();
   opts.prompt = "{input}";
-  EXPECT_NE(
-      user_error_of([&] { one(example("", "x"), ByteTokenizer(), opts); }).find("the prompt has no token"),
-      std::string::npos);
+  EXPECT_NE(user_error_of([&] { one(example("", "x"), ByteTokenizer(), opts); }).find("the prompt has no token"),
+            std::string::npos);
 }
 
 bool equal(const TokenTask& a, const TokenTask& b) {
@@ -187,8 +185,7 @@ TEST(Tokens, CacheGivesTheSameIdsAndSurvivesDamage) {
   // Whatever decides the ids must lead to another file.
   const auto file_count = [&] {
     size_t n = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path))
-      n += entry.is_regular_file();
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path)) n += entry.is_regular_file();
     return n;
   };
   ByteTokenizer other;
@@ -227,8 +224,7 @@ TEST(Tokens, DigestFollowsWhatIsLearnt) {
   EXPECT_NE(digest({example("a", "b"), example("c", "d")}, opts), first);
   opts = options();
   opts.max_input_tokens = 100;
-  EXPECT_EQ(digest({example("a", "b"), example("c", "d")}, opts), first)
-      << "a limit that cuts nothing changes nothing";
+  EXPECT_EQ(digest({example("a", "b"), example("c", "d")}, opts), first) << "a limit that cuts nothing changes nothing";
 }
 
 }  // namespace

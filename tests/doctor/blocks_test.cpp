@@ -18,9 +18,7 @@ RankFacts rank_on(const std::string& host) {
   return rank;
 }
 
-std::vector<RankFacts> three_hosts() {
-  return {rank_on("a"), rank_on("b"), rank_on("c")};
-}
+std::vector<RankFacts> three_hosts() { return {rank_on("a"), rank_on("b"), rank_on("c")}; }
 
 Severity worst(const ReportBlock& block) {
   Severity worst = Severity::ok;
@@ -56,9 +54,8 @@ TEST(DoctorMachine, ThreadsAboveTheCoresAreSeen) {
   std::vector<RankFacts> ranks = {rank_on("a"), rank_on("a")};
   EXPECT_EQ(worst(machine_block(ranks)), Severity::ok);
   for (RankFacts& rank : ranks) rank.threads = 2;
-  EXPECT_NE(
-      words_of(machine_block(ranks), "threads").find("2 ranks of 2 threads share 2 cores (mask 0-1) on a"),
-      std::string::npos);
+  EXPECT_NE(words_of(machine_block(ranks), "threads").find("2 ranks of 2 threads share 2 cores (mask 0-1) on a"),
+            std::string::npos);
 }
 
 TEST(DoctorVersions, OtherVersionsAndConfigsAreWrong) {
@@ -104,8 +101,7 @@ TEST(DoctorNetwork, ClocksAndLinksThatAreOff) {
   NetworkFacts facts = network_of_three();
   EXPECT_EQ(worst(network_block(facts, {"a", "b", "c"})), Severity::ok);
   facts.clocks[2] = -90;
-  EXPECT_NE(words_of(network_block(facts, {"a", "b", "c"}), "clocks").find("c is 90.0 s behind a"),
-            std::string::npos);
+  EXPECT_NE(words_of(network_block(facts, {"a", "b", "c"}), "clocks").find("c is 90.0 s behind a"), std::string::npos);
   facts.links[0].speed = {2e-6, 1e8};
   EXPECT_NE(words_of(network_block(facts, {"a", "b", "c"}), "slow").find("a and b"), std::string::npos);
 }
@@ -140,16 +136,14 @@ TEST(DoctorFolders, ShortLeasesAndSlowFoldersAreNamed) {
   const FolderTask registry{"/shared", {"registry.path"}, {}};
   FolderFacts slow = shared_folder();
   slow.counter = {20, false};
-  EXPECT_EQ(words_of(folder_block(registry, slow, 30), "leases"),
-            "cluster.lease_s at least 48 s here, but it is 30 s");
+  EXPECT_EQ(words_of(folder_block(registry, slow, 30), "leases"), "cluster.lease_s at least 48 s here, but it is 30 s");
   EXPECT_EQ(worst(folder_block(registry, slow, 30)), Severity::warning);
   EXPECT_EQ(worst(folder_block(registry, slow, 120)), Severity::ok);
   slow = shared_folder();
   slow.in_listing = {3, true};
   EXPECT_EQ(worst(folder_block(registry, slow, 120)), Severity::warning);
-  EXPECT_NE(
-      words_of(folder_block(registry, slow, 120), "seen by others").find("not within 3.0 s in the listing"),
-      std::string::npos);
+  EXPECT_NE(words_of(folder_block(registry, slow, 120), "seen by others").find("not within 3.0 s in the listing"),
+            std::string::npos);
 }
 
 TEST(DoctorReport, LinesAreAlignedAndFoldedUnderThemselves) {

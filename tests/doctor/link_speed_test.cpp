@@ -58,15 +58,12 @@ TEST(SlowLinks, AHostWhoseLinksAreSlowIsNamedOnce) {
   const auto links = links_of(5, [](int a, int b) { return a == 2 || b == 2 ? LinkSpeed{20e-6, 1e9} : usual; });
   const auto sentences = slow_links(links, {"a", "b", "c", "d", "e"});
   ASSERT_EQ(sentences.size(), 1u);
-  EXPECT_EQ(
-      sentences[0],
-      "c is slow to talk to: 20.0 µs, 1.00 GB/s in the middle of its links, 20.0 µs, 10.00 GB/s elsewhere");
+  EXPECT_EQ(sentences[0],
+            "c is slow to talk to: 20.0 µs, 1.00 GB/s in the middle of its links, 20.0 µs, 10.00 GB/s elsewhere");
 }
 
 TEST(SlowLinks, ASingleLinkIsNamedByItsEnds) {
-  const auto links = links_of(5, [](int a, int b) {
-    return a == 1 && b == 4 ? LinkSpeed{900e-6, 10e9} : usual;
-  });
+  const auto links = links_of(5, [](int a, int b) { return a == 1 && b == 4 ? LinkSpeed{900e-6, 10e9} : usual; });
   const auto sentences = slow_links(links, {"a", "b", "c", "d", "e"});
   ASSERT_EQ(sentences.size(), 1u);
   EXPECT_NE(sentences[0].find("b and e: 900.0 µs"), std::string::npos);

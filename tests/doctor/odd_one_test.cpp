@@ -16,16 +16,12 @@ TEST(OddOne, NobodyIsOddAmongEquals) {
 
 TEST(OddOne, TheMajorityIsRight) {
   EXPECT_EQ(disagreement({"a", "b", "c"}, {"1", "2", "1"}), "b has 2, the others 1");
-  EXPECT_EQ(disagreement({"a", "b", "c", "d", "e"}, {"3", "2", "1", "1", "1"}),
-            "b has 2; a has 3, the others 1");
+  EXPECT_EQ(disagreement({"a", "b", "c", "d", "e"}, {"3", "2", "1", "1", "1"}), "b has 2; a has 3, the others 1");
   // A host counts by its ranks, and is named once.
-  EXPECT_EQ(disagreement({"a", "a", "b", "b", "c", "c"}, {"1", "1", "2", "2", "1", "1"}),
-            "b has 2, the others 1");
+  EXPECT_EQ(disagreement({"a", "a", "b", "b", "c", "c"}, {"1", "1", "2", "2", "1", "1"}), "b has 2, the others 1");
 }
 
-TEST(OddOne, WithoutAMajorityAllAreNamed) {
-  EXPECT_EQ(disagreement({"a", "b"}, {"1", "2"}), "a has 1; b has 2");
-}
+TEST(OddOne, WithoutAMajorityAllAreNamed) { EXPECT_EQ(disagreement({"a", "b"}, {"1", "2"}), "a has 1; b has 2"); }
 
 TEST(OddOne, RanksOfADividedHostAreNamed) {
   EXPECT_EQ(disagreement({"a", "a", "a"}, {"1", "2", "1"}), "rank 1 on a has 2, the others 1");

@@ -144,8 +144,7 @@ struct Chain : BaseModel {
     cache->length += batch.decoder.count();
     return at::eye(table.size(0)).index_select(0, ids_on(batch.decoder.ids, at::kCPU));
   }
-  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
-                              const BaseDropout&) override {
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
     return {};
   }
   at::Tensor table;
@@ -160,8 +159,7 @@ at::Tensor random_table(int64_t size, uint64_t seed) {
 // Rows of probabilities as a table; 0 is as good as none.
 at::Tensor table_of(const std::vector<std::vector<double>>& rows) {
   std::vector<at::Tensor> logs;
-  for (const auto& row : rows)
-    logs.push_back(at::tensor(at::ArrayRef<double>(row), at::kFloat).log().clamp_min(-1e4));
+  for (const auto& row : rows) logs.push_back(at::tensor(at::ArrayRef<double>(row), at::kFloat).log().clamp_min(-1e4));
   return at::stack(logs);
 }
 
@@ -194,8 +192,7 @@ TEST(Beams, follow_their_rules_on_random_chains) {
 }
 
 // The best of all sequences, by trying each.
-void try_all(const Next& next, const GenerateOptions& options, double sum, Ids& tokens, double& best,
-             Ids& output) {
+void try_all(const Next& next, const GenerateOptions& options, double sum, Ids& tokens, double& best, Ids& output) {
   const auto row = next(tokens);
   for (size_t v = 0; v < row.size(); ++v) {
     const bool end = static_cast<int32_t>(v) == options.end;

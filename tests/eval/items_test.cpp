@@ -23,8 +23,7 @@ struct FakeBase : BaseModel {
     content_digest_ = "base";
   }
   at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
-                              const BaseDropout&) override {
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
     return {};
   }
 };
@@ -62,9 +61,7 @@ class Items : public ::testing::Test {
     fs::create_directories(folder_ / "items");
   }
 
-  EvalContext context() {
-    return {config_.eval, 0, 2048, base_, collection_, tokenizer_, tasks_, Split::test, pins_};
-  }
+  EvalContext context() { return {config_.eval, 0, 2048, base_, collection_, tokenizer_, tasks_, Split::test, pins_}; }
   std::vector<Method> methods(std::vector<std::string> names) {
     config_.eval.methods = std::move(names);
     return read_methods(config_, collection_, inventories_);
@@ -87,8 +84,8 @@ class Items : public ::testing::Test {
     return all;
   }
   // A result with these target NLLs (2 tokens each) and verdicts.
-  void finish(const std::vector<EvalItem>& items, const std::string& method, size_t task,
-              std::vector<double> nll, std::vector<bool> correct) {
+  void finish(const std::vector<EvalItem>& items, const std::string& method, size_t task, std::vector<double> nll,
+              std::vector<bool> correct) {
     ItemResult result;
     for (size_t i = 0; i < nll.size(); ++i) {
       ExampleResult& example = result.examples.emplace_back();
@@ -119,8 +116,7 @@ class Items : public ::testing::Test {
 
 TEST_F(Items, experts_is_every_expert_once) {
   std::vector<std::string> names;
-  for (const Method& method : methods({"none", "expert:bare", "experts", "oracle"}))
-    names.push_back(method.name);
+  for (const Method& method : methods({"none", "expert:bare", "experts", "oracle"})) names.push_back(method.name);
   const std::vector<std::string> expected = {"none", "expert:bare", "expert:tomi", "expert:sarcasm", "oracle"};
   EXPECT_EQ(names, expected);
 }
@@ -195,8 +191,7 @@ TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
 TEST_F(Items, poly_has_items_for_the_tasks_it_has_routing_rows_of_and_the_average_for_all) {
   add_inventory({"poly", "mu"});
   std::multiset<std::string> needed;
-  for (const EvalItem& item : items({"poly", "mu"}))
-    needed.insert(item.method.name + " on " + tasks_[item.task].name);
+  for (const EvalItem& item : items({"poly", "mu"})) needed.insert(item.method.name + " on " + tasks_[item.task].name);
   const std::multiset<std::string> expected = {"poly on tomi", "poly on unseen", "mu on sarcasm", "mu on tomi",
                                                "mu on unseen"};
   EXPECT_EQ(needed, expected);
@@ -357,8 +352,8 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   size_t count = 0;
   for (std::string line; std::getline(lines, line); ++count) {
     const auto prediction = nlohmann::json::parse(line);
-    for (const char* field : {"task", "id", "method", "choice_nll", "choice_tokens", "target_nll",
-                              "target_tokens", "prediction", "target", "correct"})
+    for (const char* field : {"task", "id", "method", "choice_nll", "choice_tokens", "target_nll", "target_tokens",
+                              "prediction", "target", "correct"})
       EXPECT_TRUE(prediction.contains(field)) << field;
   }
   EXPECT_EQ(count, 12u);

@@ -27,8 +27,7 @@ class Stories : public ::testing::Test {
   Ids ids(size_t n, uint64_t seed) const {
     Ids out;
     for (size_t i = 0; i < n; ++i)
-      out.push_back(
-          static_cast<int32_t>(random_bits(random_key("ids", {seed}), i) % uint64_t(base_->spec().vocab)));
+      out.push_back(static_cast<int32_t>(random_bits(random_key("ids", {seed}), i) % uint64_t(base_->spec().vocab)));
     return out;
   }
   // Three random experts with random gates on every site, strong enough to change what is written.
@@ -37,8 +36,7 @@ class Stories : public ::testing::Test {
     collection.names = {"a", "b", "c"};
     const auto normal = [](std::vector<int64_t> shape, uint64_t seed, double std) {
       auto values = at::empty(shape, at::kFloat);
-      fill_normal(random_key("test", {seed}), std,
-                  {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
+      fill_normal(random_key("test", {seed}), std, {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
       return values;
     };
     for (const Site& site : base_->sites()) {

@@ -42,13 +42,7 @@ std::string file_of(const std::vector<Tensor>& tensors, size_t data_bytes) {
   w.text("a.count").raw(uint32_t{4}).raw(uint32_t{7});
   w.text("a.number").raw(uint32_t{6}).raw(0.5f);
   w.text("a.flag").raw(uint32_t{7}).raw(uint8_t{1});
-  w.text("a.ints")
-      .raw(uint32_t{9})
-      .raw(uint32_t{5})
-      .raw(uint64_t{3})
-      .raw(int32_t{1})
-      .raw(int32_t{-2})
-      .raw(int32_t{3});
+  w.text("a.ints").raw(uint32_t{9}).raw(uint32_t{5}).raw(uint64_t{3}).raw(int32_t{1}).raw(int32_t{-2}).raw(int32_t{3});
   w.text("a.texts").raw(uint32_t{9}).raw(uint32_t{8}).raw(uint64_t{2}).text("x").text("");
   for (const Tensor& t : tensors) {
     w.text(t.name).raw(static_cast<uint32_t>(t.dims.size()));
@@ -98,8 +92,7 @@ TEST(Gguf, RefusesDamage) {
   EXPECT_THAT(tensor({"t", {33}, 2, 0}), HasSubstr("multiple of 32"));
   EXPECT_THAT(tensor({"t", {2}, 0, 8}), HasSubstr("alignment"));
   EXPECT_THAT(tensor({"t", {2}, 0, ~0ull}), HasSubstr("truncated"));
-  EXPECT_THAT(refusal<GgufFile>(file_of({Tensor{"a", {16}, 0, 0}, Tensor{"b", {2}, 0, 32}}, 64)),
-              HasSubstr("overlap"));
+  EXPECT_THAT(refusal<GgufFile>(file_of({Tensor{"a", {16}, 0, 0}, Tensor{"b", {2}, 0, 32}}, 64)), HasSubstr("overlap"));
   EXPECT_THAT(refusal<GgufFile>(file_of({Tensor{}, Tensor{}}, 64)), HasSubstr("twice"));
   std::string bytes = file_of({Tensor{}}, 24);
   bytes[4] = 1;
@@ -113,10 +106,8 @@ TEST(Gguf, RefusesDamage) {
 }
 
 TEST(RopeFactors, ScalingComesBackFromItsFactors) {
-  const std::vector<RopeScaling> scalings{{"llama3", 8, 1, 4, 8192},
-                                          {"llama3", 32, 1, 4, 8192},
-                                          {"llama3", 8, 1, 3, 256},
-                                          {"llama3", 4, 1, 16, 2048}};
+  const std::vector<RopeScaling> scalings{
+      {"llama3", 8, 1, 4, 8192}, {"llama3", 32, 1, 4, 8192}, {"llama3", 8, 1, 3, 256}, {"llama3", 4, 1, 16, 2048}};
   for (const RopeScaling& scaling : scalings) {
     const auto expected = llama3_factors(scaling, 500000, 128);
     const std::vector<float> stored(expected.begin(), expected.end());

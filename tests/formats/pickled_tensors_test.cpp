@@ -20,10 +20,10 @@ std::string pickle_of(const std::string& key, size_t dimensions) {
   std::string ones = "(";
   for (size_t i = 0; i < dimensions; ++i) ones += "K\x01";
   ones += "t";
-  const std::string storage = "(" + text_opcode("storage") + "ctorch\nFloatStorage\n" + text_opcode(key) +
-                              text_opcode("cpu") + "K\x01tQ";
-  return "\x80\x02}" + text_opcode("w") + "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\x01" + ones +
-         ones + "tRs.";
+  const std::string storage =
+      "(" + text_opcode("storage") + "ctorch\nFloatStorage\n" + text_opcode(key) + text_opcode("cpu") + "K\x01tQ";
+  return "\x80\x02}" + text_opcode("w") + "ctorch._utils\n_rebuild_tensor_v2\n(" + storage + "K\x01" + ones + ones +
+         "tRs.";
 }
 
 std::vector<PickledTensor> tensors_of(const std::string& pickle) {
@@ -52,8 +52,7 @@ TEST(PickledTensors, TextsAreNotCopied) {
 TEST(PickledTensors, NoModelIsSoLarge) {
   EXPECT_EQ(pickle_refusal(pickle_of("0", 16)), "");
   EXPECT_THAT(pickle_refusal(pickle_of("0", 17)), HasSubstr("17 dimensions"));
-  EXPECT_THAT(pickle_refusal(std::string((8 << 20) + 1, ')')),
-              HasSubstr("some.file: a pickle of 8388609 bytes"));
+  EXPECT_THAT(pickle_refusal(std::string((8 << 20) + 1, ')')), HasSubstr("some.file: a pickle of 8388609 bytes"));
 }
 
 }  // namespace

@@ -60,15 +60,12 @@ TEST(Safetensors, RefusesDamage) {
   const auto header = [](const std::string& text) { return refusal<SafetensorsFile>(file_of(text, 8)); };
   EXPECT_THAT(header("[]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(header("{"), HasSubstr("not JSON"));
-  EXPECT_THAT(header(R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})"),
-              HasSubstr("type F8_E4M3"));
+  EXPECT_THAT(header(R"({"a":{"dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8]}})"), HasSubstr("type F8_E4M3"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})"), HasSubstr("need 12"));
-  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})"),
-              HasSubstr("impossible shape"));
+  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})"), HasSubstr("impossible shape"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296,16],"data_offsets":[0,8]}})"),
               HasSubstr("impossible shape"));
-  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})"),
-              HasSubstr("impossible offsets"));
+  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})"), HasSubstr("impossible offsets"));
   EXPECT_THAT(
       header(
           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
@@ -79,8 +76,7 @@ TEST(Safetensors, RefusesDamage) {
           R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})"),
       HasSubstr("tensor a twice"));
   EXPECT_THAT(header(R"({"a":{"shape":[2]}})"), HasSubstr("lacks dtype"));
-  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[[[[[[2]]]]]],"data_offsets":[0,8]}})"),
-              HasSubstr("nested"));
+  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[[[[[[2]]]]]],"data_offsets":[0,8]}})"), HasSubstr("nested"));
 }
 
 TEST(Tensor, IntegersAreNoWeights) {
@@ -93,8 +89,7 @@ TEST(Tensor, IntegersAreNoWeights) {
 // Every fp16 value survives fp32; halfway points go to the even neighbour.
 TEST(Half, RoundTripsAndRoundsToEven) {
   for (uint32_t bits = 0; bits < 65536; ++bits) {
-    const float f16 = f16_to_float(static_cast<uint16_t>(bits)),
-                bf16 = bf16_to_float(static_cast<uint16_t>(bits));
+    const float f16 = f16_to_float(static_cast<uint16_t>(bits)), bf16 = bf16_to_float(static_cast<uint16_t>(bits));
     if (!std::isnan(f16)) {
       ASSERT_EQ(float_to_f16(f16), bits);
     }

@@ -117,8 +117,7 @@ TEST_P(Types, AttentionAndItsGradient) {
   const AttentionPlan plan = plan_attention(batch, 0, 5, shape, gpu);
   const int64_t t = batch.decoder.count();
   const at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12}), dy = values({t, 24});
-  EXPECT_LT(apart(attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape), attention(q, k, v, here, shape)),
-            limit);
+  EXPECT_LT(apart(attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape), attention(q, k, v, here, shape)), limit);
   const AttentionGrad exact = attention_backward(q, k, v, dy, here, shape);
   const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), on_gpu(dy), plan, shape);
   EXPECT_LT(apart(ours.q, exact.q), limit);

@@ -135,8 +135,7 @@ TEST_P(Model, RoutedExpertsEqualTheCpus) {
           fill_normal(key, 0.2, {t.data_ptr<float>(), static_cast<size_t>(t.numel())});
           return t;
         };
-        experts[z] = {
-            tensor({4, site.d_in}, 0).to(device, type), tensor({site.d_out, 4}, 1).to(device, type), 0.5, {}};
+        experts[z] = {tensor({4, site.d_in}, 0).to(device, type), tensor({site.d_out, 4}, 1).to(device, type), 0.5, {}};
         collection.gates.back()[z] = tensor({site.d_in}, 2).to(device);
       }
       collection.sites.push_back(stack_experts(std::move(experts)));
@@ -181,9 +180,8 @@ ExpertResult train_on(Communicator& group, at::ScalarType type) {
   config.train.keep = "best";
   config.gate.steps = 5;
   const TokenTask task = fake_task();
-  const Recipe recipe =
-      expert_recipe({config.run.seed, base.sites(), base.content_digest(), type},
-                    {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
+  const Recipe recipe = expert_recipe({config.run.seed, base.sites(), base.content_digest(), type},
+                                      {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
   return train_expert(base, task, recipe, group, {}, {});
 }
 

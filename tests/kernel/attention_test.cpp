@@ -23,8 +23,7 @@ at::Tensor by_loops(const at::Tensor& q, const at::Tensor& k, const at::Tensor& 
     for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row) {
       seen.push_back(pool_begin + row);
       const size_t all = seen.size();
-      const size_t first =
-          window > 0 && all > static_cast<size_t>(window) ? all - static_cast<size_t>(window) : 0;
+      const size_t first = window > 0 && all > static_cast<size_t>(window) ? all - static_cast<size_t>(window) : 0;
       for (int64_t h = 0; h < shape.heads; ++h) {
         const auto head = [&](const at::Tensor& x, int64_t r, int64_t n) { return x[r].narrow(0, n * d, d); };
         std::vector<double> weight;

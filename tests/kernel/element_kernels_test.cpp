@@ -23,12 +23,11 @@ TEST_P(Kernels, Norm) {
   const at::Tensor x = values({5, d}), delta = values({5, d}), w = values({d}), dy = values({5, d});
   const at::Tensor xs = x.to(at::kFloat), ws = w.to(at::kFloat);
   at::Tensor sum = at::empty_like(x), sums = at::empty_like(xs);
-  EXPECT_LT(apart(add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type),
-                  add_rms_norm(x, delta, sum, w, 1e-5, at::kDouble)),
-            limit);
+  EXPECT_LT(
+      apart(add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type), add_rms_norm(x, delta, sum, w, 1e-5, at::kDouble)),
+      limit);
   EXPECT_LT(apart(sums, sum), 2e-6);
-  EXPECT_TRUE(
-      at::equal(rms_norm(sums, ws, 1e-5, type), add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type)));
+  EXPECT_TRUE(at::equal(rms_norm(sums, ws, 1e-5, type), add_rms_norm(xs, delta.to(type), sums, ws, 1e-5, type)));
   at::Tensor dx = values({5, d}), dxs = dx.to(at::kFloat);
   rms_norm_backward(x, dy, w, 1e-5, dx);
   const at::Tensor copy = rms_norm_backward(xs, dy.to(type), ws, 1e-5, dxs);
@@ -111,8 +110,7 @@ TEST_P(Kernels, CrossEntropyWithLabelSmoothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Widths, Kernels,
-                         testing::Combine(testing::Values(at::kFloat, at::kBFloat16),
-                                          testing::Values(3, 16, 23, 576)));
+                         testing::Combine(testing::Values(at::kFloat, at::kBFloat16), testing::Values(3, 16, 23, 576)));
 
 TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   at::manual_seed(1);

@@ -30,10 +30,9 @@ double slope_written_out(Activation activation, double g) {
 
 // Every type at values near and far from 0, both signs; 0 itself; where σ leaves fp32's range.
 TEST_P(Activations, AreTheirFormulas) {
-  const at::Tensor x =
-      at::cat({at::linspace(-30, 30, 97, at::kDouble), at::tensor({-4e4, -1e-3, 0.0, 1e-3, 4e4})})
-          .to(at::kBFloat16)
-          .to(at::kDouble);
+  const at::Tensor x = at::cat({at::linspace(-30, 30, 97, at::kDouble), at::tensor({-4e4, -1e-3, 0.0, 1e-3, 4e4})})
+                           .to(at::kBFloat16)
+                           .to(at::kDouble);
   at::Tensor y = at::empty_like(x), slope = at::empty_like(x);
   for (int64_t i = 0; i < x.numel(); ++i) {
     y[i] = written_out(activation, x[i].item<double>());
@@ -91,8 +90,7 @@ TEST_P(Activations, TheVectorisedTypesMatchFp64) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Activations,
-                         testing::Values(Activation::silu, Activation::gelu_tanh, Activation::relu));
+INSTANTIATE_TEST_SUITE_P(All, Activations, testing::Values(Activation::silu, Activation::gelu_tanh, Activation::relu));
 
 }  // namespace
 }  // namespace gaggle

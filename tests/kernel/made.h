@@ -14,9 +14,7 @@ inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
 }
 
 // Random values that bf16 holds exactly, so that types differ in arithmetic only.
-inline at::Tensor values(at::IntArrayRef shape) {
-  return at::randn(shape).to(at::kBFloat16).to(at::kDouble);
-}
+inline at::Tensor values(at::IntArrayRef shape) { return at::randn(shape).to(at::kBFloat16).to(at::kDouble); }
 
 // Sequences of these lengths, without ids that mean anything.
 inline Microbatch ragged(const std::vector<int64_t>& lengths) {

@@ -25,9 +25,7 @@ Vector row(const at::Tensor& matrix, int64_t i) {
   return {line.data_ptr<double>(), line.data_ptr<double>() + line.numel()};
 }
 
-double dot(const Vector& a, const Vector& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-}
+double dot(const Vector& a, const Vector& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); }
 
 Vector standard(const Vector& v) {
   const double n = static_cast<double>(v.size());
@@ -51,8 +49,7 @@ Example example(const std::vector<int64_t>& ranks, const std::vector<bool>& gate
   for (size_t z = 0; z < ranks.size(); ++z) {
     LowRank pair;
     if (ranks[z] > 0)
-      pair = {
-          normal({ranks[z], e.d_in}, 10 + z), normal({e.d_out, ranks[z]}, 100 + z), 0.3 + 0.1 * double(z), {}};
+      pair = {normal({ranks[z], e.d_in}, 10 + z), normal({e.d_out, ranks[z]}, 100 + z), 0.3 + 0.1 * double(z), {}};
     e.experts.push_back(pair);
     e.directions.push_back(gated[z] && ranks[z] > 0 ? normal({e.d_in}, 200 + z) : at::Tensor());
   }
@@ -73,8 +70,8 @@ RoutedSite site_of(const Example& e, Scoring scoring) {
 }
 
 // y[t] of the design's section 3, one number at a time; also who was chosen.
-std::pair<at::Tensor, std::vector<std::vector<int>>> brute_force(const Example& e, const at::Tensor& x,
-                                                                 Scoring scoring, int64_t k) {
+std::pair<at::Tensor, std::vector<std::vector<int>>> brute_force(const Example& e, const at::Tensor& x, Scoring scoring,
+                                                                 int64_t k) {
   auto y = at::zeros({x.size(0), e.d_out}, at::kDouble);
   std::vector<std::vector<int>> chosen;
   const double root = std::sqrt(static_cast<double>(e.d_in));
@@ -100,8 +97,7 @@ std::pair<at::Tensor, std::vector<std::vector<int>>> brute_force(const Example& 
       const LowRank& expert = e.experts[static_cast<size_t>(z)];
       Vector h;
       for (int64_t j = 0; j < expert.a.size(0); ++j) h.push_back(dot(row(expert.a, j), xt));
-      for (int64_t o = 0; o < e.d_out; ++o)
-        y[t][o] += std::exp(-minus) / sum * expert.scale * dot(row(expert.b, o), h);
+      for (int64_t o = 0; o < e.d_out; ++o) y[t][o] += std::exp(-minus) / sum * expert.scale * dot(row(expert.b, o), h);
     }
   }
   return {y, chosen};
@@ -130,9 +126,7 @@ TEST(Routing, equals_brute_force_for_every_scoring_and_k) {
     for (const int64_t k : {1, 2, 3, 5, 9, 0}) expect_same(e, scoring, k);
 }
 
-TEST(Routing, one_expert) {
-  expect_same(example({8}, {true}), Scoring::phatgoose, 2);
-}
+TEST(Routing, one_expert) { expect_same(example({8}, {true}), Scoring::phatgoose, 2); }
 
 TEST(Routing, absent_and_ungated_experts_take_no_part) {
   expect_same(example({4, 0, 8, 64, 0}, {true, true, false, true, false}), Scoring::phatgoose, 2);

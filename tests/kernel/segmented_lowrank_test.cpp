@@ -23,8 +23,7 @@ Case make_case(bool gated) {
   c.dy = at::randn({rows, d_out}, options);
   c.segments = {{1, 0, 5}, {0, 5, 5}, {0, 5, 6}, {2, 6, 9}, {3, 9, 10}, {1, 10, 13}};
   for (const int64_t r : {1, 64, 7}) {
-    LowRank member{
-        at::randn({r, d_in}, options), at::randn({d_out, r}, options), 1.0 / static_cast<double>(r + 1), {}};
+    LowRank member{at::randn({r, d_in}, options), at::randn({d_out, r}, options), 1.0 / static_cast<double>(r + 1), {}};
     if (gated) member.gate = at::randn({d_in}, options) * 0.3;
     c.members.push_back(member);
   }

@@ -105,8 +105,7 @@ class Stacked : public testing::TestWithParam<StackCase> {
     w = routing(rows, h, k);
   }
   // The formula itself, row by row with its own mixed pair.
-  static at::Tensor naive(const at::Tensor& x, const at::Tensor& y, const at::Tensor& w,
-                          const StackedSkills& s) {
+  static at::Tensor naive(const at::Tensor& x, const at::Tensor& y, const at::Tensor& w, const StackedSkills& s) {
     const at::Tensor a = at::einsum("thk,hkir->thir", {w, s.a}).flatten(1, 2);  // [T, d_in, r]
     const at::Tensor b = at::einsum("thk,hkro->thor", {w, s.b}).flatten(1, 2);  // [T, d_out, r]
     return y + s.scale * at::einsum("tor,tr->to", {b, at::einsum("ti,tir->tr", {x, a})});
@@ -140,8 +139,7 @@ TEST_P(Stacked, UnwantedGradientsAreSkippedAndTheRestUnchanged) {
   at::Tensor dx_alone = at::zeros_like(x);
   stacked_skills_backward(x, dy, dx_alone, w, skills, none);
   EXPECT_TRUE(at::equal(dx, dx_alone));
-  StackedGrad a{at::zeros_like(skills.a), {}, {}}, b{{}, at::zeros_like(skills.b), {}},
-      of_w{{}, {}, at::zeros_like(w)};
+  StackedGrad a{at::zeros_like(skills.a), {}, {}}, b{{}, at::zeros_like(skills.b), {}}, of_w{{}, {}, at::zeros_like(w)};
   for (const StackedGrad* one : {&a, &b, &of_w}) stacked_skills_backward(x, dy, {}, w, skills, *one);
   EXPECT_TRUE(at::equal(a.a, all.a) && at::equal(b.b, all.b) && at::equal(of_w.w, all.w));
 }

@@ -39,8 +39,7 @@ std::string refusal(const Work& work) {
 }
 
 TEST(InventoryValues, GivesBackWhatWasWritten) {
-  for (const auto granularity :
-       {Granularity::site, Granularity::layer, Granularity::stack, Granularity::model}) {
+  for (const auto granularity : {Granularity::site, Granularity::layer, Granularity::stack, Granularity::model}) {
     const PolySpec spec = small_spec(granularity);
     const at::Tensor values = test::random_poly(spec);
     const PeftAdapter poly = inventory_to_peft(spec, values, {"base"});
@@ -67,9 +66,7 @@ TEST(InventoryValues, FixedRoutingBecomesLogitsThatGiveIt) {
 TEST(InventoryValues, NamesWhatDoesNotFit) {
   const PolySpec spec = small_spec();
   const PeftAdapter poly = inventory_to_peft(spec, test::random_poly(spec), {"base"});
-  const auto message = [&](PolySpec changed) {
-    return refusal([&] { inventory_values(poly, changed, "folder/x"); });
-  };
+  const auto message = [&](PolySpec changed) { return refusal([&] { inventory_values(poly, changed, "folder/x"); }); };
   PolySpec other = spec;
   other.skills = 5;
   EXPECT_NE(message(other).find("3 skills, 4 heads and 3 tasks, and the run 5 skills, 4 heads and 3 tasks"),
@@ -151,8 +148,7 @@ TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   const made::Folder folder;
   const test::SitesOnly base(all_sites);
   Registry registry = Registry::open(folder.path / "r", made::base, true);
-  store_inventory(registry, small_inventory("mhr", small_spec(Granularity::layer)),
-                  {base, DType::f32, "k", {}});
+  store_inventory(registry, small_inventory("mhr", small_spec(Granularity::layer)), {base, DType::f32, "k", {}});
   Inventory parent = load_inventory(registry, "demo", all_sites);
   PolySpec one = parent.spec;
   one.tasks = 1;
@@ -169,10 +165,8 @@ TEST(RoutingRow, StandsInForTheTableAndLeavesTheSkills) {
   const Inventory mixed = with_routing_row(parent, row);
   EXPECT_EQ(mixed.tasks, std::vector<std::string>{"new"});
   EXPECT_EQ(mixed.pretrained_on, parent.tasks);
-  EXPECT_TRUE(
-      at::equal(mixed_adapter(mixed.spec, mixed.values, 0), mixed_adapter(parent.spec, parent.values, 1)));
-  EXPECT_TRUE(
-      at::equal(averaged_skills(mixed.spec, mixed.values), averaged_skills(parent.spec, parent.values)));
+  EXPECT_TRUE(at::equal(mixed_adapter(mixed.spec, mixed.values, 0), mixed_adapter(parent.spec, parent.values, 1)));
+  EXPECT_TRUE(at::equal(averaged_skills(mixed.spec, mixed.values), averaged_skills(parent.spec, parent.values)));
   row.logits.erase(row.logits.begin());
   EXPECT_THROW(with_routing_row(parent, row), UserError);
   parent.spec.routing = Routing::uniform;

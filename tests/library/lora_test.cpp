@@ -72,8 +72,8 @@ TEST(Lora, GatesForOneThatIsThereShareItsFile) {
   const RoutedCollection collection = routed_collection(load_collection(registry, "demo", sites), base);
   EXPECT_EQ(collection.names, std::vector<std::string>{"tomi"});
   EXPECT_FALSE(collection.gated(0));
-  EXPECT_TRUE(at::equal(collection.sites[1].experts[0].a,
-                        lora_layout(back.sites).view(back.values, "layers.1.up.lora_A")));
+  EXPECT_TRUE(
+      at::equal(collection.sites[1].experts[0].a, lora_layout(back.sites).view(back.values, "layers.1.up.lora_A")));
 }
 
 }  // namespace

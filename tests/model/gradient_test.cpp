@@ -60,9 +60,7 @@ struct GradientCase {
   std::function<std::unique_ptr<ModelCheckpoint>()> checkpoint;
 };
 
-void PrintTo(const GradientCase& c, std::ostream* out) {
-  *out << c.name;
-}
+void PrintTo(const GradientCase& c, std::ostream* out) { *out << c.name; }
 
 class Gradient : public testing::TestWithParam<GradientCase> {
  protected:
@@ -100,8 +98,8 @@ TEST_P(Gradient, EqualsFiniteDifferencesAtEverySite) {
   for (const double smoothing : {0.0, 0.2}) {
     adapter.gradients.clear();
     exact->forward_backward(microbatch, adapter, {.label_smoothing = smoothing});
-    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, microbatch, smoothing); },
-                       1e-5, 2e-6);
+    expect_differences([&](probe::MatrixAdapter& moved) { return loss(*exact, moved, microbatch, smoothing); }, 1e-5,
+                       2e-6);
   }
 }
 

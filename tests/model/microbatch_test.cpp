@@ -18,8 +18,7 @@ Microbatch batch_of(const std::vector<std::vector<int32_t>>& sequences, int32_t 
 std::vector<int32_t> tokens(int n, int seed) {
   std::vector<int32_t> ids;
   for (int i = 0; i < n; ++i)
-    ids.push_back(
-        static_cast<int32_t>(random_bits(static_cast<uint64_t>(seed), static_cast<uint64_t>(i)) % 100));
+    ids.push_back(static_cast<int32_t>(random_bits(static_cast<uint64_t>(seed), static_cast<uint64_t>(i)) % 100));
   return ids;
 }
 
@@ -76,8 +75,7 @@ TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
   base.forward(batch, nullptr, &cache);
   std::vector<std::vector<int64_t>> past(2);
   for (size_t s = 0; s < 2; ++s)
-    for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row)
-      past[s].push_back(row);
+    for (int64_t row = batch.decoder.starts[s]; row < batch.decoder.starts[s + 1]; ++row) past[s].push_back(row);
   for (int step = 0; step < 10; ++step) {
     Microbatch next;
     next.decoder.starts = {0, 1, 2};
@@ -100,8 +98,8 @@ TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Base, testing::Values(Case{0, false}, Case{6, true}));
 
 TEST(Load, RefusesWhatDoesNotFit) {
-  const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}},
-                                at::kFloat, at::kCPU, BaseUse::training);
+  const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}}, at::kFloat,
+                                at::kCPU, BaseUse::training);
   EXPECT_EQ(need.embedding, 400000);
   EXPECT_NO_THROW(refuse_if_too_large(need, 900000, at::kFloat, at::kCPU, "m"));
   try {

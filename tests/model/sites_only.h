@@ -10,8 +10,7 @@ struct SitesOnly : BaseModel {
   explicit SitesOnly(const std::vector<Site>& sites)
       : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference) {}
   at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
-  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&,
-                              const BaseDropout&) override {
+  at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
     return {};
   }
 };

@@ -45,8 +45,7 @@ TEST_P(T5Rows, GenerationWithTheCacheEqualsRecomputation) {
   base.forward(first, nullptr, &cache);
   std::vector<std::vector<int64_t>> past(3);
   for (size_t s = 0; s < 3; ++s)
-    for (int64_t row = first.decoder.starts[s]; row < first.decoder.starts[s + 1]; ++row)
-      past[s].push_back(row);
+    for (int64_t row = first.decoder.starts[s]; row < first.decoder.starts[s + 1]; ++row) past[s].push_back(row);
   for (int step = 0; step < 5; ++step) {
     Microbatch next;
     for (size_t s = 0; s < 3; ++s) {
@@ -66,8 +65,7 @@ TEST_P(T5Rows, GenerationWithTheCacheEqualsRecomputation) {
 }
 
 TEST_P(T5Rows, RaggedBatchEqualsOneAtATime) {
-  const std::vector<Ids> sources = {ids(40, 1), ids(3, 2), ids(1, 3)},
-                         outputs = {ids(2, 3), ids(31, 4), ids(9, 5)};
+  const std::vector<Ids> sources = {ids(40, 1), ids(3, 2), ids(1, 3)}, outputs = {ids(2, 3), ids(31, 4), ids(9, 5)};
   Microbatch batch;
   for (size_t i = 0; i < 3; ++i) {
     append_sequence(batch.encoder, sources[i]);
@@ -76,10 +74,9 @@ TEST_P(T5Rows, RaggedBatchEqualsOneAtATime) {
   }
   const at::Tensor hidden = base.forward(batch, nullptr, nullptr);
   for (size_t i = 0; i < 3; ++i)
-    EXPECT_LT(
-        apart(hidden.narrow(0, batch.decoder.starts[i], batch.decoder.starts[i + 1] - batch.decoder.starts[i]),
-              whole(sources[i], outputs[i])),
-        2e-5);
+    EXPECT_LT(apart(hidden.narrow(0, batch.decoder.starts[i], batch.decoder.starts[i + 1] - batch.decoder.starts[i]),
+                    whole(sources[i], outputs[i])),
+              2e-5);
 }
 
 // A sample's noise belongs to it, wherever it lies.
@@ -92,8 +89,7 @@ TEST_P(T5Rows, DropoutDoesNotDependOnTheBatch) {
       append_sequence(batch.decoder, ids(2 + sample, sample + 20));
       batch.sources.push_back(batch.encoder.sequences() - 1);
       batch.decoder.samples.push_back(sample), batch.encoder.samples.push_back(sample);
-      for (int64_t row = batch.decoder.starts[batch.decoder.starts.size() - 2]; row < batch.decoder.count();
-           ++row) {
+      for (int64_t row = batch.decoder.starts[batch.decoder.starts.size() - 2]; row < batch.decoder.count(); ++row) {
         batch.scored_tokens.push_back(row);
         batch.target_ids.push_back(static_cast<int32_t>(row % 7));
         batch.target_weights.push_back(1);

@@ -18,10 +18,8 @@ int run_prompt(const std::vector<std::string>& arguments) {
   const std::string definition = arguments.size() > 2 ? arguments[2] : "";
   for (std::string line; std::getline(std::cin, line);) {
     std::vector<Message> messages;
-    for (const auto& message : nlohmann::json::parse(line))
-      messages.push_back({message["role"], message["content"]});
-    std::cout << nlohmann::json(prompt_ids(prompt, messages, definition, *tokenizer, "stdin").ids).dump()
-              << "\n";
+    for (const auto& message : nlohmann::json::parse(line)) messages.push_back({message["role"], message["content"]});
+    std::cout << nlohmann::json(prompt_ids(prompt, messages, definition, *tokenizer, "stdin").ids).dump() << "\n";
   }
   return 0;
 }

@@ -34,12 +34,9 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   cover_with_one_segment(batch);
   std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   std::iota(all.begin(), all.end(), 0);
-  const auto logits =
-      base->logits(base->forward(batch, adapter.get(), nullptr), all).to(at::kFloat).contiguous();
-  const TensorView view{"logits",
-                        DType::f32,
-                        logits.sizes().vec(),
-                        {static_cast<const std::byte*>(logits.data_ptr()), logits.nbytes()}};
+  const auto logits = base->logits(base->forward(batch, adapter.get(), nullptr), all).to(at::kFloat).contiguous();
+  const TensorView view{
+      "logits", DType::f32, logits.sizes().vec(), {static_cast<const std::byte*>(logits.data_ptr()), logits.nbytes()}};
   std::cout << safetensors_bytes({view});
   return 0;
 }

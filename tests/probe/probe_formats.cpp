@@ -41,8 +41,7 @@ int weights(const Arguments& arguments) {
   const auto model = open_model(arguments[0], "");
   std::vector<NamedTensor> tensors;
   for (const WeightInfo& weight : model->weights()) {
-    if (arguments.size() > 2 &&
-        std::find(arguments.begin() + 2, arguments.end(), weight.name) == arguments.end())
+    if (arguments.size() > 2 && std::find(arguments.begin() + 2, arguments.end(), weight.name) == arguments.end())
       continue;
     size_t count = 1;
     for (int64_t extent : weight.shape) count *= static_cast<size_t>(extent);
@@ -134,8 +133,7 @@ int gguf_metadata(const Arguments& arguments) {
   require(arguments, 1, "gguf-metadata FILE");
   const GgufFile file{fs::path(arguments[0])};
   ordered_json all;
-  for (const auto& [key, value] : file.metadata())
-    std::visit([&](const auto& held) { all[key] = held; }, value);
+  for (const auto& [key, value] : file.metadata()) std::visit([&](const auto& held) { all[key] = held; }, value);
   std::printf("%s\n", all.dump(-1, ' ', true, ordered_json::error_handler_t::replace).c_str());
   return 0;
 }
@@ -175,8 +173,7 @@ void save_peft(const fs::path& out, const std::string& config, std::vector<Named
 int peft_copy(const Arguments& arguments) {
   require(arguments, 3, "peft-copy FOLDER OUT DTYPE");
   const PeftAdapter lora = read_peft(arguments[0], {PeftKind::lora});
-  save_peft(arguments[1], peft_config_json(lora, sites_from_stdin()),
-            peft_tensors(lora, dtype_of(arguments[2])));
+  save_peft(arguments[1], peft_config_json(lora, sites_from_stdin()), peft_tensors(lora, dtype_of(arguments[2])));
   return 0;
 }
 
@@ -216,8 +213,7 @@ int tfevents(const Arguments& arguments) {
   require(arguments, 1, "tfevents FOLDER [TAG STEP VALUE TIME]…");
   TensorboardWriter writer(arguments[0]);
   for (size_t i = 1; i + 3 < arguments.size(); i += 4)
-    writer.scalar(arguments[i], std::stoll(arguments[i + 1]), std::stod(arguments[i + 2]),
-                  std::stod(arguments[i + 3]));
+    writer.scalar(arguments[i], std::stoll(arguments[i + 1]), std::stod(arguments[i + 2]), std::stod(arguments[i + 3]));
   writer.flush();
   return 0;
 }

@@ -38,8 +38,7 @@ int ia3_train(const std::vector<std::string>& arguments) {
   const json spec = json::parse(read_file(arguments[0]));
   const std::vector<TokenTask> tasks = training_tasks(spec.at("tasks"));
   run_as_threads(spec.value("ranks", 1), 300, [&](Communicator& group) {
-    const auto base =
-        load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
+    const auto base = load_base_model(*open_model(spec.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
     const Config config = ia3_config(spec, examples_of_all(tasks));
     const SkillsRecipe recipe =
         skills_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},

@@ -66,8 +66,7 @@ int run_tfew(const std::vector<std::string>&) {
   input.at("choices").get_to(batch.choices);
   input.at("samples").get_to(batch.decoder.samples);
   batch.decoder.starts = {0};
-  for (const int64_t tokens : input.at("tokens"))
-    batch.decoder.starts.push_back(batch.decoder.starts.back() + tokens);
+  for (const int64_t tokens : input.at("tokens")) batch.decoder.starts.push_back(batch.decoder.starts.back() + tokens);
   const size_t n = batch.target_ids.size();
   std::vector<int64_t> one_each = {0};
   for (size_t i = 0; i < n; ++i) {

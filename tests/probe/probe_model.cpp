@@ -28,10 +28,7 @@ std::unique_ptr<BaseModel> load(const std::vector<std::string>& arguments) {
 NamedTensor named(const std::string& name, const at::Tensor& values) {
   const at::Tensor x = values.to(values.scalar_type() == at::kDouble ? at::kDouble : at::kFloat).contiguous();
   const auto* bytes = static_cast<const std::byte*>(x.data_ptr());
-  return {name,
-          x.scalar_type() == at::kDouble ? DType::f64 : DType::f32,
-          x.sizes().vec(),
-          {bytes, bytes + x.nbytes()}};
+  return {name, x.scalar_type() == at::kDouble ? DType::f64 : DType::f32, x.sizes().vec(), {bytes, bytes + x.nbytes()}};
 }
 
 void add_sequences(const nlohmann::json& sequences, TokenSequences& tokens) {
@@ -99,8 +96,7 @@ int run_pass(const std::vector<std::string>& arguments) {
 int run_info(const std::vector<std::string>& arguments) {
   const auto base = load(arguments);
   auto sites = nlohmann::json::array();
-  for (const Site& site : base->sites())
-    sites.push_back({site.name, site.kind, site.layer, site.d_in, site.d_out});
+  for (const Site& site : base->sites()) sites.push_back({site.name, site.kind, site.layer, site.d_in, site.d_out});
   std::cout << nlohmann::json{{"sites", sites},
                               {"shape_digest", base->shape_digest()},
                               {"content_digest", base->content_digest()},

@@ -69,8 +69,7 @@ PolySpec spec_of(const PeftAdapter& poly, const std::vector<Site>& sites) {
 int poly_logits(const std::vector<std::string>& arguments) {
   if (arguments.size() != 2) user_error("probe poly-logits SPEC.json OUT.safetensors");
   const json about = json::parse(read_file(arguments[0]));
-  const auto base =
-      load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
+  const auto base = load_base_model(*open_model(about.at("model"), ""), at::kFloat, at::kCPU, BaseUse::training);
   const std::string from = about.at("from");
   const PeftAdapter poly = read_peft(from, {PeftKind::poly});
   const PolySpec spec = spec_of(poly, base->sites());
@@ -83,8 +82,7 @@ int poly_logits(const std::vector<std::string>& arguments) {
     mixed.push_back(mixed_adapter(spec, values, task));
     mean.push_back(averaged_skills(spec, values));
   }
-  LoraAdapter of_tasks(spec.sites, mixed, at::kFloat, at::kCPU),
-      of_mean(spec.sites, mean, at::kFloat, at::kCPU);
+  LoraAdapter of_tasks(spec.sites, mixed, at::kFloat, at::kCPU), of_mean(spec.sites, mean, at::kFloat, at::kCPU);
   const at::Tensor a = all_logits(*base, batch, inventory), b = all_logits(*base, batch, of_tasks),
                    c = all_logits(*base, batch, of_mean);
   std::ofstream(arguments[1], std::ios::binary)

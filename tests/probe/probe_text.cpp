@@ -27,8 +27,7 @@ int tokenize(const std::vector<std::string>& arguments) {
     if (value.is_string()) {
       pieces.push_back({value.get<std::string>(), markup});
     } else {
-      for (const Json& piece : value)
-        pieces.push_back({piece.at(0).get<std::string>(), piece.at(1).get<bool>()});
+      for (const Json& piece : value) pieces.push_back({piece.at(0).get<std::string>(), piece.at(1).get<bool>()});
     }
     std::vector<int32_t> ids = tokenizer->encode(pieces);
     if (around) {
@@ -50,9 +49,8 @@ int detokenize(const std::vector<std::string>& arguments) {
 int describe(const std::vector<std::string>& arguments) {
   const auto tokenizer = load_tokenizer(arguments.at(0));
   const auto optional = [](const std::optional<int32_t>& id) { return id ? Json(*id) : Json(); };
-  std::cout << Json{{"size", tokenizer->size()},       {"bos", optional(tokenizer->bos)},
-                    {"eos", optional(tokenizer->eos)}, {"prefix", tokenizer->prefix},
-                    {"suffix", tokenizer->suffix},     {"digest", tokenizer->digest}}
+  std::cout << Json{{"size", tokenizer->size()},   {"bos", optional(tokenizer->bos)}, {"eos", optional(tokenizer->eos)},
+                    {"prefix", tokenizer->prefix}, {"suffix", tokenizer->suffix},     {"digest", tokenizer->digest}}
                    .dump()
             << '\n';
   return 0;

@@ -12,9 +12,7 @@ namespace {
 
 using made::Folder;
 
-Registry open_made(const Folder& folder) {
-  return Registry::open(folder.path / "r", made::base, true);
-}
+Registry open_made(const Folder& folder) { return Registry::open(folder.path / "r", made::base, true); }
 
 void flip_last_byte(const fs::path& file) {
   std::string bytes = read_file(file);
@@ -46,8 +44,7 @@ TEST(Inventories, CommitLoadsBack) {
   EXPECT_EQ(skills.sites[0].tensors[0].values, made::poly(0.5f).sites[0].tensors[0].values);
   EXPECT_EQ(skills.heads, 2);
   const nlohmann::json json = read_sidecar(version);
-  EXPECT_EQ(json["poly"],
-            nlohmann::json({{"rank", 1}, {"sites", 1}, {"tasks", 2}, {"skills", 3}, {"heads", 2}}));
+  EXPECT_EQ(json["poly"], nlohmann::json({{"rank", 1}, {"sites", 1}, {"tasks", 2}, {"skills", 3}, {"heads", 2}}));
   EXPECT_EQ(json["origin"], "trained");
   EXPECT_TRUE(version.current);
   EXPECT_TRUE(registry.verify().empty());
@@ -75,8 +72,8 @@ TEST(Inventories, VectorsForAllTasksAreRead) {
   Registry registry = open_made(folder);
   NewVersion ia3 = made::inventory("ia3", "k", 1);
   ia3.files[adapter_config_file] = R"({"peft_type":"IA3","target_modules":["x"],"feedforward_modules":[]})";
-  ia3.files[adapter_file] = tensor_file_bytes(
-      {from_float("base_model.model.x.ia3_l", {4, 1}, std::vector<float>(4, 1.0f), DType::f32)});
+  ia3.files[adapter_file] =
+      tensor_file_bytes({from_float("base_model.model.x.ia3_l", {4, 1}, std::vector<float>(4, 1.0f), DType::f32)});
   registry.commit(ia3);
   const PeftAdapter read = read_adapter(registry.load(Kind::inventory, "ia3"));
   EXPECT_EQ(read.kind, PeftKind::ia3);
@@ -88,10 +85,9 @@ TEST(Inventories, VectorsForAllTasksAreRead) {
 TEST(RoutingRows, NameTheirParentAndItsDigest) {
   const Folder folder;
   Registry registry = open_made(folder);
-  EXPECT_NE(refusal_of([&] {
-              registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1));
-            }).find("no inventory"),
-            std::string::npos);
+  EXPECT_NE(
+      refusal_of([&] { registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1)); }).find("no inventory"),
+      std::string::npos);
   registry.commit(made::inventory("mhr", "k1", 1));
   EXPECT_EQ(registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1)), "v0001");
   EXPECT_EQ(registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1)), "v0001");
@@ -120,8 +116,7 @@ TEST(RoutingRows, WithoutTheirParentAreRefusedWithBothNames) {
   write_file_durable(parent / "adapter_model.safetensors", made::inventory("mhr", "", 7).files[adapter_file]);
   write_file_durable(parent / "SHA256SUMS", sums_text(parent));
   const std::string changed = refusal_of([&] { parent_of(registry, registry.load(Kind::routing_row, "new")); });
-  for (const char* words : {"new@v0001", "another mhr@v0001"})
-    EXPECT_NE(changed.find(words), std::string::npos);
+  for (const char* words : {"new@v0001", "another mhr@v0001"}) EXPECT_NE(changed.find(words), std::string::npos);
   EXPECT_EQ(registry.verify(), std::vector<std::string>{changed});
 
   fs::remove_all(parent.parent_path());
@@ -150,9 +145,8 @@ TEST(Inventories, VerifyFindsOneFlippedByteInEveryKind) {
   Registry registry = open_made(folder);
   registry.commit(made::inventory("mhr", "k1", 1));
   registry.commit(made::routing_row(registry, "new", "z1", "mhr", 1));
-  for (const char* file :
-       {"inventories/mhr/v0001/adapter_model.safetensors", "inventories/mhr/v0001/inventory.json",
-        "routing_rows/new/v0001/routing_row.safetensors"}) {
+  for (const char* file : {"inventories/mhr/v0001/adapter_model.safetensors", "inventories/mhr/v0001/inventory.json",
+                           "routing_rows/new/v0001/routing_row.safetensors"}) {
     const fs::path path = folder.path / "r" / file;
     flip_last_byte(path);
     const auto complaints = registry.verify();
@@ -182,14 +176,12 @@ TEST(Registry, AnAmbiguousNameNeedsItsKind) {
   EXPECT_EQ(registry.locate("copy@v0001", all).kind, Kind::expert);
   registry.commit(made::inventory("mhr", "k1", 1));
   registry.commit(made::routing_row(registry, "copy", "z", "mhr", 1));
-  EXPECT_NE(refusal_of([&] { registry.remove("copy"); }).find("experts/copy or routing_rows/copy"),
-            std::string::npos);
+  EXPECT_NE(refusal_of([&] { registry.remove("copy"); }).find("experts/copy or routing_rows/copy"), std::string::npos);
   EXPECT_EQ(registry.locate("copy", {Kind::expert, Kind::inventory}).kind, Kind::expert);
   EXPECT_EQ(registry.locate("routing_rows/copy@v0001", all).folder,
             folder.path / "r" / "routing_rows" / "copy" / "v0001");
   EXPECT_NE(refusal_of([&] { registry.locate("mrh", all); }).find("did you mean mhr"), std::string::npos);
-  EXPECT_NE(refusal_of([&] { registry.locate("rows/copy", all); }).find("routing_rows/copy"),
-            std::string::npos);
+  EXPECT_NE(refusal_of([&] { registry.locate("rows/copy", all); }).find("routing_rows/copy"), std::string::npos);
   EXPECT_NE(refusal_of([&] { registry.locate("routing_rows/copy", {Kind::expert}); }).find("experts/copy"),
             std::string::npos);
   for (const char* name : {"inventories/../mhr", "../experts/copy", "routing_rows/copy@1"})
@@ -227,8 +219,7 @@ TEST(Inventories, ImportsOnceAndExportsTheSameFolder) {
   };
   EXPECT_NO_THROW(read_import(peft, "in", base(4, 4)));
   EXPECT_NE(refusal_of([&] { read_import(peft, "in", base(4, 8)); }).find("it is 8 and 4"), std::string::npos);
-  EXPECT_NE(refusal_of([&] { read_import(peft, "in", base(4, 5)); }).find("2 heads do not divide"),
-            std::string::npos);
+  EXPECT_NE(refusal_of([&] { read_import(peft, "in", base(4, 5)); }).find("2 heads do not divide"), std::string::npos);
 }
 
 TEST(Inventories, TheMeanIsExportedAsAPlainLora) {

@@ -17,8 +17,8 @@ namespace gaggle::made {
 // A folder that is empty before and gone after.
 struct Folder {
   fs::path path = fs::temp_directory_path() /
-                  ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) +
-                   "_" + std::to_string(::getpid()));
+                  ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()) + "_" +
+                   std::to_string(::getpid()));
   Folder() {
     fs::remove_all(path);
     fs::create_directories(path);

@@ -14,13 +14,9 @@
 namespace gaggle {
 namespace {
 
-Registry open_new(const fs::path& folder) {
-  return Registry::open(folder, made::base, true);
-}
+Registry open_new(const fs::path& folder) { return Registry::open(folder, made::base, true); }
 
-float value_of(const Version& expert) {
-  return read_adapter(expert).sites[0].tensors[0].values[0];
-}
+float value_of(const Version& expert) { return read_adapter(expert).sites[0].tensors[0].values[0]; }
 
 TEST(Registry, CommitLoadsBack) {
   made::Folder folder;
@@ -118,18 +114,15 @@ TEST(Registry, LinkedFilesAreHardLinks) {
 TEST(Registry, AnotherFormatIsRefusedByName) {
   made::Folder folder;
   open_new(folder.path / "r");
-  for (const auto& [format, words] :
-       {std::pair("1", "made by a gaggle from before"), {"3", "use the newer gaggle"}}) {
-    write_file_durable(
-        folder.path / "r" / "registry.json",
-        std::string(R"({"format":)") + format + R"(,"base":{"name":"","shapes":"","content":""}})");
+  for (const auto& [format, words] : {std::pair("1", "made by a gaggle from before"), {"3", "use the newer gaggle"}}) {
+    write_file_durable(folder.path / "r" / "registry.json",
+                       std::string(R"({"format":)") + format + R"(,"base":{"name":"","shapes":"","content":""}})");
     try {
       Registry::open(folder.path / "r", std::nullopt, false);
       ADD_FAILURE() << "format " << format;
     } catch (const UserError& error) {
       const std::string text = error.what();
-      EXPECT_NE(text.find((folder.path / "r").string() + ": a registry of format " + format),
-                std::string::npos);
+      EXPECT_NE(text.find((folder.path / "r").string() + ": a registry of format " + format), std::string::npos);
       EXPECT_NE(text.find(words), std::string::npos) << text;
     }
   }

@@ -64,8 +64,7 @@ TEST_F(Folder, RefusesByName) {
   expect_message("'WordPiece' is not supported");
   write_tokenizer(kModel, R"(, "normalizer": {"type": "Lowercase"})");
   expect_message("normalizer 'Lowercase' is not supported");
-  write_tokenizer(kModel,
-                  R"(, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}]})");
+  write_tokenizer(kModel, R"(, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}]})");
   expect_message("pre_tokenizer 'Punctuation' is not supported");
   write_tokenizer(kModel, R"(, "decoder": {"type": "CTC"})");
   expect_message("decoder 'CTC' is not supported");
@@ -73,8 +72,8 @@ TEST_F(Folder, RefusesByName) {
   expect_message("post_processor 'RobertaProcessing' is not supported");
   write_tokenizer(std::string(kModel) + R"(, "dropout": 0.1)", "");
   expect_message("model.dropout is not supported");
-  write_tokenizer(
-      kModel, R"(, "pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "(a"}})");
+  write_tokenizer(kModel,
+                  R"(, "pre_tokenizer": {"type": "Split", "behavior": "Isolated", "pattern": {"Regex": "(a"}})");
   expect_message("the pattern '(a' cannot be read");
 }
 
@@ -204,8 +203,7 @@ TEST(PreTokenizer, SplitBehaviors) {
 }
 
 TEST(Decoder, BytesThatSpellNoCharacter) {
-  EXPECT_EQ(decode_tokens({ByteFallbackDecoder{}}, {"a", "<0xE2>", "<0x82>", "<0xAC>", "<0xFF>x"}),
-            "a€<0xFF>x");
+  EXPECT_EQ(decode_tokens({ByteFallbackDecoder{}}, {"a", "<0xE2>", "<0x82>", "<0xAC>", "<0xFF>x"}), "a€<0xFF>x");
   EXPECT_EQ(decode_tokens({ByteFallbackDecoder{}}, {"<0xE2>", "<0x82>", "b"}), "\uFFFD\uFFFDb");
   EXPECT_EQ(decode_tokens({FuseDecoder{}, StripDecoder{U' ', 1, 0}}, {"  a", " b"}), " a b");
 }

@@ -27,8 +27,7 @@ std::vector<int32_t> tokens(const Unigram& unigram, std::string_view word) {
 }
 
 TEST(Unigram, LargestSumThenLongestLastPiece) {
-  const Unigram unigram =
-      model({{"<unk>", 0}, {"a", -1}, {"b", -1}, {"ab", -2}, {"aa", -3}, {"aaa", -4}, {"bb", -2}});
+  const Unigram unigram = model({{"<unk>", 0}, {"a", -1}, {"b", -1}, {"ab", -2}, {"aa", -3}, {"aaa", -4}, {"bb", -2}});
   EXPECT_EQ(tokens(unigram, "aaa"), (std::vector<int32_t>{1, 1, 1}));
   EXPECT_EQ(tokens(unigram, "ab"), std::vector<int32_t>{3});        // -2 = -1 - 1
   EXPECT_EQ(tokens(unigram, "abb"), (std::vector<int32_t>{1, 6}));  // "a bb", "ab b" and "a b b" are -3
@@ -42,8 +41,7 @@ TEST(Unigram, RunsOfUnknownCharacters) {
   EXPECT_EQ(tokens(unigram, "zé"), std::vector<int32_t>{0});  // worse
   unigram.byte_fallback = true;
   EXPECT_EQ(tokens(unigram, "éaéé"), (std::vector<int32_t>{3, 4, 1, 3, 4, 3, 4}));
-  EXPECT_EQ(tokens(unigram, "éxa"),
-            (std::vector<int32_t>{0, 1}));  // no byte token for "x": the whole run is unknown
+  EXPECT_EQ(tokens(unigram, "éxa"), (std::vector<int32_t>{0, 1}));  // no byte token for "x": the whole run is unknown
 }
 
 TEST(Normalizer, NmtAndStrip) {

@@ -57,8 +57,8 @@ struct Adapting {
 
   AdaptRecipe recipe(AdaptMethod method, int64_t shots = 8, uint64_t seed = 5) const {
     return adapt_recipe({config.run.seed, base.sites(), base.content_digest(), at::kFloat},
-                        {config.lora, config.train, config.poly, config.adapt}, sources,
-                        few_shot(task, shots, seed), method, shots, seed);
+                        {config.lora, config.train, config.poly, config.adapt}, sources, few_shot(task, shots, seed),
+                        method, shots, seed);
   }
   at::Tensor values(AdaptMethod method) {
     const auto self = make_self();
@@ -136,8 +136,7 @@ TEST(Adapt, RandomHasTheShapeOfFullButNotItsSkills) {
   EXPECT_EQ(random.trained(), full.trained());
   EXPECT_TRUE(at::equal(adapt_start(random, a.sources), initial_poly(random.spec, 5)));
   EXPECT_FALSE(at::allclose(adapt_start(random, a.sources), adapt_start(full, a.sources)));
-  EXPECT_EQ(adapted_mixture(random, adapt_start(random, a.sources)).numel(),
-            lora_layout(random.spec.sites).size());
+  EXPECT_EQ(adapted_mixture(random, adapt_start(random, a.sources)).numel(), lora_layout(random.spec.sites).size());
 }
 
 TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
@@ -146,9 +145,7 @@ TEST(Adapt, CollapsedAndKeptBeginAlikeAndPartUnderARelativeRate) {
   a.config.train.scale_parameter = true;
   const AdaptRecipe collapsed = a.recipe(AdaptMethod::mu_collapsed), kept = a.recipe(AdaptMethod::mu_kept);
   EXPECT_EQ(kept.trained(), 3 * collapsed.trained());
-  const auto served = [&](const AdaptRecipe& r, const at::Tensor& values) {
-    return adapted_mixture(r, values);
-  };
+  const auto served = [&](const AdaptRecipe& r, const at::Tensor& values) { return adapted_mixture(r, values); };
   const at::Tensor first = served(collapsed, adapt_start(collapsed, a.sources));
   EXPECT_TRUE(at::allclose(first, served(kept, adapt_start(kept, a.sources)), 1e-5, 1e-6));
   EXPECT_TRUE(at::equal(first, averaged_skills(a.from.spec, a.from.values)));
@@ -187,8 +184,7 @@ TEST(Adapt, OneSkillIsALora) {
   EXPECT_TRUE(at::allclose(adapted_mixture(a.recipe(AdaptMethod::full), full), collapsed, 1e-4, 1e-5));
   // There is nothing to route.
   const AdaptRecipe z = a.recipe(AdaptMethod::z);
-  EXPECT_TRUE(
-      at::allclose(adapted_mixture(z, a.values(AdaptMethod::z)), averaged_skills(a.from.spec, a.from.values)));
+  EXPECT_TRUE(at::allclose(adapted_mixture(z, a.values(AdaptMethod::z)), averaged_skills(a.from.spec, a.from.values)));
 }
 
 TEST(Adapt, SharedStartsFromTheOneLoraAndLoraFromNothing) {
@@ -238,8 +234,7 @@ TEST(Adapt, KeysFollowWhatChangesTheResult) {
     a.config = before;
   }
   // What adaptation does not look at.
-  a.config.train.steps = 99, a.config.train.batch_size = 99, a.config.train.keep = "best",
-  a.config.poly.skills = 99;
+  a.config.train.steps = 99, a.config.train.batch_size = 99, a.config.train.keep = "best", a.config.poly.skills = 99;
   a.config.run.seed = 99, a.config.adapt.seeds = 9;
   EXPECT_EQ(a.recipe(AdaptMethod::full).key, full);
 }

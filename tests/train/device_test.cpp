@@ -39,9 +39,8 @@ ExpertResult train_with(Communicator& group, int passes) {
   config.train.lanes = 8;
   config.gate.steps = 3;
   const TokenTask task = fake_task();
-  const Recipe recipe =
-      expert_recipe({config.run.seed, base->sites(), base->content_digest(), at::kFloat},
-                    {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
+  const Recipe recipe = expert_recipe({config.run.seed, base->sites(), base->content_digest(), at::kFloat},
+                                      {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
   return train_expert(*base, task, recipe, group, {}, {});
 }
 

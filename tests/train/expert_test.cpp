@@ -48,9 +48,8 @@ void expect_equal(const ExpertResult& a, const ExpertResult& b) {
 }
 
 struct Folder {
-  std::filesystem::path path =
-      std::filesystem::temp_directory_path() /
-      ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+  std::filesystem::path path = std::filesystem::temp_directory_path() /
+                               ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
   Folder() { std::filesystem::remove_all(path), std::filesystem::create_directories(path); }
   ~Folder() { std::filesystem::remove_all(path); }
 };
@@ -75,8 +74,7 @@ TEST(Expert, RanksMakeEqualBits) {
         base = std::make_unique<FakeBase>();
       }
       const TokenTask task = fake_task();
-      const ExpertResult done =
-          train_expert(*base, task, small_recipe(*base, task, small_config()), group, {}, {});
+      const ExpertResult done = train_expert(*base, task, small_recipe(*base, task, small_config()), group, {}, {});
       const std::lock_guard lock(mutex);
       expect_equal(done, alone);
     });
@@ -135,8 +133,8 @@ TEST(Expert, ANonFiniteLossSkipsTheUpdateAndFiveInARowEnd) {
   const auto sites = lora_sites(base.sites(), {}, 2, 1);
   LoraAdapter adapter(sites, {initial_lora(sites, 0, 0.1)}, at::kFloat, at::kCPU);
   Trainer trainer(base, adapter, *self, {});
-  ExampleSampler sampler(0, task.name, static_cast<int64_t>(task.examples(Split::train).size()));
-  const auto batch = task_batch(sampler, task.examples(Split::train), 0, 4);
+  TaskMix order(0, {task.name}, {static_cast<int64_t>(task.examples(Split::train).size())}, {});
+  const auto batch = mixed_batch(order, {&task}, 0, 4);
   const at::Tensor before = adapter.values().clone();
   for (int i = 0; i < 4; ++i) {
     base.fail_after = 0;
@@ -153,8 +151,7 @@ TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const Config config = small_config();
   const std::string key = small_recipe(base, task, config).key;
   Config other = config;
-  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.report.tensorboard = false,
-  other.run.threads = 3;
+  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.report.tensorboard = false, other.run.threads = 3;
   EXPECT_EQ(small_recipe(base, task, other).key, key);
   for (const auto& change : std::vector<std::function<void(Config&)>>{
            [](Config& c) { c.train.lr = 0.021; }, [](Config& c) { c.run.seed = 1; },
@@ -164,9 +161,9 @@ TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
            [](Config& c) { c.train.steps += 1; }, [](Config& c) { c.train.batch_size += 1; },
            [](Config& c) { c.train.warmup = 0.5; }, [](Config& c) { c.train.schedule = "linear"; },
            [](Config& c) { c.train.weight_decay = 0.5; }, [](Config& c) { c.train.clip = 0.5; },
-           [](Config& c) { c.train.loss_average = "sum"; },
-           [](Config& c) { c.train.tokens_per_microbatch = 17; }, [](Config& c) { c.gate.lr = 0.5; },
-           [](Config& c) { c.gate.warmup = 0.5; }, [](Config& c) { c.gate.batch_size = 3; }}) {
+           [](Config& c) { c.train.loss_average = "sum"; }, [](Config& c) { c.train.tokens_per_microbatch = 17; },
+           [](Config& c) { c.gate.lr = 0.5; }, [](Config& c) { c.gate.warmup = 0.5; },
+           [](Config& c) { c.gate.batch_size = 3; }}) {
     Config changed = config;
     change(changed);
     EXPECT_NE(small_recipe(base, task, changed).key, key);

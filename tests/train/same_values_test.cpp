@@ -43,8 +43,7 @@ TEST(SameValues, OneBitIsFoundAndNamedOnEveryRank) {
   };
   const auto expect = [](const std::vector<std::string>& errors, const std::string& words) {
     for (const std::string& error : errors)
-      EXPECT_NE(error.find("lora step 100: the ranks hold different values. " + words), std::string::npos)
-          << error;
+      EXPECT_NE(error.find("lora step 100: the ranks hold different values. " + words), std::string::npos) << error;
   };
   expect(complain(1, 0), "Rank 1 of the group differs from rank 0 first in first");
   expect(complain(2, 17), "Rank 2 of the group differs from rank 0 first in second");
@@ -53,9 +52,7 @@ TEST(SameValues, OneBitIsFoundAndNamedOnEveryRank) {
 
 TEST(SameValues, TheSignOfZeroAndExchangedValuesCount) {
   EXPECT_NE(complaints(1, [](at::Tensor flat) { flat.narrow(0, 0, 1).neg_(); })[0], "");
-  EXPECT_NE(
-      complaints(1, [](at::Tensor flat) { flat.narrow(0, 0, 15).copy_(flat.narrow(0, 0, 15).flip(0)); })[0],
-      "");
+  EXPECT_NE(complaints(1, [](at::Tensor flat) { flat.narrow(0, 0, 15).copy_(flat.narrow(0, 0, 15).flip(0)); })[0], "");
 }
 
 // The loop asks: a value that changes behind its back ends the run.
@@ -71,9 +68,8 @@ TEST(SameValues, ARunThatDriftsApartEnds) {
       FakeCheckpoint checkpoint;
       LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
       const std::vector<TokenTask> tasks = fake_tasks();
-      const SkillsRecipe recipe =
-          skills_recipe({config.run.seed, base.sites(), "fake", at::kFloat},
-                        {config.data, config.lora, config.train, config.poly}, tasks, 8);
+      const SkillsRecipe recipe = skills_recipe({config.run.seed, base.sites(), "fake", at::kFloat},
+                                                {config.data, config.lora, config.train, config.poly}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       LoopHooks hooks;
       hooks.compare_every = compare_every;

@@ -54,8 +54,7 @@ SkillsResult train(const Config& config, Communicator& group, const LoopHooks& h
   return train_skills(s.base, s.tasks, s.recipe, adapter, group, hooks, folder);
 }
 
-SkillsResult train_alone(const Config& config, const LoopHooks& hooks = {},
-                         const fs::path& folder = "nowhere") {
+SkillsResult train_alone(const Config& config, const LoopHooks& hooks = {}, const fs::path& folder = "nowhere") {
   return train(config, *make_self(), hooks, folder);
 }
 
@@ -99,9 +98,8 @@ void expect_equal(const SkillsResult& a, const SkillsResult& b, const std::strin
 }
 
 struct Folder {
-  fs::path path =
-      fs::temp_directory_path() /
-      ("gaggle_skills_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
+  fs::path path = fs::temp_directory_path() /
+                  ("gaggle_skills_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
   Folder() { fs::remove_all(path), fs::create_directories(path); }
   ~Folder() { fs::remove_all(path); }
 };
@@ -138,9 +136,8 @@ TEST(Skills, CheckpointsByTheClock) {
     expect_equal(train_on(2, config, hooks, folder.path), whole, fmt::format("{} s", seconds));
     writer.wait();
     const auto entries = fs::recursive_directory_iterator(folder.path);
-    const auto written = std::count_if(begin(entries), end(entries), [](const auto& entry) {
-      return entry.path().filename() == "state.safetensors";
-    });
+    const auto written = std::count_if(
+        begin(entries), end(entries), [](const auto& entry) { return entry.path().filename() == "state.safetensors"; });
     EXPECT_EQ(written, checkpoints) << seconds << " s";
   }
 }
@@ -224,8 +221,7 @@ TEST_P(SkillsBits, AreTheSameOnAnyNumberOfRanks) {
   config.train.lr = 0.02;
   const SkillsResult alone = train_alone(config);
   EXPECT_GT((alone.values - Setting(config).recipe.start).norm().item<float>(), 0.1);
-  for (const int ranks : {2, 3, 4, 8})
-    expect_equal(train_on(ranks, config), alone, fmt::format("{} ranks", ranks));
+  for (const int ranks : {2, 3, 4, 8}) expect_equal(train_on(ranks, config), alone, fmt::format("{} ranks", ranks));
 }
 
 TEST_P(SkillsBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
@@ -247,12 +243,9 @@ TEST_P(SkillsBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Modes, SkillsBits,
-                         testing::Values(Mode{"example", "adamw"}, Mode{"task", "adafactor"},
-                                         Mode{"none", "adafactor"}),
-                         [](const auto& info) {
-                           return fmt::format("{}_{}", info.param.sample, info.param.optimizer);
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Modes, SkillsBits, testing::Values(Mode{"example", "adamw"}, Mode{"task", "adafactor"}, Mode{"none", "adafactor"}),
+    [](const auto& info) { return fmt::format("{}_{}", info.param.sample, info.param.optimizer); });
 
 TEST(Skills, AveragingContinuesThePlainRun) {
   Config config = small_config("task");
@@ -323,8 +316,7 @@ TEST(Skills, ACheckpointOfOtherShapesIsRefused) {
     train_alone(config, {}, folder.path);
     FAIL();
   } catch (const std::exception& error) {
-    EXPECT_NE(std::string(error.what()).find("q_proj.poly_lora_A has other sizes"), std::string::npos)
-        << error.what();
+    EXPECT_NE(std::string(error.what()).find("q_proj.poly_lora_A has other sizes"), std::string::npos) << error.what();
   }
 }
 
@@ -333,18 +325,16 @@ TEST(Skills, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const std::string key = Setting(config).recipe.key;
   EXPECT_EQ(Setting(config).recipe.plain_key, "");
   Config other = config;
-  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.alignment.every = 3,
-  other.run.threads = 2;
+  other.checkpoint.every = {1, 0}, other.run.dir = "elsewhere", other.alignment.every = 3, other.run.threads = 2;
   EXPECT_EQ(Setting(other).recipe.key, key);
   for (const auto& change : std::vector<std::function<void(Config&)>>{
            [](Config& c) { c.poly.skills = 2; }, [](Config& c) { c.poly.heads = 2; },
            [](Config& c) { c.poly.rank = 1; }, [](Config& c) { c.poly.sample = "none"; },
            [](Config& c) { c.poly.temperature = 2; }, [](Config& c) { c.poly.router_lr = 0.1; },
-           [](Config& c) { c.poly.router_granularity = "layer"; },
-           [](Config& c) { c.poly.average_last_steps = 2; }, [](Config& c) { c.poly.average_from = 2; },
-           [](Config& c) { c.poly.method = "shared"; }, [](Config& c) { c.poly.method = "private"; },
-           [](Config& c) { c.data.sampling = "uniform"; }, [](Config& c) { c.run.seed = 1; },
-           [](Config& c) { c.train.label_smoothing = 0.1; },
+           [](Config& c) { c.poly.router_granularity = "layer"; }, [](Config& c) { c.poly.average_last_steps = 2; },
+           [](Config& c) { c.poly.average_from = 2; }, [](Config& c) { c.poly.method = "shared"; },
+           [](Config& c) { c.poly.method = "private"; }, [](Config& c) { c.data.sampling = "uniform"; },
+           [](Config& c) { c.run.seed = 1; }, [](Config& c) { c.train.label_smoothing = 0.1; },
            [](Config& c) { c.train.optimizer = "adafactor"; }}) {
     Config changed = config;
     change(changed);
@@ -381,8 +371,8 @@ TEST(MixedBatch, OccurrenceCountsTheSamplesOfATaskBefore) {
       EXPECT_EQ(batch[i].occurrence, seen[batch[i].task]++);
       const Draw draw = mix.draw(batch[i].global_index);
       EXPECT_EQ(batch[i].task, draw.task);
-      EXPECT_EQ(batch[i].example, &list[static_cast<size_t>(draw.task)]->examples(
-                                      Split::train)[static_cast<size_t>(draw.example)]);
+      EXPECT_EQ(batch[i].example,
+                &list[static_cast<size_t>(draw.task)]->examples(Split::train)[static_cast<size_t>(draw.example)]);
     }
     EXPECT_EQ(seen.size(), 3u);
   }
@@ -447,9 +437,8 @@ TEST(Skills, ANonFiniteLossOnOneRankSkipsTheUpdateOnAll) {
         const std::lock_guard lock(mutex);  // its weights come from the global generator
         base = std::make_unique<FakeBase>();
       }
-      const SkillsRecipe recipe =
-          skills_recipe({config.run.seed, base->sites(), "fake", at::kFloat},
-                        {config.data, config.lora, config.train, config.poly}, tasks, 8);
+      const SkillsRecipe recipe = skills_recipe({config.run.seed, base->sites(), "fake", at::kFloat},
+                                                {config.data, config.lora, config.train, config.poly}, tasks, 8);
       PolyAdapter adapter(recipe.spec, recipe.start, recipe.schedule, at::kFloat, at::kCPU);
       at::Tensor before;
       LoopHooks hooks;

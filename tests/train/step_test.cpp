@@ -86,8 +86,7 @@ TEST(AdamW, FollowsTheFormulaInDoubles) {
     const at::Tensor g = gradient.to(at::kDouble);
     m64 = 0.9 * m64 + 0.1 * g;
     v64 = 0.999 * v64 + 0.001 * g * g;
-    x = x - lr * decay * x -
-        lr * (m64 / (1 - std::pow(0.9, t))) / ((v64 / (1 - std::pow(0.999, t))).sqrt() + 1e-8);
+    x = x - lr * decay * x - lr * (m64 / (1 - std::pow(0.9, t))) / ((v64 / (1 - std::pow(0.999, t))).sqrt() + 1e-8);
   }
   EXPECT_TRUE(at::allclose(values.to(at::kDouble), x, 1e-5, 1e-6));
 }

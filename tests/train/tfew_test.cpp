@@ -17,8 +17,8 @@ Microbatch batch(const std::vector<std::vector<int>>& samples) {
   for (size_t s = 0; s < samples.size(); ++s)
     for (size_t c = 0; c < samples[s].size(); ++c) {
       for (int i = 0; i < 2 + samples[s][c]; ++i) {
-        microbatch.decoder.ids.push_back(
-            (11 * i + 31 * static_cast<int>(s) + (i > 2 ? 7 * static_cast<int>(c) : 0)) % 100);
+        microbatch.decoder.ids.push_back((11 * i + 31 * static_cast<int>(s) + (i > 2 ? 7 * static_cast<int>(c) : 0)) %
+                                         100);
         microbatch.decoder.positions.push_back(i);
         if (i < 2) continue;
         microbatch.scored_tokens.push_back(microbatch.decoder.count() - 1);
@@ -72,11 +72,10 @@ TEST_F(TFew, GradientThroughTheModelEqualsFiniteDifferences) {
   const std::vector<std::vector<int>> samples = {{2, 3, 1}, {1, 4}, {3}};
   const Microbatch microbatch = batch(samples);
   double reported = 0;
-  exact.forward_backward(
-      microbatch, adapter,
-      {.weights = [&](const Microbatch& r, std::span<const float> nll, std::span<float> weights) {
-        reported += tfew_loss(r, nll, weights);
-      }});
+  exact.forward_backward(microbatch, adapter,
+                         {.weights = [&](const Microbatch& r, std::span<const float> nll, std::span<float> weights) {
+                           reported += tfew_loss(r, nll, weights);
+                         }});
   EXPECT_NEAR(reported, loss(microbatch, samples), 1e-6);
   for (const Site& site : exact.sites()) {
     at::Tensor& matrix = adapter.matrices[site.name];
@@ -100,10 +99,10 @@ TEST_F(TFew, WithoutWrongChoicesItIsThePlainLossToTheBit) {
   double expected = 0, loss = 0;
   for (size_t i = 0; i < microbatch.target_weights.size(); ++i)
     expected += nll[static_cast<int64_t>(i)].item<double>() * static_cast<double>(microbatch.target_weights[i]);
-  const at::Tensor same =
-      base.forward_backward(microbatch, tfew,
-                            {.weights = [&](const Microbatch& r, std::span<const float> all,
-                                            std::span<float> weights) { loss = tfew_loss(r, all, weights); }});
+  const at::Tensor same = base.forward_backward(
+      microbatch, tfew, {.weights = [&](const Microbatch& r, std::span<const float> all, std::span<float> weights) {
+        loss = tfew_loss(r, all, weights);
+      }});
   EXPECT_TRUE(at::equal(nll, same));
   EXPECT_EQ(loss, expected);
   for (const Site& site : base.sites())

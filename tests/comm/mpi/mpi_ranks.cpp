@@ -97,8 +97,7 @@ int given_up() {
 // Rank 1 fails while the others wait for it; rank 0 returns its code and says what it had not said.
 int fails() {
   auto world = make_mpi_world({60, 60});
-  if (world->rank() == 1)
-    return static_cast<int>(finish_mpi(Exit::bad_input, "tasks.jsonl:3: not JSON", false));
+  if (world->rank() == 1) return static_cast<int>(finish_mpi(Exit::bad_input, "tasks.jsonl:3: not JSON", false));
   try {
     world->barrier();
     std::puts("the barrier was passed without rank 1");
@@ -128,8 +127,7 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const std::string scenario = argc > 1 ? argv[1] : "";
   // The first call's deadlines count.
-  const bool short_deadline =
-      scenario == "silent" || scenario == "late" || scenario == "dies" || scenario == "stands";
+  const bool short_deadline = scenario == "silent" || scenario == "late" || scenario == "dies" || scenario == "stands";
   gaggle::log::set_rank(gaggle::make_mpi_world({60, short_deadline ? 1.0 : 60.0})->rank());
   gaggle::pulse_under_way();
   if (scenario == "verbs") return gaggle::verbs();
