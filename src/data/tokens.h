@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct TokenizeOptions {
   int64_t max_input_tokens = 0, max_target_tokens = 0;  // 0: no limit
   std::filesystem::path cache;                          // "": none
   int32_t decoder_start = -1;                           // of an encoder-decoder; -1: a decoder alone
+  std::function<void()> heed = {};                      // called for each example; may throw
 };
 
 // Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a

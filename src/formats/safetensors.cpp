@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace gaggle {
 namespace {
@@ -23,7 +24,7 @@ json parse_header(std::string_view text, const std::string& file) {
     return true;
   };
   try {
-    json header = json::parse(text, guard);
+    json header = parse_json(text, guard);
     if (!header.is_object()) user_error("{}: the header is not a JSON object", file);
     return header;
   } catch (const json::exception& error) {
