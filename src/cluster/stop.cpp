@@ -1,5 +1,8 @@
 #include "cluster/stop.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <mutex>
 
@@ -14,8 +17,9 @@ volatile std::sig_atomic_t signalled = 0;
 struct Watch {
   std::mutex mutex;
   std::filesystem::path file;
+  bool on = false;       // watch_for_stop has been called
   double deadline = 0;   // monotonic seconds; 0: none
-  double next_look = 0;  // at the file
+  double next_look = 0;  // at the file and at standard output
   std::optional<Exit> asked;
 };
 
@@ -32,7 +36,14 @@ const char* signal_name(int signal) {
 
 constexpr double seconds_between_looks = 2;
 
+// Whoever read what we print has gone (`gaggle … | head`, a terminal's pager).
+bool output_is_closed() {
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 std::optional<Exit> look(Watch& state) {
+  if (!state.on) return std::nullopt;
   if (signalled) {
     log::info("stop: signal {} came, saving and leaving", signal_name(signalled));
     return Exit::resumable;
@@ -42,13 +53,16 @@ std::optional<Exit> look(Watch& state) {
     log::info("stop: run.max_minutes is over, saving and leaving");
     return Exit::resumable;
   }
-  if (!state.file.empty() && now >= state.next_look) {
-    state.next_look = now + seconds_between_looks;
-    std::error_code unreadable;
-    if (std::filesystem::exists(state.file, unreadable)) {
-      log::info("stop: {} exists, saving and leaving; remove it to start again", state.file.string());
-      return Exit::stopped;
-    }
+  if (now < state.next_look) return std::nullopt;
+  state.next_look = now + seconds_between_looks;
+  std::error_code unreadable;
+  if (!state.file.empty() && std::filesystem::exists(state.file, unreadable)) {
+    log::info("stop: {} exists, saving and leaving; remove it to start again", state.file.string());
+    return Exit::stopped;
+  }
+  if (output_is_closed()) {
+    log::info("stop: nobody reads standard output any more, saving and leaving");
+    return Exit::resumable;
   }
   return std::nullopt;
 }
@@ -61,10 +75,12 @@ void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes) {
   action.sa_flags = SA_RESTART;
   ::sigemptyset(&action.sa_mask);
   for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) ::sigaction(signal, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is seen by look()
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);
   state.file = run_dir.empty() ? "" : run_dir / "STOP";
-  state.deadline = max_minutes > 0 ? monotonic_seconds() + 60 * max_minutes : 0;
+  state.on = true;
+  if (state.deadline == 0 && max_minutes > 0) state.deadline = monotonic_seconds() + 60 * max_minutes;
   state.next_look = 0;
 }
 
@@ -83,6 +99,7 @@ void clear_stop_for_test() {
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);
   signalled = 0;
+  state.on = false;
   state.asked.reset();
   state.file.clear();
   state.deadline = state.next_look = 0;

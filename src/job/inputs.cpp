@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "cluster/stop.h"
 #include "data/task.h"
 #include "model/hardware.h"
 
@@ -18,9 +19,14 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
   }
   std::string truncate = config.data.truncate;
   if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
-  return {
-      config.data.prompt, config.data.end, truncate, config.data.max_input_tokens, config.data.max_target_tokens, cache,
-      spec.decoder_start};
+  return {config.data.prompt,
+          config.data.end,
+          truncate,
+          config.data.max_input_tokens,
+          config.data.max_target_tokens,
+          cache,
+          spec.decoder_start,
+          heed_stop_requests};
 }
 
 }  // namespace
@@ -40,12 +46,13 @@ Inputs open_inputs(const Config& config) {
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples) {
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
-  for (const Task& task : load_tasks(paths, limit_examples)) inputs.tasks.push_back(tokenized(config, inputs, task));
+  for (const Task& task : load_tasks(paths, limit_examples, heed_stop_requests))
+    inputs.tasks.push_back(tokenized(config, inputs, task));
   return inputs;
 }
 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
-  const auto tasks = load_tasks({path}, config.data.limit_examples);
+  const auto tasks = load_tasks({path}, config.data.limit_examples, heed_stop_requests);
   GAGGLE_CHECK(tasks.size() == 1);
   return tokenized(config, inputs, tasks[0]);
 }
