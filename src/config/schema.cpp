@@ -93,7 +93,7 @@ const std::vector<Key> job_keys = {
     {KEY(checkpoint, keep), "checkpoints", "older ones are deleted", between(1, 1e6)},
     {KEY(report, tensorboard), "", "write event files for TensorBoard into the run folder"},
     {KEY(plan, tasks), "tasks", "how many there will be", between(1, 1e6)},
-    {KEY(plan, examples), "examples", "for training, of each task", between(1, 1e9)},
+    {KEY(plan, examples), "examples", "for training, of each task", between(1, 1e7)},
     {KEY(plan, input_tokens), "tokens", "of an example's input; 0: data.max_input_tokens", between(0, most_tokens)},
     {KEY(plan, target_tokens), "tokens", "of an example's output; 0: data.max_target_tokens", between(0, most_tokens)},
     {KEY(plan, gpu), "", "kind of GPU", one_of({"a100-40", "a100", "h100", "h200", "b200", "l40s"})},

@@ -91,6 +91,7 @@ std::vector<ExampleOfFile> weighted_examples(const About& about, const std::func
   for (const WeightedFile& file : about.files) {
     int64_t trained = 0;
     for (ExampleOfFile& entry : read_examples(file.path, heed)) {
+      if (heed) heed();
       if (entry.example.id.empty())
         entry.example.id = about.files.size() > 1 ? fmt::format("{}:{}", file.path.stem().string(), entry.line)
                                                   : fmt::format("{}", entry.line);
