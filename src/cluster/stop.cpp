@@ -1,6 +1,7 @@
 #include "cluster/stop.h"
 
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -36,8 +37,11 @@ const char* signal_name(int signal) {
 
 constexpr double seconds_between_looks = 2;
 
-// Whoever read what we print has gone (`gaggle … | head`, a terminal's pager).
+// Whoever read what we print has gone (`gaggle … | head`). A terminal that was closed is another thing: a job may be meant
+// to outlive it.
 bool output_is_closed() {
+  struct stat info {};
+  if (::fstat(STDOUT_FILENO, &info) != 0 || !S_ISFIFO(info.st_mode)) return false;
   pollfd output{STDOUT_FILENO, POLLOUT, 0};
   return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
 }

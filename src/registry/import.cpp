@@ -11,6 +11,7 @@
 #include "base/names.h"
 #include "base/sha256.h"
 #include "base/table.h"
+#include "base/terminal.h"
 #include "registry/stage.h"
 #include "registry/sums.h"
 #include "registry/version_files.h"
@@ -82,8 +83,8 @@ nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter&
     const bool named = given->is_array() && (skills.tasks == 0 || given->size() == tasks.size()) &&
                        std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
     if (!named)
-      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(), given->dump(),
-                 skills.tasks);
+      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
+                 shown(given->dump()), skills.tasks);
     tasks = *given;
   }
   return {{"method", method}, {"tasks", tasks}};
