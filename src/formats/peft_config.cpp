@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/names.h"
-#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -28,7 +27,7 @@ PeftKind kind_of(const ordered_json& config, const std::string& file, const std:
     if (text_of(type) == form_of(kind).type) return kind;
     known.push_back(fmt::format("\"{}\"", form_of(kind).type));
   }
-  user_error("{}: peft_type is {}; only {} is read", file, shown(type.dump()), join(known, " or "));
+  user_error("{}: peft_type is {}; only {} is read", file, type.dump(), join(known, " or "));
 }
 
 void warn_of_unknown_keys(const ordered_json& config, const std::string& file, const PeftForm& form) {
@@ -41,19 +40,18 @@ void warn_of_unknown_keys(const ordered_json& config, const std::string& file, c
   std::vector<std::string> unknown;
   for (const auto& [key, value] : config.items())
     if (!form.keys.contains(key) && !of_every_method.contains(key) && is_set(value)) unknown.push_back(key);
-  if (!unknown.empty())
-    log::warning("{}: keys that are not known here are left out: {}", file, shown(join(unknown, ", ")));
+  if (!unknown.empty()) log::warning("{}: keys that are not known here are left out: {}", file, join(unknown, ", "));
 }
 
 // The keys whose use makes a LoRA more, or other, than y = W x + scale B A x with the base as it is.
 void refuse_other_loras(const ordered_json& config, const std::string& file) {
   if (is_set(value_of(config, "use_dora"))) user_error("{}: use_dora: DoRA adapters are not supported", file);
   if (const auto& bias = value_of(config, "bias"); is_set(bias) && bias != "none")
-    user_error("{}: bias {}: adapters that train biases are not supported", file, shown(bias.dump()));
+    user_error("{}: bias {}: adapters that train biases are not supported", file, bias.dump());
   for (const char* key : {"lora_bias", "trainable_token_indices", "target_parameters", "layer_replication",
                           "use_qalora", "alora_invocation_tokens", "arrow_config", "megatron_config", "fan_in_fan_out"})
     if (const auto& value = value_of(config, key); is_set(value))
-      user_error("{}: {} {} is not supported", file, key, shown(value.dump()));
+      user_error("{}: {} {} is not supported", file, key, value.dump());
   if (const auto& start = value_of(config, "init_lora_weights"); start.is_string()) {
     const std::string method = start;
     for (const char* changing : {"pissa", "olora", "corda", "loftq"})
@@ -98,7 +96,7 @@ void read_lora_keys(PeftConfig& lora, const ordered_json& config, const std::str
 // Poly's keys have PEFT's defaults; our own form, which nobody else writes, has none.
 void read_sizes(PeftConfig& read, const ordered_json& config, const std::string& file) {
   if (const auto& type = value_of(config, "poly_type"); is_set(type) && text_of(type) != "poly")
-    user_error("{}: poly_type is {}; only \"poly\" is read", file, shown(type.dump()));
+    user_error("{}: poly_type is {}; only \"poly\" is read", file, type.dump());
   const bool defaults = read.kind == PeftKind::poly;
   const auto size = [&](const char* key, int64_t otherwise) {
     const auto& value = value_of(config, key);
@@ -124,8 +122,7 @@ PeftConfig parse_peft_config(const ordered_json& config, const std::string& file
     PeftConfig read;
     read.kind = kind_of(config, file, kinds);
     if (const auto& saved = value_of(config, "modules_to_save"); is_set(saved))
-      user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file,
-                 shown(saved.dump()));
+      user_error("{}: modules_to_save {}: adapters that replace whole modules are not supported", file, saved.dump());
     warn_of_unknown_keys(config, file, form_of(read.kind));
     read.base = {text_of(value_of(config, "base_model_name_or_path")), text_of(value_of(config, "task_type"))};
     if (const auto& value = value_of(config, "r"); !value.is_null()) read.rank = whole_number(value, file, "r");

@@ -10,6 +10,8 @@
 namespace gaggle {
 namespace {
 
+void print(const std::string& text) { write_out(text); }
+
 void need_arguments(const RegistryRequest& request, size_t least, const char* what) {
   if (request.arguments.size() < least) user_error("gaggle registry {}: expected {}", request.action, what);
 }
@@ -19,14 +21,14 @@ Registry open_existing(const RegistryRequest& request) {
 }
 
 Exit list_all(const RegistryRequest& request) {
-  write_out(listing_text(open_existing(request)));
+  print(listing_text(open_existing(request)));
   return Exit::done;
 }
 
 Exit verify(const RegistryRequest& request) {
   const Registry registry = open_existing(request);
   const auto complaints = registry.verify();
-  write_out(soundness_block(registry, complaints, request.registry.string()));
+  print(soundness_block(registry, complaints, request.registry.string()));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 
@@ -36,7 +38,7 @@ Exit import_adapters(const RegistryRequest& request) {
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
   const ImportReport report =
       import_folders(request.registry, request.arguments, request.name, request.base, request.accept_base);
-  write_out(report.text);
+  print(report.text);
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 
@@ -44,7 +46,7 @@ Exit export_one(const RegistryRequest& request) {
   if (request.arguments.size() != 1) user_error("gaggle registry export: expected one name");
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
   (request.mu ? export_mean : export_version)(open_existing(request), request.arguments[0], request.to);
-  write_out(fmt::format("{} → {}\n", request.arguments[0], request.to));
+  print(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
 }
 
@@ -59,13 +61,13 @@ Exit collect(const RegistryRequest& request) {
   Registry registry = open_existing(request);
   const std::string version = registry.collect(name, experts);
   const size_t pinned = read_pins(registry.load(Kind::collection, name + "@" + version)).size();
-  write_out(fmt::format("collection {}@{}: {} experts\n", name, version, pinned));
+  print(fmt::format("collection {}@{}: {} experts\n", name, version, pinned));
   return Exit::done;
 }
 
 Exit show(const RegistryRequest& request) {
   need_arguments(request, 1, "a name");
-  for (const std::string& name : request.arguments) write_out(sidecar_block(open_existing(request).locate(name)));
+  for (const std::string& name : request.arguments) print(sidecar_block(open_existing(request).locate(name)));
   return Exit::done;
 }
 
@@ -73,7 +75,7 @@ Exit remove(const RegistryRequest& request) {
   need_arguments(request, 1, "names");
   for (const std::string& name : request.arguments) {
     open_existing(request).remove(name);
-    write_out(fmt::format("{} removed\n", name));
+    print(fmt::format("{} removed\n", name));
   }
   return Exit::done;
 }
