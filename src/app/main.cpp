@@ -1,88 +1,8 @@
-// gaggle: command line → config → command → exit code. Mistakes are said once, whatever the number of ranks, and every
-// rank says goodbye to the others. docs/architecture.md says what each exit code promises.
-#include <algorithm>
-#include <csignal>
+// gaggle: command line → config → command → exit code.
 #include <cstdio>
 #include <cstdlib>
-#include <thread>
 
-#include "app/command_line.h"
-#include "base/file.h"
-#include "base/log.h"
-#include "cluster/identity.h"
-#include "cluster/stop.h"
-#include "comm/mpi_job.h"
-
-namespace gaggle {
-namespace {
-
-// Every rank sees the same mistake of the user: the first says it. Another rank leaves its own to its goodbye,
-// from which the first learns what it has not seen itself; without MPI it waits a little: where the first has
-// said it, the launcher ends this process meanwhile. Returns whether it was said.
-bool say(const UserError& error) {
-  if (launched_rank() > 0) {
-    if (mpi_is_running()) return false;
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-  }
-  log::error("{}", error_text(error));
-  return true;
-}
-
-// What the file system says of a path that was named to us: links in a circle, a name too long, a file for a folder.
-bool is_the_users(const std::error_code& error) {
-  constexpr std::errc mistakes[] = {std::errc::too_many_symbolic_link_levels, std::errc::filename_too_long,
-                                    std::errc::not_a_directory, std::errc::permission_denied,
-                                    std::errc::invalid_argument};
-  return std::ranges::any_of(mistakes, [&](std::errc mistake) { return error == mistake; });
-}
-
-int run_and_report(int argc, char** argv) {
-  Exit code = Exit::done;
-  std::string message;
-  bool said = true;
-  try {
-    code = parse_command_line({argv + 1, argv + argc})();
-  } catch (const UserError& error) {
-    code = Exit::bad_input;
-    message = error_text(error);
-    said = say(error);
-  } catch (const StopRequested& stop) {
-    code = stop.code;
-    log::info("stopped before anything was started: start again");
-  } catch (const fs::filesystem_error& error) {
-    message = fmt::format("{}: {}", error.path1().string(), error.code().message());
-    code = is_the_users(error.code()) ? Exit::bad_input : Exit::failed;
-    if (code == Exit::bad_input)
-      said = say(UserError(message));
-    else
-      log::error("{}", message);
-  } catch (const std::exception& error) {
-    code = Exit::failed;
-    message = error_text(error);
-    log::error("{}", message);
-  }
-  if (const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout); lost && code == Exit::done) {
-    code = Exit::failed;
-    message = "a part of what was printed could not be written to standard output";
-    log::error("{}", message);
-  }
-  return static_cast<int>(finish_mpi(code, message, said));
-}
-
-// For the launch scripts: mpirun of Open MPI 5 ends with 0 when it has lost a host, so it cannot be asked how
-// the job ended.
-void leave_exit_code(int code) {
-  const char* path = std::getenv("GAGGLE_EXIT_FILE");
-  if (!path || launched_rank() != 0) return;
-  try {
-    write_file_atomic(path, fmt::format("{}\n", code));
-  } catch (const std::exception& error) {
-    log::warning("GAGGLE_EXIT_FILE: {}", error.what());
-  }
-}
-
-}  // namespace
-}  // namespace gaggle
+#include "app/program.h"
 
 // Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: keeping it,
 // in huge pages, spares page faults that cost a fifth of the speed and more.
@@ -91,9 +11,7 @@ const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always";
 }
 
 int main(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows beyond the allowed size is an error with a message
-  const int code = gaggle::run_and_report(argc, argv);
-  gaggle::leave_exit_code(code);
+  const int code = gaggle::run_program(argc, argv);
   // Not by return: where a rank was lost, what MPI does at the end of a process may wait for it for good.
   std::fflush(nullptr);
   std::_Exit(code);

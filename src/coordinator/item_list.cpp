@@ -35,7 +35,7 @@ std::string publish_items(const fs::path& folder, const std::vector<WorkItem>& i
     fs::create_directories(file.parent_path());
     write_file_atomic(file, nlohmann::ordered_json{{"items", list}}.dump(1) + "\n");
   } catch (const std::exception& failed) {
-    log::warning("gaggle status will not know what is open: {}", failed.what());
+    log::warning("gaggle status will not know what is open: {}", error_text(failed));
   }
   return digest;
 }

@@ -55,7 +55,7 @@ void Lease::beat(std::stop_token stop, double seconds) {
     try {
       files_->write_at_start(folder_ / lease_name(key_, generation_), first_line(counter, false));
     } catch (const std::exception& error) {
-      if (!warned) log::warning("lease not renewed, others may take the item over: {}", error.what());
+      if (!warned) log::warning("lease not renewed, others may take the item over: {}", error_text(error));
       warned = true;
     }
   }
@@ -68,7 +68,7 @@ void Lease::release() {
   try {
     files_->write_at_start(folder_ / lease_name(key_, generation_), first_line(0, true));
   } catch (const std::exception& error) {
-    log::warning("lease not released, others wait for it to expire: {}", error.what());
+    log::warning("lease not released, others wait for it to expire: {}", error_text(error));
   }
 }
 

@@ -115,7 +115,7 @@ void write_cached(const fs::path& folder, const std::string& key, const TokenTas
     fs::create_directories(folder / "tokens");
     write_file_atomic(file_of(folder, key), sha256_hex(out.bytes) + out.bytes);
   } catch (const std::exception& error) {
-    if (!warned) log::warning("no token cache: {}; registry.cache names its folder", error.what());
+    if (!warned) log::warning("no token cache: {}; registry.cache names its folder", error_text(error));
     warned = true;
   }
 }

@@ -14,7 +14,7 @@
 namespace gaggle {
 
 // A stretch of text. In `markup`, added and special tokens ("<|im_start|>") become their ids; in plain text
-// (rows that people wrote) special tokens stay text.
+// (examples that people wrote) special tokens stay text.
 struct TextPiece {
   std::string text;
   bool markup = false;

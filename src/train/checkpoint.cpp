@@ -132,7 +132,7 @@ std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, co
       log::warning("{}: a checkpoint of another key is left alone", place.folder.string());
     } catch (const std::exception& damaged) {
       // Training repeats its steps bit for bit: going back costs time alone.
-      log::warning("{} · this checkpoint is passed over for an older one, or for the start", damaged.what());
+      log::warning("{} · this checkpoint is passed over for an older one, or for the start", error_text(damaged));
     }
   }
   return std::nullopt;

@@ -155,7 +155,7 @@ def test_conditional_compilation_stays_in_the_factory_files():
 # What is done in one way → the files that do it: base/json.h knows limits, base/terminal.h escapes and a full disk. The
 # other three are the last flush, and what redraws the terminal.
 ONE_WAY = {r"json::parse\(": ["base/json.h"],
-           r"\bstdout\b": ["base/terminal.cpp", "app/main.cpp", "job/display.cpp", "app/command_status.cpp"]}
+           r"\bstdout\b": ["base/terminal.cpp", "app/program.cpp", "job/display.cpp", "app/command_status.cpp"]}
 
 
 def test_json_is_read_and_standard_output_is_written_in_one_way():
