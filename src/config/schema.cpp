@@ -20,7 +20,7 @@ const std::vector<Key> input_keys = {
     {KEY(run, strict), "",
      "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
      "another processor or LibTorch) become errors"},
-    {KEY(run, max_minutes), "minutes", "stop after this long with everything saved, exit code 75; 0: no limit",
+    {KEY(run, max_minutes), "minutes", "stop this long after the start with everything saved, exit code 75; 0: no limit",
      between(0, 1e7)},
     {KEY(model, path), "",
      "the base model: a Hugging Face folder, a .gguf file, "
