@@ -1,5 +1,6 @@
 #include "base/philox.h"
 
+#include <cmath>
 #include <numbers>
 #include <numeric>
 #include <utility>
