@@ -52,9 +52,14 @@ Descriptor::~Descriptor() {
   if (fd >= 0) ::close(fd);
 }
 
-Descriptor open_to_read(const fs::path& path) {
-  // O_NONBLOCK: opening a pipe would wait for somebody who writes. It changes nothing for a file.
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+Descriptor open_to_read(const fs::path& path, int flags) {
+  flags |= O_RDONLY | O_CLOEXEC | O_NOCTTY;
+  // Opening a pipe would wait for somebody who writes.
+  int opened = ::open(path.c_str(), flags | O_NONBLOCK);
+  // A file that this host serves to others (NFS, Samba) may have to be given back first: that is waited for.
+  if (std::error_code gone; opened < 0 && errno == EWOULDBLOCK && fs::is_regular_file(path, gone))
+    opened = ::open(path.c_str(), flags);
+  Descriptor file(opened);
   struct stat info {};
   if (file.fd < 0 || ::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
   if (!S_ISREG(info.st_mode))

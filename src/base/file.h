@@ -25,8 +25,8 @@ struct Descriptor {
 };
 
 // Every file is opened to be read by this. What is no plain file (a pipe, a device, a folder) could keep us waiting for
-// good: it throws UserError, as whatever cannot be opened.
-Descriptor open_to_read(const fs::path& path);
+// good: it throws UserError, as whatever cannot be opened. `flags`: O_NOFOLLOW or none.
+Descriptor open_to_read(const fs::path& path, int flags = 0);
 
 // The whole file, or what stands behind its first `from` bytes. Throws UserError if it cannot be read.
 std::string read_file(const fs::path& path, size_t from = 0);

@@ -34,7 +34,7 @@ Journal::Journal(const fs::path& folder, const std::string& worker, const std::s
   check_name(worker, "worker");
   std::error_code failed;
   fs::create_directories(journal_folder(folder), failed);
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (fd_ < 0) system_error("{}: cannot be opened for writing", path_.string());
   const ProcessId& me = this_process();
   write({{"kind", "started"},

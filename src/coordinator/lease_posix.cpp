@@ -1,5 +1,4 @@
-// The four file operations of the lease protocol on a real file system. A pipe of a lease's name is refused, not waited
-// for (O_NONBLOCK).
+// The four file operations of the lease protocol on a real file system.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -34,19 +33,22 @@ bool LeaseFiles::create_exclusive(const fs::path& path, const std::string& conte
 
 void LeaseFiles::write_at_start(const fs::path& path, const std::string& content) {
   // Opened anew each time: on a network file system closing is what sends the bytes.
-  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW)};
   if (file.fd < 0) system_error("{}: cannot be opened ({})", path.string(), std::strerror(errno));
   write_all(file.fd, path, content);
 }
 
 std::optional<std::string> LeaseFiles::read(const fs::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
-  if (file.fd < 0) return std::nullopt;
-  std::string content(4096, '\0');
-  const ssize_t length = ::pread(file.fd, content.data(), content.size(), 0);
-  if (length < 0) return std::nullopt;
-  content.resize(static_cast<size_t>(length));
-  return content;
+  try {
+    const Descriptor file = open_to_read(path, O_NOFOLLOW);
+    std::string content(4096, '\0');
+    const ssize_t length = ::pread(file.fd, content.data(), content.size(), 0);
+    if (length < 0) return std::nullopt;
+    content.resize(static_cast<size_t>(length));
+    return content;
+  } catch (const UserError&) {
+    return std::nullopt;
+  }
 }
 
 std::vector<std::string> LeaseFiles::list(const fs::path& folder) {
