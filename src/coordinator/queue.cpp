@@ -1,9 +1,11 @@
 #include "coordinator/queue.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -86,17 +88,33 @@ bool WorkQueue::set_aside_for_loss(const WorkItem& item, const Lease& lease) {
 
 std::optional<Taken> WorkQueue::next() {
   using clock = std::chrono::steady_clock;
+  const double began = monotonic_seconds();
+  double say_at = options_.say_after_s;
   for (;;) {
     if (options_.stop && options_.stop()) return std::nullopt;
     std::optional<Taken> taken;
     leases_.list();
     if (plan_.turn([&](const WorkItem& item) { return try_take(item, taken); })) return taken;
     if (plan_.may_leave(options_.wait)) return std::nullopt;
+    if (const double waited_s = monotonic_seconds() - began; say_at > 0 && waited_s >= say_at) {
+      say_who_is_waited_for(waited_s);
+      say_at = 2 * waited_s + 5;
+    }
     const double pause_s = pause_seconds(options_.lease_s, plan_.count(ItemState::held));
     const auto until = clock::now() + std::chrono::duration<double>(pause_s);
     while (clock::now() < until && !(options_.stop && options_.stop()))
       std::this_thread::sleep_for(std::chrono::milliseconds(10)), pulse();
   }
+}
+
+void WorkQueue::say_who_is_waited_for(double waited_s) {
+  constexpr size_t most = 3;
+  const std::vector<PlannedItem> held = in_state(ItemState::held);
+  std::string text;
+  for (size_t i = 0; i < std::min(most, held.size()); ++i)
+    text += fmt::format("{}{}, {}", i == 0 ? "" : "; ", held[i].item.name, leases_.waiting_text(held[i].item.key));
+  if (held.size() > most) text += fmt::format("; and {} more", held.size() - most);
+  log::info("waiting for {:.0f} s: {}", waited_s, text);
 }
 
 void WorkQueue::finish(Taken taken) {
