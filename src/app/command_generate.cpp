@@ -75,8 +75,8 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   if (session.identity.rank == 0) {
     generate(*base, adapter.get(), {&tokens, 1}, options);
     stream.finish();
-    if (!collection.names.empty())
-      std::fprintf(stderr, "\n%s", shares_block(collection, adapter->weight_by_expert()).c_str());
+    const auto weight = adapter ? adapter->weight_by_expert() : std::vector<double>();
+    if (!weight.empty()) std::fprintf(stderr, "\n%s", shares_block(collection, weight).c_str());
   }
   end_session(session);
   return Exit::done;

@@ -47,7 +47,7 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
   return true;
 }
 
-// Whether a version was made from an older one of its name, or from what was made from that: as gates are of a LoRA.
+// Whether a version was made from an older one of its name, or from what was made from that, as gates are for a LoRA.
 bool descends(const fs::path& parent, Kind kind, const std::string& version, const std::string& older) {
   if (*version_number(version) <= *version_number(older)) return false;
   const std::string prefix = parent.filename().string() + "@";
@@ -88,17 +88,18 @@ std::string Registry::commit(const NewVersion& version) {
   });
 }
 
-void Registry::make_current(Kind kind, const std::string& name, const std::string& version) {
+std::string Registry::make_current(Kind kind, const std::string& name, const std::string& version) {
   const Version wanted = load(kind, name + "@" + version);
   const fs::path parent = wanted.folder.parent_path();
   const std::string current = current_version(parent).value_or(version);
-  if (descends(parent, kind, current, version)) {
-    log::info("{}: CURRENT stays at {}, which was made from {}", name, current, version);
-    return;
+  if (kind == Kind::expert && !is_gated(wanted) && descends(parent, kind, current, version)) {
+    log::info("{}: CURRENT stays at {}, which gives gates to {}", name, current, version);
+    return current;
   }
   if (current != version)
     log::info("{}: CURRENT moves from {} to {}, whose settings these are", name, current, version);
   set_current(parent, version);
+  return version;
 }
 
 }  // namespace gaggle

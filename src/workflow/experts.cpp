@@ -50,15 +50,14 @@ std::vector<WorkItem> work_items(const ExpertJob& job) {
   return work;
 }
 
-// The experts of this job, whatever another job on this registry made of the same names meanwhile; and CURRENT, where
-// who committed could not move it.
+// The experts of this job, or what was made from them (gates), whatever another job on this registry made of the same
+// names meanwhile; and CURRENT, where who committed could not move it.
 std::vector<std::string> pins_of(const ExpertJob& job, Registry& registry) {
   std::vector<std::string> pins;
   for (const ExpertItem& item : job.items) {
     const auto version = registry.find_key(Kind::expert, item.name, item.recipe.key);
     if (!version) system_error("{}: its version was removed before it was collected; start again", item.name);
-    registry.make_current(Kind::expert, item.name, version->version);
-    pins.push_back(version->pin());
+    pins.push_back(item.name + "@" + registry.make_current(Kind::expert, item.name, version->version));
   }
   return pins;
 }
