@@ -85,25 +85,21 @@ void advance_current(const fs::path& parent) {
   }
 }
 
-int last_number(const fs::path& registry, const fs::path& parent) {
+int last_removed(const fs::path& registry, const fs::path& parent) {
   const fs::path file = removed_file(registry, parent);
-  int last = 0;
-  if (fs::exists(fs::symlink_status(without_links(registry, file)))) {
-    const std::string text = read_file(file);
-    const auto number = version_number(text.substr(0, text.find('\n')));
-    if (!number)
-      user_error("{}: expected the newest version that was removed under this name, such as v0003: write it there",
-                 file.string());
-    last = *number;
-  }
-  const auto versions = versions_in(parent);
-  return versions.empty() ? last : std::max(last, *version_number(versions.back()));
+  if (!fs::exists(fs::symlink_status(without_links(registry, file)))) return 0;
+  const std::string text = read_file(file);
+  const auto number = version_number(text.substr(0, text.find('\n')));
+  if (!number)
+    user_error("{}: expected the newest version that was removed under this name, such as v0003: write it there",
+               file.string());
+  return *number;
 }
 
 void keep_last_number(const fs::path& registry, const fs::path& parent, const fs::path& folder) {
   const auto versions = versions_in(folder);
   if (versions.empty()) return;
-  const int newest = std::max(*version_number(versions.back()), last_number(registry, parent));
+  const int newest = std::max(*version_number(versions.back()), last_removed(registry, parent));
   const fs::path file = removed_file(registry, parent);
   std::error_code failed;
   fs::create_directories(file.parent_path(), failed);

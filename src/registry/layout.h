@@ -31,9 +31,9 @@ void set_current(const std::filesystem::path& parent, const std::string& version
 void advance_current(const std::filesystem::path& parent);
 
 // Numbers of versions are never given twice: registry/removed/KIND/NAME keeps the newest that was removed under a name.
-// `parent`: KIND/NAME in the registry. The newest number that was ever given; 0: none was. Throws UserError.
-int last_number(const std::filesystem::path& registry, const std::filesystem::path& parent);
-// Before and after the versions in `folder` are removed: what stood under `parent`, or was moved away from there.
+// `parent`: KIND/NAME in the registry. 0: none was removed. Throws UserError.
+int last_removed(const std::filesystem::path& registry, const std::filesystem::path& parent);
+// Before and after the versions in `folder` are removed: what stands under `parent`, or was moved away from there.
 void keep_last_number(const std::filesystem::path& registry, const std::filesystem::path& parent,
                       const std::filesystem::path& folder);
 

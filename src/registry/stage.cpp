@@ -39,7 +39,7 @@ void settle(const fs::path& parent, const std::string& version) {
     fsync_folder(parent);
     fsync_folder(parent.parent_path());
     advance_current(parent);
-  } catch (const SystemError&) {
+  } catch (const std::runtime_error&) {
     if (fs::exists(parent / version)) throw;
   }
 }
@@ -104,23 +104,26 @@ std::string Stage::commit(const fs::path& parent, const std::function<bool(const
                 *current);
     return true;
   };
-  for (const std::string& version : versions_in(parent))
-    if (is_the_same(version)) return version;
-  for (int next = 1;; ++next) {
+  int compared = 0, next = 1;
+  for (;; ++next) {
     // Each time anew: somebody may remove the whole name at any moment.
     std::error_code failed;
     fs::create_directories(without_links(registry_, parent), failed);
     if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
-    next = std::max(next, last_number(registry_, parent) + 1);
+    for (const std::string& version : versions_in(parent)) {
+      if (*version_number(version) <= compared) continue;
+      if (is_the_same(version)) return version;
+      compared = *version_number(version);
+    }
+    // After the look at what is there: who removes a version keeps its number first.
+    next = std::max({next, compared + 1, last_removed(registry_, parent) + 1});
     const std::string version = version_name(next);
     if (!version_number(version)) user_error("{}: {} is beyond the last number of a version", parent.string(), version);
-    if (rename_to_new(folder_, parent / version)) {
-      folder_.clear();
-      settle(parent, version);
-      return version;
-    }
-    // Whoever commits in between took this very name: theirs is looked at, and the next name tried.
-    if (fs::exists(parent / version) && is_the_same(version)) return version;
+    // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.
+    if (!rename_to_new(folder_, parent / version)) continue;
+    folder_.clear();
+    settle(parent, version);
+    return version;
   }
 }
 

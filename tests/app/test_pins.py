@@ -100,4 +100,6 @@ def test_an_evaluation_of_another_collection_leaves_the_first_ones_files(worksho
     assert (folder / f"predictions-{other}.jsonl").exists()
     assert {name: (folder / name).read_bytes() for name in first} == first
     workshop.run(*score, "--eval.collection=all")  # the same once more: its own files again
+    workshop.run(*score, "--eval.collection=all@v0001")  # and the first once more
+    assert {name: (folder / name).read_bytes() for name in first} == first
     assert len(list(folder.glob("*.json*"))) == 4

@@ -28,7 +28,7 @@ struct Pins : testing::Test {
   std::string why_refused(const std::function<void()>& act) {
     try {
       act();
-    } catch (const UserError& error) {
+    } catch (const std::runtime_error& error) {
       return error.what();
     }
     return "not refused";
