@@ -103,11 +103,11 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   fsync_folder(parent);
 }
 
-// A plain PEFT LoRA or IA3 that was made of an inventory's skills. The modules are as its own folder names them: which
-// endings are enough depends on a base that is not at hand.
-void write_one_adapter(const Version& inventory, const PeftAdapter& adapter, const fs::path& to) {
+// What was made from a version, as a PEFT folder. Its modules are as the version names them: which endings are enough
+// depends on a base that is not at hand.
+void write_adapter(const PeftAdapter& adapter, const Version& from, const fs::path& to) {
   auto config = nlohmann::ordered_json::parse(peft_config_json(adapter, {}));
-  const auto given = nlohmann::ordered_json::parse(read_file(inventory.folder / adapter_config_file));
+  const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
   for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
     if (given.contains(key)) config[key] = given[key];
   write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
@@ -223,7 +223,7 @@ void export_mean(const Registry& registry, const std::string& name, const fs::pa
   if (skills.tasks == 1 && skills.skills > 1)
     log::info("{}: this is the average of its skills, which was not scored; --task {} writes the mixture that was",
               from.pin(), tasks_of(from)[0]);
-  write_one_adapter(from, mean_of_skills(skills), to);
+  write_adapter(mean_of_skills(skills), from, to);
 }
 
 void export_mixture(const Registry& registry, const std::string& name, const std::string& task, const fs::path& to) {
@@ -239,16 +239,12 @@ void export_mixture(const Registry& registry, const std::string& name, const std
   const std::vector<NamedTensor> rows = is_row ? read_routing_row(from) : std::vector<NamedTensor>();
   const auto per_task = static_cast<size_t>(skills.heads * skills.skills);
   const auto row = static_cast<size_t>(found - tasks.begin());
-  write_one_adapter(inventory,
-                    mixture_of_skills(skills,
-                                      [&](const PeftSite& site) {
-                                        if (is_row) return logits_at(from, rows, site.site, per_task);
-                                        const std::vector<float>& table = site.tensors.back().values;
-                                        return std::vector<float>(
-                                            table.begin() + static_cast<std::ptrdiff_t>(row * per_task),
-                                            table.begin() + static_cast<std::ptrdiff_t>((row + 1) * per_task));
-                                      }),
-                    to);
+  const auto logits_of = [&](const PeftSite& site) {
+    if (is_row) return logits_at(from, rows, site.site, per_task);
+    const float* table = site.tensors.back().values.data() + row * per_task;
+    return std::vector<float>(table, table + per_task);
+  };
+  write_adapter(mixture_of_skills(skills, logits_of), inventory, to);
 }
 
 }  // namespace gaggle

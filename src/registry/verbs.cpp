@@ -2,7 +2,6 @@
 
 #include <cstdio>
 #include <map>
-#include <tuple>
 
 #include "registry/import.h"
 #include "registry/listing.h"
@@ -109,12 +108,14 @@ Exit remove(const RegistryRequest& request) {
 }  // namespace
 
 Exit act_on_registry(const RegistryRequest& request) {
-  for (const auto& [given, option, action] : {std::tuple(request.mu, "--mu", "export"),
-                                              {!request.task.empty(), "--task", "export"},
-                                              {!request.add.empty(), "--add", "collect"},
-                                              {!request.drop.empty(), "--drop", "collect"},
-                                              {!request.only.empty(), "--only", "collect"}})
+  const auto belongs = [&](const char* option, bool given, const char* action) {
     if (given && request.action != action) user_error("{}: belongs to gaggle registry {}", option, action);
+  };
+  belongs("--mu", request.mu, "export");
+  belongs("--task", !request.task.empty(), "export");
+  belongs("--add", !request.add.empty(), "collect");
+  belongs("--drop", !request.drop.empty(), "collect");
+  belongs("--only", !request.only.empty(), "collect");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
       {"export", export_one}, {"collect", collect}, {"rm", remove}};
