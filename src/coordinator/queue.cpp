@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/pulse.h"
 #include "coordinator/item_list.h"
 
@@ -109,12 +110,14 @@ std::optional<Taken> WorkQueue::next() {
 
 void WorkQueue::say_who_is_waited_for(double waited_s) {
   constexpr size_t most = 3;
-  const std::vector<PlannedItem> held = in_state(ItemState::held);
-  std::string text;
-  for (size_t i = 0; i < std::min(most, held.size()); ++i)
-    text += fmt::format("{}{}, {}", i == 0 ? "" : "; ", held[i].item.name, leases_.waiting_text(held[i].item.key));
-  if (held.size() > most) text += fmt::format("; and {} more", held.size() - most);
-  log::info("waiting for {:.0f} s: {}", waited_s, text);
+  std::vector<std::string> waits;
+  for (const PlannedItem& held : in_state(ItemState::held))
+    if (const std::string text = leases_.waiting_text(held.item.key); !text.empty())
+      waits.push_back(held.item.name + ", " + text);
+  if (waits.empty()) return;
+  const std::string more = waits.size() > most ? fmt::format("; and {} more", waits.size() - most) : "";
+  waits.resize(std::min(most, waits.size()));
+  log::info("waiting for {:.0f} s: {}{}", waited_s, join(waits, "; "), more);
 }
 
 void WorkQueue::finish(Taken taken) {
