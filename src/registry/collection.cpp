@@ -44,7 +44,7 @@ void withdraw(const Registry& registry, const Version& version) {
   const fs::path parent = version.folder.parent_path();
   keep_last_number(registry.folder(), parent, parent);
   const Stage stage(registry.folder());
-  rename_to_new(version.folder, stage.folder() / version.version);
+  if (fs::exists(version.folder)) rename_to_new(version.folder, stage.folder() / version.version);
   std::error_code ignored;
   fs::remove(parent / "CURRENT", ignored);  // the newest that is left is in use without it
   advance_current(parent);
