@@ -1,4 +1,4 @@
-// Requests to stop: SIGUSR1, SIGUSR2, SIGTERM (checkpoint, exit 75), the STOP file (exit 4), run.max_minutes
+// Requests to stop: SIGUSR1, SIGUSR2, SIGTERM, SIGINT (checkpoint, exit 75), the STOP file (exit 4), run.max_minutes
 // (exit 75). A launcher may give a rank only a second after SIGTERM: then the last periodic checkpoint stays.
 #pragma once
 

@@ -61,6 +61,7 @@ bool needs_collection(const EvalConfig& eval) {
 }
 
 std::string prompt_method(const EvalConfig& eval) {
+  std::string baseline;
   for (const std::string& name : eval.methods) switch (kind_of(name)) {
       case MethodKind::phatgoose:
       case MethodKind::arrow:
@@ -68,10 +69,14 @@ std::string prompt_method(const EvalConfig& eval) {
       case MethodKind::shared:
       case MethodKind::routing_row:
         return name;
-      default:
+      case MethodKind::oracle:
+      case MethodKind::poly:
+      case MethodKind::single:
         break;
+      default:
+        if (baseline.empty() && name != "none") baseline = name;
     }
-  return std::ranges::any_of(eval.methods, needs_inventory) && !needs_collection(eval) ? "" : "phatgoose";
+  return baseline.empty() && eval.methods == std::vector<std::string>{"none"} ? "none" : baseline;
 }
 
 std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,

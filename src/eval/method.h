@@ -30,8 +30,8 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
 // Whether any method of eval.methods needs a collection at all.
 bool needs_collection(const EvalConfig& eval);
 
-// The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no
-// baseline; else phatgoose, or "" where there are inventories' methods alone.
+// The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no baseline
+// (uniform, random, expert:NAME); else the first of these; none where it stands alone; "": all need a task's name.
 std::string prompt_method(const EvalConfig& eval);
 
 // poly has a routing row of its own for the tasks it was trained on, and none for others.

@@ -126,7 +126,7 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
 }
 
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
-                  const std::filesystem::path& folder) {
+                  const std::filesystem::path& folder, const std::filesystem::path& predictions) {
   Summary summary;
   summary.experts = context.collection.names;
   for (const TokenTask& task : context.tasks) {
@@ -157,7 +157,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
     for (double& w : weight) w = sum > 0 ? w / sum : 0;
     summary.expert_share.push_back(std::move(weight));
   }
-  write_file_atomic(folder / "predictions.jsonl", lines);
+  write_file_atomic(predictions, lines);
   return summary;
 }
 

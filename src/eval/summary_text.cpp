@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/summary.h"
@@ -144,12 +145,28 @@ std::string summary_json(const Summary& summary) {
   nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
   for (size_t t = 0; t < summary.tasks.size(); ++t)
     tasks[summary.tasks[t]] = {{"metric", summary.metrics[t]}, {"held_in", bool(summary.held_in[t])}};
-  const nlohmann::ordered_json json = {{"format", 1},
-                                       {"experts", summary.experts},
-                                       {"tasks", tasks},
-                                       {"methods", methods},
-                                       {"missing", summary.missing}};
+  const nlohmann::ordered_json json = {
+      {"format", 1},
+      {"collection", summary.evaluated.collection},
+      {"base", {{"name", summary.evaluated.base}, {"content", summary.evaluated.content}}},
+      {"experts", summary.experts},
+      {"tasks", tasks},
+      {"methods", methods},
+      {"missing", summary.missing}};
   return json.dump(2) + "\n";
+}
+
+std::string ending_of_names(const std::filesystem::path& folder, const Evaluated& evaluated) {
+  const std::filesystem::path file = folder / "results.json";
+  if (!std::filesystem::exists(file)) return "";
+  try {
+    const auto json = nlohmann::json::parse(read_file(file));
+    const auto& base = json.at("base");
+    if (Evaluated{json.at("collection"), base.at("name"), base.at("content")} == evaluated) return "";
+  } catch (const nlohmann::json::exception&) {
+    // It says nothing of what was evaluated, as those of older gaggles: it is kept.
+  }
+  return fmt::format("-{}-{:.8}", evaluated.collection.empty() ? "none" : evaluated.collection, evaluated.content);
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {

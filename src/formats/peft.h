@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -79,5 +80,8 @@ nlohmann::ordered_json sizes_json(const PeftAdapter& adapter);
 // MHR-μ: the skills averaged into one adapter, a LoRA of scale 1/r with A [r, d_in] = mean_k A[q, k]ᵀ block by
 // block, or one vector per site.
 PeftAdapter mean_of_skills(const PeftAdapter& poly);
+// A task's mixture as one adapter of the same form: `logits_of(site)` are its routing values there, [heads · skills].
+using SkillLogits = std::function<std::vector<float>(const PeftSite& site)>;
+PeftAdapter mixture_of_skills(const PeftAdapter& poly, const SkillLogits& logits_of);
 
 }  // namespace gaggle

@@ -1,5 +1,4 @@
-// Writing a PEFT folder: a config that gives every site its rank and scale back, and the tensors; and the
-// average of Poly's skills.
+// Writing a PEFT folder: a config that gives every site its rank and scale back, and the tensors.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -78,44 +77,6 @@ void add_lora_keys(const PeftAdapter& lora, ConfigKeys& config) {
   config["rank_pattern"] = pattern_of(ranks, rank);
 }
 
-// Mean over the skills of blocks [heads, skills, …] as [heads, …], summed in fp64.
-std::vector<double> mean_over_skills(const PeftTensor& blocks, const PeftAdapter& poly) {
-  const auto heads = static_cast<size_t>(poly.heads), skills = static_cast<size_t>(poly.skills);
-  const size_t size = blocks.values.size() / (heads * skills);
-  std::vector<double> mean(size * heads);
-  for (size_t head = 0; head < heads; ++head)
-    for (size_t skill = 0; skill < skills; ++skill)
-      for (size_t i = 0; i < size; ++i) mean[head * size + i] += blocks.values[(head * skills + skill) * size + i];
-  for (double& value : mean) value /= static_cast<double>(skills);
-  return mean;
-}
-
-void mean_pair(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
-  const std::vector<double> a = mean_over_skills(from.tensors[0], poly);  // [d_in, r]
-  const std::vector<double> b = mean_over_skills(from.tensors[1], poly);  // [heads, r, d_out / heads]
-  const PeftWidths widths = widths_of(poly, from);
-  const auto r = static_cast<size_t>(from.rank), d_in = static_cast<size_t>(widths.in);
-  const auto d_out = static_cast<size_t>(widths.out), block = d_out / static_cast<size_t>(poly.heads);
-  PeftTensor lora_a{{from.rank, widths.in}, std::vector<float>(r * d_in)};
-  PeftTensor lora_b{{widths.out, from.rank}, std::vector<float>(d_out * r)};
-  for (size_t i = 0; i < d_in; ++i)
-    for (size_t j = 0; j < r; ++j) lora_a.values[j * d_in + i] = static_cast<float>(a[i * r + j]);
-  for (size_t o = 0; o < d_out; ++o)
-    for (size_t j = 0; j < r; ++j)
-      lora_b.values[o * r + j] = static_cast<float>(b[(o / block * r + j) * block + o % block]);
-  site.rank = from.rank;
-  site.scale = 1.0 / static_cast<double>(from.rank);
-  site.tensors = {std::move(lora_a), std::move(lora_b)};
-}
-
-void mean_vector(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
-  const std::vector<double> mean = mean_over_skills(from.tensors[0], poly);
-  const auto width = static_cast<int64_t>(mean.size());
-  site.feedforward = from.feedforward;
-  site.tensors = {
-      {from.feedforward ? std::vector<int64_t>{1, width} : std::vector<int64_t>{width, 1}, {mean.begin(), mean.end()}}};
-}
-
 }  // namespace
 
 std::string peft_config_json(const PeftAdapter& adapter, const std::vector<std::string>& all_sites) {
@@ -183,18 +144,6 @@ ordered_json sizes_json(const PeftAdapter& adapter) {
                 {"skills", adapter.skills},
                 {"heads", adapter.heads}});
   return {{"poly", sizes}};
-}
-
-PeftAdapter mean_of_skills(const PeftAdapter& poly) {
-  PeftAdapter mean;
-  mean.kind = poly.kind == PeftKind::poly ? PeftKind::lora : PeftKind::ia3;
-  mean.base = poly.base;
-  for (const PeftSite& from : poly.sites) {
-    PeftSite& site = mean.sites.emplace_back();
-    site.site = from.site;
-    (poly.kind == PeftKind::poly ? mean_pair : mean_vector)(from, poly, site);
-  }
-  return mean;
 }
 
 }  // namespace gaggle

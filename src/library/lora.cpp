@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "library/peft_values.h"
 #include "registry/pins.h"
+#include "registry/sums.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -64,9 +65,15 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
 }
 
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
+  const Version collection = registry.load(Kind::collection, name);
   std::vector<Lora> experts;
-  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
-    experts.push_back(load_lora(registry, pinned.pin.text(), sites));
+  for (const PinnedExpert& pinned : read_pins(collection)) {
+    // All of its bytes are read now in any case, so that they are held against what was committed.
+    const Version expert = pinned_expert(registry, collection, pinned);
+    if (const auto wrong = check_listed(expert.folder); !wrong.empty())
+      user_error("collection {}: {}", collection.pin(), wrong[0]);
+    experts.push_back(load_lora(registry, expert.pin(), sites));
+  }
   return experts;
 }
 
@@ -91,6 +98,9 @@ std::string store_gates(Registry& registry, const std::string& parent, const Lor
   NewVersion version = new_version(Kind::expert, from.name, made);
   version.linked = {from.folder / adapter_config_file, from.folder / adapter_file};
   version.sidecar.update(sizes_json(peft));
+  // Whose LoRA it is stays as it was: imported, or adapted.
+  if (const std::string origin = text_at(read_sidecar(from), "origin"); !origin.empty())
+    version.sidecar["origin"] = origin;
   return store(registry, std::move(version), peft);
 }
 

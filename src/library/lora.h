@@ -25,7 +25,8 @@ PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base);
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites);
 // The CURRENT version of `name`, or name@version.
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
-// The experts that a collection pins, in the pinned order; name or name@version.
+// The experts that a collection pins, in the pinned order; name or name@version. Throws UserError where one is gone, or
+// is not the one that was pinned: by the digests in the collection, and of every byte that is read.
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.

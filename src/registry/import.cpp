@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "registry/version_files.h"
@@ -102,6 +103,32 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   fsync_folder(parent);
 }
 
+// What was made from a version, as a PEFT folder. Its modules are as the version names them: which endings are enough
+// depends on a base that is not at hand.
+void write_adapter(const PeftAdapter& adapter, const Version& from, const fs::path& to) {
+  auto config = nlohmann::ordered_json::parse(peft_config_json(adapter, {}));
+  const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
+  for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
+    if (given.contains(key)) config[key] = given[key];
+  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
+                    {adapter_file, tensor_file_bytes(peft_tensors(adapter, DType::f32))}});
+}
+
+// The routing values that a site is mixed by: of the router whose path the site's begins with.
+std::vector<float> logits_at(const Version& row, const std::vector<NamedTensor>& routers, const std::string& site,
+                             size_t size) {
+  constexpr std::string_view ending = "poly_router.module_logits";
+  for (const NamedTensor& router : routers) {
+    if (!router.name.ends_with(ending)) continue;
+    const std::string group = router.name.substr(0, router.name.size() - ending.size());
+    std::vector<float> values(size);
+    if (!(site + ".").starts_with(group) || router.bytes.size() != size * sizeof(float)) continue;
+    to_float(router.view(), values);
+    return values;
+  }
+  user_error("{}: it has no routing values for site {}", row.folder.string(), site);
+}
+
 // A folder that is asked to be imported: what it holds, or why it is refused.
 struct ImportedFolder {
   std::string folder;
@@ -192,14 +219,32 @@ void export_version(const Registry& registry, const std::string& name, const fs:
 
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
   const Version from = registry.locate(name, {Kind::inventory});
-  const PeftAdapter mean = mean_of_skills(read_adapter(from));
-  // The modules as this folder names them: which endings are enough depends on a base that is not at hand.
-  auto config = nlohmann::ordered_json::parse(peft_config_json(mean, {}));
-  const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
-  for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
-    if (given.contains(key)) config[key] = given[key];
-  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
-                    {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}});
+  const PeftAdapter skills = read_adapter(from);
+  if (skills.tasks == 1 && skills.skills > 1)
+    log::info("{}: this is the average of its skills, which was not scored; --task {} writes the mixture that was",
+              from.pin(), tasks_of(from)[0]);
+  write_adapter(mean_of_skills(skills), from, to);
+}
+
+void export_mixture(const Registry& registry, const std::string& name, const std::string& task, const fs::path& to) {
+  const Version from = registry.locate(name, {Kind::inventory, Kind::routing_row});
+  const bool is_row = from.kind == Kind::routing_row;
+  const Version inventory = is_row ? parent_of(registry, from) : from;
+  const PeftAdapter skills = read_adapter(inventory);
+  if (skills.tasks == 0) user_error("{}: one adapter for all tasks; export it without --task", from.pin());
+  const auto tasks = is_row ? std::vector<std::string>{text_at(read_sidecar(from), "task")} : tasks_of(from);
+  const auto found = task.empty() && tasks.size() == 1 ? tasks.begin() : std::ranges::find(tasks, task);
+  if (found == tasks.end())
+    user_error("--task {}: {} has no routing row for it; it has {}", task, from.pin(), join(tasks, ", "));
+  const std::vector<NamedTensor> rows = is_row ? read_routing_row(from) : std::vector<NamedTensor>();
+  const auto per_task = static_cast<size_t>(skills.heads * skills.skills);
+  const auto row = static_cast<size_t>(found - tasks.begin());
+  const auto logits_of = [&](const PeftSite& site) {
+    if (is_row) return logits_at(from, rows, site.site, per_task);
+    const float* table = site.tensors.back().values.data() + row * per_task;
+    return std::vector<float>(table, table + per_task);
+  };
+  write_adapter(mixture_of_skills(skills, logits_of), inventory, to);
 }
 
 }  // namespace gaggle

@@ -40,5 +40,9 @@ ImportReport import_folders(const std::filesystem::path& registry, const std::ve
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 // The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// A task's mixture of an inventory's skills, as it is scored, in the same form: by the task's row of the routing table,
+// or by a routing row that was adapted alone. `task` "": of a routing row, or of an inventory of one task.
+void export_mixture(const Registry& registry, const std::string& name, const std::string& task,
+                    const std::filesystem::path& to);
 
 }  // namespace gaggle

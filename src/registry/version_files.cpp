@@ -39,6 +39,15 @@ std::string key_of(const fs::path& version_folder, Kind kind) {
   }
 }
 
+std::vector<std::string> parents_of(const fs::path& version_folder, Kind kind) {
+  try {
+    return read_sidecar(version_folder, kind).value("parents", std::vector<std::string>());
+  } catch (const UserError&) {
+  } catch (const json::exception&) {
+  }
+  return {};
+}
+
 std::string digest_of(const Version& version) {
   const fs::path sums = file_of(version, sums_file);
   return fs::exists(sums) ? sums_digest(version.folder) : "";

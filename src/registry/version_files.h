@@ -25,6 +25,8 @@ nlohmann::json read_sidecar(const std::filesystem::path& version_folder, Kind ki
 nlohmann::json read_sidecar(const Version& version);
 // The key of a version's item; "" where there is none or it cannot be read.
 std::string key_of(const std::filesystem::path& version_folder, Kind kind);
+// "tomi@v0001" of what a version was made from; empty where that is nothing or cannot be read.
+std::vector<std::string> parents_of(const std::filesystem::path& version_folder, Kind kind);
 // SHA-256 of its SHA256SUMS, which names a version with everything in it; "": it has none.
 std::string digest_of(const Version& version);
 bool is_gated(const Version& expert);

@@ -247,8 +247,11 @@ TEST_F(Items, a_prompt_is_answered_by_a_method_that_needs_no_task) {
   EXPECT_EQ(answers({"none", "poly", "mu", "phatgoose"}), "mu");
   EXPECT_EQ(answers({"poly", "z:row"}), "z:row");
   EXPECT_EQ(answers({"uniform", "arrow"}), "arrow");
-  EXPECT_EQ(answers({"none", "uniform", "poly"}), "phatgoose");
-  EXPECT_EQ(answers({"none"}), "phatgoose");
+  EXPECT_EQ(answers({"none", "uniform", "poly"}), "uniform");
+  EXPECT_EQ(answers({"uniform", "expert:tomi"}), "uniform");
+  EXPECT_EQ(answers({"experts", "expert:tomi"}), "expert:tomi");
+  EXPECT_EQ(answers({"none"}), "none");
+  EXPECT_EQ(answers({"oracle", "experts"}), "");
   EXPECT_EQ(answers({"none", "poly:mhr"}), "");
 }
 
@@ -261,7 +264,7 @@ TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was
   finish(all, "expert:tomi", 1, {2, 2}, {true, false});
   for (const char* expert : {"expert:tomi", "expert:sarcasm", "expert:bare"})
     finish(all, expert, 2, {6, 6}, {false, expert == std::string("expert:bare")});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.held_in, std::vector<bool>(3, true));
   EXPECT_EQ(summary.oracle_expert[1], (std::vector<std::string>{"sarcasm", "tomi", "bare"}));
   const std::string text = summary_block(summary);
@@ -277,7 +280,7 @@ TEST_F(Items, a_task_without_a_routing_row_shows_a_dash_and_leaves_no_mean) {
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 3; ++task) finish(all, "none", task, {3, 3}, {true, true});
   for (size_t task = 1; task < 3; ++task) finish(all, "poly", task, {1, 1}, {true, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_TRUE(summary.missing.empty());
   EXPECT_EQ(summary.scores[1][0].examples, 0);
   EXPECT_TRUE(std::isnan(mixed(summary, 1, true).nll_per_token()));
@@ -329,7 +332,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   finish(all, "expert:tomi", 2, {6, 6}, {false, true});
   finish(all, "expert:sarcasm", 2, {9, 9}, {true, true});  // more right, though a worse NLL
   finish(all, "expert:bare", 2, {1, 1}, {false, false});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_TRUE(summary.missing.empty());
   const std::vector<bool> held_in = {true, true, false};
   EXPECT_EQ(summary.held_in, held_in);
@@ -364,8 +367,23 @@ TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_b
   const auto all = make_items(context(), chosen);
   finish(all, "expert:sarcasm", 0, {2, 2}, {false, false});
   finish(all, "expert:tomi", 0, {1, 1}, {true, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.oracle_expert.back()[0], "sarcasm");
+}
+
+TEST_F(Items, results_of_another_collection_or_base_have_a_name_of_their_own) {
+  const Evaluated first{"all@v0001", "tiny", "0123456789abcdef"};
+  EXPECT_EQ(ending_of_names(folder_, first), "");
+  Summary summary;
+  summary.evaluated = first;
+  write_file_atomic(folder_ / "results.json", summary_json(summary));
+  EXPECT_EQ(ending_of_names(folder_, first), "");
+  EXPECT_EQ(ending_of_names(folder_, {"all@v0002", "tiny", "0123456789abcdef"}), "-all@v0002-01234567");
+  EXPECT_EQ(ending_of_names(folder_, {"all@v0001", "tiny", "fedcba9876543210"}), "-all@v0001-fedcba98");
+  EXPECT_EQ(ending_of_names(folder_, {"", "tiny", "0123456789abcdef"}), "-none-01234567");
+  // Of an older gaggle: what it was of is not known, so it is kept.
+  write_file_atomic(folder_ / "results.json", R"({"format": 1, "experts": []})");
+  EXPECT_EQ(ending_of_names(folder_, first), "-all@v0001-01234567");
 }
 
 TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
@@ -373,7 +391,7 @@ TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
   const auto all = make_items(context(), chosen);
   finish(all, "phatgoose", 0, {1, 3}, {true, false});
   finish(all, "expert:tomi", 2, {6, 6}, {false, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_FALSE(summary.missing.empty());
   EXPECT_TRUE(std::isnan(mixed(summary, 0, true).nll_per_token()));
   EXPECT_EQ(summary.oracle_expert[1][2], "");
