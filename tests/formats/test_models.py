@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, quants
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from make_models import KINDS, make_model
@@ -89,6 +89,40 @@ def test_missing_files(probe, tmp_path, monkeypatch):
     assert done.returncode == 2 and "model-00002" in done.stderr.decode()
 
 
+def test_a_single_file_wins_over_an_index_left_beside_it(probe, tmp_path):
+    """As in transformers; the old shards may still be there or not."""
+    make_model(tmp_path / "m", seed=1, shards=3)
+    model = make_model(tmp_path / "new", seed=2)
+    (tmp_path / "new" / "model.safetensors").rename(tmp_path / "m" / "model.safetensors")
+    for _ in range(2):
+        done = probe.run("spec", tmp_path / "m")
+        assert "model.safetensors.index.json is left over" in done.stderr.decode()
+        assert_same(weights(probe, tmp_path / "m", tmp_path), model)
+        next((tmp_path / "m").glob("model-0000*")).unlink()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "pytorch_model.bin", "x.gguf", "tokenizer.json",
+                                  "tokenizer_config.json", "spiece.model"])
+def test_git_lfs_pointers_are_named(probe, tmp_path, name):
+    if name in ("model.safetensors", "pytorch_model.bin"):
+        make_model(tmp_path)
+        (tmp_path / "model.safetensors").unlink()
+    elif name == "tokenizer_config.json":
+        (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345678\n")
+    command = "tokenizer" if "tokenizer" in name or "spiece" in name else "spec"
+    done = probe.run(command, tmp_path / name if name == "x.gguf" else tmp_path, check=False)
+    assert done.returncode == 2 and f"{tmp_path / name}: this is a Git LFS pointer" in done.stderr.decode()
+
+
+def test_tensors_that_deepspeed_did_not_gather_are_named(probe, tmp_path):
+    make_model(tmp_path / "m")
+    tensors = load_file(tmp_path / "m" / "model.safetensors")
+    save_file({name: value[:0] for name, value in tensors.items()}, tmp_path / "m" / "model.safetensors")
+    done = probe.run("spec", tmp_path / "m", check=False)
+    assert done.returncode == 2 and "ZeRO-3 saved it without gathering" in done.stderr.decode()
+
+
 def test_hub_cache_follows_links(probe, tmp_path, monkeypatch):
     make_model(tmp_path / "m", "qwen2")
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -109,7 +143,8 @@ def test_hub_cache_follows_links(probe, tmp_path, monkeypatch):
     assert done.returncode == 2 and "v2" in done.stderr.decode() and commit in done.stderr.decode()
 
 
-TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K",
+         "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"]
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -119,14 +154,14 @@ def test_gguf_types(probe, tmp_path, name):
     block, size = quants.GGML_QUANT_SIZES[kind]
     raw = random.integers(0, 256, (64, 512 // block * size), dtype=np.uint8)
     halves = {"Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q4_1": [0, 2], "Q5_1": [0, 2],
-              "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
+              "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
     blocks = raw.reshape(-1, size)
     for at in halves:  # scales: finite ones
         blocks[:, at:at + 2] = random.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
     if not halves:
         raw = quants.quantize(random.normal(size=(64, 512)).astype(np.float32), kind).view(np.uint8).reshape(64, -1)
     tensors = {"random": raw}
-    if name not in ("Q4_K", "Q5_K", "Q6_K"):
+    if not name.startswith("IQ") and not name.endswith("_K"):
         tensors["made"] = quants.quantize(random.normal(size=(8, 512)).astype(np.float32), kind)
     writer = GGUFWriter(tmp_path / "m.gguf", "llama")
     for key, value in tensors.items():
