@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/file.h"
+
 namespace gaggle {
 namespace {
 
@@ -18,6 +20,16 @@ bool makes_own_rule(const std::string& tokenizer_class) {
   return std::ranges::any_of(kClasses, [&](std::string_view name) {
     return tokenizer_class == std::string(name) + "Tokenizer" || tokenizer_class == std::string(name) + "TokenizerFast";
   });
+}
+
+// A text, or several with names, of which "default" is the one for chats without more.
+std::string read_chat_template(const Json& root) {
+  const auto found = root.find("chat_template");
+  if (found == root.end() || found->is_null()) return "";
+  if (!found->is_array()) return found->get<std::string>();
+  for (const Json& entry : *found)
+    if (text_at(entry, "name") == "default") return text_at(entry, "template");
+  return "";
 }
 
 int32_t id_of(const TokenizerConfig& config, const Tokenizer& tokenizer, const char* key, const std::string& token) {
@@ -41,6 +53,8 @@ AddedToken read_added_token(const Json& node, int32_t id) {
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   TokenizerConfig config;
   config.path = folder / "tokenizer_config.json";
+  const std::filesystem::path jinja = folder / "chat_template.jinja";
+  if (std::filesystem::exists(jinja)) config.chat_template = read_file(jinja);
   if (!std::filesystem::exists(config.path)) return config;
   const Json root = read_json_file(config.path);
   with_place(config.path.string(), [&] {
@@ -49,6 +63,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
     config.eos_token = token_text(root, "eos_token");
     config.add_bos_token = optional_value<bool>(root, "add_bos_token");
     config.add_eos_token = optional_value<bool>(root, "add_eos_token");
+    if (config.chat_template.empty()) config.chat_template = read_chat_template(root);
     config.extra_ids = optional_value<int>(root, "extra_ids");
     const Json added = root.value("added_tokens_decoder", Json::object());
     for (const auto& [id, token] : added.items()) {
@@ -61,6 +76,7 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
 }
 
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer) {
+  tokenizer.chat_template = config.chat_template;
   if (config.bos_token) tokenizer.bos = id_of(config, tokenizer, "bos_token", *config.bos_token);
   if (config.eos_token) tokenizer.eos = id_of(config, tokenizer, "eos_token", *config.eos_token);
   if (!makes_own_rule(config.tokenizer_class)) return;

@@ -20,14 +20,15 @@ struct TokenizerConfig {
   std::optional<bool> add_bos_token, add_eos_token;
   std::optional<int> extra_ids;   // T5
   std::vector<AddedToken> added;  // added_tokens_decoder
+  std::string chat_template;      // chat_template.jinja's, else the config's; "": none
 };
 
 AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json and its config write them
 
-// Everything empty where `folder` has no tokenizer_config.json. Throws UserError.
+// Everything empty where `folder` has no tokenizer_config.json (but for a chat_template.jinja). Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
-// Sets bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
+// Sets the chat template, bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
 // (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody knows.
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
 
