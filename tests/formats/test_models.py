@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter, quants
+from gguf import GGMLQuantizationType, GGUFWriter, RopeScalingType, quants
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
@@ -46,6 +46,10 @@ def test_hugging_face_folder(probe, tmp_path, kind, rope, tied):
     ({"kind": "mistral"}, {"sliding_window": 0}),
     ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 0}, {"sliding_window": 9}),
     ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 3}, {"sliding_window": 0}),
+    ({"kind": "qwen3", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 2},
+     {"sliding_window": 9, "slides": [False, False, True]}),
+    ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9,
+      "layer_types": ["sliding_attention", "full_attention", "full_attention"]}, {"slides": [True, False, False]}),
 ])
 def test_settings(probe, tmp_path, overrides, expected):
     model = make_model(tmp_path / "m", **overrides)
@@ -63,7 +67,10 @@ def edited(folder, **keys):
 
 @pytest.mark.parametrize("keys,words", [
     ({"model_type": "gpt2"}, "gpt2"),
-    ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
+    ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "longrope"),
+    ({"rope_scaling": {"rope_type": "yarn"}}, "factor is missing"),
+    ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
+    ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["full_attention"] * 2}, "2 layers of 3"),
     ({"hidden_act": "gelu"}, "gelu"),
     ({"quantization_config": {"bits": 4}}, "quantization_config"),
     ({"num_hidden_layers": 4}, "model.layers.3."),
@@ -214,13 +221,18 @@ def write_gguf(path, model, rope_freqs=None):
         if arch == "llama" and stem.endswith("k_proj"):
             value = permute(value, config.num_key_value_heads)
         writer.add_tensor(f"{layer}{names[stem]}.{ending}", value)
+    if (config.rope_scaling or {}).get("rope_type") == "yarn":
+        writer.add_rope_scaling_type(RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(config.rope_scaling["factor"])
+        writer.add_rope_scaling_orig_ctx_len(config.rope_scaling["original_max_position_embeddings"])
     if rope_freqs is not None:
         writer.add_tensor("rope_freqs.weight", rope_freqs)
     writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
 
 
 @pytest.mark.parametrize("kind,tied,extra", [("llama", True, {}), ("llama", False, {"attention_bias": True}),
-                                             ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {})])
+                                             ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {}),
+                                             ("qwen2", False, {"rope": "yarn"})])
 def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra):
     model = make_model(tmp_path / "m", kind, tied=tied, **extra)
     write_gguf(tmp_path / "m.gguf", model)
@@ -229,6 +241,18 @@ def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra
     for key in set(folder) - {"model_type", "name", "path", "norm_eps"}:
         assert folder[key] == file[key], key
     assert file["norm_eps"] == pytest.approx(folder["norm_eps"], rel=1e-6)
+
+
+@pytest.mark.parametrize("keys", [{}, {"attention_factor": 0.7}, {"mscale": 1.0, "mscale_all_dim": 0.5}])
+def test_yarns_attention_factor(probe, tmp_path, keys):
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    model = make_model(tmp_path / "m", "qwen2", rope="yarn")
+    model.config.rope_scaling.update(keys)
+    edited(tmp_path / "m", rope_scaling=model.config.rope_scaling)
+    _, expected = ROPE_INIT_FUNCTIONS["yarn"](model.config, "cpu")
+    scaling = probe.json("spec", tmp_path / "m")["rope_scaling"]
+    assert (scaling["type"], scaling["original_max_position"]) == ("yarn", 32)
+    assert scaling["attention_factor"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_gguf_rope_freqs(probe, tmp_path):
