@@ -36,14 +36,15 @@ const std::vector<KnownTemplate>& known_templates() {
        {"strftime", "<|im_start|>", "<think>", "tools"}},
       {"mistral",
        "Mistral-7B-Instruct-v0.2's",
-       {"bos_token", "' [INST] ' + system_message + '\n\n' + message['content'] + ' [/INST]'",
+       {"bos_token", "loop.first and system_message",
+        "' [INST] ' + system_message + '\n\n' + message['content'] + ' [/INST]'",
         "' [INST] ' + message['content'] + ' [/INST]'", "' ' + message['content'] + eos_token"},
        {"[AVAILABLE_TOOLS]"}},
       {"", "Llama 2's", {"<<SYS>>"}, {}},
-      {"", "another Mistral's than v0.2's", {"[INST]"}, {}},
+      {"", "another Mistral's than v0.2's of today", {"[INST]"}, {}},
       {"", "DeepSeek's", {"<\uff5cAssistant\uff5c>"}, {}},
       {"", "Gemma's", {"<start_of_turn>"}, {}},
-      {"", "one with ChatML's markers whose system message is another", {"<|im_start|>"}, {}},
+      {"", "one with ChatML's markers and another system message, or none", {"<|im_start|>"}, {}},
   };
   return known;
 }
