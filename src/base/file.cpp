@@ -39,6 +39,13 @@ void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
   }
 }
 
+// What a clone without git-lfs leaves in place of a file: a text of some 130 bytes that says where it lies.
+constexpr size_t longest_pointer = 1024;
+void refuse_pointer(const fs::path& path, std::string_view bytes) {
+  if (bytes.size() <= longest_pointer && bytes.starts_with("version https://git-lfs.github.com/spec/"))
+    user_error("{}: this is a Git LFS pointer, not the file itself: run git lfs pull in its folder", path.string());
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -48,6 +55,7 @@ std::string read_file(const fs::path& path) {
   file.seekg(0);
   if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())))
     user_error("{}: cannot be read to its end", path.string());
+  refuse_pointer(path, bytes);
   return bytes;
 }
 
@@ -112,10 +120,11 @@ MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
     user_error("{}: cannot be read ({})", path.string(), file.fd < 0 ? reason() : "not a file");
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return;
-  if (reach != Reach::host) {
+  if (reach != Reach::host || size <= longest_pointer) {
     copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
     read_in_order(file.fd, path, {copy_.get(), size});
     bytes_ = {copy_.get(), size};
+    refuse_pointer(path, {reinterpret_cast<const char*>(copy_.get()), size});
     return;
   }
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);

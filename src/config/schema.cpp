@@ -31,8 +31,8 @@ const std::vector<Key> input_keys = {
      one_of({"auto", "fp32", "bf16"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
-     "template around an example's {input}, or a chat format: chatml, llama3, qwen3, qwen3_nothink, mistral; "
-     "a task's own prompt wins"},
+     "template around an example's {input}, or a chat format: chatml, llama3, qwen2, qwen3, qwen3_nothink, mistral; "
+     "auto: the model's own chat template, where it is one of these; a task's own prompt wins"},
     {KEY(data, end), "", "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
     {KEY(data, truncate), "",
      "which end of a too long input is cut; auto: left for decoders, "

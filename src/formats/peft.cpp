@@ -113,6 +113,7 @@ std::string sizes_words(const PeftConfig& config, const PeftSite& site) {
 
 PeftTensor read_tensor(const TensorView& tensor, ExpectedShape expected, const PeftConfig& config, const PeftSite& site,
                        const std::string& file) {
+  if (tensor.count() == 0) refuse_not_gathered(file, tensor.name);
   for (size_t i = 0; i < expected.shape.size() && i < tensor.shape.size(); ++i)
     if (expected.shape[i] == any && tensor.shape[i] > 0) expected.shape[i] = tensor.shape[i];
   if (tensor.shape != expected.shape)

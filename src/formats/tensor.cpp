@@ -45,6 +45,13 @@ int64_t count_of(std::span<const int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
+void refuse_not_gathered(const std::string& place, const std::string& tensor) {
+  user_error(
+      "{}: tensor {} is empty: DeepSpeed's ZeRO-3 saved it without gathering its parts; save it again with "
+      "stage3_gather_16bit_weights_on_model_save, or make the weights with zero_to_fp32.py",
+      place, tensor);
+}
+
 void to_float(const TensorView& tensor, std::span<float> values) {
   const auto& bytes = tensor.bytes;
   GAGGLE_CHECK(bytes.size() == values.size() * size_of(tensor.dtype), "{}: {} bytes, {} values", tensor.name,

@@ -25,6 +25,9 @@ std::optional<DType> dtype_named(const std::string& name);
 std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
 int64_t count_of(std::span<const int64_t> shape);        // values: the product
 
+// For a tensor without values where there should be some: throws UserError that says who writes such.
+[[noreturn]] void refuse_not_gathered(const std::string& place, const std::string& tensor);
+
 // A view: whoever holds the file keeps the bytes alive.
 struct TensorView {
   std::string name;
