@@ -5,6 +5,7 @@
 #include "alignment/record.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "formats/safetensors.h"
 #include "train/checkpoint.h"
@@ -87,7 +88,7 @@ AlignmentWindows read_windows(const fs::path& folder) {
   const auto found = file.metadata().find("alignment");
   if (found == file.metadata().end()) user_error("{}: not a file of gradient alignment", file.name());
   try {
-    const json state = json::parse(found->second);
+    const json state = parse_json(found->second);
     AlignmentWindows windows;
     windows.tasks = state.at("tasks");
     windows.window = state.at("window");

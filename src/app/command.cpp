@@ -1,15 +1,15 @@
 #include "app/command.h"
 
-#include <cstdio>
 #include <memory>
 
+#include "base/terminal.h"
 #include "cluster/stop.h"
 #include "config/read.h"
 
 namespace gaggle {
 
 Exit print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
+  write_out(text);
   return Exit::done;
 }
 
@@ -30,7 +30,10 @@ RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run)
 DeclareOptions with_job_options(Exit (*run)(const Config&, const JobOptions&)) {
   return [run](CLI::App& parser) -> RunCommand {
     const auto options = std::make_shared<JobOptions>();
-    RunCommand command = with_config(parser, [options, run](const Config& config) { return run(config, *options); });
+    RunCommand command = with_config(parser, [options, run](const Config& config) {
+      watch_for_stop({}, config.run.max_minutes);
+      return run(config, *options);
+    });
     parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
     parser.add_flag("--accept-base", options->accept_base,
                     "Write to a registry whose base has the same shapes but other contents");

@@ -1,10 +1,10 @@
 // gaggle data show: a task's examples as training sees them. Loads the tokenizer, never the weights.
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
 #include "base/names.h"
+#include "base/terminal.h"
 #include "data/page.h"
 #include "eval/items.h"
 #include "job/inputs.h"
@@ -41,7 +41,7 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
     line["id"] = examples[i].id;
     line["input_ids"] = shown_input(examples[i]);
     line["target_ids"] = examples[i].target;
-    std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    write_out(line.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
   }
   return Exit::done;
 }

@@ -5,6 +5,7 @@
 #include "app/command.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/terminal.h"
 #include "eval/generate.h"
 #include "eval/summary.h"
 #include "job/inputs.h"
@@ -36,8 +37,7 @@ class Stream {
 
  private:
   void print(const std::string& text) {
-    if (text.size() > printed_.size()) std::fputs(text.c_str() + printed_.size(), stdout);
-    std::fflush(stdout);
+    if (text.size() > printed_.size()) write_out(std::string_view(text).substr(printed_.size()));
     printed_ = text;
   }
   const Tokenizer& tokenizer_;

@@ -7,6 +7,7 @@
 
 #include "app/command.h"
 #include "base/names.h"
+#include "base/terminal.h"
 #include "config/read.h"
 #include "job/plan.h"
 
@@ -88,6 +89,9 @@ const CLI::App* chosen(const CLI::App* app) {
 }  // namespace
 
 std::function<Exit()> parse_command_line(const std::vector<std::string>& words) {
+  // They may become names in files of JSON, which is UTF-8.
+  for (const std::string& word : words)
+    if (!is_valid_utf8(word)) user_error("{}: not UTF-8 text; rename the file, or write it in UTF-8", in_quotes(word));
   const auto parsers = std::make_shared<Parsers>();
   CLI::App& app = parsers->app;
   std::vector<std::string> overrides;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "app/command.h"
+#include "base/terminal.h"
 #include "report/status_text.h"
 #include "workflow/status.h"
 
@@ -50,11 +51,10 @@ void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& a
     if (options.json)
       json.push_back(status_json(places[i].kind, all[i]));
     else
-      fmt::print("{}{}", i > 0 ? "\n" : "", status_block(places[i].kind, all[i]));
+      write_out((i > 0 ? "\n" : "") + status_block(places[i].kind, all[i]));
   }
   if (options.json)
-    std::puts(json.dump(options.watch ? -1 : 2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-  std::fflush(stdout);
+    write_out(json.dump(options.watch ? -1 : 2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 Exit show_status(const StatusOptions& options) {

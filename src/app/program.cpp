@@ -1,5 +1,6 @@
 #include "app/program.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cluster/identity.h"
+#include "cluster/stop.h"
 #include "comm/mpi_job.h"
 
 namespace gaggle {
@@ -27,6 +29,14 @@ bool say(const UserError& error) {
   return true;
 }
 
+// What the file system says of a path that was named to us: links in a circle, a name too long, a file for a folder.
+bool is_the_users(const std::error_code& error) {
+  constexpr std::errc mistakes[] = {std::errc::too_many_symbolic_link_levels, std::errc::filename_too_long,
+                                    std::errc::not_a_directory, std::errc::permission_denied,
+                                    std::errc::invalid_argument};
+  return std::ranges::any_of(mistakes, [&](std::errc mistake) { return error == mistake; });
+}
+
 int run_and_report(int argc, char** argv) {
   Exit code = Exit::done;
   std::string message;
@@ -37,12 +47,26 @@ int run_and_report(int argc, char** argv) {
     code = Exit::bad_input;
     message = error_text(error);
     said = say(error);
+  } catch (const StopRequested& stop) {
+    code = stop.code;
+    log::info("stopped before anything was started: start again");
+  } catch (const fs::filesystem_error& error) {
+    message = fmt::format("{}: {}", error.path1().string(), error.code().message());
+    code = is_the_users(error.code()) ? Exit::bad_input : Exit::failed;
+    if (code == Exit::bad_input)
+      said = say(UserError(message));
+    else
+      log::error("{}", message);
   } catch (const std::exception& error) {
     code = Exit::failed;
     message = error_text(error);
     log::error("{}", message);
   }
-  std::fflush(stdout);
+  if (const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout); lost && code == Exit::done) {
+    code = Exit::failed;
+    message = "a part of what was printed could not be written to standard output";
+    log::error("{}", message);
+  }
   return static_cast<int>(finish_mpi(code, message, said));
 }
 

@@ -8,8 +8,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -17,12 +18,12 @@
 namespace gaggle {
 namespace {
 
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
+// Asked before there are threads: umask() can only be read by setting it.
+const mode_t hidden_from_others = [] {
+  const mode_t mask = ::umask(077);
+  ::umask(mask);
+  return mask;
+}();
 
 std::string reason() { return std::strerror(errno); }
 
@@ -46,21 +47,46 @@ void refuse_pointer(const fs::path& path, std::string_view bytes) {
     user_error("{}: this is a Git LFS pointer, not the file itself: run git lfs pull in its folder", path.string());
 }
 
+size_t size_of(const Descriptor& file, const fs::path& path) {
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
+  return static_cast<size_t>(info.st_size);
+}
+
 }  // namespace
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file || fs::is_directory(path)) user_error("{}: cannot be read ({})", path.string(), reason());
-  std::string bytes(static_cast<size_t>(file.tellg()), '\0');
-  file.seekg(0);
-  if (!file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())))
-    user_error("{}: cannot be read to its end", path.string());
+Descriptor::~Descriptor() {
+  if (fd >= 0) ::close(fd);
+}
+
+Descriptor open_to_read(const fs::path& path) {
+  // O_NONBLOCK: opening a pipe would wait for somebody who writes. It changes nothing for a file.
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat info {};
+  if (file.fd < 0 || ::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
+  if (!S_ISREG(info.st_mode))
+    user_error("{}: cannot be read: {} is not a file", path.string(),
+               S_ISDIR(info.st_mode)    ? "a folder"
+               : S_ISFIFO(info.st_mode) ? "a pipe"
+                                        : "a device");
+  return file;
+}
+
+std::string read_file(const fs::path& path, size_t from) {
+  const Descriptor file = open_to_read(path);
+  const size_t size = size_of(file, path);
+  if (size <= from) return "";
+  std::string bytes(size - from, '\0');
+  if (from > 0 && ::lseek(file.fd, static_cast<off_t>(from), SEEK_SET) < 0)
+    user_error("{}: cannot be read ({})", path.string(), reason());
+  read_in_order(file.fd, path, std::as_writable_bytes(std::span(bytes)));
   refuse_pointer(path, bytes);
   return bytes;
 }
 
 void write_file_durable(const fs::path& path, std::string_view bytes) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
+  ::unlink(path.c_str());
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (file.fd < 0) system_error("{}: cannot be written ({})", path.string(), reason());
   while (!bytes.empty()) {
     ssize_t written = ::write(file.fd, bytes.data(), bytes.size());
@@ -68,7 +94,18 @@ void write_file_durable(const fs::path& path, std::string_view bytes) {
     if (written <= 0) system_error("{}: cannot be written ({})", path.string(), reason());
     bytes.remove_prefix(static_cast<size_t>(written));
   }
+  std::ignore = ::fchmod(file.fd, 0666 & ~hidden_from_others);  // some file systems know no modes
   if (::fsync(file.fd) != 0) system_error("{}: fsync failed ({})", path.string(), reason());
+}
+
+fs::path make_folder_beside(const fs::path& path) {
+  std::string name = path.string() + ".part-XXXXXX";
+  if (!::mkdtemp(name.data())) system_error("{}: cannot be made ({})", name, reason());
+  return name;
+}
+
+void open_folder_to_others(const fs::path& folder) {
+  std::ignore = ::chmod(folder.c_str(), 0777 & ~hidden_from_others);
 }
 
 void write_file_atomic(const fs::path& path, std::string_view bytes) {
@@ -87,7 +124,7 @@ void write_file_atomic(const fs::path& path, std::string_view bytes) {
 }
 
 void fsync_folder(const fs::path& folder) {
-  Descriptor opened{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  const Descriptor opened(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened.fd < 0) system_error("{}: cannot be opened ({})", folder.string(), reason());
   if (::fsync(opened.fd) != 0 && errno != EINVAL) system_error("{}: fsync failed ({})", folder.string(), reason());
 }
@@ -114,11 +151,8 @@ void require_writable(const fs::path& folder, std::string_view option) {
 MappedFile::MappedFile(const fs::path& path) : MappedFile(path, file_system_of(path).reach) {}
 
 MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
-  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  struct stat info {};
-  if (file.fd < 0 || ::fstat(file.fd, &info) != 0 || !S_ISREG(info.st_mode))
-    user_error("{}: cannot be read ({})", path.string(), file.fd < 0 ? reason() : "not a file");
-  const auto size = static_cast<size_t>(info.st_size);
+  const Descriptor file = open_to_read(path);
+  const size_t size = size_of(file, path);
   if (size == 0) return;
   if (reach != Reach::host || size <= longest_pointer) {
     copy_ = std::make_unique_for_overwrite<std::byte[]>(size);

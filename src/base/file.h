@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/file_system.h"
 
@@ -14,15 +15,35 @@ namespace gaggle {
 
 namespace fs = std::filesystem;
 
-// The whole file. Throws UserError if it cannot be read, or is a Git LFS pointer in place of the file.
-std::string read_file(const fs::path& path);
+// An open file, closed at the end.
+struct Descriptor {
+  int fd = -1;
+  explicit Descriptor(int opened) : fd(opened) {}
+  Descriptor(Descriptor&& other) noexcept : fd(std::exchange(other.fd, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
+  ~Descriptor();
+};
+
+// Every file is opened to be read by this. What is no plain file (a pipe, a device, a folder) could keep us waiting for
+// good: it throws UserError, as whatever cannot be opened.
+Descriptor open_to_read(const fs::path& path);
+
+// The whole file, or what stands behind its first `from` bytes. Throws UserError if it cannot
+// be read, or is a Git LFS pointer in place of the file.
+std::string read_file(const fs::path& path, size_t from = 0);
 
 // Writes beside, fsyncs, renames onto `path`, fsyncs the folder. Readers see the old file or the new one.
 // Throws SystemError with the path and the system's reason.
 void write_file_atomic(const fs::path& path, std::string_view bytes);
 
-// Writes and fsyncs in place: for files in a staging folder that nobody reads before the folder is renamed.
+// Writes and fsyncs a new file, in place of whatever has that name; nothing is written through a link, and others cannot
+// read it before it is whole. For files in a staging folder that nobody reads before the folder is renamed.
 void write_file_durable(const fs::path& path, std::string_view bytes);
+
+// A new empty folder, called NAME.part-XXXXXX beside `path`, which nobody else can look into.
+fs::path make_folder_beside(const fs::path& path);
+// Lets others read a folder as the umask says: before it is renamed into place.
+void open_folder_to_others(const fs::path& folder);
 
 void fsync_folder(const fs::path& folder);
 

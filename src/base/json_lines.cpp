@@ -3,11 +3,13 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace gaggle {
 
 void append_json_line(const fs::path& path, const nlohmann::ordered_json& line) {
   fs::create_directories(path.parent_path());
+  if (fs::exists(path)) open_to_read(path);  // refuses a pipe, whose opening would wait for a reader
   std::ofstream file(path, std::ios::app);
   file << line.dump() << "\n" << std::flush;
   if (!file) system_error("{}: cannot be written", path.string());
@@ -20,7 +22,7 @@ void read_json_lines(const fs::path& path, std::string_view what,
   size_t begin = 0, number = 1;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1, ++number) {
     try {
-      take(nlohmann::ordered_json::parse(text.substr(begin, end - begin)));
+      take(parse_json<nlohmann::ordered_json>(text.substr(begin, end - begin)));
     } catch (const nlohmann::json::exception& error) {
       user_error("{}:{}: not a line of {} ({})", path.string(), number, what, error.what());
     }

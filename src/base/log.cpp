@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/terminal.h"
+
 namespace gaggle::log {
 namespace {
 
@@ -17,6 +19,9 @@ spdlog::logger& logger() {
   return *instance;
 }
 
+// A message of ours is shorter; what is longer repeats a file.
+constexpr size_t most_characters = 20'000;
+
 std::string prefix() { return the_rank > 0 ? fmt::format("rank {}: ", the_rank) : ""; }
 
 }  // namespace
@@ -24,9 +29,11 @@ std::string prefix() { return the_rank > 0 ? fmt::format("rank {}: ", the_rank) 
 void set_rank(int rank) { the_rank = rank; }
 
 void write_info(const std::string& text) {
-  if (the_rank == 0) logger().info(text);
+  if (the_rank == 0) logger().info("{}", visible(text, most_characters));
 }
-void write_warning(const std::string& text) { logger().warn("{}warning: {}", prefix(), text); }
-void write_error(const std::string& text) { logger().error("{}error: {}", prefix(), text); }
+void write_warning(const std::string& text) {
+  logger().warn("{}warning: {}", prefix(), visible(text, most_characters));
+}
+void write_error(const std::string& text) { logger().error("{}error: {}", prefix(), visible(text, most_characters)); }
 
 }  // namespace gaggle::log

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -27,6 +28,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest_name(std::string_view typed, const std::vector<std::string>& candidates) {
+  if (typed.size() > 500) return "";  // no name of ours, and the distance would take for ever
   std::string best;
   size_t best_distance = std::max<size_t>(2, typed.size() / 3) + 1;
   for (const auto& candidate : candidates) {
@@ -56,9 +58,9 @@ void check_name(std::string_view name, std::string_view what) {
                     });
   if (!good)
     user_error(
-        "{} \"{}\": a name has letters, digits, '.', '_', '-', '+' only, does not start with a dot and is at "
+        "{} {}: a name has letters, digits, '.', '_', '-', '+' only, does not start with a dot and is at "
         "most 128 long",
-        what, name);
+        what, in_quotes(name));
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {

@@ -1,12 +1,15 @@
 #include "base/sha256.h"
 
 #include <openssl/evp.h>
+#include <unistd.h>
 
 #include <array>
-#include <fstream>
+#include <cerrno>
+#include <cstring>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace gaggle {
 
@@ -30,12 +33,16 @@ std::string Sha256::hex() {
 std::string sha256_hex(std::string_view text) { return Sha256().update(text).hex(); }
 
 std::string sha256_hex_of_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) system_error("{}: cannot be read", path.string());
+  const Descriptor file = open_to_read(path);
   Sha256 digest;
-  std::vector<char> buffer(1 << 20);
-  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
-    digest.update(std::string_view(buffer.data(), static_cast<size_t>(file.gcount())));
+  std::vector<std::byte> buffer(1 << 20);
+  for (;;) {
+    const ssize_t got = ::read(file.fd, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) system_error("{}: cannot be read ({})", path.string(), std::strerror(errno));
+    if (got == 0) break;
+    digest.update(std::span(buffer).first(static_cast<size_t>(got)));
+  }
   return digest.hex();
 }
 

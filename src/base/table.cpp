@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -37,6 +38,8 @@ Table::Table(std::vector<std::string> header) { lines_.push_back(std::move(heade
 
 void Table::add(std::vector<std::string> line) {
   GAGGLE_CHECK(line.size() == lines_[0].size(), "a line of {} cells in a table of {}", line.size(), lines_[0].size());
+  // A cell stays on its line, whatever stands in it. What is longer than any sentence of ours is somebody's mistake.
+  for (std::string& cell : line) cell = shown(cell, 2000);
   lines_.push_back(std::move(line));
 }
 

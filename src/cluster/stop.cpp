@@ -1,5 +1,9 @@
 #include "cluster/stop.h"
 
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <mutex>
 
@@ -14,8 +18,9 @@ volatile std::sig_atomic_t signalled = 0;
 struct Watch {
   std::mutex mutex;
   std::filesystem::path file;
+  bool on = false;       // watch_for_stop has been called
   double deadline = 0;   // monotonic seconds; 0: none
-  double next_look = 0;  // at the file
+  double next_look = 0;  // at the file and at standard output
   std::optional<Exit> asked;
 };
 
@@ -32,7 +37,17 @@ const char* signal_name(int signal) {
 
 constexpr double seconds_between_looks = 2;
 
+// Whoever read what we print has gone (`gaggle … | head`). A terminal that was closed is another thing: a job may be meant
+// to outlive it.
+bool output_is_closed() {
+  struct stat info {};
+  if (::fstat(STDOUT_FILENO, &info) != 0 || !S_ISFIFO(info.st_mode)) return false;
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
 std::optional<Exit> look(Watch& state) {
+  if (!state.on) return std::nullopt;
   if (signalled) {
     log::info("stop: signal {} came, saving and leaving{}", signal_name(signalled),
               signalled == SIGINT ? " (Ctrl-C once more ends at once, without saving)" : "");
@@ -43,13 +58,16 @@ std::optional<Exit> look(Watch& state) {
     log::info("stop: run.max_minutes is over, saving and leaving");
     return Exit::resumable;
   }
-  if (!state.file.empty() && now >= state.next_look) {
-    state.next_look = now + seconds_between_looks;
-    std::error_code unreadable;
-    if (std::filesystem::exists(state.file, unreadable)) {
-      log::info("stop: {} exists, saving and leaving; remove it to start again", state.file.string());
-      return Exit::stopped;
-    }
+  if (now < state.next_look) return std::nullopt;
+  state.next_look = now + seconds_between_looks;
+  std::error_code unreadable;
+  if (!state.file.empty() && std::filesystem::exists(state.file, unreadable)) {
+    log::info("stop: {} exists, saving and leaving; remove it to start again", state.file.string());
+    return Exit::stopped;
+  }
+  if (output_is_closed()) {
+    log::info("stop: nobody reads standard output any more, saving and leaving");
+    return Exit::resumable;
   }
   return std::nullopt;
 }
@@ -67,10 +85,12 @@ void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes) {
   ::sigaction(SIGINT, nullptr, &now);
   action.sa_flags |= SA_RESETHAND;
   if (now.sa_handler != SIG_IGN && signalled != SIGINT) ::sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is seen by look()
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);
   state.file = run_dir.empty() ? "" : run_dir / "STOP";
-  state.deadline = max_minutes > 0 ? monotonic_seconds() + 60 * max_minutes : 0;
+  state.on = true;
+  if (state.deadline == 0 && max_minutes > 0) state.deadline = monotonic_seconds() + 60 * max_minutes;
   state.next_look = 0;
 }
 
@@ -89,6 +109,7 @@ void clear_stop_for_test() {
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);
   signalled = 0;
+  state.on = false;
   state.asked.reset();
   state.file.clear();
   state.deadline = state.next_look = 0;

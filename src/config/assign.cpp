@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -21,9 +22,9 @@ std::string type_name(const toml::node& node) {
 
 std::string range_text(const Check& check) {
   std::string text;
-  if (std::isfinite(check.low)) text += fmt::format(" {} {:g}", check.above_low ? ">" : ">=", check.low);
+  if (std::isfinite(check.low)) text += fmt::format(" {} {:.10g}", check.above_low ? ">" : ">=", check.low);
   if (std::isfinite(check.high))
-    text += fmt::format("{} {} {:g}", text.empty() ? "" : " and", check.below_high ? "<" : "<=", check.high);
+    text += fmt::format("{} {} {:.10g}", text.empty() ? "" : " and", check.below_high ? "<" : "<=", check.high);
   return text;
 }
 
@@ -141,7 +142,7 @@ std::string got_text(const Key& key, const toml::node& node) {
       if (!item.is_array() && !std::visit(Take{key, item, fs::path()}, field)) return got_text(key, item);
   if (node.is_string()) {
     const std::string value = *node.value<std::string>();
-    return fmt::format("\"{}\"{}", value, did_you_mean(value, key.check.choices));
+    return in_quotes(value) + did_you_mean(value, key.check.choices);
   }
   if (node.is_integer()) return fmt::format("{}", *node.value<int64_t>());
   if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());

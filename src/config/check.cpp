@@ -11,6 +11,7 @@ namespace gaggle {
 Complaints cross_check(const Config& config) {
   Complaints complaints;
   check_names(complaints, config);
+  refuse_if(config.registry.path.empty(), complaints, "registry.path", "registry.path is empty: name a folder");
 
   const LoraConfig& lora = config.lora;
   const TrainConfig& train = config.train;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "coordinator/lease.h"
 
 namespace gaggle {
@@ -29,7 +30,7 @@ std::optional<std::string> why_aside(const fs::path& folder, const std::string& 
   const fs::path file = aside_file(folder, key);
   if (!fs::exists(file)) return std::nullopt;
   try {
-    return nlohmann::json::parse(read_file(file)).value("reason", "");
+    return parse_json(read_file(file)).value("reason", "");
   } catch (const std::exception&) {
     return "see " + file.string();
   }
@@ -79,8 +80,11 @@ void forget_failures(const fs::path& folder, const std::string& key) {
 nlohmann::ordered_json failures_json(const fs::path& folder, const std::string& key) {
   auto failures = nlohmann::ordered_json::array();
   for (const fs::path& file : failed_attempts(folder, key)) {
-    auto failure = nlohmann::ordered_json::parse(read_file(file), nullptr, false);
-    if (!failure.is_discarded()) failures.push_back(std::move(failure));
+    try {
+      failures.push_back(parse_json<nlohmann::ordered_json>(read_file(file)));
+    } catch (const std::exception&) {
+      // A report alone: the attempt counts as failed whatever it says.
+    }
   }
   return failures;
 }

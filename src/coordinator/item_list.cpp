@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
 
@@ -42,7 +43,7 @@ std::string publish_items(const fs::path& folder, const std::vector<WorkItem>& i
 std::vector<WorkItem> published_items(const fs::path& folder, const std::string& digest) {
   std::vector<WorkItem> items;
   try {
-    const auto list = nlohmann::json::parse(read_file(list_file(folder, digest)));
+    const auto list = parse_json(read_file(list_file(folder, digest)));
     for (const auto& item : list.at("items")) items.push_back({item.at("key"), item.at("name"), item.at("seconds")});
   } catch (const std::exception&) {
     return {};

@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/names.h"
 
@@ -34,7 +34,7 @@ Journal::Journal(const fs::path& folder, const std::string& worker, const std::s
   check_name(worker, "worker");
   std::error_code failed;
   fs::create_directories(journal_folder(folder), failed);
-  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
   if (fd_ < 0) system_error("{}: cannot be opened for writing", path_.string());
   const ProcessId& me = this_process();
   write({{"kind", "started"},
@@ -132,17 +132,19 @@ void JournalReader::take(File& file, const nlohmann::json& line) {
 }
 
 void JournalReader::read(const fs::path& path, File& file) {
-  std::ifstream stream(path, std::ios::binary);
-  stream.seekg(file.read);
-  for (std::string text; std::getline(stream, text) && !stream.eof();) {
-    file.read += static_cast<std::streamoff>(text.size()) + 1;
-    const auto line = nlohmann::json::parse(text, nullptr, false);
-    if (line.is_object()) try {
-        take(file, line);
-      } catch (const nlohmann::json::exception&) {
-        // A line of another program's making: not ours to judge, and nothing depends on it.
-      }
+  std::string text;
+  try {
+    text = read_file(path, file.read);
+  } catch (const UserError&) {
+    return;  // gone, or a pipe of that name: nothing depends on a journal
   }
+  size_t begin = 0;
+  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) try {
+      take(file, parse_json(std::string_view(text).substr(begin, end - begin)));
+    } catch (const nlohmann::json::exception&) {
+      // A line of another program's making: not ours to judge, and nothing depends on it.
+    }
+  file.read += begin;
 }
 
 void JournalReader::poll() {

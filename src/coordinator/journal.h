@@ -84,8 +84,8 @@ class JournalReader {
 
  private:
   struct File {
-    std::streamoff read = 0;  // bytes consumed: whole lines
-    bool of_job = false;      // the last "started" was of our job
+    size_t read = 0;      // bytes consumed: whole lines
+    bool of_job = false;  // the last "started" was of our job
     double heard = 0;
     WorkerStatus status;
   };

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
+
 namespace gaggle {
 namespace {
 
@@ -43,7 +45,7 @@ std::optional<LeaseRecord> parse_lease(const std::string& bytes) {
   lines.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
   std::getline(lines, rest);
   try {
-    const auto json = nlohmann::json::parse(rest);
+    const auto json = parse_json(rest);
     record.nonce = json.at("nonce");
     record.worker = json.at("worker");
     record.process = {json.at("host"), json.at("kernel"), json.at("pid"), json.at("start")};

@@ -1,4 +1,5 @@
-// The four file operations of the lease protocol on a real file system.
+// The four file operations of the lease protocol on a real file system. A pipe of a lease's name is refused, not waited
+// for (O_NONBLOCK).
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -6,18 +7,11 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "coordinator/lease.h"
 
 namespace gaggle {
-namespace fs = std::filesystem;
 namespace {
-
-struct Descriptor {
-  int fd;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 void write_all(int fd, const fs::path& path, const std::string& content) {
   for (size_t done = 0; done < content.size();) {
@@ -40,13 +34,13 @@ bool LeaseFiles::create_exclusive(const fs::path& path, const std::string& conte
 
 void LeaseFiles::write_at_start(const fs::path& path, const std::string& content) {
   // Opened anew each time: on a network file system closing is what sends the bytes.
-  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW)};
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (file.fd < 0) system_error("{}: cannot be opened ({})", path.string(), std::strerror(errno));
   write_all(file.fd, path, content);
 }
 
 std::optional<std::string> LeaseFiles::read(const fs::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)};
   if (file.fd < 0) return std::nullopt;
   std::string content(4096, '\0');
   const ssize_t length = ::pread(file.fd, content.data(), content.size(), 0);

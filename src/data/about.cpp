@@ -15,6 +15,8 @@ namespace {
 const std::vector<std::string> about_keys = {"definition", "prompt", "metric", "category", "files"};
 const std::vector<std::string> file_keys = {"path", "weight"};
 const std::vector<std::string> metrics = {"accuracy", "exact_match", "nll"};
+// Each copy of an example lies in memory.
+constexpr double most_weight = 1000;
 
 std::string position(const std::filesystem::path& file, const toml::source_region& source) {
   return fmt::format("{}:{}:{}", file.string(), source.begin.line, source.begin.column);
@@ -42,9 +44,10 @@ WeightedFile file_of(const std::filesystem::path& file, const toml::node& node) 
   WeightedFile result{file.parent_path() / text_of(file, *table, "path"), 1};
   if (const toml::node* weight = table->get("weight")) {
     const auto number = weight->is_number() ? weight->value<double>() : std::nullopt;
-    if (!number || !std::isfinite(*number) || *number <= 0 || *number > 1e6)
-      user_error("{}: weight is not a number above 0 (times each training example of the file is taken)",
-                 position(file, weight->source()));
+    if (!number || !std::isfinite(*number) || *number <= 0 || *number > most_weight)
+      user_error(
+          "{}: weight is not a number above 0 and at most {:g} (times each training example of the file is taken)",
+          position(file, weight->source()), most_weight);
     result.weight = *number;
   }
   return result;

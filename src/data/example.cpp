@@ -7,9 +7,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "base/sha256.h"
-#include "text/unicode.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -24,10 +25,9 @@ bool contains(const std::vector<std::string>& list, const std::string& entry) {
   return std::ranges::find(list, entry) != list.end();
 }
 
-// What nlohmann says after its own prefix: "syntax error while parsing value - unexpected end of input; …".
+// "syntax error …" of "line 1, column 8: syntax error …": where it stands in the file is said before it.
 std::string plain_reason(const std::string& what) {
-  const size_t colon = what.find(": ");
-  return colon == std::string::npos ? what : what.substr(colon + 2);
+  return what.starts_with("line 1,") ? what.substr(what.find(": ") + 2) : what;
 }
 
 Json parse_line(std::string_view line, const std::string& where) {
@@ -35,12 +35,12 @@ Json parse_line(std::string_view line, const std::string& where) {
   std::set<std::string> seen;
   const auto watch = [&](int depth, Json::parse_event_t event, Json& value) {
     if (event == Json::parse_event_t::key && depth == 1 && !seen.insert(value.get<std::string>()).second)
-      user_error("{}: the key \"{}\" stands twice in the example", where, value.get<std::string>());
+      user_error("{}: the key {} stands twice in the example", where, in_quotes(value.get<std::string>()));
     return true;
   };
   try {
-    return Json::parse(line, watch);
-  } catch (const Json::parse_error& error) {
+    return parse_json(line, watch);
+  } catch (const JsonError& error) {
     user_error("{}:{}: not JSON ({})", where, std::max<size_t>(error.byte, 1), plain_reason(error.what()));
   }
 }
@@ -53,7 +53,7 @@ std::string text_of(const Json& object, const char* key, const std::string& wher
 
 void check_keys(const Json& object, const std::vector<std::string>& known, const std::string& where) {
   for (const auto& [key, value] : object.items())
-    if (!contains(known, key)) user_error("{}: unknown key \"{}\" ({})", where, key, known_names(key, known));
+    if (!contains(known, key)) user_error("{}: unknown key {} ({})", where, in_quotes(key), known_names(key, known));
 }
 
 std::vector<Message> messages_of(const Json& list, const std::string& where) {
@@ -65,7 +65,8 @@ std::vector<Message> messages_of(const Json& list, const std::string& where) {
     check_keys(entry, message_keys, where);
     messages.push_back({text_of(entry, "role", where), text_of(entry, "content", where)});
     const std::string& role = messages.back().role;
-    if (!contains(roles, role)) user_error("{}: unknown role \"{}\" ({})", where, role, known_names(role, roles));
+    if (!contains(roles, role))
+      user_error("{}: unknown role {} ({})", where, in_quotes(role), known_names(role, roles));
   }
   return messages;
 }
@@ -99,17 +100,18 @@ void read_choices(const Json& list, Example& example, const std::string& where) 
     if (!entry.is_string() || entry.get<std::string>().empty())
       user_error("{}: choice {} is not a text, or empty", where, example.choices.size() + 1);
     const std::string choice = entry.get<std::string>();
-    if (contains(example.choices, choice)) user_error("{}: the choice \"{}\" is there twice", where, choice);
+    if (contains(example.choices, choice)) user_error("{}: the choice {} is there twice", where, in_quotes(choice));
     example.choices.push_back(choice);
   }
   if (!contains(example.choices, example.output))
-    user_error("{}: the output \"{}\" is none of the choices ({})", where, example.output, join(example.choices, ", "));
+    user_error("{}: the output {} is none of the choices ({})", where, in_quotes(example.output),
+               shown(join(example.choices, ", ")));
 }
 
 Split split_of(const std::string& name, const std::string& where) {
   for (size_t i = 0; i < split_names.size(); ++i)
     if (name == split_names[i]) return static_cast<Split>(i);
-  user_error("{}: unknown split \"{}\" ({})", where, name, known_names(name, {"train", "validation", "test"}));
+  user_error("{}: unknown split {} ({})", where, in_quotes(name), known_names(name, {"train", "validation", "test"}));
 }
 
 ExampleOfFile read_example(std::string_view line, const std::filesystem::path& file, int64_t number) {
@@ -136,7 +138,7 @@ ExampleOfFile read_example(std::string_view line, const std::filesystem::path& f
 
 std::string ExampleOfFile::where() const { return fmt::format("{}:{}", file.string(), line); }
 
-std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file) {
+std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file, const std::function<void()>& heed) {
   const std::string bytes = read_file(file);
   std::string_view rest = bytes;
   if (rest.starts_with("\xEF\xBB\xBF")) rest.remove_prefix(3);
@@ -144,6 +146,7 @@ std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file) {
   for (int64_t number = 1; !rest.empty(); ++number) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (heed) heed();
     if (line.find_first_not_of(" \t\r") != std::string_view::npos) examples.push_back(read_example(line, file, number));
   }
   return examples;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ struct ExampleOfFile {
 };
 
 // Throws UserError with file:line for what is not UTF-8, not JSON, or not an example. Blank lines are passed over.
-std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file);
+// `heed` is called for each line; it may throw to stop.
+std::vector<ExampleOfFile> read_examples(const std::filesystem::path& file, const std::function<void()>& heed);
 
 // By the digest of what the example says (not of its id): 80% train, 10% validation, 10% test.
 Split dealt_split(const Example& example);

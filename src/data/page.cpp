@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "base/table.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 // Tokens one by one, so that a reader sees where they part.
 std::string tokens_text(const Tokenizer& tokenizer, const std::vector<int32_t>& ids) {
   std::string text;
-  for (const int32_t id : ids) text += fmt::format("{}{}", text.empty() ? "" : "|", tokenizer.token_of(id));
+  for (const int32_t id : ids) text += fmt::format("{}{}", text.empty() ? "" : "|", shown(tokenizer.token_of(id)));
   return text;
 }
 
@@ -41,7 +42,7 @@ std::string examples_page(const TokenTask& task, Split split, size_t shown, cons
         with_commas(static_cast<int64_t>(tokens)), longest, cut, task.end_id, tokenizer.token_of(task.end_id));
   for (size_t i = 0; i < shown; ++i) {
     const TokenExample& example = examples[i];
-    print("\n{} · {} + {} tokens{}\n", example.id, shown_input(example).size(), example.target.size(),
+    print("\n{} · {} + {} tokens{}\n", gaggle::shown(example.id), shown_input(example).size(), example.target.size(),
           example.cut ? " · cut" : "");
     print("  input   {}\n", tokens_text(tokenizer, shown_input(example)));
     print("          {}\n", fmt::join(shown_input(example), " "));

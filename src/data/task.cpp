@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/terminal.h"
 #include "data/about.h"
 #include "data/example.h"
 
@@ -85,11 +86,12 @@ std::vector<Source> find_sources(const std::vector<std::string>& paths) {
 }
 
 // All examples, ids and splits given, training examples as often as their file's weight says.
-std::vector<ExampleOfFile> weighted_examples(const About& about) {
+std::vector<ExampleOfFile> weighted_examples(const About& about, const std::function<void()>& heed) {
   std::vector<ExampleOfFile> all;
   for (const WeightedFile& file : about.files) {
     int64_t trained = 0;
-    for (ExampleOfFile& entry : read_examples(file.path)) {
+    for (ExampleOfFile& entry : read_examples(file.path, heed)) {
+      if (heed) heed();
       if (entry.example.id.empty())
         entry.example.id = about.files.size() > 1 ? fmt::format("{}:{}", file.path.stem().string(), entry.line)
                                                   : fmt::format("{}", entry.line);
@@ -114,7 +116,7 @@ std::string metric_of(const About& about, const std::vector<ExampleOfFile>& exam
   return bare == examples.end() ? "accuracy" : "exact_match";
 }
 
-Task load_task(const Source& source, int64_t limit_examples) {
+Task load_task(const Source& source, int64_t limit_examples, const std::function<void()>& heed) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
@@ -122,7 +124,7 @@ Task load_task(const Source& source, int64_t limit_examples) {
       user_error("{}: names no files, and no {}.jsonl lies beside it", source.path(), source.name());
     about.files = {{source.examples, 1}};
   }
-  const std::vector<ExampleOfFile> examples = weighted_examples(about);
+  const std::vector<ExampleOfFile> examples = weighted_examples(about, heed);
   if (examples.empty()) user_error("{}: the task is empty (no examples)", source.path());
   Task task;
   task.name = source.name();
@@ -134,7 +136,8 @@ Task load_task(const Source& source, int64_t limit_examples) {
   for (const ExampleOfFile& entry : examples) {
     const auto [other, is_new] = ids.emplace(entry.example.id, &entry);
     if (!is_new)
-      user_error("{} and {}: two examples of the id \"{}\"", other->second->where(), entry.where(), entry.example.id);
+      user_error("{} and {}: two examples of the id {}", other->second->where(), entry.where(),
+                 in_quotes(entry.example.id));
     auto& split = task.splits[static_cast<size_t>(*entry.split)];
     if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(entry.example);
   }
@@ -143,9 +146,10 @@ Task load_task(const Source& source, int64_t limit_examples) {
 
 }  // namespace
 
-std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples) {
+std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples,
+                             const std::function<void()>& heed) {
   std::vector<Task> tasks;
-  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples));
+  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples, heed));
   return tasks;
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct Task {
 // `split` are dealt by the digest of their content: 80% train, 10% validation, 10% test. `limit_examples` (0:
 // all) keeps the first examples of each split. Throws UserError with file:line for a line that is not an
 // example, for an empty task, for two tasks of one name, for two examples of one id.
-std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples);
+std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples,
+                             const std::function<void()>& heed = {});
 
 // Throws UserError that names the task if it has no examples to train on: for whoever is about to train on it.
 void require_train_examples(const std::string& task, size_t train, size_t validation, size_t test);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "base/terminal.h"
 #include "data/cache.h"
 #include "data/chat_template.h"
 
@@ -193,8 +194,8 @@ TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
     if (choice == example.output) ids.answer = static_cast<int32_t>(ids.choices.size());
     auto tokens = target_ids(choice, tokenizer, options.max_target_tokens, end, ids.cut);
     if (std::ranges::find(ids.choices, tokens) != ids.choices.end())
-      user_error("{}: the choice \"{}\" has the same tokens as another one; raise data.max_target_tokens", where,
-                 choice);
+      user_error("{}: the choice {} has the same tokens as another one; raise data.max_target_tokens", where,
+                 in_quotes(choice));
     ids.choices.push_back(std::move(tokens));
   }
   return ids;
@@ -244,6 +245,7 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   const Tokenizing how{task, prompt, tokenizer, options, end};
   for (size_t s = 0; s < task.splits.size(); ++s)
     for (const Example& example : task.splits[s]) {
+      if (options.heed) options.heed();
       result.splits[s].push_back(tokenize_example(how, example));
       result.examples_cut += result.splits[s].back().cut;
     }

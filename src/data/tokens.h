@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ struct TokenizeOptions {
   std::filesystem::path cache;                          // "": none
   int32_t decoder_start = -1;                           // of an encoder-decoder; -1: a decoder alone
   int64_t vocab = 0;                                    // ids that the model has; 0: not asked
+  std::function<void()> heed = {};                      // called for each example; may throw
 };
 
 // Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a

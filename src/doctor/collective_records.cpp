@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "comm/record_file.h"
 
 namespace gaggle {
@@ -70,7 +71,7 @@ std::vector<RankReport> read_rank_reports(const fs::path& run_folder) {
   for (const auto& entry : fs::directory_iterator(records_of(run_folder), missing)) {
     if (entry.path().extension() != ".json") continue;
     try {
-      reports.push_back(report_of(nlohmann::json::parse(read_file(entry.path()))));
+      reports.push_back(report_of(parse_json(read_file(entry.path()))));
     } catch (const nlohmann::json::exception& error) {
       user_error("{}: not a record of collectives ({})", entry.path().string(), error.what());
     }

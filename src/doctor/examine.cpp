@@ -3,10 +3,11 @@
 #include "doctor/examine.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
+#include "base/terminal.h"
 #include "comm/mpi_job.h"
 #include "comm/nccl.h"
 #include "config/schema.h"
@@ -87,16 +88,14 @@ struct Report {
     print(findings_block(block));
   }
   void print(const std::string& text) const {
-    if (!writes) return;
-    std::fputs(text.c_str(), stdout);
-    std::fflush(stdout);
+    if (writes) write_out(text);
   }
 };
 
 void check_folders(const Session& session, const Examination& what, Report& report) {
   // The first rank's word: another rank may have another config.
   const std::string mine = nlohmann::json(folder_tasks(what)).dump();
-  const auto tasks = nlohmann::json::parse(session.world->all_gather_text(mine)[0]).get<std::vector<FolderTask>>();
+  const auto tasks = parse_json(session.world->all_gather_text(mine)[0]).get<std::vector<FolderTask>>();
   LeaseFiles files;
   for (const FolderTask& task : tasks) {
     const FolderFacts facts =

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/process.h"
 #include "base/table.h"
 #include "cluster/cores.h"
@@ -84,7 +85,7 @@ RankFacts host_facts() {
 std::vector<RankFacts> gather_facts(Communicator& world, const RankFacts& mine) {
   std::vector<RankFacts> all;
   for (const std::string& text : world.all_gather_text(nlohmann::json(mine).dump()))
-    all.push_back(nlohmann::json::parse(text).get<RankFacts>());
+    all.push_back(parse_json(text).get<RankFacts>());
   return all;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "eval/items.h"
 
 namespace gaggle {
@@ -43,7 +44,7 @@ std::string result_json(const EvalContext& context, const EvalItem& item, const 
 
 ItemResult read_result(const std::filesystem::path& path) {
   try {
-    const auto json = nlohmann::json::parse(read_file(path));
+    const auto json = parse_json(read_file(path));
     ItemResult result;
     for (const auto& example : json.at("examples")) {
       ExampleResult& out = result.examples.emplace_back();

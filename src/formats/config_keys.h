@@ -8,6 +8,9 @@
 
 namespace gaggle {
 
+// Beyond every model, and small enough that products of three widths can be computed.
+constexpr int64_t most_count = 1 << 24;
+
 // All throw UserError where the key holds something else. null counts as left out, as in transformers.
 class ConfigKeys {
  public:
@@ -17,7 +20,7 @@ class ConfigKeys {
   bool names(const char* key) const { return table_.contains(key); }  // also with null
   const nlohmann::json& at(const char* key) const { return table_[key]; }
 
-  int64_t count(const char* key) const;  // 1 to INT32_MAX
+  int64_t count(const char* key) const;  // 1 to most_count
   int64_t count_or(const char* key, int64_t otherwise) const { return has(key) ? count(key) : otherwise; }
   int64_t token_or(const char* key, int64_t vocab, int64_t otherwise) const;  // 0 to vocab - 1
   double number(const char* key) const;                                       // above 0

@@ -1,6 +1,10 @@
 // Hugging Face config.json → ModelSpec: the typed keys, and which reader a model_type has.
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
+#include "base/terminal.h"
 #include "formats/config_keys.h"
 #include "formats/model_files.h"
 
@@ -37,11 +41,21 @@ ModelSpec read_spec(const ConfigKeys& config) {
   user_error("{}: model_type \"{}\" is not supported; {} are", config.file(), spec.model_type, join(supported, ", "));
 }
 
+// Names and shapes of all weights are made from these numbers before a file of weights is looked at.
+void check_size(const ModelSpec& spec, const std::string& file) {
+  constexpr int64_t most_layers = 10'000;
+  if (spec.layers > most_layers || spec.encoder_layers > most_layers)
+    user_error("{}: {} layers; expected at most {}", file, std::max(spec.layers, spec.encoder_layers), most_layers);
+  if (spec.heads * spec.head_dim > most_count)
+    user_error("{}: {} heads of {} values; expected at most {} values together", file, spec.heads, spec.head_dim,
+               most_count);
+}
+
 }  // namespace
 
 void ConfigKeys::expect(bool good, const char* key, const std::string& what) const {
   if (!has(key)) user_error("{}: {} is missing", file_, key);
-  if (!good) user_error("{}: {} is {}; expected {}", file_, key, at(key).dump(), what);
+  if (!good) user_error("{}: {} is {}; expected {}", file_, key, shown(at(key).dump()), what);
 }
 
 bool ConfigKeys::is_integer(const char* key, int64_t low, int64_t high) const {
@@ -49,7 +63,7 @@ bool ConfigKeys::is_integer(const char* key, int64_t low, int64_t high) const {
 }
 
 int64_t ConfigKeys::count(const char* key) const {
-  expect(is_integer(key, 1, INT32_MAX), key, "a whole number of at least 1");
+  expect(is_integer(key, 1, most_count), key, fmt::format("a whole number of at least 1 and at most {}", most_count));
   return at(key);
 }
 
@@ -78,9 +92,11 @@ std::string ConfigKeys::text_or(const char* key, const std::string& otherwise) c
 
 ModelSpec parse_hf_config(const std::string& text, const std::string& file) {
   try {
-    const json config = json::parse(text);
+    const json config = parse_json(text);
     if (!config.is_object()) user_error("{}: not a JSON object", file);
-    return read_spec(ConfigKeys(config, file));
+    ModelSpec spec = read_spec(ConfigKeys(config, file));
+    check_size(spec, file);
+    return spec;
   } catch (const json::exception& error) {
     user_error("{}: {}", file, error.what());
   }

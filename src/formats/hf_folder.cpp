@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "formats/model_files.h"
@@ -37,7 +38,7 @@ constexpr WeightForm weight_forms[] = {{"model.safetensors.index.json", "model.s
 std::set<std::string> indexed_files(const fs::path& index) {
   std::set<std::string> files;
   try {
-    const json parsed = json::parse(read_file(index));
+    const json parsed = parse_json(read_file(index));
     for (const auto& [tensor, file] : parsed.at("weight_map").items()) {
       const auto name = file.get<std::string>();
       if (name.empty() || name.find('/') != std::string::npos || name[0] == '.')

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "formats/peft_config.h"
 #include "formats/safetensors.h"
@@ -22,7 +23,7 @@ ordered_json read_config(const fs::path& folder) {
   const fs::path file = folder / config_file;
   if (!fs::exists(file)) user_error("{}: no PEFT folder: adapter_config.json is not there", folder.string());
   try {
-    ordered_json config = ordered_json::parse(read_file(file));
+    ordered_json config = parse_json<nlohmann::ordered_json>(read_file(file));
     if (!config.is_object()) user_error("{}: not a JSON object", file.string());
     return config;
   } catch (const nlohmann::json::exception& error) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 
@@ -74,7 +75,7 @@ bool is_set(const ordered_json& value) {
 std::string text_of(const ordered_json& value) { return value.is_string() ? value.get<std::string>() : ""; }
 
 void mistyped(const std::string& file, const char* key, const ordered_json& value, const char* expected) {
-  user_error("{}: {} is {}; expected {}", file, key, value.dump(), expected);
+  user_error("{}: {} is {}; expected {}", file, key, shown(value.dump()), expected);
 }
 
 std::vector<std::string> texts(const ordered_json& value, const std::string& file, const char* key) {

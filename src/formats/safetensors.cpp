@@ -6,6 +6,8 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -23,7 +25,7 @@ json parse_header(std::string_view text, const std::string& file) {
     return true;
   };
   try {
-    json header = json::parse(text, guard);
+    json header = parse_json(text, guard);
     if (!header.is_object()) user_error("{}: the header is not a JSON object", file);
     return header;
   } catch (const json::exception& error) {
@@ -47,19 +49,19 @@ TensorView parse_tensor(const std::string& name, const json& entry, std::span<co
   for (const json& extent : entry["shape"]) {
     if (!extent.is_number_unsigned() || extent.get<uint64_t>() > uint64_t{INT64_MAX} ||
         __builtin_mul_overflow(size, extent.get<uint64_t>(), &size) || size > uint64_t{INT64_MAX})
-      user_error("{}: tensor {} has an impossible shape {}", file, name, entry["shape"].dump());
+      user_error("{}: tensor {} has an impossible shape {}", file, name, shown(entry["shape"].dump()));
     tensor.shape.push_back(extent.get<int64_t>());
   }
   const json &begin = entry["data_offsets"][0], &end = entry["data_offsets"][1];
   if (!begin.is_number_unsigned() || !end.is_number_unsigned() || begin.get<uint64_t>() > end.get<uint64_t>())
-    user_error("{}: tensor {} has impossible offsets {}", file, name, entry["data_offsets"].dump());
+    user_error("{}: tensor {} has impossible offsets {}", file, name, shown(entry["data_offsets"].dump()));
   const uint64_t first = begin, last = end;
   if (last > data.size())
     user_error("{}: tensor {} ends at byte {} of the data, but only {} are there: the file is truncated", file, name,
                last, data.size());
   if (last - first != size)
     user_error("{}: tensor {} has {} bytes, but its type {} and shape {} need {}", file, name, last - first, dtype,
-               entry["shape"].dump(), size);
+               shown(entry["shape"].dump()), size);
   tensor.bytes = data.subspan(first, size);
   return tensor;
 }

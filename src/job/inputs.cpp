@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cluster/stop.h"
 #include "data/chat_template.h"
 #include "data/task.h"
 #include "model/hardware.h"
@@ -21,9 +22,15 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
   }
   std::string truncate = config.data.truncate;
   if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
-  return {
-      config.data.prompt, config.data.end, truncate, config.data.max_input_tokens, config.data.max_target_tokens, cache,
-      spec.decoder_start, spec.vocab};
+  return {config.data.prompt,
+          config.data.end,
+          truncate,
+          config.data.max_input_tokens,
+          config.data.max_target_tokens,
+          cache,
+          spec.decoder_start,
+          spec.vocab,
+          heed_stop_requests};
 }
 
 // A chat format that the model was not trained with is the user's to choose, but not to choose unseen. Once for all
@@ -55,14 +62,14 @@ Inputs open_inputs(const Config& config) {
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples) {
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
-  const std::vector<Task> tasks = load_tasks(paths, limit_examples);
+  const std::vector<Task> tasks = load_tasks(paths, limit_examples, heed_stop_requests);
   warn_of_foreign_formats(config, *inputs.tokenizer, tasks);
   for (const Task& task : tasks) inputs.tasks.push_back(tokenized(config, inputs, task));
   return inputs;
 }
 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
-  const auto tasks = load_tasks({path}, config.data.limit_examples);
+  const auto tasks = load_tasks({path}, config.data.limit_examples, heed_stop_requests);
   GAGGLE_CHECK(tasks.size() == 1);
   return tokenized(config, inputs, tasks[0]);
 }

@@ -1,8 +1,7 @@
 #include "job/job.h"
 
-#include <cstdio>
-
 #include "base/log.h"
+#include "base/terminal.h"
 #include "cluster/stop.h"
 #include "comm/mpi_job.h"
 #include "coordinator/queue.h"
@@ -107,7 +106,7 @@ class JobRun {
     if (job_.merge && plan.size() > 0 && all_done) job_.merge();
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {
-      std::fputs(job_.closing_block({plan, events}).c_str(), stdout);
+      write_out(job_.closing_block({plan, events}));
       for (const PlannedItem& held : all_done ? std::vector<PlannedItem>() : queue_->held_by_others())
         log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
                   held.note);

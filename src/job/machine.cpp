@@ -1,6 +1,7 @@
 #include "job/machine.h"
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cluster/cores.h"
 #include "kernel/dispatch.h"
@@ -20,7 +21,7 @@ void check_machines_alike(const Session& session, bool strict) {
     if (all[rank] == all[0]) continue;
     const std::string text =
         fmt::format("rank {} computes on another machine than rank 0 ({}): an expert's bits depend on who trains it",
-                    rank, difference_text(nlohmann::json::parse(all[0]), nlohmann::json::parse(all[rank])));
+                    rank, difference_text(parse_json(all[0]), parse_json(all[rank])));
     if (strict) user_error("{} (run.strict)", text);
     if (session.world->rank() == 0) log::warning("{}", text);
     return;

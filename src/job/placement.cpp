@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "comm/mpi_job.h"
 #include "comm/nccl_backend.h"
@@ -72,7 +73,7 @@ std::vector<RankPlace> all_places(const Session& session) {
   const nlohmann::json text = {mine.host, mine.gpu, mine.nccl, mine.multi_rank_gpu, mine.complaint};
   std::vector<RankPlace> places;
   for (const std::string& each : session.world->all_gather_text(text.dump())) {
-    const auto said = nlohmann::json::parse(each);
+    const auto said = parse_json(each);
     places.push_back({said[0], said[1], said[2], said[3], said[4]});
   }
   return places;

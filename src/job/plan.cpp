@@ -1,11 +1,11 @@
 #include "job/plan.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/table.h"
+#include "base/terminal.h"
 #include "comm/mpi_job.h"
 #include "model/hardware.h"
 #include "train/batch.h"
@@ -55,9 +55,8 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
 Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan) {
   if (context.session.world->rank() == 0) {
     const std::vector<PlanLine> lines = plan_lines(context, job, plan);
-    std::fputs(plan_block(machine_text(context), context.base, lines).c_str(), stdout);
-    if (context.options.dry_run) std::fputs((plan.dry_run_table + "nothing was started\n").c_str(), stdout);
-    std::fflush(stdout);
+    write_out(plan_block(machine_text(context), context.base, lines));
+    if (context.options.dry_run) write_out(plan.dry_run_table + "nothing was started\n");
   }
   const Exit code = context.options.dry_run ? Exit::done : run_job(context, job);
   end_session(context.session);

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "cluster/cores.h"
@@ -41,7 +42,7 @@ int fair_share(const Session& session) {
   int sharers = 0;
   for (size_t rank = 0; rank < masks.size(); ++rank) {
     if (hosts[rank] != session.identity.host) continue;
-    const auto theirs = nlohmann::json::parse(masks[rank]).get<std::vector<int>>();
+    const auto theirs = parse_json(masks[rank]).get<std::vector<int>>();
     sharers += std::ranges::any_of(theirs, [&](int core) { return mine.contains(core); });
   }
   // Independent neighbours cannot be asked; they share unless the launcher left this process only a part.

@@ -66,7 +66,8 @@ std::string sidecar_text(const NewVersion& given) {
   if (given.kind != Kind::collection) sidecar.update({{"key", given.key}, {"origin", "trained"}});
   for (const auto& [field, value] : given.sidecar.items())
     if (field != "name" && field != "key") sidecar[field] = value;
-  return sidecar.dump(2) + "\n";
+  // A name of the file system need not be UTF-8.
+  return sidecar.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::string Registry::commit(const NewVersion& version) {

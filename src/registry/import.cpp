@@ -7,9 +7,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/sha256.h"
 #include "base/table.h"
+#include "base/terminal.h"
+#include "registry/stage.h"
+#include "registry/sums.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -79,35 +84,47 @@ nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter&
     const bool named = given->is_array() && (skills.tasks == 0 || given->size() == tasks.size()) &&
                        std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
     if (!named)
-      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(), given->dump(),
-                 skills.tasks);
+      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(),
+                 shown(given->dump()), skills.tasks);
     tasks = *given;
   }
   return {{"method", method}, {"tasks", tasks}};
 }
 
-std::string last_part(const fs::path& folder) {
-  const fs::path whole = fs::absolute(folder).lexically_normal();
-  return whole.has_filename() ? whole.filename() : whole.parent_path().filename();
+// "out" of "out", "out/" and "sub/../out".
+fs::path named_folder(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return whole.has_filename() ? whole : whole.parent_path();
 }
 
-// Writes beside and renames: `to` is there whole or not at all.
+// Writes beside, into a folder that is ours alone, and renames: `to` is there whole or not at all.
 void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
-  if (fs::exists(fs::symlink_status(to))) user_error("--to {}: is there already; name a new folder", to.string());
-  const fs::path parent = fs::absolute(to).parent_path();
-  require_writable(parent, "--to");
-  const fs::path beside = fs::absolute(to).string() + ".part";
-  fs::create_directory(beside);
-  for (const auto& [name, bytes] : files) write_file_durable(beside / name, bytes);
-  fs::rename(beside, to);
-  fsync_folder(parent);
+  const fs::path target = named_folder(to);
+  if (fs::exists(fs::symlink_status(target))) user_error("--to {}: is there already; name a new folder", to.string());
+  for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
+    outer = outer.parent_path();
+    if (fs::exists(outer / "registry.json"))
+      user_error("--to {}: lies in the registry {}; name a folder outside", to.string(), outer.string());
+  }
+  require_writable(target.parent_path(), "--to");
+  const fs::path beside = make_folder_beside(target);
+  try {
+    for (const auto& [name, bytes] : files) write_file_durable(beside / name, bytes);
+    open_folder_to_others(beside);
+    if (!rename_to_new(beside, target)) user_error("--to {}: is there already; name a new folder", to.string());
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(beside, ignored);
+    throw;
+  }
+  fsync_folder(target.parent_path());
 }
 
 // What was made from a version, as a PEFT folder. Its modules are as the version names them: which endings are enough
 // depends on a base that is not at hand.
 void write_adapter(const PeftAdapter& adapter, const Version& from, const fs::path& to) {
-  auto config = nlohmann::ordered_json::parse(peft_config_json(adapter, {}));
-  const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
+  auto config = parse_json<nlohmann::ordered_json>(peft_config_json(adapter, {}));
+  const auto given = parse_json<nlohmann::ordered_json>(read_file(from.folder / adapter_config_file));
   for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
     if (given.contains(key)) config[key] = given[key];
   write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
@@ -127,32 +144,6 @@ std::vector<float> logits_at(const Version& row, const std::vector<NamedTensor>&
     return values;
   }
   user_error("{}: it has no routing values for site {}", row.folder.string(), site);
-}
-
-// A folder that is asked to be imported: what it holds, or why it is refused.
-struct ImportedFolder {
-  std::string folder;
-  NewVersion version;
-  std::string refusal;  // "": accepted
-};
-
-// A name that two folders have is refused the second time.
-std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
-                                  const std::optional<BaseShapes>& base) {
-  std::vector<ImportedFolder> all;
-  std::set<std::string> names;
-  for (const std::string& folder : folders) {
-    ImportedFolder& one = all.emplace_back();
-    one.folder = folder;
-    const std::string as = name.empty() ? last_part(folder) : name;
-    try {
-      one.version = read_import(folder, as, base);
-      if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
-    } catch (const UserError& error) {
-      one.refusal = error_text(error);
-    }
-  }
-  return all;
 }
 
 }  // namespace
@@ -186,34 +177,45 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
     const auto model = open_model(base, "");
     shapes = {{model->spec().name, shapes_digest(model->weights()), ""}, model->weights()};
   }
-  const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
   ImportReport report;
-  report.refused = static_cast<size_t>(
-      std::ranges::count_if(judged, [](const ImportedFolder& one) { return !one.refusal.empty(); }));
   std::optional<Registry> open;
-  if (report.refused < judged.size())
-    open = Registry::open(registry, shapes ? std::optional(shapes->fingerprint) : std::nullopt, /*create=*/true,
-                          accept_base);
+  std::set<std::string> names;
   Table table({"folder", "", "as", "why"});
-  for (const ImportedFolder& one : judged) {
-    if (!one.refusal.empty()) {
-      table.add({one.folder, "refused", "", one.refusal});
+  // One after the other, so that one adapter at a time lies in memory.
+  for (const std::string& folder : folders) {
+    const std::string as = name.empty() ? named_folder(folder).filename().string() : name;
+    NewVersion version;
+    try {
+      version = read_import(folder, as, shapes);
+      if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
+    } catch (const UserError& error) {
+      table.add({folder, "refused", "", error_text(error)});
+      ++report.refused;
       continue;
     }
-    const NewVersion& version = one.version;
+    if (!open)
+      open = Registry::open(registry, shapes ? std::optional(shapes->fingerprint) : std::nullopt, /*create=*/true,
+                            accept_base);
     const std::string kind = version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
-    table.add({one.folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
+    table.add({folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
                shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)"});
   }
-  report.text = table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
+  report.text =
+      table.text() + fmt::format("{} accepted, {} refused\n", folders.size() - report.refused, report.refused);
   return report;
 }
 
 void export_version(const Registry& registry, const std::string& name, const fs::path& to) {
-  const fs::path from = registry.locate(name, {Kind::expert, Kind::inventory}).folder;
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(from))
-    if (entry.is_regular_file() && !entry.is_symlink()) files[entry.path().filename()] = read_file(entry.path());
+  const Version from = registry.locate(name, {Kind::expert, Kind::inventory});
+  // What was committed, and nothing that was put beside it since.
+  std::map<std::string, std::string> files = {{sums_file, read_file(file_of(from, sums_file))}};
+  for (const auto& [file, digest] : read_sums(from.folder)) {
+    std::string& bytes = files[file] = read_file(file_of(from, file.c_str()));
+    if (sha256_hex(bytes) != digest)
+      user_error(
+          "{}: its bytes are not those that were committed (SHA256SUMS); gaggle registry verify lists such files",
+          (from.folder / file).string());
+  }
   write_folder(to, files);
 }
 

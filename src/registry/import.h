@@ -30,13 +30,14 @@ struct ImportReport {
   std::string text;
   size_t refused = 0;
 };
-// Reads and judges all folders, then commits those that are accepted; no registry is made for nothing. `name`: of a single
-// folder, or "". `base`: a model whose shapes they are held against, or "".
+// Reads, judges and commits one folder after the other; no registry is made for nothing. `name`: of a single folder, or
+// "". `base`: a model whose shapes they are held against, or "".
 ImportReport import_folders(const std::filesystem::path& registry, const std::vector<std::string>& folders,
                             const std::string& name, const std::string& base, bool accept_base);
 
-// A copy of a version (of an expert or an inventory) as a folder that loads in PEFT. Throws UserError if `to`
-// is there already, or where several kinds have that name (Registry::locate).
+// A copy of a version (of an expert or an inventory), as it was committed, as a folder that loads in PEFT. Throws UserError
+// if `to` is there already or lies in the registry, where several kinds have that name (Registry::locate), or where a
+// file is not what SHA256SUMS says.
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 // The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "registry/layout.h"
@@ -18,7 +19,7 @@ constexpr int format_version = 2;
 std::string registry_json(const BaseFingerprint& base) {
   const nlohmann::ordered_json json = {
       {"format", format_version}, {"base", {{"name", base.name}, {"shapes", base.shapes}, {"content", base.content}}}};
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 void check_format(const fs::path& folder, int format) {
@@ -38,7 +39,7 @@ BaseFingerprint read_registry_json(const fs::path& folder) {
   without_links(folder, file);
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(read_file(file));
+    json = parse_json(read_file(file));
     check_format(folder, json.at("format"));
     const auto& base = json.at("base");
     return {base.at("name"), base.at("shapes"), base.at("content")};
@@ -82,10 +83,18 @@ void check_base(const fs::path& folder, const BaseFingerprint& ours, bool write,
   log::warning("{}", what);
 }
 
+// The folders that every job writes to: looked at here, before anything is made in them or trained for them.
+void refuse_links(const fs::path& folder) {
+  for (const char* inner : {"work/leases", "work/journal", "work/items", "work/jobs", "aside", ".staging"})
+    without_links(folder, folder / inner);
+  for (const Kind kind : all_kinds) without_links(folder, folder / words_of(kind).folder);
+}
+
 }  // namespace
 
 Registry Registry::open(const fs::path& folder, const std::optional<BaseFingerprint>& base, bool create,
                         bool accept_base) {
+  if (folder.empty()) user_error("registry: the folder's name is empty; name one");
   Registry registry;
   registry.folder_ = fs::absolute(folder).lexically_normal();
   if (!registry.folder_.has_filename()) registry.folder_ = registry.folder_.parent_path();
@@ -97,6 +106,7 @@ Registry Registry::open(const fs::path& folder, const std::optional<BaseFingerpr
     make(registry.folder_, *base);
   }
   if (create) require_writable(registry.folder_, "registry");
+  refuse_links(registry.folder_);
   if (base)
     check_base(registry.folder_, *base, create, accept_base);
   else

@@ -1,8 +1,8 @@
 #include "registry/verbs.h"
 
-#include <cstdio>
 #include <map>
 
+#include "base/terminal.h"
 #include "registry/import.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
@@ -10,7 +10,7 @@
 namespace gaggle {
 namespace {
 
-void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
+void print(const std::string& text) { write_out(text); }
 
 void need_arguments(const RegistryRequest& request, size_t least, const char* what) {
   if (request.arguments.size() < least) user_error("gaggle registry {}: expected {}", request.action, what);

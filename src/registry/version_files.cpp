@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "formats/safetensors.h"
 #include "registry/layout.h"
 #include "registry/sums.h"
@@ -21,7 +22,7 @@ json read_sidecar(const fs::path& version_folder, Kind kind) {
   const fs::path file = version_folder / words_of(kind).sidecar;
   without_links(version_folder, file);
   try {
-    json sidecar = json::parse(read_file(file));
+    json sidecar = parse_json(read_file(file));
     if (!sidecar.is_object()) user_error("{}: expected a JSON object", file.string());
     return sidecar;
   } catch (const json::exception& error) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/clock.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 namespace {
@@ -51,7 +52,7 @@ void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, cons
   size_t width = 0;
   for (const auto& worker : workers) width = std::max(width, worker.progress.item.size());
   std::vector<std::string> lines;
-  for (const auto& worker : workers) lines.push_back(progress_line(worker, width));
+  for (const auto& worker : workers) lines.push_back(shown(progress_line(worker, width)));
   if (terminal_) {
     lines.push_back(progress_bar(share, words));
     for (auto& line : lines) line = cut(line, terminal_width(out_));
@@ -71,7 +72,7 @@ void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, cons
 void LiveView::say(const std::string& line) {
   const auto standing = drawn_;
   erase();
-  std::fprintf(out_, "%s\n", line.c_str());
+  std::fprintf(out_, "%s\n", visible(line).c_str());
   for (const auto& old : standing) std::fprintf(out_, "%s\n", old.c_str());
   drawn_ = standing;
   std::fflush(out_);

@@ -5,12 +5,14 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 
 namespace gaggle {
 
 MetricsLog::MetricsLog(const std::filesystem::path& run_dir, const std::string& item, bool tensorboard) {
   const auto folder = run_dir / "items" / item;
   std::filesystem::create_directories(folder);
+  if (fs::exists(folder / "metrics.jsonl")) open_to_read(folder / "metrics.jsonl");  // refuses a pipe
   lines_.open(folder / "metrics.jsonl", std::ios::app);
   if (!lines_) system_error("{}: cannot be written", (folder / "metrics.jsonl").string());
   if (tensorboard) events_.emplace(run_dir / "tensorboard" / item);

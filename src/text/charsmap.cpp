@@ -2,7 +2,10 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "base/terminal.h"
 #include "text/unicode.h"
 
 namespace gaggle {
@@ -41,6 +44,11 @@ Charsmap::Charsmap(std::string_view base64) {
   for (size_t at = 0; at < size; at += 4) trie_.push_back(little_endian(bytes, 4 + at));
   replacements_ = bytes.substr(4 + size);
   if (!is_valid_utf8(replacements_)) user_error("the replacements are not UTF-8");
+  // The longest that Unicode has is 33 bytes for one character.
+  for (size_t begin = 0, end; begin < replacements_.size(); begin = end + 1) {
+    end = std::min(replacements_.find('\0', begin), replacements_.size());
+    if (end - begin > 1000) user_error("a replacement of {} bytes; expected some characters", end - begin);
+  }
 }
 
 std::optional<std::string_view> Charsmap::replacement(std::string_view characters) const {

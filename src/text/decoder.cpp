@@ -1,6 +1,7 @@
 #include "text/decoder.h"
 
 #include "base/names.h"
+#include "base/terminal.h"
 #include "text/byte_level.h"
 #include "text/unicode.h"
 
@@ -8,6 +9,8 @@ namespace gaggle {
 namespace {
 
 using Tokens = std::vector<std::string>;
+
+constexpr size_t longest_token = 1 << 20;
 
 // The byte of "<0xE2>", or -1.
 int fallback_byte(const std::string& token) {
@@ -54,11 +57,11 @@ struct ApplyDecoder {
   void operator()(const MetaspaceDecoder& step) const {
     const Pattern replacement = Pattern::literal(step.replacement);
     for (std::string& token : tokens)
-      token = replacement.replace(token, step.drop_first && &token == &tokens.front() ? "" : " ");
+      token = replacement.replace(token, step.drop_first && &token == &tokens.front() ? "" : " ", longest_token);
   }
 
   void operator()(const ReplaceDecoder& step) const {
-    for (std::string& token : tokens) token = step.pattern.replace(token, step.with);
+    for (std::string& token : tokens) token = step.pattern.replace(token, step.with, longest_token);
   }
 
   void operator()(const StripDecoder& step) const {

@@ -3,6 +3,9 @@
 #include <functional>
 #include <map>
 
+#include "base/terminal.h"
+#include "text/unicode.h"
+
 namespace gaggle {
 namespace {
 
@@ -14,7 +17,17 @@ void each_member(const Json& node, const char* list, const std::function<void(co
 }
 
 [[noreturn]] void unsupported(const char* component, const std::string& what) {
-  user_error("{} '{}' is not supported", component, what);
+  user_error("{} '{}' is not supported", component, shown(what));
+}
+
+// What Metaspace puts in place of a blank: one character, as in the tokenizers library.
+std::string read_replacement(const Json& node) {
+  const std::string replacement = text_at(node, "replacement");
+  size_t end = 0;
+  if (!replacement.empty()) next_char(replacement, end);
+  if (end == 0 || end != replacement.size())
+    user_error("Metaspace's replacement is {}; expected one character", in_quotes(replacement));
+  return replacement;
 }
 
 // "pattern" of a step: {"String": …} or {"Regex": …}
@@ -69,7 +82,7 @@ void add_pre_tokenizer(const Json& node, TokenizerParts& parts) {
     // "first" asks where a word stands in the text as written, which a step before this one may have moved.
     if (prepend == MetaspaceStep::Prepend::first && !steps.empty())
       unsupported("pre_tokenizer", "Metaspace with prepend_scheme first after another step");
-    steps.emplace_back(MetaspaceStep{text_at(node, "replacement"), prepend, value_or(node, "split", true)});
+    steps.emplace_back(MetaspaceStep{read_replacement(node), prepend, value_or(node, "split", true)});
   } else {
     unsupported("pre_tokenizer", type);
   }
@@ -118,7 +131,7 @@ std::vector<DecoderStep> read_decoder(const Json& node) {
       steps.emplace_back(FuseDecoder{});
     } else if (type == "Metaspace") {
       const bool drop_first = read_prepend(member) != MetaspaceStep::Prepend::never;
-      steps.emplace_back(MetaspaceDecoder{text_at(member, "replacement"), drop_first});
+      steps.emplace_back(MetaspaceDecoder{read_replacement(member), drop_first});
     } else if (type == "Replace") {
       steps.emplace_back(ReplaceDecoder{read_pattern("decoder Replace", member), text_at(member, "content")});
     } else if (type == "Strip") {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/terminal.h"
+
 namespace gaggle {
 namespace {
 
@@ -11,14 +13,14 @@ std::pair<std::string, std::string> merge_pair(const Json& node) {
   const auto text = node.is_string() ? node.get<std::string>() : std::string();
   const size_t space = text.find(' ');
   if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
-    user_error("model.merges: {} is no pair of tokens", node.dump());
+    user_error("model.merges: {} is no pair of tokens", shown(node.dump()));
   return {text.substr(0, space), text.substr(space + 1)};
 }
 
 Bpe read_bpe(const Json& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!value_or<std::string>(model, key, "").empty())
-      user_error("model.{} '{}' is not supported", key, text_at(model, key));
+      user_error("model.{} '{}' is not supported", key, shown(text_at(model, key)));
   if (value_or(model, "dropout", 0.0) != 0.0) user_error("model.dropout is not supported");
   Bpe bpe;
   for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(id, token));
@@ -76,14 +78,14 @@ std::string model_type(const Json& root) {
 int32_t read_id(const Json& node, const std::string& token) {
   constexpr int64_t kMost = 1 << 24;  // far above any vocabulary: a larger id is a damaged file
   const auto id = node.get<int64_t>();
-  if (id < 0 || id >= kMost) user_error("the token '{}' has the id {}", token, id);
+  if (id < 0 || id >= kMost) user_error("the token '{}' has the id {}", shown(token), id);
   return static_cast<int32_t>(id);
 }
 
 TokenModel read_model(const Json& model, const std::string& type, const std::vector<AddedToken>& added) {
   if (type == "BPE") return read_bpe(model);
   if (type == "Unigram") return read_unigram(model, added);
-  user_error("the tokenizer model '{}' is not supported (supported: BPE, Unigram)", type);
+  user_error("the tokenizer model '{}' is not supported (supported: BPE, Unigram)", shown(type));
 }
 
 }  // namespace gaggle

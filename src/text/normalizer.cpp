@@ -1,5 +1,7 @@
 #include "text/normalizer.h"
 
+#include "base/error.h"
+
 namespace gaggle {
 namespace {
 
@@ -14,11 +16,12 @@ bool nmt_makes_space(char32_t c) {
 
 struct ApplyNormalizer {
   std::string_view text;
+  size_t most;  // bytes
   std::string operator()(NormalForm form) const { return normal_form(text, form); }
   std::string operator()(const PrependText& step) const {
     return text.empty() ? std::string() : step.text + std::string(text);
   }
-  std::string operator()(const ReplaceText& step) const { return step.pattern.replace(text, step.with); }
+  std::string operator()(const ReplaceText& step) const { return step.pattern.replace(text, step.with, most); }
   std::string operator()(const StripSpace& step) const {
     std::string_view rest = text;
     if (step.left) rest.remove_prefix(space_at_start(rest));
@@ -40,7 +43,13 @@ struct ApplyNormalizer {
 
 std::string normalize(const std::vector<NormalizerStep>& steps, std::string_view text) {
   std::string result(text);
-  for (const NormalizerStep& step : steps) result = std::visit(ApplyNormalizer{result}, step);
+  // Steps that multiply what they are given would, one after the other, fill any memory.
+  const size_t most = 100 * text.size() + 10'000;
+  for (const NormalizerStep& step : steps) {
+    result = std::visit(ApplyNormalizer{result, most}, step);
+    if (result.size() > most)
+      user_error("the tokenizer's normalizer makes {} bytes of a text of {}", result.size(), text.size());
+  }
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "base/error.h"
+#include "base/terminal.h"
 
 namespace gaggle {
 
@@ -14,7 +15,7 @@ const char* const kGpt2Pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?
 namespace {
 
 [[noreturn]] void refuse(std::string_view pattern, std::string_view what) {
-  user_error("the pattern '{}' uses {}, which is not supported", pattern, what);
+  user_error("the pattern '{}' uses {}, which is not supported", shown(pattern), what);
 }
 
 std::string error_text(int error) {
@@ -103,8 +104,8 @@ Pattern::Pattern(std::string_view oniguruma) {
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pcre2.data()), pcre2.size(),
                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &error, &offset, context.get());
   if (!code->code)
-    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", oniguruma, error_text(error), offset,
-               pcre2);
+    user_error("the pattern '{}' cannot be read: {} at character {} of '{}'", shown(oniguruma), error_text(error),
+               offset, shown(pcre2));
   pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);  // without a JIT the interpreter matches the same
   code_ = code;
 }
@@ -129,7 +130,7 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
           pcre2_match(code_->code, subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(), nullptr);
     if (result == PCRE2_ERROR_NOMATCH) return;
     if (result < 0)
-      user_error("the tokenizer's pattern '{}' failed on a text of {} bytes: {}", code_->source, text.size(),
+      user_error("the tokenizer's pattern '{}' failed on a text of {} bytes: {}", shown(code_->source), text.size(),
                  error_text(result));
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
     if (range[0] < range[1]) {
@@ -142,13 +143,16 @@ void Pattern::each_match(std::string_view text, const std::function<void(size_t,
   }
 }
 
-std::string Pattern::replace(std::string_view text, std::string_view with) const {
+std::string Pattern::replace(std::string_view text, std::string_view with, size_t most) const {
   std::string out;
   size_t done = 0;
   each_match(text, [&](size_t begin, size_t end) {
     out += text.substr(done, begin - done);
     out += with;
     done = end;
+    if (out.size() > most)
+      user_error("the tokenizer replaces '{}' by '{}' until a text of {} bytes has more than {}", shown(code_->source),
+                 shown(with), text.size(), most);
   });
   return out += text.substr(done);
 }

@@ -22,7 +22,9 @@ class Pattern {
 
   // Calls found(begin, end) for every non-empty match in `text` (valid UTF-8), left to right.
   void each_match(std::string_view text, const std::function<void(size_t, size_t)>& found) const;
-  std::string replace(std::string_view text, std::string_view with) const;  // `with` is taken literally
+  // `with` is taken literally. Throws UserError where more than `most` bytes would come out.
+  std::string replace(std::string_view text, std::string_view with,
+                      size_t most = std::string_view::npos) const;
 
  private:
   struct Code;

@@ -47,8 +47,6 @@ std::string valid_utf8(std::string_view bytes) {
   return text;
 }
 
-bool is_valid_utf8(std::string_view bytes) { return valid_utf8(bytes) == bytes; }
-
 char32_t next_char(std::string_view text, size_t& at) {
   const auto lead = static_cast<unsigned char>(text[at++]);
   if (lead < 0x80) return lead;

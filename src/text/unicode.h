@@ -9,7 +9,6 @@ namespace gaggle {
 
 // Every maximal ill-formed part becomes U+FFFD, as Rust's from_utf8_lossy and Python's errors="replace" do.
 std::string valid_utf8(std::string_view bytes);
-bool is_valid_utf8(std::string_view bytes);
 
 // Of valid UTF-8: the character that starts at `at`; `at` moves behind it.
 char32_t next_char(std::string_view text, size_t& at);

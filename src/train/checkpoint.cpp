@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "formats/safetensors.h"
@@ -43,7 +44,7 @@ std::vector<Place> complete_places(const fs::path& folder) {
 }
 
 Snapshot read_snapshot(const Place& place, const SafetensorsFile& file) {
-  Snapshot snapshot{place.phase, place.step, nlohmann::json::parse(file.metadata().at("state")), {}};
+  Snapshot snapshot{place.phase, place.step, parse_json(file.metadata().at("state")), {}};
   for (const TensorView& view : file.tensors()) snapshot.tensors[view.name] = float_tensor(view);
   return snapshot;
 }

@@ -7,6 +7,7 @@
 #include "base/names.h"
 #include "base/philox.h"
 #include "base/sha256.h"
+#include "base/terminal.h"
 #include "data/task.h"
 
 namespace gaggle {
@@ -73,7 +74,7 @@ std::string shown(const nlohmann::json& settings, const std::string& name) {
   if (!settings.contains(name) || settings[name].is_null()) return "none";
   const nlohmann::json& value = settings[name];
   const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-  return text.size() == 64 ? text.substr(0, 8) + "…" : text;
+  return text.size() == 64 ? text.substr(0, 8) + "…" : gaggle::shown(text);
 }
 
 }  // namespace

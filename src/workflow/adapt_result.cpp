@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "workflow/adapt.h"
 
 namespace gaggle {
@@ -32,7 +33,7 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
   const auto path = result_path(job.folder(), item.key);
   if (!fs::exists(path)) return std::nullopt;
   try {
-    const auto json = nlohmann::json::parse(read_file(path));
+    const auto json = parse_json(read_file(path));
     const auto& score = json.at("score");
     AdaptScore result;
     if (item.recipe) result.stored = json.at("stored");

@@ -114,7 +114,8 @@ std::string experts_cost_block(const Config& config) {
   const Shapes shapes = shapes_of(config);
   TokenTask task;
   task.name = "any";
-  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples), shapes.example);
+  // Only counted: the texts of millions would fill the memory.
+  task.splits[static_cast<size_t>(Split::train)].resize(static_cast<size_t>(config.plan.examples));
   task.splits[static_cast<size_t>(Split::validation)].push_back(shapes.example);
   const Recipe recipe = expert_recipe({config.run.seed, shapes.base->sites(), "", shapes.base->dtype()},
                                       {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);

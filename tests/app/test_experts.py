@@ -86,11 +86,11 @@ def test_a_stop_request_saves_and_says_75_and_the_next_start_goes_on(workshop):
 
 
 def test_resuming_with_other_threads_warns_and_is_refused_when_strict(workshop):
-    workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", expect=75)
+    workshop.experts("--train.steps=100000", "--run.max_minutes=0.1", expect=75)
     strict = workshop.experts("--train.steps=100000", "--run.strict=true", "--run.threads=2", expect=2)
     assert "threads 1 → 2" in strict.stderr and "run.strict" in strict.stderr
     assert not list((workshop.folder / "registry").glob("aside/*"))
-    warned = workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", "--run.threads=2", expect=75)
+    warned = workshop.experts("--train.steps=100000", "--run.max_minutes=0.1", "--run.threads=2", expect=75)
     assert "threads 1 → 2" in warned.stderr
 
 
@@ -220,7 +220,7 @@ def test_current_is_mended_after_a_kill_between_rename_and_its_writing(workshop)
 
 
 def test_max_minutes_saves_and_says_75(workshop):
-    workshop.experts("--train.steps=100000", "--run.max_minutes=0.05", expect=75)
+    workshop.experts("--train.steps=100000", "--run.max_minutes=0.1", expect=75)
     assert list((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))
 
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "base/sha256.h"
 
 namespace gaggle {
 namespace {
@@ -63,6 +65,57 @@ TEST(File, AGitLfsPointerIsRefusedHoweverItIsRead) {
   write_file_atomic(path, "version 2\n");
   EXPECT_EQ(read_file(path), "version 2\n");
   fs::remove(path);
+}
+
+struct Scratch {
+  fs::path folder = fs::temp_directory_path() / ("gaggle_scratch_" + std::to_string(::getpid()));
+  Scratch() { fs::create_directories(folder); }
+  ~Scratch() { fs::remove_all(folder); }
+};
+
+// What is no plain file may never give an end: it is refused when it is opened.
+TEST(OpenToRead, APipeADeviceAndAFolderAreRefused) {
+  const Scratch scratch;
+  const fs::path pipe = scratch.folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const fs::path& path : {pipe, fs::path("/dev/zero"), scratch.folder}) {
+    EXPECT_THROW(read_file(path), UserError) << path;
+    EXPECT_THROW(MappedFile(path, Reach::host), UserError) << path;
+    EXPECT_THROW(sha256_hex_of_file(path), UserError) << path;
+  }
+}
+
+TEST(ReadFile, FromAPlaceOn) {
+  const Scratch scratch;
+  write_file_durable(scratch.folder / "a", "one two");
+  EXPECT_EQ(read_file(scratch.folder / "a"), "one two");
+  EXPECT_EQ(read_file(scratch.folder / "a", 4), "two");
+  EXPECT_EQ(read_file(scratch.folder / "a", 40), "");
+}
+
+TEST(WriteFile, NothingIsWrittenThroughALink) {
+  const Scratch scratch;
+  const fs::path victim = scratch.folder / "victim", link = scratch.folder / "link";
+  write_file_durable(victim, "precious");
+  for (const bool atomic : {false, true}) {
+    fs::remove(link);
+    fs::create_symlink(victim, link);
+    (atomic ? write_file_atomic : write_file_durable)(link, "new");
+    EXPECT_EQ(read_file(victim), "precious");
+    EXPECT_EQ(read_file(link), "new");
+    EXPECT_FALSE(fs::is_symlink(link));
+  }
+}
+
+TEST(WriteFile, OthersMayReadWhatTheUmaskLetsThem) {
+  const Scratch scratch;
+  write_file_atomic(scratch.folder / "a", "text");
+  const mode_t mask = ::umask(022);
+  ::umask(mask);
+  EXPECT_EQ(static_cast<mode_t>(fs::status(scratch.folder / "a").permissions()), 0666 & ~mask);
+  const fs::path made = make_folder_beside(scratch.folder / "out");
+  EXPECT_EQ(static_cast<mode_t>(fs::status(made).permissions()), 0700u);
+  EXPECT_NE(made, make_folder_beside(scratch.folder / "out"));
 }
 
 // As on a shared folder: several write one file, and every reader sees one of their versions whole.

@@ -2,9 +2,11 @@
 #include "cluster/stop.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <fstream>
 #include <thread>
 
@@ -72,6 +74,32 @@ TEST_F(Stop, DeadlineMeansResumable) {
   watch_for_stop(folder_, 0.05 / 60);
   EXPECT_EQ(stop_requested(), std::nullopt);
   std::this_thread::sleep_for(std::chrono::milliseconds(80));
+  EXPECT_EQ(stop_requested(), Exit::resumable);
+}
+
+// `gaggle … | head`: whoever reads the other end of the pipe leaves.
+TEST_F(Stop, OutputThatNobodyReadsMeansResumable) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::fflush(stdout);
+  const int before = ::dup(STDOUT_FILENO);
+  ::dup2(ends[1], STDOUT_FILENO);
+  watch_for_stop(folder_, 0);
+  const auto read = stop_requested();
+  ::close(ends[0]);
+  watch_for_stop(folder_, 0);  // looks at once
+  const auto unread = stop_requested();
+  ::dup2(before, STDOUT_FILENO);
+  ::close(before);
+  ::close(ends[1]);
+  EXPECT_EQ(read, std::nullopt);
+  EXPECT_EQ(unread, Exit::resumable);
+}
+
+TEST_F(Stop, TheTimeRunsFromWhenItWasFirstTold) {
+  watch_for_stop({}, 0.05 / 60);
+  std::this_thread::sleep_for(std::chrono::milliseconds(80));
+  watch_for_stop(folder_, 0.05 / 60);
   EXPECT_EQ(stop_requested(), Exit::resumable);
 }
 

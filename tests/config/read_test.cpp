@@ -90,12 +90,12 @@ device = "gpu"
   for (const char* expected :
        {"a.toml:1:1: unknown key steps (did you mean steps = … in section [train]?)",
         "a.toml:3:1: unknown key train.stesp (did you mean train.steps?)",
-        "a.toml:4:1: train.batch_size: expected an integer >= 1, got \"many\"",
+        "a.toml:4:1: train.batch_size: expected an integer >= 1 and <= 1000000, got \"many\"",
         "a.toml:5:1: train.warmup: expected a number >= 0 and <= 1, got 1.5",
         "a.toml:6:1: unknown key train.rank (did you mean lora.rank or poly.rank?)",
         "a.toml:7:2: unknown section [trian] (did you mean [train]?)",
         "a.toml:9:1: run.device: expected one of auto, cpu, cuda, got \"gpu\"",
-        "--train.epochs: train.epochs: expected a number > 0, got -1",
+        "--train.epochs: train.epochs: expected a number > 0 and <= 1000000, got -1",
         "--eval.mehods: unknown key eval.mehods (did you mean eval.methods?)", "--nonsense: unknown section"})
     EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
 }
@@ -180,11 +180,15 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {"registry.collection=.x", "a name has letters"},
            {"train.keep=best", "needs train.validate_every"},
            {"train.lr=nan", "train.lr: expected a number > 0"},
-           {"train.steps=1e3", "train.steps: expected an integer >= 0, got 1000"}})
+           {"train.lanes=1000000000", "train.lanes: expected an integer >= 0 and <= 65536"},
+           {"run.threads=1000000", "run.threads: expected an integer >= 0 and <= 1024"},
+           {"train.batch_size=1000000000000", "train.batch_size: expected an integer >= 1 and <= 1000000"},
+           {"registry.path=", "registry.path is empty"},
+           {"train.steps=1e3", "train.steps: expected an integer >= 0 and <= 1000000000, got 1000"}})
     EXPECT_NE(complaints(file, {override_text}).find(expected), std::string::npos)
         << override_text << ": " << complaints(file, {override_text});
   for (const auto& [overrides, expected] : std::vector<std::pair<std::vector<std::string>, std::string>>{
-           {{"poly.heads=0"}, "poly.heads: expected an integer >= 1, got 0"},
+           {{"poly.heads=0"}, "poly.heads: expected an integer >= 1 and <= 65536, got 0"},
            {{"poly.method=poly", "poly.heads=8"}, "--poly.heads: poly.heads = 8 belongs to"},
            {{"poly.average_from=5", "poly.average_last_steps=5"}, "exclude each other"},
            {{"poly.adapter=ia3", "poly.rank=4"}, "--poly.rank: poly.rank belongs to poly.adapter = \"lora\""},

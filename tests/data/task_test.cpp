@@ -6,10 +6,10 @@
 #include <map>
 #include <set>
 
+#include "base/terminal.h"
 #include "data/about.h"
 #include "data/example.h"
 #include "fixtures.h"
-#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -44,6 +44,8 @@ TEST(Task, ExamplesOfBothForms) {
 TEST(Task, BadLinesNameFileAndLine) {
   const std::map<std::string, std::string> cases = {
       {"{\"input\": \"a\", \"output\": ", "not JSON"},
+      {"{\"input\": \"a\", \"output\": \"b\", \"id\": 1e999}", "number overflow parsing '1e999'"},
+      {std::string(200'000, '['), "nested deeper than 64 levels"},
       {"{\"input\": \"a\", \"output\": \"\xff\"}", "not UTF-8"},
       {"{\"input\": \"a\", \"output\": \"\xed\xa0\x80\"}", "not UTF-8"},
       {"[1]", "an example is an object"},
@@ -70,6 +72,28 @@ TEST(Task, BadLinesNameFileAndLine) {
     EXPECT_NE(message.find(path + ":2"), std::string::npos) << line << "\n" << message;
     EXPECT_NE(message.find(words), std::string::npos) << line << "\n" << message;
   }
+}
+
+// What is wrong with a line is said, not the line.
+TEST(Task, AMessageAboutALongLineIsShort) {
+  const TestFolder folder;
+  const std::string text(1'000'000, 'x');
+  for (const std::string& line : {"{\"input\": \"" + text, "{\"" + text + "\": 1}",
+                                  R"({"input": "a", "output": ")" + text + R"(", "choices": ["b"]})"}) {
+    const std::string path = folder.write("long.jsonl", line + "\n");
+    EXPECT_LT(user_error_of([&] { load_one(path); }).size(), 2000u) << line.substr(0, 40);
+  }
+}
+
+TEST(Task, AStopIsHeardWhileExamplesAreRead) {
+  const TestFolder folder;
+  const std::string line = "{\"input\": \"a\", \"output\": \"b\"}\n";
+  const std::string path = folder.write("t.jsonl", line + line + line);
+  int heard = 0;
+  const auto heed = [&] {
+    if (++heard == 2) throw std::runtime_error("stop");
+  };
+  EXPECT_THROW(load_tasks({path}, 0, heed), std::runtime_error);
 }
 
 TEST(Task, BadFilesAndFolders) {
@@ -154,6 +178,7 @@ TEST(Task, AboutFileAndItsMistakes) {
       {"definition = \"\n", "t.toml:1:"},
       {"files = []\n", "files is not a list"},
       {"files = [{path = \"a.jsonl\", weight = 0}]\n", "weight is not a number above 0"},
+      {"files = [{path = \"a.jsonl\", weight = 1e6}]\n", "at most 1000"},
       {"files = [{path = \"a.jsonl\", wieght = 1}]\n", "did you mean weight?"},
       {"metric = \"accuracy\"\n", "t.jsonl:1: the metric of task t is accuracy"},
   };

@@ -152,6 +152,21 @@ def test_conditional_compilation_stays_in_the_factory_files():
     assert all(len(files) <= 1 for files in rooms.values()), rooms
 
 
+# What is done in one way → the files that do it: base/json.h knows limits, base/terminal.h escapes and a full disk. The
+# other three are the last flush, and what redraws the terminal.
+ONE_WAY = {r"json::parse\(": ["base/json.h"],
+           r"\bstdout\b": ["base/terminal.cpp", "app/program.cpp", "job/display.cpp", "app/command_status.cpp"]}
+
+
+def test_json_is_read_and_standard_output_is_written_in_one_way():
+    wrong = []
+    for path in [*SRC.rglob("*.cpp"), *SRC.rglob("*.h")]:
+        text = re.sub(r"//.*", "", path.read_text())
+        wrong += [f"{path.relative_to(SRC)}: {pattern} belongs into {owners[0]}" for pattern, owners in ONE_WAY.items()
+                  if re.search(pattern, text, re.IGNORECASE) and str(path.relative_to(SRC)) not in owners]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
 def test_files_are_of_a_readable_length():
     long = [f"{p.relative_to(ROOT)}: {len(p.read_text().splitlines())} lines" for p, _ in sources()
             if len(p.read_text().splitlines()) > 400]

@@ -1,6 +1,7 @@
 // What a registry promises: round trips, versions, names, links, formats, another base, collections, verify.
 #include "registry/registry.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -202,6 +203,58 @@ TEST(Registry, ImportsOnceAndExportsTheSameTensors) {
   EXPECT_THROW(read_import(folder.path / "peft", "in", narrow), UserError);
   const BaseShapes fits{made::base, {{std::string(made::site) + ".weight", {4, 4}}}};
   EXPECT_NO_THROW(read_import(folder.path / "peft", "in", fits));
+}
+
+std::vector<std::string> names_of(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+TEST(Registry, ExportTakesWhatWasCommittedIntoAFolderOfItsOwn) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  registry.commit(made::expert("in", "k", 1));
+  const fs::path version = registry.load(Kind::expert, "in").folder;
+  const std::vector<std::string> committed = names_of(version);
+  write_file_durable(version / "left_over.py", "evil()");
+  const fs::path victim = folder.path / "victim";
+  fs::create_directory(victim);
+  fs::create_directory_symlink(victim, folder.path / "out.part");
+  export_version(registry, "in", folder.path / "out" / "");
+  EXPECT_EQ(names_of(folder.path / "out"), committed);
+  EXPECT_TRUE(fs::is_empty(victim));
+  EXPECT_EQ(names_of(folder.path), (std::vector<std::string>{"out", "out.part", "r", "victim"}));
+  EXPECT_THROW(export_version(registry, "in", folder.path / "r" / "experts" / "in" / "copy"), UserError);
+  write_file_durable(version / adapter_config_file, "{}");
+  EXPECT_THROW(export_version(registry, "in", folder.path / "other"), UserError) << "not what was committed";
+  EXPECT_FALSE(fs::exists(folder.path / "other"));
+}
+
+TEST(Registry, FoldersOfJobsMayNotBeLinks) {
+  for (const char* inner : {"work", "work/leases", "work/journal", "aside", "collections", ".staging"}) {
+    made::Folder folder;
+    open_new(folder.path / "r");
+    const fs::path link = folder.path / "r" / inner;
+    fs::create_directories(folder.path / "outside");
+    fs::create_directories(link.parent_path());
+    fs::create_directory_symlink(folder.path / "outside", link);
+    EXPECT_THROW(Registry::open(folder.path / "r", made::base, true), UserError) << inner;
+    EXPECT_TRUE(fs::is_empty(folder.path / "outside"));
+  }
+}
+
+TEST(Registry, ImportCommitsOneAfterTheOther) {
+  made::Folder folder;
+  made::write_peft_folder(folder.path / "a", made::config, tensor_file_bytes(made::lora(1)));
+  made::write_peft_folder(folder.path / "b", "{}", tensor_file_bytes(made::lora(2)));
+  open_new(folder.path / "r");
+  const auto path = [&](const char* name) { return (folder.path / name).string(); };
+  const ImportReport report = import_folders(folder.path / "r", {path("a"), path("b"), path("a/")}, "", "", false);
+  EXPECT_EQ(report.refused, 2u) << report.text;
+  EXPECT_NE(report.text.find("another folder of this import is named a too"), std::string::npos) << report.text;
+  EXPECT_NE(report.text.find("1 accepted, 2 refused"), std::string::npos) << report.text;
 }
 
 }  // namespace

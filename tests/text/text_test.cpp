@@ -77,6 +77,25 @@ TEST_F(Folder, RefusesByName) {
   expect_message("the pattern '(a' cannot be read");
 }
 
+// A text must not grow without bound, whatever a tokenizer.json says.
+TEST_F(Folder, RefusesWhatWouldGrowWithoutBound) {
+  for (const char* replacement : {"", "ab"}) {
+    const std::string metaspace = std::string(R"({"type": "Metaspace", "replacement": ")") + replacement + "\"}";
+    write_tokenizer(kModel, R"(, "pre_tokenizer": )" + metaspace);
+    expect_message("expected one character");
+    write_tokenizer(kModel, R"(, "decoder": )" + metaspace);
+    expect_message("expected one character");
+  }
+  std::string steps;
+  for (int i = 0; i < 16; ++i)
+    steps +=
+        std::string(i > 0 ? "," : "") + R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaaaa"})";
+  write_tokenizer(kModel, R"(, "normalizer": {"type": "Sequence", "normalizers": [)" + steps + "]}");
+  const auto tokenizer = load_tokenizer(folder_);
+  EXPECT_THROW(tokenizer->encode_plain("ab"), UserError);
+  EXPECT_NO_THROW(tokenizer->encode_plain("b"));
+}
+
 TEST_F(Folder, RefusesPartsOfUnigramByName) {
   const auto write_unigram = [&](const std::string& members, const std::string& extra) {
     write("tokenizer.json",
