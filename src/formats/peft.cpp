@@ -159,7 +159,14 @@ PeftAdapter read_peft(const fs::path& folder, const std::vector<PeftKind>& kinds
                       config.heads, {}};
   for (const auto& [module, parts] : by_module(file, form_of(config.kind)))
     adapter.sites.push_back(read_site(module, parts, config, file.name()));
+  adapter.not_finite = not_finite(file);
   return adapter;
+}
+
+void require_finite(const PeftAdapter& adapter) {
+  if (!adapter.not_finite.empty())
+    throw NotFinite(
+        fmt::format("{}; expected finite numbers (training that diverges leaves others)", adapter.not_finite));
 }
 
 void read_gates(const fs::path& file, PeftAdapter& lora) {
@@ -175,6 +182,7 @@ void read_gates(const fs::path& file, PeftAdapter& lora) {
                  name_of(gate.dtype), shape_text(gate.shape), width);
     site->gate = values_of(gate, file.string());
   }
+  if (lora.not_finite.empty()) lora.not_finite = not_finite(gates);
 }
 
 }  // namespace gaggle
