@@ -58,6 +58,9 @@ Exit answer(const Config& given, const std::string& prompt) {
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
+  for (const Method& asked : sources.methods)
+    if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())
+      user_error("{} cannot answer: {}; take it out of the collection", asked.name, reason);
   const RoutedCollection& collection = sources.collection;
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);

@@ -20,6 +20,15 @@ std::string store(Registry& registry, NewVersion version, const PeftAdapter& lor
   return registry.commit(version);
 }
 
+Lora lora_of(const Version& version, const PeftAdapter& peft, const std::vector<Site>& sites) {
+  Lora lora = lora_from_peft(peft, sites, version.folder.string());
+  lora.name = version.name;
+  lora.version = version.version;
+  lora.digest = digest_of(version);
+  lora.not_finite = peft.not_finite;
+  return lora;
+}
+
 }  // namespace
 
 Lora lora_from_peft(const PeftAdapter& peft, const std::vector<Site>& sites, const std::string& where) {
@@ -51,22 +60,24 @@ PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base) {
 }
 
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites) {
-  return lora_from_peft(read_peft(folder, {PeftKind::lora}), sites, folder.string());
+  const PeftAdapter peft = read_peft(folder, {PeftKind::lora});
+  require_finite(peft);
+  return lora_from_peft(peft, sites, folder.string());
 }
 
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   const Version version = registry.load(Kind::expert, name);
-  Lora lora = lora_from_peft(read_adapter(version), sites, version.folder.string());
-  lora.name = version.name;
-  lora.version = version.version;
-  lora.digest = digest_of(version);
-  return lora;
+  const PeftAdapter peft = read_adapter(version);
+  require_finite(peft);
+  return lora_of(version, peft, sites);
 }
 
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   std::vector<Lora> experts;
-  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
-    experts.push_back(load_lora(registry, pinned.pin.text(), sites));
+  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name))) {
+    const Version version = registry.load(Kind::expert, pinned.pin.text());
+    experts.push_back(lora_of(version, read_adapter(version), sites));
+  }
   return experts;
 }
 
