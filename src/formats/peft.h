@@ -65,6 +65,10 @@ PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site);
 // tensors that the config does not explain or that lack their partners, shapes that do not fit it. Values that are not
 // finite are read and noted.
 PeftAdapter read_peft(const std::filesystem::path& folder, const std::vector<PeftKind>& kinds = all_peft_kinds);
+// Those of the base's `modules` that target_modules names and that have no tensors; where no modules are given, the
+// names in its list that fit no module of the adapter.
+std::vector<std::string> targets_without_tensors(const std::filesystem::path& folder, const PeftAdapter& adapter,
+                                                 const std::vector<std::string>& modules);
 // Fills the gates of a LoRA's sites from "<module path>.gate" [d_in] fp32. Throws UserError: another type or
 // width, a gate that belongs to no site.
 void read_gates(const std::filesystem::path& file, PeftAdapter& lora);
@@ -83,5 +87,9 @@ nlohmann::ordered_json sizes_json(const PeftAdapter& adapter);
 // MHR-μ: the skills averaged into one adapter, a LoRA of scale 1/r with A [r, d_in] = mean_k A[q, k]ᵀ block by
 // block, or one vector per site.
 PeftAdapter mean_of_skills(const PeftAdapter& poly);
+
+// A LoRA whose B holds the site's scale, and of one rank r (smaller ones are padded with zeros): lora_alpha = r says
+// it all.
+PeftAdapter with_scale_in_b(PeftAdapter lora);
 
 }  // namespace gaggle
