@@ -1,12 +1,10 @@
 // Committing a version of any kind, and which version is current.
 #include <cmath>
-#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/names.h"
-#include "formats/safetensors.h"
 #include "registry/layout.h"
 #include "registry/new_version.h"
 #include "registry/stage.h"
@@ -48,18 +46,13 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
 }
 
 // Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss.
-void require_finite(const NewVersion& version) {
-  const auto refuse = [&](const std::string& what) {
-    throw NotFinite(fmt::format("{} {} is not stored: {}", words_of(version.kind).one, version.name, what));
-  };
-  for (const auto& [name, bytes] : version.files)
-    if (name.ends_with(".safetensors"))
-      if (const std::string found = not_finite(SafetensorsFile(std::as_bytes(std::span(bytes)), name)); !found.empty())
-        refuse(found);
+void require_finite_version(const NewVersion& version) {
+  const std::string what = fmt::format("{} {} is not stored", words_of(version.kind).one, version.name);
+  require_finite(version.files, what);
   const nlohmann::json metrics = nlohmann::json(object_at(version.sidecar, "metrics")).flatten();
   for (const auto& [name, value] : metrics.items())
     if (value.is_number_float() && !std::isfinite(value.get<double>()))
-      refuse(fmt::format("metrics{} is not finite", name));
+      throw NotFinite(fmt::format("{}: metrics{} is not finite", what, name));
 }
 
 }  // namespace
@@ -74,7 +67,7 @@ std::string sidecar_text(const NewVersion& given) {
 
 std::string Registry::commit(const NewVersion& version) {
   check_name(version.name, words_of(version.kind).one);
-  require_finite(version);
+  require_finite_version(version);
   const fs::path parent = without_links(folder_, root_of(version.kind) / version.name);
   Stage stage(folder_);
   for (const fs::path& file : version.linked) stage.link(file);

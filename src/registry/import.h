@@ -21,7 +21,8 @@ struct BaseShapes {
 // of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an inventory. An inventory's method
 // and task names are those of an inventory.json beside; without one, "poly" or "mhr" by the heads ("shared"
 // where there is no routing), and "task 0", "task 1", …. Throws UserError that says why it cannot be one of
-// ours; writes nothing.
+// ours; writes nothing. Warns of what may not be meant: a lora_B of zeros, target_modules without tensors, another
+// base.
 NewVersion read_import(const std::filesystem::path& folder, const std::string& name,
                        const std::optional<BaseShapes>& base);
 
@@ -38,6 +39,8 @@ ImportReport import_folders(const std::filesystem::path& registry, const std::ve
 // A copy of a version (of an expert or an inventory) as a folder that loads in PEFT. Throws UserError if `to`
 // is there already, or where several kinds have that name (Registry::locate).
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// A LoRA for readers that know one alpha: each site's scale in B, one rank, lora_alpha = r; fp32, without gates.
+void export_scale_in_b(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 // The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 

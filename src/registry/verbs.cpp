@@ -45,7 +45,10 @@ Exit import_adapters(const RegistryRequest& request) {
 Exit export_one(const RegistryRequest& request) {
   if (request.arguments.size() != 1) user_error("gaggle registry export: expected one name");
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
-  (request.mu ? export_mean : export_version)(open_existing(request), request.arguments[0], request.to);
+  if (request.mu && request.fold_scale)
+    user_error("--fold-scale: what --mu writes has one lora_alpha already; leave one of them out");
+  const auto write = request.mu ? export_mean : request.fold_scale ? export_scale_in_b : export_version;
+  write(open_existing(request), request.arguments[0], request.to);
   print(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
 }
@@ -84,6 +87,7 @@ Exit remove(const RegistryRequest& request) {
 
 Exit act_on_registry(const RegistryRequest& request) {
   if (request.mu && request.action != "export") user_error("--mu: belongs to gaggle registry export");
+  if (request.fold_scale && request.action != "export") user_error("--fold-scale: belongs to gaggle registry export");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
       {"export", export_one}, {"collect", collect}, {"rm", remove}};

@@ -16,6 +16,7 @@ struct RegistryRequest {
   std::string base;                    // --base: model path; imported adapters are checked against it
   std::string to;                      // --to: where export writes
   bool mu = false;                     // --mu: export the averaged skills of an inventory
+  bool fold_scale = false;             // --fold-scale: export a LoRA with its scales in B
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };
