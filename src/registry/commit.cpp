@@ -47,12 +47,13 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
 
 // Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss.
 void require_finite_version(const NewVersion& version) {
-  const std::string what = fmt::format("{} {} is not stored", words_of(version.kind).one, version.name);
+  const std::string what =
+      fmt::format("{} {} is not finite and is not stored", words_of(version.kind).one, version.name);
   require_finite(version.files, what);
   const nlohmann::json metrics = nlohmann::json(object_at(version.sidecar, "metrics")).flatten();
   for (const auto& [name, value] : metrics.items())
     if (value.is_number_float() && !std::isfinite(value.get<double>()))
-      throw NotFinite(fmt::format("{}: metrics{} is not finite", what, name));
+      throw NotFinite(fmt::format("{}: metrics{}", what, name));
 }
 
 }  // namespace

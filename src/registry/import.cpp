@@ -148,7 +148,7 @@ std::string last_part(const fs::path& folder) {
 
 // Writes beside and renames: `to` is there whole or not at all.
 void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
-  require_finite(files, "not exported");
+  require_finite(files, "it is not finite and is not exported");
   if (fs::exists(fs::symlink_status(to))) user_error("--to {}: is there already; name a new folder", to.string());
   const fs::path parent = fs::absolute(to).parent_path();
   require_writable(parent, "--to");

@@ -20,7 +20,7 @@ def spoil(version, file="adapter_model.safetensors"):
 def test_training_that_diverges_in_its_last_steps_commits_nothing(workshop):
     done = workshop.experts("--data.tasks=['tasks/copy.jsonl']", "--train.lr=1e308", "--train.clip=0", "--train.steps=3",
                             expect=3)
-    assert "not finite" in done.stderr or "not stored" in done.stderr
+    assert "not finite" in done.stderr and "set aside" in done.stdout
     assert not list((workshop.folder / "registry" / "experts").glob("*/v*"))
     aside = [json.loads(path.read_text()) for path in (workshop.folder / "registry" / "aside").glob("*.json")]
     assert len(aside) == 1
