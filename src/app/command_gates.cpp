@@ -48,7 +48,6 @@ Exit train_gates(const Config& config, const JobOptions& options) {
                            gates_recipe(common, sections, task->second, std::move(lora), digest), expert.pin()});
     } catch (const NotFinite& error) {
       log::warning("{} gets no gates: {}", expert.name, error.what());
-      job.ungated.push_back(expert.name);
     }
   }
   return run_experts(std::move(job));

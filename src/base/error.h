@@ -23,7 +23,8 @@ template <class... Args>
   throw UserError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// A value that is NaN or infinite where none may be: the message names it and its place. The same work would end so again.
+// A value that is NaN or infinite where none may be: the message names it and its place. The same work would end so
+// again.
 struct NotFinite : UserError {
   using UserError::UserError;
 };

@@ -47,8 +47,9 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
 
 // Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss.
 void require_finite_version(const NewVersion& version) {
+  const char* advice = version.key.empty() ? "" : " (lower the learning rate, or set registry.dtype = \"fp32\")";
   const std::string what =
-      fmt::format("{} {} is not finite and is not stored", words_of(version.kind).one, version.name);
+      fmt::format("{} {} is not finite and is not stored{}", words_of(version.kind).one, version.name, advice);
   require_finite(version.files, what);
   const nlohmann::json metrics = nlohmann::json(object_at(version.sidecar, "metrics")).flatten();
   for (const auto& [name, value] : metrics.items())

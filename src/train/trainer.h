@@ -38,8 +38,8 @@ class Trainer {
  public:
   // `tasks`: how many there are; Sample::task counts them.
   Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks = 1);
-  // `status` is what this rank has to say. Throws NotFinite where the fifth step running has to be skipped; SystemError if
-  // another rank failed.
+  // `status` is what this rank has to say. Throws NotFinite where the fifth step running has to be skipped;
+  // SystemError if another rank failed.
   StepResult step(std::span<const Sample> batch, double lr, StepStatus status = StepStatus::ok);
 
   // The optimiser's state of all tensors, in state_layout()'s order (collective), and back.

@@ -1,4 +1,4 @@
-"""An expert that diverged: it is not committed, not imported, and one that is there already costs an evaluation its cells."""
+"""An expert that diverged is not committed and not imported; one that is there costs an evaluation its cells."""
 import hashlib
 import json
 
@@ -13,13 +13,12 @@ def spoil(version, file="adapter_model.safetensors"):
     tensors[min(tensors)].view(-1)[0] = float("nan")
     save_file(tensors, version / file, metadata={"format": "pt"})
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-             for path in sorted(version.iterdir()) if path.name != "SHA256SUMS"]
+             for path in sorted(version.iterdir()) if path.is_file() and path.name != "SHA256SUMS"]
     (version / "SHA256SUMS").write_text("".join(lines))
 
 
 def test_training_that_diverges_in_its_last_steps_commits_nothing(workshop):
-    done = workshop.experts("--data.tasks=['tasks/copy.jsonl']", "--train.lr=1e308", "--train.clip=0", "--train.steps=3",
-                            expect=3)
+    done = workshop.experts("--data.tasks=['tasks/copy.jsonl']", "--train.lr=1e308", "--train.steps=3", expect=3)
     assert "not finite" in done.stderr and "set aside" in done.stdout
     assert not list((workshop.folder / "registry" / "experts").glob("*/v*"))
     aside = [json.loads(path.read_text()) for path in (workshop.folder / "registry" / "aside").glob("*.json")]

@@ -35,13 +35,13 @@ TEST(Finite, NothingElseIsCommitted) {
   EXPECT_THROW(registry.commit(bad), NotFinite);
   bad = made::expert("bad", "k1", 1);
   bad.files[gate_file] = tensor_file_bytes(with_value(made::gates(1), 0, 2, NAN));
+  const std::string head =
+      "expert bad is not finite and is not stored (lower the learning rate, or set registry.dtype = \"fp32\"): ";
   EXPECT_EQ(refusal_of([&] { registry.commit(bad); }),
-            std::string("expert bad is not finite and is not stored: gate.safetensors: tensor ") + made::site +
-                ".gate is NaN at [2]");
+            head + "gate.safetensors: tensor " + made::site + ".gate is NaN at [2]");
   bad = made::expert("bad", "k1", 1);
   bad.sidecar["metrics"] = {{"validation_loss", 1.0}, {"loss_by_task", {{"copy", NAN}}}};
-  EXPECT_EQ(refusal_of([&] { registry.commit(bad); }),
-            "expert bad is not finite and is not stored: metrics/loss_by_task/copy");
+  EXPECT_EQ(refusal_of([&] { registry.commit(bad); }), head + "metrics/loss_by_task/copy");
   EXPECT_TRUE(registry.list(Kind::expert).empty());
   bad.sidecar["metrics"] = {{"validation_loss", nullptr}};  // of a task without validation examples
   EXPECT_EQ(registry.commit(bad), "v0001");
