@@ -60,7 +60,7 @@ Exit answer(const Config& given, const std::string& prompt) {
   const EvalSources sources = load_sources(config, *base);
   for (const Method& asked : sources.methods)
     if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())
-      user_error("{} cannot answer: {}; take it out of the collection", asked.name, reason);
+      user_error("{} cannot answer: {}; name another method, or leave out what is not finite", asked.name, reason);
   const RoutedCollection& collection = sources.collection;
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
