@@ -45,8 +45,10 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
   return true;
 }
 
-// Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss.
+// Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss. What a
+// collection has is of experts that are committed.
 void require_finite_version(const NewVersion& version) {
+  if (version.kind == Kind::collection) return;
   const char* advice = version.key.empty() ? "" : " (lower the learning rate, or set registry.dtype = \"fp32\")";
   const std::string what =
       fmt::format("{} {} is not finite and is not stored{}", words_of(version.kind).one, version.name, advice);
