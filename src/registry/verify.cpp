@@ -67,7 +67,7 @@ void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
     parent_of(registry, version);
     read_routing_row(version);
   }
-  if (kind == Kind::collection) check_pins(registry, version, complaints);
+  if (kind == Kind::collection) return check_pins(registry, version, complaints);  // its gates are its experts'
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().extension() == ".safetensors")
       if (const std::string found = not_finite(SafetensorsFile(entry.path())); !found.empty())
