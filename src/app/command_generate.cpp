@@ -59,6 +59,9 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
+  for (const Method& asked : sources.methods)
+    if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())
+      user_error("{} cannot answer: {}; name another method, or leave out what is not finite", asked.name, reason);
   const RoutedCollection& collection = sources.collection;
   log::info("answered by {}", method);
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());

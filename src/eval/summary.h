@@ -11,7 +11,7 @@ namespace gaggle {
 
 // One method on one task (or on a mix of tasks).
 struct Score {
-  double nll = 0;  // Σ over target tokens
+  double nll = 0;  // Σ over target tokens; infinite where one score is not finite, and so is what follows from it
   int64_t tokens = 0, examples = 0;
   int64_t predicted = 0, correct = 0;
   double nll_per_token() const;  // NaN without examples

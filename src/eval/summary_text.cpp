@@ -69,24 +69,25 @@ std::string mixed_table(const Summary& summary) {
   Table table({"held-in examples mixed, no task names", "NLL/token", "right"});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
-    const double right = 100 * score.accuracy();
+    const std::string right = cell_text(100 * score.accuracy(), 1);
     table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
-               std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
+               std::isfinite(score.accuracy()) ? right + " %" : right});
   }
   std::string text = table.text();
   for (const auto* other : {"oracle", "uniform"}) {
-    const double ratio = mixed_nll(summary, "phatgoose") / mixed_nll(summary, other);
-    if (!std::isnan(ratio)) text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
+    const double ours = mixed_nll(summary, "phatgoose"), theirs = mixed_nll(summary, other), ratio = ours / theirs;
+    if (std::isfinite(ours) && std::isfinite(theirs))
+      text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
   return text;
 }
 
 nlohmann::ordered_json score_json(const Score& score) {
   nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
-  json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
+  json["nll_per_token"] = score.nll_per_token();  // what is not finite is written as null
   if (score.predicted > 0) {
     json["predicted"] = score.predicted;
-    json["correct"] = score.correct;
+    json["correct"] = std::isinf(score.nll) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(score.correct);
     json["accuracy"] = score.accuracy();
   }
   return json;
@@ -95,6 +96,7 @@ nlohmann::ordered_json score_json(const Score& score) {
 }  // namespace
 
 std::string cell_text(double value, int digits) {
+  if (std::isinf(value)) return "not finite";
   return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
 }
 

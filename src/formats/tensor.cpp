@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -26,6 +27,29 @@ T value_at(std::span<const std::byte> bytes, size_t i) {
   T value;
   std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));
   return value;
+}
+
+// Floating point numbers that are not finite have ones alone in their exponent.
+template <class Bits>
+std::optional<size_t> first_not_finite(std::span<const std::byte> bytes, Bits exponent) {
+  for (size_t i = 0; i < bytes.size() / sizeof(Bits); ++i)
+    if ((value_at<Bits>(bytes, i) & exponent) == exponent) return i;
+  return std::nullopt;
+}
+
+std::optional<size_t> first_not_finite(const TensorView& tensor) {
+  switch (tensor.dtype) {
+    case DType::f64:
+      return first_not_finite<uint64_t>(tensor.bytes, 0x7ff0000000000000u);
+    case DType::f32:
+      return first_not_finite<uint32_t>(tensor.bytes, 0x7f800000u);
+    case DType::f16:
+      return first_not_finite<uint16_t>(tensor.bytes, 0x7c00u);
+    case DType::bf16:
+      return first_not_finite<uint16_t>(tensor.bytes, 0x7f80u);
+    default:
+      return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -72,6 +96,25 @@ void to_float(const TensorView& tensor, std::span<float> values) {
     default:
       user_error("tensor {} has type {}; expected F32, F16, BF16 or F64", tensor.name, name_of(tensor.dtype));
   }
+}
+
+std::string not_finite(const TensorView& tensor) {
+  const std::optional<size_t> first = first_not_finite(tensor);
+  if (!first) return "";
+  float value = 0;
+  to_float(
+      {tensor.name, tensor.dtype, {1}, tensor.bytes.subspan(*first * size_of(tensor.dtype), size_of(tensor.dtype))},
+      {&value, 1});
+  std::vector<int64_t> place = tensor.shape;
+  auto rest = static_cast<int64_t>(*first);
+  for (size_t d = place.size(); d-- > 0; rest /= tensor.shape[d]) place[d] = rest % tensor.shape[d];
+  return fmt::format("tensor {} is {} at {}", tensor.name, std::isnan(value) ? "NaN" : "infinite", shape_text(place));
+}
+
+std::string not_finite(const TensorFile& file) {
+  for (const TensorView& tensor : file.tensors())
+    if (const std::string found = not_finite(tensor); !found.empty()) return fmt::format("{}: {}", file.name(), found);
+  return "";
 }
 
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype) {

@@ -21,6 +21,15 @@ std::string store(Registry& registry, NewVersion version, const PeftAdapter& lor
   return registry.commit(version);
 }
 
+Lora lora_of(const Version& version, const PeftAdapter& peft, const std::vector<Site>& sites) {
+  Lora lora = lora_from_peft(peft, sites, version.folder.string());
+  lora.name = version.name;
+  lora.version = version.version;
+  lora.digest = digest_of(version);
+  lora.not_finite = peft.not_finite;
+  return lora;
+}
+
 }  // namespace
 
 Lora lora_from_peft(const PeftAdapter& peft, const std::vector<Site>& sites, const std::string& where) {
@@ -52,16 +61,16 @@ PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base) {
 }
 
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites) {
-  return lora_from_peft(read_peft(folder, {PeftKind::lora}), sites, folder.string());
+  const PeftAdapter peft = read_peft(folder, {PeftKind::lora});
+  require_finite(peft);
+  return lora_from_peft(peft, sites, folder.string());
 }
 
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   const Version version = registry.load(Kind::expert, name);
-  Lora lora = lora_from_peft(read_adapter(version), sites, version.folder.string());
-  lora.name = version.name;
-  lora.version = version.version;
-  lora.digest = digest_of(version);
-  return lora;
+  const PeftAdapter peft = read_adapter(version);
+  require_finite(peft);
+  return lora_of(version, peft, sites);
 }
 
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
@@ -72,7 +81,7 @@ std::vector<Lora> load_collection(const Registry& registry, const std::string& n
     const Version expert = pinned_expert(registry, collection, pinned);
     if (const auto wrong = check_listed(expert.folder); !wrong.empty())
       user_error("collection {}: {}", collection.pin(), wrong[0]);
-    experts.push_back(load_lora(registry, expert.pin(), sites));
+    experts.push_back(lora_of(expert, read_adapter(expert), sites));
   }
   return experts;
 }

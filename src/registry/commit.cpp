@@ -1,4 +1,6 @@
 // Committing a version of any kind, and which version is current.
+#include <cmath>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -59,6 +61,20 @@ bool descends(const fs::path& parent, Kind kind, const std::string& version, con
   return false;
 }
 
+// Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss. What a
+// collection has is of experts that are committed.
+void require_finite_version(const NewVersion& version) {
+  if (version.kind == Kind::collection) return;
+  const char* advice = version.key.empty() ? "" : " (lower the learning rate, or set registry.dtype = \"fp32\")";
+  const std::string what =
+      fmt::format("{} {} is not finite and is not stored{}", words_of(version.kind).one, version.name, advice);
+  require_finite(version.files, what);
+  const nlohmann::json metrics = nlohmann::json(object_at(version.sidecar, "metrics")).flatten();
+  for (const auto& [name, value] : metrics.items())
+    if (value.is_number_float() && !std::isfinite(value.get<double>()))
+      throw NotFinite(fmt::format("{}: metrics{}", what, name));
+}
+
 }  // namespace
 
 std::string sidecar_text(const NewVersion& given) {
@@ -72,6 +88,7 @@ std::string sidecar_text(const NewVersion& given) {
 
 std::string Registry::commit(const NewVersion& version) {
   check_name(version.name, words_of(version.kind).one);
+  require_finite_version(version);
   const fs::path parent = without_links(folder_, root_of(version.kind) / version.name);
   Stage stage(folder_);
   for (const fs::path& file : version.linked) stage.link(file);

@@ -1,6 +1,7 @@
 #include "registry/import.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 #include <sstream>
@@ -60,6 +61,60 @@ void check_sites(const PeftAdapter& adapter, const BaseShapes& base, const fs::p
   }
 }
 
+// A gate for every site or none: routing without some of them is another routing.
+void check_gates(const PeftAdapter& lora, const fs::path& file) {
+  for (const PeftSite& site : lora.sites)
+    if (site.gate.empty())
+      user_error("{}: site {} of the LoRA has no gate; expected \"<module path>.gate\" for every site, or no such file",
+                 file.string(), site.site);
+}
+
+// Modules on which PEFT could have put tensors; of no base: none.
+std::vector<std::string> linears_of(const std::optional<BaseShapes>& base) {
+  std::vector<std::string> linears;
+  const std::string weight = ".weight";
+  if (base)
+    for (const WeightInfo& info : base->weights)
+      if (info.shape.size() == 2 && info.name.ends_with(weight) && is_inside_a_layer(info.name) &&
+          !info.name.ends_with("relative_attention_bias.weight"))
+        linears.push_back(info.name.substr(0, info.name.size() - weight.size()));
+  return linears;
+}
+
+std::string some_of(const std::vector<std::string>& names) {
+  const size_t shown = std::min<size_t>(names.size(), 3);
+  const std::string text = join({names.begin(), names.begin() + static_cast<int64_t>(shown)}, ", ");
+  return shown < names.size() ? text + ", …" : text;
+}
+
+// "Owner/Name", "folder/name/" and "name" are one.
+std::string short_name(const std::string& model) {
+  const fs::path path(model);
+  std::string name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+// What is accepted and may still not be what its maker meant.
+void warn_of_oddities(const PeftAdapter& adapter, const std::optional<BaseShapes>& base, const fs::path& folder) {
+  std::vector<std::string> idle;
+  if (adapter.kind == PeftKind::lora || adapter.kind == PeftKind::poly)
+    for (const PeftSite& site : adapter.sites)
+      if (std::ranges::all_of(site.tensors[1].values, [](float value) { return value == 0; }))
+        idle.push_back(site.site);
+  if (!idle.empty())
+    log::warning("{}: lora_B is zero at {} of {} sites ({}): the adapter changes nothing there", folder.string(),
+                 idle.size(), adapter.sites.size(), some_of(idle));
+  const std::vector<std::string> bare = targets_without_tensors(folder, adapter, linears_of(base));
+  if (!bare.empty())
+    log::warning("{}: target_modules names {} without tensors ({}): the base stays as it is there", folder.string(),
+                 plural(static_cast<int64_t>(bare.size()), "module"), some_of(bare));
+  const std::string& declared = adapter.base.name;
+  if (base && !declared.empty() && short_name(declared) != short_name(base->fingerprint.name))
+    log::warning("{}: made for {} by its adapter_config.json; --base is {}, whose shapes fit", folder.string(),
+                 declared, base->fingerprint.name);
+}
+
 // The folder's own name, not its path: two imports of one folder are the same version.
 nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string& declared_base,
                                       const std::optional<BaseShapes>& base) {
@@ -99,6 +154,7 @@ fs::path named_folder(const fs::path& path) {
 
 // Writes beside, into a folder that is ours alone, and renames: `to` is there whole or not at all.
 void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
+  require_finite(files, "it is not finite and is not exported");
   const fs::path target = named_folder(to);
   if (fs::exists(fs::symlink_status(target))) user_error("--to {}: is there already; name a new folder", to.string());
   for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
@@ -125,8 +181,9 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
 void write_adapter(const PeftAdapter& adapter, const Version& from, const fs::path& to) {
   auto config = parse_json<nlohmann::ordered_json>(peft_config_json(adapter, {}));
   const auto given = parse_json<nlohmann::ordered_json>(read_file(from.folder / adapter_config_file));
-  for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
-    if (given.contains(key)) config[key] = given[key];
+  for (const char* key :
+       {"target_modules", "feedforward_modules", "exclude_modules", "layers_to_transform", "layers_pattern"})
+    if (given.contains(key) && !given[key].is_null()) config[key] = given[key];
   write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
                     {adapter_file, tensor_file_bytes(peft_tensors(adapter, DType::f32))}});
 }
@@ -163,8 +220,11 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
     version.sidecar.update(inventory_text(folder, adapter));
   } else if (fs::exists(folder / gate_file)) {
     read_gates(folder / gate_file, adapter);
+    check_gates(adapter, folder / gate_file);
     version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
   }
+  require_finite(adapter);
+  warn_of_oddities(adapter, base, folder);
   version.sidecar.update(sizes_json(adapter));
   if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
   return version;
@@ -217,6 +277,11 @@ void export_version(const Registry& registry, const std::string& name, const fs:
           (from.folder / file).string());
   }
   write_folder(to, files);
+}
+
+void export_scale_in_b(const Registry& registry, const std::string& name, const fs::path& to) {
+  const Version from = registry.locate(name, {Kind::expert});
+  write_adapter(with_scale_in_b(read_adapter(from)), from, to);
 }
 
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {

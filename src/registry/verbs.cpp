@@ -47,9 +47,12 @@ Exit export_one(const RegistryRequest& request) {
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
   const Registry registry = open_existing(request);
   const std::string& name = request.arguments[0];
-  if (request.mu && !request.task.empty()) user_error("--mu, --task: one or the other");
+  if (request.mu + request.fold_scale + !request.task.empty() > 1)
+    user_error("--mu, --task, --fold-scale: one of them; what --mu and --task write has one lora_alpha already");
   if (request.mu)
     export_mean(registry, name, request.to);
+  else if (request.fold_scale)
+    export_scale_in_b(registry, name, request.to);
   else if (!request.task.empty() ||
            registry.locate(name, {Kind::expert, Kind::inventory, Kind::routing_row}).kind == Kind::routing_row)
     export_mixture(registry, name, request.task, request.to);
@@ -112,6 +115,7 @@ Exit act_on_registry(const RegistryRequest& request) {
     if (given && request.action != action) user_error("{}: belongs to gaggle registry {}", option, action);
   };
   belongs("--mu", request.mu, "export");
+  belongs("--fold-scale", request.fold_scale, "export");
   belongs("--task", !request.task.empty(), "export");
   belongs("--add", !request.add.empty(), "collect");
   belongs("--drop", !request.drop.empty(), "collect");

@@ -19,6 +19,7 @@ struct RegistryRequest {
   std::string task;                    // --task: export this task's mixture of an inventory's skills
   std::vector<std::string> add, drop;  // --add, --drop: what collect changes in a collection
   std::vector<std::string> only;       // --only: what it pins alone
+  bool fold_scale = false;             // --fold-scale: export a LoRA with its scales in B
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "formats/safetensors.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
 #include "registry/sums.h"
@@ -69,7 +70,11 @@ void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
     parent_of(registry, version);
     read_routing_row(version);
   }
-  if (kind == Kind::collection) check_pins(registry, version, complaints);
+  if (kind == Kind::collection) return check_pins(registry, version, complaints);  // its gates are its experts'
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors")
+      if (const std::string found = not_finite(SafetensorsFile(entry.path())); !found.empty())
+        complaints.push_back(found);
 }
 
 }  // namespace

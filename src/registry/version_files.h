@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -45,6 +46,8 @@ Version parent_of(const Registry& registry, const Version& routing_row);
 
 // Every tensor of a safetensors file, and the bytes of such a file, in order of name.
 std::vector<NamedTensor> read_tensors(const std::filesystem::path& file);
+// Throws NotFinite that begins with `what` where a tensor of a version's files (name → bytes) is not finite.
+void require_finite(const std::map<std::string, std::string>& files, const std::string& what);
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors);
 // Those of a routing row, "<router group>.poly_router.module_logits" fp32 [1, heads · skills]. Throws
 // UserError: another type.

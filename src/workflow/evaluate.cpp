@@ -98,7 +98,8 @@ class Scorer {
     pulse("eval item", static_cast<int64_t>(item.first));
     const auto examples = static_cast<int64_t>(item.last - item.first);
     if (attempt.report) attempt.report->scored(0, examples);
-    const ItemResult result = run_item(job_.scoring, item, adapter_of(item), heed_stop_requests);
+    const bool finite = not_finite_in(item.method, job_.scoring.collection).empty();
+    const ItemResult result = run_item(job_.scoring, item, finite ? adapter_of(item) : nullptr, heed_stop_requests);
     return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";

@@ -362,6 +362,51 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   EXPECT_EQ(count, 12u);
 }
 
+TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
+  const auto chosen = methods({"phatgoose", "uniform", "oracle"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 3; ++task) {
+    finish(all, "phatgoose", task, {1, 3}, {true, false});
+    finish(all, "uniform", task, {1, task == 0 ? NAN : INFINITY}, {true, true});
+  }
+  finish(all, "expert:sarcasm", 0, {1, 1}, {true, true});
+  finish(all, "expert:tomi", 1, {2, 2}, {true, false});
+  finish(all, "expert:tomi", 2, {6, 6}, {false, false});
+  finish(all, "expert:sarcasm", 2, {NAN, 1}, {true, true});
+  finish(all, "expert:bare", 2, {1, NAN}, {true, true});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_EQ(summary.oracle_expert[2][2], "tomi");
+  EXPECT_DOUBLE_EQ(summary.scores[0][0].nll_per_token(), 1.0);
+  const auto json = nlohmann::json::parse(summary_json(summary));
+  for (const std::string& task : summary.tasks)
+    for (const char* field : {"nll_per_token", "correct", "accuracy"}) {
+      EXPECT_TRUE(json["methods"]["uniform"]["tasks"][task][field].is_null()) << task << field;
+      EXPECT_TRUE(json["methods"]["phatgoose"]["tasks"][task][field].is_number()) << task << field;
+    }
+  std::istringstream lines(summary_block(summary));
+  for (std::string line; std::getline(lines, line);) {
+    const bool marked = line.find("not finite") != std::string::npos;
+    EXPECT_TRUE(marked || !line.starts_with("uniform")) << line;
+  }
+  EXPECT_EQ(summary_block(summary).find("phatgoose / uniform"), std::string::npos);
+  std::istringstream predictions(read_file(folder_ / "predictions.jsonl"));
+  for (std::string line; std::getline(predictions, line);) {
+    const auto prediction = nlohmann::json::parse(line);
+    EXPECT_EQ(prediction["target_nll"].is_null(), prediction["prediction"].is_null()) << line;
+  }
+}
+
+TEST_F(Items, a_method_is_not_scored_where_an_expert_that_it_uses_is_not_finite) {
+  collection_.not_finite = {"", "", "bare@v0001: tensor t is NaN at [0]"};
+  const auto reason = [&](const std::string& name) { return not_finite_in(methods({name})[0], collection_); };
+  for (const char* name : {"none", "expert:tomi", "phatgoose", "oracle"}) EXPECT_EQ(reason(name), "") << name;
+  for (const char* name : {"expert:bare", "uniform", "arrow", "random"})
+    EXPECT_EQ(reason(name), collection_.not_finite[2]) << name;
+  const auto notes = notes_on(methods({"arrow"}), collection_, {});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0], "arrow is not scored: bare@v0001: tensor t is NaN at [0]");
+}
+
 TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_better) {
   const auto chosen = methods({"experts", "oracle"});
   const auto all = make_items(context(), chosen);
