@@ -29,5 +29,25 @@ if [ -z "$ranks" ]; then
   [ "$ranks" -le 8 ] || ranks=8
 fi
 [ "$ranks" = 1 ] && exec "$GAGGLE" "$@"
+
+# At Ctrl-C mpirun drops what the ranks say and kills them a second later. SIGUSR1 it passes on: they save, and say so. So
+# mpirun is in a process group of its own (set -m), which the terminal's Ctrl-C does not reach; the second one ends it.
+set -m
 # Not bound: gaggle divides the cores among the ranks, mpirun would give each rank one.
-exec mpirun -np "$ranks" --oversubscribe --bind-to none "$GAGGLE" "$@"
+mpirun -np "$ranks" --oversubscribe --bind-to none "$GAGGLE" "$@" &
+job=$!
+pass_on=USR1
+trap 'kill -$pass_on "$job"; pass_on=TERM' INT
+for signal in USR1 USR2 TERM; do
+  # shellcheck disable=SC2064
+  trap "kill -$signal $job" $signal
+done
+code=0
+wait "$job" || code=$?
+while [ $code -gt 128 ]; do  # a signal came while we waited, or ended mpirun: then there is nobody left to wait for
+  again=0
+  wait "$job" 2>/dev/null || again=$?
+  [ $again != 127 ] || break
+  code=$again
+done
+exit $code

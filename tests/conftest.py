@@ -20,6 +20,10 @@ os.environ["PRTE_MCA_prte_tmpdir_base"] = MPIRUN_SESSIONS.name
 from workshop import tiny_world, trained, workshop  # noqa: E402, F401 (fixtures)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--faults", type=int, default=1, help="tests/faults: operations that fail, of each kind and story; 0: all")
+
+
 class Probe:
     """Runs `probe ARGUMENTS…`; str(probe) is the program's path."""
 

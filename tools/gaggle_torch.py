@@ -7,6 +7,7 @@
 
 Also the reference of gaggle's own tests: the plain formulas, nothing fast.
 """
+import hashlib
 import json
 import math
 import re
@@ -55,7 +56,12 @@ def load_collection(path):
     registry = path.resolve().parents[2]
     experts = []
     for pin in json.loads((path / "collection.json").read_text())["experts"]:
-        experts.append(Expert(pin["name"], registry / "experts" / pin["name"] / pin["version"]))
+        folder = registry / "experts" / pin["name"] / pin["version"]
+        for file, digest in (("adapter_model.safetensors", pin["lora_sha256"]), ("gate.safetensors", pin["gate_sha256"])):
+            there = hashlib.sha256((folder / file).read_bytes()).hexdigest() if (folder / file).exists() else ""
+            if there != digest:
+                raise ValueError(f"{folder / file}: not the one that {path / 'collection.json'} pins")
+        experts.append(Expert(pin["name"], folder))
     return experts
 
 

@@ -17,6 +17,7 @@ struct RoutedCollection {
   std::vector<std::string> names;              // [N]
   std::vector<RoutedSite> sites;               // [sites of the base], without candidates
   std::vector<std::vector<at::Tensor>> gates;  // [sites][N] fp32 [d_in]; undefined: none there
+  std::vector<std::string> not_finite;         // [N] why an expert cannot be computed with; "": it can
 
   bool gated(int expert) const;                  // at one site at least
   int number_of(const std::string& name) const;  // -1: not there

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "app/command.h"
+#include "base/log.h"
 #include "registry/version_files.h"
 #include "workflow/experts.h"
 
@@ -40,10 +41,14 @@ Exit train_gates(const Config& config, const JobOptions& options) {
       if (!is_gated(expert)) job.ungated.push_back(expert.name);
       continue;
     }
-    Lora lora = load_lora(registry, expert.name, base.sites());
-    const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
-    job.items.push_back({expert.name, &task->second,
-                         gates_recipe(common, sections, task->second, std::move(lora), digest), expert.pin()});
+    try {
+      Lora lora = load_lora(registry, expert.name, base.sites());
+      const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
+      job.items.push_back({expert.name, &task->second,
+                           gates_recipe(common, sections, task->second, std::move(lora), digest), expert.pin()});
+    } catch (const NotFinite& error) {
+      log::warning("{} gets no gates: {}", expert.name, error.what());
+    }
   }
   return run_experts(std::move(job));
 }

@@ -45,20 +45,25 @@ class Stream {
   std::string printed_;
 };
 
-Exit answer(const Config& given, const std::string& prompt) {
+Exit answer(const Config& given, const std::string& prompt, const std::string& asked_for) {
   Config config = given;
+  if (!asked_for.empty()) config.eval.methods = {asked_for};
   const std::string method = prompt_method(given.eval);
   if (method.empty())
     user_error(
-        "{}: no method of {} answers a prompt: poly mixes by a task's name, which a prompt has not. "
-        "Take mu, shared, z:NAME, phatgoose or arrow",
-        methods_origin(given), join(given.eval.methods, ", "));
+        "{}: no method of {} answers a prompt: poly mixes by a task's name, as oracle and experts choose by it, and a prompt has none. "
+        "--method takes mu, shared, z:NAME, phatgoose, arrow, expert:NAME, uniform, random or none",
+        asked_for.empty() ? methods_origin(given) : "--method", join(config.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config);
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);
+  for (const Method& asked : sources.methods)
+    if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())
+      user_error("{} cannot answer: {}; name another method, or leave out what is not finite", asked.name, reason);
   const RoutedCollection& collection = sources.collection;
+  log::info("answered by {}", method);
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
   const auto adapter = make_adapter(sources.methods[0], collection, config.eval, config.run.seed, *base, "");
@@ -73,8 +78,8 @@ Exit answer(const Config& given, const std::string& prompt) {
   if (session.identity.rank == 0) {
     generate(*base, adapter.get(), {&tokens, 1}, options);
     stream.finish();
-    if (!collection.names.empty())
-      std::fprintf(stderr, "\n%s", shares_block(collection, adapter->weight_by_expert()).c_str());
+    const auto weight = adapter ? adapter->weight_by_expert() : std::vector<double>();
+    if (!weight.empty()) std::fprintf(stderr, "\n%s", shares_block(collection, weight).c_str());
   }
   end_session(session);
   return Exit::done;
@@ -84,10 +89,11 @@ Exit answer(const Config& given, const std::string& prompt) {
 
 Command generate_command() {
   return {"generate", "Answer a prompt through a routed collection", [](CLI::App& parser) {
-            const auto prompt = std::make_shared<std::string>();
-            RunCommand command =
-                with_config(parser, [prompt](const Config& config) { return answer(config, *prompt); });
+            const auto prompt = std::make_shared<std::string>(), method = std::make_shared<std::string>();
+            RunCommand command = with_config(
+                parser, [prompt, method](const Config& config) { return answer(config, *prompt, *method); });
             parser.add_option("PROMPT", *prompt, "The prompt")->required();
+            parser.add_option("--method", *method, "Answer by this method; without it by one of eval.methods");
             return command;
           }};
 }

@@ -17,6 +17,14 @@ Command registry_command() {
             parser.add_option("--base", request->base, "Base model that imported adapters are checked against");
             parser.add_option("--to", request->to, "Folder that export writes");
             parser.add_flag("--mu", request->mu, "Export the averaged skills of an inventory, as a plain LoRA or IA3");
+            parser.add_option("--task", request->task,
+                              "Export this task's mixture of an inventory's skills, as a plain LoRA or IA3");
+            parser.add_option("--add", request->add,
+                              "Experts that collect adds to the collection (as those behind NAME)");
+            parser.add_option("--drop", request->drop, "Experts that collect leaves out of the collection");
+            parser.add_option("--only", request->only, "Experts that collect pins alone, whatever the collection has");
+            parser.add_flag("--fold-scale", request->fold_scale,
+                            "Export a LoRA with each site's scale in B and one rank, for readers that know one alpha");
             parser.add_option("--name", request->name, "Name of the one folder that is imported, or of the collection");
             parser.add_flag("--accept-base", request->accept_base,
                             "Write to a registry whose base has the same shapes but other contents");

@@ -23,6 +23,12 @@ template <class... Args>
   throw UserError(fmt::format(format, std::forward<Args>(args)...));
 }
 
+// A value that is NaN or infinite where none may be: the message names it and its place. The same work would end so
+// again.
+struct NotFinite : UserError {
+  using UserError::UserError;
+};
+
 // A failure of the surroundings (disk, network, another process): worth a retry, exit code 1.
 struct SystemError : std::runtime_error {
   using std::runtime_error::runtime_error;

@@ -40,6 +40,13 @@ void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
   }
 }
 
+// What a clone without git-lfs leaves in place of a file: a text of some 130 bytes that says where it lies.
+constexpr size_t longest_pointer = 1024;
+void refuse_pointer(const fs::path& path, std::string_view bytes) {
+  if (bytes.size() <= longest_pointer && bytes.starts_with("version https://git-lfs.github.com/spec/"))
+    user_error("{}: this is a Git LFS pointer, not the file itself: run git lfs pull in its folder", path.string());
+}
+
 size_t size_of(const Descriptor& file, const fs::path& path) {
   struct stat info {};
   if (::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
@@ -78,6 +85,7 @@ std::string read_file(const fs::path& path, size_t from) {
   if (from > 0 && ::lseek(file.fd, static_cast<off_t>(from), SEEK_SET) < 0)
     user_error("{}: cannot be read ({})", path.string(), reason());
   read_in_order(file.fd, path, std::as_writable_bytes(std::span(bytes)));
+  refuse_pointer(path, bytes);
   return bytes;
 }
 
@@ -151,10 +159,11 @@ MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
   const Descriptor file = open_to_read(path);
   const size_t size = size_of(file, path);
   if (size == 0) return;
-  if (reach != Reach::host) {
+  if (reach != Reach::host || size <= longest_pointer) {
     copy_ = std::make_unique_for_overwrite<std::byte[]>(size);
     read_in_order(file.fd, path, {copy_.get(), size});
     bytes_ = {copy_.get(), size};
+    refuse_pointer(path, {reinterpret_cast<const char*>(copy_.get()), size});
     return;
   }
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);

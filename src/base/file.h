@@ -28,7 +28,8 @@ struct Descriptor {
 // good: it throws UserError, as whatever cannot be opened. `flags`: O_NOFOLLOW or none.
 Descriptor open_to_read(const fs::path& path, int flags = 0);
 
-// The whole file, or what stands behind its first `from` bytes. Throws UserError if it cannot be read.
+// The whole file, or what stands behind its first `from` bytes. Throws UserError if it cannot
+// be read, or is a Git LFS pointer in place of the file.
 std::string read_file(const fs::path& path, size_t from = 0);
 
 // Writes beside, fsyncs, renames onto `path`, fsyncs the folder. Readers see the old file or the new one.
@@ -54,10 +55,10 @@ void require_writable(const fs::path& folder, std::string_view option);
 
 // A whole file's bytes, to be read only. A page of a mapped file is fetched when it is touched: many small
 // requests in no order on a network file system, and SIGBUS where the server or the file goes away. So only
-// files of this host are mapped; others are read into memory once, in order, in big pieces.
+// files of this host are mapped; others, and small ones, are read into memory once, in order, in big pieces.
 class MappedFile {
  public:
-  explicit MappedFile(const fs::path& path);  // throws UserError
+  explicit MappedFile(const fs::path& path);  // throws UserError, as read_file does
   MappedFile(const fs::path& path, Reach reach);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

@@ -32,7 +32,7 @@ Watch& watch() {
 extern "C" void remember_signal(int signal) { signalled = signal; }
 
 const char* signal_name(int signal) {
-  return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : "SIGTERM";
+  return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : signal == SIGINT ? "SIGINT" : "SIGTERM";
 }
 
 constexpr double seconds_between_looks = 2;
@@ -49,7 +49,8 @@ bool output_is_closed() {
 std::optional<Exit> look(Watch& state) {
   if (!state.on) return std::nullopt;
   if (signalled) {
-    log::info("stop: signal {} came, saving and leaving", signal_name(signalled));
+    log::info("stop: signal {} came, saving and leaving{}", signal_name(signalled),
+              signalled == SIGINT ? " (Ctrl-C once more ends at once, without saving)" : "");
     return Exit::resumable;
   }
   const double now = monotonic_seconds();
@@ -79,6 +80,11 @@ void watch_for_stop(const std::filesystem::path& run_dir, double max_minutes) {
   action.sa_flags = SA_RESTART;
   ::sigemptyset(&action.sa_mask);
   for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM}) ::sigaction(signal, &action, nullptr);
+  // The second Ctrl-C does what it does everywhere. A shell starts what runs in the background deaf to SIGINT: so it stays.
+  struct sigaction now = {};
+  ::sigaction(SIGINT, nullptr, &now);
+  action.sa_flags |= SA_RESETHAND;
+  if (now.sa_handler != SIG_IGN && signalled != SIGINT) ::sigaction(SIGINT, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // a pipe that nobody reads is seen by look()
   Watch& state = watch();
   const std::lock_guard lock(state.mutex);

@@ -1,4 +1,4 @@
-// Requests to stop: SIGUSR1, SIGUSR2, SIGTERM, run.max_minutes, standard output that nobody reads any more (checkpoint,
+// Requests to stop: SIGUSR1, SIGUSR2, SIGTERM, SIGINT, run.max_minutes, standard output that nobody reads any more (checkpoint,
 // exit 75), and the STOP file (exit 4). A launcher may give a rank only a second after SIGTERM: then the last periodic
 // checkpoint stays.
 #pragma once

@@ -32,14 +32,13 @@ void check_as_pin(Complaints& complaints, const std::string& key, const std::str
 void check_names(Complaints& complaints, const Config& config) {
   check_as_name(complaints, "run.name", config.run.name, "run.name");
   for (const auto& [key, name] :
-       {std::pair("run.variant", &config.run.variant), std::pair("registry.collection", &config.registry.collection),
-        std::pair("eval.collection", &config.eval.collection)})
+       {std::pair("run.variant", &config.run.variant), std::pair("registry.collection", &config.registry.collection)})
     if (!name->empty()) check_as_name(complaints, key, *name, key);
   for (const auto& [expert, file] : config.gate.tasks)
     check_as_name(complaints, "gate.tasks", expert, "gate.tasks: the expert");
   for (const auto& [key, pin] :
        {std::pair("adapt.from", &config.adapt.from), std::pair("adapt.shared_from", &config.adapt.shared_from),
-        std::pair("eval.inventory", &config.eval.inventory)})
+        std::pair("eval.inventory", &config.eval.inventory), std::pair("eval.collection", &config.eval.collection)})
     if (!pin->empty()) check_as_pin(complaints, key, *pin, key);
 }
 

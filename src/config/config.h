@@ -32,7 +32,7 @@ struct ModelConfig {
 
 struct DataConfig {
   std::vector<std::string> tasks;    // JSONL files or folders of them; relative to the config file
-  std::string prompt = "{input}\n";  // template, or chatml | llama3 | qwen3 | qwen3_nothink | mistral
+  std::string prompt = "{input}\n";  // template, or chatml | llama3 | qwen2 | qwen3 | qwen3_nothink | mistral | auto
   std::string end;                   // end token by text or "id:N"; "": the tokenizer's end of sequence
   // left | right: which end of a too long input is cut; auto: left for decoders, right for an encoder's
   std::string truncate = "auto";

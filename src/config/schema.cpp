@@ -31,8 +31,8 @@ const std::vector<Key> input_keys = {
      one_of({"auto", "fp32", "bf16"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
-     "template around an example's {input}, or a chat format: chatml, llama3, qwen3, qwen3_nothink, mistral; "
-     "a task's own prompt wins"},
+     "template around an example's {input}, or a chat format: chatml, llama3, qwen2, qwen3, qwen3_nothink, mistral; "
+     "auto: the model's own chat template, where it is one of these; a task's own prompt wins"},
     {KEY(data, end), "", "end token after every output, as text or \"id:N\"; empty: the tokenizer's end of sequence"},
     {KEY(data, truncate), "",
      "which end of a too long input is cut; auto: left for decoders, "
@@ -51,7 +51,7 @@ const std::vector<Key> input_keys = {
 
 const std::vector<Key> job_keys = {
     {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
-    {KEY(registry, collection), "", "collection made of the experts when all are there; empty: none"},
+    {KEY(registry, collection), "", "collection that the experts join when all are there; empty: none"},
     {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
     {KEY(registry, cache), "", "folder for examples as tokens; may be deleted at any time; empty: none", a_path()},
     {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", between(1, most_lanes)},
@@ -76,7 +76,7 @@ const std::vector<Key> job_keys = {
      "skills' average), shared, each alone (eval.inventory) or as poly:NAME, "
      "and z:NAME (an adapted routing row)"},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
-    {KEY(eval, collection), "", "which collection to route through; empty: registry.collection"},
+    {KEY(eval, collection), "", "which collection to route through, NAME or NAME@version; empty: registry.collection"},
     {KEY(eval, limit_examples), "examples", "per task; 0: all", at_least(0)},
     {KEY(eval, split), "", "which examples are scored", one_of({"test", "validation", "train"})},
     {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",

@@ -168,6 +168,17 @@ std::optional<std::string> LeaseTable::holder_seen(const std::string& key) const
   return seen.record ? holder_text(*seen.record) : "a worker that is just starting";
 }
 
+std::string LeaseTable::waiting_text(const std::string& key) const {
+  const Observation seen = last(key);
+  const double still_s = monotonic_seconds() - seen.since;
+  if (!seen.record)
+    return fmt::format("its lease {} was made and says nothing yet, for {:.0f} s now; taken over after {:g} s",
+                       (folder_ / lease_name(key, seen.generation)).string(), still_s, lease_s_);
+  const std::string holder = "held by " + holder_text(*seen.record);
+  if (seen_alive(key)) return seen.record->job == self_.job && !self_.job.empty() ? "" : holder + ", which is at work";
+  return fmt::format("{}, not heard of for {:.0f} s; taken over after {:g} s", holder, still_s, lease_s_);
+}
+
 bool LeaseTable::seen_alive(const std::string& key) const { return lease_alive(sight(last(key)), lease_s_); }
 
 }  // namespace gaggle

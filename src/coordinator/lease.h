@@ -68,6 +68,9 @@ class LeaseTable {
   std::optional<std::string> holder(const std::string& key);
   // The same, from the last look at the key.
   std::optional<std::string> holder_seen(const std::string& key) const;
+  // How it stands with the holder: "held by tomi on h1, not heard of for 7 s; taken over after 120 s". "": a worker of
+  // our own job that is at work, which its display shows.
+  std::string waiting_text(const std::string& key) const;
   // Whether the holder was seen to live: its counter moved, or it is a live process of this host.
   bool seen_alive(const std::string& key) const;
 

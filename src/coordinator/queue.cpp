@@ -1,12 +1,15 @@
 #include "coordinator/queue.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/names.h"
 #include "base/pulse.h"
 #include "coordinator/item_list.h"
 
@@ -86,17 +89,35 @@ bool WorkQueue::set_aside_for_loss(const WorkItem& item, const Lease& lease) {
 
 std::optional<Taken> WorkQueue::next() {
   using clock = std::chrono::steady_clock;
+  const double began = monotonic_seconds();
+  double say_at = options_.say_after_s;
   for (;;) {
     if (options_.stop && options_.stop()) return std::nullopt;
     std::optional<Taken> taken;
     leases_.list();
     if (plan_.turn([&](const WorkItem& item) { return try_take(item, taken); })) return taken;
     if (plan_.may_leave(options_.wait)) return std::nullopt;
+    if (const double waited_s = monotonic_seconds() - began; say_at > 0 && waited_s >= say_at) {
+      say_who_is_waited_for(waited_s);
+      say_at = 2 * waited_s + 5;
+    }
     const double pause_s = pause_seconds(options_.lease_s, plan_.count(ItemState::held));
     const auto until = clock::now() + std::chrono::duration<double>(pause_s);
     while (clock::now() < until && !(options_.stop && options_.stop()))
       std::this_thread::sleep_for(std::chrono::milliseconds(10)), pulse();
   }
+}
+
+void WorkQueue::say_who_is_waited_for(double waited_s) {
+  constexpr size_t most = 3;
+  std::vector<std::string> waits;
+  for (const PlannedItem& held : in_state(ItemState::held))
+    if (const std::string text = leases_.waiting_text(held.item.key); !text.empty())
+      waits.push_back(held.item.name + ", " + text);
+  if (waits.empty()) return;
+  const std::string more = waits.size() > most ? fmt::format("; and {} more", waits.size() - most) : "";
+  waits.resize(std::min(most, waits.size()));
+  log::info("waiting for {:.0f} s: {}{}", waited_s, join(waits, "; "), more);
 }
 
 void WorkQueue::finish(Taken taken) {

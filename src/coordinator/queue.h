@@ -29,6 +29,7 @@ struct QueueOptions {
   double lease_s = 120;
   bool wait = false;                          // stay while others hold items
   bool retry = false;                         // take up items that were set aside
+  double say_after_s = 5;                     // who waits this long says for whom, and again now and then; 0: never
   std::function<bool(const WorkItem&)> done;  // is there a result that carries the key?
   std::function<bool()> stop;                 // asked while waiting; true: next() returns nothing
   std::shared_ptr<LeaseFiles> files;          // tests only
@@ -61,6 +62,7 @@ class WorkQueue {
 
  private:
   void refresh();  // looks at every item
+  void say_who_is_waited_for(double waited_s);
   TakeResult try_take(const WorkItem& item, std::optional<Taken>& taken);
   // Done or set aside, or nothing: it may be taken, if nobody holds it.
   std::optional<TakeResult> settled(const WorkItem& item);

@@ -9,8 +9,9 @@
 namespace gaggle {
 namespace {
 
-const std::array<std::pair<const char*, PromptForm>, 5> chat_formats = {{{"chatml", PromptForm::chatml},
+const std::array<std::pair<const char*, PromptForm>, 6> chat_formats = {{{"chatml", PromptForm::chatml},
                                                                          {"llama3", PromptForm::llama3},
+                                                                         {"qwen2", PromptForm::qwen2},
                                                                          {"qwen3", PromptForm::qwen3},
                                                                          {"qwen3_nothink", PromptForm::qwen3_nothink},
                                                                          {"mistral", PromptForm::mistral}}};
@@ -35,12 +36,10 @@ void im_block(Pieces& pieces, const std::string& role, std::string_view content)
   mark(pieces, "<|im_end|>\n");
 }
 
-// SmolLM2-Instruct's template: its own system message where the first message is not one.
-Pieces chatml(const std::vector<Message>& messages) {
+// SmolLM2-Instruct's and Qwen2.5's templates: their own system message where the first message is not one.
+Pieces chatml(const std::vector<Message>& messages, const std::string& system) {
   Pieces pieces;
-  if (messages[0].role != "system")
-    mark(pieces,
-         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n");
+  if (messages[0].role != "system") mark(pieces, "<|im_start|>system\n" + system + "<|im_end|>\n");
   for (const Message& message : messages) im_block(pieces, message.role, message.content);
   mark(pieces, "<|im_start|>assistant\n");
   return pieces;
@@ -161,13 +160,33 @@ Kind placeholder(std::string_view name, const std::string& where) {
 
 }  // namespace
 
-Prompt parse_prompt(const std::string& text, const std::string& where) {
+std::vector<std::string> chat_format_names() {
   std::vector<std::string> names;
-  for (const auto& [name, form] : chat_formats) {
-    if (text == name) return {form, {}};
-    names.emplace_back(name);
+  for (const auto& [name, form] : chat_formats) names.emplace_back(name);
+  return names;
+}
+
+std::vector<const char*> chat_markers(PromptForm form) {
+  switch (form) {
+    case PromptForm::chatml:
+    case PromptForm::qwen2:
+    case PromptForm::qwen3:
+    case PromptForm::qwen3_nothink:
+      return {"<|im_start|>", "<|im_end|>"};
+    case PromptForm::llama3:
+      return {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"};
+    case PromptForm::mistral:  // [INST] is plain text to it; BOS and EOS are asked for where they are written
+    case PromptForm::from_template:
+      break;
   }
+  return {};
+}
+
+Prompt parse_prompt(const std::string& text, const std::string& where) {
+  for (const auto& [name, form] : chat_formats)
+    if (text == name) return {form, {}, text};
   Prompt prompt;
+  prompt.text = text;
   bool has_input = false;
   const auto literal = [&](char c) {
     if (prompt.parts.empty() || prompt.parts.back().kind != Kind::literal) prompt.parts.push_back({});
@@ -188,6 +207,8 @@ Prompt parse_prompt(const std::string& text, const std::string& where) {
     }
   }
   if (!has_input) {
+    std::vector<std::string> names = chat_format_names();
+    names.emplace_back("auto");
     const std::string near = nearest_name(text, names);
     user_error("{}: \"{}\" is neither a template with {{input}} nor a chat format ({})", where, text,
                near.empty() ? join(names, ", ") : "did you mean " + near + "?");
@@ -201,7 +222,9 @@ std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Mes
   GAGGLE_CHECK(!messages.empty());
   switch (prompt.form) {
     case PromptForm::chatml:
-      return chatml(messages);
+      return chatml(messages, "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
+    case PromptForm::qwen2:
+      return chatml(messages, "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.");
     case PromptForm::llama3:
       return llama3(messages, tokens);
     case PromptForm::qwen3:

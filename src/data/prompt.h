@@ -10,7 +10,7 @@
 
 namespace gaggle {
 
-enum class PromptForm { from_template, chatml, llama3, qwen3, qwen3_nothink, mistral };
+enum class PromptForm { from_template, chatml, llama3, qwen2, qwen3, qwen3_nothink, mistral };
 
 struct Prompt {
   // A stretch of a template: literal text, or what stands in the example's or task's place.
@@ -20,8 +20,13 @@ struct Prompt {
   };
   PromptForm form = PromptForm::from_template;
   std::vector<Part> parts;  // of a template
+  std::string text;         // what was parsed: the format's name, or the template
   bool writes_bos() const { return form == PromptForm::llama3 || form == PromptForm::mistral; }
 };
+
+std::vector<std::string> chat_format_names();
+// What a format writes that must be a token of its own.
+std::vector<const char*> chat_markers(PromptForm form);
 
 // Texts of the tokens that chat formats call bos_token and eos_token.
 struct ChatTokens {

@@ -9,6 +9,7 @@
 #include "base/sha256.h"
 #include "base/terminal.h"
 #include "data/cache.h"
+#include "data/chat_template.h"
 
 namespace gaggle {
 namespace {
@@ -200,18 +201,42 @@ TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
   return ids;
 }
 
+// A token that was added to the tokenizer and not to the model has no embedding.
+void check_vocabulary(const TokenTask& task, const Tokenizer& tokenizer, int64_t vocab) {
+  if (vocab == 0) return;
+  const auto check = [&](const TokenExample& example, const std::vector<int32_t>& ids) {
+    const auto beyond = std::ranges::find_if(ids, [&](int32_t id) { return id >= vocab; });
+    if (beyond != ids.end())
+      user_error(
+          "task {}, example {}: token {} (\"{}\") is beyond the model's vocabulary of {}: it was added to the tokenizer, "
+          "but the model's embeddings were not resized; take the model's own tokenizer, or resize them",
+          task.name, example.id, *beyond, tokenizer.token_of(*beyond), vocab);
+  };
+  for (const auto& split : task.splits)
+    for (const TokenExample& example : split) {
+      for (const auto* ids : {&example.source, &example.input, &example.target}) check(example, *ids);
+      for (const auto& choice : example.choices) check(example, choice);
+    }
+}
+
 }  // namespace
+
+std::string prompt_origin(const Task& task) {
+  return task.prompt.empty() ? "data.prompt" : fmt::format("prompt of task {}", task.name);
+}
 
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options) {
   const std::string& text = task.prompt.empty() ? options.prompt : task.prompt;
-  const Prompt prompt =
-      parse_prompt(text, task.prompt.empty() ? "data.prompt" : fmt::format("prompt of task {}", task.name));
+  const Prompt prompt = prompt_for(text, tokenizer, prompt_origin(task));
   if (options.truncate != "left" && options.truncate != "right")
     user_error("data.truncate = \"{}\": expected left or right", options.truncate);
   const int32_t end = end_token(tokenizer, options.end);
-  const std::string key = cache_key(task, tokenizer, options, text, end);
+  const std::string key = cache_key(task, tokenizer, options, prompt.text, end);
   if (!options.cache.empty())
-    if (auto cached = read_cached(options.cache, key)) return std::move(*cached);
+    if (auto cached = read_cached(options.cache, key)) {
+      check_vocabulary(*cached, tokenizer, options.vocab);
+      return std::move(*cached);
+    }
 
   TokenTask result;
   result.name = task.name;
@@ -224,6 +249,7 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
       result.splits[s].push_back(tokenize_example(how, example));
       result.examples_cut += result.splits[s].back().cut;
     }
+  check_vocabulary(result, tokenizer, options.vocab);
   result.digest = content_digest(result);
   if (!options.cache.empty()) write_cached(options.cache, key, result);
   return result;

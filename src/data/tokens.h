@@ -42,12 +42,16 @@ struct TokenizeOptions {
   int64_t max_input_tokens = 0, max_target_tokens = 0;  // 0: no limit
   std::filesystem::path cache;                          // "": none
   int32_t decoder_start = -1;                           // of an encoder-decoder; -1: a decoder alone
+  int64_t vocab = 0;                                    // ids that the model has; 0: not asked
   std::function<void()> heed = {};                      // called for each example; may throw
 };
 
 // Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a
-// prompt without tokens, choices that the limit makes equal.
+// prompt without tokens, choices that the limit makes equal, a token beyond the model's vocabulary.
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options);
+
+// Which option the task's prompt comes from, for messages.
+std::string prompt_origin(const Task& task);
 
 // A prompt as the model is fed: a template with the tokenizer's prefix before it (not twice where the template
 // writes it itself); a chat format as apply_chat_template gives it, which writes BOS where its family does.

@@ -30,6 +30,7 @@ struct ExampleResult {
   std::string target_text;
   std::string prediction;  // text of the best choice or what was generated; see `predicted`
   bool predicted = false, correct = false;
+  bool finite() const;  // all of its scores are; if not, nothing is predicted, and `prediction` is ""
 };
 
 struct ItemResult {
@@ -61,7 +62,8 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
 std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method, size_t task);
 
 // Rank classification where the metric is accuracy and the example has choices, generation where it is
-// exact_match, and the target's NLL in every case. `adapter` may be null.
+// exact_match, and the target's NLL in every case. `adapter` may be null, and is not asked where not_finite_in says
+// why: all scores are NaN then.
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between);
 

@@ -61,6 +61,7 @@ bool needs_collection(const EvalConfig& eval) {
 }
 
 std::string prompt_method(const EvalConfig& eval) {
+  std::string baseline;
   for (const std::string& name : eval.methods) switch (kind_of(name)) {
       case MethodKind::phatgoose:
       case MethodKind::arrow:
@@ -68,10 +69,14 @@ std::string prompt_method(const EvalConfig& eval) {
       case MethodKind::shared:
       case MethodKind::routing_row:
         return name;
-      default:
+      case MethodKind::oracle:
+      case MethodKind::poly:
+      case MethodKind::single:
         break;
+      default:
+        if (baseline.empty() && name != "none") baseline = name;
     }
-  return std::ranges::any_of(eval.methods, needs_inventory) && !needs_collection(eval) ? "" : "phatgoose";
+  return baseline.empty() && eval.methods == std::vector<std::string>{"none"} ? "none" : baseline;
 }
 
 std::vector<Method> read_methods(const Config& config, const RoutedCollection& collection,
@@ -131,8 +136,23 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
     if (!left_out.empty())
       notes.push_back(fmt::format("{} leaves out {}: {} has no routing row for {}", method.name, join(left_out, ", "),
                                   method.inventory->pin(), left_out.size() == 1 ? "it" : "them"));
+    if (const std::string reason = not_finite_in(method, collection); !reason.empty())
+      notes.push_back(fmt::format("{} is not scored: {}", method.name, reason));
   }
   return notes;
+}
+
+std::string not_finite_in(const Method& method, const RoutedCollection& collection) {
+  if (method.inventory) return method.inventory->not_finite;
+  if (method.kind == MethodKind::none || method.kind == MethodKind::oracle) return "";
+  for (size_t z = 0; z < collection.not_finite.size(); ++z) {
+    const auto expert = static_cast<int>(z);
+    const bool used = method.kind == MethodKind::single      ? method.expert == expert
+                      : method.kind == MethodKind::phatgoose ? collection.gated(expert)
+                                                             : true;
+    if (used && !collection.not_finite[z].empty()) return collection.not_finite[z];
+  }
+  return "";
 }
 
 std::string settings_of(const Method& method, const EvalConfig& eval, uint64_t seed) {

@@ -30,16 +30,20 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
 // Whether any method of eval.methods needs a collection at all.
 bool needs_collection(const EvalConfig& eval);
 
-// The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no
-// baseline; else phatgoose, or "" where there are inventories' methods alone.
+// The method that `gaggle generate` answers by: the first of eval.methods that needs no task's name and is no baseline
+// (uniform, random, expert:NAME); else the first of these; none where it stands alone; "": all need a task's name.
 std::string prompt_method(const EvalConfig& eval);
 
 // poly has a routing row of its own for the tasks it was trained on, and none for others.
 bool serves(const Method& method, const std::string& task);
 
-// A sentence for each method that some experts cannot serve, or that cannot serve some of the tasks, by name.
+// A sentence for each method that some experts cannot serve, that cannot serve some of the tasks, or that cannot be
+// computed, by name.
 std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
                                   const std::vector<std::string>& tasks);
+
+// Why a method cannot be computed: an expert that it uses, or its skills, are not finite; "": they are.
+std::string not_finite_in(const Method& method, const RoutedCollection& collection);
 
 // What changes the method's results beside the collection (and, of poly, the task's name), for the item's key.
 std::string settings_of(const Method& method, const EvalConfig& eval, uint64_t seed);

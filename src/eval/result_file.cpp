@@ -8,6 +8,13 @@
 #include "eval/items.h"
 
 namespace gaggle {
+namespace {
+
+double number_of(const nlohmann::json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
+
+}  // namespace
 
 std::filesystem::path result_path(const std::filesystem::path& folder, const std::string& key) {
   return folder / "items" / (key + ".json");
@@ -49,11 +56,8 @@ ItemResult read_result(const std::filesystem::path& path) {
     for (const auto& example : json.at("examples")) {
       ExampleResult& out = result.examples.emplace_back();
       out.id = example.at("id");
-      for (size_t c = 0; c < example.at("nll").size(); ++c) {
-        const auto& nll = example.at("nll")[c];
-        out.scores.push_back({nll.is_null() ? std::numeric_limits<double>::quiet_NaN() : nll.get<double>(),
-                              example.at("tokens").at(c).get<int64_t>()});
-      }
+      for (size_t c = 0; c < example.at("nll").size(); ++c)
+        out.scores.push_back({number_of(example.at("nll")[c]), example.at("tokens").at(c).get<int64_t>()});
       out.choices = example.at("choices").get<std::vector<std::string>>();
       out.target = example.at("target");
       out.target_text = example.at("target_text");
@@ -61,7 +65,7 @@ ItemResult read_result(const std::filesystem::path& path) {
       out.predicted = example.at("predicted");
       out.correct = example.at("correct");
     }
-    result.weight_by_expert = json.at("weight_by_expert").get<std::vector<double>>();
+    for (const auto& weight : json.at("weight_by_expert")) result.weight_by_expert.push_back(number_of(weight));
     return result;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),

@@ -1,4 +1,6 @@
 // One item: its examples scored, generated, and compared with their targets.
+#include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "eval/generate.h"
@@ -23,20 +25,40 @@ void generate_predictions(const EvalContext& context, std::span<const TokenExamp
                           RoutedAdapter* adapter, const std::function<void()>& between,
                           std::vector<ExampleResult>& results) {
   std::vector<GeneratePrompt> prompts;
-  for (const TokenExample& example : examples) prompts.push_back({example.source, example.input});
+  std::vector<ExampleResult*> asked;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    results[i].predicted = true;
+    if (!results[i].finite()) continue;  // what follows from scores that are none says nothing
+    prompts.push_back({examples[i].source, examples[i].input});
+    asked.push_back(&results[i]);
+  }
+  if (asked.empty()) return;
   GenerateOptions options = generate_options(context.eval);
   options.end = end;
   options.token_budget = context.token_budget;
   options.between = between;
   const auto outputs = generate(context.base, adapter, prompts, options);
-  for (size_t i = 0; i < examples.size(); ++i) {
-    results[i].prediction = context.tokenizer.decode(outputs[i]);
-    results[i].predicted = true;
-    results[i].correct = stripped(results[i].prediction) == stripped(results[i].target_text);
+  for (size_t i = 0; i < asked.size(); ++i) {
+    asked[i]->prediction = context.tokenizer.decode(outputs[i]);
+    asked[i]->correct = stripped(asked[i]->prediction) == stripped(asked[i]->target_text);
   }
 }
 
+std::vector<std::vector<ContinuationScore>> no_scores(std::span<const Question> questions) {
+  std::vector<std::vector<ContinuationScore>> scores;
+  for (const Question& question : questions) {
+    auto& of_question = scores.emplace_back();
+    for (const auto& continuation : question.continuations)
+      of_question.push_back({std::nan(""), static_cast<int64_t>(continuation.size())});
+  }
+  return scores;
+}
+
 }  // namespace
+
+bool ExampleResult::finite() const {
+  return std::ranges::all_of(scores, [](const ContinuationScore& score) { return std::isfinite(score.nll); });
+}
 
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between) {
@@ -63,14 +85,17 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     }
     out.target = static_cast<size_t>(example.answer);
   }
-  const auto scores = score_continuations(context.base, adapter, questions, context.token_budget, between);
+  const auto scores = not_finite_in(item.method, context.collection).empty()
+                          ? score_continuations(context.base, adapter, questions, context.token_budget, between)
+                          : no_scores(questions);
   for (size_t i = 0; i < scores.size(); ++i) {
     ExampleResult& out = result.examples[i];
     out.scores = scores[i];
     if (out.choices.empty()) continue;
+    out.predicted = true;
+    if (!out.finite()) continue;
     const auto best = static_cast<size_t>(best_choice(out.scores));
     out.prediction = out.choices[best];
-    out.predicted = true;
     out.correct = best == out.target;
   }
   if (task.metric == "exact_match")

@@ -1,7 +1,7 @@
 #include "eval/summary.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -41,8 +41,9 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
   return cell;
 }
 
-// The metric's verdict; equal ones by NLL.
+// The metric's verdict; equal ones by NLL. What is not finite is never better.
 bool better(const Score& a, const Score& b) {
+  if (std::isinf(a.nll) || std::isinf(b.nll)) return a.nll < b.nll;
   if (a.predicted > 0 && b.predicted > 0 && a.accuracy() != b.accuracy()) return a.accuracy() > b.accuracy();
   return a.nll_per_token() < b.nll_per_token();
 }
@@ -77,7 +78,7 @@ void append_predictions(std::string& lines, const std::string& task, const std::
     line["target_nll"] = example.scores[example.target].nll;
     line["target_tokens"] = example.scores[example.target].tokens;
     line["target"] = example.target_text;
-    if (example.predicted) {
+    if (example.predicted && example.finite()) {
       line["prediction"] = example.prediction;
       line["correct"] = example.correct;
     } else {
@@ -92,7 +93,7 @@ void append_predictions(std::string& lines, const std::string& task, const std::
 Score score_of(const std::vector<ExampleResult>& examples) {
   Score score;
   for (const ExampleResult& example : examples) {
-    score.nll += example.scores[example.target].nll;
+    score.nll += example.finite() ? example.scores[example.target].nll : INFINITY;
     score.tokens += example.scores[example.target].tokens;
     score.examples += 1;
     score.predicted += example.predicted;
@@ -101,13 +102,11 @@ Score score_of(const std::vector<ExampleResult>& examples) {
   return score;
 }
 
-double Score::nll_per_token() const {
-  return tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : nll / static_cast<double>(tokens);
-}
+double Score::nll_per_token() const { return tokens == 0 ? NAN : nll / static_cast<double>(tokens); }
 
 double Score::accuracy() const {
-  return predicted == 0 ? std::numeric_limits<double>::quiet_NaN()
-                        : static_cast<double>(correct) / static_cast<double>(predicted);
+  if (predicted == 0) return NAN;
+  return std::isinf(nll) ? INFINITY : static_cast<double>(correct) / static_cast<double>(predicted);
 }
 
 Score mixed(const Summary& summary, size_t method, bool held_in) {
@@ -126,7 +125,7 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
 }
 
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
-                  const std::filesystem::path& folder) {
+                  const std::filesystem::path& folder, const std::filesystem::path& predictions) {
   Summary summary;
   summary.experts = context.collection.names;
   for (const TokenTask& task : context.tasks) {
@@ -154,10 +153,10 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
       add(weight, cell.weight_by_expert);
     }
     const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
-    for (double& w : weight) w = sum > 0 ? w / sum : 0;
+    for (double& w : weight) w = sum == 0 ? 0 : w / sum;  // NaN stays NaN
     summary.expert_share.push_back(std::move(weight));
   }
-  write_file_atomic(folder / "predictions.jsonl", lines);
+  write_file_atomic(predictions, lines);
   return summary;
 }
 

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/summary.h"
@@ -68,24 +69,25 @@ std::string mixed_table(const Summary& summary) {
   Table table({"held-in examples mixed, no task names", "NLL/token", "right"});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
-    const double right = 100 * score.accuracy();
+    const std::string right = cell_text(100 * score.accuracy(), 1);
     table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
-               std::isnan(right) ? "-" : fmt::format("{:.1f} %", right)});
+               std::isfinite(score.accuracy()) ? right + " %" : right});
   }
   std::string text = table.text();
   for (const auto* other : {"oracle", "uniform"}) {
-    const double ratio = mixed_nll(summary, "phatgoose") / mixed_nll(summary, other);
-    if (!std::isnan(ratio)) text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
+    const double ours = mixed_nll(summary, "phatgoose"), theirs = mixed_nll(summary, other), ratio = ours / theirs;
+    if (std::isfinite(ours) && std::isfinite(theirs))
+      text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
   return text;
 }
 
 nlohmann::ordered_json score_json(const Score& score) {
   nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
-  json["nll_per_token"] = score.nll_per_token();  // NaN is written as null
+  json["nll_per_token"] = score.nll_per_token();  // what is not finite is written as null
   if (score.predicted > 0) {
     json["predicted"] = score.predicted;
-    json["correct"] = score.correct;
+    json["correct"] = std::isinf(score.nll) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(score.correct);
     json["accuracy"] = score.accuracy();
   }
   return json;
@@ -94,6 +96,7 @@ nlohmann::ordered_json score_json(const Score& score) {
 }  // namespace
 
 std::string cell_text(double value, int digits) {
+  if (std::isinf(value)) return "not finite";
   return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
 }
 
@@ -144,12 +147,28 @@ std::string summary_json(const Summary& summary) {
   nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
   for (size_t t = 0; t < summary.tasks.size(); ++t)
     tasks[summary.tasks[t]] = {{"metric", summary.metrics[t]}, {"held_in", bool(summary.held_in[t])}};
-  const nlohmann::ordered_json json = {{"format", 1},
-                                       {"experts", summary.experts},
-                                       {"tasks", tasks},
-                                       {"methods", methods},
-                                       {"missing", summary.missing}};
+  const nlohmann::ordered_json json = {
+      {"format", 1},
+      {"collection", summary.evaluated.collection},
+      {"base", {{"name", summary.evaluated.base}, {"content", summary.evaluated.content}}},
+      {"experts", summary.experts},
+      {"tasks", tasks},
+      {"methods", methods},
+      {"missing", summary.missing}};
   return json.dump(2) + "\n";
+}
+
+std::string ending_of_names(const std::filesystem::path& folder, const Evaluated& evaluated) {
+  const std::filesystem::path file = folder / "results.json";
+  if (!std::filesystem::exists(file)) return "";
+  try {
+    const auto json = nlohmann::json::parse(read_file(file));
+    const auto& base = json.at("base");
+    if (Evaluated{json.at("collection"), base.at("name"), base.at("content")} == evaluated) return "";
+  } catch (const nlohmann::json::exception&) {
+    // It says nothing of what was evaluated, as those of older gaggles: it is kept.
+  }
+  return fmt::format("-{}-{:.8}", evaluated.collection.empty() ? "none" : evaluated.collection, evaluated.content);
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {

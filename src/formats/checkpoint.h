@@ -14,11 +14,16 @@
 namespace gaggle {
 
 struct RopeScaling {
-  std::string type;  // "" (none), "linear", "llama3"
+  std::string type;  // "" (none), "linear", "llama3", "yarn"
   double factor = 1;
   double low_freq_factor = 1;   // llama3
   double high_freq_factor = 4;  // llama3
   int64_t original_max_position = 8192;
+  // yarn: between so many turns over the original context the frequencies go over from kept to divided; whether the
+  // ramp's ends are whole pairs; and what sine and cosine are multiplied with
+  double beta_fast = 32, beta_slow = 1;
+  bool truncate = true;
+  double attention_factor = 1;
 };
 
 // Shape of a Llama-shaped decoder, or of T5's encoder and decoder.
@@ -28,6 +33,7 @@ struct ModelSpec {
   int64_t hidden = 0, intermediate = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, vocab = 0;
   int64_t max_positions = 0;
   int64_t sliding_window = 0;  // 0: none
+  std::vector<bool> slides;    // by layer, where only some have the window; empty: all have it
   double rope_theta = 10000;
   RopeScaling rope_scaling;
   double norm_eps = 1e-6;

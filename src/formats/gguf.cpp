@@ -137,8 +137,10 @@ std::pair<uint64_t, GgufTensor> take_tensor(Reader& reader) {
   const auto number = reader.take<uint32_t>("a tensor's type");
   const auto offset = reader.take<uint64_t>("a tensor's offset");
   if (!is_read(number))
-    user_error("{}: tensor {} has type {}; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K are read",
-               file, tensor.name, type_name(number));
+    user_error(
+        "{}: tensor {} has type {}; F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL and IQ4_XS are "
+        "read",
+        file, tensor.name, type_name(number));
   tensor.type = static_cast<GgufType>(number);
   const int64_t block = gguf_block(tensor.type).values;
   if (tensor.shape[0] % block != 0)

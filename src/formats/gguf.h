@@ -18,7 +18,23 @@
 namespace gaggle {
 
 // ggml's numbers of the types that are read here; those between are not.
-enum class GgufType : uint32_t { f32, f16, q4_0, q4_1, q5_0 = 6, q5_1, q8_0, q4_k = 12, q5_k, q6_k, bf16 = 30 };
+enum class GgufType : uint32_t {
+  f32,
+  f16,
+  q4_0,
+  q4_1,
+  q5_0 = 6,
+  q5_1,
+  q8_0,
+  q2_k = 10,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl = 20,
+  iq4_xs = 23,
+  bf16 = 30
+};
 
 struct GgufTensor {
   std::string name;  // "blk.0.attn_q.weight"

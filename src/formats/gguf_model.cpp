@@ -33,6 +33,22 @@ std::string gguf_name(const std::string& name) {
          name.substr(kind_begin);
 }
 
+// llama.cpp multiplies sine and cosine as transformers does by default; what else could be set there is refused.
+RopeScaling read_yarn_scaling(const GgufFile& file, const std::string& prefix) {
+  for (const auto& [key, neutral] : std::map<std::string, double>{
+           {"attn_factor", 1}, {"yarn_attn_factor", 1}, {"yarn_ext_factor", 1}, {"yarn_log_multiplier", 0}})
+    if (file.number_or(prefix + key, neutral) != neutral)
+      user_error("{}: {}{} is {}; only {} is supported", file.name(), prefix, key, file.number(prefix + key), neutral);
+  RopeScaling yarn{.type = "yarn", .factor = file.number(prefix + "factor")};
+  yarn.original_max_position = file.integer(prefix + "original_context_length");
+  yarn.beta_fast = file.number_or(prefix + "yarn_beta_fast", yarn.beta_fast);
+  yarn.beta_slow = file.number_or(prefix + "yarn_beta_slow", yarn.beta_slow);
+  if (!(yarn.factor > 0) || yarn.original_max_position < 1 || !(yarn.beta_fast > 0) || !(yarn.beta_slow > 0))
+    user_error("{}: {}… is out of range for yarn", file.name(), prefix);
+  yarn.attention_factor = yarn_attention_factor(yarn.factor);
+  return yarn;
+}
+
 RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, double rope_theta, int64_t head_dim) {
   const std::string type = file.text_or(arch + ".rope.scaling.type", "none");
   const GgufTensor* freqs = file.find("rope_freqs.weight");
@@ -46,9 +62,10 @@ RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, dou
     return rope_scaling_of_factors(factors, rope_theta, file.name());
   }
   if (type == "none") return {};
+  if (type == "yarn") return read_yarn_scaling(file, arch + ".rope.scaling.");
   if (type == "linear") return {"linear", file.number(arch + ".rope.scaling.factor"), 1, 4, 8192};
-  user_error("{}: {}.rope.scaling.type {} is not supported; linear and llama3 (rope_freqs.weight) are", file.name(),
-             arch, type);
+  user_error("{}: {}.rope.scaling.type {} is not supported; linear, yarn and llama3 (rope_freqs.weight) are",
+             file.name(), arch, type);
 }
 
 ModelSpec read_spec(const GgufFile& file) {

@@ -93,6 +93,51 @@ void read_q6_k(Bytes block, float* y) {
   }
 }
 
+// 16 bytes of a 4-bit scale and a 4-bit minimum, for 16 values each; 64 bytes of bit pairs; d, dmin.
+void read_q2_k(Bytes block, float* y) {
+  const float d = half_at(block + 80), dmin = half_at(block + 82);
+  for (int group = 0; group < 16; ++group) {
+    const float scale = d * static_cast<float>(block[group] & 15), min = dmin * static_cast<float>(block[group] >> 4);
+    const Bytes q = block + 16 + group / 8 * 32 + group % 2 * 16;
+    for (int i = 0; i < 16; ++i) *y++ = scale * static_cast<float>((q[i] >> (group / 2 % 4 * 2)) & 3) - min;
+  }
+}
+
+// 32 bytes of a third bit, 64 of bit pairs, 12 of sixteen 6-bit scales, d. Where the third bit is not set, 4 is taken
+// away. A scale's low nibble is in bytes 0-7, its high bit pair in bytes 8-11.
+void read_q3_k(Bytes block, float* y) {
+  const float d = half_at(block + 108);
+  const Bytes scales = block + 96;
+  for (int group = 0; group < 16; ++group) {
+    const int low = (scales[group % 8] >> (group / 8 * 4)) & 15, high = (scales[8 + group % 4] >> (group / 4 * 2)) & 3;
+    const float scale = d * static_cast<float>((low | high << 4) - 32);
+    const Bytes third = block + group % 2 * 16, q = block + 32 + group / 8 * 32 + group % 2 * 16;
+    for (int i = 0; i < 16; ++i) {
+      const int less = (third[i] >> (group / 2)) & 1 ? 0 : 4;
+      *y++ = scale * static_cast<float>(((q[i] >> (group / 2 % 4 * 2)) & 3) - less);
+    }
+  }
+}
+
+// The 16 values that a nibble of IQ4_NL and IQ4_XS stands for.
+constexpr float iq4_values[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+void read_iq4_nl(Bytes block, float* y) {
+  const float d = half_at(block);
+  read_nibbles(block + 2, 0, y, [&](int q) { return d * iq4_values[q]; });
+}
+
+// d, the high bit pairs of eight 6-bit scales in 2 bytes, their low nibbles in 4, and 128 bytes of nibbles.
+void read_iq4_xs(Bytes block, float* y) {
+  const float d = half_at(block);
+  const auto high = load<uint16_t>(block + 2);
+  for (int group = 0; group < 8; ++group) {
+    const int low = (block[4 + group / 2] >> (group % 2 * 4)) & 15;
+    const float scale = d * static_cast<float>((low | ((high >> (2 * group)) & 3) << 4) - 32);
+    read_nibbles(block + 8 + group * 16, 0, y + group * 32, [&](int q) { return scale * iq4_values[q]; });
+  }
+}
+
 struct Reading {
   GgufType type;
   GgufBlock block;
@@ -107,9 +152,13 @@ constexpr Reading readings[] = {
     {GgufType::q5_0, {32, 22}, read_q5_0},
     {GgufType::q5_1, {32, 24}, read_q5_1},
     {GgufType::q8_0, {32, 34}, read_q8_0},
+    {GgufType::q2_k, {256, 84}, read_q2_k},
+    {GgufType::q3_k, {256, 110}, read_q3_k},
     {GgufType::q4_k, {256, 144}, [](Bytes b, float* y) { read_scaled_groups(b, nullptr, b + 16, y); }},
     {GgufType::q5_k, {256, 176}, [](Bytes b, float* y) { read_scaled_groups(b, b + 16, b + 48, y); }},
-    {GgufType::q6_k, {256, 210}, read_q6_k}};
+    {GgufType::q6_k, {256, 210}, read_q6_k},
+    {GgufType::iq4_nl, {32, 18}, read_iq4_nl},
+    {GgufType::iq4_xs, {256, 136}, read_iq4_xs}};
 
 const Reading& reading(GgufType type) {
   const auto* found = std::ranges::find(readings, type, &Reading::type);

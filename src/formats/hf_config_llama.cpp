@@ -3,9 +3,24 @@
 
 #include "base/error.h"
 #include "formats/config_keys.h"
+#include "formats/model_files.h"
 
 namespace gaggle {
 namespace {
+
+RopeScaling read_yarn(const ConfigKeys& rope, const ModelSpec& spec) {
+  RopeScaling yarn{.type = "yarn", .factor = rope.number("factor")};
+  yarn.original_max_position = rope.count_or("original_max_position_embeddings", spec.max_positions);
+  yarn.beta_fast = rope.number_or("beta_fast", 32);
+  yarn.beta_slow = rope.number_or("beta_slow", 1);
+  yarn.truncate = rope.flag_or("truncate", true);
+  yarn.attention_factor = yarn_attention_factor(yarn.factor);
+  if (rope.has("mscale") && rope.has("mscale_all_dim"))
+    yarn.attention_factor = yarn_attention_factor(yarn.factor, rope.number("mscale")) /
+                            yarn_attention_factor(yarn.factor, rope.number("mscale_all_dim"));
+  yarn.attention_factor = rope.number_or("attention_factor", yarn.attention_factor);
+  return yarn;
+}
 
 // "rope_scaling" up to transformers 4, "rope_parameters" (with rope_theta inside) since 5.
 void read_rope(const ConfigKeys& config, ModelSpec& spec) {
@@ -19,8 +34,12 @@ void read_rope(const ConfigKeys& config, ModelSpec& spec) {
     user_error("{}: partial_rotary_factor is not supported", rope.file());
   const std::string type = rope.text_or("rope_type", rope.text_or("type", "default"));
   if (type == "default") return;
+  if (type == "yarn") {
+    spec.rope_scaling = read_yarn(rope, spec);
+    return;
+  }
   if (type != "linear" && type != "llama3")
-    user_error("{}: the scaling type {} is not supported; linear and llama3 are", rope.file(), type);
+    user_error("{}: the scaling type {} is not supported; linear, llama3 and yarn are", rope.file(), type);
   spec.rope_scaling.type = type;
   spec.rope_scaling.factor = rope.number("factor");
   if (type == "linear") return;
@@ -31,24 +50,39 @@ void read_rope(const ConfigKeys& config, ModelSpec& spec) {
     user_error("{}: high_freq_factor must be above low_freq_factor", rope.file());
 }
 
-// Every layer slides, or none does: that is what ModelSpec can say.
-int64_t read_sliding_window(const ConfigKeys& config, const ModelSpec& spec) {
-  if (spec.model_type == "llama") return 0;
-  // Mistral's window applies to all layers; a config without the key means transformers' default.
-  if (spec.model_type == "mistral") return config.names("sliding_window") ? config.count_or("sliding_window", 0) : 4096;
-  if (!config.flag_or("use_sliding_window", false)) return 0;
-  const int64_t window = config.count_or("sliding_window", config.names("sliding_window") ? 0 : 4096);
-  int64_t sliding = 0;
-  if (config.has("layer_types")) {
-    for (const nlohmann::json& type : config.at("layer_types")) sliding += type == "sliding_attention";
-  } else {
+// Which layers of a Qwen slide: named, or those from max_window_layers on.
+std::vector<bool> read_slides(const ConfigKeys& config, int64_t layers) {
+  std::vector<bool> slides;
+  if (!config.has("layer_types")) {
     const int64_t full = config.has("max_window_layers") ? config.at("max_window_layers").get<int64_t>() : 28;
-    sliding = std::clamp<int64_t>(spec.layers - full, 0, spec.layers);
+    for (int64_t layer = 0; layer < layers; ++layer) slides.push_back(layer >= full);
+    return slides;
   }
-  if (sliding != 0 && sliding != spec.layers)
-    user_error("{}: {} of {} layers use a sliding window; supported is all or none", config.file(), sliding,
-               spec.layers);
-  return sliding == 0 ? 0 : window;
+  for (const nlohmann::json& type : config.at("layer_types")) {
+    if (type != "sliding_attention" && type != "full_attention")
+      user_error("{}: layer_types has {}; full_attention and sliding_attention are supported", config.file(),
+                 type.dump());
+    slides.push_back(type == "sliding_attention");
+  }
+  if (static_cast<int64_t>(slides.size()) != layers)
+    user_error("{}: layer_types names {} layers of {}", config.file(), slides.size(), layers);
+  return slides;
+}
+
+void read_sliding_window(const ConfigKeys& config, ModelSpec& spec) {
+  if (spec.model_type == "llama") return;
+  const int64_t window = config.count_or("sliding_window", config.names("sliding_window") ? 0 : 4096);
+  // Mistral's window applies to all layers; a config without the key means transformers' default.
+  if (spec.model_type == "mistral") {
+    spec.sliding_window = window;
+    return;
+  }
+  if (!config.flag_or("use_sliding_window", false)) return;
+  const std::vector<bool> slides = read_slides(config, spec.layers);
+  const int64_t sliding = std::ranges::count(slides, true);
+  if (sliding == 0 || window == 0) return;
+  spec.sliding_window = window;
+  if (sliding != spec.layers) spec.slides = slides;
 }
 
 void refuse_what_is_not_modelled(const ConfigKeys& config) {
@@ -79,7 +113,7 @@ void read_llama_config(const ConfigKeys& config, ModelSpec& spec) {
     user_error("{}: num_attention_heads {} is no multiple of num_key_value_heads {}", config.file(), spec.heads,
                spec.kv_heads);
   read_rope(config, spec);
-  spec.sliding_window = read_sliding_window(config, spec);
+  read_sliding_window(config, spec);
   spec.norm_eps = config.number_or("rms_norm_eps", 1e-6);
   spec.tied_head = config.flag_or("tie_word_embeddings", false);
   const bool attention_bias = (llama || qwen3) && config.flag_or("attention_bias", false);

@@ -29,7 +29,8 @@ struct WeightForm {
   const char* single;
   std::unique_ptr<TensorFile> (*open)(const fs::path& path);
 };
-// The first that is there is read.
+// The first that is there is read, and of one form the single file, as in transformers: an index beside it was
+// left behind by shards that lay there before.
 constexpr WeightForm weight_forms[] = {{"model.safetensors.index.json", "model.safetensors", open_as<SafetensorsFile>},
                                        {"pytorch_model.bin.index.json", "pytorch_model.bin", open_as<TorchFile>}};
 
@@ -54,8 +55,11 @@ std::set<std::string> indexed_files(const fs::path& index) {
 std::vector<std::unique_ptr<TensorFile>> open_files(const fs::path& folder) {
   std::vector<std::unique_ptr<TensorFile>> files;
   for (const WeightForm& form : weight_forms) {
-    const bool indexed = fs::exists(folder / form.index);
-    if (!indexed && !fs::exists(folder / form.single)) continue;
+    const bool single = fs::exists(folder / form.single), indexed = !single && fs::exists(folder / form.index);
+    if (!single && !indexed) continue;
+    if (single && fs::exists(folder / form.index))
+      log::warning("{}: {} is read, as transformers does; {} is left over and not read", folder.string(), form.single,
+                   form.index);
     for (const std::string& name : indexed ? indexed_files(folder / form.index) : std::set<std::string>{form.single}) {
       if (!fs::exists(folder / name))
         user_error("{}: {} is not there, but {} names it", folder.string(), name, form.index);
@@ -105,6 +109,7 @@ class HfFolder : public ModelCheckpoint {
       user_error("{}: tensor {} is missing (config.json says {}, {} layers)", path_.string(), name, spec_.model_type,
                  spec_.layers);
     const TensorView& tensor = *found->second;
+    if (tensor.count() == 0) refuse_not_gathered(path_.string(), name);
     if (!std::ranges::equal(tensor.shape, shape))
       user_error("{}: tensor {} has shape {}; config.json asks for {}", path_.string(), name, shape_text(tensor.shape),
                  shape_text(shape));

@@ -19,6 +19,9 @@ ModelSpec parse_hf_config(const std::string& text, const std::string& file);
 // UserError where the factors are no llama3 scaling.
 RopeScaling rope_scaling_of_factors(std::span<const float> factors, double rope_theta, const std::string& file);
 
+// What YaRN multiplies sine and cosine with when a context is stretched by `factor`: 0.1 · mscale · ln(factor) + 1.
+double yarn_attention_factor(double factor, double mscale = 1);
+
 // One factor per pair of dimensions, as transformers computes them.
 std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta, int64_t head_dim);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -114,6 +115,7 @@ std::string sizes_words(const PeftConfig& config, const PeftSite& site) {
 
 PeftTensor read_tensor(const TensorView& tensor, ExpectedShape expected, const PeftConfig& config, const PeftSite& site,
                        const std::string& file) {
+  if (tensor.count() == 0) refuse_not_gathered(file, tensor.name);
   for (size_t i = 0; i < expected.shape.size() && i < tensor.shape.size(); ++i)
     if (expected.shape[i] == any && tensor.shape[i] > 0) expected.shape[i] = tensor.shape[i];
   if (tensor.shape != expected.shape)
@@ -149,18 +151,45 @@ PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site) {
 }
 
 PeftAdapter read_peft(const fs::path& folder, const std::vector<PeftKind>& kinds) {
-  const PeftConfig config = parse_peft_config(read_config(folder), (folder / config_file).string(), kinds);
+  const ordered_json text = read_config(folder);
+  const PeftConfig config = parse_peft_config(text, (folder / config_file).string(), kinds);
+  warn_of_unknown_keys(text, (folder / config_file).string(), config.kind);
   const SafetensorsFile file = open_tensors(folder);
-  for (const TensorView& tensor : file.tensors())
+  for (const TensorView& tensor : file.tensors()) {
     if (tensor.name.find("lora_magnitude_vector") != std::string::npos)
       user_error("{}: tensor {} belongs to DoRA, which is not supported", file.name(), tensor.name);
+    if (tensor.name.ends_with(".bias"))
+      user_error("{}: tensor {} is a bias; adapters that train biases are not supported", file.name(), tensor.name);
+  }
   const DType first = file.tensors().front().dtype;
   const bool alike = std::ranges::all_of(file.tensors(), [&](const TensorView& t) { return t.dtype == first; });
   PeftAdapter adapter{config.kind,  config.base, alike ? first : DType::f32, config.tasks, config.skills,
                       config.heads, {}};
   for (const auto& [module, parts] : by_module(file, form_of(config.kind)))
     adapter.sites.push_back(read_site(module, parts, config, file.name()));
+  adapter.not_finite = not_finite(file);
   return adapter;
+}
+
+void require_finite(const PeftAdapter& adapter) {
+  if (!adapter.not_finite.empty())
+    throw NotFinite(
+        fmt::format("{}; expected finite numbers (training that diverges leaves others)", adapter.not_finite));
+}
+
+std::vector<std::string> targets_without_tensors(const fs::path& folder, const PeftAdapter& adapter,
+                                                 const std::vector<std::string>& modules) {
+  const PeftConfig config = parse_peft_config(read_config(folder), (folder / config_file).string(), all_peft_kinds);
+  std::set<std::string> sites;
+  for (const PeftSite& site : adapter.sites) sites.insert(site.site);
+  std::vector<std::string> without;
+  for (const std::string& module : modules)
+    if (targets(config, module) && !sites.contains(module)) without.push_back(module);
+  if (!modules.empty()) return without;
+  for (const std::string& ending : config.target_modules.endings)
+    if (std::ranges::none_of(sites, [&](const auto& site) { return PeftModules{{ending}}.matches(site); }))
+      without.push_back(ending);
+  return without;
 }
 
 void read_gates(const fs::path& file, PeftAdapter& lora) {
@@ -176,6 +205,7 @@ void read_gates(const fs::path& file, PeftAdapter& lora) {
                  name_of(gate.dtype), shape_text(gate.shape), width);
     site->gate = values_of(gate, file.string());
   }
+  if (lora.not_finite.empty()) lora.not_finite = not_finite(gates);
 }
 
 }  // namespace gaggle

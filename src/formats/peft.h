@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -50,7 +51,10 @@ struct PeftAdapter {
   DType dtype = DType::f32;                  // of the stored tensors
   int64_t tasks = 0, skills = 1, heads = 1;  // n_tasks, n_skills, n_splits; 0 tasks: one adapter for all
   std::vector<PeftSite> sites;               // in name order
+  std::string not_finite = {};               // the first value that is NaN or infinite, with its file; "": none is
 };
+// Throws NotFinite where a value of it is not.
+void require_finite(const PeftAdapter& adapter);
 
 // Widths of the module that an adapter sits on; 0: (IA)³'s vectors tell one of them only.
 struct PeftWidths {
@@ -59,8 +63,13 @@ struct PeftWidths {
 PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site);
 
 // Throws UserError naming the folder and the reason: a peft_type of none of these kinds, DoRA, modules_to_save,
-// bias, tensors that the config does not explain or that lack their partners, shapes that do not fit it.
+// tensors that the config does not explain or that lack their partners, shapes that do not fit it. Values that are not
+// finite are read and noted.
 PeftAdapter read_peft(const std::filesystem::path& folder, const std::vector<PeftKind>& kinds = all_peft_kinds);
+// Those of the base's `modules` that target_modules names and that have no tensors; where no modules are given, the
+// names in its list that fit no module of the adapter.
+std::vector<std::string> targets_without_tensors(const std::filesystem::path& folder, const PeftAdapter& adapter,
+                                                 const std::vector<std::string>& modules);
 // Fills the gates of a LoRA's sites from "<module path>.gate" [d_in] fp32. Throws UserError: another type or
 // width, a gate that belongs to no site.
 void read_gates(const std::filesystem::path& file, PeftAdapter& lora);
@@ -79,5 +88,12 @@ nlohmann::ordered_json sizes_json(const PeftAdapter& adapter);
 // MHR-μ: the skills averaged into one adapter, a LoRA of scale 1/r with A [r, d_in] = mean_k A[q, k]ᵀ block by
 // block, or one vector per site.
 PeftAdapter mean_of_skills(const PeftAdapter& poly);
+// A task's mixture as one adapter of the same form: `logits_of(site)` are its routing values there, [heads · skills].
+using SkillLogits = std::function<std::vector<float>(const PeftSite& site)>;
+PeftAdapter mixture_of_skills(const PeftAdapter& poly, const SkillLogits& logits_of);
+
+// A LoRA whose B holds the site's scale, and of one rank r (smaller ones are padded with zeros): lora_alpha = r says
+// it all.
+PeftAdapter with_scale_in_b(PeftAdapter lora);
 
 }  // namespace gaggle

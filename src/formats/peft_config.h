@@ -26,9 +26,13 @@ struct PeftConfig {
 };
 
 // Throws UserError that names `file` and the key: what PEFT knows but a plain adapter cannot express (DoRA,
-// modules_to_save, …), a method of none of `kinds`, and what is malformed. Keys that are not known are warned of.
+// modules_to_save, …), a method of none of `kinds`, and what is malformed: truth is true or false, numbers are
+// numbers.
 PeftConfig parse_peft_config(const nlohmann::ordered_json& config, const std::string& file,
                              const std::vector<PeftKind>& kinds);
+
+// Warns of keys that are set and not known.
+void warn_of_unknown_keys(const nlohmann::ordered_json& config, const std::string& file, PeftKind kind);
 
 bool targets(const PeftConfig& config, const std::string& module);
 int64_t rank_of(const PeftConfig& config, const std::string& module);

@@ -16,7 +16,7 @@ namespace gaggle {
 // A list of module paths or their endings, or one regex, or everything ("all-linear").
 struct PeftModules {
   std::vector<std::string> endings;
-  std::optional<PythonRegex> regex;
+  std::optional<PythonRegex> regex = {};
   bool all = false;
   bool matches(const std::string& module) const;
 };

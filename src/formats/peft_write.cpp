@@ -1,5 +1,4 @@
-// Writing a PEFT folder: a config that gives every site its rank and scale back, and the tensors; and the
-// average of Poly's skills.
+// Writing a PEFT folder: a config that gives every site its rank and scale back, and the tensors.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -28,27 +27,10 @@ ordered_json number(double value) {
 }
 
 template <class T>
-T most_common(const std::vector<std::pair<std::string, T>>& values) {
+T most_common(const std::vector<T>& values) {
   std::map<T, size_t> counts;
-  for (const auto& [site, value] : values) ++counts[value];
+  for (const T& value : values) ++counts[value];
   return std::ranges::max_element(counts, {}, [](const auto& counted) { return counted.second; })->first;
-}
-
-// What differs from `common`: by ending where all sites of an ending agree, else by path. PEFT takes keys for
-// regular expressions (dots are escaped) and the first that matches; no site has two here.
-template <class T>
-ordered_json pattern_of(const std::vector<std::pair<std::string, T>>& values, T common) {
-  std::map<std::string, std::set<T>> by_ending;
-  for (const auto& [site, value] : values) by_ending[ending_of(site)].insert(value);
-  ordered_json pattern = ordered_json::object();
-  for (const auto& [site, value] : values) {
-    const std::string ending = ending_of(site);
-    if (value == common) continue;
-    std::string key = by_ending[ending].size() == 1 ? ending : site;
-    for (size_t dot = key.find('.'); dot != std::string::npos; dot = key.find('.', dot + 2)) key.insert(dot, "\\");
-    pattern[key] = number(static_cast<double>(value));
-  }
-  return pattern;
 }
 
 std::vector<std::string> target_names(const std::set<std::string>& adapted, const std::vector<std::string>& all_sites) {
@@ -61,59 +43,34 @@ std::vector<std::string> target_names(const std::set<std::string>& adapted, cons
 
 using ConfigKeys = std::map<std::string, ordered_json>;  // in the order in which they are written
 
+// The patterns have what differs from r and lora_alpha: by ending where all sites of an ending agree, else by path.
+// PEFT takes keys for regular expressions and the first that matches counts; no site has two here. Before 0.15, PEFT
+// found a whole path only where its dots are plain, and looked once for the key of both tables: so theirs are the same.
 void add_lora_keys(const PeftAdapter& lora, ConfigKeys& config) {
-  std::vector<std::pair<std::string, int64_t>> ranks;
-  std::vector<std::pair<std::string, double>> alphas;
+  std::vector<int64_t> ranks;
+  std::vector<double> alphas;
+  std::map<std::string, std::set<std::pair<int64_t, double>>> by_ending;
   for (const PeftSite& site : lora.sites) {
-    ranks.emplace_back(site.site, site.rank);
-    alphas.emplace_back(site.site, alpha_for(site.scale, site.rank));
+    ranks.push_back(site.rank);
+    alphas.push_back(alpha_for(site.scale, site.rank));
+    by_ending[ending_of(site.site)].emplace(ranks.back(), alphas.back());
   }
   const int64_t rank = most_common(ranks);
   const double alpha = most_common(alphas);
-  config["alpha_pattern"] = pattern_of(alphas, alpha);
+  ordered_json rank_pattern = ordered_json::object(), alpha_pattern = ordered_json::object();
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    if (ranks[i] == rank && alphas[i] == alpha) continue;
+    const std::string &site = lora.sites[i].site, ending = ending_of(site);
+    const std::string& key = by_ending[ending].size() == 1 ? ending : site;
+    rank_pattern[key] = ranks[i];
+    alpha_pattern[key] = number(alphas[i]);
+  }
+  config["alpha_pattern"] = alpha_pattern;
   config["bias"] = "none";
   config["lora_alpha"] = number(alpha);
   config["lora_dropout"] = 0.0;
   config["r"] = rank;
-  config["rank_pattern"] = pattern_of(ranks, rank);
-}
-
-// Mean over the skills of blocks [heads, skills, …] as [heads, …], summed in fp64.
-std::vector<double> mean_over_skills(const PeftTensor& blocks, const PeftAdapter& poly) {
-  const auto heads = static_cast<size_t>(poly.heads), skills = static_cast<size_t>(poly.skills);
-  const size_t size = blocks.values.size() / (heads * skills);
-  std::vector<double> mean(size * heads);
-  for (size_t head = 0; head < heads; ++head)
-    for (size_t skill = 0; skill < skills; ++skill)
-      for (size_t i = 0; i < size; ++i) mean[head * size + i] += blocks.values[(head * skills + skill) * size + i];
-  for (double& value : mean) value /= static_cast<double>(skills);
-  return mean;
-}
-
-void mean_pair(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
-  const std::vector<double> a = mean_over_skills(from.tensors[0], poly);  // [d_in, r]
-  const std::vector<double> b = mean_over_skills(from.tensors[1], poly);  // [heads, r, d_out / heads]
-  const PeftWidths widths = widths_of(poly, from);
-  const auto r = static_cast<size_t>(from.rank), d_in = static_cast<size_t>(widths.in);
-  const auto d_out = static_cast<size_t>(widths.out), block = d_out / static_cast<size_t>(poly.heads);
-  PeftTensor lora_a{{from.rank, widths.in}, std::vector<float>(r * d_in)};
-  PeftTensor lora_b{{widths.out, from.rank}, std::vector<float>(d_out * r)};
-  for (size_t i = 0; i < d_in; ++i)
-    for (size_t j = 0; j < r; ++j) lora_a.values[j * d_in + i] = static_cast<float>(a[i * r + j]);
-  for (size_t o = 0; o < d_out; ++o)
-    for (size_t j = 0; j < r; ++j)
-      lora_b.values[o * r + j] = static_cast<float>(b[(o / block * r + j) * block + o % block]);
-  site.rank = from.rank;
-  site.scale = 1.0 / static_cast<double>(from.rank);
-  site.tensors = {std::move(lora_a), std::move(lora_b)};
-}
-
-void mean_vector(const PeftSite& from, const PeftAdapter& poly, PeftSite& site) {
-  const std::vector<double> mean = mean_over_skills(from.tensors[0], poly);
-  const auto width = static_cast<int64_t>(mean.size());
-  site.feedforward = from.feedforward;
-  site.tensors = {
-      {from.feedforward ? std::vector<int64_t>{1, width} : std::vector<int64_t>{width, 1}, {mean.begin(), mean.end()}}};
+  config["rank_pattern"] = rank_pattern;
 }
 
 }  // namespace
@@ -185,16 +142,22 @@ ordered_json sizes_json(const PeftAdapter& adapter) {
   return {{"poly", sizes}};
 }
 
-PeftAdapter mean_of_skills(const PeftAdapter& poly) {
-  PeftAdapter mean;
-  mean.kind = poly.kind == PeftKind::poly ? PeftKind::lora : PeftKind::ia3;
-  mean.base = poly.base;
-  for (const PeftSite& from : poly.sites) {
-    PeftSite& site = mean.sites.emplace_back();
-    site.site = from.site;
-    (poly.kind == PeftKind::poly ? mean_pair : mean_vector)(from, poly, site);
+PeftAdapter with_scale_in_b(PeftAdapter lora) {
+  GAGGLE_CHECK(lora.kind == PeftKind::lora);
+  int64_t most = 0;
+  for (const PeftSite& site : lora.sites) most = std::max(most, site.rank);
+  for (PeftSite& site : lora.sites) {
+    PeftTensor &a = site.tensors[0], &b = site.tensors[1];
+    const auto r = static_cast<size_t>(site.rank), rank = static_cast<size_t>(most);
+    std::vector<float> wide(b.values.size() / r * rank);
+    for (size_t i = 0; i < b.values.size(); ++i)
+      wide[i / r * rank + i % r] = static_cast<float>(site.scale * static_cast<double>(b.values[i]));
+    a.values.resize(a.values.size() / r * rank);
+    a.shape[0] = b.shape[1] = site.rank = most;
+    b.values = std::move(wide);
+    site.scale = 1;
   }
-  return mean;
+  return lora;
 }
 
 }  // namespace gaggle

@@ -1,4 +1,4 @@
-// llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF file holds.
+// YaRN's factor of attention; llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF file holds.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -21,6 +21,10 @@ bool explains(const RopeScaling& scaling, std::span<const float> factors, double
 }
 
 }  // namespace
+
+double yarn_attention_factor(double factor, double mscale) {
+  return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
 
 std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta, int64_t head_dim) {
   const auto pairs = static_cast<size_t>(head_dim / 2);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <numeric>
@@ -28,6 +29,29 @@ T value_at(std::span<const std::byte> bytes, size_t i) {
   return value;
 }
 
+// Floating point numbers that are not finite have ones alone in their exponent.
+template <class Bits>
+std::optional<size_t> first_not_finite(std::span<const std::byte> bytes, Bits exponent) {
+  for (size_t i = 0; i < bytes.size() / sizeof(Bits); ++i)
+    if ((value_at<Bits>(bytes, i) & exponent) == exponent) return i;
+  return std::nullopt;
+}
+
+std::optional<size_t> first_not_finite(const TensorView& tensor) {
+  switch (tensor.dtype) {
+    case DType::f64:
+      return first_not_finite<uint64_t>(tensor.bytes, 0x7ff0000000000000u);
+    case DType::f32:
+      return first_not_finite<uint32_t>(tensor.bytes, 0x7f800000u);
+    case DType::f16:
+      return first_not_finite<uint16_t>(tensor.bytes, 0x7c00u);
+    case DType::bf16:
+      return first_not_finite<uint16_t>(tensor.bytes, 0x7f80u);
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace
 
 size_t size_of(DType dtype) { return dtypes[static_cast<size_t>(dtype)].size; }
@@ -43,6 +67,13 @@ std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}
 
 int64_t count_of(std::span<const int64_t> shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+void refuse_not_gathered(const std::string& place, const std::string& tensor) {
+  user_error(
+      "{}: tensor {} is empty: DeepSpeed's ZeRO-3 saved it without gathering its parts; save it again with "
+      "stage3_gather_16bit_weights_on_model_save, or make the weights with zero_to_fp32.py",
+      place, tensor);
 }
 
 void to_float(const TensorView& tensor, std::span<float> values) {
@@ -65,6 +96,25 @@ void to_float(const TensorView& tensor, std::span<float> values) {
     default:
       user_error("tensor {} has type {}; expected F32, F16, BF16 or F64", tensor.name, name_of(tensor.dtype));
   }
+}
+
+std::string not_finite(const TensorView& tensor) {
+  const std::optional<size_t> first = first_not_finite(tensor);
+  if (!first) return "";
+  float value = 0;
+  to_float(
+      {tensor.name, tensor.dtype, {1}, tensor.bytes.subspan(*first * size_of(tensor.dtype), size_of(tensor.dtype))},
+      {&value, 1});
+  std::vector<int64_t> place = tensor.shape;
+  auto rest = static_cast<int64_t>(*first);
+  for (size_t d = place.size(); d-- > 0; rest /= tensor.shape[d]) place[d] = rest % tensor.shape[d];
+  return fmt::format("tensor {} is {} at {}", tensor.name, std::isnan(value) ? "NaN" : "infinite", shape_text(place));
+}
+
+std::string not_finite(const TensorFile& file) {
+  for (const TensorView& tensor : file.tensors())
+    if (const std::string found = not_finite(tensor); !found.empty()) return fmt::format("{}: {}", file.name(), found);
+  return "";
 }
 
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype) {

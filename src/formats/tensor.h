@@ -25,6 +25,9 @@ std::optional<DType> dtype_named(const std::string& name);
 std::string shape_text(std::span<const int64_t> shape);  // "[3, 4]"
 int64_t count_of(std::span<const int64_t> shape);        // values: the product
 
+// For a tensor without values where there should be some: throws UserError that says who writes such.
+[[noreturn]] void refuse_not_gathered(const std::string& place, const std::string& tensor);
+
 // A view: whoever holds the file keeps the bytes alive.
 struct TensorView {
   std::string name;
@@ -45,8 +48,14 @@ struct NamedTensor {
 
 // f16/bf16/f32/f64 → fp32, values.size() == tensor.count(). Throws UserError for integer types.
 void to_float(const TensorView& tensor, std::span<float> values);
+// The first value that is not finite: "tensor NAME is NaN at [0, 3]"; "": there is none.
+std::string not_finite(const TensorView& tensor);
 // fp32 → f32/f16/bf16 (round to nearest even).
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype);
+
+class TensorFile;
+// The same of all its tensors: "FILE: tensor NAME is NaN at [0, 3]".
+std::string not_finite(const TensorFile& file);
 
 // A file of named tensors, whatever its format: what SafetensorsFile and TorchFile have in common.
 class TensorFile {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/log.h"
 #include "base/pulse.h"
 #include "base/table.h"
 #include "comm/mpi_job.h"
@@ -30,9 +31,11 @@ void JobDisplay::stop() {
 }
 
 void JobDisplay::wait_for_workers(double patience_s) {
-  for (;;) {
+  constexpr double say_after_s = 5;
+  for (bool said = false;;) {
     size_t known = 0, finished = 0;
     double silence = 0;
+    std::string silent;
     {
       const std::lock_guard lock(mutex_);
       const std::vector<int> lost = lost_ranks();
@@ -41,10 +44,14 @@ void JobDisplay::wait_for_workers(double patience_s) {
             worker.finished || worker.worker == own_worker_ || std::ranges::find(lost, worker.rank) != lost.end();
         ++known;
         finished += gone;
-        if (!gone) silence = std::max(silence, worker.silent_s);
+        if (!gone && worker.silent_s > silence) silence = worker.silent_s, silent = worker.worker;
       }
     }
     if ((finished == known && known >= workers_) || silence >= patience_s) return;
+    if (silence >= say_after_s && !said) {
+      log::info("waiting for {}, silent for {:.0f} s; not waited for after {:g} s", silent, silence, patience_s);
+      said = true;
+    }
     pulse();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }

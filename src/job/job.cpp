@@ -18,6 +18,7 @@ QueueOptions queue_options(const JobContext& context, const Job& job) {
           .lease_s = context.config.cluster.lease_s,
           .wait = context.config.cluster.wait || (first && job.wait),
           .retry = context.options.retry && first,
+          .say_after_s = context.session.world->rank() == 0 ? 5.0 : 0,
           .done = [&](const WorkItem& item) { return job.result(item).has_value(); },
           .stop = [] { return stop_requested().has_value(); },
           .files = nullptr};

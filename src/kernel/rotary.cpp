@@ -41,14 +41,14 @@ GAGGLE_CLONES void turn_rows(X* x, const int32_t* positions, const float* cos, c
 }  // namespace
 
 RotaryTable rotary_table(const std::vector<double>& frequencies, int64_t positions, at::ScalarType dtype,
-                         at::Device device) {
+                         at::Device device, double scale) {
   const auto half = static_cast<int64_t>(frequencies.size());
   at::Tensor cos = at::empty({positions, half}, at::kDouble), sin = at::empty({positions, half}, at::kDouble);
   for (int64_t p = 0; p < positions; ++p) {
     for (int64_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(p) * frequencies[static_cast<size_t>(i)];
-      cos.data_ptr<double>()[p * half + i] = std::cos(angle);
-      sin.data_ptr<double>()[p * half + i] = std::sin(angle);
+      cos.data_ptr<double>()[p * half + i] = scale * std::cos(angle);
+      sin.data_ptr<double>()[p * half + i] = scale * std::sin(angle);
     }
   }
   const at::ScalarType type = sum_type(dtype);

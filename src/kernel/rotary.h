@@ -10,9 +10,10 @@ struct RotaryTable {
   at::Tensor cos, sin;
 };
 
-// frequencies [head_dim/2]: radians per position.
+// frequencies [head_dim/2]: radians per position. Both tables are multiplied by `scale`: so are the turned values, and
+// what `inverse` makes of their gradients.
 RotaryTable rotary_table(const std::vector<double>& frequencies, int64_t positions, at::ScalarType dtype,
-                         at::Device device);
+                         at::Device device, double scale = 1);
 
 // x [T, heads · head_dim] turned in place by its rows' positions [T] (int32); `inverse` turns back (backward).
 void rotary_(at::Tensor& x, const at::Tensor& positions, const RotaryTable& table, bool inverse);

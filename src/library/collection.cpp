@@ -1,6 +1,23 @@
 #include "library/collection.h"
 
+#include "base/error.h"
+
 namespace gaggle {
+namespace {
+
+// Not finite as it is stored, or not in the base's numbers.
+std::string why_not_finite(const Lora& expert, at::ScalarType dtype) {
+  if (!expert.not_finite.empty()) return expert.not_finite;
+  const at::Tensor finite = at::isfinite(expert.values.to(dtype));
+  if (finite.all().item<bool>()) return "";
+  const ParameterLayout layout = lora_layout(expert.sites);
+  for (const ParameterInfo& tensor : layout.tensors())
+    if (!layout.view(finite, tensor).all().item<bool>())
+      return fmt::format("{}: {} has values beyond {}", expert.pin(), tensor.name, at::toString(dtype));
+  return "";
+}
+
+}  // namespace
 
 RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseModel& base) {
   const size_t sites = base.sites().size();
@@ -10,6 +27,7 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
   for (size_t z = 0; z < experts.size(); ++z) {
     const Lora& expert = experts[z];
     collection.names.push_back(expert.name);
+    collection.not_finite.push_back(why_not_finite(expert, base.dtype()));
     const ParameterLayout layout = lora_layout(expert.sites);
     const auto tensor = [&](const LoraSite& s, const char* part) {
       return layout.view(expert.values, s.site.name + part).to(base.device(), base.dtype(), false, /*copy=*/true);

@@ -117,7 +117,9 @@ at::Tensor inventory_values(const PeftAdapter& peft, const PolySpec& spec, const
 at::Tensor read_inventory_values(const std::filesystem::path& folder, const PolySpec& spec) {
   const std::vector<PeftKind> kinds =
       spec.skill == SkillKind::low_rank ? std::vector{PeftKind::poly} : std::vector{PeftKind::ia3, PeftKind::poly_ia3};
-  return inventory_values(read_peft(folder, kinds), spec, folder.string());
+  const PeftAdapter peft = read_peft(folder, kinds);
+  require_finite(peft);
+  return inventory_values(peft, spec, folder.string());
 }
 
 Inventory load_inventory(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
@@ -129,6 +131,7 @@ Inventory load_inventory(const Registry& registry, const std::string& name, cons
   inventory.name = version.name;
   inventory.version = version.version;
   inventory.digest = recipe_digest(version);
+  inventory.not_finite = peft.not_finite;
   inventory.method = about.value("method", peft.heads > 1 ? "mhr" : "poly");
   inventory.tasks = inventory.pretrained_on = tasks_of(version);
   PolySpec& spec = inventory.spec;

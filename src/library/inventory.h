@@ -17,6 +17,7 @@ struct Inventory {
   std::string method;                      // poly | mhr | shared | private
   std::vector<std::string> tasks;          // by row of the routing table
   std::vector<std::string> pretrained_on;  // tasks of the skills' pretraining
+  std::string not_finite;                  // of its values, or of a routing row's, as in PeftAdapter
   std::string routing_row;                 // "tomi.z@v0001": stands in for the table (routing_row.h); "": none does
 
   std::string pin() const;                         // of the routing row, else "mhr-demo@v0001"
@@ -31,10 +32,10 @@ PeftAdapter inventory_to_peft(const PolySpec& spec, const at::Tensor& values, co
 // sites are not those of `spec`. A row of the table that several sites share is the first site's.
 at::Tensor inventory_values(const PeftAdapter& peft, const PolySpec& spec, const std::string& where);
 
-// inventory_values of a PEFT folder anywhere.
+// inventory_values of a PEFT folder anywhere. Throws NotFinite besides.
 at::Tensor read_inventory_values(const std::filesystem::path& folder, const PolySpec& spec);
 // The CURRENT version of `name`, or name@version. Throws UserError: not there, a site that the base does not
-// have, shapes that do not fit it.
+// have, shapes that do not fit it. What is not finite is noted.
 Inventory load_inventory(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 // A new version of inventory.name, whose sidecar also says method, tasks and router_granularity; returns the version.
 std::string store_inventory(Registry& registry, const Inventory& inventory, Provenance made);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "library/peft_values.h"
 #include "registry/pins.h"
+#include "registry/sums.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -18,6 +19,15 @@ std::string store(Registry& registry, NewVersion version, const PeftAdapter& lor
   if (!gates.empty()) version.files[gate_file] = tensor_file_bytes(gates);
   version.sidecar["gated"] = !gates.empty();
   return registry.commit(version);
+}
+
+Lora lora_of(const Version& version, const PeftAdapter& peft, const std::vector<Site>& sites) {
+  Lora lora = lora_from_peft(peft, sites, version.folder.string());
+  lora.name = version.name;
+  lora.version = version.version;
+  lora.digest = digest_of(version);
+  lora.not_finite = peft.not_finite;
+  return lora;
 }
 
 }  // namespace
@@ -51,22 +61,28 @@ PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base) {
 }
 
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites) {
-  return lora_from_peft(read_peft(folder, {PeftKind::lora}), sites, folder.string());
+  const PeftAdapter peft = read_peft(folder, {PeftKind::lora});
+  require_finite(peft);
+  return lora_from_peft(peft, sites, folder.string());
 }
 
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   const Version version = registry.load(Kind::expert, name);
-  Lora lora = lora_from_peft(read_adapter(version), sites, version.folder.string());
-  lora.name = version.name;
-  lora.version = version.version;
-  lora.digest = digest_of(version);
-  return lora;
+  const PeftAdapter peft = read_adapter(version);
+  require_finite(peft);
+  return lora_of(version, peft, sites);
 }
 
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
+  const Version collection = registry.load(Kind::collection, name);
   std::vector<Lora> experts;
-  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
-    experts.push_back(load_lora(registry, pinned.pin.text(), sites));
+  for (const PinnedExpert& pinned : read_pins(collection)) {
+    // All of its bytes are read now in any case, so that they are held against what was committed.
+    const Version expert = pinned_expert(registry, collection, pinned);
+    if (const auto wrong = check_listed(expert.folder); !wrong.empty())
+      user_error("collection {}: {}", collection.pin(), wrong[0]);
+    experts.push_back(lora_of(expert, read_adapter(expert), sites));
+  }
   return experts;
 }
 
@@ -91,6 +107,9 @@ std::string store_gates(Registry& registry, const std::string& parent, const Lor
   NewVersion version = new_version(Kind::expert, from.name, made);
   version.linked = {from.folder / adapter_config_file, from.folder / adapter_file};
   version.sidecar.update(sizes_json(peft));
+  // Whose LoRA it is stays as it was: imported, or adapted.
+  if (const std::string origin = text_at(read_sidecar(from), "origin"); !origin.empty())
+    version.sidecar["origin"] = origin;
   return store(registry, std::move(version), peft);
 }
 

@@ -14,6 +14,7 @@ struct Lora {
   std::vector<at::Tensor> gates;  // by site [d_in] fp32 on the CPU, undefined where there is none; empty: none anywhere
   std::string name, version;      // "tomi", "v0001" of a registry, where it is of one
   std::string digest;             // of that version's SHA256SUMS
+  std::string not_finite = {};    // as in PeftAdapter; "" but for load_collection
   std::string pin() const { return name + "@" + version; }
 };
 
@@ -21,11 +22,13 @@ struct Lora {
 Lora lora_from_peft(const PeftAdapter& peft, const std::vector<Site>& sites, const std::string& where);
 PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base);
 
-// Of a PEFT folder anywhere. Throws UserError, as read_peft and lora_from_peft do.
+// Of a PEFT folder anywhere. Throws UserError, as read_peft and lora_from_peft do, and NotFinite.
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites);
-// The CURRENT version of `name`, or name@version.
+// The CURRENT version of `name`, or name@version. Throws NotFinite.
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
-// The experts that a collection pins, in the pinned order; name or name@version.
+// The experts that a collection pins, in the pinned order; name or name@version. Throws UserError where one is gone, or
+// is not the one that was pinned: by the digests in the collection, and of every byte that is read. What is
+// not finite is noted.
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.

@@ -23,6 +23,8 @@ Inventory with_routing_row(const Inventory& parent, const RoutingRow& row) {
   mixed.tasks = {row.task};
   mixed.routing_row = row.pin();
   mixed.digest = row.digest;
+  if (mixed.not_finite.empty() && !row.not_finite.empty())
+    mixed.not_finite = fmt::format("{}: {}", where, row.not_finite);
   std::map<std::string, at::Tensor> given = row.logits;
   const ParameterLayout from = poly_layout(parent.spec), layout = poly_layout(mixed.spec);
   mixed.values = at::empty({layout.size()}, at::kFloat);
@@ -60,6 +62,7 @@ RoutingRow load_routing_row(const Registry& registry, const std::string& name) {
     at::Tensor values = at::empty(tensor.shape, at::kFloat);
     to_float(tensor.view(), {values.data_ptr<float>(), static_cast<size_t>(values.numel())});
     row.logits[tensor.name] = values;
+    if (row.not_finite.empty()) row.not_finite = not_finite(tensor.view());
   }
   return row;
 }

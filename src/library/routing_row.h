@@ -13,6 +13,7 @@ struct RoutingRow {
   std::string task;
   std::string parent;                        // inventory, "mhr@v0001"
   std::map<std::string, at::Tensor> logits;  // by the router's name, [1, heads · skills] fp32 on the CPU
+  std::string not_finite = {};               // the first value that is NaN or infinite; "": none is
   std::string pin() const { return name + "@" + version; }
 };
 

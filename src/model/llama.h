@@ -36,9 +36,13 @@ struct LlamaPass {
   HeadShape heads;
   at::Tensor positions;  // [T] int32
   RotaryTable rotary;
-  AttentionPlan plan;
-  SiteAdapter* adapter;  // may be null
-  KeyValueCache* cache;  // may be null
+  AttentionPlan plan;       // of every layer, or of those with the window
+  AttentionPlan full_plan;  // of the others, where only some layers have it
+  SiteAdapter* adapter;     // may be null
+  KeyValueCache* cache;     // may be null
+  const AttentionPlan& plan_of(size_t layer) const {
+    return spec.slides.empty() || spec.slides[layer] ? plan : full_plan;
+  }
 };
 
 class LlamaModel final : public BaseModel {

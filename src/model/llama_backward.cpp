@@ -32,7 +32,7 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     dy = rms_norm_backward(kept.middle, dx, weights.mlp_norm, eps, d);
 
     dx = linears[o_proj].dx(kept.context, dy, adapter);
-    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, dx, pass.plan, pass.heads);
+    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, dx, pass.plan_of(layer), pass.heads);
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);

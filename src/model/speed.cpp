@@ -45,11 +45,17 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
 double useful_flops(const BaseModel& base, const Microbatch& batch) {
   const ModelSpec& spec = base.spec();
   const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
+  const double sliding =  // share of layers
+      spec.slides.empty()
+          ? 1
+          : static_cast<double>(std::ranges::count(spec.slides, true)) / static_cast<double>(spec.layers);
   double seen = 0, seen_by_encoder = 0;  // keys summed over tokens, of a layer
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
     const int64_t tokens = length(batch.decoder, s);
-    for (int64_t n = 1; n <= tokens; ++n)
-      seen += static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
+    for (int64_t n = 1; n <= tokens; ++n) {
+      const double windowed = static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
+      seen += sliding * windowed + (1 - sliding) * static_cast<double>(n);
+    }
     if (!batch.sources.empty())
       seen += static_cast<double>(tokens * length(batch.encoder, static_cast<size_t>(batch.sources[s])));
   }

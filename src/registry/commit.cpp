@@ -1,4 +1,6 @@
 // Committing a version of any kind, and which version is current.
+#include <cmath>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -26,9 +28,13 @@ nlohmann::json contents_in(const fs::path& version_folder, Kind kind) {
   return {sidecar.value("tasks", nlohmann::json()), sidecar.value("experts", nlohmann::json())};
 }
 
-// Whether the version at `theirs` is what is staged at `ours`: by its key, or, where there is none, by its files.
+// Whether the version at `theirs` is what is staged at `ours`: by its key, or, where there is none, by its files. A
+// collection is what was asked for last: only the newest version can be the same.
 bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& theirs) {
   if (given.key.empty()) {
+    if (const auto all = versions_in(theirs.parent_path());
+        given.kind == Kind::collection && !all.empty() && theirs.filename() != all.back())
+      return false;
     const auto no_sidecar = [&](const std::string& name) { return name != words_of(given.kind).sidecar; };
     return sums_where(ours, no_sidecar) == sums_where(theirs, no_sidecar) &&
            contents_in(ours, given.kind) == contents_in(theirs, given.kind);
@@ -41,6 +47,32 @@ bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& thei
         "the same build, processor, dtype and threads)",
         given.name, theirs.filename().string(), given.key.substr(0, 12));
   return true;
+}
+
+// Whether a version was made from an older one of its name, or from what was made from that, as gates are for a LoRA.
+bool descends(const fs::path& parent, Kind kind, const std::string& version, const std::string& older) {
+  if (*version_number(version) <= *version_number(older)) return false;
+  const std::string prefix = parent.filename().string() + "@";
+  for (const std::string& pin : parents_of(parent / version, kind)) {
+    const std::string made_from = pin.starts_with(prefix) ? pin.substr(prefix.size()) : "";
+    if (!version_number(made_from) || *version_number(made_from) >= *version_number(version)) continue;
+    if (made_from == older || descends(parent, kind, made_from, older)) return true;
+  }
+  return false;
+}
+
+// Nothing that is not finite is committed: no tensor as it is stored (a conversion may have overflowed), no loss. What a
+// collection has is of experts that are committed.
+void require_finite_version(const NewVersion& version) {
+  if (version.kind == Kind::collection) return;
+  const char* advice = version.key.empty() ? "" : " (lower the learning rate, or set registry.dtype = \"fp32\")";
+  const std::string what =
+      fmt::format("{} {} is not finite and is not stored{}", words_of(version.kind).one, version.name, advice);
+  require_finite(version.files, what);
+  const nlohmann::json metrics = nlohmann::json(object_at(version.sidecar, "metrics")).flatten();
+  for (const auto& [name, value] : metrics.items())
+    if (value.is_number_float() && !std::isfinite(value.get<double>()))
+      throw NotFinite(fmt::format("{}: metrics{}", what, name));
 }
 
 }  // namespace
@@ -56,18 +88,36 @@ std::string sidecar_text(const NewVersion& given) {
 
 std::string Registry::commit(const NewVersion& version) {
   check_name(version.name, words_of(version.kind).one);
+  require_finite_version(version);
   const fs::path parent = without_links(folder_, root_of(version.kind) / version.name);
   Stage stage(folder_);
   for (const fs::path& file : version.linked) stage.link(file);
   for (const auto& [name, bytes] : version.files) stage.write(name, bytes);
   stage.write(words_of(version.kind).sidecar, sidecar_text(version));
   stage.write_sums();
-  return stage.commit(parent,
-                      [&, ours = stage.folder()](const fs::path& theirs) { return is_same(version, ours, theirs); });
+  return stage.commit(parent, [&, ours = stage.folder()](const fs::path& theirs) {
+    try {
+      return is_same(version, ours, theirs);
+    } catch (const UserError& error) {
+      // It stands in nobody's way; where it is gone, somebody removed it meanwhile.
+      if (fs::exists(theirs)) log::warning("{}; this is not compared with it", error_text(error));
+      return false;
+    }
+  });
 }
 
-void Registry::make_current(Kind kind, const std::string& name, const std::string& version) {
-  set_current(load(kind, name + "@" + version).folder.parent_path(), version);
+std::string Registry::make_current(Kind kind, const std::string& name, const std::string& version) {
+  const Version wanted = load(kind, name + "@" + version);
+  const fs::path parent = wanted.folder.parent_path();
+  const std::string current = current_version(parent).value_or(version);
+  if (kind == Kind::expert && !is_gated(wanted) && descends(parent, kind, current, version)) {
+    log::info("{}: CURRENT stays at {}, which gives gates to {}", name, current, version);
+    return current;
+  }
+  if (current != version)
+    log::info("{}: CURRENT moves from {} to {}, whose settings these are", name, current, version);
+  set_current(parent, version);
+  return version;
 }
 
 }  // namespace gaggle

@@ -1,6 +1,7 @@
 #include "registry/import.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 #include <sstream>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/names.h"
 #include "base/sha256.h"
 #include "base/table.h"
@@ -59,6 +61,60 @@ void check_sites(const PeftAdapter& adapter, const BaseShapes& base, const fs::p
   }
 }
 
+// A gate for every site or none: routing without some of them is another routing.
+void check_gates(const PeftAdapter& lora, const fs::path& file) {
+  for (const PeftSite& site : lora.sites)
+    if (site.gate.empty())
+      user_error("{}: site {} of the LoRA has no gate; expected \"<module path>.gate\" for every site, or no such file",
+                 file.string(), site.site);
+}
+
+// Modules on which PEFT could have put tensors; of no base: none.
+std::vector<std::string> linears_of(const std::optional<BaseShapes>& base) {
+  std::vector<std::string> linears;
+  const std::string weight = ".weight";
+  if (base)
+    for (const WeightInfo& info : base->weights)
+      if (info.shape.size() == 2 && info.name.ends_with(weight) && is_inside_a_layer(info.name) &&
+          !info.name.ends_with("relative_attention_bias.weight"))
+        linears.push_back(info.name.substr(0, info.name.size() - weight.size()));
+  return linears;
+}
+
+std::string some_of(const std::vector<std::string>& names) {
+  const size_t shown = std::min<size_t>(names.size(), 3);
+  const std::string text = join({names.begin(), names.begin() + static_cast<int64_t>(shown)}, ", ");
+  return shown < names.size() ? text + ", …" : text;
+}
+
+// "Owner/Name", "folder/name/" and "name" are one.
+std::string short_name(const std::string& model) {
+  const fs::path path(model);
+  std::string name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
+}
+
+// What is accepted and may still not be what its maker meant.
+void warn_of_oddities(const PeftAdapter& adapter, const std::optional<BaseShapes>& base, const fs::path& folder) {
+  std::vector<std::string> idle;
+  if (adapter.kind == PeftKind::lora || adapter.kind == PeftKind::poly)
+    for (const PeftSite& site : adapter.sites)
+      if (std::ranges::all_of(site.tensors[1].values, [](float value) { return value == 0; }))
+        idle.push_back(site.site);
+  if (!idle.empty())
+    log::warning("{}: lora_B is zero at {} of {} sites ({}): the adapter changes nothing there", folder.string(),
+                 idle.size(), adapter.sites.size(), some_of(idle));
+  const std::vector<std::string> bare = targets_without_tensors(folder, adapter, linears_of(base));
+  if (!bare.empty())
+    log::warning("{}: target_modules names {} without tensors ({}): the base stays as it is there", folder.string(),
+                 plural(static_cast<int64_t>(bare.size()), "module"), some_of(bare));
+  const std::string& declared = adapter.base.name;
+  if (base && !declared.empty() && short_name(declared) != short_name(base->fingerprint.name))
+    log::warning("{}: made for {} by its adapter_config.json; --base is {}, whose shapes fit", folder.string(),
+                 declared, base->fingerprint.name);
+}
+
 // The folder's own name, not its path: two imports of one folder are the same version.
 nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string& declared_base,
                                       const std::optional<BaseShapes>& base) {
@@ -98,6 +154,7 @@ fs::path named_folder(const fs::path& path) {
 
 // Writes beside, into a folder that is ours alone, and renames: `to` is there whole or not at all.
 void write_folder(const fs::path& to, const std::map<std::string, std::string>& files) {
+  require_finite(files, "it is not finite and is not exported");
   const fs::path target = named_folder(to);
   if (fs::exists(fs::symlink_status(target))) user_error("--to {}: is there already; name a new folder", to.string());
   for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
@@ -119,6 +176,33 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   fsync_folder(target.parent_path());
 }
 
+// What was made from a version, as a PEFT folder. Its modules are as the version names them: which endings are enough
+// depends on a base that is not at hand.
+void write_adapter(const PeftAdapter& adapter, const Version& from, const fs::path& to) {
+  auto config = parse_json<nlohmann::ordered_json>(peft_config_json(adapter, {}));
+  const auto given = parse_json<nlohmann::ordered_json>(read_file(from.folder / adapter_config_file));
+  for (const char* key :
+       {"target_modules", "feedforward_modules", "exclude_modules", "layers_to_transform", "layers_pattern"})
+    if (given.contains(key) && !given[key].is_null()) config[key] = given[key];
+  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
+                    {adapter_file, tensor_file_bytes(peft_tensors(adapter, DType::f32))}});
+}
+
+// The routing values that a site is mixed by: of the router whose path the site's begins with.
+std::vector<float> logits_at(const Version& row, const std::vector<NamedTensor>& routers, const std::string& site,
+                             size_t size) {
+  constexpr std::string_view ending = "poly_router.module_logits";
+  for (const NamedTensor& router : routers) {
+    if (!router.name.ends_with(ending)) continue;
+    const std::string group = router.name.substr(0, router.name.size() - ending.size());
+    std::vector<float> values(size);
+    if (!(site + ".").starts_with(group) || router.bytes.size() != size * sizeof(float)) continue;
+    to_float(router.view(), values);
+    return values;
+  }
+  user_error("{}: it has no routing values for site {}", row.folder.string(), site);
+}
+
 }  // namespace
 
 NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
@@ -136,8 +220,11 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
     version.sidecar.update(inventory_text(folder, adapter));
   } else if (fs::exists(folder / gate_file)) {
     read_gates(folder / gate_file, adapter);
+    check_gates(adapter, folder / gate_file);
     version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
   }
+  require_finite(adapter);
+  warn_of_oddities(adapter, base, folder);
   version.sidecar.update(sizes_json(adapter));
   if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
   return version;
@@ -192,16 +279,39 @@ void export_version(const Registry& registry, const std::string& name, const fs:
   write_folder(to, files);
 }
 
+void export_scale_in_b(const Registry& registry, const std::string& name, const fs::path& to) {
+  const Version from = registry.locate(name, {Kind::expert});
+  write_adapter(with_scale_in_b(read_adapter(from)), from, to);
+}
+
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
   const Version from = registry.locate(name, {Kind::inventory});
-  const PeftAdapter mean = mean_of_skills(read_adapter(from));
-  // The modules as this folder names them: which endings are enough depends on a base that is not at hand.
-  auto config = parse_json<nlohmann::ordered_json>(peft_config_json(mean, {}));
-  const auto given = parse_json<nlohmann::ordered_json>(read_file(from.folder / adapter_config_file));
-  for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
-    if (given.contains(key)) config[key] = given[key];
-  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
-                    {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}});
+  const PeftAdapter skills = read_adapter(from);
+  if (skills.tasks == 1 && skills.skills > 1)
+    log::info("{}: this is the average of its skills, which was not scored; --task {} writes the mixture that was",
+              from.pin(), tasks_of(from)[0]);
+  write_adapter(mean_of_skills(skills), from, to);
+}
+
+void export_mixture(const Registry& registry, const std::string& name, const std::string& task, const fs::path& to) {
+  const Version from = registry.locate(name, {Kind::inventory, Kind::routing_row});
+  const bool is_row = from.kind == Kind::routing_row;
+  const Version inventory = is_row ? parent_of(registry, from) : from;
+  const PeftAdapter skills = read_adapter(inventory);
+  if (skills.tasks == 0) user_error("{}: one adapter for all tasks; export it without --task", from.pin());
+  const auto tasks = is_row ? std::vector<std::string>{text_at(read_sidecar(from), "task")} : tasks_of(from);
+  const auto found = task.empty() && tasks.size() == 1 ? tasks.begin() : std::ranges::find(tasks, task);
+  if (found == tasks.end())
+    user_error("--task {}: {} has no routing row for it; it has {}", task, from.pin(), join(tasks, ", "));
+  const std::vector<NamedTensor> rows = is_row ? read_routing_row(from) : std::vector<NamedTensor>();
+  const auto per_task = static_cast<size_t>(skills.heads * skills.skills);
+  const auto row = static_cast<size_t>(found - tasks.begin());
+  const auto logits_of = [&](const PeftSite& site) {
+    if (is_row) return logits_at(from, rows, site.site, per_task);
+    const float* table = site.tensors.back().values.data() + row * per_task;
+    return std::vector<float>(table, table + per_task);
+  };
+  write_adapter(mixture_of_skills(skills, logits_of), inventory, to);
 }
 
 }  // namespace gaggle

@@ -21,7 +21,8 @@ struct BaseShapes {
 // of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an inventory. An inventory's method
 // and task names are those of an inventory.json beside; without one, "poly" or "mhr" by the heads ("shared"
 // where there is no routing), and "task 0", "task 1", …. Throws UserError that says why it cannot be one of
-// ours; writes nothing.
+// ours; writes nothing. Warns of what may not be meant: a lora_B of zeros, target_modules without tensors, another
+// base.
 NewVersion read_import(const std::filesystem::path& folder, const std::string& name,
                        const std::optional<BaseShapes>& base);
 
@@ -39,7 +40,13 @@ ImportReport import_folders(const std::filesystem::path& registry, const std::ve
 // if `to` is there already or lies in the registry, where several kinds have that name (Registry::locate), or where a
 // file is not what SHA256SUMS says.
 void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// A LoRA for readers that know one alpha: each site's scale in B, one rank, lora_alpha = r; fp32, without gates.
+void export_scale_in_b(const Registry& registry, const std::string& name, const std::filesystem::path& to);
 // The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
 void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
+// A task's mixture of an inventory's skills, as it is scored, in the same form: by the task's row of the routing table,
+// or by a routing row that was adapted alone. `task` "": of a routing row, or of an inventory of one task.
+void export_mixture(const Registry& registry, const std::string& name, const std::string& task,
+                    const std::filesystem::path& to);
 
 }  // namespace gaggle

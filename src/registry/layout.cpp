@@ -20,6 +20,10 @@ std::optional<std::string> read_current(const fs::path& parent) {
   return version;
 }
 
+fs::path removed_file(const fs::path& registry, const fs::path& parent) {
+  return registry / "removed" / parent.lexically_relative(registry);
+}
+
 }  // namespace
 
 Pin parse_pin(const std::string& text, const char* what) {
@@ -71,13 +75,36 @@ void set_current(const fs::path& parent, const std::string& version) {
   if (read_current(parent) != version) write_file_atomic(parent / "CURRENT", version + "\n");
 }
 
-void advance_current(const fs::path& parent, const std::string& version) {
+void advance_current(const fs::path& parent) {
   // Two who commit at once may write in either order: who wrote looks again and mends what it pushed back.
-  for (std::string newest = version;; newest = versions_in(parent).back()) {
+  for (;;) {
+    const auto versions = versions_in(parent);
     const auto current = read_current(parent);
-    if (current && *version_number(*current) >= *version_number(newest)) return;
-    write_file_atomic(parent / "CURRENT", newest + "\n");
+    if (versions.empty() || (current && *version_number(*current) >= *version_number(versions.back()))) return;
+    write_file_atomic(parent / "CURRENT", versions.back() + "\n");
   }
+}
+
+int last_removed(const fs::path& registry, const fs::path& parent) {
+  const fs::path file = removed_file(registry, parent);
+  if (!fs::exists(fs::symlink_status(without_links(registry, file)))) return 0;
+  const std::string text = read_file(file);
+  const auto number = version_number(text.substr(0, text.find('\n')));
+  if (!number)
+    user_error("{}: expected the newest version that was removed under this name, such as v0003: write it there",
+               file.string());
+  return *number;
+}
+
+void keep_last_number(const fs::path& registry, const fs::path& parent, const fs::path& folder) {
+  const auto versions = versions_in(folder);
+  if (versions.empty()) return;
+  const int newest = std::max(*version_number(versions.back()), last_removed(registry, parent));
+  const fs::path file = removed_file(registry, parent);
+  std::error_code failed;
+  fs::create_directories(file.parent_path(), failed);
+  if (failed) system_error("{}: cannot be made ({})", file.parent_path().string(), failed.message());
+  write_file_atomic(file, version_name(newest) + "\n");
 }
 
 const fs::path& without_links(const fs::path& root, const fs::path& path) {

@@ -26,10 +26,16 @@ std::vector<std::string> names_in(const std::filesystem::path& parent);
 
 // What CURRENT says, if that version is there; else the newest version; nullopt: no version.
 std::optional<std::string> current_version(const std::filesystem::path& parent);
-// Moves CURRENT to `version`; never back behind a version that somebody else commits at the same time.
 void set_current(const std::filesystem::path& parent, const std::string& version);
-// After a commit of `version`: moves CURRENT to it, unless it names a newer one by then.
-void advance_current(const std::filesystem::path& parent, const std::string& version);
+// Moves CURRENT forward to the newest version; nothing is left to do where somebody removed the name meanwhile.
+void advance_current(const std::filesystem::path& parent);
+
+// Numbers of versions are never given twice: registry/removed/KIND/NAME keeps the newest that was removed under a name.
+// `parent`: KIND/NAME in the registry. 0: none was removed. Throws UserError.
+int last_removed(const std::filesystem::path& registry, const std::filesystem::path& parent);
+// Before and after the versions in `folder` are removed: what stands under `parent`, or was moved away from there.
+void keep_last_number(const std::filesystem::path& registry, const std::filesystem::path& parent,
+                      const std::filesystem::path& folder);
 
 // Throws UserError if `path` or a folder between `root` and it is a link; returns path.
 const std::filesystem::path& without_links(const std::filesystem::path& root, const std::filesystem::path& path);

@@ -70,14 +70,40 @@ std::vector<std::string> row_cells(const Version& row, const json& sidecar, cons
   return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"), bytes_text(bytes_of(row))};
 }
 
+// One that cannot be read is marked, and its reason added to `broken`; the others are listed all the same.
 template <class Cells>
-std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells) {
+std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells,
+                     std::string& broken) {
   const std::vector<Version> versions = registry.list(kind);
   if (versions.empty()) return "";
   const BaseFingerprint base = registry.base();
   Table table(heads);
-  for (const Version& version : versions) table.add(cells(version, read_sidecar(version), base));
+  for (const Version& version : versions) {
+    std::vector<std::string> line(heads.size());
+    try {
+      line = cells(version, read_sidecar(version), base);
+    } catch (const UserError& error) {
+      line[0] = version.name, line[1] = version_cell(version) + " broken";
+      broken += fmt::format("broken: {}\n", error_text(error));
+    }
+    table.add(std::move(line));
+  }
   return table.text();
+}
+
+std::string collection_lines(const Registry& registry, std::string& broken) {
+  std::string lines;
+  for (const Version& collection : registry.list(Kind::collection)) {
+    if (!collection.current) continue;
+    std::string words = "broken";
+    try {
+      words = fmt::format("{} experts", read_pins(collection).size());
+    } catch (const UserError& error) {
+      broken += fmt::format("broken: {}\n", error_text(error));
+    }
+    lines += fmt::format("collection {}: {}\n", collection.name, words);
+  }
+  return lines;
 }
 
 }  // namespace
@@ -90,17 +116,19 @@ uint64_t bytes_of(const Version& version) {
 }
 
 std::string listing_text(const Registry& registry) {
-  std::string text =
-      table_of(registry, Kind::expert,
-               {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"}, expert_cells) +
-      table_of(registry, Kind::inventory,
-               {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base", "size",
-                "made from"},
-               inventory_cells) +
-      table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells);
-  for (const Version& collection : registry.list(Kind::collection))
-    if (collection.current)
-      text += fmt::format("collection {}: {} experts\n", collection.name, read_pins(collection).size());
+  std::string broken, text;
+  text += table_of(registry, Kind::expert,
+                   {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"}, expert_cells,
+                   broken);
+  text += table_of(registry, Kind::inventory,
+                   {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
+                    "size", "made from"},
+                   inventory_cells, broken);
+  text +=
+      table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells, broken);
+  text += collection_lines(registry, broken);
+  if (!broken.empty())
+    text += broken + "gaggle registry verify says all that is wrong, gaggle registry rm NAME removes what is broken\n";
   return text.empty() ? "nothing in it yet\n" : text;
 }
 

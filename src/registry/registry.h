@@ -50,14 +50,16 @@ class Registry {
   // among these kinds, or ambiguous.
   Version locate(const std::string& text, const std::vector<Kind>& among = {all_kinds.begin(), all_kinds.end()}) const;
 
-  // Stages, fsyncs, renames to the next version, moves CURRENT; returns the version's number, "v0001". The same
-  // key committed by somebody else in between: compares tensor digests, drops the copy, returns theirs. Without
-  // a key (imported, or a collection): an equal version that is there already is returned.
+  // Stages, fsyncs, renames to the next version, whose number was never given, and moves CURRENT forward; returns the
+  // version's number, "v0001". The same key committed by somebody else in between: compares tensor digests, drops the
+  // copy, returns theirs. Without a key (imported): an equal version that is there already is returned.
   std::string commit(const NewVersion& version);
-  // CURRENT := version, for an item whose result is there already (its recipe is the configured one once more).
-  void make_current(Kind kind, const std::string& name, const std::string& version);
-  // Pins the given experts (name or name@version; empty: all CURRENT) as collection `name`; returns its
-  // version, the one that is there if it pins the same.
+  // CURRENT := version, for an item whose result is there already (its recipe is the configured one once more), unless
+  // CURRENT gives gates to that LoRA. Says what it does. Returns the version in use then.
+  std::string make_current(Kind kind, const std::string& name, const std::string& version);
+  // Pins the given experts (name or name@version; empty: all CURRENT but those that `gaggle adapt` made) as collection
+  // `name`, whatever it pinned before; returns its version, the newest if that pins the same. Throws UserError, and
+  // leaves nothing, where one of them is removed meanwhile.
   std::string collect(const std::string& name, const std::vector<std::string>& experts);
 
   // Reads everything: sums, CURRENT, tensors against their config, pins and parents. Returns the complaints,

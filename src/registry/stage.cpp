@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
@@ -10,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "registry/layout.h"
 #include "registry/sums.h"
@@ -31,11 +33,22 @@ std::pair<dev_t, ino_t> identity_of(const fs::path& folder) {
   return {info.st_dev, info.st_ino};
 }
 
+// After the rename. Who removes the name at the same time leaves nothing to settle.
+void settle(const fs::path& parent, const std::string& version) {
+  try {
+    fsync_folder(parent);
+    fsync_folder(parent.parent_path());
+    advance_current(parent);
+  } catch (const std::runtime_error&) {
+    if (fs::exists(parent / version)) throw;
+  }
+}
+
 }  // namespace
 
 bool rename_to_new(const fs::path& from, const fs::path& to) {
   const auto ours = identity_of(from);
-  GAGGLE_CHECK(ours.second != 0, "{} is not there", from.string());
+  if (ours.second == 0) system_error("{}: somebody else took it away", from.string());
   int result = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
   // File systems without that flag (NFS): rename refuses a folder that is not empty, and a version never is.
   if (result != 0 && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP)) {
@@ -48,7 +61,7 @@ bool rename_to_new(const fs::path& from, const fs::path& to) {
   const int reason = errno;
   // A repeated request (NFS) fails although the first one did it.
   if (identity_of(to) == ours) return true;
-  if (reason == EEXIST || reason == ENOTEMPTY) return false;
+  if (reason == EEXIST || reason == ENOTEMPTY || (reason == ENOENT && !fs::exists(to.parent_path()))) return false;
   system_error("{}: cannot be renamed to {} ({})", from.string(), to.string(), std::strerror(reason));
 }
 
@@ -83,31 +96,34 @@ void Stage::write_sums() const {
 }
 
 std::string Stage::commit(const fs::path& parent, const std::function<bool(const fs::path&)>& equal) {
-  std::error_code failed;
-  fs::create_directories(parent, failed);
-  if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
-  without_links(registry_, parent);
   const auto is_the_same = [&](const std::string& version) {
     if (!equal(parent / version)) return false;
-    set_current(parent, version);
+    advance_current(parent);
+    if (const auto current = current_version(parent); current && *current != version)
+      log::info("{}: {} holds the same already; CURRENT stays at the newer {}", parent.filename().string(), version,
+                *current);
     return true;
   };
-  int next = 1;
-  for (const std::string& version : versions_in(parent)) {
-    if (is_the_same(version)) return version;
-    next = *version_number(version) + 1;
-  }
-  // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.
+  int compared = 0, next = 1;
   for (;; ++next) {
-    const std::string version = version_name(next);
-    if (rename_to_new(folder_, parent / version)) {
-      folder_.clear();
-      fsync_folder(parent);
-      fsync_folder(parent.parent_path());
-      advance_current(parent, version);
-      return version;
+    // Each time anew: somebody may remove the whole name at any moment.
+    std::error_code failed;
+    fs::create_directories(without_links(registry_, parent), failed);
+    if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
+    for (const std::string& version : versions_in(parent)) {
+      if (*version_number(version) <= compared) continue;
+      if (is_the_same(version)) return version;
+      compared = *version_number(version);
     }
-    if (is_the_same(version)) return version;
+    // After the look at what is there: who removes a version keeps its number first.
+    next = std::max({next, compared + 1, last_removed(registry_, parent) + 1});
+    const std::string version = version_name(next);
+    if (!version_number(version)) user_error("{}: {} is beyond the last number of a version", parent.string(), version);
+    // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.
+    if (!rename_to_new(folder_, parent / version)) continue;
+    folder_.clear();
+    settle(parent, version);
+    return version;
   }
 }
 

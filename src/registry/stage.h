@@ -21,8 +21,9 @@ class Stage {
   void link(const std::filesystem::path& file) const;
   void write_sums() const;  // last of all files
 
-  // Renames the stage to the next free version under `parent`, fsyncs, moves CURRENT. `equal(version folder)`
-  // says whether a committed version holds the same thing: then the stage is dropped and that version returned.
+  // Renames the stage to the next version under `parent` whose number was never given, fsyncs, moves CURRENT forward.
+  // `equal(version folder)` says whether a committed version holds the same thing: then the stage is dropped and that
+  // version returned; that CURRENT stays at a newer one is said.
   std::string commit(const std::filesystem::path& parent,
                      const std::function<bool(const std::filesystem::path&)>& equal);
 
@@ -31,7 +32,7 @@ class Stage {
 };
 
 // Renames a folder onto a name that must not exist: true if it is there now and is ours, false if somebody
-// else's is. Throws SystemError for other failures.
+// else's is, or if the folder it should lie in was taken away. Throws SystemError for other failures.
 bool rename_to_new(const std::filesystem::path& from, const std::filesystem::path& to);
 
 }  // namespace gaggle

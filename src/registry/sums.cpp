@@ -34,30 +34,35 @@ std::map<std::string, std::string> read_sums(const fs::path& folder) {
 
 std::string sums_digest(const fs::path& folder) { return sha256_hex(read_file(folder / sums_file)); }
 
-std::vector<std::string> check_sums(const fs::path& folder) {
+std::vector<std::string> check_listed(const fs::path& folder) {
   std::vector<std::string> complaints;
-  std::map<std::string, std::string> digests;
-  try {
-    digests = read_sums(folder);
-  } catch (const UserError& error) {
-    return {error_text(error)};
-  }
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename();
-    if (entry.is_symlink())
-      complaints.push_back(entry.path().string() + ": a link; a version holds files only");
-    else if (name != sums_file && !digests.contains(name))
-      complaints.push_back(entry.path().string() + ": not listed in SHA256SUMS");
-  }
-  for (const auto& [name, digest] : digests) {
+  for (const auto& [name, digest] : read_sums(folder)) {
     const fs::path file = folder / name;
-    if (fs::is_symlink(fs::symlink_status(file))) continue;  // named above
+    if (fs::is_symlink(fs::symlink_status(file))) continue;  // named by check_sums, and followed by nobody
     if (!fs::is_regular_file(file))
       complaints.push_back(file.string() + ": missing (SHA256SUMS lists it)");
     else if (sha256_hex_of_file(file) != digest)
       complaints.push_back(file.string() + ": its bytes are not those that were committed (SHA256SUMS)");
   }
   return complaints;
+}
+
+std::vector<std::string> check_sums(const fs::path& folder) {
+  std::vector<std::string> complaints;
+  try {
+    complaints = check_listed(folder);
+    const auto digests = read_sums(folder);
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const std::string name = entry.path().filename();
+      if (entry.is_symlink())
+        complaints.push_back(entry.path().string() + ": a link; a version holds files only");
+      else if (name != sums_file && !digests.contains(name))
+        complaints.push_back(entry.path().string() + ": not listed in SHA256SUMS");
+    }
+    return complaints;
+  } catch (const UserError& error) {
+    return {error_text(error)};
+  }
 }
 
 }  // namespace gaggle

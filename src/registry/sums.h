@@ -16,6 +16,8 @@ std::string sums_text(const std::filesystem::path& folder);
 std::map<std::string, std::string> read_sums(const std::filesystem::path& folder);
 // SHA-256 of SHA256SUMS itself: names a version with everything in it.
 std::string sums_digest(const std::filesystem::path& folder);
+// What is wrong with the files that SHA256SUMS lists: changed or missing. Throws UserError as read_sums does.
+std::vector<std::string> check_listed(const std::filesystem::path& folder);
 // What is wrong with the folder: changed, missing, unlisted files, links. Empty: sound.
 std::vector<std::string> check_sums(const std::filesystem::path& folder);
 

@@ -45,9 +45,35 @@ Exit import_adapters(const RegistryRequest& request) {
 Exit export_one(const RegistryRequest& request) {
   if (request.arguments.size() != 1) user_error("gaggle registry export: expected one name");
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
-  (request.mu ? export_mean : export_version)(open_existing(request), request.arguments[0], request.to);
+  const Registry registry = open_existing(request);
+  const std::string& name = request.arguments[0];
+  if (request.mu + request.fold_scale + !request.task.empty() > 1)
+    user_error("--mu, --task, --fold-scale: one of them; what --mu and --task write has one lora_alpha already");
+  if (request.mu)
+    export_mean(registry, name, request.to);
+  else if (request.fold_scale)
+    export_scale_in_b(registry, name, request.to);
+  else if (!request.task.empty() ||
+           registry.locate(name, {Kind::expert, Kind::inventory, Kind::routing_row}).kind == Kind::routing_row)
+    export_mixture(registry, name, request.task, request.to);
+  else
+    export_version(registry, name, request.to);
   print(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
+}
+
+// What a collection is asked to pin: those it has and these, unless --only is given.
+std::vector<std::string> asked_for(const RegistryRequest& request, const Registry& registry, const std::string& name,
+                                   std::vector<std::string> add) {
+  add.insert(add.end(), request.add.begin(), request.add.end());
+  if (!request.only.empty()) {
+    if (!add.empty() || !request.drop.empty()) user_error("--only: says all that is pinned; leave out other experts");
+    return request.only;
+  }
+  const bool all = add.empty() && request.drop.empty();
+  std::vector<std::string> experts = grown(registry, name, all ? experts_to_collect(registry) : add, request.drop);
+  if (experts.empty() && !all) user_error("--drop: nothing would be left; gaggle registry rm {} removes it", name);
+  return experts;
 }
 
 Exit collect(const RegistryRequest& request) {
@@ -59,9 +85,11 @@ Exit collect(const RegistryRequest& request) {
     experts.erase(experts.begin());
   }
   Registry registry = open_existing(request);
-  const std::string version = registry.collect(name, experts);
-  const size_t pinned = read_pins(registry.load(Kind::collection, name + "@" + version)).size();
-  print(fmt::format("collection {}@{}: {} experts\n", name, version, pinned));
+  const auto before = registry.find(Kind::collection, name);
+  const auto old = request.only.empty() && before ? read_pins(*before) : std::vector<PinnedExpert>();
+  const std::string version = registry.collect(name, asked_for(request, registry, name, experts));
+  const auto pins = read_pins(registry.load(Kind::collection, name + "@" + version));
+  print(fmt::format("collection {}@{}: {} experts{}\n", name, version, pins.size(), changes_text(old, pins)));
   return Exit::done;
 }
 
@@ -83,7 +111,15 @@ Exit remove(const RegistryRequest& request) {
 }  // namespace
 
 Exit act_on_registry(const RegistryRequest& request) {
-  if (request.mu && request.action != "export") user_error("--mu: belongs to gaggle registry export");
+  const auto belongs = [&](const char* option, bool given, const char* action) {
+    if (given && request.action != action) user_error("{}: belongs to gaggle registry {}", option, action);
+  };
+  belongs("--mu", request.mu, "export");
+  belongs("--fold-scale", request.fold_scale, "export");
+  belongs("--task", !request.task.empty(), "export");
+  belongs("--add", !request.add.empty(), "collect");
+  belongs("--drop", !request.drop.empty(), "collect");
+  belongs("--only", !request.only.empty(), "collect");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
       {"export", export_one}, {"collect", collect}, {"rm", remove}};

@@ -16,6 +16,10 @@ struct RegistryRequest {
   std::string base;                    // --base: model path; imported adapters are checked against it
   std::string to;                      // --to: where export writes
   bool mu = false;                     // --mu: export the averaged skills of an inventory
+  std::string task;                    // --task: export this task's mixture of an inventory's skills
+  std::vector<std::string> add, drop;  // --add, --drop: what collect changes in a collection
+  std::vector<std::string> only;       // --only: what it pins alone
+  bool fold_scale = false;             // --fold-scale: export a LoRA with its scales in B
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
 };

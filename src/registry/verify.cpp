@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "formats/safetensors.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
 #include "registry/sums.h"
@@ -23,8 +24,10 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
       complaints.push_back(entry.path().string() + ": neither a version nor CURRENT");
   }
   const fs::path current = parent / "CURRENT";
-  if (fs::is_regular_file(fs::symlink_status(current)) &&
-      read_file(current) != current_version(parent).value_or("") + "\n")
+  const fs::file_status status = fs::symlink_status(current);
+  if (fs::exists(status) && !fs::is_regular_file(status) && !fs::is_symlink(status))
+    complaints.push_back(current.string() + ": not a file that names the version in use");
+  if (fs::is_regular_file(status) && read_file(current) != current_version(parent).value_or("") + "\n")
     complaints.push_back(current.string() + ": names a version that is not there");
 }
 
@@ -49,11 +52,12 @@ std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::stri
 }
 
 void check_pins(const Registry& registry, const Version& collection, std::vector<std::string>& complaints) {
-  for (const PinnedExpert& then : read_pins(collection)) {
-    const PinnedExpert now = pin_of(registry.load(Kind::expert, then.pin.text()));
-    if (now.lora_sha256 != then.lora_sha256 || now.gate_sha256 != then.gate_sha256)
-      complaints.push_back(
-          fmt::format("{}: {} is not the one that was pinned", collection.folder.string(), then.pin.text()));
+  for (const PinnedExpert& pinned : read_pins(collection)) {
+    try {
+      pinned_expert(registry, collection, pinned);
+    } catch (const UserError& error) {
+      complaints.push_back(error_text(error));
+    }
   }
 }
 
@@ -66,7 +70,11 @@ void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
     parent_of(registry, version);
     read_routing_row(version);
   }
-  if (kind == Kind::collection) check_pins(registry, version, complaints);
+  if (kind == Kind::collection) return check_pins(registry, version, complaints);  // its gates are its experts'
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors")
+      if (const std::string found = not_finite(SafetensorsFile(entry.path())); !found.empty())
+        complaints.push_back(found);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -38,6 +39,15 @@ std::string key_of(const fs::path& version_folder, Kind kind) {
   } catch (const UserError&) {
     return "";
   }
+}
+
+std::vector<std::string> parents_of(const fs::path& version_folder, Kind kind) {
+  try {
+    return read_sidecar(version_folder, kind).value("parents", std::vector<std::string>());
+  } catch (const UserError&) {
+  } catch (const json::exception&) {
+  }
+  return {};
 }
 
 std::string digest_of(const Version& version) {
@@ -107,6 +117,13 @@ std::vector<NamedTensor> read_tensors(const fs::path& file) {
   for (const TensorView& view : tensors.tensors())
     all.push_back({view.name, view.dtype, view.shape, {view.bytes.begin(), view.bytes.end()}});
   return all;
+}
+
+void require_finite(const std::map<std::string, std::string>& files, const std::string& what) {
+  for (const auto& [name, bytes] : files)
+    if (name.ends_with(".safetensors"))
+      if (const std::string found = not_finite(SafetensorsFile(std::as_bytes(std::span(bytes)), name)); !found.empty())
+        throw NotFinite(fmt::format("{}: {}", what, found));
 }
 
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors) {

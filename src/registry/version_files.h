@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ nlohmann::json read_sidecar(const std::filesystem::path& version_folder, Kind ki
 nlohmann::json read_sidecar(const Version& version);
 // The key of a version's item; "" where there is none or it cannot be read.
 std::string key_of(const std::filesystem::path& version_folder, Kind kind);
+// "tomi@v0001" of what a version was made from; empty where that is nothing or cannot be read.
+std::vector<std::string> parents_of(const std::filesystem::path& version_folder, Kind kind);
 // SHA-256 of its SHA256SUMS, which names a version with everything in it; "": it has none.
 std::string digest_of(const Version& version);
 bool is_gated(const Version& expert);
@@ -43,6 +46,8 @@ Version parent_of(const Registry& registry, const Version& routing_row);
 
 // Every tensor of a safetensors file, and the bytes of such a file, in order of name.
 std::vector<NamedTensor> read_tensors(const std::filesystem::path& file);
+// Throws NotFinite that begins with `what` where a tensor of a version's files (name → bytes) is not finite.
+void require_finite(const std::map<std::string, std::string>& files, const std::string& what);
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors);
 // Those of a routing row, "<router group>.poly_router.module_logits" fp32 [1, heads · skills]. Throws
 // UserError: another type.

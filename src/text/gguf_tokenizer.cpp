@@ -3,44 +3,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <map>
 #include <ranges>
 
 #include "base/error.h"
 #include "base/sha256.h"
 #include "formats/gguf.h"
 #include "text/composed_tokenizer.h"
+#include "text/gguf_pre_rules.h"
 
 namespace gaggle {
 namespace {
-
-constexpr char kLlama3Pattern[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr char kQwen2Pattern[] =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-// What the models that llama.cpp groups under one tokenizer.ggml.pre have in their own tokenizer.json.
-struct PreRule {
-  std::vector<const char*> patterns;
-  bool nfc = false;
-  bool ignore_merges = false;
-  bool add_bos = false;  // where the file does not say
-};
-
-const std::map<std::string, PreRule>& pre_rules() {
-  static const PreRule gpt2{.patterns = {kGpt2Pattern}};
-  static const PreRule llama3{.patterns = {kLlama3Pattern}, .ignore_merges = true, .add_bos = true};
-  static const std::map<std::string, PreRule> rules = {
-      {"default", gpt2},
-      {"gpt-2", gpt2},
-      {"llama-bpe", llama3},
-      {"llama-v3", llama3},
-      {"llama3", llama3},
-      {"qwen2", {.patterns = {kQwen2Pattern}, .nfc = true}},
-      {"smollm", {.patterns = {R"(\p{N})", kGpt2Pattern}}},
-  };
-  return rules;
-}
 
 // llama.cpp's token types
 constexpr int64_t kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4;
@@ -184,6 +156,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_gguf(const std::filesystem::path& path
     tokenizer->prefix.push_back(*tokenizer->bos);
   if (tokenizer->eos && file.flag_or("tokenizer.ggml.add_eos_token", false))
     tokenizer->suffix.push_back(*tokenizer->eos);
+  tokenizer->chat_template = file.text_or("tokenizer.chat_template", "");
   tokenizer->digest = token_digest(digest, added, *tokenizer);
   return tokenizer;
 }

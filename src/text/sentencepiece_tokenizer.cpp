@@ -22,13 +22,28 @@ bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const Tokeniz
   return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 && processor.bos_id() < 0;
 }
 
+// The classes of transformers to which "legacy" means something.
+bool heeds_legacy(const std::string& tokenizer_class) {
+  return tokenizer_class.starts_with("LlamaTokenizer") || tokenizer_class.starts_with("T5Tokenizer");
+}
+
+void replace_every(std::string& text, std::string_view from, std::string_view to) {
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerConfig& config) {
-    const std::string bytes = read_file(path);
+    std::string bytes = read_file(path);
+    // Messages that stand behind one another are one message: normalizer_spec { add_dummy_prefix: false }.
+    legacy_ = config.legacy || !heeds_legacy(config.tokenizer_class);
+    if (!legacy_) bytes += std::string_view("\x1a\x02\x18\x00", 4);
     const auto status = processor_.LoadFromSerializedProto(bytes);
     if (!status.ok())
       user_error("{}: this is no SentencePiece model, or it is damaged ({})", path.string(), status.ToString());
+    unknown_ = processor_.IdToPiece(processor_.unk_id());
+    unknown_size_ = pieces_of(unknown_).size();
     pieces_ = processor_.GetPieceSize();
     for (int id = 0; id < pieces_; ++id)
       if (processor_.IsControl(id) || processor_.IsUnknown(id))
@@ -49,12 +64,13 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::vector<int32_t> tokens;
     for (const TextPart& part : finder_.split(marked)) {
       if (part.id >= 0) {
+        // The space before the whole text stays before a token that is not special, where the model keeps spaces.
+        if (!legacy_ && part.begin == 0 && !by_id_.at(part.id).special) tokens = pieces_behind("", true);
         tokens.push_back(part.id);
         continue;
       }
-      std::vector<int> ids;
-      const auto status = processor_.Encode(text.substr(part.begin, part.end - part.begin), &ids);
-      GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
+      const std::string_view stretch = text.substr(part.begin, part.end - part.begin);
+      const std::vector<int> ids = legacy_ ? pieces_of(stretch) : pieces_behind(stretch, part.begin == 0);
       tokens.insert(tokens.end(), ids.begin(), ids.end());
     }
     return tokens;
@@ -67,7 +83,9 @@ class SentencePieceTokenizer final : public Tokenizer {
       std::string part;
       const auto status = processor_.Decode(run, &part);
       GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
-      text += part;
+      // The space that stands before the whole text; with "legacy" SentencePiece takes it away itself.
+      const bool first = !legacy_ && text.empty() && !run.empty() && processor_.IdToPiece(run[0]).starts_with("▁");
+      text += first && part.starts_with(' ') ? part.substr(1) : part;
       run.clear();
     };
     for (const int32_t id : ids) {
@@ -99,6 +117,25 @@ class SentencePieceTokenizer final : public Tokenizer {
   int32_t size() const override { return size_; }
 
  private:
+  std::vector<int> pieces_of(std::string_view text) const {
+    std::vector<int> ids;
+    const auto status = processor_.Encode(text, &ids);
+    GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
+    return ids;
+  }
+
+  // Without "legacy", as transformers does it: a space stands before the whole text only. A stretch that begins with
+  // one is encoded behind the unknown token's letters, so that a model that strips spaces keeps it.
+  std::vector<int> pieces_behind(std::string_view stretch, bool first) const {
+    std::string text(stretch);
+    replace_every(text, "▁", " ");
+    if (first) text.insert(0, "▁");
+    if (!first && !text.starts_with(' ')) return pieces_of(text);
+    std::vector<int> ids = pieces_of(unknown_ + text);
+    if (ids.size() >= unknown_size_) ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(unknown_size_));
+    return ids;
+  }
+
   void add_tokens(const TokenizerConfig& config, int sentinels) {
     // Replaces what is known of a token of the same spelling.
     const auto add = [&](const AddedToken& token) {
@@ -122,6 +159,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<AddedToken> added_;
   std::unordered_map<int32_t, AddedToken> by_id_;
   AddedTokenFinder finder_;
+  bool legacy_ = true;
+  std::string unknown_;  // the unknown token's text, and as how many pieces it is read
+  size_t unknown_size_ = 0;
   int32_t pieces_ = 0, size_ = 0;
 };
 

@@ -41,7 +41,8 @@ class Tokenizer {
   std::vector<int32_t> prefix;
   std::vector<int32_t> suffix;
   std::optional<int32_t> bos, eos;
-  std::string digest;  // SHA-256 of what decides its ids: part of the token cache's key
+  std::string chat_template;  // Jinja, as the model's files have it; "": none. No part of the digest
+  std::string digest;         // SHA-256 of what decides its ids: part of the token cache's key
 };
 
 // From a model folder (tokenizer.json, else tokenizer.model / spiece.model, with tokenizer_config.json's rules)

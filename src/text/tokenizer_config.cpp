@@ -1,6 +1,10 @@
 #include "text/tokenizer_config.h"
 
 #include <algorithm>
+#include <set>
+
+#include "base/file.h"
+#include "text/json_model.h"
 
 namespace gaggle {
 namespace {
@@ -17,6 +21,43 @@ bool makes_own_rule(const std::string& tokenizer_class) {
   static constexpr std::string_view kClasses[] = {"Llama", "CodeLlama", "Gemma", "Cohere"};
   return std::ranges::any_of(kClasses, [&](std::string_view name) {
     return tokenizer_class == std::string(name) + "Tokenizer" || tokenizer_class == std::string(name) + "TokenizerFast";
+  });
+}
+
+// A text, or several with names, of which "default" is the one for chats without more.
+std::string read_chat_template(const Json& root) {
+  const auto found = root.find("chat_template");
+  if (found == root.end() || found->is_null()) return "";
+  if (!found->is_array()) return found->get<std::string>();
+  for (const Json& entry : *found)
+    if (text_at(entry, "name") == "default") return text_at(entry, "template");
+  return "";
+}
+
+// Before added_tokens_decoder: special_tokens_map.json names the tokens, and has the last word about them, and
+// added_tokens.json says which were added under which id.
+void read_old_files(const std::filesystem::path& folder, TokenizerConfig& config) {
+  Json map = Json::object(), added = Json::object();
+  const std::filesystem::path map_file = folder / "special_tokens_map.json", added_file = folder / "added_tokens.json";
+  std::set<std::string> special;
+  if (std::filesystem::exists(map_file)) map = read_json_file(map_file);
+  with_place(map_file.string(), [&] {
+    if (const auto token = token_text(map, "bos_token")) config.bos_token = token;
+    if (const auto token = token_text(map, "eos_token")) config.eos_token = token;
+    for (const char* key : {"unk_token", "pad_token", "sep_token", "cls_token", "mask_token"})
+      if (const auto token = token_text(map, key)) special.insert(*token);
+    for (const Json& token : map.value("additional_special_tokens", Json::array()))
+      special.insert(token.is_object() ? text_at(token, "content") : token.get<std::string>());
+  });
+  for (const auto& token : {config.bos_token, config.eos_token})
+    if (token) special.insert(*token);
+  if (std::filesystem::exists(added_file)) added = read_json_file(added_file);
+  with_place(added_file.string(), [&] {
+    for (const auto& [text, id] : added.items())
+      config.added.push_back({.id = read_id(id, text),
+                              .content = text,
+                              .special = special.contains(text),
+                              .normalized = !special.contains(text)});
   });
 }
 
@@ -41,15 +82,19 @@ AddedToken read_added_token(const Json& node, int32_t id) {
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
   TokenizerConfig config;
   config.path = folder / "tokenizer_config.json";
-  if (!std::filesystem::exists(config.path)) return config;
-  const Json root = read_json_file(config.path);
+  const std::filesystem::path jinja = folder / "chat_template.jinja";
+  if (std::filesystem::exists(jinja)) config.chat_template = read_file(jinja);
+  const Json root = std::filesystem::exists(config.path) ? read_json_file(config.path) : Json::object();
   with_place(config.path.string(), [&] {
     config.tokenizer_class = value_or<std::string>(root, "tokenizer_class", "");
     config.bos_token = token_text(root, "bos_token");
     config.eos_token = token_text(root, "eos_token");
     config.add_bos_token = optional_value<bool>(root, "add_bos_token");
     config.add_eos_token = optional_value<bool>(root, "add_eos_token");
+    if (config.chat_template.empty()) config.chat_template = read_chat_template(root);
     config.extra_ids = optional_value<int>(root, "extra_ids");
+    config.legacy = value_or(root, "legacy", true);
+    config.added_wins = root.contains("added_tokens_decoder");
     const Json added = root.value("added_tokens_decoder", Json::object());
     for (const auto& [id, token] : added.items()) {
       if (id.empty() || id.size() > 8 || id.find_first_not_of("0123456789") != std::string::npos)
@@ -57,10 +102,12 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder) {
       config.added.push_back(read_added_token(token, std::stoi(id)));
     }
   });
+  if (!config.added_wins) read_old_files(folder, config);
   return config;
 }
 
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer) {
+  tokenizer.chat_template = config.chat_template;
   if (config.bos_token) tokenizer.bos = id_of(config, tokenizer, "bos_token", *config.bos_token);
   if (config.eos_token) tokenizer.eos = id_of(config, tokenizer, "eos_token", *config.eos_token);
   if (!makes_own_rule(config.tokenizer_class)) return;

@@ -1,4 +1,4 @@
-// tokenizer_config.json beside a tokenizer: which tokens begin and end a text, and added tokens of its own.
+// tokenizer_config.json beside a tokenizer, and the two files that old folders have in its place: which tokens begin and end a text, and added tokens of its own.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,18 @@ struct TokenizerConfig {
   std::optional<std::string> bos_token, eos_token;
   std::optional<bool> add_bos_token, add_eos_token;
   std::optional<int> extra_ids;   // T5
-  std::vector<AddedToken> added;  // added_tokens_decoder
+  bool legacy = true;             // SentencePiece puts a space before the text behind every added token, not the first
+  std::vector<AddedToken> added;  // added_tokens_decoder; in old folders added_tokens.json
+  bool added_wins = false;        // over what tokenizer.json says of the same token: added_tokens_decoder does
+  std::string chat_template;      // chat_template.jinja's, else the config's; "": none
 };
 
 AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json and its config write them
 
-// Everything empty where `folder` has no tokenizer_config.json. Throws UserError.
+// Everything empty where `folder` has none of the files. Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
-// Sets bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
+// Sets the chat template, bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
 // (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody knows.
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
 

@@ -29,12 +29,13 @@ std::vector<AddedToken> read_added_tokens(const Json& root, const TokenizerConfi
   std::vector<AddedToken> added;
   for (const Json& token : root.value("added_tokens", Json::array()))
     added.push_back(read_added_token(token, read_id(token.at("id"), text_at(token, "content"))));
-  // tokenizer_config.json has the last word about the flags of a token, as in transformers.
+  // tokenizer_config.json has the last word about the flags of a token, and added_tokens.json the first, as in
+  // transformers.
   for (const AddedToken& token : config.added) {
     const auto same = std::ranges::find(added, token.content, &AddedToken::content);
     if (same == added.end()) {
       added.push_back(token);
-    } else {
+    } else if (config.added_wins) {
       const int32_t id = same->id;
       *same = token;
       same->id = id;

@@ -146,6 +146,11 @@ class Phase {
       best = state_.best_step;
       adapter_.values().copy_(state_.best_values);
       adapter_.refresh();
+    } else if (trainer_.skipped() > 0) {
+      throw NotFinite(
+          fmt::format("the loss or its gradient was not finite in the last {} of {} step(s) of {}: lower its "
+                      "learning rate, or look at the data",
+                      trainer_.skipped(), steps(), settings_.name));
     }
     // Whoever evaluates the values next routes as in the step they are of, also where no step was left to do.
     adapter_.begin_step(best.value_or(steps()) - 1);

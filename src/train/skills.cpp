@@ -1,7 +1,5 @@
 #include "train/skills.h"
 
-#include <cmath>
-
 #include "base/error.h"
 #include "base/sha256.h"
 #include "data/task.h"
@@ -69,7 +67,7 @@ nlohmann::json mix_json(const MixSettings& mix, const std::vector<TokenTask>& ta
 nlohmann::json by_name(const std::vector<const TokenTask*>& tasks, const std::vector<double>& losses) {
   nlohmann::json json = nlohmann::json::object();
   for (size_t t = 0; t < tasks.size(); ++t)
-    if (!std::isnan(losses[t])) json[tasks[t]->name] = losses[t];
+    if (!tasks[t]->examples(Split::validation).empty()) json[tasks[t]->name] = losses[t];
   return json;
 }
 

@@ -24,11 +24,6 @@ struct StepSettings {
   bool tfew = false;  // T-Few's three losses (tfew.h) instead of the plain one; a single task
 };
 
-// Five updates in a row were not finite: a retry would repeat it.
-struct NotFinite : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
 struct StepResult {
   double loss = 0;                     // of the whole batch, as loss_average has it
   std::vector<double> by_task;         // per target token of each task; NaN: none of its samples is in the batch
@@ -43,7 +38,8 @@ class Trainer {
  public:
   // `tasks`: how many there are; Sample::task counts them.
   Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks = 1);
-  // `status` is what this rank has to say. Throws NotFinite; SystemError if another rank failed.
+  // `status` is what this rank has to say. Throws NotFinite where the fifth step running has to be skipped;
+  // SystemError if another rank failed.
   StepResult step(std::span<const Sample> batch, double lr, StepStatus status = StepStatus::ok);
 
   // The optimiser's state of all tensors, in state_layout()'s order (collective), and back.
@@ -54,6 +50,7 @@ class Trainer {
   };
   const ParameterLayout& state_layout() const { return state_layout_; }
   State state();
+  int64_t skipped() const { return not_finite_; }  // steps in a row, up to the last one
   void restore(const State& state);
 
  private:

@@ -13,7 +13,9 @@ std::optional<Inventory> inventory_named(const Registry& registry, const BaseMod
                                          const std::string& name) {
   if (name.empty()) return std::nullopt;
   try {
-    return load_inventory(registry, name, base.sites());
+    Inventory inventory = load_inventory(registry, name, base.sites());
+    if (!inventory.not_finite.empty()) throw NotFinite(inventory.not_finite);
+    return inventory;
   } catch (const UserError& error) {
     user_error("{} = \"{}\": {}", key, name, error.what());
   }

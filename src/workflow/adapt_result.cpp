@@ -39,7 +39,7 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
     if (item.recipe) result.stored = json.at("stored");
     // A number that is not finite became null: JSON has no others.
     result.score.nll =
-        score.at("nll").is_null() ? std::numeric_limits<double>::quiet_NaN() : score.at("nll").get<double>();
+        score.at("nll").is_null() ? std::numeric_limits<double>::infinity() : score.at("nll").get<double>();
     result.score.tokens = score.at("target_tokens");
     result.score.examples = score.at("examples");
     result.score.predicted = score.at("predicted");

@@ -75,7 +75,8 @@ AdaptResults read_results(const AdaptJob& job) {
 }
 
 std::string range_text(const OverSeeds& o) {
-  return std::isnan(o.least) ? "-" : fmt::format("{:.1f} to {:.1f}", o.least, o.most);
+  if (!std::isfinite(o.most)) return cell_text(o.most, 1);
+  return fmt::format("{:.1f} to {:.1f}", o.least, o.most);
 }
 
 std::string task_table(const AdaptJob& job, const AdaptResults& results) {

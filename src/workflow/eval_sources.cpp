@@ -22,11 +22,15 @@ std::string needed_collection(const Config& config) {
 EvalSources load_sources(const Config& config, const BaseModel& base) {
   const auto& names = config.eval.methods;
   EvalSources sources;
-  if (needs_collection(config.eval)) sources.collection_name = needed_collection(config);
+  const std::string collection = needs_collection(config.eval) ? needed_collection(config) : "";
   std::vector<Lora> experts;
-  if (!sources.collection_name.empty() || std::ranges::any_of(names, needs_inventory)) {
+  if (!collection.empty() || std::ranges::any_of(names, needs_inventory)) {
     const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-    if (!sources.collection_name.empty()) experts = load_collection(registry, sources.collection_name, base.sites());
+    if (!collection.empty()) {
+      // Which version is in use is asked once: another may be in use a moment later.
+      sources.collection_pin = registry.load(Kind::collection, collection).pin();
+      experts = load_collection(registry, sources.collection_pin, base.sites());
+    }
     sources.inventories = load_inventories(config, registry, base.sites());
   }
   sources.collection = routed_collection(experts, base);
@@ -37,9 +41,9 @@ EvalSources load_sources(const Config& config, const BaseModel& base) {
 
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config) {
   std::vector<PlanLine> lines;
-  if (!sources.collection_name.empty())
+  if (!sources.collection_pin.empty())
     lines.push_back(
-        {"collection", fmt::format("{} of {}   {} experts: {}", sources.collection_name, config.registry.path,
+        {"collection", fmt::format("{} of {}   {} experts: {}", sources.collection_pin, config.registry.path,
                                    sources.collection.names.size(), join(sources.collection.names, ", "))});
   std::set<std::string> said;
   for (const Method& method : sources.methods)

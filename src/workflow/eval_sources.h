@@ -10,7 +10,7 @@
 namespace gaggle {
 
 struct EvalSources {
-  std::string collection_name;  // "": no method needs one
+  std::string collection_pin;   // "all@v0001"; "": no method needs one
   RoutedCollection collection;  // of that name, else of no expert
   std::string pins;             // of its experts, a line each
   Inventories inventories;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/names.h"
 #include "base/pulse.h"
 #include "base/table.h"
@@ -97,7 +98,8 @@ class Scorer {
     pulse("eval item", static_cast<int64_t>(item.first));
     const auto examples = static_cast<int64_t>(item.last - item.first);
     if (attempt.report) attempt.report->scored(0, examples);
-    const ItemResult result = run_item(job_.scoring, item, adapter_of(item), heed_stop_requests);
+    const bool finite = not_finite_in(item.method, job_.scoring.collection).empty();
+    const ItemResult result = run_item(job_.scoring, item, finite ? adapter_of(item) : nullptr, heed_stop_requests);
     return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";
@@ -120,14 +122,21 @@ class Scorer {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>> adapters_;
 };
 
-// Writes predictions.jsonl and results.json.
+// Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
 std::string closing_block(const EvalJob& job) {
-  const Summary summary = summarise(job.scoring, job.sources.methods, job.items, job.folder);
-  write_file_atomic(job.folder / "results.json", summary_json(summary));
+  const BaseModel& base = job.scoring.base;
+  const Evaluated evaluated{job.sources.collection_pin, base.spec().name, base.content_digest()};
+  const std::string ending = ending_of_names(job.folder, evaluated);
+  const fs::path predictions = job.folder / fmt::format("predictions{}.jsonl", ending);
+  const fs::path results = job.folder / fmt::format("results{}.json", ending);
+  Summary summary = summarise(job.scoring, job.sources.methods, job.items, job.folder, predictions);
+  summary.evaluated = evaluated;
+  write_file_atomic(results, summary_json(summary));
+  if (!ending.empty()) log::info("results.json there is of another collection or base: these have a name of their own");
   std::string text = fmt::format(
       "\n{}\n{}  every example: nll and tokens per choice, prediction, target\n"
       "{}       this table, and the share of routing weight per expert\n",
-      summary_block(summary), (job.folder / "predictions.jsonl").string(), (job.folder / "results.json").string());
+      summary_block(summary), predictions.string(), results.string());
   const bool more_than_base =
       std::ranges::any_of(job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
   if (summary.missing.empty() && more_than_base && !prompt_method(job.scoring.eval).empty())

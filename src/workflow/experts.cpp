@@ -1,20 +1,34 @@
 #include "workflow/experts.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "alignment/expert_sketch.h"
 #include "base/file.h"
 #include "job/plan.h"
+#include "registry/pins.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
+
+// What the collection pins beside this job's experts. Throws UserError where it cannot be read or pins what is gone.
+std::vector<std::string> kept_beside(const ExpertJob& job, const Registry& registry) {
+  std::vector<std::string> ours, kept;
+  for (const ExpertItem& item : job.items) ours.push_back(item.name);
+  const std::string& name = job.config().registry.collection;
+  if (name.empty()) return {};
+  for (const std::string& pin : grown(registry, name, ours))
+    if (std::ranges::find(ours, pin) == ours.end()) kept.push_back(pin);
+  return kept;
+}
 
 // Which items are there already, and why the others are not: fills version and why. A registry that is not
 // there yet is left so.
 void look_up(ExpertJob& job) {
   const std::optional<Registry> registry = existing_registry(job.context);
   if (!registry) return;
+  job.kept = kept_beside(job, *registry);
   for (ExpertItem& item : job.items) {
     item.version = stored_version(registry, Kind::expert, item.name, item.recipe.key).value_or("");
     if (!item.version.empty() || !item.parent.empty()) continue;
@@ -36,11 +50,23 @@ std::vector<WorkItem> work_items(const ExpertJob& job) {
   return work;
 }
 
-// Who sees the last item committed merges.
+// The experts of this job, or what was made from them (gates), whatever another job on this registry made of the same
+// names meanwhile; and CURRENT, where who committed could not move it.
+std::vector<std::string> pins_of(const ExpertJob& job, Registry& registry) {
+  std::vector<std::string> pins;
+  for (const ExpertItem& item : job.items) {
+    const auto version = registry.find_key(Kind::expert, item.name, item.recipe.key);
+    if (!version) system_error("{}: its version was removed before it was collected; start again", item.name);
+    pins.push_back(item.name + "@" + registry.make_current(Kind::expert, item.name, version->version));
+  }
+  return pins;
+}
+
+// Who sees the last item committed merges. The collection keeps what it pins beside.
 void collect(const ExpertJob& job, Registry& registry) {
-  std::vector<std::string> names;
-  for (const ExpertItem& item : job.items) names.push_back(item.name);
-  if (!job.config().registry.collection.empty()) registry.collect(job.config().registry.collection, names);
+  const std::vector<std::string> pins = pins_of(job, registry);
+  const std::string& name = job.config().registry.collection;
+  if (!name.empty() && !pins.empty()) grow(registry, name, pins);
 }
 
 // How alike the tasks are by their gradients at the common start.

@@ -24,6 +24,7 @@ struct ExpertJob {
   const JobContext& context;
   std::vector<ExpertItem> items;
   std::vector<std::string> ungated = {};  // experts without data
+  std::vector<std::string> kept = {};     // what the collection pins beside them: it grows
 
   const Config& config() const { return context.config; }
 };

@@ -126,6 +126,11 @@ JobPlan expert_plan(const ExpertJob& job) {
   for (const ExpertItem& item : job.items)
     if (item.version.empty() && !item.why.empty())
       plan.notes.push_back({"", fmt::format("{}: {}", item.name, item.why)});
+  if (!job.kept.empty())
+    plan.notes.push_back(
+        {"", fmt::format("collection {0} keeps {1} beside these (gaggle registry collect {0} --drop or "
+                         "--only says otherwise)",
+                         job.config().registry.collection, join(job.kept, ", "))});
   if (!job.ungated.empty()) plan.notes.push_back({"", "without data, left ungated: " + join(job.ungated, ", ")});
   plan.disk = disk_of(job);
   return plan;

@@ -51,12 +51,13 @@ std::string expert_table(const ExpertJob& job, const Registry& registry, const J
 
 std::string collection_block(const ExpertJob& job, const Registry& registry) {
   const std::string& name = job.config().registry.collection;
+  const Version collection = registry.load(Kind::collection, name);
+  const std::vector<PinnedExpert> pins = read_pins(collection);
   uint64_t bytes = 0;
-  for (const PinnedExpert& pinned : read_pins(registry.load(Kind::collection, name)))
-    bytes += bytes_of(registry.load(Kind::expert, pinned.pin.text()));
+  for (const PinnedExpert& pinned : pins) bytes += bytes_of(pinned_expert(registry, collection, pinned));
   const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
-                     plural(static_cast<int64_t>(job.items.size()), "expert"), bytes_text(bytes), folder.string(),
+                     plural(static_cast<int64_t>(pins.size()), "expert"), bytes_text(bytes), folder.string(),
                      job.config().file);
 }
 

@@ -50,17 +50,33 @@ def spoil(shop, what):
         text = (folder / "tiny.toml").read_text().replace("lr = 5e-3\n", "")
         (folder / "tiny.toml").write_text(text.replace("alpha = 0.25", "alpha = 8"))
         return [], ["train.lr"]
+    if what == "markers without tokens":
+        return ["--data.prompt=chatml"], ["data.prompt", "chatml", "<|im_start|>", "no token"]
+    if what == "auto without a chat template":
+        return ["--data.prompt=auto"], ["data.prompt", "the model has none"]
+    if what == "token beyond the vocabulary":
+        add_tokens(folder / "base/tokenizer.json", {300: "<|im_start|>", 301: "<|im_end|>"})
+        return ["--data.prompt=chatml"], ["token 300", "<|im_start|>", "vocabulary of 300"]
     raise AssertionError(what)
+
+
+def add_tokens(path, tokens):
+    parsed = json.loads(path.read_text())
+    flags = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
+    parsed["added_tokens"] += [{"id": id, "content": text, "special": True, **flags} for id, text in tokens.items()]
+    path.write_text(json.dumps(parsed))
 
 
 @pytest.mark.parametrize("what", ["no model", "torn safetensors", "torn gguf", "integer weights", "not JSON",
                                   "no train split", "empty task", "unknown key", "wrong type", "unwritable",
-                                  "unknown target", "another scale"])
+                                  "unknown target", "another scale", "markers without tokens",
+                                  "auto without a chat template", "token beyond the vocabulary"])
 def test_a_mistake_is_told_and_nothing_is_written(workshop, what):
     arguments, words = spoil(workshop, what)
-    done = workshop.experts(*arguments, expect=2)
-    for word in words:
-        assert word in done.stderr, done.stderr
+    for dry in [["--dry-run"], []]:
+        done = workshop.experts(*arguments, *dry, expect=2)
+        for word in words:
+            assert word in done.stderr, done.stderr
     assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
 
 

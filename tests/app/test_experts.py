@@ -224,8 +224,10 @@ def test_max_minutes_saves_and_says_75(workshop):
     assert list((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_model_is_read_is_heeded_too(workshop, number):
+    if number == signal.SIGINT:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # where these tests run in the background, all are deaf to it
     job = workshop.start("experts", "tiny.toml", "--train.steps=100000")
     mask = 1 << (number - 1)
 
@@ -235,8 +237,9 @@ def test_a_signal_while_the_model_is_read_is_heeded_too(workshop, number):
 
     wait_for(caught)
     job.send_signal(number)
-    job.communicate(timeout=60)
+    _, errors = job.communicate(timeout=60)
     assert job.returncode == 75
+    assert errors.count(f"signal {signal.Signals(number).name} came, saving and leaving") == 1, errors
 
 
 def test_the_best_step_is_kept(workshop):

@@ -111,3 +111,18 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
         assert run.returncode == 75
     workshop.run(*words, "--checkpoint.every=1", ranks=2)
     assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "inventories").rglob("*.safetensors")} == reference
+
+
+def test_ctrl_c_under_mpirun_saves_and_says_so(workshop, root):
+    """A terminal gives Ctrl-C to all of its foreground: launch/local.sh passes it on as a signal that mpirun passes on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where these tests run in the background, all are deaf to it
+    run = subprocess.Popen(["bash", str(root / "launch/local.sh"), "-n", "2", "experts", "tiny.toml", "--train.steps=100000"],
+                           cwd=workshop.folder, env=workshop.environment() | {"GAGGLE": str(workshop.gaggle)}, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    wait_for(lambda: len(list((workshop.folder / "runs").rglob("metrics.jsonl"))) == 2 or run.poll() is not None)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 75, errors
+    assert errors.count("came, saving and leaving") == 1, errors
+    saved = (workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE")
+    assert len({path.parts[-4] for path in saved}) == 2  # of both items

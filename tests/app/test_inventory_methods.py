@@ -90,6 +90,17 @@ def test_mu_scores_as_the_exported_average(shop, scored, tmp_path):
                 [*TASKS, "vowel"])
 
 
+def test_a_tasks_mixture_is_exported_as_it_is_scored(shop, scored, tmp_path):
+    from peft import PeftModel
+
+    for method, words, tasks in [("poly", ["tiny", "--task", "first"], ["first"]), ("z:again", ["again"], ["copy", "vowel"])]:
+        folder = tmp_path / words[0]
+        shop.run("registry", "export", *words, "--to", folder)
+        assert_same(scored, PeftModel.from_pretrained(base_model(shop), folder).eval(), shop, method, tasks)
+    refused = shop.run("registry", "export", "tiny", "--task", "vowel", "--to", tmp_path / "none", expect=2)
+    assert "--task vowel: tiny@v0001 has no routing row for it; it has copy, first, reverse" in refused.stderr
+
+
 def test_a_row_mixes_its_parents_skills_on_every_task(shop, scored):
     for (method, task, row), line in scored.items():
         if method == "z:again" and task == "reverse":

@@ -174,6 +174,25 @@ def test_an_imported_peft_lora_scores_as_in_peft_and_can_be_gated(workshop, tmp_
     assert (version / "gate.safetensors").exists()
     before = (workshop.folder / "registry/experts/copy/v0001/adapter_model.safetensors").read_bytes()
     assert (version / "adapter_model.safetensors").read_bytes() == before
+    assert json.loads((version / "expert.json").read_text())["origin"] == "imported"
+
+    # What is imported again is there already, and its gates stay in use.
+    again = workshop.run("registry", "import", tmp_path / "copy", "--base", "base", "--registry", "registry")
+    assert "copy@v0001" in again.stdout and "CURRENT stays at the newer v0002" in again.stderr
+    assert "1 experts\n" in workshop.run("registry", "collect", "all", "--registry", "registry").stdout
+    pins = json.loads(sorted((workshop.folder / "registry/collections/all").glob("v*/collection.json"))[-1].read_text())
+    assert [(pin["name"], pin["version"]) for pin in pins["experts"]] == [("copy", "v0002")]
+
+
+def test_generate_answers_by_the_method_that_is_asked_for(trained):
+    said = {method: trained.run("generate", "tiny.toml", "copy: ant bee", "--method", method)
+            for method in ["none", "uniform", "expert:copy"]}
+    for method, done in said.items():
+        assert f"answered by {method}\n" in done.stderr
+    assert "answered by uniform\n" in trained.run("generate", "tiny.toml", "copy: ant bee",
+                                                  "--eval.methods=['none','uniform']").stderr
+    refused = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "oracle", expect=2)
+    assert "--method: no method of oracle answers a prompt" in refused.stderr
 
 
 def test_generate_names_the_experts_that_answered(trained):

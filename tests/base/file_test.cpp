@@ -47,6 +47,26 @@ TEST(MappedFile, BothWaysReadTheSame) {
   }
 }
 
+TEST(File, AGitLfsPointerIsRefusedHoweverItIsRead) {
+  const fs::path path = fs::temp_directory_path() / ("gaggle_lfs_" + std::to_string(::getpid()));
+  write_file_atomic(path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345678\n");
+  const auto refusal = [](const auto& read) -> std::string {
+    try {
+      read();
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const std::string expected = path.string() + ": this is a Git LFS pointer";
+  EXPECT_TRUE(refusal([&] { read_file(path); }).starts_with(expected));
+  for (const Reach reach : {Reach::host, Reach::hosts})
+    EXPECT_TRUE(refusal([&] { MappedFile(path, reach); }).starts_with(expected));
+  write_file_atomic(path, "version 2\n");
+  EXPECT_EQ(read_file(path), "version 2\n");
+  fs::remove(path);
+}
+
 struct Scratch {
   fs::path folder = fs::temp_directory_path() / ("gaggle_scratch_" + std::to_string(::getpid()));
   Scratch() { fs::create_directories(folder); }

@@ -17,6 +17,7 @@ class Stop : public testing::Test {
  protected:
   void SetUp() override {
     clear_stop_for_test();
+    std::signal(SIGINT, SIG_DFL);  // a shell's background jobs begin deaf to it
     folder_ = std::filesystem::temp_directory_path() / "gaggle_stop_test";
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
@@ -34,12 +35,23 @@ TEST_F(Stop, NothingAsked) {
 }
 
 TEST_F(Stop, SignalsMeanResumable) {
-  for (const int signal : {SIGUSR1, SIGUSR2}) {
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) {
     clear_stop_for_test();
     watch_for_stop(folder_, 0);
     std::raise(signal);
     EXPECT_EQ(stop_requested(), Exit::resumable);
   }
+}
+
+TEST_F(Stop, TheSecondCtrlCEndsAtOnce) {
+  EXPECT_EXIT(
+      {
+        watch_for_stop(folder_, 0);
+        std::raise(SIGINT);
+        watch_for_stop(folder_, 0);  // as when the run folder is known
+        std::raise(SIGINT);
+      },
+      testing::KilledBySignal(SIGINT), "");
 }
 
 TEST_F(Stop, FileThatIsThereAtTheStartCountsAtOnce) {

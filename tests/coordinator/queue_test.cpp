@@ -124,6 +124,42 @@ TEST_F(QueueTest, FailsOnceIsRetriedTwiceIsSetAsideUntilRetry) {
   EXPECT_TRUE(again.fail(*again.next(), "loss is not finite", true));
 }
 
+// Its maker died between making and writing it, or a network file system shows it late.
+TEST_F(QueueTest, WhoWaitsForALeaseThatSaysNothingSaysSoAndTakesItOver) {
+  QueueOptions waiting = options("b");
+  waiting.lease_s = 1;
+  waiting.say_after_s = 0.1;
+  WorkQueue queue(waiting, made_items(1));
+  std::ofstream(folder / "work" / "leases" / "key0.1");
+  testing::internal::CaptureStderr();
+  const auto taken = queue.next();
+  const std::string said = testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->generation, 2);
+  EXPECT_NE(said.find("item0, its lease"), std::string::npos) << said;
+  EXPECT_NE(said.find("key0.1 was made and says nothing yet"), std::string::npos) << said;
+  EXPECT_NE(said.find("taken over after 1 s"), std::string::npos) << said;
+}
+
+TEST_F(QueueTest, WhoWaitsSaysForWhom) {
+  QueueOptions patient = options("b");
+  patient.wait = true;
+  patient.say_after_s = 0.1;
+  WorkQueue a(options("a"), made_items(1)), b(patient, made_items(1));
+  auto held = a.next();
+  std::thread holder([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(400));
+    commit(held->item);
+    a.finish(std::move(*held));
+  });
+  testing::internal::CaptureStderr();
+  EXPECT_FALSE(b.next());
+  const std::string said = testing::internal::GetCapturedStderr();
+  holder.join();
+  EXPECT_NE(said.find("item0, held by a on "), std::string::npos) << said;
+  EXPECT_NE(said.find("which is at work"), std::string::npos) << said;
+}
+
 TEST_F(QueueTest, KilledWorkersItemIsTakenWithItsCheckpoints) {
   const pid_t child = ::fork();
   if (child == 0) {

@@ -17,7 +17,20 @@ SMOLLM2 = (
     "helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + "
     "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant\n' }}{% endif %}")
-# Without the branches for tools, which examples do not have.
+# Qwen2.5's and Qwen3's without the branches for tools, which examples do not have.
+QWEN2 = r"""{%- if messages[0]['role'] == 'system' %}
+    {{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}
+{%- else %}
+    {{- '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if (message.role == "user") or (message.role == "system" and not loop.first) or (message.role == "assistant") %}
+        {{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}"""
 QWEN3 = r"""{%- if messages[0].role == 'system' %}
     {{- '<|im_start|>system\n' + messages[0].content + '<|im_end|>\n' }}
 {%- endif %}
@@ -123,6 +136,7 @@ FORMATS = {
     "chatml": (["<|im_start|>", "<|im_end|>"], SMOLLM2, "<|im_start|>", "<|im_end|>", (), {}),
     "llama3": (["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"], LLAMA3,
                "<|begin_of_text|>", "<|eot_id|>", (), {}),
+    "qwen2": (["<|im_start|>", "<|im_end|>"], QWEN2, None, "<|im_end|>", (), {}),
     "qwen3": (["<|im_start|>", "<|im_end|>"], QWEN3, None, "<|im_end|>", ("<think>", "</think>"), {}),
     "qwen3_nothink": (["<|im_start|>", "<|im_end|>"], QWEN3, None, "<|im_end|>", ("<think>", "</think>"),
                       {"enable_thinking": False}),
@@ -144,7 +158,67 @@ def test_equal_to_apply_chat_template(probe, tmp_path, form):
     specials, template, bos, eos, added, options = FORMATS[form]
     tokenizer = byte_level_folder(tmp_path, specials, template, bos, eos, added)
     chats = CHATS + ([] if form == "mistral" else FREE_CHATS)
-    assert ours(probe, tmp_path, form, chats) == reference(tokenizer, chats, options)
+    expected = reference(tokenizer, chats, options)
+    assert ours(probe, tmp_path, form, chats) == expected
+    if not options:
+        assert ours(probe, tmp_path, "auto", chats) == expected
+
+
+def place_template(folder, template, place):
+    """The model's template where transformers of today, of yesterday, and with several of them would have it."""
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    if place == "file":
+        config["chat_template"] = "an older one"
+        (folder / "chat_template.jinja").write_text(template)
+    else:
+        several = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": template}]
+        config["chat_template"] = several if place == "named" else template
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("place", ["file", "config", "named"])
+def test_auto_takes_the_models_own_template(probe, tmp_path, place):
+    tokenizer = byte_level_folder(tmp_path, *FORMATS["qwen2"][:4])
+    place_template(tmp_path, QWEN2, place)
+    assert ours(probe, tmp_path, "auto", CHATS) == reference(tokenizer, CHATS, {})
+
+
+UNKNOWN = {
+    "Llama 3.1": LLAMA3 + "{{ 'Cutting Knowledge Date: December 2023' }}",
+    "Gemma": "{{ '<start_of_turn>user' }}",
+    "ChatML's markers": QWEN2.replace("You are Qwen, created by Alibaba Cloud. ", ""),
+    "another Mistral's": MISTRAL.replace("' [INST] '", "'[INST] '"),
+    "none that is known": "{% for m in messages %}{{ m.content }}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_auto_refuses_what_is_not_known(probe, tmp_path, name):
+    byte_level_folder(tmp_path, *FORMATS["llama3"][:4])
+    place_template(tmp_path, UNKNOWN[name], "config")
+    done = probe.run("prompt", tmp_path, "auto", stdin=b"", check=False)
+    assert done.returncode == 2 and name in done.stderr.decode() and "chatml, llama3" in done.stderr.decode()
+
+
+def test_another_format_than_the_models_own_is_told(probe, tmp_path):
+    byte_level_folder(tmp_path, *FORMATS["qwen2"][:4])
+    said = {}
+    for template, form in [(QWEN2, "chatml"), (QWEN2, "qwen2"), (QWEN3, "qwen3_nothink"), (QWEN2, "{input}"), ("x", "chatml")]:
+        place_template(tmp_path, template, "file")
+        said[template, form] = probe.run("prompt", tmp_path, form, stdin=b"").stderr.decode()
+    assert "not the model's own chat_template, which is Qwen2.5's" in said.pop((QWEN2, "chatml"))
+    assert "none that is known" in said.pop(("x", "chatml"))
+    assert set(said.values()) == {""}
+
+
+@pytest.mark.parametrize("form", ["chatml", "llama3", "qwen2", "qwen3", "qwen3_nothink"])
+def test_a_format_whose_markers_are_no_tokens_is_refused(probe, tmp_path, form):
+    byte_level_folder(tmp_path, ["<s>", "</s>"], None, "<s>", "</s>")
+    done = probe.run("prompt", tmp_path, form, stdin=b"", check=False)
+    marker = "<|start_header_id|>" if form == "llama3" else "<|im_start|>"
+    assert done.returncode == 2 and f"{form} format writes {marker}" in done.stderr.decode()
 
 
 def test_qwen3_thoughts(probe, tmp_path):
@@ -185,7 +259,8 @@ def test_smollm2_with_the_template_in_its_own_file(probe, smollm2):
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     fast.chat_template = fields["tokenizer.chat_template"].contents()
     chats = CHATS + FREE_CHATS
-    assert ours(probe, smollm2, "chatml", chats) == reference(fast, chats, {})
+    for form in ["chatml", "auto"]:
+        assert ours(probe, smollm2, form, chats) == reference(fast, chats, {})
 
 
 def test_markers_inside_an_examples_text_stay_text(probe, tmp_path):

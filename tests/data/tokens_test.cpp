@@ -136,6 +136,31 @@ TEST(Tokens, ChatFormatsWriteTheirOwnBos) {
   EXPECT_EQ(one(example("hi", "x"), tokenizer, opts).input[0], 256) << "ChatML has no BOS";
 }
 
+TEST(Tokens, AFormatWhoseMarkersAreNoTokensIsRefused) {
+  auto opts = options();
+  opts.prompt = "llama3";
+  const auto refused = user_error_of([&] { one(example("hi", "x"), ByteTokenizer(), opts); });
+  EXPECT_NE(refused.find("data.prompt: the llama3 format writes <|start_header_id|>"), std::string::npos) << refused;
+}
+
+TEST(Tokens, ATokenBeyondTheModelsVocabularyIsRefusedAlsoFromTheCache) {
+  const TestFolder folder;
+  auto opts = options();
+  opts.cache = folder.path;
+  for (const int64_t vocab : {0, 258}) {
+    opts.vocab = vocab;
+    EXPECT_EQ(one(example("hi", "x"), ByteTokenizer(), opts).target, joined(bytes_of("x"), {257}));
+  }
+  opts.vocab = 257;
+  for (const char* cache : {folder.path.c_str(), ""}) {
+    opts.cache = cache;
+    const auto refused = user_error_of([&] { one(example("hi", "x"), ByteTokenizer(), opts); });
+    EXPECT_NE(refused.find("task t, example r: token 257 (\"<|im_end|>\") is beyond the model's vocabulary of 257"),
+              std::string::npos)
+        << refused;
+  }
+}
+
 TEST(Tokens, AnEmptyPromptIsRefused) {
   auto opts = options();
   opts.prompt = "{input}";

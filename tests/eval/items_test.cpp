@@ -247,8 +247,11 @@ TEST_F(Items, a_prompt_is_answered_by_a_method_that_needs_no_task) {
   EXPECT_EQ(answers({"none", "poly", "mu", "phatgoose"}), "mu");
   EXPECT_EQ(answers({"poly", "z:row"}), "z:row");
   EXPECT_EQ(answers({"uniform", "arrow"}), "arrow");
-  EXPECT_EQ(answers({"none", "uniform", "poly"}), "phatgoose");
-  EXPECT_EQ(answers({"none"}), "phatgoose");
+  EXPECT_EQ(answers({"none", "uniform", "poly"}), "uniform");
+  EXPECT_EQ(answers({"uniform", "expert:tomi"}), "uniform");
+  EXPECT_EQ(answers({"experts", "expert:tomi"}), "expert:tomi");
+  EXPECT_EQ(answers({"none"}), "none");
+  EXPECT_EQ(answers({"oracle", "experts"}), "");
   EXPECT_EQ(answers({"none", "poly:mhr"}), "");
 }
 
@@ -261,7 +264,7 @@ TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was
   finish(all, "expert:tomi", 1, {2, 2}, {true, false});
   for (const char* expert : {"expert:tomi", "expert:sarcasm", "expert:bare"})
     finish(all, expert, 2, {6, 6}, {false, expert == std::string("expert:bare")});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.held_in, std::vector<bool>(3, true));
   EXPECT_EQ(summary.oracle_expert[1], (std::vector<std::string>{"sarcasm", "tomi", "bare"}));
   const std::string text = summary_block(summary);
@@ -277,7 +280,7 @@ TEST_F(Items, a_task_without_a_routing_row_shows_a_dash_and_leaves_no_mean) {
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 3; ++task) finish(all, "none", task, {3, 3}, {true, true});
   for (size_t task = 1; task < 3; ++task) finish(all, "poly", task, {1, 1}, {true, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_TRUE(summary.missing.empty());
   EXPECT_EQ(summary.scores[1][0].examples, 0);
   EXPECT_TRUE(std::isnan(mixed(summary, 1, true).nll_per_token()));
@@ -329,7 +332,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   finish(all, "expert:tomi", 2, {6, 6}, {false, true});
   finish(all, "expert:sarcasm", 2, {9, 9}, {true, true});  // more right, though a worse NLL
   finish(all, "expert:bare", 2, {1, 1}, {false, false});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_TRUE(summary.missing.empty());
   const std::vector<bool> held_in = {true, true, false};
   EXPECT_EQ(summary.held_in, held_in);
@@ -359,13 +362,73 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   EXPECT_EQ(count, 12u);
 }
 
+TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
+  const auto chosen = methods({"phatgoose", "uniform", "oracle"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 3; ++task) {
+    finish(all, "phatgoose", task, {1, 3}, {true, false});
+    finish(all, "uniform", task, {1, task == 0 ? NAN : INFINITY}, {true, true});
+  }
+  finish(all, "expert:sarcasm", 0, {1, 1}, {true, true});
+  finish(all, "expert:tomi", 1, {2, 2}, {true, false});
+  finish(all, "expert:tomi", 2, {6, 6}, {false, false});
+  finish(all, "expert:sarcasm", 2, {NAN, 1}, {true, true});
+  finish(all, "expert:bare", 2, {1, NAN}, {true, true});
+  const Summary summary = summarise(context(), chosen, all, folder_);
+  EXPECT_EQ(summary.oracle_expert[2][2], "tomi");
+  EXPECT_DOUBLE_EQ(summary.scores[0][0].nll_per_token(), 1.0);
+  const auto json = nlohmann::json::parse(summary_json(summary));
+  for (const std::string& task : summary.tasks)
+    for (const char* field : {"nll_per_token", "correct", "accuracy"}) {
+      EXPECT_TRUE(json["methods"]["uniform"]["tasks"][task][field].is_null()) << task << field;
+      EXPECT_TRUE(json["methods"]["phatgoose"]["tasks"][task][field].is_number()) << task << field;
+    }
+  std::istringstream lines(summary_block(summary));
+  for (std::string line; std::getline(lines, line);) {
+    const bool marked = line.find("not finite") != std::string::npos;
+    EXPECT_TRUE(marked || !line.starts_with("uniform")) << line;
+  }
+  EXPECT_EQ(summary_block(summary).find("phatgoose / uniform"), std::string::npos);
+  std::istringstream predictions(read_file(folder_ / "predictions.jsonl"));
+  for (std::string line; std::getline(predictions, line);) {
+    const auto prediction = nlohmann::json::parse(line);
+    EXPECT_EQ(prediction["target_nll"].is_null(), prediction["prediction"].is_null()) << line;
+  }
+}
+
+TEST_F(Items, a_method_is_not_scored_where_an_expert_that_it_uses_is_not_finite) {
+  collection_.not_finite = {"", "", "bare@v0001: tensor t is NaN at [0]"};
+  const auto reason = [&](const std::string& name) { return not_finite_in(methods({name})[0], collection_); };
+  for (const char* name : {"none", "expert:tomi", "phatgoose", "oracle"}) EXPECT_EQ(reason(name), "") << name;
+  for (const char* name : {"expert:bare", "uniform", "arrow", "random"})
+    EXPECT_EQ(reason(name), collection_.not_finite[2]) << name;
+  const auto notes = notes_on(methods({"arrow"}), collection_, {});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0], "arrow is not scored: bare@v0001: tensor t is NaN at [0]");
+}
+
 TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_better) {
   const auto chosen = methods({"experts", "oracle"});
   const auto all = make_items(context(), chosen);
   finish(all, "expert:sarcasm", 0, {2, 2}, {false, false});
   finish(all, "expert:tomi", 0, {1, 1}, {true, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.oracle_expert.back()[0], "sarcasm");
+}
+
+TEST_F(Items, results_of_another_collection_or_base_have_a_name_of_their_own) {
+  const Evaluated first{"all@v0001", "tiny", "0123456789abcdef"};
+  EXPECT_EQ(ending_of_names(folder_, first), "");
+  Summary summary;
+  summary.evaluated = first;
+  write_file_atomic(folder_ / "results.json", summary_json(summary));
+  EXPECT_EQ(ending_of_names(folder_, first), "");
+  EXPECT_EQ(ending_of_names(folder_, {"all@v0002", "tiny", "0123456789abcdef"}), "-all@v0002-01234567");
+  EXPECT_EQ(ending_of_names(folder_, {"all@v0001", "tiny", "fedcba9876543210"}), "-all@v0001-fedcba98");
+  EXPECT_EQ(ending_of_names(folder_, {"", "tiny", "0123456789abcdef"}), "-none-01234567");
+  // Of an older gaggle: what it was of is not known, so it is kept.
+  write_file_atomic(folder_ / "results.json", R"({"format": 1, "experts": []})");
+  EXPECT_EQ(ending_of_names(folder_, first), "-all@v0001-01234567");
 }
 
 TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
@@ -373,7 +436,7 @@ TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
   const auto all = make_items(context(), chosen);
   finish(all, "phatgoose", 0, {1, 3}, {true, false});
   finish(all, "expert:tomi", 2, {6, 6}, {false, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_FALSE(summary.missing.empty());
   EXPECT_TRUE(std::isnan(mixed(summary, 0, true).nll_per_token()));
   EXPECT_EQ(summary.oracle_expert[1][2], "");

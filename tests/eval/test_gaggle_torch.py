@@ -1,4 +1,5 @@
 """The routed model in C++ against tools/gaggle_torch.py on tiny bases, with experts as PEFT itself writes them."""
+import hashlib
 import json
 import shutil
 import sys
@@ -49,10 +50,19 @@ def write_expert(base, folder, name, settings, gated, seed):
     (folder / "experts" / name / "CURRENT").write_text("v0001\n")
 
 
+def pin(folder, name):
+    version = folder / "experts" / name / "v0001"
+    sums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(version.iterdir())
+            if path.name != "SHA256SUMS"}
+    (version / "SHA256SUMS").write_text("".join(f"{digest}  {file}\n" for file, digest in sums.items()))
+    return {"name": name, "version": "v0001", "lora_sha256": sums["adapter_model.safetensors"],
+            "gate_sha256": sums.get("gate.safetensors", "")}
+
+
 def write_collection(folder, name, experts):
     version = folder / "collections" / name / "v0001"
     version.mkdir(parents=True)
-    pins = [{"name": e, "version": "v0001", "lora_sha256": "", "gate_sha256": ""} for e in experts]
+    pins = [pin(folder, expert) for expert in experts]
     (version / "collection.json").write_text(json.dumps({"format": 1, "name": name, "experts": pins}))
     (folder / "collections" / name / "CURRENT").write_text("v0001\n")
 

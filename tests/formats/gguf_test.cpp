@@ -87,7 +87,7 @@ TEST(Gguf, RefusesDamage) {
   EXPECT_THAT(tensor({"t", {1ull << 33, 1ull << 33}, 0, 0}), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor({"t", {0, 1ull << 40, 1ull << 40}, 0, 0}), HasSubstr("impossible shape"));
   EXPECT_THAT(tensor({"t", {1ull << 50}, 0, 0}), HasSubstr("truncated"));
-  EXPECT_THAT(tensor({"t", {2}, 10, 0}), HasSubstr("type Q2_K"));
+  EXPECT_THAT(tensor({"t", {2}, 16, 0}), HasSubstr("type IQ2_XXS"));
   EXPECT_THAT(tensor({"t", {2}, 999, 0}), HasSubstr("number 999"));
   EXPECT_THAT(tensor({"t", {33}, 2, 0}), HasSubstr("multiple of 32"));
   EXPECT_THAT(tensor({"t", {2}, 0, 8}), HasSubstr("alignment"));

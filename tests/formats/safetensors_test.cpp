@@ -23,6 +23,22 @@ std::string file_of(const std::string& header, size_t data_bytes) {
   return bytes + header + std::string(data_bytes, 'x');
 }
 
+TEST(Tensors, TheFirstValueThatIsNotFiniteIsNamed) {
+  std::vector<float> values(12, 1e30f);
+  for (const DType dtype : {DType::f32, DType::bf16})
+    EXPECT_EQ(not_finite(from_float("t", {2, 3, 2}, values, dtype).view()), "");
+  EXPECT_EQ(not_finite(from_float("t", {2, 3, 2}, values, DType::f16).view()), "tensor t is infinite at [0, 0, 0]");
+  values.assign(12, 0);
+  values[9] = std::numeric_limits<float>::quiet_NaN();
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
+    EXPECT_EQ(not_finite(from_float("t", {2, 3, 2}, values, dtype).view()), "tensor t is NaN at [1, 1, 1]");
+  const std::vector<std::byte> ones(8, std::byte{0xff});
+  EXPECT_EQ(not_finite(TensorView{"t", DType::f64, {1}, ones}), "tensor t is NaN at [0]");
+  EXPECT_EQ(not_finite(TensorView{"t", DType::i64, {1}, ones}), "");
+  EXPECT_EQ(not_finite(from_float("t", {}, std::vector<float>{INFINITY}, DType::f32).view()),
+            "tensor t is infinite at []");
+}
+
 TEST(Safetensors, ReadsBackWhatWasWritten) {
   const std::vector<float> values{1, -2.5f, 3e-8f, 65504, 0, 1.0f / 3};
   std::vector<NamedTensor> tensors{

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 import torch
-from gguf import GGMLQuantizationType, GGUFWriter, quants
-from safetensors.torch import load_file
+from gguf import GGMLQuantizationType, GGUFWriter, RopeScalingType, quants
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from make_models import KINDS, make_model
@@ -46,6 +46,10 @@ def test_hugging_face_folder(probe, tmp_path, kind, rope, tied):
     ({"kind": "mistral"}, {"sliding_window": 0}),
     ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 0}, {"sliding_window": 9}),
     ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 3}, {"sliding_window": 0}),
+    ({"kind": "qwen3", "use_sliding_window": True, "sliding_window": 9, "max_window_layers": 2},
+     {"sliding_window": 9, "slides": [False, False, True]}),
+    ({"kind": "qwen2", "use_sliding_window": True, "sliding_window": 9,
+      "layer_types": ["sliding_attention", "full_attention", "full_attention"]}, {"slides": [True, False, False]}),
 ])
 def test_settings(probe, tmp_path, overrides, expected):
     model = make_model(tmp_path / "m", **overrides)
@@ -63,7 +67,10 @@ def edited(folder, **keys):
 
 @pytest.mark.parametrize("keys,words", [
     ({"model_type": "gpt2"}, "gpt2"),
-    ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "yarn"),
+    ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "longrope"),
+    ({"rope_scaling": {"rope_type": "yarn"}}, "factor is missing"),
+    ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
+    ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["full_attention"] * 2}, "2 layers of 3"),
     ({"hidden_act": "gelu"}, "gelu"),
     ({"quantization_config": {"bits": 4}}, "quantization_config"),
     ({"num_hidden_layers": 4}, "model.layers.3."),
@@ -89,6 +96,40 @@ def test_missing_files(probe, tmp_path, monkeypatch):
     assert done.returncode == 2 and "model-00002" in done.stderr.decode()
 
 
+def test_a_single_file_wins_over_an_index_left_beside_it(probe, tmp_path):
+    """As in transformers; the old shards may still be there or not."""
+    make_model(tmp_path / "m", seed=1, shards=3)
+    model = make_model(tmp_path / "new", seed=2)
+    (tmp_path / "new" / "model.safetensors").rename(tmp_path / "m" / "model.safetensors")
+    for _ in range(2):
+        done = probe.run("spec", tmp_path / "m")
+        assert "model.safetensors.index.json is left over" in done.stderr.decode()
+        assert_same(weights(probe, tmp_path / "m", tmp_path), model)
+        next((tmp_path / "m").glob("model-0000*")).unlink()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "pytorch_model.bin", "x.gguf", "tokenizer.json",
+                                  "tokenizer_config.json", "spiece.model"])
+def test_git_lfs_pointers_are_named(probe, tmp_path, name):
+    if name in ("model.safetensors", "pytorch_model.bin"):
+        make_model(tmp_path)
+        (tmp_path / "model.safetensors").unlink()
+    elif name == "tokenizer_config.json":
+        (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345678\n")
+    command = "tokenizer" if "tokenizer" in name or "spiece" in name else "spec"
+    done = probe.run(command, tmp_path / name if name == "x.gguf" else tmp_path, check=False)
+    assert done.returncode == 2 and f"{tmp_path / name}: this is a Git LFS pointer" in done.stderr.decode()
+
+
+def test_tensors_that_deepspeed_did_not_gather_are_named(probe, tmp_path):
+    make_model(tmp_path / "m")
+    tensors = load_file(tmp_path / "m" / "model.safetensors")
+    save_file({name: value[:0] for name, value in tensors.items()}, tmp_path / "m" / "model.safetensors")
+    done = probe.run("spec", tmp_path / "m", check=False)
+    assert done.returncode == 2 and "ZeRO-3 saved it without gathering" in done.stderr.decode()
+
+
 def test_hub_cache_follows_links(probe, tmp_path, monkeypatch):
     make_model(tmp_path / "m", "qwen2")
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -109,7 +150,8 @@ def test_hub_cache_follows_links(probe, tmp_path, monkeypatch):
     assert done.returncode == 2 and "v2" in done.stderr.decode() and commit in done.stderr.decode()
 
 
-TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K",
+         "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"]
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -119,14 +161,14 @@ def test_gguf_types(probe, tmp_path, name):
     block, size = quants.GGML_QUANT_SIZES[kind]
     raw = random.integers(0, 256, (64, 512 // block * size), dtype=np.uint8)
     halves = {"Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q4_1": [0, 2], "Q5_1": [0, 2],
-              "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
+              "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
     blocks = raw.reshape(-1, size)
     for at in halves:  # scales: finite ones
         blocks[:, at:at + 2] = random.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
     if not halves:
         raw = quants.quantize(random.normal(size=(64, 512)).astype(np.float32), kind).view(np.uint8).reshape(64, -1)
     tensors = {"random": raw}
-    if name not in ("Q4_K", "Q5_K", "Q6_K"):
+    if not name.startswith("IQ") and not name.endswith("_K"):
         tensors["made"] = quants.quantize(random.normal(size=(8, 512)).astype(np.float32), kind)
     writer = GGUFWriter(tmp_path / "m.gguf", "llama")
     for key, value in tensors.items():
@@ -179,13 +221,18 @@ def write_gguf(path, model, rope_freqs=None):
         if arch == "llama" and stem.endswith("k_proj"):
             value = permute(value, config.num_key_value_heads)
         writer.add_tensor(f"{layer}{names[stem]}.{ending}", value)
+    if (config.rope_scaling or {}).get("rope_type") == "yarn":
+        writer.add_rope_scaling_type(RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(config.rope_scaling["factor"])
+        writer.add_rope_scaling_orig_ctx_len(config.rope_scaling["original_max_position_embeddings"])
     if rope_freqs is not None:
         writer.add_tensor("rope_freqs.weight", rope_freqs)
     writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
 
 
 @pytest.mark.parametrize("kind,tied,extra", [("llama", True, {}), ("llama", False, {"attention_bias": True}),
-                                             ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {})])
+                                             ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {}),
+                                             ("qwen2", False, {"rope": "yarn"})])
 def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra):
     model = make_model(tmp_path / "m", kind, tied=tied, **extra)
     write_gguf(tmp_path / "m.gguf", model)
@@ -194,6 +241,18 @@ def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra
     for key in set(folder) - {"model_type", "name", "path", "norm_eps"}:
         assert folder[key] == file[key], key
     assert file["norm_eps"] == pytest.approx(folder["norm_eps"], rel=1e-6)
+
+
+@pytest.mark.parametrize("keys", [{}, {"attention_factor": 0.7}, {"mscale": 1.0, "mscale_all_dim": 0.5}])
+def test_yarns_attention_factor(probe, tmp_path, keys):
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    model = make_model(tmp_path / "m", "qwen2", rope="yarn")
+    model.config.rope_scaling.update(keys)
+    edited(tmp_path / "m", rope_scaling=model.config.rope_scaling)
+    _, expected = ROPE_INIT_FUNCTIONS["yarn"](model.config, "cpu")
+    scaling = probe.json("spec", tmp_path / "m")["rope_scaling"]
+    assert (scaling["type"], scaling["original_max_position"]) == ("yarn", 32)
+    assert scaling["attention_factor"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_gguf_rope_freqs(probe, tmp_path):

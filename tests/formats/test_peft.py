@@ -1,5 +1,6 @@
 """PEFT LoRA folders: what PEFT saves is read with PEFT's ranks and scales, and what is written loads in PEFT."""
 import json
+import re
 
 import pytest
 import torch
@@ -113,9 +114,19 @@ def edit(folder, **keys):
 @pytest.mark.parametrize("keys,words", [
     ({"use_dora": True}, "use_dora"),
     ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
-    ({"bias": "all"}, "bias"),
+    ({"bias": "some"}, "bias"),
     ({"peft_type": "IA3"}, "peft_type"),
     ({"init_lora_weights": "pissa"}, "pissa"),
+    ({"init_lora_weights": "lora_ga"}, "lora_ga"),
+    ({"init_lora_weights": 1}, "init_lora_weights is 1"),
+    ({"use_rslora": "false"}, "use_rslora"),
+    ({"use_rslora": 1}, "use_rslora"),
+    ({"rank_pattern": ["q_proj"]}, "rank_pattern"),
+    ({"alpha_pattern": {"q_proj": "8"}}, "alpha_pattern"),
+    ({"lora_alpha": 1e300}, "lora_alpha"),
+    ({"lora_alpha": True}, "lora_alpha"),
+    ({"r": None}, "r is null"),
+    ({"kasa_config": {"beta": 1}}, "kasa_config"),
     ({"lora_bias": True}, "lora_bias"),
     ({"r": 5}, "rank"),
     ({"r": "4"}, "r is"),
@@ -132,11 +143,37 @@ def test_refused(probe, base, tmp_path, keys, words):
     assert done.returncode == 2 and words in done.stderr.decode() and str(tmp_path) in done.stderr.decode()
 
 
+@pytest.mark.parametrize("keys", [
+    {"bias": "all"}, {"bias": "lora_only"}, {"fan_in_fan_out": True}, {"init_lora_weights": False},
+    {"init_lora_weights": None}, {"init_lora_weights": "gaussian"}, {"init_lora_weights": "eva"},
+    {"init_lora_weights": "orthogonal"}, {"init_lora_weights": "mica"}, {"use_dora": None}])
+def test_what_changes_nothing_is_accepted(probe, base, tmp_path, keys):
+    lora_model(base, **SETTINGS["list"]).save_pretrained(tmp_path / "lora")
+    before = probe.json("peft-show", tmp_path / "lora")
+    edit(tmp_path / "lora", **keys)
+    assert probe.json("peft-show", tmp_path / "lora") == before
+
+
+@pytest.mark.parametrize("name", ["patterns", "patterns and rslora"])
+def test_peft_before_0_15_finds_what_is_written(probe, base, tmp_path, name):
+    """It took the first key of either table that a module's path ends in, else the path itself, for both tables."""
+    model = lora_model(base, **SETTINGS[name])
+    model.save_pretrained(tmp_path / "lora")
+    probe.run("peft-copy", tmp_path / "lora", tmp_path / "copy", "F32", stdin="\n".join(all_sites(model)).encode())
+    config = json.loads((tmp_path / "copy" / "adapter_config.json").read_text())
+    assert list(config["rank_pattern"]) == list(config["alpha_pattern"]) != []
+    for site, (rank, scale) in peft_sites(model).items():
+        key = next((key for key in config["rank_pattern"] if re.match(rf".*\.{key}$", site)), site)
+        found = config["rank_pattern"].get(key, config["r"])
+        assert (found, config["alpha_pattern"].get(key, config["lora_alpha"]) / found) == (rank, scale), site
+
+
 @pytest.mark.parametrize("rename,words", [
     (lambda k: k.replace("lora_A", "lora_embedding_A"), "lora_embedding_A"),
     (lambda k: k.replace("base_model.model.", ""), "no part"),
     (lambda k: None if "layers.0.self_attn.q_proj.lora_B" in k else k, "lora_A but not lora_B"),
     (lambda k: k.replace("lora_A.weight", "lora_magnitude_vector"), "DoRA"),
+    (lambda k: k.replace("lora_A.weight", "base_layer.bias"), "is a bias"),
 ])
 def test_refused_tensors(probe, base, tmp_path, rename, words):
     lora_model(base, **SETTINGS["list"]).save_pretrained(tmp_path / "lora")

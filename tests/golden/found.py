@@ -80,7 +80,10 @@ def of_file(path, parts):
             where = " ".join(str(line[key]) for key in ("phase", "space", "step") if key in line)
             yield what, where, {key: value for key, value in line.items() if key not in LEFT_OUT}
     elif name.endswith(".json"):
-        yield from ((f"{kind}: JSON values", field, value) for field, value in leaves(parsed(path.read_text())))
+        values = parsed(path.read_text())
+        if kind == "eval":  # what was evaluated: older programs do not say it
+            values = {field: value for field, value in values.items() if field not in ("collection", "base")}
+        yield from ((f"{kind}: JSON values", field, value) for field, value in leaves(values))
     else:
         yield f"{kind}: other files", "", path.read_text()
 

@@ -13,7 +13,7 @@ SAID = {
 # Folders of a registry, and names of files wherever they are.
 KINDS = {"routed": "inventories", "rows": "routing_rows"}
 FILES = {"routed.json": "inventory.json", "row.json": "routing_row.json", "row.safetensors": "routing_row.safetensors",
-         "step-12-rows-4": "step-12-examples-4"}
+         "step-12-rows-4": "step-12-examples-4", "step-8-rows-4": "step-8-examples-4"}
 # Fields of results, metrics and sidecars, but of no recipe: its names are in its key.
 FIELDS = {"rows": "examples", "artefact": "inventory", "routed": "inventory", "parent_row": "routing_row"}
 

@@ -7,6 +7,7 @@
 #include "../registry/made.h"
 #include "base/error.h"
 #include "library/collection.h"
+#include "registry/sums.h"
 
 namespace gaggle {
 namespace {
@@ -74,6 +75,36 @@ TEST(Lora, GatesForOneThatIsThereShareItsFile) {
   EXPECT_FALSE(collection.gated(0));
   EXPECT_TRUE(
       at::equal(collection.sites[1].experts[0].a, lora_layout(back.sites).view(back.values, "layers.1.up.lora_A")));
+  EXPECT_EQ(collection.not_finite, std::vector<std::string>{""});
+}
+
+TEST(Lora, WhatTheStoredTypeCannotHoldIsNotCommitted) {
+  const made::Folder folder;
+  const test::SitesOnly base(sites);
+  Registry registry = Registry::open(folder.path / "r", made::base, true);
+  Lora lora = random_lora();
+  lora.values[3] = 1e6f;
+  EXPECT_THROW(store_lora(registry, lora, {base, DType::f16, "k1", {{"task", "t"}}}), NotFinite);
+  EXPECT_FALSE(registry.find(Kind::expert, "tomi"));
+  EXPECT_EQ(store_lora(registry, lora, {base, DType::bf16, "k1", {{"task", "t"}}}), "v0001");
+}
+
+// Registries from before hold such experts: a collection is read as it is, and says so; all else refuses it.
+TEST(Lora, OneThatIsNotFiniteIsNotedInACollection) {
+  const made::Folder folder;
+  const test::SitesOnly base(sites);
+  Registry registry = Registry::open(folder.path / "r", made::base, true);
+  Lora lora = random_lora();
+  store_lora(registry, lora, {base, DType::f32, "k1", {{"task", "t"}}});
+  lora.values[0] = NAN;
+  const fs::path version = registry.load(Kind::expert, "tomi").folder;
+  write_file_durable(version / adapter_file, tensor_file_bytes(peft_tensors(lora_to_peft(lora, {"base"}), DType::f32)));
+  write_file_durable(version / sums_file, sums_text(version));
+  registry.collect("demo", {"tomi"});
+  EXPECT_THROW(load_lora(registry, "tomi", sites), NotFinite);
+  const RoutedCollection collection = routed_collection(load_collection(registry, "demo", sites), base);
+  ASSERT_EQ(collection.not_finite.size(), 1u);
+  EXPECT_NE(collection.not_finite[0].find("is NaN at [0, 0]"), std::string::npos) << collection.not_finite[0];
 }
 
 }  // namespace

@@ -46,6 +46,9 @@ VARIANTS = {
     "mistral-window": dict(kind="mistral", sliding_window=7),
     "qwen2": dict(kind="qwen2", tied=True),
     "qwen3": dict(kind="qwen3"),
+    # Rows of 40 tokens are beyond the original 32, and beyond the window of one layer of three.
+    "qwen2-yarn": dict(kind="qwen2", rope="yarn"),
+    "qwen3-window-on-some": dict(kind="qwen3", use_sliding_window=True, sliding_window=7, max_window_layers=2),
 }
 
 

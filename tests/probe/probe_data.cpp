@@ -4,6 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "data/chat_template.h"
 #include "data/sampler.h"
 #include "data/task_mix.h"
 #include "data/tokens.h"
@@ -14,7 +15,8 @@ namespace {
 
 int run_prompt(const std::vector<std::string>& arguments) {
   const auto tokenizer = load_tokenizer(arguments.at(0));
-  const Prompt prompt = parse_prompt(arguments.at(1), "PROMPT");
+  const Prompt prompt = prompt_for(arguments.at(1), *tokenizer, "PROMPT");
+  if (const auto text = foreign_format_text(prompt, *tokenizer, "PROMPT"); !text.empty()) std::cerr << text << "\n";
   const std::string definition = arguments.size() > 2 ? arguments[2] : "";
   for (std::string line; std::getline(std::cin, line);) {
     std::vector<Message> messages;

@@ -62,7 +62,8 @@ int spec(const Arguments& arguments) {
                           {"factor", s.rope_scaling.factor},
                           {"low_freq_factor", s.rope_scaling.low_freq_factor},
                           {"high_freq_factor", s.rope_scaling.high_freq_factor},
-                          {"original_max_position", s.rope_scaling.original_max_position}};
+                          {"original_max_position", s.rope_scaling.original_max_position},
+                          {"attention_factor", s.rope_scaling.attention_factor}};
   const char* const activations[] = {"silu", "gelu_tanh", "relu"};
   const ordered_json all{{"model_type", s.model_type},
                          {"name", s.name},
@@ -75,6 +76,7 @@ int spec(const Arguments& arguments) {
                          {"vocab", s.vocab},
                          {"max_positions", s.max_positions},
                          {"sliding_window", s.sliding_window},
+                         {"slides", s.slides},
                          {"rope_theta", s.rope_theta},
                          {"rope_scaling", rope},
                          {"norm_eps", s.norm_eps},

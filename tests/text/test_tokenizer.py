@@ -171,9 +171,47 @@ def write_gguf(path, tokenizer, pre):
     writer.close()
 
 
-@pytest.mark.parametrize("pre,kind", [("gpt-2", "gpt2"), ("llama-bpe", "llama3"), ("qwen2", "qwen2"), ("smollm", "smollm")])
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?"
+          r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
+          r"|\s+(?!\S)|\s+")
+CJK = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
+# As DeepSeek's tokenizer.json writes them; the first model lists cased letters.
+CASED = ("A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af"
+         "\u0370-\u0373\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5"
+         "\u03f7-\u0481\u048a-\u052f\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba"
+         "\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77\u1d79-\u1d9a\u1e00-\u1f15\u1f18-\u1f1d\u1f20-\u1f45"
+         "\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe"
+         "\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102"
+         "\u2107\u210a-\u2113\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139"
+         "\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3"
+         "\ua640-\ua66d\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e\uab70-\uabbf\ufb00-\ufb06"
+         "\ufb13-\ufb17\uff21-\uff3a\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3"
+         "\U000104d8-\U000104fb\U00010c80-\U00010cb2\U00010cc0-\U00010cf2\U000118a0-\U000118df"
+         "\U0001e900-\U0001e943")
+DEEPSEEK_LLM = ["[\r\n]", r"\s?[" + CASED + "]+", r"\s?[!-/:-~" + "\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+",
+                r"\s+$", CJK, r"\p{N}"]
+DEEPSEEK_CODER = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", CJK, r"\p{N}"]
+DEEPSEEK_V3 = [r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+               "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+               "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"]
+GGUF_ONLY = {"smaug": ([LLAMA3], False), "tekken": ([TEKKEN], True), "deepseek-llm": (DEEPSEEK_LLM, False),
+             "deepseek-coder": (DEEPSEEK_CODER, False), "deepseek-v3": (DEEPSEEK_V3, False)}
+
+
+def gguf_kind(kind):
+    if kind not in GGUF_ONLY:
+        return kinds()[kind]
+    patterns, ignore_merges = GGUF_ONLY[kind]
+    return None, pre_tokenizers.Sequence([*(pre_tokenizers.Split(Regex(p), "isolated") for p in patterns),
+                                          pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]), ignore_merges
+
+
+@pytest.mark.parametrize("pre,kind", [
+    ("gpt-2", "gpt2"), ("llama-bpe", "llama3"), ("falcon3", "llama3"), ("qwen2", "qwen2"), ("deepseek-r1-qwen", "qwen2"),
+    ("smollm", "smollm"), ("smaug-bpe", "smaug"), ("tekken", "tekken"), ("deepseek-llm", "deepseek-llm"),
+    ("deepseek-coder", "deepseek-coder"), ("deepseek-v3", "deepseek-v3")])
 def test_gguf_pre_tokenizers(probe, tmp_path, pre, kind):
-    normalizer, pre_tokenizer, ignore_merges = kinds()[kind]
+    normalizer, pre_tokenizer, ignore_merges = gguf_kind(kind)
     tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
     if normalizer:
         tokenizer.normalizer = normalizer
@@ -186,7 +224,7 @@ def test_gguf_pre_tokenizers(probe, tmp_path, pre, kind):
     texts = lines(2000, seed=9) + ["a<tool_call>b<|im_end|> c"]
     ids = ask(probe, "tokenize", path, texts, "--markup")
     assert_same(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, texts, ids)
-    assert probe.json("tokenizer", path)["prefix"] == ([1] if pre == "llama-bpe" else [])
+    assert probe.json("tokenizer", path)["prefix"] == ([1] if pre in ("llama-bpe", "falcon3", "tekken") else [])
 
 
 def test_stories260k_json(probe, shared):

@@ -145,6 +145,27 @@ TEST(Expert, ANonFiniteLossSkipsTheUpdateAndFiveInARowEnd) {
   EXPECT_THROW(trainer.step(batch, 0.1), NotFinite);
 }
 
+// The values are as before those steps, but nothing says that they are any good.
+TEST(Expert, APhaseThatEndsInStepsThatAreNotFiniteEndsIt) {
+  for (const std::string keep : {"last", "best"}) {
+    Config config = small_config();
+    config.train.keep = keep;
+    config.gate.steps = 0;
+    FakeBase base;
+    const TokenTask task = fake_task();
+    const auto self = make_self();
+    LoopHooks hooks;
+    hooks.before_step = [&](int64_t step, std::span<const Sample>) {
+      if (step == config.train.steps - 1) base.fail_after = 0;
+    };
+    const auto train = [&] { train_expert(base, task, small_recipe(base, task, config), *self, hooks, {}); };
+    if (keep == "last")
+      EXPECT_THROW(train(), NotFinite);
+    else
+      EXPECT_NO_THROW(train());  // the best values are of a step before
+  }
+}
+
 TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
   const FakeBase base;
   const TokenTask task = fake_task();

@@ -1,0 +1,104 @@
+"""One file operation of a command goes wrong: the process is killed or asked to stop there, the operation fails or moves half of
+what it should. Whatever happens, the exit code tells the truth, and a second start ends in the bits of an undisturbed run.
+
+CI tries one operation for each kind of fault and story; `pytest tests/faults --faults 10` tries ten, `--faults 0` all of them
+(hours)."""
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from workshop import Workshop
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "golden")]
+from found import found_in  # noqa: E402
+from stories import STORIES, furnish  # noqa: E402
+
+# Kind of fault → exit codes that tell the truth of a command that was not done.
+KINDS = {"kill": {-9}, "term": {75, -15}, "eio": {1, 3}, "estale": {1, 3}, "enospc": {1, 3}, "short": set(), "full": {1, 3}}
+FAILS = {"eio", "estale", "enospc", "full"}  # 2: what is there cannot be read, and nothing was started
+OUTSIDE = {"base", "tasks", "cache", "tiny.toml"}  # what a story reads
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is not there")
+    library = tmp_path_factory.mktemp("shim") / "inject.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, Path(__file__).parent / "inject.c", "-ldl"], check=True)
+    return library
+
+
+class Scene(Workshop):
+    """A workshop whose next command meets a fault."""
+
+    def interrupted(self, words, shim, fault=None, log=None):
+        about = {"LD_PRELOAD": str(shim), "FAULT_BELOW": str(self.folder) + "/"}
+        about |= {"FAULT": fault} if fault else {}
+        about |= {"FAULT_LOG": str(log)} if log else {}
+        return subprocess.run(self.command(*words), cwd=self.folder, env=self.environment() | about, capture_output=True,
+                              text=True, timeout=100)
+
+    def table(self):
+        """Everything that the command is answerable for."""
+        left = self.folder.parent / (self.folder.name + "-left")
+        left.mkdir()
+        for path in self.folder.iterdir():
+            if path.name not in OUTSIDE:
+                shutil.copytree(path, left / path.name)
+        table = {key: value for key, value in found_in(left).items() if not key[1].endswith(".part")}  # a killed process's
+        shutil.rmtree(left)
+        return table
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory, tiny_world, gaggle, shim):
+    """Story → (folder to start from, operations of an undisturbed run, what is there before it and after)."""
+    made = {}
+
+    def scene(name):
+        if name not in made:
+            start, done = tmp_path_factory.mktemp(f"{name}-start"), tmp_path_factory.mktemp(f"{name}-done")
+            shutil.copytree(tiny_world, start, dirs_exist_ok=True)
+            furnish(STORIES[name], Workshop(start, gaggle))
+            shutil.copytree(start, done, dirs_exist_ok=True)
+            log = tmp_path_factory.mktemp("log") / "operations"
+            undisturbed = Scene(done, gaggle)
+            run = undisturbed.interrupted(STORIES[name].words, shim, log=log)
+            assert run.returncode == 0, run.stderr
+            inputs = tuple(str(done / name) for name in OUTSIDE)
+            operations = [(int(number), what) for number, what in (line.split(" ", 1) for line in log.read_text().splitlines())
+                          if not what[what.index("/"):].startswith(inputs)]
+            made[name] = start, operations, Scene(start, gaggle).table(), undisturbed.table()
+        return made[name]
+    return scene
+
+
+def chosen(operations, story, kind, most):
+    if most == 0 or most >= len(operations):
+        return operations
+    return sorted(random.Random(f"{story} {kind}").sample(operations, most))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", STORIES)
+def test_one_fault(scenes, shim, gaggle, tmp_path, request, name, kind):
+    story = STORIES[name]
+    start, operations, before, expected = scenes(name)
+    for number, what in chosen(operations, name, kind, request.config.getoption("--faults")):
+        shop = Scene(Path(shutil.copytree(start, tmp_path / f"{number}")), gaggle)
+        done = shop.interrupted(story.words, shim, f"{kind} {number}")
+        about = f"{kind} at operation {number}, about {what}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode in {0} | KINDS[kind] | ({2} if kind in FAILS else set()), about
+        assert done.returncode in (0, -9, -15) or (done.stdout + done.stderr).strip(), about
+        if done.returncode in (0, 2):
+            assert shop.table() == (before if done.returncode else expected), f"the exit code is not true: {about}"
+        again = subprocess.run(shop.command(*story.words, *story.retry), cwd=shop.folder, env=shop.environment(),
+                               capture_output=True, text=True, timeout=100)
+        assert again.returncode in {0, story.gone}, f"{about}\nagain: {again.returncode}\n{again.stdout}\n{again.stderr}"
+        assert shop.table() == expected, f"{about}\nagain: {again.returncode}\n{again.stdout}\n{again.stderr}"
+        sound = shop.run("registry", "verify", "--registry", "registry")
+        assert "sound" in sound.stdout, f"{about}\n{sound.stdout}"
+        shutil.rmtree(shop.folder)
