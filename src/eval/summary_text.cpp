@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/summary.h"
@@ -162,7 +163,7 @@ std::string ending_of_names(const std::filesystem::path& folder, const Evaluated
   const std::filesystem::path file = folder / "results.json";
   if (!std::filesystem::exists(file)) return "";
   try {
-    const auto json = nlohmann::json::parse(read_file(file));
+    const auto json = parse_json(read_file(file));
     const auto& base = json.at("base");
     if (Evaluated{json.at("collection"), base.at("name"), base.at("content")} == evaluated) return "";
   } catch (const nlohmann::json::exception&) {
