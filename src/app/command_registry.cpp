@@ -15,6 +15,14 @@ Command registry_command() {
             request->registry = "registry";
             parser.add_option("--registry", request->registry, "The registry's folder")->capture_default_str();
             parser.add_option("--base", request->base, "Base model that imported adapters are checked against");
+            parser.add_option("--drop", request->drop, "Part outside the layers that import leaves out: lm_head, …")
+                ->delimiter(',')
+                ->allow_extra_args(false)
+                ->check(CLI::IsMember({"lm_head", "embed_tokens"}));
+            parser.add_option("--tasks", request->tasks, "Names of the tasks of an imported Poly folder: a,b,c")
+                ->delimiter(',')
+                ->allow_extra_args(false);
+            parser.add_option("--base-path", request->base_path, "What an export calls its base: a hub name, …");
             parser.add_option("--to", request->to, "Folder that export writes");
             parser.add_flag("--mu", request->mu, "Export the averaged skills of an inventory, as a plain LoRA or IA3");
             parser.add_option("--name", request->name, "Name of the one folder that is imported, or of the collection");

@@ -8,7 +8,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "base/sha256.h"
 #include "base/table.h"
+#include "formats/peft_files.h"
+#include "registry/sums.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -64,8 +67,20 @@ nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string&
   return sidecar;
 }
 
-// Method and tasks of an inventory: from its inventory.json where gaggle exported it.
-nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter& skills) {
+// The tasks' names as `given`, by the user or an inventory.json (`where`): one for each row of the routing table.
+void check_task_names(const nlohmann::ordered_json& given, const PeftAdapter& skills, const std::string& where) {
+  std::set<std::string> names;
+  const bool named = given.is_array() && std::ranges::all_of(given, [&](const auto& task) {
+                       return task.is_string() && names.insert(task.template get<std::string>()).second;
+                     });
+  if (!named || (skills.tasks > 0 && names.size() != static_cast<size_t>(skills.tasks)))
+    user_error("{} {}; expected different names of the {} tasks of adapter_config.json", where, given.dump(),
+               skills.tasks);
+}
+
+// Method and tasks of an inventory: as the user says, or from its inventory.json where gaggle exported it.
+nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter& skills,
+                                      const std::vector<std::string>& wanted) {
   nlohmann::json words = nlohmann::json::object();
   const fs::path file = folder / words_of(Kind::inventory).sidecar;
   if (fs::exists(file)) words = read_sidecar(folder, Kind::inventory);
@@ -74,15 +89,21 @@ nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter&
   nlohmann::ordered_json tasks = nlohmann::ordered_json::array();
   for (int64_t task = 0; task < std::max<int64_t>(1, skills.tasks); ++task)
     tasks.push_back(fmt::format("task {}", task));
-  if (const auto given = words.find("tasks"); given != words.end()) {
-    const bool named = given->is_array() && (skills.tasks == 0 || given->size() == tasks.size()) &&
-                       std::ranges::all_of(*given, [](const auto& task) { return task.is_string(); });
-    if (!named)
-      user_error("{}: tasks {}; expected names of the {} tasks of adapter_config.json", file.string(), given->dump(),
-                 skills.tasks);
+  if (!wanted.empty())
+    tasks = wanted;
+  else if (const auto given = words.find("tasks"); given != words.end())
     tasks = *given;
-  }
+  check_task_names(tasks, skills, wanted.empty() ? file.string() + ": tasks" : folder.string() + ": --tasks");
   return {{"method", method}, {"tasks", tasks}};
+}
+
+// The gates beside an adapter: where a version has them, or where an export puts them. "": there are none.
+fs::path gates_in(const fs::path& folder) {
+  const fs::path ours = folder / gate_file, exported = folder / exported_gate_file;
+  if (fs::exists(ours) && fs::exists(exported))
+    user_error("{}: gates lie in {} and in {}; remove those that are not meant", folder.string(), gate_file,
+               exported_gate_file);
+  return fs::exists(ours) ? ours : fs::exists(exported) ? exported : fs::path();
 }
 
 std::string last_part(const fs::path& folder) {
@@ -97,9 +118,31 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   require_writable(parent, "--to");
   const fs::path beside = fs::absolute(to).string() + ".part";
   fs::create_directory(beside);
-  for (const auto& [name, bytes] : files) write_file_durable(beside / name, bytes);
+  for (const auto& [name, bytes] : files) {
+    fs::create_directories((beside / name).parent_path());
+    write_file_durable(beside / name, bytes);
+  }
   fs::rename(beside, to);
   fsync_folder(parent);
+}
+
+// A version's files as they leave the registry.
+std::map<std::string, std::string> exported(std::map<std::string, std::string> files, const std::string& base_path) {
+  if (!base_path.empty()) {
+    auto config = nlohmann::ordered_json::parse(files[adapter_config_file], nullptr, /*allow_exceptions=*/false);
+    if (!config.is_object()) user_error("{} of the version is not a JSON object", adapter_config_file);
+    config["base_model_name_or_path"] = base_path;
+    files[adapter_config_file] = config.dump(2) + "\n";
+  }
+  if (auto gates = files.extract(gate_file)) {
+    gates.key() = exported_gate_file;
+    files.insert(std::move(gates));
+  }
+  if (files.erase(sums_file) == 0) return files;
+  std::string sums;
+  for (const auto& [name, bytes] : files) sums += sha256_hex(bytes) + "  " + name + "\n";
+  files[sums_file] = sums;
+  return files;
 }
 
 // A folder that is asked to be imported: what it holds, or why it is refused.
@@ -111,7 +154,7 @@ struct ImportedFolder {
 
 // A name that two folders have is refused the second time.
 std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const std::string& name,
-                                  const std::optional<BaseShapes>& base) {
+                                  const std::optional<BaseShapes>& base, const ImportOptions& options) {
   std::vector<ImportedFolder> all;
   std::set<std::string> names;
   for (const std::string& folder : folders) {
@@ -119,7 +162,7 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
     one.folder = folder;
     const std::string as = name.empty() ? last_part(folder) : name;
     try {
-      one.version = read_import(folder, as, base);
+      one.version = read_import(folder, as, base, options);
       if (!names.insert(as).second) user_error("another folder of this import is named {} too", as);
     } catch (const UserError& error) {
       one.refusal = error_text(error);
@@ -128,24 +171,42 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
   return all;
 }
 
+// What people should know of a folder that is accepted: what was changed, and that its base had other weights.
+std::string remarks_on(const NewVersion& version) {
+  std::string text;
+  if (const auto changes = version.sidecar.find("changes"); changes != version.sidecar.end())
+    for (const auto& change : *changes) text += "; " + change.get<std::string>();
+  const DeclaredBase base = declared_base(version.sidecar.value("declared_base", ""));
+  if (!base.quantised.empty())
+    text +=
+        fmt::format("; trained on {} in {}, its answers differ a little on full weights", base.model, base.quantised);
+  return text;
+}
+
 }  // namespace
 
-NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base) {
+NewVersion read_import(const fs::path& folder, const std::string& name, const std::optional<BaseShapes>& base,
+                       const ImportOptions& options) {
   if (!fs::is_directory(folder)) user_error("{}: no such folder", folder.string());
-  PeftAdapter adapter = read_peft(folder);
+  const PeftFiles files = open_peft(folder, options.drop);
+  PeftAdapter adapter = parse_peft(files);
   NewVersion version;
   version.kind = adapter.kind == PeftKind::lora ? Kind::expert : Kind::inventory;
   version.name = name;
   check_name(name, words_of(version.kind).one);
   if (base) check_sites(adapter, *base, folder);
-  version.files[adapter_config_file] = read_file(folder / adapter_config_file);
-  version.files[adapter_file] = tensor_file_bytes(read_tensors(folder / adapter_file));
+  version.files[adapter_config_file] =
+      files.changes.empty() ? read_file(folder / adapter_config_file) : files.config.dump(2) + "\n";
+  version.files[adapter_file] = tensor_file_bytes(files.tensors);
   version.sidecar = import_sidecar(folder, adapter.base.name, base);
+  if (!files.changes.empty()) version.sidecar["changes"] = files.changes;
   if (version.kind == Kind::inventory) {
-    version.sidecar.update(inventory_text(folder, adapter));
-  } else if (fs::exists(folder / gate_file)) {
-    read_gates(folder / gate_file, adapter);
-    version.files[gate_file] = tensor_file_bytes(read_tensors(folder / gate_file));
+    version.sidecar.update(inventory_text(folder, adapter, options.tasks));
+  } else if (!options.tasks.empty()) {
+    user_error("{}: --tasks names the tasks of a Poly folder; this is a LoRA", folder.string());
+  } else if (const fs::path gates = gates_in(folder); !gates.empty()) {
+    read_gates(gates, adapter);
+    version.files[gate_file] = tensor_file_bytes(read_tensors(gates));
   }
   version.sidecar.update(sizes_json(adapter));
   if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
@@ -153,13 +214,13 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
 }
 
 ImportReport import_folders(const fs::path& registry, const std::vector<std::string>& folders, const std::string& name,
-                            const std::string& base, bool accept_base) {
+                            const std::string& base, bool accept_base, const ImportOptions& options) {
   std::optional<BaseShapes> shapes;
   if (!base.empty()) {
     const auto model = open_model(base, "");
     shapes = {{model->spec().name, shapes_digest(model->weights()), ""}, model->weights()};
   }
-  const std::vector<ImportedFolder> judged = judge(folders, name, shapes);
+  const std::vector<ImportedFolder> judged = judge(folders, name, shapes, options);
   ImportReport report;
   report.refused = static_cast<size_t>(
       std::ranges::count_if(judged, [](const ImportedFolder& one) { return !one.refusal.empty(); }));
@@ -176,21 +237,23 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
     const NewVersion& version = one.version;
     const std::string kind = version.kind == Kind::expert ? "" : fmt::format("{}/", words_of(version.kind).folder);
     table.add({one.folder, "accepted", fmt::format("{}{}@{}", kind, version.name, open->commit(version)),
-               shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)"});
+               (shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)") +
+                   remarks_on(version)});
   }
   report.text = table.text() + fmt::format("{} accepted, {} refused\n", judged.size() - report.refused, report.refused);
   return report;
 }
 
-void export_version(const Registry& registry, const std::string& name, const fs::path& to) {
+void export_version(const Registry& registry, const std::string& name, const fs::path& to,
+                    const std::string& base_path) {
   const fs::path from = registry.locate(name, {Kind::expert, Kind::inventory}).folder;
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(from))
     if (entry.is_regular_file() && !entry.is_symlink()) files[entry.path().filename()] = read_file(entry.path());
-  write_folder(to, files);
+  write_folder(to, exported(std::move(files), base_path));
 }
 
-void export_mean(const Registry& registry, const std::string& name, const fs::path& to) {
+void export_mean(const Registry& registry, const std::string& name, const fs::path& to, const std::string& base_path) {
   const Version from = registry.locate(name, {Kind::inventory});
   const PeftAdapter mean = mean_of_skills(read_adapter(from));
   // The modules as this folder names them: which endings are enough depends on a base that is not at hand.
@@ -198,8 +261,9 @@ void export_mean(const Registry& registry, const std::string& name, const fs::pa
   const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
   for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
     if (given.contains(key)) config[key] = given[key];
-  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
-                    {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}});
+  write_folder(to, exported({{adapter_config_file, config.dump(2) + "\n"},
+                             {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}},
+                            base_path));
 }
 
 }  // namespace gaggle

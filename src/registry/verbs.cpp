@@ -36,8 +36,8 @@ Exit import_adapters(const RegistryRequest& request) {
   need_arguments(request, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!request.name.empty() && request.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
-  const ImportReport report =
-      import_folders(request.registry, request.arguments, request.name, request.base, request.accept_base);
+  const ImportReport report = import_folders(request.registry, request.arguments, request.name, request.base,
+                                             request.accept_base, {request.drop, request.tasks});
   print(report.text);
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
@@ -45,7 +45,8 @@ Exit import_adapters(const RegistryRequest& request) {
 Exit export_one(const RegistryRequest& request) {
   if (request.arguments.size() != 1) user_error("gaggle registry export: expected one name");
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
-  (request.mu ? export_mean : export_version)(open_existing(request), request.arguments[0], request.to);
+  (request.mu ? export_mean : export_version)(open_existing(request), request.arguments[0], request.to,
+                                              request.base_path);
   print(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
 }
@@ -83,7 +84,13 @@ Exit remove(const RegistryRequest& request) {
 }  // namespace
 
 Exit act_on_registry(const RegistryRequest& request) {
-  if (request.mu && request.action != "export") user_error("--mu: belongs to gaggle registry export");
+  const auto belongs = [&](const char* option, bool given, const char* action) {
+    if (given && request.action != action) user_error("{}: belongs to gaggle registry {}", option, action);
+  };
+  belongs("--mu", request.mu, "export");
+  belongs("--base-path", !request.base_path.empty(), "export");
+  belongs("--drop", !request.drop.empty(), "import");
+  belongs("--tasks", !request.tasks.empty(), "import");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
       {"export", export_one}, {"collect", collect}, {"rm", remove}};

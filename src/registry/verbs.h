@@ -14,7 +14,10 @@ struct RegistryRequest {
   std::filesystem::path registry;      // --registry, default "registry"
   std::vector<std::string> arguments;  // names or folders
   std::string base;                    // --base: model path; imported adapters are checked against it
+  std::vector<std::string> drop;       // --drop: parts that an import leaves out
+  std::vector<std::string> tasks;      // --tasks: names of an imported inventory's tasks
   std::string to;                      // --to: where export writes
+  std::string base_path;               // --base-path: what an export calls its base
   bool mu = false;                     // --mu: export the averaged skills of an inventory
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;

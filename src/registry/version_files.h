@@ -15,6 +15,7 @@ namespace gaggle {
 inline constexpr const char* adapter_config_file = "adapter_config.json";
 inline constexpr const char* adapter_file = "adapter_model.safetensors";
 inline constexpr const char* gate_file = "gate.safetensors";
+inline constexpr const char* exported_gate_file = "gates/gate.safetensors";  // in a folder that was exported
 inline constexpr const char* routing_row_file = "routing_row.safetensors";
 
 // The path of one of a version's files. Throws UserError if it is a link.
@@ -44,6 +45,7 @@ Version parent_of(const Registry& registry, const Version& routing_row);
 // Every tensor of a safetensors file, and the bytes of such a file, in order of name.
 std::vector<NamedTensor> read_tensors(const std::filesystem::path& file);
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors);
+std::string tensor_file_bytes(std::vector<TensorView> tensors);
 // Those of a routing row, "<router group>.poly_router.module_logits" fp32 [1, heads · skills]. Throws
 // UserError: another type.
 std::vector<NamedTensor> read_routing_row(const Version& routing_row);
