@@ -54,7 +54,7 @@ Exit answer(const Config& given, const std::string& prompt) {
         "Take mu, shared, z:NAME, phatgoose or arrow",
         methods_origin(given), join(given.eval.methods, ", "));
   config.eval.methods = {method};
-  Session session = start_session(config);
+  Session session = start_session(config, Purpose::look);
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);

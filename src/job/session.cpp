@@ -115,10 +115,15 @@ void check_ranks_alike(const Session& session, const Config& config) {
 
 }  // namespace
 
-Session start_session(const Config& config, Refusals refusals) {
+Session start_session(const Config& config, Purpose purpose) {
   Session session;
-  session.identity = identify(config.cluster.independent);
+  session.identity = identify(config.cluster.independent, /*shell_will_do=*/purpose != Purpose::work);
   const Identity& me = session.identity;
+  if (me.shell_of_tasks > 0)
+    log::info(
+        "in the shell of a Slurm job of {} tasks: this is about one process; start gaggle with srun --mpi=pmix or "
+        "mpirun for all",
+        me.shell_of_tasks);
   session.world =
       speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s}) : make_self();
   if (session.world->size() != me.size)
@@ -128,14 +133,14 @@ Session start_session(const Config& config, Refusals refusals) {
         me.launcher, me.size, session.world->size(), mpi_library_version());
   session.identity.rank = session.world->rank();
   log::set_rank(me.rank);
-  if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
+  if (purpose != Purpose::doctor) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);
-  if (refusals == Refusals::odd_ranks) connect_devices(session, config);
+  if (purpose != Purpose::doctor) connect_devices(session, config);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();
-  if (refusals == Refusals::odd_ranks) set_record_folder(session.run_dir);
+  if (purpose != Purpose::doctor) set_record_folder(session.run_dir);
   return session;
 }
 

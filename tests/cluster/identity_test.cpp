@@ -20,8 +20,8 @@ namespace {
 void set_environment(const std::map<std::string, std::string>& variables) {
   for (const char* name :
        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
-        "PMIX_RANK", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_PROCID",
-        "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
+        "PMIX_RANK", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID",
+        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
     ::unsetenv(name);
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
@@ -78,6 +78,21 @@ TEST(Identity, SlurmWithoutPmixIsRefusedWithTwoWaysOut) {
   EXPECT_EQ(launched_rank(), 2);
   set_environment({{"SLURM_NTASKS", "1"}});
   expect(identify(false), 0, 1, 0, 1, "none");
+}
+
+// salloc -n 8 and batch scripts: nobody has started eight processes yet.
+TEST(Identity, TheShellOfASlurmJobWillDoForLooks) {
+  set_environment({{"SLURM_JOB_ID", "1"}, {"SLURM_NTASKS", "8"}, {"SLURM_TASKS_PER_NODE", "8"}, {"SLURM_PROCID", "0"}});
+  expect(identify(false, true), 0, 1, 0, 1, "none");
+  EXPECT_EQ(identify(false, true).shell_of_tasks, 8);
+  EXPECT_THROW(identify(false), UserError);
+  EXPECT_EQ(identify(true, true).local_size, 8);
+  ::setenv("SLURM_STEP_ID", "0", 1);  // srun --mpi=none: eight of these
+  ::setenv("SLURM_STEP_NUM_TASKS", "8", 1);
+  EXPECT_THROW(identify(false, true), UserError);
+  ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);  // salloc with use_interactive_step
+  expect(identify(false, true), 0, 1, 0, 1, "none");
+  set_environment({});
 }
 
 TEST(Identity, NonsenseIsNamed) {
