@@ -15,10 +15,9 @@ Command registry_command() {
             request->registry = "registry";
             parser.add_option("--registry", request->registry, "The registry's folder")->capture_default_str();
             parser.add_option("--base", request->base, "Base model that imported adapters are checked against");
-            parser.add_option("--drop", request->drop, "Part outside the layers that import leaves out: lm_head, …")
-                ->delimiter(',')
-                ->allow_extra_args(false)
-                ->check(CLI::IsMember({"lm_head", "embed_tokens"}));
+            parser
+                .add_option("--drop", request->drop, "Parts that import leaves out of adapters: lm_head, embed_tokens")
+                ->delimiter(',');
             parser.add_option("--tasks", request->tasks, "Names of the tasks of an imported Poly folder: a,b,c")
                 ->delimiter(',')
                 ->allow_extra_args(false);

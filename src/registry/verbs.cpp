@@ -33,6 +33,9 @@ Exit verify(const RegistryRequest& request) {
 }
 
 Exit import_adapters(const RegistryRequest& request) {
+  for (const std::string& part : request.drop)
+    if (part != "lm_head" && part != "embed_tokens")
+      user_error("--drop {}: expected lm_head or embed_tokens; name the folders before --drop", part);
   need_arguments(request, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!request.name.empty() && request.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
