@@ -58,8 +58,9 @@ struct PeftWidths {
 };
 PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site);
 
-// Throws UserError naming the folder and the reason: a peft_type of none of these kinds, DoRA, modules_to_save,
-// bias, tensors that the config does not explain or that lack their partners, shapes that do not fit it.
+// Forms of others are brought to PEFT's first (formats/peft_files.h). Throws UserError naming the folder and the
+// reason: a peft_type of none of these kinds, DoRA, modules_to_save, bias, tensors that the config does not explain or
+// that lack their partners, shapes that do not fit it.
 PeftAdapter read_peft(const std::filesystem::path& folder, const std::vector<PeftKind>& kinds = all_peft_kinds);
 // Fills the gates of a LoRA's sites from "<module path>.gate" [d_in] fp32. Throws UserError: another type or
 // width, a gate that belongs to no site.
