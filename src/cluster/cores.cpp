@@ -20,8 +20,10 @@ std::vector<fs::path> groups_of_cpu(const fs::path& root, const fs::path& member
   for (std::string id, controllers, path;
        std::getline(file, id, ':') && std::getline(file, controllers, ':') && std::getline(file, path);) {
     if (!controllers.empty() && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+    const fs::path hierarchy = controllers.empty() ? root : root / controllers;
+    groups.push_back(hierarchy);
     for (fs::path group = fs::path(path).relative_path(); !group.empty(); group = group.parent_path())
-      groups.push_back((controllers.empty() ? root : root / controllers) / group);
+      groups.push_back(hierarchy / group);
   }
   return groups;
 }
