@@ -8,10 +8,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
-#include "base/sha256.h"
 #include "base/table.h"
 #include "formats/peft_files.h"
-#include "registry/sums.h"
+#include "registry/outside.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -67,17 +66,6 @@ nlohmann::ordered_json import_sidecar(const fs::path& folder, const std::string&
   return sidecar;
 }
 
-// The tasks' names as `given`, by the user or an inventory.json (`where`): one for each row of the routing table.
-void check_task_names(const nlohmann::ordered_json& given, const PeftAdapter& skills, const std::string& where) {
-  std::set<std::string> names;
-  const bool named = given.is_array() && std::ranges::all_of(given, [&](const auto& task) {
-                       return task.is_string() && names.insert(task.template get<std::string>()).second;
-                     });
-  if (!named || (skills.tasks > 0 && names.size() != static_cast<size_t>(skills.tasks)))
-    user_error("{} {}; expected different names of the {} tasks of adapter_config.json", where, given.dump(),
-               skills.tasks);
-}
-
 // Method and tasks of an inventory: as the user says, or from its inventory.json where gaggle exported it.
 nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter& skills,
                                       const std::vector<std::string>& wanted) {
@@ -95,15 +83,6 @@ nlohmann::ordered_json inventory_text(const fs::path& folder, const PeftAdapter&
     tasks = *given;
   check_task_names(tasks, skills, wanted.empty() ? file.string() + ": tasks" : folder.string() + ": --tasks");
   return {{"method", method}, {"tasks", tasks}};
-}
-
-// The gates beside an adapter: where a version has them, or where an export puts them. "": there are none.
-fs::path gates_in(const fs::path& folder) {
-  const fs::path ours = folder / gate_file, exported = folder / exported_gate_file;
-  if (fs::exists(ours) && fs::exists(exported))
-    user_error("{}: gates lie in {} and in {}; remove those that are not meant", folder.string(), gate_file,
-               exported_gate_file);
-  return fs::exists(ours) ? ours : fs::exists(exported) ? exported : fs::path();
 }
 
 std::string last_part(const fs::path& folder) {
@@ -124,25 +103,6 @@ void write_folder(const fs::path& to, const std::map<std::string, std::string>& 
   }
   fs::rename(beside, to);
   fsync_folder(parent);
-}
-
-// A version's files as they leave the registry.
-std::map<std::string, std::string> exported(std::map<std::string, std::string> files, const std::string& base_path) {
-  if (!base_path.empty()) {
-    auto config = nlohmann::ordered_json::parse(files[adapter_config_file], nullptr, /*allow_exceptions=*/false);
-    if (!config.is_object()) user_error("{} of the version is not a JSON object", adapter_config_file);
-    config["base_model_name_or_path"] = base_path;
-    files[adapter_config_file] = config.dump(2) + "\n";
-  }
-  if (auto gates = files.extract(gate_file)) {
-    gates.key() = exported_gate_file;
-    files.insert(std::move(gates));
-  }
-  if (files.erase(sums_file) == 0) return files;
-  std::string sums;
-  for (const auto& [name, bytes] : files) sums += sha256_hex(bytes) + "  " + name + "\n";
-  files[sums_file] = sums;
-  return files;
 }
 
 // A folder that is asked to be imported: what it holds, or why it is refused.
@@ -169,18 +129,6 @@ std::vector<ImportedFolder> judge(const std::vector<std::string>& folders, const
     }
   }
   return all;
-}
-
-// What people should know of a folder that is accepted: what was changed, and that its base had other weights.
-std::string remarks_on(const NewVersion& version) {
-  std::string text;
-  if (const auto changes = version.sidecar.find("changes"); changes != version.sidecar.end())
-    for (const auto& change : *changes) text += "; " + change.get<std::string>();
-  const DeclaredBase base = declared_base(version.sidecar.value("declared_base", ""));
-  if (!base.quantised.empty())
-    text +=
-        fmt::format("; trained on {} in {}, its answers differ a little on full weights", base.model, base.quantised);
-  return text;
 }
 
 }  // namespace
@@ -250,7 +198,7 @@ void export_version(const Registry& registry, const std::string& name, const fs:
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::directory_iterator(from))
     if (entry.is_regular_file() && !entry.is_symlink()) files[entry.path().filename()] = read_file(entry.path());
-  write_folder(to, exported(std::move(files), base_path));
+  write_folder(to, files_to_export(std::move(files), base_path));
 }
 
 void export_mean(const Registry& registry, const std::string& name, const fs::path& to, const std::string& base_path) {
@@ -261,9 +209,9 @@ void export_mean(const Registry& registry, const std::string& name, const fs::pa
   const auto given = nlohmann::ordered_json::parse(read_file(from.folder / adapter_config_file));
   for (const char* key : {"target_modules", "feedforward_modules", "exclude_modules"})
     if (given.contains(key)) config[key] = given[key];
-  write_folder(to, exported({{adapter_config_file, config.dump(2) + "\n"},
-                             {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}},
-                            base_path));
+  write_folder(to, files_to_export({{adapter_config_file, config.dump(2) + "\n"},
+                                    {adapter_file, tensor_file_bytes(peft_tensors(mean, DType::f32))}},
+                                   base_path));
 }
 
 }  // namespace gaggle
