@@ -58,20 +58,26 @@ void forget_part(ordered_json& config, const std::string& part) {
 
 // Head and embedding lie outside the layers, where no linear is adapted.
 void without_parts(PeftFiles& files, const std::vector<std::string>& drop) {
+  std::vector<std::string> kept, signs;
   for (const std::string part : {"lm_head", "embed_tokens"}) {
     const std::string sign = sign_of(files, part);
     if (sign.empty()) continue;
-    if (std::ranges::find(drop, part) == drop.end())
-      user_error(
-          "{}: it changes {} ({}), and gaggle adapts neither head nor embedding; gaggle registry import --drop {} "
-          "takes the rest without it",
-          files.folder.string(), part, sign, part);
+    if (std::ranges::find(drop, part) == drop.end()) {
+      kept.push_back(part);
+      signs.push_back(sign);
+      continue;
+    }
     const size_t removed =
         std::erase_if(files.tensors, [&](const TensorView& tensor) { return has_part(tensor.name, part); });
     forget_part(files.config, part);
     files.changes.push_back(fmt::format("{} left out ({} tensors)", part, removed));
     if (files.tensors.empty()) user_error("{}: nothing is left of it without {}", files.folder.string(), part);
   }
+  if (!kept.empty())
+    user_error(
+        "{}: it changes {} ({}), and gaggle adapts neither head nor embedding; gaggle registry import --drop {} takes "
+        "the rest alone",
+        files.folder.string(), join(kept, " and "), join(signs, ", "), join(kept, ","));
 }
 
 // Where ".math" stands in "….lora_A.math.weight": the name that PEFT gives an adapter inside a model. Empty: none.

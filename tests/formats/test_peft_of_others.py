@@ -135,6 +135,7 @@ REFUSED = {
     "a whole head": (lambda f: edit(f, modules_to_save=["lm_head"]), ["neither head", "modules_to_save"]),
     "an embedding": (lambda f: add(f, "model.embed_tokens.lora_embedding_A", 4, 8), ["neither head", "--drop embed_tokens"]),
     "rows": (lambda f: edit(f, trainable_token_indices=[3]), ["trainable_token_indices", "--drop embed_tokens"]),
+    "both": (lambda f: edit(f, modules_to_save=["lm_head", "embed_tokens"]), ["neither head", "--drop lm_head,embed_tokens"]),
     "another part": (lambda f: edit(f, modules_to_save=["score"]), ["modules_to_save", "score"]),
     "QA-LoRA": (lambda f: edit(f, swift_type="LORA", use_qa_lora=True), ["use_qa_lora of ms-swift"]),
     "ms-swift's others": (lambda f: edit(f, swift_type="LONGLORA"), ["swift_type", "LONGLORA"]),
