@@ -25,7 +25,13 @@ if ! [ -x "$GAGGLE" ]; then
 fi
 
 if [ -z "$ranks" ]; then
-  ranks=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || ranks=$(OMP_NUM_THREADS="" nproc)
+  ranks=$(nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU') || {
+    ranks=$(OMP_NUM_THREADS="" nproc)
+    # A container's quota (docker --cpus, Kubernetes' limits) pays for fewer than it shows; "max": there is none.
+    if read -r quota period 2>/dev/null </sys/fs/cgroup/cpu.max && [ "$quota" != max ] && [ $((quota / period)) -lt "$ranks" ]; then
+      ranks=$((quota < period ? 1 : quota / period))
+    fi
+  }
   [ "$ranks" -le 8 ] || ranks=8
 fi
 [ "$ranks" = 1 ] && exec "$GAGGLE" "$@"

@@ -42,7 +42,7 @@ Exit command_align(const AlignOptions& options) {
     for (const std::string& run : options.runs)
       if (!fs::exists(fs::path(run) / "config.toml"))
         user_error("{}: config.toml is not there: expected the folder of a run of gaggle pretrain", run);
-    Session session = start_session(read_config(fs::path(options.runs[0]) / "config.toml", {}));
+    Session session = start_session(read_config(fs::path(options.runs[0]) / "config.toml", {}), Purpose::look);
     first = session.world->rank() == 0;
     for (const std::string& run : options.runs) runs.push_back(measured_by_pass(run, options, session));
     end_session(session);

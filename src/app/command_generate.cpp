@@ -55,7 +55,7 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
         "--method takes mu, shared, z:NAME, phatgoose, arrow, expert:NAME, uniform, random or none",
         asked_for.empty() ? methods_origin(given) : "--method", join(config.eval.methods, ", "));
   config.eval.methods = {method};
-  Session session = start_session(config);
+  Session session = start_session(config, Purpose::look);
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session.device, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base);

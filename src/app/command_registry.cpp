@@ -15,13 +15,21 @@ Command registry_command() {
             request->registry = "registry";
             parser.add_option("--registry", request->registry, "The registry's folder")->capture_default_str();
             parser.add_option("--base", request->base, "Base model that imported adapters are checked against");
+            parser
+                .add_option("--drop", request->drop,
+                            "Parts that import leaves out of adapters (lm_head, embed_tokens), or experts that "
+                            "collect leaves out of the collection")
+                ->delimiter(',');
+            parser.add_option("--tasks", request->tasks, "Names of the tasks of an imported Poly folder: a,b,c")
+                ->delimiter(',')
+                ->allow_extra_args(false);
+            parser.add_option("--base-path", request->base_path, "What an export calls its base: a hub name, …");
             parser.add_option("--to", request->to, "Folder that export writes");
             parser.add_flag("--mu", request->mu, "Export the averaged skills of an inventory, as a plain LoRA or IA3");
             parser.add_option("--task", request->task,
                               "Export this task's mixture of an inventory's skills, as a plain LoRA or IA3");
             parser.add_option("--add", request->add,
                               "Experts that collect adds to the collection (as those behind NAME)");
-            parser.add_option("--drop", request->drop, "Experts that collect leaves out of the collection");
             parser.add_option("--only", request->only, "Experts that collect pins alone, whatever the collection has");
             parser.add_flag("--fold-scale", request->fold_scale,
                             "Export a LoRA with each site's scale in B and one rank, for readers that know one alpha");

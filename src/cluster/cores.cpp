@@ -8,6 +8,38 @@
 #include <vector>
 
 namespace gaggle {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Lines of the membership file are "ID:CONTROLLERS:PATH", without controllers in version 2. A group is bound by all groups
+// above it too. In a container the path may be the host's, which is not there: then the root is the container's own group.
+std::vector<fs::path> groups_of_cpu(const fs::path& root, const fs::path& membership) {
+  std::vector<fs::path> groups = {root, root / "cpu"};
+  std::ifstream file(membership);
+  for (std::string id, controllers, path;
+       std::getline(file, id, ':') && std::getline(file, controllers, ':') && std::getline(file, path);) {
+    if (!controllers.empty() && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
+    const fs::path hierarchy = controllers.empty() ? root : root / controllers;
+    groups.push_back(hierarchy);
+    for (fs::path group = fs::path(path).relative_path(); !group.empty(); group = group.parent_path())
+      groups.push_back(hierarchy / group);
+  }
+  return groups;
+}
+
+// In cores; 0: none, which version 2 writes as "max" and version 1 as -1.
+double quota_in(const fs::path& group) {
+  double quota = 0, period = 0;
+  if (std::ifstream file(group / "cpu.max"); !(file >> quota >> period)) {
+    quota = period = 0;
+    std::ifstream(group / "cpu.cfs_quota_us") >> quota;
+    std::ifstream(group / "cpu.cfs_period_us") >> period;
+  }
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+}  // namespace
 
 std::set<int> allowed_core_numbers() {
   // The kernel refuses a mask that is too small for its host.
@@ -24,6 +56,20 @@ std::set<int> allowed_core_numbers() {
 }
 
 int affinity_cores() { return std::max(1, static_cast<int>(allowed_core_numbers().size())); }
+
+int CpuQuota::cores_each(int sharers, int otherwise) const {
+  return cores > 0 ? std::max(1, static_cast<int>(std::min(cores / std::max(1, sharers), 1e6))) : otherwise;
+}
+
+CpuQuota cpu_quota(const fs::path& root, const fs::path& membership) {
+  CpuQuota least;
+  for (const fs::path& group : groups_of_cpu(root, membership))
+    if (const double cores = quota_in(group); cores > 0 && (least.cores == 0 || cores < least.cores))
+      least = {cores, group.string()};
+  return least;
+}
+
+int usable_cores() { return std::min(affinity_cores(), cpu_quota().cores_each(1, affinity_cores())); }
 
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");

@@ -1,6 +1,7 @@
 // The processor of this host and the cores of it that this process may use.
 #pragma once
 
+#include <filesystem>
 #include <set>
 #include <string>
 
@@ -8,6 +9,19 @@ namespace gaggle {
 
 std::set<int> allowed_core_numbers();  // of the affinity mask
 int affinity_cores();                  // how many these are
+
+// The processor time that a control group (cgroup v2's cpu.max, v1's cpu.cfs_quota_us; docker --cpus, Kubernetes' limits)
+// gives all its processes together, however many cores their masks have.
+struct CpuQuota {
+  double cores = 0;   // 0: there is no quota
+  std::string group;  // the folder that says so: processes with the same one share it
+  // What each of `sharers` processes can keep busy, at least one core; no quota: `otherwise`.
+  int cores_each(int sharers, int otherwise) const;
+};
+// The tightest of this process' groups, whose names stand in the file `membership`.
+CpuQuota cpu_quota(const std::filesystem::path& root = "/sys/fs/cgroup",
+                   const std::filesystem::path& membership = "/proc/self/cgroup");
+int usable_cores();  // of the mask, and no more than the quota pays for
 
 // /proc/cpuinfo names the model on x86; elsewhere the architecture has to do.
 std::string processor_name();

@@ -48,6 +48,11 @@ int slurm_local_size() {
   return 1;
 }
 
+// The shell of salloc, which may be a step of one task, or a batch script: srun did not start this process for each task.
+bool in_shell_of_slurm() {
+  return std::getenv("SLURM_JOB_ID") && (!std::getenv("SLURM_STEP_ID") || number_from("SLURM_STEP_NUM_TASKS") == 1);
+}
+
 std::string host_name() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 && name[0] ? name : "localhost";
@@ -57,7 +62,7 @@ std::string host_name() {
 
 std::string Identity::worker_name() const { return fmt::format("{}-{}", host, ::getpid()); }
 
-Identity identify(bool independent) {
+Identity identify(bool independent, bool shell_will_do) {
   Identity me;
   me.host = host_name();
   me.launcher = "none";
@@ -68,11 +73,19 @@ Identity identify(bool independent) {
           number_or("OMPI_COMM_WORLD_LOCAL_RANK", 0),
           number_or("OMPI_COMM_WORLD_LOCAL_SIZE", 1),
           "mpirun",
-          me.host};
+          me.host,
+          0};
   } else if (const auto pmix_rank = number_from("PMIX_RANK")) {
     const auto in_step = number_from("SLURM_STEP_NUM_TASKS");
-    me = {*pmix_rank,         in_step.value_or(slurm_tasks.value_or(1)),  number_or("SLURM_LOCALID", 0),
-          slurm_local_size(), slurm_tasks || in_step ? "srun" : "mpirun", me.host};
+    me = {*pmix_rank,
+          in_step.value_or(slurm_tasks.value_or(1)),
+          number_or("SLURM_LOCALID", 0),
+          slurm_local_size(),
+          slurm_tasks || in_step ? "srun" : "mpirun",
+          me.host,
+          0};
+  } else if (slurm_tasks && *slurm_tasks > 1 && !independent && shell_will_do && in_shell_of_slurm()) {
+    me.shell_of_tasks = *slurm_tasks;
   } else if (slurm_tasks) {
     me.local_rank = number_or("SLURM_LOCALID", 0);
     me.local_size = slurm_local_size();

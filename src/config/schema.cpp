@@ -14,7 +14,8 @@ const std::vector<Key> input_keys = {
     {KEY(run, seed), "", "every random number follows from it", at_least(0)},
     {KEY(run, device), "", "where to compute; auto: a GPU where there is one", one_of({"auto", "cpu", "cuda"})},
     {KEY(run, threads), "threads",
-     "per rank; 0: the cores this rank may use, shared among the ranks of its host. "
+     "per rank; 0: the cores this rank may use (affinity mask, quota of its control group), shared among the ranks "
+     "of its host. "
      "Results are the same bits only for the same number",
      between(0, 1024)},
     {KEY(run, strict), "",

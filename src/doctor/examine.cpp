@@ -111,7 +111,7 @@ Exit examine(const Examination& what) {
   Config config = what.config ? *what.config : Config();
   const bool share_device = config.cluster.share_device;
   config.cluster.share_device = true;  // said in the report instead of refused
-  Session session = start_session(config, Refusals::none);
+  Session session = start_session(config, Purpose::doctor);
   Report report{session.world->rank() == 0};
   report.print(what.title + "\n");
   const auto ranks = facts_of_ranks(session, what.config);

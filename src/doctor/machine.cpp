@@ -79,6 +79,16 @@ void add_hosts(ReportBlock& block, const std::vector<RankFacts>& ranks) {
             uneven.empty() ? fmt::format("{} with {} each", different.size(), count(ranks[0])) : uneven);
 }
 
+// "": the quota of the rank's control group pays for the threads of all ranks in it.
+std::string unpaid_threads(const std::vector<RankFacts>& ranks, const RankFacts& rank) {
+  int threads = 0;
+  for (const RankFacts& other : ranks)
+    if (other.host == rank.host && other.quota_group == rank.quota_group) threads += other.threads;
+  if (rank.quota_cores == 0 || threads <= std::max(1.0, rank.quota_cores)) return "";
+  return fmt::format("{} on {} share processor time for {:g} (quota of {}): they will wait for it",
+                     plural(threads, "thread"), rank.host, rank.quota_cores, rank.quota_group);
+}
+
 // Ranks of a host with one mask share its cores.
 void add_cores(ReportBlock& block, const std::vector<RankFacts>& ranks) {
   std::string crowded;
@@ -91,9 +101,11 @@ void add_cores(ReportBlock& block, const std::vector<RankFacts>& ranks) {
       crowded =
           fmt::format("{} of {} share {} (mask {}) on {}: give each rank cores of its own", plural(sharers, "rank"),
                       plural(rank.threads, "thread"), plural(rank.allowed_cores, "core"), rank.mask, rank.host);
+    if (crowded.empty()) crowded = unpaid_threads(ranks, rank);
   }
   add_alike(block, ranks, "cores", Severity::warning, [](const RankFacts& rank) {
-    return fmt::format("{} on the host, {} for each rank", rank.cores, rank.allowed_cores);
+    const std::string quota = rank.quota_cores > 0 ? fmt::format(", a quota of {:g}", rank.quota_cores) : "";
+    return fmt::format("{} on the host, {} for each rank{}", rank.cores, rank.allowed_cores, quota);
   });
   const std::string mask = "mask " + ranks[0].mask;
   const std::string binding = ranks.size() == 1 ? mask

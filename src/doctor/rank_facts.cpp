@@ -21,10 +21,10 @@ namespace fs = std::filesystem;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, name, uuid, pci, computes, memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComputeRate, flops_per_s, hardware)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, allowed_cores, mask, memory_bytes,
-                                   available_bytes, open_files, locked_bytes, infiniband, temporary,
-                                   temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi, nccl, config,
-                                   threads, has_gpu, gpu, gpus, fp32, bf16)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, allowed_cores, mask, quota_cores,
+                                   quota_group, memory_bytes, available_bytes, open_files, locked_bytes, infiniband,
+                                   temporary, temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi,
+                                   nccl, config, threads, has_gpu, gpu, gpus, fp32, bf16)
 
 namespace {
 
@@ -66,6 +66,9 @@ RankFacts host_facts() {
   facts.allowed_cores = affinity_cores();
   const std::set<int> cores = allowed_core_numbers();
   facts.mask = ranges_text({cores.begin(), cores.end()}, 2, ",");
+  const CpuQuota quota = cpu_quota();
+  facts.quota_cores = quota.cores;
+  facts.quota_group = quota.group;
   const uint64_t group_most = number_in("/sys/fs/cgroup/memory.max", no_limit);
   const uint64_t group_used = number_in("/sys/fs/cgroup/memory.current", 0);
   facts.memory_bytes = std::min(meminfo("MemTotal"), group_most);

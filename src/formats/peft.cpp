@@ -9,7 +9,9 @@
 #include "base/json.h"
 #include "base/names.h"
 #include "formats/peft_config.h"
+#include "formats/peft_files.h"
 #include "formats/safetensors.h"
+#include "formats/torch_file.h"
 
 namespace gaggle {
 namespace {
@@ -17,7 +19,6 @@ namespace {
 using namespace peft_parts;
 
 constexpr const char* config_file = "adapter_config.json";
-constexpr const char* tensor_file = "adapter_model.safetensors";
 constexpr int64_t any = -1;  // a width, which the config does not tell
 
 ordered_json read_config(const fs::path& folder) {
@@ -32,30 +33,44 @@ ordered_json read_config(const fs::path& folder) {
   }
 }
 
-SafetensorsFile open_tensors(const fs::path& folder) {
-  const fs::path path = folder / tensor_file;
-  if (!fs::exists(path))
-    user_error("{}: adapter_model.safetensors is not there{}", folder.string(),
-               fs::exists(folder / "adapter_model.bin")
-                   ? " (adapter_model.bin is a pickle, which is never read: save the adapter as safetensors)"
-                   : "");
-  SafetensorsFile file(path);
-  if (file.tensors().empty()) user_error("{}: there is no tensor in it", file.name());
+// PEFT's file: the one of today before that of PEFT up to 0.6, as PEFT chooses; or MLX's.
+std::unique_ptr<TensorFile> open_tensors(const fs::path& folder, bool mlx) {
+  std::unique_ptr<TensorFile> file;
+  const char* safe = mlx ? "adapters.safetensors" : "adapter_model.safetensors";
+  if (fs::exists(folder / safe))
+    file = std::make_unique<SafetensorsFile>(folder / safe);
+  else if (!mlx && fs::exists(folder / "adapter_model.bin"))
+    file = std::make_unique<TorchFile>(folder / "adapter_model.bin");
+  else
+    user_error("{}: {} is not there{}", folder.string(), safe, mlx ? "" : ", nor adapter_model.bin");
+  if (file->tensors().empty()) user_error("{}: there is no tensor in it", file->name());
   return file;
+}
+
+// A model with several adapters is saved with a folder for each.
+void refuse_folder_of_adapters(const fs::path& folder) {
+  if (fs::exists(folder / config_file) || !fs::is_directory(folder)) return;
+  std::vector<std::string> inside;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (fs::exists(entry.path() / config_file)) inside.push_back(entry.path().filename());
+  std::ranges::sort(inside);
+  if (!inside.empty())
+    user_error("{}: its adapters lie in folders of their own ({}): name one of these", folder.string(),
+               join(inside, ", "));
 }
 
 // Tensors "base_model.model.<module><suffix>" by module, one for each suffix and in their order. Throws UserError:
 // other tensors, a module that has one suffix but not another.
 using Parts = std::vector<const TensorView*>;
-std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftForm& form) {
+std::map<std::string, Parts> by_module(const PeftFiles& files, const PeftForm& form) {
   const std::vector<std::string>& suffixes = form.suffixes;
   std::map<std::string, Parts> found;
-  for (const TensorView& tensor : file.tensors()) {
+  for (const TensorView& tensor : files.tensors) {
     const std::string& name = tensor.name;
     const auto suffix = std::ranges::find_if(suffixes, [&](const auto& end) { return name.ends_with(end); });
     if (!name.starts_with(tensor_prefix) || suffix == suffixes.end() ||
         name.size() <= tensor_prefix.size() + suffix->size())
-      user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", file.name(), name, form.what,
+      user_error("{}: tensor {} is no part of {} (base_model.model.<module>{})", files.name(), name, form.what,
                  join(suffixes, ", "));
     Parts& parts = found[name.substr(tensor_prefix.size(), name.size() - tensor_prefix.size() - suffix->size())];
     parts.resize(suffixes.size());
@@ -69,7 +84,7 @@ std::map<std::string, Parts> by_module(const SafetensorsFile& file, const PeftFo
       const std::string& suffix = suffixes[static_cast<size_t>(part - first)];
       return suffix.substr(1, suffix.find('.', 1) - 1);
     };
-    user_error("{}: {} has {} but not {}", file.name(), module, name(present), name(missing));
+    user_error("{}: {} has {} but not {}", files.name(), module, name(present), name(missing));
   }
   return found;
 }
@@ -150,25 +165,37 @@ PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site) {
   return site.feedforward ? PeftWidths{width, 0} : PeftWidths{0, width};
 }
 
-PeftAdapter read_peft(const fs::path& folder, const std::vector<PeftKind>& kinds) {
-  const ordered_json text = read_config(folder);
-  const PeftConfig config = parse_peft_config(text, (folder / config_file).string(), kinds);
-  warn_of_unknown_keys(text, (folder / config_file).string(), config.kind);
-  const SafetensorsFile file = open_tensors(folder);
-  for (const TensorView& tensor : file.tensors()) {
+PeftFiles open_peft(const fs::path& folder, const std::vector<std::string>& drop) {
+  PeftFiles files;
+  files.folder = folder;
+  refuse_folder_of_adapters(folder);
+  files.config = read_config(folder);
+  files.file = open_tensors(folder, is_mlx(files.config));
+  files.tensors = files.file->tensors();
+  bring_to_peft(files, drop);
+  return files;
+}
+
+PeftAdapter parse_peft(const PeftFiles& files, const std::vector<PeftKind>& kinds) {
+  const PeftConfig config = parse_peft_config(files.config, (files.folder / config_file).string(), kinds);
+  for (const TensorView& tensor : files.tensors) {
     if (tensor.name.find("lora_magnitude_vector") != std::string::npos)
-      user_error("{}: tensor {} belongs to DoRA, which is not supported", file.name(), tensor.name);
+      user_error("{}: tensor {} belongs to DoRA, which is not supported", files.name(), tensor.name);
     if (tensor.name.ends_with(".bias"))
-      user_error("{}: tensor {} is a bias; adapters that train biases are not supported", file.name(), tensor.name);
+      user_error("{}: tensor {} is a bias; adapters that train biases are not supported", files.name(), tensor.name);
   }
-  const DType first = file.tensors().front().dtype;
-  const bool alike = std::ranges::all_of(file.tensors(), [&](const TensorView& t) { return t.dtype == first; });
+  const DType first = files.tensors.front().dtype;
+  const bool alike = std::ranges::all_of(files.tensors, [&](const TensorView& t) { return t.dtype == first; });
   PeftAdapter adapter{config.kind,  config.base, alike ? first : DType::f32, config.tasks, config.skills,
                       config.heads, {}};
-  for (const auto& [module, parts] : by_module(file, form_of(config.kind)))
-    adapter.sites.push_back(read_site(module, parts, config, file.name()));
-  adapter.not_finite = not_finite(file);
+  for (const auto& [module, parts] : by_module(files, form_of(config.kind)))
+    adapter.sites.push_back(read_site(module, parts, config, files.name()));
+  adapter.not_finite = not_finite(*files.file);
   return adapter;
+}
+
+PeftAdapter read_peft(const fs::path& folder, const std::vector<PeftKind>& kinds) {
+  return parse_peft(open_peft(folder), kinds);
 }
 
 void require_finite(const PeftAdapter& adapter) {
@@ -177,9 +204,9 @@ void require_finite(const PeftAdapter& adapter) {
         fmt::format("{}; expected finite numbers (training that diverges leaves others)", adapter.not_finite));
 }
 
-std::vector<std::string> targets_without_tensors(const fs::path& folder, const PeftAdapter& adapter,
+std::vector<std::string> targets_without_tensors(const PeftFiles& files, const PeftAdapter& adapter,
                                                  const std::vector<std::string>& modules) {
-  const PeftConfig config = parse_peft_config(read_config(folder), (folder / config_file).string(), all_peft_kinds);
+  const PeftConfig config = parse_peft_config(files.config, (files.folder / config_file).string(), all_peft_kinds);
   std::set<std::string> sites;
   for (const PeftSite& site : adapter.sites) sites.insert(site.site);
   std::vector<std::string> without;

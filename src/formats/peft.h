@@ -62,14 +62,11 @@ struct PeftWidths {
 };
 PeftWidths widths_of(const PeftAdapter& adapter, const PeftSite& site);
 
-// Throws UserError naming the folder and the reason: a peft_type of none of these kinds, DoRA, modules_to_save,
-// tensors that the config does not explain or that lack their partners, shapes that do not fit it. Values that are not
-// finite are read and noted.
+// Forms of others are brought to PEFT's first (formats/peft_files.h). Throws UserError naming the folder and the
+// reason: a peft_type of none of these kinds, DoRA, modules_to_save, biases, tensors that the config does not explain or
+// that lack their partners, shapes that do not fit it. Values that are not finite are
+// read and noted.
 PeftAdapter read_peft(const std::filesystem::path& folder, const std::vector<PeftKind>& kinds = all_peft_kinds);
-// Those of the base's `modules` that target_modules names and that have no tensors; where no modules are given, the
-// names in its list that fit no module of the adapter.
-std::vector<std::string> targets_without_tensors(const std::filesystem::path& folder, const PeftAdapter& adapter,
-                                                 const std::vector<std::string>& modules);
 // Fills the gates of a LoRA's sites from "<module path>.gate" [d_in] fp32. Throws UserError: another type or
 // width, a gate that belongs to no site.
 void read_gates(const std::filesystem::path& file, PeftAdapter& lora);

@@ -34,28 +34,34 @@ bool speaks_mpi(const Config& config, const Identity& identity) {
          identity.launcher == "srun";
 }
 
-// Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them.
+// Ranks whose masks overlap share the cores; a launcher that bound each rank to its own has divided them. Ranks of one
+// control group share its quota, bound or not.
 int fair_share(const Session& session) {
   const std::set<int> mine = allowed_core_numbers();
+  const CpuQuota quota = cpu_quota();
   const auto hosts = session.world->all_gather_text(session.identity.host);
   const auto masks = session.world->all_gather_text(nlohmann::json(mine).dump());
-  int sharers = 0;
+  const auto groups = session.world->all_gather_text(quota.group);
+  int sharers = 0, payers = 0;
   for (size_t rank = 0; rank < masks.size(); ++rank) {
     if (hosts[rank] != session.identity.host) continue;
     const auto theirs = parse_json(masks[rank]).get<std::vector<int>>();
     sharers += std::ranges::any_of(theirs, [&](int core) { return mine.contains(core); });
+    payers += groups[rank] == quota.group;
   }
   // Independent neighbours cannot be asked; they share unless the launcher left this process only a part.
   if (session.world->size() == 1 && affinity_cores() >= ::sysconf(_SC_NPROCESSORS_ONLN))
     sharers = std::max(sharers, session.identity.local_size);
-  return std::max(1, affinity_cores() / std::max(1, sharers));
+  if (session.world->size() == 1) payers = std::max(payers, session.identity.local_size);
+  const int share = std::max(1, affinity_cores() / std::max(1, sharers));
+  return std::min(share, quota.cores_each(payers, share));
 }
 
 // The same number everywhere: results are equal bits only then.
 int agreed_threads(const Config& config, const Session& session) {
   const int wanted = config.run.threads > 0 ? config.run.threads : fair_share(session);
-  if (wanted > affinity_cores())
-    log::warning("run.threads = {}, but this rank may use {} cores only: it will be slow", wanted, affinity_cores());
+  if (wanted > usable_cores())
+    log::warning("run.threads = {}, but this rank may use {} cores only: it will be slow", wanted, usable_cores());
   std::vector<int> all(static_cast<size_t>(session.world->size()));
   session.world->all_gather(std::as_bytes(std::span(&wanted, 1)), std::as_writable_bytes(std::span(all)));
   const auto [least, most] = std::ranges::minmax_element(all);
@@ -110,10 +116,15 @@ void check_ranks_alike(const Session& session, const Config& config) {
 
 }  // namespace
 
-Session start_session(const Config& config, Refusals refusals) {
+Session start_session(const Config& config, Purpose purpose) {
   Session session;
-  session.identity = identify(config.cluster.independent);
+  session.identity = identify(config.cluster.independent, /*shell_will_do=*/purpose != Purpose::work);
   const Identity& me = session.identity;
+  if (me.shell_of_tasks > 0)
+    log::info(
+        "in the shell of a Slurm job of {} tasks: this is about one process; start gaggle with srun --mpi=pmix or "
+        "mpirun for all",
+        me.shell_of_tasks);
   session.world =
       speaks_mpi(config, me) ? make_mpi_world({config.comm.first_timeout_s, config.comm.timeout_s}) : make_self();
   if (session.world->size() != me.size)
@@ -123,14 +134,14 @@ Session start_session(const Config& config, Refusals refusals) {
         me.launcher, me.size, session.world->size(), mpi_library_version());
   session.identity.rank = session.world->rank();
   log::set_rank(me.rank);
-  if (refusals == Refusals::odd_ranks) check_ranks_alike(session, config);
+  if (purpose != Purpose::doctor) check_ranks_alike(session, config);
   session.device = choose_device(config, me);
   demand_determinism(session.device);
-  if (refusals == Refusals::odd_ranks) connect_devices(session, config);
+  if (purpose != Purpose::doctor) connect_devices(session, config);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();
-  if (refusals == Refusals::odd_ranks) set_record_folder(session.run_dir);
+  if (purpose != Purpose::doctor) set_record_folder(session.run_dir);
   return session;
 }
 

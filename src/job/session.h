@@ -21,11 +21,12 @@ struct Session {
   std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 
-// A run refuses ranks that are not alike; gaggle doctor wants to tell of them.
-enum class Refusals { odd_ranks, none };
+// Work and looks (a dry run, an answer to a prompt) refuse ranks that are not alike, the doctor wants to tell of them. One
+// process in the shell of a Slurm job of several tasks will do for looks and the doctor, not for work.
+enum class Purpose { work, look, doctor };
 // Sets threads and determinism once, joins MPI where the launcher is one, and NCCL where tensors can travel
 // from GPU to GPU. Writes nothing.
-Session start_session(const Config& config, Refusals refusals = Refusals::odd_ranks);
+Session start_session(const Config& config, Purpose purpose = Purpose::work);
 // From here on signals, the STOP file and run.max_minutes are heeded; says so where one of them stands already.
 std::optional<Exit> stopped_before_start(const Session& session, const Config& config);
 // With the resolved config in it (config.toml). To be called when everything was checked. Collective.

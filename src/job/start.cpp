@@ -7,7 +7,8 @@ namespace gaggle {
 
 StartedJob start_job(const Config& config, const JobOptions& options, Inputs inputs, BaseUse use,
                      const std::function<void(const Session&)>& check) {
-  StartedJob job{std::move(inputs), start_session(config), nullptr, 0, std::nullopt};
+  const Purpose purpose = options.dry_run ? Purpose::look : Purpose::work;
+  StartedJob job{std::move(inputs), start_session(config, purpose), nullptr, 0, std::nullopt};
   check_writable(job.session.run_dir, "run.dir");
   check(job.session);
   if (!options.dry_run) job.stopped = stopped_before_start(job.session, config);

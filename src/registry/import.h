@@ -17,14 +17,20 @@ struct BaseShapes {
   std::vector<WeightInfo> weights;
 };
 
-// A PEFT folder as it would be committed, config and tensors as they are: a LoRA as an expert, with the gates
-// of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an inventory. An inventory's method
-// and task names are those of an inventory.json beside; without one, "poly" or "mhr" by the heads ("shared"
-// where there is no routing), and "task 0", "task 1", …. Throws UserError that says why it cannot be one of
-// ours; writes nothing. Warns of what may not be meant: a lora_B of zeros, target_modules without tensors, another
-// base.
+// What is asked of the folders.
+struct ImportOptions {
+  std::vector<std::string> drop;   // parts outside the layers that are left out (open_peft)
+  std::vector<std::string> tasks;  // names of an inventory's tasks, in the order of its routing table
+};
+
+// A PEFT folder (or one that open_peft brings to that form) as it would be committed, config and tensors as they are: a
+// LoRA as an expert, with the gates of a folder that gaggle exported; Poly, IA3 and our Poly form of it as an
+// inventory. An inventory's method and task names are those of an inventory.json beside; without one, "poly" or "mhr"
+// by the heads ("shared" where there is no routing), and "task 0", "task 1", …. Throws UserError that says why it
+// cannot be one of ours; writes nothing. Warns of what may not be meant: a lora_B of zeros, target_modules without tensors,
+// another base.
 NewVersion read_import(const std::filesystem::path& folder, const std::string& name,
-                       const std::optional<BaseShapes>& base);
+                       const std::optional<BaseShapes>& base, const ImportOptions& options = {});
 
 // What an import did: a line for each folder, and how many were refused.
 struct ImportReport {
@@ -34,19 +40,7 @@ struct ImportReport {
 // Reads, judges and commits one folder after the other; no registry is made for nothing. `name`: of a single folder, or
 // "". `base`: a model whose shapes they are held against, or "".
 ImportReport import_folders(const std::filesystem::path& registry, const std::vector<std::string>& folders,
-                            const std::string& name, const std::string& base, bool accept_base);
-
-// A copy of a version (of an expert or an inventory), as it was committed, as a folder that loads in PEFT. Throws UserError
-// if `to` is there already or lies in the registry, where several kinds have that name (Registry::locate), or where a
-// file is not what SHA256SUMS says.
-void export_version(const Registry& registry, const std::string& name, const std::filesystem::path& to);
-// A LoRA for readers that know one alpha: each site's scale in B, one rank, lora_alpha = r; fp32, without gates.
-void export_scale_in_b(const Registry& registry, const std::string& name, const std::filesystem::path& to);
-// The skills of an inventory averaged (MHR-μ), as a plain PEFT LoRA or IA3.
-void export_mean(const Registry& registry, const std::string& name, const std::filesystem::path& to);
-// A task's mixture of an inventory's skills, as it is scored, in the same form: by the task's row of the routing table,
-// or by a routing row that was adapted alone. `task` "": of a routing row, or of an inventory of one task.
-void export_mixture(const Registry& registry, const std::string& name, const std::string& task,
-                    const std::filesystem::path& to);
+                            const std::string& name, const std::string& base, bool accept_base,
+                            const ImportOptions& options = {});
 
 }  // namespace gaggle

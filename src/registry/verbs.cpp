@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/terminal.h"
+#include "registry/export.h"
 #include "registry/import.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
@@ -33,11 +34,14 @@ Exit verify(const RegistryRequest& request) {
 }
 
 Exit import_adapters(const RegistryRequest& request) {
+  for (const std::string& part : request.drop)
+    if (part != "lm_head" && part != "embed_tokens")
+      user_error("--drop {}: expected lm_head or embed_tokens; name the folders before --drop", part);
   need_arguments(request, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!request.name.empty() && request.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
-  const ImportReport report =
-      import_folders(request.registry, request.arguments, request.name, request.base, request.accept_base);
+  const ImportReport report = import_folders(request.registry, request.arguments, request.name, request.base,
+                                             request.accept_base, {request.drop, request.tasks});
   print(report.text);
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
@@ -50,14 +54,14 @@ Exit export_one(const RegistryRequest& request) {
   if (request.mu + request.fold_scale + !request.task.empty() > 1)
     user_error("--mu, --task, --fold-scale: one of them; what --mu and --task write has one lora_alpha already");
   if (request.mu)
-    export_mean(registry, name, request.to);
+    export_mean(registry, name, {request.to, request.base_path});
   else if (request.fold_scale)
-    export_scale_in_b(registry, name, request.to);
+    export_scale_in_b(registry, name, {request.to, request.base_path});
   else if (!request.task.empty() ||
            registry.locate(name, {Kind::expert, Kind::inventory, Kind::routing_row}).kind == Kind::routing_row)
-    export_mixture(registry, name, request.task, request.to);
+    export_mixture(registry, name, request.task, {request.to, request.base_path});
   else
-    export_version(registry, name, request.to);
+    export_version(registry, name, {request.to, request.base_path});
   print(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
 }
@@ -116,9 +120,11 @@ Exit act_on_registry(const RegistryRequest& request) {
   };
   belongs("--mu", request.mu, "export");
   belongs("--fold-scale", request.fold_scale, "export");
+  belongs("--base-path", !request.base_path.empty(), "export");
+  belongs("--tasks", !request.tasks.empty(), "import");
   belongs("--task", !request.task.empty(), "export");
   belongs("--add", !request.add.empty(), "collect");
-  belongs("--drop", !request.drop.empty(), "collect");
+  if (!request.drop.empty() && request.action != "import") belongs("--drop", true, "collect");
   belongs("--only", !request.only.empty(), "collect");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},

@@ -14,11 +14,13 @@ struct RegistryRequest {
   std::filesystem::path registry;      // --registry, default "registry"
   std::vector<std::string> arguments;  // names or folders
   std::string base;                    // --base: model path; imported adapters are checked against it
+  std::vector<std::string> tasks;      // --tasks: names of an imported inventory's tasks
   std::string to;                      // --to: where export writes
+  std::string base_path;               // --base-path: what an export calls its base
   bool mu = false;                     // --mu: export the averaged skills of an inventory
   std::string task;                    // --task: export this task's mixture of an inventory's skills
-  std::vector<std::string> add, drop;  // --add, --drop: what collect changes in a collection
-  std::vector<std::string> only;       // --only: what it pins alone
+  std::vector<std::string> drop;       // --drop: parts that import leaves out, or experts that collect does
+  std::vector<std::string> add, only;  // --add, --only: what collect adds to a collection, what it pins alone
   bool fold_scale = false;             // --fold-scale: export a LoRA with its scales in B
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;

@@ -82,7 +82,8 @@ std::vector<std::string> tasks_of(const Version& inventory) {
 }
 
 PeftAdapter read_adapter(const Version& version) {
-  for (const char* name : {adapter_config_file, adapter_file}) file_of(version, name);
+  for (const char* name : {adapter_config_file, adapter_file})
+    if (!fs::exists(file_of(version, name))) user_error("{}: {} is not there", version.folder.string(), name);
   if (version.kind == Kind::expert) {
     PeftAdapter lora = read_peft(version.folder, {PeftKind::lora});
     if (fs::exists(file_of(version, gate_file))) read_gates(version.folder / gate_file, lora);
@@ -129,8 +130,12 @@ void require_finite(const std::map<std::string, std::string>& files, const std::
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors) {
   std::vector<TensorView> views;
   for (const NamedTensor& tensor : tensors) views.push_back(tensor.view());
-  std::ranges::sort(views, {}, &TensorView::name);
-  return safetensors_bytes(views);
+  return tensor_file_bytes(std::move(views));
+}
+
+std::string tensor_file_bytes(std::vector<TensorView> tensors) {
+  std::ranges::sort(tensors, {}, &TensorView::name);
+  return safetensors_bytes(tensors);
 }
 
 std::vector<NamedTensor> read_routing_row(const Version& routing_row) {

@@ -16,6 +16,7 @@ namespace gaggle {
 inline constexpr const char* adapter_config_file = "adapter_config.json";
 inline constexpr const char* adapter_file = "adapter_model.safetensors";
 inline constexpr const char* gate_file = "gate.safetensors";
+inline constexpr const char* exported_gate_file = "gates/gate.safetensors";  // in a folder that was exported
 inline constexpr const char* routing_row_file = "routing_row.safetensors";
 
 // The path of one of a version's files. Throws UserError if it is a link.
@@ -49,6 +50,7 @@ std::vector<NamedTensor> read_tensors(const std::filesystem::path& file);
 // Throws NotFinite that begins with `what` where a tensor of a version's files (name → bytes) is not finite.
 void require_finite(const std::map<std::string, std::string>& files, const std::string& what);
 std::string tensor_file_bytes(const std::vector<NamedTensor>& tensors);
+std::string tensor_file_bytes(std::vector<TensorView> tensors);
 // Those of a routing row, "<router group>.poly_router.module_logits" fp32 [1, heads · skills]. Throws
 // UserError: another type.
 std::vector<NamedTensor> read_routing_row(const Version& routing_row);

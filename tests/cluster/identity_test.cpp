@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 
@@ -17,8 +20,8 @@ namespace {
 void set_environment(const std::map<std::string, std::string>& variables) {
   for (const char* name :
        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
-        "PMIX_RANK", "SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_PROCID",
-        "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
+        "PMIX_RANK", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID",
+        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
     ::unsetenv(name);
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
@@ -77,6 +80,21 @@ TEST(Identity, SlurmWithoutPmixIsRefusedWithTwoWaysOut) {
   expect(identify(false), 0, 1, 0, 1, "none");
 }
 
+// salloc -n 8 and batch scripts: nobody has started eight processes yet.
+TEST(Identity, TheShellOfASlurmJobWillDoForLooks) {
+  set_environment({{"SLURM_JOB_ID", "1"}, {"SLURM_NTASKS", "8"}, {"SLURM_TASKS_PER_NODE", "8"}, {"SLURM_PROCID", "0"}});
+  expect(identify(false, true), 0, 1, 0, 1, "none");
+  EXPECT_EQ(identify(false, true).shell_of_tasks, 8);
+  EXPECT_THROW(identify(false), UserError);
+  EXPECT_EQ(identify(true, true).local_size, 8);
+  ::setenv("SLURM_STEP_ID", "0", 1);  // srun --mpi=none: eight of these
+  ::setenv("SLURM_STEP_NUM_TASKS", "8", 1);
+  EXPECT_THROW(identify(false, true), UserError);
+  ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);  // salloc with use_interactive_step
+  expect(identify(false, true), 0, 1, 0, 1, "none");
+  set_environment({});
+}
+
 TEST(Identity, NonsenseIsNamed) {
   set_environment({{"OMPI_COMM_WORLD_RANK", "two"}});
   EXPECT_THROW(identify(false), UserError);
@@ -88,6 +106,67 @@ TEST(Identity, NonsenseIsNamed) {
 TEST(Identity, CoresOfTheMask) {
   EXPECT_GE(affinity_cores(), 1);
   EXPECT_EQ(static_cast<int>(allowed_core_numbers().size()), affinity_cores());
+}
+
+// A made /sys/fs/cgroup and /proc/self/cgroup.
+struct Groups {
+  std::filesystem::path root = std::filesystem::temp_directory_path() / ("gaggle_groups_" + std::to_string(::getpid()));
+  Groups() { std::filesystem::remove_all(root); }
+  ~Groups() { std::filesystem::remove_all(root); }
+  void write(const std::string& file, const std::string& text) const {
+    std::filesystem::create_directories((root / file).parent_path());
+    std::ofstream(root / file) << text;
+  }
+  CpuQuota quota() const { return cpu_quota(root, root / "membership"); }
+};
+
+TEST(CpuQuota, OfVersionTwo) {
+  const Groups groups;
+  EXPECT_EQ(groups.quota().cores, 0);
+  groups.write("cpu.max", "150000 100000\n");
+  EXPECT_EQ(groups.quota().cores, 1.5);
+  EXPECT_EQ(groups.quota().group, groups.root.string());
+  groups.write("cpu.max", "max 100000\n");
+  EXPECT_EQ(groups.quota().cores, 0);
+}
+
+TEST(CpuQuota, TheTightestOfTheGroupsAboveCounts) {
+  const Groups groups;
+  groups.write("membership", "0::/job/step/task\n");
+  groups.write("job/cpu.max", "400000 100000\n");
+  groups.write("job/step/cpu.max", "max 100000\n");
+  EXPECT_EQ(groups.quota().cores, 4);
+  EXPECT_EQ(groups.quota().group, (groups.root / "job").string());
+  groups.write("job/step/task/cpu.max", "200000 100000\n");
+  EXPECT_EQ(groups.quota().cores, 2);
+  groups.write("membership", "0::/a/path/of/the/host\n");  // as in a container
+  EXPECT_EQ(groups.quota().cores, 0);
+  groups.write("cpu.max", "300000 100000\n");
+  EXPECT_EQ(groups.quota().cores, 3);
+}
+
+TEST(CpuQuota, OfVersionOne) {
+  const Groups groups;
+  groups.write("membership", "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
+  groups.write("cpu,cpuacct/docker/x/cpu.cfs_quota_us", "250000\n");
+  groups.write("cpu,cpuacct/docker/x/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(groups.quota().cores, 2.5);
+  groups.write("cpu,cpuacct/docker/x/cpu.cfs_quota_us", "-1\n");
+  EXPECT_EQ(groups.quota().cores, 0);
+  groups.write("cpu/cpu.cfs_quota_us", "50000\n");  // the container's own root
+  groups.write("cpu/cpu.cfs_period_us", "100000\n");
+  EXPECT_EQ(groups.quota().cores, 0.5);
+}
+
+TEST(CpuQuota, IsSharedByTheProcessesOfItsGroup) {
+  const CpuQuota none, four{4.5, "group"}, half{0.5, "group"};
+  EXPECT_EQ(none.cores_each(3, 8), 8);
+  EXPECT_EQ(four.cores_each(1, 8), 4);
+  EXPECT_EQ(four.cores_each(2, 8), 2);
+  EXPECT_EQ(four.cores_each(9, 8), 1);
+  EXPECT_EQ(half.cores_each(1, 8), 1);
+  EXPECT_LE(usable_cores(), affinity_cores());
+  EXPECT_GE(usable_cores(), 1);
 }
 
 }  // namespace

@@ -230,6 +230,14 @@ def test_one_process_among_several_tasks_is_refused_with_the_two_ways_out(jobs, 
     assert not (jobs.shop.folder / "registry").exists()
 
 
+def test_a_batch_script_may_look_without_starting_its_tasks(jobs, slurm):
+    job = slurm.sbatch("--ntasks=2", "--output=plain.log", f"--wrap={jobs.shop.gaggle} experts tiny.toml --dry-run",
+                       cwd=jobs.shop.folder)
+    log = jobs.shop.folder / "plain.log"
+    assert slurm.wait(job) == 0, log.read_text()
+    assert "the shell of a Slurm job of 2 tasks" in log.read_text()
+
+
 def test_tasks_of_srun_share_the_work_without_mpi(jobs, slurm, undisturbed):
     job = jobs.submit("slurm.sbatch", "experts", "tiny.toml", *LONG, "--cluster.independent=true")
     assert slurm.wait(job) == 0, jobs.log(job)

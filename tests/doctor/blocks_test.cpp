@@ -58,6 +58,15 @@ TEST(DoctorMachine, ThreadsAboveTheCoresAreSeen) {
             std::string::npos);
 }
 
+TEST(DoctorMachine, ThreadsAboveTheQuotaAreSeen) {
+  std::vector<RankFacts> ranks = {rank_on("a"), rank_on("a"), rank_on("b")};
+  for (RankFacts& rank : ranks) rank.quota_cores = 1.5, rank.quota_group = "/sys/fs/cgroup/pod";
+  const ReportBlock block = machine_block(ranks);
+  EXPECT_NE(words_of(block, "cores").find("4 on the host, 2 for each rank, a quota of 1.5"), std::string::npos);
+  EXPECT_NE(words_of(block, "threads").find("2 threads on a share processor time for 1.5"), std::string::npos);
+  EXPECT_EQ(worst(machine_block({ranks[2]})), Severity::ok);
+}
+
 TEST(DoctorVersions, OtherVersionsAndConfigsAreWrong) {
   for (std::string RankFacts::*member : {&RankFacts::gaggle, &RankFacts::libtorch, &RankFacts::mpi}) {
     auto ranks = three_hosts();

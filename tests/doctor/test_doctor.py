@@ -103,3 +103,12 @@ def test_run_folders_and_bad_input(doctor):
         ("doctor", "--mb", "0"): "--mb",
     }.items():
         assert told in doctor.run(*words, expect=2).stderr
+
+
+def test_the_shell_of_a_slurm_job_will_do_for_looks(workshop, monkeypatch):
+    """salloc -n 8, or a batch script: one process, and no step has been started."""
+    for name, value in {"JOB_ID": 1, "NTASKS": 8, "TASKS_PER_NODE": 8, "NNODES": 1}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    for words in [["doctor"], ["experts", "tiny.toml", "--dry-run"]]:
+        assert "the shell of a Slurm job of 8 tasks" in workshop.run(*words).stderr
+    assert "SLURM_NTASKS" in workshop.run("experts", "tiny.toml", expect=2).stderr

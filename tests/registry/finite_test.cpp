@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "made.h"
+#include "registry/export.h"
 #include "registry/import.h"
 #include "registry/sums.h"
 

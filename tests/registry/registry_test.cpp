@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "made.h"
+#include "registry/export.h"
 #include "registry/import.h"
 #include "registry/pins.h"
 #include "registry/stage.h"
