@@ -1,5 +1,5 @@
-// tokenizer_config.json beside a tokenizer, and the two files that old folders have in its place: which tokens begin and
-// end a text, and added tokens of its own.
+// tokenizer_config.json beside a tokenizer, and the two files that old folders have in its place: which tokens begin
+// and end a text, and added tokens of its own.
 #pragma once
 
 #include <cstdint>
