@@ -75,8 +75,8 @@ std::string own_format(const Tokenizer& tokenizer, const std::string& where) {
   const KnownTemplate& own = recognised(tokenizer.chat_template);
   if (*own.format == '\0')
     user_error(
-        "{}: \"auto\" takes the model's own chat template, which is {}; name the format that is to be used ({}) or give "
-        "a template with {{input}}",
+        "{}: \"auto\" takes the model's own chat template, which is {}; name the format that is to be used ({}) or "
+        "give a template with {{input}}",
         where, own.words, join(chat_format_names(), ", "));
   return own.format;
 }

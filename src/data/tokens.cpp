@@ -208,8 +208,8 @@ void check_vocabulary(const TokenTask& task, const Tokenizer& tokenizer, int64_t
     const auto beyond = std::ranges::find_if(ids, [&](int32_t id) { return id >= vocab; });
     if (beyond != ids.end())
       user_error(
-          "task {}, example {}: token {} (\"{}\") is beyond the model's vocabulary of {}: it was added to the tokenizer, "
-          "but the model's embeddings were not resized; take the model's own tokenizer, or resize them",
+          "task {}, example {}: token {} (\"{}\") is beyond the model's vocabulary of {}: it was added to the "
+          "tokenizer, but the model's embeddings were not resized; take the model's own tokenizer, or resize them",
           task.name, example.id, *beyond, tokenizer.token_of(*beyond), vocab);
   };
   for (const auto& split : task.splits)

@@ -1,4 +1,5 @@
-// YaRN's factor of attention; llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF file holds.
+// YaRN's factor of attention; llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF
+// file holds.
 #include <algorithm>
 #include <cmath>
 #include <numbers>

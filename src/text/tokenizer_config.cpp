@@ -24,13 +24,15 @@ bool makes_own_rule(const std::string& tokenizer_class) {
   });
 }
 
-// A text, or several with names, of which "default" is the one for chats without more.
+// A text, or several with names, of which "default" is the one for chats without more. Anything else is none: whether
+// the tokenizer is read does not hang on it.
 std::string read_chat_template(const Json& root) {
-  const auto found = root.find("chat_template");
-  if (found == root.end() || found->is_null()) return "";
-  if (!found->is_array()) return found->get<std::string>();
-  for (const Json& entry : *found)
-    if (text_at(entry, "name") == "default") return text_at(entry, "template");
+  const Json found = root.value("chat_template", Json());
+  if (found.is_string()) return found.get<std::string>();
+  for (const Json& entry : found.is_array() ? found : Json::array())
+    if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
+        entry["template"].is_string())
+      return entry["template"].get<std::string>();
   return "";
 }
 

@@ -1,4 +1,5 @@
-// tokenizer_config.json beside a tokenizer, and the two files that old folders have in its place: which tokens begin and end a text, and added tokens of its own.
+// tokenizer_config.json beside a tokenizer, and the two files that old folders have in its place: which tokens begin
+// and end a text, and added tokens of its own.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,9 @@ AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json
 // Everything empty where `folder` has none of the files. Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
-// Sets the chat template, bos and eos by the config's tokens, then, for the classes of transformers that make their own rule
-// (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody knows.
+// Sets the chat template, bos and eos by the config's tokens, then, for the classes of transformers that make their own
+// rule (Llama, Gemma, …), prefix and suffix by add_bos_token and add_eos_token. Throws UserError for a token nobody
+// knows.
 void apply(const TokenizerConfig& config, Tokenizer& tokenizer);
 
 }  // namespace gaggle
