@@ -374,7 +374,7 @@ TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
   finish(all, "expert:tomi", 2, {6, 6}, {false, false});
   finish(all, "expert:sarcasm", 2, {NAN, 1}, {true, true});
   finish(all, "expert:bare", 2, {1, NAN}, {true, true});
-  const Summary summary = summarise(context(), chosen, all, folder_);
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.oracle_expert[2][2], "tomi");
   EXPECT_DOUBLE_EQ(summary.scores[0][0].nll_per_token(), 1.0);
   const auto json = nlohmann::json::parse(summary_json(summary));

@@ -72,7 +72,7 @@ TEST(Finite, VerifyFindsWhatIsThere) {
   ASSERT_EQ(complaints.size(), 1u);
   EXPECT_EQ(complaints[0], fmt::format("{}: tensor base_model.model.{}.lora_A.weight is NaN at [0, 1]",
                                        (version / adapter_file).string(), made::site));
-  EXPECT_THROW(export_version(registry, "old", folder.path / "out"), NotFinite);
+  EXPECT_THROW(export_version(registry, "old", {folder.path / "out"}), NotFinite);
   EXPECT_FALSE(fs::exists(folder.path / "out"));
 }
 
@@ -135,7 +135,7 @@ TEST(Export, TheScaleMayLieInB) {
   version.files[adapter_file] = tensor_file_bytes(peft_tensors(lora, DType::bf16));
   registry.commit(version);
 
-  export_scale_in_b(registry, "mixed", folder.path / "out");
+  export_scale_in_b(registry, "mixed", {folder.path / "out"});
   const auto config = nlohmann::json::parse(read_file(folder.path / "out" / adapter_config_file));
   EXPECT_EQ(config["r"], 2);
   EXPECT_EQ(config["lora_alpha"], 2);

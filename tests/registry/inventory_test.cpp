@@ -206,7 +206,7 @@ TEST(Inventories, ImportsOnceAndExportsTheSameFolder) {
   // The same tensors with names for the routing rows are something else.
   write_file_durable(peft / "inventory.json", R"({"tasks":["add","copy"],"method":"private"})");
   EXPECT_EQ(registry.commit(read_import(peft, "in", std::nullopt)), "v0002");
-  export_version(registry, "in", folder.path / "out");
+  export_version(registry, "in", {folder.path / "out"});
   const NewVersion again = read_import(folder.path / "out", "again", std::nullopt);
   EXPECT_EQ(again.files, made.files);
   EXPECT_EQ(again.sidecar["tasks"], nlohmann::ordered_json({"add", "copy"}));
@@ -227,13 +227,13 @@ TEST(Inventories, TheMeanIsExportedAsAPlainLora) {
   const Folder folder;
   Registry registry = open_made(folder);
   registry.commit(made::inventory("mhr", "k", 1));
-  export_mean(registry, "mhr", folder.path / "out");
+  export_mean(registry, "mhr", {folder.path / "out"});
   const PeftAdapter mean = read_peft(folder.path / "out", {PeftKind::lora});
   ASSERT_EQ(mean.sites.size(), 1u);
   EXPECT_EQ(mean.sites[0].tensors[0].values, std::vector<float>(4, 2.0f));  // of 1, 2, 3
   EXPECT_EQ(mean.sites[0].tensors[1].values, std::vector<float>(4, 2.0f));
   EXPECT_EQ(mean.sites[0].scale, 1);
-  EXPECT_THROW(export_mean(registry, "mhr", folder.path / "out"), UserError);
+  EXPECT_THROW(export_mean(registry, "mhr", {folder.path / "out"}), UserError);
 }
 
 }  // namespace

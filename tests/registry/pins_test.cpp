@@ -196,16 +196,16 @@ TEST_F(Pins, ATasksMixtureIsExportedAsOneLora) {
   poly.sites[0].tensors[2].values = {0, 0, 0, 0, 0, 0, 40, -40, -40, -40, -40, 40};  // "add" all alike, "copy" one each
   inventory.files[adapter_file] = tensor_file_bytes(peft_tensors(poly, DType::f32));
   registry.commit(inventory);
-  export_mixture(registry, "mhr", "copy", folder.path / "copy");
+  export_mixture(registry, "mhr", "copy", {folder.path / "copy"});
   const PeftAdapter copy = read_peft(folder.path / "copy", {PeftKind::lora});
   // Head 0 takes skill 0 (value 1), head 1 skill 2 (value 3).
   EXPECT_EQ(copy.sites[0].tensors[0].values, (std::vector<float>{1, 1, 3, 3}));
   EXPECT_EQ(copy.sites[0].tensors[1].values, (std::vector<float>{1, 1, 3, 3}));
   EXPECT_EQ(copy.sites[0].scale, 1);
-  export_mixture(registry, "mhr", "add", folder.path / "add");
-  export_mean(registry, "mhr", folder.path / "mean");
+  export_mixture(registry, "mhr", "add", {folder.path / "add"});
+  export_mean(registry, "mhr", {folder.path / "mean"});
   EXPECT_EQ(read_file(folder.path / "add" / adapter_file), read_file(folder.path / "mean" / adapter_file));
-  EXPECT_NE(why_refused([&] { export_mixture(registry, "mhr", "ad", folder.path / "x"); }).find("add, copy"),
+  EXPECT_NE(why_refused([&] { export_mixture(registry, "mhr", "ad", {folder.path / "x"}); }).find("add, copy"),
             std::string::npos);
 
   NewVersion row = made::routing_row(registry, "new.z", "k", "mhr", 0);
@@ -213,7 +213,7 @@ TEST_F(Pins, ATasksMixtureIsExportedAsOneLora) {
       tensor_file_bytes({from_float(std::string(made::site) + ".poly_router.module_logits", {1, 6},
                                     std::vector<float>{40, -40, -40, -40, -40, 40}, DType::f32)});
   registry.commit(row);
-  export_mixture(registry, "new.z", "", folder.path / "row");
+  export_mixture(registry, "new.z", "", {folder.path / "row"});
   EXPECT_EQ(read_file(folder.path / "row" / adapter_file), read_file(folder.path / "copy" / adapter_file));
 }
 

@@ -197,9 +197,9 @@ TEST(Registry, ImportsOnceAndExportsTheSameTensors) {
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
   EXPECT_EQ(registry.commit(read_import(folder.path / "peft", "in", std::nullopt)), "v0001");
   EXPECT_EQ(text_at(read_sidecar(*registry.find(Kind::expert, "in")), "origin"), "imported");
-  export_version(registry, "in", folder.path / "out");
+  export_version(registry, "in", {folder.path / "out"});
   EXPECT_EQ(read_file(folder.path / "out" / "adapter_config.json"), made::config);
-  EXPECT_THROW(export_version(registry, "in", folder.path / "out"), UserError);
+  EXPECT_THROW(export_version(registry, "in", {folder.path / "out"}), UserError);
   const BaseShapes narrow{made::base, {{std::string(made::site) + ".weight", {4, 8}}}};
   EXPECT_THROW(read_import(folder.path / "peft", "in", narrow), UserError);
   const BaseShapes fits{made::base, {{std::string(made::site) + ".weight", {4, 4}}}};
@@ -223,13 +223,13 @@ TEST(Registry, ExportTakesWhatWasCommittedIntoAFolderOfItsOwn) {
   const fs::path victim = folder.path / "victim";
   fs::create_directory(victim);
   fs::create_directory_symlink(victim, folder.path / "out.part");
-  export_version(registry, "in", folder.path / "out" / "");
+  export_version(registry, "in", {folder.path / "out" / ""});
   EXPECT_EQ(names_of(folder.path / "out"), committed);
   EXPECT_TRUE(fs::is_empty(victim));
   EXPECT_EQ(names_of(folder.path), (std::vector<std::string>{"out", "out.part", "r", "victim"}));
-  EXPECT_THROW(export_version(registry, "in", folder.path / "r" / "experts" / "in" / "copy"), UserError);
+  EXPECT_THROW(export_version(registry, "in", {folder.path / "r" / "experts" / "in" / "copy"}), UserError);
   write_file_durable(version / adapter_config_file, "{}");
-  EXPECT_THROW(export_version(registry, "in", folder.path / "other"), UserError) << "not what was committed";
+  EXPECT_THROW(export_version(registry, "in", {folder.path / "other"}), UserError) << "not what was committed";
   EXPECT_FALSE(fs::exists(folder.path / "other"));
 }
 
