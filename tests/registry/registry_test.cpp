@@ -218,13 +218,14 @@ TEST(Registry, ExportTakesWhatWasCommittedIntoAFolderOfItsOwn) {
   Registry registry = open_new(folder.path / "r");
   registry.commit(made::expert("in", "k", 1));
   const fs::path version = registry.load(Kind::expert, "in").folder;
-  const std::vector<std::string> committed = names_of(version);
   write_file_durable(version / "left_over.py", "evil()");
   const fs::path victim = folder.path / "victim";
   fs::create_directory(victim);
   fs::create_directory_symlink(victim, folder.path / "out.part");
   export_version(registry, "in", {folder.path / "out" / ""});
-  EXPECT_EQ(names_of(folder.path / "out"), committed);
+  EXPECT_EQ(names_of(folder.path / "out"),
+            (std::vector<std::string>{"SHA256SUMS", "adapter_config.json", "adapter_model.safetensors", "expert.json",
+                                      "gates"}));
   EXPECT_TRUE(fs::is_empty(victim));
   EXPECT_EQ(names_of(folder.path), (std::vector<std::string>{"out", "out.part", "r", "victim"}));
   EXPECT_THROW(export_version(registry, "in", {folder.path / "r" / "experts" / "in" / "copy"}), UserError);
