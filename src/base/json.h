@@ -2,9 +2,11 @@
 // flatten, copies) does so by recursion: a file of brackets alone would overflow the stack.
 #pragma once
 
+#include <concepts>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace gaggle {
 
@@ -30,6 +32,22 @@ Json parse_json(std::string_view text, const typename Json::parser_callback_t& w
   } catch (const nlohmann::json::exception& error) {
     throw JsonError(json_reason(error), 0);
   }
+}
+
+// The library's get() casts any number: of 1e300 the result is undefined, and 4294967297 is 1 as an int. Throws JsonError
+// for what is no whole number that Whole holds.
+template <std::integral Whole, class Json>
+Whole whole_number_of(const Json& value) {
+  if (value.is_number_unsigned()) {
+    if (const auto number = value.template get<uint64_t>(); std::in_range<Whole>(number))
+      return static_cast<Whole>(number);
+  } else if (value.is_number_integer()) {
+    if (const auto number = value.template get<int64_t>(); std::in_range<Whole>(number))
+      return static_cast<Whole>(number);
+  } else if (!value.is_number()) {
+    value.template get<int64_t>();  // throws what the library says of other types
+  }
+  throw JsonError("expected a whole number of " + std::to_string(sizeof(Whole) * 8) + " bits, not " + value.dump(), 0);
 }
 
 }  // namespace gaggle

@@ -40,6 +40,14 @@ bool names_files(const fs::path& about) {
   return false;
 }
 
+// As it is compared with others. What the system takes for no path (too long, links in a circle) stays as it is written:
+// it is none of theirs, and whoever reads it says why not.
+fs::path where_it_is(const fs::path& path) {
+  std::error_code failed;
+  const fs::path found = fs::weakly_canonical(path, failed);
+  return failed ? path : found;
+}
+
 // Tasks of one folder. A file that another of them lists among its `files` is no task of its own.
 std::vector<Source> sources_in(const fs::path& folder) {
   std::set<fs::path> stems, listed;
@@ -55,11 +63,10 @@ std::vector<Source> sources_in(const fs::path& folder) {
     sources.push_back(source);
     if (source.about.empty()) continue;
     for (const WeightedFile& file : read_about(source.about).files)
-      if (file.path.stem() != source.name()) listed.insert(fs::weakly_canonical(file.path));
+      if (file.path.stem() != source.name()) listed.insert(where_it_is(file.path));
   }
-  std::erase_if(sources, [&](const Source& s) {
-    return !s.examples.empty() && listed.contains(fs::weakly_canonical(s.examples));
-  });
+  std::erase_if(sources,
+                [&](const Source& s) { return !s.examples.empty() && listed.contains(where_it_is(s.examples)); });
   if (sources.empty()) user_error("{}: the folder holds no task (*.jsonl)", folder.string());
   return sources;
 }

@@ -22,6 +22,7 @@ class ConfigKeys {
 
   int64_t count(const char* key) const;  // 1 to most_count
   int64_t count_or(const char* key, int64_t otherwise) const { return has(key) ? count(key) : otherwise; }
+  int64_t from_zero_or(const char* key, int64_t otherwise) const;             // 0 to most_count
   int64_t token_or(const char* key, int64_t vocab, int64_t otherwise) const;  // 0 to vocab - 1
   double number(const char* key) const;                                       // above 0
   double number_or(const char* key, double otherwise) const { return has(key) ? number(key) : otherwise; }

@@ -67,6 +67,12 @@ int64_t ConfigKeys::count(const char* key) const {
   return at(key);
 }
 
+int64_t ConfigKeys::from_zero_or(const char* key, int64_t otherwise) const {
+  if (!has(key)) return otherwise;
+  expect(is_integer(key, 0, most_count), key, fmt::format("a whole number of at most {}", most_count));
+  return at(key);
+}
+
 int64_t ConfigKeys::token_or(const char* key, int64_t vocab, int64_t otherwise) const {
   if (!has(key)) return otherwise;
   expect(is_integer(key, 0, vocab - 1), key, fmt::format("a token, 0 to {}", vocab - 1));

@@ -54,7 +54,7 @@ void read_rope(const ConfigKeys& config, ModelSpec& spec) {
 std::vector<bool> read_slides(const ConfigKeys& config, int64_t layers) {
   std::vector<bool> slides;
   if (!config.has("layer_types")) {
-    const int64_t full = config.has("max_window_layers") ? config.at("max_window_layers").get<int64_t>() : 28;
+    const int64_t full = config.from_zero_or("max_window_layers", 28);
     for (int64_t layer = 0; layer < layers; ++layer) slides.push_back(layer >= full);
     return slides;
   }

@@ -146,6 +146,7 @@ std::string sidecar_block(const Version& version) {
   // Nested objects flattened ("metrics.loss"), so that one glance down the column finds a value.
   const json flat = read_sidecar(version).flatten();
   for (const auto& [path, value] : flat.items()) {
+    if (path.empty()) continue;  // all that an empty object is flattened to
     std::string key = path.substr(1);
     std::ranges::replace(key, '/', '.');
     table.add({key, value.is_string() ? value.get<std::string>() : value.dump()});

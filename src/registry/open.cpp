@@ -40,7 +40,7 @@ BaseFingerprint read_registry_json(const fs::path& folder) {
   nlohmann::json json;
   try {
     json = parse_json(read_file(file));
-    check_format(folder, json.at("format"));
+    check_format(folder, whole_number_of<int>(json.at("format")));
     const auto& base = json.at("base");
     return {base.at("name"), base.at("shapes"), base.at("content")};
   } catch (const nlohmann::json::exception& error) {

@@ -1,11 +1,9 @@
 #include "text/gguf_tokenizer.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <ranges>
 
 #include "base/error.h"
+#include "base/names.h"
 #include "base/sha256.h"
 #include "formats/gguf.h"
 #include "text/composed_tokenizer.h"
@@ -84,9 +82,11 @@ struct Description {
 Description byte_level(const GgufFile& file, const Vocabulary& vocabulary) {
   const std::string pre = file.text_or("tokenizer.ggml.pre", "default");
   const auto rule = pre_rules().find(pre);
-  if (rule == pre_rules().end())
-    user_error("{}: tokenizer.ggml.pre '{}' is not supported (supported: {})", file.name(), pre,
-               fmt::join(pre_rules() | std::views::keys, ", "));
+  if (rule == pre_rules().end()) {
+    std::vector<std::string> supported;  // no std::views: clang 14 cannot compile those of g++ 12's library
+    for (const auto& [name, unused] : pre_rules()) supported.push_back(name);
+    user_error("{}: tokenizer.ggml.pre '{}' is not supported (supported: {})", file.name(), pre, join(supported, ", "));
+  }
   Description description{.parts = {}, .add_bos = rule->second.add_bos, .rule = "gpt2 " + pre};
   TokenizerParts& parts = description.parts;
   Bpe& bpe = parts.model.emplace<Bpe>();

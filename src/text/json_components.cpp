@@ -138,8 +138,8 @@ std::vector<DecoderStep> read_decoder(const Json& node) {
       size_t at = 0;
       const std::string content = text_at(member, "content");
       if (content.empty()) unsupported("decoder", "Strip without content");
-      steps.emplace_back(
-          StripDecoder{next_char(content, at), member.at("start").get<size_t>(), member.at("stop").get<size_t>()});
+      steps.emplace_back(StripDecoder{next_char(content, at), whole_number_of<size_t>(member.at("start")),
+                                      whole_number_of<size_t>(member.at("stop"))});
     } else {
       unsupported("decoder", type);
     }
@@ -162,7 +162,7 @@ Surroundings read_post_processor(const Json& node) {
       }
       const std::string name = text_at(item.at("SpecialToken"), "id");
       for (const Json& id : member.at("special_tokens").at(name).at("ids"))
-        (after_text ? after : before).push_back(id.get<int32_t>());
+        (after_text ? after : before).push_back(whole_number_of<int32_t>(id));
     }
     around.prefix.insert(around.prefix.begin(), before.begin(), before.end());
     around.suffix.insert(around.suffix.end(), after.begin(), after.end());

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace gaggle {
 
@@ -32,7 +33,11 @@ auto with_place(const std::string& place, Read&& read) {
 template <class T>
 std::optional<T> optional_value(const Json& object, const char* key) {
   const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? std::nullopt : std::optional(found->get<T>());
+  if (found == object.end() || found->is_null()) return std::nullopt;
+  if constexpr (std::integral<T> && !std::same_as<T, bool>)
+    return whole_number_of<T>(*found);
+  else
+    return found->get<T>();
 }
 
 template <class T>

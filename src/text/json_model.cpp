@@ -76,8 +76,8 @@ std::string model_type(const Json& root) {
 }
 
 int32_t read_id(const Json& node, const std::string& token) {
-  constexpr int64_t kMost = 1 << 24;  // far above any vocabulary: a larger id is a damaged file
-  const auto id = node.get<int64_t>();
+  constexpr int64_t kMost = 1 << 21;  // above every vocabulary; a name is kept for each id up to a file's largest
+  const auto id = whole_number_of<int64_t>(node);
   if (id < 0 || id >= kMost) user_error("the token '{}' has the id {}", shown(token), id);
   return static_cast<int32_t>(id);
 }

@@ -217,6 +217,14 @@ TEST(Task, OtherTomlFilesOfAFolderAreNoTasks) {
   EXPECT_EQ(load_tasks({folder.path.string()}, 0).size(), 1u);
 }
 
+// The system takes it for no path; that is a mistake in the file and not one of the system.
+TEST(Task, APathThatIsTooLongIsRefused) {
+  const TestFolder folder;
+  folder.write("a.jsonl", "{\"input\": \"a\", \"output\": \"b\"}\n");
+  const std::string file = folder.write("a.toml", "files = [{ path = \"" + std::string(300, 'x') + "\" }]\n");
+  for (const std::string& path : {file, folder.path.string()}) EXPECT_THROW(load_tasks({path}, 0), UserError) << path;
+}
+
 TEST(Task, Utf8) {
   EXPECT_TRUE(is_valid_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\xa6\x86"));
   for (const char* bad : {"\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\x80"})

@@ -32,5 +32,18 @@ TEST(HfConfig, SizesOfNoModelAreRefused) {
             std::string::npos);
 }
 
+TEST(HfConfig, LayersOfTheWindowAreAWholeNumber) {
+  const auto config = [](const char* layers) {
+    return fmt::format(R"({{"model_type": "qwen2", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2,)"
+                       R"( "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 16,)"
+                       R"( "max_position_embeddings": 64, "use_sliding_window": true, "max_window_layers": {}}})",
+                       layers);
+  };
+  EXPECT_EQ(refusal_of_config(config("0")), "none");
+  for (const char* layers : {"1e300", "0.5", "-1", "18446744073709551615"})
+    EXPECT_NE(refusal_of_config(config(layers)).find("config.json: max_window_layers is "), std::string::npos)
+        << layers;
+}
+
 }  // namespace
 }  // namespace gaggle

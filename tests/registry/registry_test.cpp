@@ -9,6 +9,7 @@
 #include "made.h"
 #include "registry/export.h"
 #include "registry/import.h"
+#include "registry/listing.h"
 #include "registry/pins.h"
 #include "registry/stage.h"
 #include "registry/sums.h"
@@ -128,6 +129,25 @@ TEST(Registry, AnotherFormatIsRefusedByName) {
       EXPECT_NE(text.find(words), std::string::npos) << text;
     }
   }
+}
+
+TEST(Registry, AFormatThatNoNumberHoldsIsRefused) {
+  made::Folder folder;
+  open_new(folder.path / "r");
+  for (const char* format : {"4294967298", "1e300", "2.5"}) {  // 2³² + 2 is 2 as an int
+    write_file_durable(folder.path / "r" / "registry.json",
+                       std::string(R"({"format":)") + format + R"(,"base":{"name":"","shapes":"","content":""}})");
+    EXPECT_THROW(Registry::open(folder.path / "r", std::nullopt, false), UserError) << format;
+  }
+}
+
+TEST(Registry, AnEmptySidecarIsShown) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  registry.commit(made::expert("tomi", "k1", 0.5f));
+  const Version version = registry.load(Kind::expert, "tomi");
+  write_file_durable(version.folder / "expert.json", "{}");
+  EXPECT_NE(sidecar_block(version).find("key"), std::string::npos);
 }
 
 TEST(Registry, AnotherBaseIsRefused) {

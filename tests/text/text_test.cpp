@@ -128,6 +128,16 @@ TEST_F(Folder, RefusesWhatIsNotWellFormed) {
   expect_message("the token 'a' has the id -1");
   write_tokenizer(R"("vocab": {"a": "x"}, "merges": [])", "");
   expect_message("type must be number");
+  write_tokenizer(R"("vocab": {"a": 1e300}, "merges": [])", "");
+  expect_message("expected a whole number of 64 bits, not 1e+300");
+  write_tokenizer(R"("vocab": {"a": 2097152}, "merges": [])", "");
+  expect_message("the token 'a' has the id 2097152");
+  for (const char* id : {"4294967296", "1.5"}) {
+    write_tokenizer(kModel, std::string(R"(, "post_processor": {"type": "TemplateProcessing", "single": [
+        {"SpecialToken": {"id": "a"}}], "special_tokens": {"a": {"ids": [)") +
+                                id + "]}}}");
+    expect_message(std::string("expected a whole number of 32 bits, not ") + id);
+  }
   write("tokenizer.model", "not a model");
   fs::remove(folder_ / "tokenizer.json");
   expect_message("no SentencePiece model");
