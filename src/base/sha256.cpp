@@ -1,8 +1,10 @@
 #include "base/sha256.h"
 
 #include <openssl/evp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -35,7 +37,9 @@ std::string sha256_hex(std::string_view text) { return Sha256().update(text).hex
 std::string sha256_hex_of_file(const std::filesystem::path& path) {
   const Descriptor file = open_to_read(path);
   Sha256 digest;
-  std::vector<std::byte> buffer(1 << 20);
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) system_error("{}: cannot be read ({})", path.string(), std::strerror(errno));
+  std::vector<std::byte> buffer(static_cast<size_t>(std::clamp<off_t>(info.st_size, 1, 1 << 20)));
   for (;;) {
     const ssize_t got = ::read(file.fd, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <unordered_set>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -118,18 +119,22 @@ void SafetensorsFile::parse() {
 
 std::string safetensors_bytes(const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header;
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  // Written piece by piece: an object that keeps its order looks at all its keys for each new one.
+  std::string text = "{";
+  if (!metadata.empty()) text += "\"__metadata__\":" + nlohmann::json(metadata).dump() + ",";
   size_t offset = 0;
+  std::unordered_set<std::string_view> names;
   for (const TensorView& tensor : tensors) {
-    GAGGLE_CHECK(!header.contains(tensor.name), "tensor {} twice", tensor.name);
+    GAGGLE_CHECK(names.insert(tensor.name).second, "tensor {} twice", tensor.name);
     GAGGLE_CHECK(tensor.bytes.size() == static_cast<size_t>(tensor.count()) * size_of(tensor.dtype), "{}", tensor.name);
-    header[tensor.name] = {{"dtype", name_of(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {offset, offset + tensor.bytes.size()}}};
-    offset += tensor.bytes.size();
+    const size_t end = offset + tensor.bytes.size();
+    text +=
+        fmt::format(R"({}:{{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}},)", nlohmann::json(tensor.name).dump(),
+                    name_of(tensor.dtype), fmt::join(tensor.shape, ","), offset, end);
+    offset = end;
   }
-  std::string text = header.empty() ? "{}" : header.dump();
+  if (text.back() == ',') text.pop_back();
+  text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data starts aligned
   const uint64_t length = text.size();
   std::string bytes(sizeof(length), '\0');

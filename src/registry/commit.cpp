@@ -3,8 +3,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/sha256.h"
 #include "registry/layout.h"
 #include "registry/new_version.h"
 #include "registry/stage.h"
@@ -14,34 +16,44 @@
 namespace gaggle {
 namespace {
 
+// Name → SHA-256.
+using Digests = std::map<std::string, std::string>;
+
 template <class Wanted>
-std::map<std::string, std::string> sums_where(const fs::path& version_folder, const Wanted& wanted) {
-  auto files = read_sums(version_folder);
+Digests only(Digests files, const Wanted& wanted) {
   std::erase_if(files, [&](const auto& file) { return !wanted(file.first); });
   return files;
 }
 
+// Of the files that a version will have, but for SHA256SUMS itself.
+Digests digests_of(const NewVersion& version, const std::string& sidecar) {
+  Digests digests;
+  for (const fs::path& file : version.linked) digests[file.filename()] = sha256_hex_of_file(file);
+  for (const auto& [name, bytes] : version.files) digests[name] = sha256_hex(bytes);
+  digests[words_of(version.kind).sidecar] = sha256_hex(sidecar);
+  return digests;
+}
+
 // What stands in a sidecar alone and is a part of what the version is: the tasks of a routing table, the
 // experts of a collection.
-nlohmann::json contents_in(const fs::path& version_folder, Kind kind) {
-  const nlohmann::json sidecar = read_sidecar(version_folder, kind);
+nlohmann::json contents_of(const nlohmann::json& sidecar) {
   return {sidecar.value("tasks", nlohmann::json()), sidecar.value("experts", nlohmann::json())};
 }
 
-// Whether the version at `theirs` is what is staged at `ours`: by its key, or, where there is none, by its files. A
-// collection is what was asked for last: only the newest version can be the same.
-bool is_same(const NewVersion& given, const fs::path& ours, const fs::path& theirs) {
+// Whether the version at `theirs` is what is given: by its key, or, where there is none, by its files. A collection is
+// what was asked for last: only the newest version can be the same.
+bool is_same(const NewVersion& given, const std::string& sidecar, const Digests& ours, const fs::path& theirs) {
   if (given.key.empty()) {
     if (const auto all = versions_in(theirs.parent_path());
         given.kind == Kind::collection && !all.empty() && theirs.filename() != all.back())
       return false;
     const auto no_sidecar = [&](const std::string& name) { return name != words_of(given.kind).sidecar; };
-    return sums_where(ours, no_sidecar) == sums_where(theirs, no_sidecar) &&
-           contents_in(ours, given.kind) == contents_in(theirs, given.kind);
+    return only(ours, no_sidecar) == only(read_sums(theirs), no_sidecar) &&
+           contents_of(parse_json(sidecar)) == contents_of(read_sidecar(theirs, given.kind));
   }
   if (key_of(theirs, given.kind) != given.key) return false;
   const auto is_tensors = [](const std::string& name) { return name.ends_with(".safetensors"); };
-  if (sums_where(ours, is_tensors) != sums_where(theirs, is_tensors))
+  if (only(ours, is_tensors) != only(read_sums(theirs), is_tensors))
     log::warning(
         "{}: {} carries the same key ({}) but other bits; the committed one stays (equal bits need "
         "the same build, processor, dtype and threads)",
@@ -90,20 +102,25 @@ std::string Registry::commit(const NewVersion& version) {
   check_name(version.name, words_of(version.kind).one);
   require_finite_version(version);
   const fs::path parent = without_links(folder_, root_of(version.kind) / version.name);
-  Stage stage(folder_);
-  for (const fs::path& file : version.linked) stage.link(file);
-  for (const auto& [name, bytes] : version.files) stage.write(name, bytes);
-  stage.write(words_of(version.kind).sidecar, sidecar_text(version));
-  stage.write_sums();
-  return stage.commit(parent, [&, ours = stage.folder()](const fs::path& theirs) {
+  const std::string sidecar = sidecar_text(version);
+  const Digests ours = digests_of(version, sidecar);
+  SameVersion same(parent, [&](const fs::path& theirs) {
     try {
-      return is_same(version, ours, theirs);
+      return is_same(version, sidecar, ours, theirs);
     } catch (const UserError& error) {
       // It stands in nobody's way; where it is gone, somebody removed it meanwhile.
       if (fs::exists(theirs)) log::warning("{}; this is not compared with it", error_text(error));
       return false;
     }
   });
+  // Before anything is written: what is there already needs no stage.
+  if (const auto found = same.look()) return *found;
+  Stage stage(folder_);
+  for (const fs::path& file : version.linked) stage.link(file);
+  for (const auto& [name, bytes] : version.files) stage.write(name, bytes);
+  stage.write(words_of(version.kind).sidecar, sidecar);
+  stage.write(sums_file, sums_text(ours));
+  return stage.commit(parent, same);
 }
 
 std::string Registry::make_current(Kind kind, const std::string& name, const std::string& version) {

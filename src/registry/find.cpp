@@ -75,13 +75,12 @@ Version Registry::locate(const std::string& text, const std::vector<Kind>& among
   const size_t slash = text.find('/');
   const std::string prefix = text.substr(0, slash), plain = slash == std::string::npos ? text : text.substr(slash + 1);
   const Pin pin = parse_pin(plain, "name");
-  std::vector<std::string> meanings, names, found_as;
+  std::vector<std::string> meanings, found_as;
   Kind found = Kind::expert;
   for (const Kind kind : among) {
     const std::string folder = words_of(kind).folder;
     if (slash != std::string::npos && prefix == folder) return load(kind, plain);
     meanings.push_back(fmt::format("{}/{}", folder, pin.name));
-    for (const std::string& name : names_in(root_of(kind))) names.push_back(name);
     if (!find(kind, pin.name)) continue;
     found_as.push_back(fmt::format("{}/{}", folder, plain));
     found = kind;
@@ -91,6 +90,9 @@ Version Registry::locate(const std::string& text, const std::vector<Kind>& among
   if (found_as.size() > 1)
     user_error("{}: {} is a name of several kinds; write {}", folder_.string(), pin.name, join(found_as, " or "));
   if (!found_as.empty()) return load(found, plain);
+  std::vector<std::string> names;
+  for (const Kind kind : among)
+    for (const std::string& name : names_in(root_of(kind))) names.push_back(name);
   user_error("{}: no {} is there ({})", folder_.string(), join(meanings, ", "), advice(Kind::expert, pin.name, names));
 }
 

@@ -14,16 +14,17 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "registry/layout.h"
-#include "registry/sums.h"
 
 namespace gaggle {
 namespace {
 
 // A staged folder's name begins with its process' tag: who staged it can be checked for life from that alone.
 void sweep(const fs::path& staging) {
+  const std::string ours = file_tag(this_process()) + "-";
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(staging, missing))
-    if (life_of_tag(entry.path().filename()) == Life::gone) fs::remove_all(entry.path(), missing);
+    if (const std::string name = entry.path().filename(); !name.starts_with(ours) && life_of_tag(name) == Life::gone)
+      fs::remove_all(entry.path(), missing);
 }
 
 // A directory's identity, which a rename keeps: our commit id.
@@ -90,33 +91,30 @@ void Stage::link(const fs::path& file) const {
   if (failed) write(file.filename(), read_file(file));
 }
 
-void Stage::write_sums() const {
-  write(sums_file, sums_text(folder_));
-  fsync_folder(folder_);
+std::optional<std::string> SameVersion::look() {
+  for (const std::string& version : versions_in(parent_)) {
+    if (*version_number(version) <= compared_) continue;
+    compared_ = *version_number(version);
+    if (!equal_(parent_ / version)) continue;
+    advance_current(parent_);
+    if (const auto current = current_version(parent_); current && *current != version)
+      log::info("{}: {} holds the same already; CURRENT stays at the newer {}", parent_.filename().string(), version,
+                *current);
+    return version;
+  }
+  return std::nullopt;
 }
 
-std::string Stage::commit(const fs::path& parent, const std::function<bool(const fs::path&)>& equal) {
-  const auto is_the_same = [&](const std::string& version) {
-    if (!equal(parent / version)) return false;
-    advance_current(parent);
-    if (const auto current = current_version(parent); current && *current != version)
-      log::info("{}: {} holds the same already; CURRENT stays at the newer {}", parent.filename().string(), version,
-                *current);
-    return true;
-  };
-  int compared = 0, next = 1;
-  for (;; ++next) {
+std::string Stage::commit(const fs::path& parent, SameVersion& same) {
+  fsync_folder(folder_);
+  for (int next = 1;; ++next) {
     // Each time anew: somebody may remove the whole name at any moment.
     std::error_code failed;
     fs::create_directories(without_links(registry_, parent), failed);
     if (failed) system_error("{}: cannot be made ({})", parent.string(), failed.message());
-    for (const std::string& version : versions_in(parent)) {
-      if (*version_number(version) <= compared) continue;
-      if (is_the_same(version)) return version;
-      compared = *version_number(version);
-    }
+    if (const auto found = same.look()) return *found;
     // After the look at what is there: who removes a version keeps its number first.
-    next = std::max({next, compared + 1, last_removed(registry_, parent) + 1});
+    next = std::max({next, same.newest() + 1, last_removed(registry_, parent) + 1});
     const std::string version = version_name(next);
     if (!version_number(version)) user_error("{}: {} is beyond the last number of a version", parent.string(), version);
     // Whoever commits in between takes this very name: theirs is looked at, and the next name tried.

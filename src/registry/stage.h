@@ -3,9 +3,26 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace gaggle {
+
+// Looks for a committed version that holds what is to be committed, at each of them once.
+class SameVersion {
+ public:
+  // `equal(version folder)` says whether it does.
+  SameVersion(std::filesystem::path parent, std::function<bool(const std::filesystem::path&)> equal)
+      : parent_(std::move(parent)), equal_(std::move(equal)) {}
+  // Among those that came since the last look. CURRENT is moved forward; that it stays at a newer one is said.
+  std::optional<std::string> look();
+  int newest() const { return compared_; }  // that was looked at; 0: none
+
+ private:
+  std::filesystem::path parent_;
+  std::function<bool(const std::filesystem::path&)> equal_;
+  int compared_ = 0;
+};
 
 // A folder under .staging/ that is removed with this object unless it was committed. Leftovers of processes of
 // this host that are gone are swept when a new one is made.
@@ -19,13 +36,10 @@ class Stage {
   void write(const std::string& name, std::string_view bytes) const;  // fsynced
   // Hard link where the file system has them, else a copy.
   void link(const std::filesystem::path& file) const;
-  void write_sums() const;  // last of all files
 
-  // Renames the stage to the next version under `parent` whose number was never given, fsyncs, moves CURRENT forward.
-  // `equal(version folder)` says whether a committed version holds the same thing: then the stage is dropped and that
-  // version returned; that CURRENT stays at a newer one is said.
-  std::string commit(const std::filesystem::path& parent,
-                     const std::function<bool(const std::filesystem::path&)>& equal);
+  // Fsyncs the stage, renames it to the next version under `parent` whose number was never given, fsyncs, moves CURRENT
+  // forward. Where a version that was committed meanwhile holds the same, the stage is dropped and that one returned.
+  std::string commit(const std::filesystem::path& parent, SameVersion& same);
 
  private:
   std::filesystem::path registry_, folder_;

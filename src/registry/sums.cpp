@@ -8,13 +8,17 @@
 
 namespace gaggle {
 
+std::string sums_text(const std::map<std::string, std::string>& digests) {
+  std::string text;
+  for (const auto& [name, digest] : digests) text += digest + "  " + name + "\n";
+  return text;
+}
+
 std::string sums_text(const fs::path& folder) {
   std::map<std::string, std::string> digests;
   for (const auto& entry : fs::directory_iterator(folder))
     if (entry.path().filename() != sums_file) digests[entry.path().filename()] = sha256_hex_of_file(entry.path());
-  std::string text;
-  for (const auto& [name, digest] : digests) text += digest + "  " + name + "\n";
-  return text;
+  return sums_text(digests);
 }
 
 std::map<std::string, std::string> read_sums(const fs::path& folder) {

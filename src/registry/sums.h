@@ -10,7 +10,8 @@ namespace gaggle {
 
 inline constexpr const char* sums_file = "SHA256SUMS";
 
-// Digests of every file in `folder`, as SHA256SUMS text in name order.
+// Digests by file name, as SHA256SUMS text; and those of every file in `folder`.
+std::string sums_text(const std::map<std::string, std::string>& digests);
 std::string sums_text(const std::filesystem::path& folder);
 // file name → digest. Throws UserError: cannot be read, not of that form.
 std::map<std::string, std::string> read_sums(const std::filesystem::path& folder);

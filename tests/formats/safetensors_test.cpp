@@ -47,6 +47,13 @@ TEST(Safetensors, ReadsBackWhatWasWritten) {
   std::vector<TensorView> views;
   for (const auto& tensor : tensors) views.push_back(tensor.view());
   const std::string bytes = safetensors_bytes(views, {{"format", "pt"}, {"made by", "a \"test\""}});
+  const std::string header = R"({"__metadata__":{"format":"pt","made by":"a \"test\""},)"
+                             R"("b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
+                             R"("a":{"dtype":"BF16","shape":[6],"data_offsets":[24,36]},)"
+                             R"("c":{"dtype":"F16","shape":[3,1,2],"data_offsets":[36,48]},)"
+                             R"("none":{"dtype":"F32","shape":[0,4],"data_offsets":[48,48]}})";
+  EXPECT_EQ(bytes.substr(8, header.size()), header);
+  EXPECT_EQ(safetensors_bytes({}, {}).substr(8), "{}      ");
   const SafetensorsFile file(std::as_bytes(std::span(bytes)), "some.safetensors");
   EXPECT_EQ(file.metadata().at("made by"), "a \"test\"");
   ASSERT_EQ(file.tensors().size(), 4u);

@@ -267,7 +267,7 @@ TEST(Registry, FoldersOfJobsMayNotBeLinks) {
   }
 }
 
-TEST(Registry, ImportCommitsOneAfterTheOther) {
+TEST(Registry, ImportTakesEachNameOnce) {
   made::Folder folder;
   made::write_peft_folder(folder.path / "a", made::config, tensor_file_bytes(made::lora(1)));
   made::write_peft_folder(folder.path / "b", "{}", tensor_file_bytes(made::lora(2)));
@@ -277,6 +277,52 @@ TEST(Registry, ImportCommitsOneAfterTheOther) {
   EXPECT_EQ(report.refused, 2u) << report.text;
   EXPECT_NE(report.text.find("another folder of this import is named a too"), std::string::npos) << report.text;
   EXPECT_NE(report.text.find("1 accepted, 2 refused"), std::string::npos) << report.text;
+}
+
+// Many are committed at once; told of in the order in which they were named.
+TEST(Registry, ImportCommitsMany) {
+  made::Folder folder;
+  std::vector<std::string> folders;
+  for (int i = 0; i < 100; ++i) {
+    const fs::path made = folder.path / fmt::format("e{}", 99 - i);
+    made::write_peft_folder(made, i == 50 ? "{}" : made::config, tensor_file_bytes(made::lora(static_cast<float>(i))));
+    folders.push_back(made);
+  }
+  Registry registry = open_new(folder.path / "r");
+  const ImportReport report = import_folders(registry.folder(), folders, "", "", false);
+  EXPECT_EQ(report.refused, 1u) << report.text;
+  size_t at = 0;
+  for (int i = 0; i < 100; ++i) {
+    at = report.text.find(i == 50 ? std::string("refused") : fmt::format(" e{}@v0001", 99 - i), at);
+    ASSERT_NE(at, std::string::npos) << i << "\n" << report.text;
+    if (i == 50) continue;
+    EXPECT_EQ(value_of(registry.load(Kind::expert, fmt::format("e{}", 99 - i))), i);
+  }
+  EXPECT_TRUE(registry.verify().empty());
+  EXPECT_TRUE(fs::is_empty(registry.folder() / ".staging"));
+}
+
+// What is there already is known by its digests: nothing is staged, and so nothing waits for fsync.
+TEST(Registry, WhatIsThereIsNotWrittenAgain) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  const auto gates = [&] {
+    NewVersion made = made::expert("keyed", "k2", 1);
+    made.files.erase(adapter_file);
+    made.linked = {registry.load(Kind::expert, "keyed@v0001").folder / adapter_file};
+    return made;
+  };
+  const auto commit_all = [&] {
+    EXPECT_EQ(registry.commit(made::expert("imported", "", 1)), "v0001");
+    EXPECT_EQ(registry.commit(made::expert("keyed", "k1", 1, false)), "v0001");
+    EXPECT_EQ(registry.commit(gates()), "v0002");
+    EXPECT_EQ(registry.collect("all", {"imported", "keyed"}), "v0001");
+  };
+  commit_all();
+  fs::remove(registry.folder() / ".staging");
+  write_file_durable(registry.folder() / ".staging", "a file: no stage can be made");
+  commit_all();
+  EXPECT_THROW(registry.commit(made::expert("imported", "", 2)), std::runtime_error);
 }
 
 }  // namespace
