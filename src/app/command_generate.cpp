@@ -48,7 +48,7 @@ class Stream {
 Exit answer(const Config& given, const std::string& prompt, const std::string& asked_for) {
   Config config = given;
   if (!asked_for.empty()) config.eval.methods = {asked_for};
-  const std::string method = prompt_method(given.eval);
+  const std::string method = prompt_method(config.eval);
   if (method.empty())
     user_error(
         "{}: no method of {} answers a prompt: poly mixes by a task's name, as oracle and experts choose by it, and a prompt has none. "

@@ -93,14 +93,19 @@ void write_file_durable(const fs::path& path, std::string_view bytes) {
   ::unlink(path.c_str());
   const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (file.fd < 0) system_error("{}: cannot be written ({})", path.string(), reason());
+  const auto fail = [&](const char* what) {
+    const std::string why = reason();
+    ::unlink(path.c_str());  // nothing half-written is left behind
+    system_error("{}: {} ({})", path.string(), what, why);
+  };
   while (!bytes.empty()) {
     ssize_t written = ::write(file.fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) system_error("{}: cannot be written ({})", path.string(), reason());
+    if (written <= 0) fail("cannot be written");
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   std::ignore = ::fchmod(file.fd, 0666 & ~hidden_from_others);  // some file systems know no modes
-  if (::fsync(file.fd) != 0) system_error("{}: fsync failed ({})", path.string(), reason());
+  if (::fsync(file.fd) != 0) fail("fsync failed");
 }
 
 fs::path make_folder_beside(const fs::path& path) {

@@ -178,6 +178,7 @@ PeftFiles open_peft(const fs::path& folder, const std::vector<std::string>& drop
 
 PeftAdapter parse_peft(const PeftFiles& files, const std::vector<PeftKind>& kinds) {
   const PeftConfig config = parse_peft_config(files.config, (files.folder / config_file).string(), kinds);
+  warn_of_unknown_keys(files.config, (files.folder / config_file).string(), config.kind);
   for (const TensorView& tensor : files.tensors) {
     if (tensor.name.find("lora_magnitude_vector") != std::string::npos)
       user_error("{}: tensor {} belongs to DoRA, which is not supported", files.name(), tensor.name);

@@ -45,10 +45,22 @@ std::optional<int> version_number(const std::string& name) {
   return version_name(number) == name && number > 0 ? std::optional(number) : std::nullopt;
 }
 
+namespace {
+
+// None where there is no such folder. One that cannot be read is not an empty one.
+fs::directory_iterator entries_of(const fs::path& parent) {
+  std::error_code failed;
+  fs::directory_iterator entries(parent, failed);
+  if (failed && failed != std::errc::no_such_file_or_directory && failed != std::errc::not_a_directory)
+    system_error("{}: cannot be read ({})", parent.string(), failed.message());
+  return entries;
+}
+
+}  // namespace
+
 std::vector<std::string> versions_in(const fs::path& parent) {
   std::vector<std::string> versions;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(parent, missing))
+  for (const auto& entry : entries_of(parent))
     if (version_number(entry.path().filename()) && fs::is_directory(entry.symlink_status()))
       versions.push_back(entry.path().filename());
   std::ranges::sort(versions, {}, [](const std::string& version) { return *version_number(version); });
@@ -57,8 +69,7 @@ std::vector<std::string> versions_in(const fs::path& parent) {
 
 std::vector<std::string> names_in(const fs::path& parent) {
   std::vector<std::string> names;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(parent, missing))
+  for (const auto& entry : entries_of(parent))
     if (fs::is_directory(entry.symlink_status()) && !versions_in(entry.path()).empty())
       names.push_back(entry.path().filename());
   std::ranges::sort(names);
