@@ -68,7 +68,10 @@ Exit run_adaptation(AdaptJob adapt) {
     return result_of(adapt, registry, *item);
   };
   job.run = [&](size_t item, Attempt& attempt) { return adapt_item(adapt, adapt.items[item], registry, attempt); };
-  job.closing_block = [&](const JobEnd&) { return adapt_closing_block(adapt); };
+  job.closing_block = [&](const JobEnd&) {
+    make_done_current(adapt, registry);  // also of a commit that failed behind its rename
+    return adapt_closing_block(adapt);
+  };
   return plan_and_run(context, job, adapt_plan(adapt));
 }
 

@@ -31,7 +31,12 @@ Exit run_pretraining(PretrainJob pretraining) {
     return stored_version(registry, Kind::inventory, item.name, item.key);
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };
-  job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
+  job.closing_block = [&](const JobEnd&) {
+    // Also of a commit that failed behind its rename, and was then found done by its key.
+    if (const auto version = stored_version(registry, Kind::inventory, pretraining.name, pretraining.recipe.key))
+      registry->make_current(Kind::inventory, pretraining.name, *version);
+    return pretrain_closing_block(pretraining, *registry);
+  };
   return plan_and_run(context, job, pretrain_plan(pretraining));
 }
 

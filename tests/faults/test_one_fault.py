@@ -46,9 +46,9 @@ class Scene(Workshop):
         left = self.folder.parent / (self.folder.name + "-left")
         left.mkdir()
         for path in self.folder.iterdir():
-            if path.name not in OUTSIDE:
-                shutil.copytree(path, left / path.name)
-        table = {key: value for key, value in found_in(left).items() if not key[1].endswith(".part")}  # a killed process's
+            if path.name not in OUTSIDE and ".part" not in path.name:
+                shutil.copytree(path, left / path.name, ignore=shutil.ignore_patterns("*.part*"))  # a killed process's
+        table = found_in(left)
         shutil.rmtree(left)
         return table
 
