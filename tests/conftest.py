@@ -21,7 +21,7 @@ from workshop import tiny_world, trained, workshop  # noqa: E402, F401 (fixtures
 
 
 def pytest_addoption(parser):
-    parser.addoption("--faults", type=int, default=1, help="tests/faults: operations that fail, of each kind and story; 0: all")
+    parser.addoption("--faults", type=int, help="tests/faults: operations that go wrong, of each kind and story; 0: all")
 
 
 class Probe:

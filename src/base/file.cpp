@@ -34,8 +34,8 @@ void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t got = ::read(fd, bytes.data(), std::min(piece, bytes.size()));
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      user_error("{}: cannot be read to its end ({})", path.string(), got < 0 ? reason() : "it became shorter");
+    if (got < 0) system_error("{}: cannot be read to its end ({})", path.string(), reason());
+    if (got == 0) user_error("{}: cannot be read to its end (it became shorter)", path.string());
     bytes = bytes.subspan(static_cast<size_t>(got));
   }
 }
