@@ -29,9 +29,8 @@ std::vector<LoraSite> lora_sites(const std::vector<Site>& sites, const std::vect
     if (target == "all-linear") continue;
     if (std::ranges::any_of(sites, [&](const Site& s) { return names_module({target}, s.name); })) continue;
     const std::vector<std::string> known(kinds.begin(), kinds.end());
-    const std::string nearest = nearest_name(target, known);
     user_error("lora.targets: no linear of the model is called '{}'{}; there are {}, or all-linear", target,
-               nearest.empty() ? "" : " (did you mean " + nearest + "?)", join(known, ", "));
+               did_you_mean(target, known), join(known, ", "));
   }
   std::vector<LoraSite> chosen;
   for (const Site& site : sites)

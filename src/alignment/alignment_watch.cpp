@@ -28,10 +28,7 @@ std::vector<bool> chosen_tasks(const AlignmentConfig& config, const std::vector<
   std::vector<bool> chosen(tasks.size(), config.tasks.empty());
   for (const std::string& name : config.tasks) {
     const auto found = std::ranges::find(names, name);
-    if (found == names.end()) {
-      const std::string near = nearest_name(name, names);
-      user_error("alignment.tasks: no task {}{}", name, near.empty() ? "" : " (did you mean " + near + "?)");
-    }
+    if (found == names.end()) user_error("alignment.tasks: no task {}{}", name, did_you_mean(name, names));
     chosen[static_cast<size_t>(found - names.begin())] = true;
   }
   return chosen;

@@ -128,7 +128,7 @@ int32_t end_token(const Tokenizer& tokenizer, const std::string& end) {
 PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages, const std::string& definition,
                      const Tokenizer& tokenizer, const std::string& where) {
   ChatTokens tokens;
-  if (prompt.form == PromptForm::mistral || prompt.form == PromptForm::llama3) {
+  if (prompt.writes_bos()) {
     if (!tokenizer.bos || !tokenizer.eos)
       user_error("{}: this chat format begins with the BOS token, and the tokenizer names no BOS and EOS", where);
     tokens = {tokenizer.token_of(*tokenizer.bos), tokenizer.token_of(*tokenizer.eos)};

@@ -27,12 +27,6 @@ MethodKind kind_of(const std::string& method) {
   return known == std::end(plain_methods) ? MethodKind::none : known->kind;
 }
 
-// " (did you mean tomi?)"; "": none of them is near.
-std::string near_text(const std::string& name, const std::vector<std::string>& candidates) {
-  const std::string near = nearest_name(name, candidates);
-  return near.empty() ? "" : fmt::format(" (did you mean {}?)", near);
-}
-
 bool same(const Method& a, const Method& b) {
   if (a.inventory && b.inventory) return a.kind == b.kind && a.inventory->digest == b.inventory->digest;
   return a.name == b.name;
@@ -95,7 +89,7 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
       const int number = collection.number_of(expert);
       if (number < 0)
         user_error("{}: no expert {} in the collection{}; it has {}", methods_origin(config), expert,
-                   near_text(expert, collection.names), join(collection.names, ", "));
+                   did_you_mean(expert, collection.names), join(collection.names, ", "));
       add({MethodKind::single, name, number});
     } else if (needs_inventory(name)) {
       add({kind_of(name), name, -1, inventories.at(name)});
@@ -105,7 +99,7 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
       std::vector<std::string> known;
       for (const PlainMethod& method : plain_methods) known.emplace_back(method.name);
       user_error("{}: no method {}{}; there are {}, expert:NAME and z:NAME", methods_origin(config), name,
-                 near_text(name, known), join(known, ", "));
+                 did_you_mean(name, known), join(known, ", "));
     }
     if (name == "phatgoose" && ungated(collection).size() == collection.names.size())
       user_error("{}: phatgoose needs gates, and none of the experts has any: train them with `gaggle gates {}`",

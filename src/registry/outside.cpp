@@ -53,6 +53,7 @@ std::map<std::string, std::string> files_to_export(std::map<std::string, std::st
                                                    const std::string& base_path) {
   if (!base_path.empty()) {
     auto config = parse_json<nlohmann::ordered_json>(files[adapter_config_file]);
+    if (!config.is_object()) user_error("{} of the version is not a JSON object", adapter_config_file);
     config["base_model_name_or_path"] = base_path;
     files[adapter_config_file] = config.dump(2) + "\n";
   }
@@ -61,9 +62,9 @@ std::map<std::string, std::string> files_to_export(std::map<std::string, std::st
     files.insert(std::move(gates));
   }
   if (files.erase(sums_file) == 0) return files;
-  std::string sums;
-  for (const auto& [name, bytes] : files) sums += sha256_hex(bytes) + "  " + name + "\n";
-  files[sums_file] = sums;
+  std::map<std::string, std::string> digests;
+  for (const auto& [name, bytes] : files) digests[name] = sha256_hex(bytes);
+  files[sums_file] = sums_text(digests);
   return files;
 }
 

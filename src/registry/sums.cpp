@@ -38,9 +38,11 @@ std::map<std::string, std::string> read_sums(const fs::path& folder) {
 
 std::string sums_digest(const fs::path& folder) { return sha256_hex(read_file(folder / sums_file)); }
 
-std::vector<std::string> check_listed(const fs::path& folder) {
+namespace {
+
+std::vector<std::string> check_against(const fs::path& folder, const std::map<std::string, std::string>& digests) {
   std::vector<std::string> complaints;
-  for (const auto& [name, digest] : read_sums(folder)) {
+  for (const auto& [name, digest] : digests) {
     const fs::path file = folder / name;
     if (fs::is_symlink(fs::symlink_status(file))) continue;  // named by check_sums, and followed by nobody
     if (!fs::is_regular_file(file))
@@ -51,11 +53,14 @@ std::vector<std::string> check_listed(const fs::path& folder) {
   return complaints;
 }
 
+}  // namespace
+
+std::vector<std::string> check_listed(const fs::path& folder) { return check_against(folder, read_sums(folder)); }
+
 std::vector<std::string> check_sums(const fs::path& folder) {
-  std::vector<std::string> complaints;
   try {
-    complaints = check_listed(folder);
     const auto digests = read_sums(folder);
+    std::vector<std::string> complaints = check_against(folder, digests);
     for (const auto& entry : fs::directory_iterator(folder)) {
       const std::string name = entry.path().filename();
       if (entry.is_symlink())

@@ -11,8 +11,6 @@
 namespace gaggle {
 namespace {
 
-void print(const std::string& text) { write_out(text); }
-
 void need_arguments(const RegistryRequest& request, size_t least, const char* what) {
   if (request.arguments.size() < least) user_error("gaggle registry {}: expected {}", request.action, what);
 }
@@ -22,14 +20,14 @@ Registry open_existing(const RegistryRequest& request) {
 }
 
 Exit list_all(const RegistryRequest& request) {
-  print(listing_text(open_existing(request)));
+  write_out(listing_text(open_existing(request)));
   return Exit::done;
 }
 
 Exit verify(const RegistryRequest& request) {
   const Registry registry = open_existing(request);
   const auto complaints = registry.verify();
-  print(soundness_block(registry, complaints, request.registry.string()));
+  write_out(soundness_block(registry, complaints, request.registry.string()));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 
@@ -42,7 +40,7 @@ Exit import_adapters(const RegistryRequest& request) {
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
   const ImportReport report = import_folders(request.registry, request.arguments, request.name, request.base,
                                              request.accept_base, {request.drop, request.tasks});
-  print(report.text);
+  write_out(report.text);
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 
@@ -62,7 +60,7 @@ Exit export_one(const RegistryRequest& request) {
     export_mixture(registry, name, request.task, {request.to, request.base_path});
   else
     export_version(registry, name, {request.to, request.base_path});
-  print(fmt::format("{} → {}\n", request.arguments[0], request.to));
+  write_out(fmt::format("{} → {}\n", request.arguments[0], request.to));
   return Exit::done;
 }
 
@@ -93,13 +91,13 @@ Exit collect(const RegistryRequest& request) {
   const auto old = request.only.empty() && before ? read_pins(*before) : std::vector<PinnedExpert>();
   const std::string version = registry.collect(name, asked_for(request, registry, name, experts));
   const auto pins = read_pins(registry.load(Kind::collection, name + "@" + version));
-  print(fmt::format("collection {}@{}: {} experts{}\n", name, version, pins.size(), changes_text(old, pins)));
+  write_out(fmt::format("collection {}@{}: {} experts{}\n", name, version, pins.size(), changes_text(old, pins)));
   return Exit::done;
 }
 
 Exit show(const RegistryRequest& request) {
   need_arguments(request, 1, "a name");
-  for (const std::string& name : request.arguments) print(sidecar_block(open_existing(request).locate(name)));
+  for (const std::string& name : request.arguments) write_out(sidecar_block(open_existing(request).locate(name)));
   return Exit::done;
 }
 
@@ -107,7 +105,7 @@ Exit remove(const RegistryRequest& request) {
   need_arguments(request, 1, "names");
   for (const std::string& name : request.arguments) {
     open_existing(request).remove(name);
-    print(fmt::format("{} removed\n", name));
+    write_out(fmt::format("{} removed\n", name));
   }
   return Exit::done;
 }
@@ -124,7 +122,7 @@ Exit act_on_registry(const RegistryRequest& request) {
   belongs("--tasks", !request.tasks.empty(), "import");
   belongs("--task", !request.task.empty(), "export");
   belongs("--add", !request.add.empty(), "collect");
-  if (!request.drop.empty() && request.action != "import") belongs("--drop", true, "collect");
+  belongs("--drop", !request.drop.empty() && request.action != "import", "collect");
   belongs("--only", !request.only.empty(), "collect");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},

@@ -17,10 +17,7 @@ Exit run_pretraining(PretrainJob pretraining) {
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
     registry = open_registry(context, /*create=*/true);
-    if (pretraining.version.empty())
-      make_run_folder(context.session, config);
-    else if (context.session.world->rank() == 0)
-      registry->make_current(Kind::inventory, pretraining.name, pretraining.version);
+    if (pretraining.version.empty()) make_run_folder(context.session, config);
   }
   Job job{.kind = "pretraining", .thing = "inventory", .folder = context.session.run_dir};
   job.ranks_per_item = context.session.world->size();
@@ -31,12 +28,12 @@ Exit run_pretraining(PretrainJob pretraining) {
     return stored_version(registry, Kind::inventory, item.name, item.key);
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };
-  job.closing_block = [&](const JobEnd&) {
-    // Also of a commit that failed behind its rename, and was then found done by its key.
-    if (const auto version = stored_version(registry, Kind::inventory, pretraining.name, pretraining.recipe.key))
+  // A version that is there already, or whose commit failed behind its rename, is what the registry serves too.
+  job.merge = [&] {
+    if (const auto version = job.result(job.items[0]))
       registry->make_current(Kind::inventory, pretraining.name, *version);
-    return pretrain_closing_block(pretraining, *registry);
   };
+  job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
   return plan_and_run(context, job, pretrain_plan(pretraining));
 }
 
