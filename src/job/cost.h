@@ -15,7 +15,7 @@ namespace gaggle {
 // Share of the GEMM rate that steps of training and scoring reach on CPUs.
 inline constexpr double expected_share = 0.5;
 
-// Useful FLOP of forward and backward over these examples, without attention, which is small at these lengths.
+// Useful FLOP of forward and backward over these examples.
 double training_flops(const BaseModel& base, const std::vector<TokenExample>& examples);
 // Of scoring the first `count` examples of a split, and of generating their answers where the metric wants them.
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
@@ -38,9 +38,13 @@ struct JobMemory {
 // fp32: value, gradient, two moments, the start; a copy in the base's type; values and moments
 // once more in a checkpoint, and the bytes of its file.
 uint64_t training_bytes(const BaseModel& base, int64_t trained);
-// What a pass over a micro-batch of so many tokens holds: in training, what every layer keeps for its backward
-// pass; at inference, one layer's. And one chunk of logits with its gradient.
-uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use);
+struct MicrobatchSize {
+  BySide<int64_t> tokens, longest;  // in all, and of one sequence
+  int64_t targets = 0;
+};
+// What a pass over a micro-batch of this size holds: in training, what every layer keeps for its backward pass; at
+// inference, one layer's. What attention works in, and one chunk of logits with its gradient.
+uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, BaseUse use);
 
 // Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example),
 // `batch` examples in a step.

@@ -107,4 +107,9 @@ AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const
                                  const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
                                  const AttentionExtras& extras = {});
 
+// Bytes that both hold while they run, besides results, over micro-batches of `tokens` tokens with rows of at most
+// `longest` keys; with backward as much as the backward pass.
+int64_t attention_bytes(const HeadShape& shape, int64_t tokens, int64_t longest, const at::TensorOptions& like,
+                        bool backward);
+
 }  // namespace gaggle

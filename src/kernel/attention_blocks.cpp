@@ -21,8 +21,7 @@ GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space&
   const AttentionRow& row = *unit.row;
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
   const int64_t queries = row.rows - unit.begin < width ? row.rows - unit.begin : width;
-  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, static_cast<float>(w.shape.scale),
-                    s.lanes_a);
+  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
   block::fill(s.sums_a, d * width, 0);
   block::fill(s.top, width, block::hidden);
   block::fill(s.total, width, 0);
@@ -40,9 +39,9 @@ GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space&
     block::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_a, true);
   }
   for (int64_t i = 0; i < queries; ++i) {
-    s.scales[i] = s.total[i] > 0 ? 1 / s.total[i] : 0;
+    s.scales[i] = s.total[i] == 0 ? 0 : 1 / s.total[i];
     w.lse[(row.begin + unit.begin + i) * w.shape.heads + unit.head] =
-        s.total[i] > 0 ? s.top[i] + std::log(s.total[i]) : -block::hidden;
+        s.total[i] == 0 ? -block::hidden : s.top[i] + std::log2(s.total[i]);
   }
   block::write_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
 }
@@ -55,7 +54,7 @@ GAGGLE_CLONES void queries_unit(const Work<X>& w, const Unit& unit, const Space&
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
   const int64_t queries = row.rows - unit.begin < width ? row.rows - unit.begin : width;
   const auto scale = static_cast<float>(w.shape.scale);
-  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, scale, s.lanes_a);
+  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
   block::read_lanes(queries_of(w, w.dy, row, unit.head), unit.begin, queries, d, 1, s.lanes_b);
   block::read_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, 1, s.sums_a);
   block::fill(s.top, width, -block::hidden);
@@ -91,7 +90,7 @@ GAGGLE_CLONES void keys_unit(const Work<X>& w, const Unit& unit, const Space& s)
   const int64_t d = w.shape.head_dim, group = w.shape.heads / w.shape.kv_heads, all = unit.seen.end;
   const int64_t keys = row.keys() - unit.begin < width ? row.keys() - unit.begin : width;
   const auto scale = static_cast<float>(w.shape.scale);
-  block::read_lanes(keys_of(w, w.k, row, unit.head), unit.begin, keys, d, scale, s.lanes_a);
+  block::read_lanes(keys_of(w, w.k, row, unit.head), unit.begin, keys, d, w.score_scale, s.lanes_a);
   block::read_lanes(keys_of(w, w.v, row, unit.head), unit.begin, keys, d, 1, s.lanes_b);
   block::fill(s.sums_a, d * width, 0);
   block::fill(s.sums_b, d * width, 0);
@@ -169,7 +168,7 @@ Tables tables_of(const AttentionExtras& extras, int64_t heads) {
   Tables tables;
   if (extras.bias) {
     // A tile reaches a block beyond the last distance.
-    tables.bias = at::constant_pad_nd(extras.bias->by_distance, {depth, depth}).contiguous();
+    tables.bias = at::constant_pad_nd(extras.bias->by_distance * block::log2_e, {depth, depth}).contiguous();
     tables.reversed_bias = tables.bias.flip(1).contiguous();
   }
   if (extras.dropout)
@@ -186,6 +185,7 @@ Work<X> work_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, c
   Work<X> work;
   work.q = pointer(q), work.k = pointer(k), work.v = pointer(v), work.y = pointer(to.y), work.lse = float_of(to.lse);
   work.shape = shape;
+  work.score_scale = static_cast<float>(shape.scale * block::log2_e);
   work.causal = plan.mask.causal;
   work.window = plan.mask.window;
   if (extras.bias) {

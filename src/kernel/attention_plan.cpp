@@ -1,10 +1,12 @@
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <iterator>
 #include <numeric>
 #include <span>
 
 #include "base/error.h"
-#include "kernel/attention.h"
+#include "kernel/attention_blocks.h"
 
 namespace gaggle {
 namespace {
@@ -15,13 +17,18 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
   return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
 }
 
-// A row that goes by blocks: its scores are too many for one chunk; or it is fp32 on the CPU and longer than about 128
-// tokens, where the loops over blocks are faster than the products of a chunk. Those of bf16 are faster (AVX512-BF16,
-// AMX), and with few queries or keys most of a block would be empty.
+constexpr int64_t short_row = 128;  // about this many tokens: shorter rows leave most of a block of 64 by 128 empty
+
+// The loops over blocks are fp32. Products of bf16 are faster (AVX512-BF16, AMX), as long as their scores are few.
+bool has_fast_loops(const at::TensorOptions& like) {
+  return like.device().is_cpu() && c10::typeMetaToScalarType(like.dtype()) == at::kFloat;
+}
+
+// A row that goes by blocks: its scores are too many for one chunk, or the loops over blocks are faster.
 bool is_long(const AttentionRow& row, const HeadShape& shape, const at::TensorOptions& like) {
   const int64_t scores = row.rows * row.keys();
-  const bool loops_are_faster = like.device().is_cpu() && c10::typeMetaToScalarType(like.dtype()) == at::kFloat;
-  return scores * shape.heads > largest_scores || (loops_are_faster && row.rows >= 32 && scores > 128 * 128);
+  return scores * shape.heads > largest_scores ||
+         (has_fast_loops(like) && row.rows >= 32 && scores > short_row * short_row);
 }
 
 AttentionChunk make_chunk(std::span<const AttentionRow> members, const AttentionMask& mask, at::Device device) {
@@ -162,6 +169,20 @@ AttentionPlan plan_cross_attention(const Microbatch& batch, std::span<const int6
           {batch.decoder.starts[s], queries, 0, count_from(starts[source], starts[source + 1] - starts[source])});
   }
   return plan_of(std::move(all), {false, 0}, shape, like);
+}
+
+int64_t attention_bytes(const HeadShape& shape, int64_t tokens, int64_t longest, const at::TensorOptions& like,
+                        bool backward) {
+  const auto width = static_cast<int64_t>(like.dtype().itemsize());
+  const bool cpu = like.device().is_cpu();
+  // Of a chunk: a score's probability and its gradient; elsewhere than on the CPU its softmax in fp32, in three steps.
+  const int64_t a_score = (backward ? 2 : 1) * width + (cpu ? 0 : 12);
+  const int64_t held = has_fast_loops(like) ? std::min(longest, short_row) : longest;
+  const int64_t chunk = a_score * std::min(tokens * held * shape.heads, largest_scores);
+  // By blocks: every thread's space, and two sums for each head and token.
+  const bool by_blocks = longest > held || longest * longest * shape.heads > largest_scores;
+  const int64_t blocks = at::get_num_threads() * block_workspace(shape) + 8 * tokens * shape.heads;
+  return chunk + (cpu && by_blocks ? blocks : 0);
 }
 
 }  // namespace gaggle

@@ -8,9 +8,10 @@
 
 namespace gaggle::block {
 
-using simd::Floats, simd::lanes;
-
 inline constexpr float hidden = -3.0e38f;  // the score of a key that a query does not see
+
+// Scores, and what is added to them, are held times log2 e: 2^x is cheaper than e^x.
+inline constexpr double log2_e = 1.4426950408889634;
 
 // Some of a row's results: those of one head's queries [begin, begin + 64), which see these keys; or of one key head's
 // keys, which are seen by these queries.
@@ -28,6 +29,7 @@ struct Work {
   float* lse = nullptr;    // [T, heads]
   float* delta = nullptr;  // [T, heads], Σ dy ∘ y
   HeadShape shape;
+  float score_scale = 1;  // of q · k, times log2 e
   bool causal = true;
   int64_t window = 0;
   const float *bias = nullptr, *reversed_bias = nullptr;  // [heads, bias_width]; column `bias_centre` is distance 0
@@ -95,26 +97,20 @@ GAGGLE_SHARED void shape_scores(const Distances& all, int64_t n, float* scores) 
   const auto lowest = static_cast<float>(all.corner - (n - 1)), highest = static_cast<float>(all.corner + width - 1);
   const bool hides = lowest < all.low || highest > all.high;
   if (!hides && !all.bias) return;
-  Floats ramp, v, b;
+  Vector ramp, v, b;
   for (int64_t c = 0; c < lanes; ++c) ramp[c] = static_cast<float>(c);
   for (int64_t j = 0; j < n; ++j)
     for (int64_t c = 0; c < width; c += lanes) {
-      simd::load(scores + j * width + c, lanes, v);
+      load(scores + j * width + c, v);
       if (all.bias) {
-        simd::load(all.bias + all.corner - j + c, lanes, b);
+        load(all.bias + all.corner - j + c, b);
         v += b;
       }
-      const Floats e = ramp + static_cast<float>(all.corner - j + c);
-      v = e < all.low ? Floats{} + hidden : v;
-      v = e > all.high ? Floats{} + hidden : v;
-      simd::store(scores + j * width + c, lanes, v);
+      const Vector e = ramp + static_cast<float>(all.corner - j + c);
+      v = e < all.low ? Vector{} + hidden : v;
+      v = e > all.high ? Vector{} + hidden : v;
+      store(scores + j * width + c, v);
     }
-}
-
-// e^x, and 0 for what is nothing beside 1.
-GAGGLE_SHARED void exp_or_zero(const Floats& x, Floats& y) {
-  simd::exp(x, y);
-  y = x > -87.0f ? y : Floats{};
 }
 
 // Factors of dropout: lane c of row j belongs to (query, key) + (c, j), or + (j, c) with keys as lanes.
@@ -131,41 +127,41 @@ GAGGLE_SHARED void fill_factors(const Work<X>& w, const AttentionRow& row, int64
     }
 }
 GAGGLE_SHARED void times(const float* factors, int64_t n, float* x) {
-  Floats v, f;
+  Vector v, f;
   for (int64_t i = 0; i < n * width; i += lanes) {
-    simd::load(x + i, lanes, v);
-    simd::load(factors + i, lanes, f);
+    load(x + i, v);
+    load(factors + i, f);
     v *= f;
-    simd::store(x + i, lanes, v);
+    store(x + i, v);
   }
 }
 
-// One more block of n keys: scores become e^(score - top) with the new top of each lane; the sums so far follow it.
+// One more block of n keys: scores become 2^(score - top) with the new top of each lane; the sums so far follow it.
 GAGGLE_SHARED void soften(int64_t n, int64_t d, const Space& s) {
   for (int64_t c = 0; c < width; c += lanes) {
-    Floats old, top, total, v, factor;
-    simd::load(s.top + c, lanes, old);
-    simd::load(s.total + c, lanes, total);
-    top = old > -1.0e30f ? old : Floats{} - 1.0e30f;  // above `hidden`: a lane that sees nothing yet sums to 0
+    Vector old, top, total, v, factor;
+    load(s.top + c, old);
+    load(s.total + c, total);
+    top = old > -1.0e30f ? old : Vector{} - 1.0e30f;  // above `hidden`: a lane that sees nothing yet sums to 0
     for (int64_t j = 0; j < n; ++j) {
-      simd::load(s.scores + j * width + c, lanes, v);
+      load(s.scores + j * width + c, v);
       top = v > top ? v : top;
     }
-    exp_or_zero(old - top, factor);
+    exp2(old - top, factor);
     total *= factor;
     for (int64_t j = 0; j < n; ++j) {
-      simd::load(s.scores + j * width + c, lanes, v);
-      exp_or_zero(v - top, v);
+      load(s.scores + j * width + c, v);
+      exp2(v - top, v);
       total += v;
-      simd::store(s.scores + j * width + c, lanes, v);
+      store(s.scores + j * width + c, v);
     }
     for (int64_t i = 0; i < d; ++i) {
-      simd::load(s.sums_a + i * width + c, lanes, v);
+      load(s.sums_a + i * width + c, v);
       v *= factor;
-      simd::store(s.sums_a + i * width + c, lanes, v);
+      store(s.sums_a + i * width + c, v);
     }
-    simd::store(s.top + c, lanes, top);
-    simd::store(s.total + c, lanes, total);
+    store(s.top + c, top);
+    store(s.total + c, total);
   }
 }
 
@@ -175,38 +171,38 @@ GAGGLE_SHARED void fill(float* x, int64_t n, float value) {
 
 // to[c] = Σ_i a[i][c] · b[i][c] for every lane c; a, b [d, width].
 GAGGLE_SHARED void dot_lanes(const float* a, const float* b, int64_t d, float* to) {
-  Floats x, y, sum;
+  Vector x, y, sum;
   for (int64_t c = 0; c < width; c += lanes) {
-    sum = Floats{};
+    sum = Vector{};
     for (int64_t i = 0; i < d; ++i) {
-      simd::load(a + i * width + c, lanes, x);
-      simd::load(b + i * width + c, lanes, y);
+      load(a + i * width + c, x);
+      load(b + i * width + c, y);
       sum += x * y;
     }
-    simd::store(to + c, lanes, sum);
+    store(to + c, sum);
   }
 }
 
-// n rows of scores become probabilities p = e^(score - lse), and their gradients p (grad - delta); lse and delta, in
+// n rows of scores become probabilities p = 2^(score - lse), and their gradients p (grad - delta); lse and delta, in
 // s.top and s.total, are those of a tile's lanes, or of its rows where keys are lanes.
 template <bool keys_are_lanes>
 GAGGLE_SHARED void score_gradients(int64_t n, const Space& s) {
-  Floats p, g, lse, delta;
+  Vector p, g, lse, delta;
   for (int64_t j = 0; j < n; ++j)
     for (int64_t c = 0; c < width; c += lanes) {
       if constexpr (keys_are_lanes) {
-        lse = Floats{} + s.top[j];
-        delta = Floats{} + s.total[j];
+        lse = Vector{} + s.top[j];
+        delta = Vector{} + s.total[j];
       } else {
-        simd::load(s.top + c, lanes, lse);
-        simd::load(s.total + c, lanes, delta);
+        load(s.top + c, lse);
+        load(s.total + c, delta);
       }
-      simd::load(s.scores + j * width + c, lanes, p);
-      exp_or_zero(p - lse, p);
-      simd::load(s.grads + j * width + c, lanes, g);
+      load(s.scores + j * width + c, p);
+      exp2(p - lse, p);
+      load(s.grads + j * width + c, g);
       g = p * (g - delta);
-      simd::store(s.scores + j * width + c, lanes, p);
-      simd::store(s.grads + j * width + c, lanes, g);
+      store(s.scores + j * width + c, p);
+      store(s.grads + j * width + c, g);
     }
 }
 

@@ -217,6 +217,18 @@ TEST(AttentionBlocks, SizesAndTypesDecide) {
   EXPECT_EQ(plan_attention(decoding, 2000, 0, shape, at::kCPU).long_rows.size(), 1u);
 }
 
+TEST(AttentionBlocks, BytesGrowWithLengthAlone) {
+  const HeadShape shape{8, 8, 8, 0.35};
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto bytes = [&](int64_t n) { return attention_bytes(shape, n, n, type, true); };
+    EXPECT_GT(bytes(100), 2 * 100 * 100 * 8 * int64_t(c10::elementSize(type)) - 1);
+    EXPECT_LE(bytes(64'000) - bytes(32'000), 32'000 * 8 * 8);  // two sums for each token and head
+    EXPECT_LT(bytes(32'000), int64_t{200} << 20);
+  }
+  const auto on_gpu = at::TensorOptions().dtype(at::kBFloat16).device(at::kCUDA);
+  EXPECT_EQ(attention_bytes(shape, 64'000, 64'000, on_gpu, true), attention_bytes(shape, 32'000, 32'000, on_gpu, true));
+}
+
 int64_t peak_megabytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
