@@ -13,7 +13,7 @@
 namespace gaggle {
 namespace {
 
-using block::depth, block::width, block::Unit, block::Work, block::Space;
+using tiles::depth, tiles::width, tiles::Unit, tiles::Work, tiles::Space;
 
 template <class X>
 GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space& s) {
@@ -21,29 +21,29 @@ GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space&
   const AttentionRow& row = *unit.row;
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
   const int64_t queries = row.rows - unit.begin < width ? row.rows - unit.begin : width;
-  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
-  block::fill(s.sums_a, d * width, 0);
-  block::fill(s.top, width, block::hidden);
-  block::fill(s.total, width, 0);
+  tiles::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
+  tiles::fill(s.sums_a, d * width, 0);
+  tiles::fill(s.top, width, tiles::hidden);
+  tiles::fill(s.total, width, 0);
   for (int64_t key = seen.begin; key < seen.end; key += depth) {
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
-    block::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
-    block::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
-    block::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+    tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
+    tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
+    tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
-    block::soften(n, d, s);
+    tiles::soften(n, d, s);
     if (w.keys) {
       fill_factors(w, row, unit.head, unit.begin, key, n, false, s.factors);
-      block::times(s.factors, n, s.scores);
+      tiles::times(s.factors, n, s.scores);
     }
-    block::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_a, true);
+    tiles::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_a, true);
   }
   for (int64_t i = 0; i < queries; ++i) {
     s.scales[i] = s.total[i] == 0 ? 0 : 1 / s.total[i];
     w.lse[(row.begin + unit.begin + i) * w.shape.heads + unit.head] =
-        s.total[i] == 0 ? -block::hidden : s.top[i] + std::log2(s.total[i]);
+        s.total[i] == 0 ? -tiles::hidden : s.top[i] + std::log2(s.total[i]);
   }
-  block::write_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
+  tiles::write_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
 }
 
 // dq of a block of queries, and their delta.
@@ -54,33 +54,33 @@ GAGGLE_CLONES void queries_unit(const Work<X>& w, const Unit& unit, const Space&
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
   const int64_t queries = row.rows - unit.begin < width ? row.rows - unit.begin : width;
   const auto scale = static_cast<float>(w.shape.scale);
-  block::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
-  block::read_lanes(queries_of(w, w.dy, row, unit.head), unit.begin, queries, d, 1, s.lanes_b);
-  block::read_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, 1, s.sums_a);
-  block::fill(s.top, width, -block::hidden);
-  block::dot_lanes(s.lanes_b, s.sums_a, d, s.total);
+  tiles::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
+  tiles::read_lanes(queries_of(w, w.dy, row, unit.head), unit.begin, queries, d, 1, s.lanes_b);
+  tiles::read_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, 1, s.sums_a);
+  tiles::fill(s.top, width, -tiles::hidden);
+  tiles::dot_lanes(s.lanes_b, s.sums_a, d, s.total);
   for (int64_t i = 0; i < queries; ++i) {
     const int64_t at = (row.begin + unit.begin + i) * w.shape.heads + unit.head;
     s.top[i] = w.lse[at];
     w.delta[at] = s.total[i];
   }
-  block::fill(s.sums_a, d * width, 0);
+  tiles::fill(s.sums_a, d * width, 0);
   for (int64_t key = seen.begin; key < seen.end; key += depth) {
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
-    block::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
-    block::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
-    block::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+    tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
+    tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
+    tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
-    block::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
+    tiles::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
     if (w.keys) {
       fill_factors(w, row, unit.head, unit.begin, key, n, false, s.factors);
-      block::times(s.factors, n, s.grads);
+      tiles::times(s.factors, n, s.grads);
     }
-    block::score_gradients<false>(n, s);
-    block::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
+    tiles::score_gradients<false>(n, s);
+    tiles::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
   }
-  block::fill(s.scales, width, scale);
-  block::write_lanes(queries_of(w, w.dq, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
+  tiles::fill(s.scales, width, scale);
+  tiles::write_lanes(queries_of(w, w.dq, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
 }
 
 // dk and dv of a block of keys, over the heads that read them.
@@ -90,36 +90,36 @@ GAGGLE_CLONES void keys_unit(const Work<X>& w, const Unit& unit, const Space& s)
   const int64_t d = w.shape.head_dim, group = w.shape.heads / w.shape.kv_heads, all = unit.seen.end;
   const int64_t keys = row.keys() - unit.begin < width ? row.keys() - unit.begin : width;
   const auto scale = static_cast<float>(w.shape.scale);
-  block::read_lanes(keys_of(w, w.k, row, unit.head), unit.begin, keys, d, w.score_scale, s.lanes_a);
-  block::read_lanes(keys_of(w, w.v, row, unit.head), unit.begin, keys, d, 1, s.lanes_b);
-  block::fill(s.sums_a, d * width, 0);
-  block::fill(s.sums_b, d * width, 0);
+  tiles::read_lanes(keys_of(w, w.k, row, unit.head), unit.begin, keys, d, w.score_scale, s.lanes_a);
+  tiles::read_lanes(keys_of(w, w.v, row, unit.head), unit.begin, keys, d, 1, s.lanes_b);
+  tiles::fill(s.sums_a, d * width, 0);
+  tiles::fill(s.sums_b, d * width, 0);
   for (int64_t head = unit.head * group; head < (unit.head + 1) * group; ++head)
     for (int64_t query = unit.seen.begin; query < all; query += depth) {
       const int64_t n = all - query < depth ? all - query : depth;
-      block::read(queries_of(w, w.q, row, head), query, n, d, s.rows_a);
-      block::read(queries_of(w, w.dy, row, head), query, n, d, s.rows_b);
+      tiles::read(queries_of(w, w.q, row, head), query, n, d, s.rows_a);
+      tiles::read(queries_of(w, w.dy, row, head), query, n, d, s.rows_b);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t at = (row.begin + query + i) * w.shape.heads + head;
         s.top[i] = w.lse[at];
         s.total[i] = w.delta[at];
       }
-      block::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+      tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
       shape_scores(distances(w, row.position + query, unit.begin, head, true), n, s.scores);
-      block::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
+      tiles::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
       if (w.keys) {
         fill_factors(w, row, head, query, unit.begin, n, true, s.factors);
-        block::times(s.factors, n, s.grads);
+        tiles::times(s.factors, n, s.grads);
       }
-      block::score_gradients<true>(n, s);
-      if (w.keys) block::times(s.factors, n, s.scores);
-      block::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_b, true);
-      block::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
+      tiles::score_gradients<true>(n, s);
+      if (w.keys) tiles::times(s.factors, n, s.scores);
+      tiles::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_b, true);
+      tiles::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
     }
-  block::fill(s.scales, width, scale);
-  block::write_lanes(keys_of(w, w.dk, row, unit.head), unit.begin, keys, d, s.scales, s.sums_a);
-  block::fill(s.scales, width, 1);
-  block::write_lanes(keys_of(w, w.dv, row, unit.head), unit.begin, keys, d, s.scales, s.sums_b);
+  tiles::fill(s.scales, width, scale);
+  tiles::write_lanes(keys_of(w, w.dk, row, unit.head), unit.begin, keys, d, s.scales, s.sums_a);
+  tiles::fill(s.scales, width, 1);
+  tiles::write_lanes(keys_of(w, w.dv, row, unit.head), unit.begin, keys, d, s.scales, s.sums_b);
 }
 
 // Blocks of 64 queries, of every head. The last ones of a causal row see most, and go first.
@@ -152,8 +152,8 @@ void run_all(const std::vector<Unit>& units, int64_t d, const Run& run) {
   std::atomic<size_t> next = 0;
   const int64_t threads = std::min<int64_t>(at::get_num_threads(), static_cast<int64_t>(units.size()));
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
-    const at::Tensor memory = at::empty({block::floats_of(d)}, at::kFloat);
-    const Space space = block::cut(memory.data_ptr<float>(), d);
+    const at::Tensor memory = at::empty({tiles::floats_of(d)}, at::kFloat);
+    const Space space = tiles::cut(memory.data_ptr<float>(), d);
     for (size_t i = next++; i < units.size(); i = next++) run(units[i], space);
   });
 }
@@ -168,7 +168,7 @@ Tables tables_of(const AttentionExtras& extras, int64_t heads) {
   Tables tables;
   if (extras.bias) {
     // A tile reaches a block beyond the last distance.
-    tables.bias = at::constant_pad_nd(extras.bias->by_distance * block::log2_e, {depth, depth}).contiguous();
+    tables.bias = at::constant_pad_nd(extras.bias->by_distance * tiles::log2_e, {depth, depth}).contiguous();
     tables.reversed_bias = tables.bias.flip(1).contiguous();
   }
   if (extras.dropout)
@@ -185,7 +185,7 @@ Work<X> work_of(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, c
   Work<X> work;
   work.q = pointer(q), work.k = pointer(k), work.v = pointer(v), work.y = pointer(to.y), work.lse = float_of(to.lse);
   work.shape = shape;
-  work.score_scale = static_cast<float>(shape.scale * block::log2_e);
+  work.score_scale = static_cast<float>(shape.scale * tiles::log2_e);
   work.causal = plan.mask.causal;
   work.window = plan.mask.window;
   if (extras.bias) {
@@ -235,7 +235,7 @@ void attend_by_blocks_backward(const at::Tensor& q, const at::Tensor& k, const a
 }
 
 int64_t block_workspace(const HeadShape& shape) {
-  return block::floats_of(shape.head_dim) * static_cast<int64_t>(sizeof(float));
+  return tiles::floats_of(shape.head_dim) * static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace gaggle

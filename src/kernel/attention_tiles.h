@@ -6,7 +6,7 @@
 #include "kernel/attention.h"
 #include "kernel/block_product.h"
 
-namespace gaggle::block {
+namespace gaggle::tiles {
 
 inline constexpr float hidden = -3.0e38f;  // the score of a key that a query does not see
 
@@ -206,4 +206,4 @@ GAGGLE_SHARED void score_gradients(int64_t n, const Space& s) {
     }
 }
 
-}  // namespace gaggle::block
+}  // namespace gaggle::tiles

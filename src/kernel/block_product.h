@@ -4,7 +4,7 @@
 
 #include "kernel/simd.h"
 
-namespace gaggle::block {
+namespace gaggle::tiles {
 
 inline constexpr int64_t width = 64;   // lanes of a block
 inline constexpr int64_t depth = 128;  // most rows of a block that meet a block of lanes at once
@@ -131,4 +131,4 @@ GAGGLE_SHARED void write_lanes(const Rows<X>& rows, int64_t first, int64_t n, in
     }
 }
 
-}  // namespace gaggle::block
+}  // namespace gaggle::tiles
