@@ -14,13 +14,17 @@ at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
 }
 
 // The same tensors are another base with another rope_scaling or other windows. Keys made before only know the tensors,
-// so those settings alone are digested that were refused then: YaRN, and a window on some layers.
+// so those settings alone are digested that were refused then: scaling by yarn, dynamic or longrope, and a window on
+// some layers.
 std::string digested_settings(const ModelSpec& spec) {
   std::string text;
   const RopeScaling& rope = spec.rope_scaling;
   if (rope.type == "yarn")
     text += fmt::format(" yarn {} {} {} {} {} {}", rope.factor, rope.original_max_position, rope.beta_fast,
                         rope.beta_slow, rope.truncate, rope.attention_factor);
+  if (rope.by_length())
+    text += fmt::format(" {} {} {} {} {} {}", rope.type, rope.factor, rope.original_max_position, rope.attention_factor,
+                        fmt::join(rope.short_factors, ","), fmt::join(rope.long_factors, ","));
   if (!spec.slides.empty()) text += fmt::format(" window {}", spec.sliding_window);
   for (const bool slides : spec.slides) text += slides ? " sliding" : " full";
   return text;
