@@ -71,6 +71,7 @@ void BaseModel::check_tokens(const TokenSequences& tokens) const {
   const auto t = static_cast<size_t>(tokens.count());
   GAGGLE_CHECK(t > 0 && tokens.positions.size() == t && !tokens.starts.empty() && tokens.starts.front() == 0);
   GAGGLE_CHECK(tokens.starts.back() == tokens.count());
+  GAGGLE_CHECK(tokens.lengths.empty() || static_cast<int64_t>(tokens.lengths.size()) == tokens.sequences());
   for (const int32_t id : tokens.ids) GAGGLE_CHECK(id >= 0 && id < spec_.vocab, "token id {} of {}", id, spec_.vocab);
   for (const int32_t position : tokens.positions) GAGGLE_CHECK(position >= 0);
 }
