@@ -257,8 +257,18 @@ def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra
     for key in set(folder) - {"model_type", "name", "path", "norm_eps"}:
         assert folder[key] == file[key], key
     assert file["norm_eps"] == pytest.approx(folder["norm_eps"], rel=1e-6)
+    if "rope" not in extra:
+        return
     digests = {probe.json("model-info", tmp_path / name, "fp32")["content_digest"] for name in ["m", "m.gguf"]}
     assert len(digests) == 1
+
+
+def test_gguf_longrope_with_a_factor_of_0(probe, tmp_path):
+    model = make_model(tmp_path / "m", "llama", rope="longrope")
+    model.config.rope_scaling = {**ROPE["longrope"], "long_factor": [1.0] * 7 + [0.0]}
+    write_gguf(tmp_path / "m.gguf", model)
+    done = probe.run("spec", tmp_path / "m.gguf", check=False)
+    assert done.returncode == 2 and b"rope_factors_long.weight holds 0; expected factors above 0" in done.stderr
 
 
 @pytest.mark.parametrize("keys,config", [

@@ -54,7 +54,6 @@ VARIANTS = {
     "qwen2-yarn": dict(kind="qwen2", rope="yarn"),
     # Rows of up to 16 tokens are not beyond the original length; the others are, each by its own length.
     "llama-dynamic": dict(kind="llama", rope="dynamic"),
-    "qwen2-dynamic": dict(kind="qwen2", rope="dynamic"),
     "mistral-longrope": dict(kind="mistral", rope="longrope"),
     "qwen3-longrope": dict(kind="qwen3", rope="longrope"),
     "qwen3-window-on-some": dict(kind="qwen3", use_sliding_window=True, sliding_window=7, max_window_layers=2),
