@@ -63,9 +63,11 @@ std::unique_ptr<Tokenizer> from_json(const fs::path& file) {
     });
     return tokenizer_from_sentencepiece(original, config);
   }
-  const bool of_pieces = model_type(root) == "BPE" && value_or(root["model"], "byte_fallback", false);
-  const bool by_model = tokenizer_class(config.tokenizer_class).space_by_model;
-  if (of_pieces && by_model && config.add_prefix_space && !original.empty()) set_llama_spaces(root, config);
+  with_place(file.string(), [&] {
+    const bool of_pieces = model_type(root) == "BPE" && value_or(root["model"], "byte_fallback", false);
+    const bool by_model = tokenizer_class(config.tokenizer_class).space_by_model && !original.empty();
+    if (of_pieces && by_model && config.add_prefix_space) set_llama_spaces(root, config);
+  });
   return tokenizer_from_json(file, root, config);
 }
 
