@@ -94,7 +94,7 @@ void index_pieces(TokenModel& model, const std::vector<AddedToken>& added) {
     if (!token.empty() && id != unigram->unknown && !left_out.contains(token)) unigram->pieces.insert(token, id);
 }
 
-Vocabulary vocabulary_of(const TokenModel& model) {
+KnownTokens known_tokens(const TokenModel& model) {
   if (const auto* unigram = std::get_if<Unigram>(&model))
     return {unigram->ids, static_cast<int32_t>(unigram->scores.size())};
   const TokenIds& ids = std::get<Bpe>(model).ids;

@@ -18,15 +18,15 @@ int32_t read_id(const Json& node, const std::string& token);
 // `model`: of `type` (model_type). A Unigram's pieces are listed by index_pieces, once its added tokens are known.
 TokenModel read_model(const Json& model, const std::string& type);
 
-// No word is cut into the special ones among `added`, nor into a Unigram's unknown token: they come from markup alone, as
-// with SentencePiece's control pieces. (The tokenizers library leaves them in the Unigram's vocabulary, so that "＜/s＞",
-// which NFKC makes "</s>", ends a text there.) Nothing to do for BPE.
+// No word is cut into the special ones among `added`, nor into a Unigram's unknown token: they come from markup alone,
+// as with SentencePiece's control pieces. (The tokenizers library leaves them in the Unigram's vocabulary, so that
+// "＜/s＞", which NFKC makes "</s>", ends a text there.) Nothing to do for BPE.
 void index_pieces(TokenModel& model, const std::vector<AddedToken>& added);
 
-struct Vocabulary {
+struct KnownTokens {
   const TokenIds& ids;
   int32_t count;  // its entries: the first added token that is not among them gets this id
 };
-Vocabulary vocabulary_of(const TokenModel& model);
+KnownTokens known_tokens(const TokenModel& model);
 
 }  // namespace gaggle

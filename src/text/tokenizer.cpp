@@ -21,8 +21,8 @@ fs::path sentencepiece_in(const fs::path& folder) {
   return {};
 }
 
-// Llama's class with add_prefix_space: transformers converts tokenizer.model anew, whose pieces tokenizer.json has, with
-// the rules for spaces that "legacy" and add_prefix_space ask for.
+// Llama's class with add_prefix_space: transformers converts tokenizer.model anew, whose pieces tokenizer.json has,
+// with the rules for spaces that "legacy" and add_prefix_space ask for.
 void set_llama_spaces(Json& root, const TokenizerConfig& config) {
   const bool prefix = *config.add_prefix_space;
   const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
@@ -59,7 +59,7 @@ std::unique_ptr<Tokenizer> from_json(const fs::path& file) {
   if (model_type(root) == "Unigram" && !original.empty()) {
     config.added = with_place(file.string(), [&] {
       const TokenModel model = read_model(root.at("model"), model_type(root));
-      return read_added_tokens(root, vocabulary_of(model), config);
+      return read_added_tokens(root, known_tokens(model), config);
     });
     return tokenizer_from_sentencepiece(original, config);
   }

@@ -43,8 +43,8 @@ AddedToken read_added_token(const Json& node, int32_t id);  // as tokenizer.json
 // Everything empty where `folder` has none of the files. Throws UserError.
 TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
-// Throws UserError where the config names a bos or eos token that is not `known`. (transformers would add it, as it does
-// with the other tokens, under an id of which the frozen base has learnt nothing.)
+// Throws UserError where the config names a bos or eos token that is not `known`. (transformers would add it, as it
+// does with the other tokens, under an id of which the frozen base has learnt nothing.)
 void refuse_unknown(const TokenizerConfig& config, const std::function<bool(const std::string&)>& known);
 
 // Sets the chat template, bos and eos by the config's tokens, then, for the classes of transformers that make their own

@@ -25,11 +25,11 @@ void settle(const path& file, const TokenizerConfig& config, Tokenizer& tokenize
   if (!tokenizer.eos && !suffix.empty() && tokenizer.token_of(suffix.back()) == "</s>") tokenizer.eos = suffix.back();
 }
 
-// Added tokens as the tokenizers library keeps them: the id goes by the spelling, whatever a file says of it. One that is
-// in the vocabulary has its id there, another the next that is free.
+// Added tokens as the tokenizers library keeps them: the id goes by the spelling, whatever a file says of it. One that
+// is in the vocabulary has its id there, another the next that is free.
 class AddedVocabulary {
  public:
-  explicit AddedVocabulary(const Vocabulary& vocabulary) : vocabulary_(vocabulary), next_(vocabulary.count) {}
+  explicit AddedVocabulary(const KnownTokens& vocabulary) : vocabulary_(vocabulary), next_(vocabulary.count) {}
 
   bool contains(const std::string& content) const { return places_.contains(content); }
 
@@ -52,7 +52,7 @@ class AddedVocabulary {
   std::vector<AddedToken> tokens;
 
  private:
-  const Vocabulary& vocabulary_;
+  const KnownTokens& vocabulary_;
   TokenIds places_;  // in `tokens`
   int32_t next_;
 };
@@ -70,7 +70,7 @@ Json pre_tokenizer_of(const Json& root, const TokenizerConfig& config) {
 
 }  // namespace
 
-std::vector<AddedToken> read_added_tokens(const Json& root, const Vocabulary& vocabulary,
+std::vector<AddedToken> read_added_tokens(const Json& root, const KnownTokens& vocabulary,
                                           const TokenizerConfig& config) {
   AddedVocabulary added(vocabulary);
   std::unordered_set<int32_t> ids;  // as the file has them
@@ -107,7 +107,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(const path& file, const Json& roo
   Json pre_tokenizer;
   with_place(file.string(), [&] {
     parts.model = read_model(part("model"), model_type(root));
-    parts.added = read_added_tokens(root, vocabulary_of(parts.model), config);
+    parts.added = read_added_tokens(root, known_tokens(parts.model), config);
     index_pieces(parts.model, parts.added);
     parts.normalizer = read_normalizer(part("normalizer"));
     pre_tokenizer = pre_tokenizer_of(root, config);

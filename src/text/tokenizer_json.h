@@ -11,9 +11,9 @@
 
 namespace gaggle {
 
-// added_tokens of the file and of `config`, with the ids and flags that transformers comes to. Throws UserError without a
-// file's name.
-std::vector<AddedToken> read_added_tokens(const Json& root, const Vocabulary& vocabulary,
+// added_tokens of the file and of `config`, with the ids and flags that transformers comes to. Throws UserError without
+// a file's name.
+std::vector<AddedToken> read_added_tokens(const Json& root, const KnownTokens& vocabulary,
                                           const TokenizerConfig& config);
 
 // Throws UserError that names the file and the component that is not supported or not well-formed.

@@ -2,8 +2,8 @@
 //   A line is a string, or a list of [text, markup] pieces.
 //   --markup: strings are markup; --around: with prefix, suffix.
 // probe detokenize PATH: lists of ids on stdin → their text as JSON strings.
-// probe compare_tokenizers PATH…: JSON strings on stdin → for each PATH one line of JSON: bos, eos, the strings' ids as markup
-//   with prefix and suffix, and the text of those ids; {"error": …} where it is refused.
+// probe compare_tokenizers PATH…: JSON strings on stdin → for each PATH one line of JSON: bos, eos, the strings' ids as
+//   markup with prefix and suffix, and the text of those ids; {"error": …} where it is refused.
 // probe tokenizer PATH: size, bos, eos, prefix, suffix and digest as one JSON object.
 #include <algorithm>
 #include <iostream>
