@@ -103,7 +103,7 @@ class JobRun {
       log::info("{} asks to stop, everything is saved: remove it and start again to go on",
                 (context_.session.run_dir / "STOP").string());
     else
-      log::info("stopped early, everything is saved: start again to go on");
+      say_saved();
     return code;
   }
 
