@@ -43,8 +43,9 @@ void bind(HostMemory& memory, const fs::path& group) {
 
 }  // namespace
 
-// Lines of the membership file are "ID:CONTROLLERS:PATH", without controllers in version 2. A group is bound by all groups
-// above it too. In a container the path may be the host's, which is not there: then the root is the container's own group.
+// Lines of the membership file are "ID:CONTROLLERS:PATH", without controllers in version 2. A group is bound by all
+// groups above it too. In a container the path may be the host's, which is not there: then the root is the container's
+// own group.
 std::vector<fs::path> groups_of(std::string_view controller, const ControlGroups& groups) {
   std::vector<fs::path> found = {groups.root, groups.root / controller};
   std::ifstream file(groups.membership);

@@ -14,8 +14,8 @@ struct ControlGroups {
   std::filesystem::path membership = "/proc/self/cgroup";
 };
 
-// The folders of this process' groups that a controller ("cpu", "memory") may bind it in, of version 2 and version 1, and
-// of all groups above them: the tightest counts.
+// The folders of this process' groups that a controller ("cpu", "memory") may bind it in, of version 2 and version 1,
+// and of all groups above them: the tightest counts.
 std::vector<std::filesystem::path> groups_of(std::string_view controller, const ControlGroups& groups);
 
 // In bytes: the host's, or the smaller share that a group gives. Pages that the kernel only keeps as a cache are free.

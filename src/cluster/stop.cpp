@@ -39,8 +39,8 @@ const char* signal_name(int signal) {
   return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : signal == SIGINT ? "SIGINT" : "SIGTERM";
 }
 
-// At Ctrl-C mpirun sends its ranks SIGTERM, drops whatever they say from then on, and kills them a second later. Where it has
-// the terminal's foreground the first rank has something to say there itself.
+// At Ctrl-C mpirun sends its ranks SIGTERM, drops whatever they say from then on, and kills them a second later. Where
+// it has the terminal's foreground the first rank has something to say there itself.
 bool under_mpirun_in_the_foreground(int terminal) {
   const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
   return signalled == SIGTERM && rank && std::string_view(rank) == "0" && terminal >= 0 &&
@@ -72,8 +72,8 @@ std::optional<Exit> look(Watch& state) {
     log::info("stop: signal {} came, saving and leaving{}", signal_name(signalled),
               signalled == SIGINT ? " (Ctrl-C once more ends at once, without saving)" : "");
     tell_mpiruns_terminal(
-        "stop: saving what can be saved in the second that mpirun leaves; else the last checkpoint stays. Start again to "
-        "go on (launch/local.sh lets the ranks save first)");
+        "stop: saving what can be saved in the second that mpirun leaves; else the last checkpoint stays. Start again "
+        "to go on (launch/local.sh lets the ranks save first)");
     return Exit::resumable;
   }
   const double now = monotonic_seconds();

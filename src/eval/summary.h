@@ -21,11 +21,12 @@ struct Score {
 
 Score score_of(const std::vector<ExampleResult>& examples);
 
-// What results are of, as results.json says it and so that none of something else are written over them: `pins` by their
-// role ({"collection": "all@v0001"}; "" or null where there is none), and the base with the digest of its contents.
+// What results are of, as results.json says it and so that none of something else are written over them: `pins` by
+// their role ({"collection": "all@v0001"}; "" or null where there is none), and the base with the digest of its
+// contents.
 nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string& base, const std::string& content);
-// The end of the names of results.json and of what lies beside it in `folder`: "" where they are of this or not there yet,
-// else "-all@v0002-3f0c2a91".
+// The end of the names of results.json and of what lies beside it in `folder`: "" where they are of this or not there
+// yet, else "-all@v0002-3f0c2a91".
 std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of);
 
 struct Summary {

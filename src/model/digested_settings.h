@@ -1,4 +1,5 @@
-// The settings of a base that make another function of the same tensors: what the digest of its contents covers besides.
+// The settings of a base that make another function of the same tensors: what the digest of its contents covers
+// besides.
 #pragma once
 
 #include <string>
@@ -7,8 +8,8 @@
 
 namespace gaggle {
 
-// "": none. Keys that older versions made know the tensors alone, so the settings of the family's default, and of models
-// as they were published, are not digested; all others are.
+// "": none. Keys that older versions made know the tensors alone, so the settings of the family's default, and of
+// models as they were published, are not digested; all others are.
 std::string digested_settings(const ModelSpec& spec);
 
 }  // namespace gaggle
