@@ -4,6 +4,7 @@
 #include "base/pulse.h"
 #include "base/sha256.h"
 #include "kernel/norm.h"
+#include "model/digested_settings.h"
 #include "model/memory.h"
 
 namespace gaggle {
@@ -11,23 +12,6 @@ namespace {
 
 at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
   return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
-}
-
-// The same tensors are another base with another rope_scaling or other windows. Keys made before only know the tensors,
-// so those settings alone are digested that were refused then: scaling by yarn, dynamic or longrope, and a window on
-// some layers.
-std::string digested_settings(const ModelSpec& spec) {
-  std::string text;
-  const RopeScaling& rope = spec.rope_scaling;
-  if (rope.type == "yarn")
-    text += fmt::format(" yarn {} {} {} {} {} {}", rope.factor, rope.original_max_position, rope.beta_fast,
-                        rope.beta_slow, rope.truncate, rope.attention_factor);
-  if (rope.by_length())
-    text += fmt::format(" {} {} {} {} {} {}", rope.type, rope.factor, rope.original_max_position, rope.attention_factor,
-                        fmt::join(rope.short_factors, ","), fmt::join(rope.long_factors, ","));
-  if (!spec.slides.empty()) text += fmt::format(" window {}", spec.sliding_window);
-  for (const bool slides : spec.slides) text += slides ? " sliding" : " full";
-  return text;
 }
 
 }  // namespace
@@ -71,7 +55,6 @@ void BaseModel::check_tokens(const TokenSequences& tokens) const {
   const auto t = static_cast<size_t>(tokens.count());
   GAGGLE_CHECK(t > 0 && tokens.positions.size() == t && !tokens.starts.empty() && tokens.starts.front() == 0);
   GAGGLE_CHECK(tokens.starts.back() == tokens.count());
-  GAGGLE_CHECK(tokens.lengths.empty() || static_cast<int64_t>(tokens.lengths.size()) == tokens.sequences());
   for (const int32_t id : tokens.ids) GAGGLE_CHECK(id >= 0 && id < spec_.vocab, "token id {} of {}", id, spec_.vocab);
   for (const int32_t position : tokens.positions) GAGGLE_CHECK(position >= 0);
 }

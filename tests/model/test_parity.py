@@ -173,6 +173,13 @@ def test_digests_do_not_depend_on_dtype_or_container(probe, tmp_path):
     half = probe.json("model-info", tmp_path / "one", "bf16")
     assert one["content_digest"] == three["content_digest"] == half["content_digest"] != other["content_digest"]
     assert one["shape_digest"] == three["shape_digest"] == half["shape_digest"] == other["shape_digest"]
+    path = tmp_path / "one/config.json"
+    config = json.loads(path.read_text())
+    for parameters in config.get("rope_parameters") or {}, config:  # transformers 5, and 4
+        parameters["rope_theta"] = 20000.0
+    path.write_text(json.dumps(config))
+    turned = probe.json("model-info", tmp_path / "one", "fp32")
+    assert turned["content_digest"] != one["content_digest"] and turned["shape_digest"] == one["shape_digest"]
     assert one["sites"][:2] == [["model.layers.0.self_attn.q_proj", "q_proj", 0, 48, 48],
                                 ["model.layers.0.self_attn.k_proj", "k_proj", 0, 48, 24]]
     assert one["linear_weights"] == sum(site[3] * site[4] for site in one["sites"])
