@@ -71,11 +71,8 @@ TEST(Safetensors, ReadsBackWhatWasWritten) {
 }
 
 TEST(Safetensors, WritesNoHeaderThatItsReaderRefuses) {
-  const auto bytes_with = [](size_t letters) { return safetensors_bytes({}, {{"long", std::string(letters, 'x')}}); };
-  const std::string longest = bytes_with(99'999'960);  // and 27 bytes around it, padded to 8
-  EXPECT_EQ(SafetensorsFile(std::as_bytes(std::span(longest)), "long").metadata().at("long").size(), 99'999'960u);
   try {
-    bytes_with(100'000'000);
+    safetensors_bytes({}, {{"long", std::string(100'000'000, 'x')}});
     ADD_FAILURE() << "a header beyond the limit was written";
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(), testing::HasSubstr("limited to 100000000 bytes"));
