@@ -23,7 +23,13 @@ ROPE = {
                "original_max_position_embeddings": 256},
     "linear": {"rope_type": "linear", "factor": 4.0},
     "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+    "dynamic": {"rope_type": "dynamic", "factor": 4.0},
+    "longrope": {"rope_type": "longrope", "short_factor": [1.0, 1.01, 1.02, 1.05, 1.1, 1.15, 1.2, 1.3],
+                 "long_factor": [1.0, 1.1, 1.5, 2.3, 4.1, 7.7, 9.9, 12.4]},
 }
+# Where positions go by a text's length, 16 tokens are the original one.
+BY_LENGTH = {"dynamic": {"max_position_embeddings": 16},
+             "longrope": {"head_dim": 16, "max_position_embeddings": 64, "original_max_position_embeddings": 16}}
 # kv heads divide heads (grouped queries), and head_dim is not hidden / heads where the kind allows it.
 SMALL = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 4,
          "num_key_value_heads": 2, "vocab_size": 300, "max_position_embeddings": 512, "rope_theta": 10000.0,
@@ -47,7 +53,8 @@ def make_model(folder, kind="llama", *, seed=0, dtype="float32", tied=False, sha
     an index and about so many files. `overrides` are keys of the configuration, e.g. attention_bias=True.
     """
     config_class, model_class = KINDS[kind]
-    settings = {**SMALL, **EXTRA[kind], "tie_word_embeddings": tied, "rope_scaling": ROPE[rope], **overrides}
+    settings = {**SMALL, **EXTRA[kind], "tie_word_embeddings": tied, "rope_scaling": ROPE[rope],
+                **BY_LENGTH.get(rope, {}), **overrides}
     return save(folder, filled(model_class, config_class(**settings), seed, dtype), shards)
 
 
@@ -55,6 +62,13 @@ def make_t5(folder, kind="t5-v1.1", *, seed=0, dtype="float32", shards=1, safete
     """The same of a T5; without `safetensors` as pytorch_model.bin."""
     config = T5Config(**{**SMALL_T5, **T5_KINDS[kind], **overrides})
     return save(folder, filled(T5ForConditionalGeneration, config, seed, dtype), shards, safetensors)
+
+
+def forget_lengths(model):
+    """transformers keeps the frequencies of the longest text so far, where they go by length: those of a text alone."""
+    for module in list(model.modules()):
+        if hasattr(module, "rope_init_fn"):
+            module.__init__(module.config)
 
 
 def filled(model_class, config, seed, dtype):

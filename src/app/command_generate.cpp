@@ -1,5 +1,6 @@
 // gaggle generate: one prompt through the routed collection, streamed (of beams, the best at the end), then
 // which experts answered; or through an inventory's average or one of its routing rows.
+#include <algorithm>
 #include <cstdio>
 
 #include "app/command.h"
@@ -23,19 +24,28 @@ TokenTask tokens_of(const Config& config, const Inputs& inputs, const std::strin
   return tokenized(config, inputs, task);
 }
 
-// Prints text as tokens come, holding back a character whose bytes are not all there yet.
+// Prints text as tokens come, holding back a character whose bytes are not all there yet, and an end whose spaces the
+// next token may take away.
 class Stream {
  public:
   explicit Stream(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
   void add(int32_t token) {
     ids_.push_back(token);
-    const std::string text = tokenizer_.decode(ids_);
-    if (text.ends_with("\xEF\xBF\xBD") || !text.starts_with(printed_)) return;
+    std::string text = tokenizer_.decode(ids_);
+    if (text.ends_with("\xEF\xBF\xBD")) return;
+    if (tokenizer_.clean_up_spaces) text = without_open_end(text);
+    if (!text.starts_with(printed_)) return;
     print(text);
   }
   void finish() { print(tokenizer_.decode(ids_) + "\n"); }
 
  private:
+  // Spaces are taken away before a few bytes (" n't"), rules one after the other: no more than twice as many are open.
+  static std::string without_open_end(const std::string& text) {
+    size_t end = text.size() - std::min<size_t>(text.size(), 8);
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    return text.substr(0, end);
+  }
   void print(const std::string& text) {
     if (text.size() > printed_.size()) write_out(std::string_view(text).substr(printed_.size()));
     printed_ = text;

@@ -1,6 +1,5 @@
 #include "app/program.h"
 
-#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -27,14 +26,6 @@ bool say(const UserError& error) {
   }
   log::error("{}", error_text(error));
   return true;
-}
-
-// What the file system says of a path that was named to us: links in a circle, a name too long, a file for a folder.
-bool is_the_users(const std::error_code& error) {
-  constexpr std::errc mistakes[] = {std::errc::too_many_symbolic_link_levels, std::errc::filename_too_long,
-                                    std::errc::not_a_directory, std::errc::permission_denied,
-                                    std::errc::invalid_argument};
-  return std::ranges::any_of(mistakes, [&](std::errc mistake) { return error == mistake; });
 }
 
 int run_and_report(int argc, char** argv) {

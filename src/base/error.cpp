@@ -1,6 +1,19 @@
 #include "base/error.h"
 
+#include <algorithm>
+
 namespace gaggle {
+
+bool is_the_users(const std::error_code& reason) {
+  constexpr std::errc mistakes[] = {std::errc::too_many_symbolic_link_levels,
+                                    std::errc::filename_too_long,
+                                    std::errc::not_a_directory,
+                                    std::errc::permission_denied,
+                                    std::errc::operation_not_permitted,
+                                    std::errc::no_such_device_or_address,
+                                    std::errc::invalid_argument};
+  return std::ranges::any_of(mistakes, [&](std::errc mistake) { return reason == mistake; });
+}
 
 std::string error_text(const std::exception& error) {
   try {

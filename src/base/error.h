@@ -6,6 +6,7 @@
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace gaggle {
 
@@ -33,6 +34,10 @@ struct NotFinite : UserError {
 struct SystemError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// What the system says of a path that was named to us: links in a circle, a name too long, a file for a folder, a socket,
+// not allowed.
+bool is_the_users(const std::error_code& reason);
 
 template <class... Args>
 [[noreturn]] void system_error(fmt::format_string<Args...> format, Args&&... args) {

@@ -27,6 +27,13 @@ const mode_t hidden_from_others = [] {
 
 std::string reason() { return std::strerror(errno); }
 
+// By the system's last error.
+[[noreturn]] void cannot_be_read(const fs::path& path) {
+  if (errno == ENOENT || is_the_users({errno, std::generic_category()}))
+    user_error("{}: cannot be read ({})", path.string(), reason());
+  system_error("{}: cannot be read ({})", path.string(), reason());
+}
+
 // From begin to end in pieces that a network file system takes in one stream of requests.
 void read_in_order(int fd, const fs::path& path, std::span<std::byte> bytes) {
   constexpr size_t piece = size_t{16} << 20;
@@ -49,7 +56,7 @@ void refuse_pointer(const fs::path& path, std::string_view bytes) {
 
 size_t size_of(const Descriptor& file, const fs::path& path) {
   struct stat info {};
-  if (::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
+  if (::fstat(file.fd, &info) != 0) cannot_be_read(path);
   return static_cast<size_t>(info.st_size);
 }
 
@@ -68,7 +75,7 @@ Descriptor open_to_read(const fs::path& path, int flags) {
     opened = ::open(path.c_str(), flags);
   Descriptor file(opened);
   struct stat info {};
-  if (file.fd < 0 || ::fstat(file.fd, &info) != 0) user_error("{}: cannot be read ({})", path.string(), reason());
+  if (file.fd < 0 || ::fstat(file.fd, &info) != 0) cannot_be_read(path);
   if (!S_ISREG(info.st_mode))
     user_error("{}: cannot be read: {} is not a file", path.string(),
                S_ISDIR(info.st_mode)    ? "a folder"
@@ -77,13 +84,20 @@ Descriptor open_to_read(const fs::path& path, int flags) {
   return file;
 }
 
+fs::directory_iterator entries_of(const fs::path& folder) {
+  std::error_code failed;
+  fs::directory_iterator entries(folder, failed);
+  if (failed && failed != std::errc::no_such_file_or_directory && failed != std::errc::not_a_directory)
+    system_error("{}: cannot be read ({})", folder.string(), failed.message());
+  return entries;
+}
+
 std::string read_file(const fs::path& path, size_t from) {
   const Descriptor file = open_to_read(path);
   const size_t size = size_of(file, path);
   if (size <= from) return "";
   std::string bytes(size - from, '\0');
-  if (from > 0 && ::lseek(file.fd, static_cast<off_t>(from), SEEK_SET) < 0)
-    user_error("{}: cannot be read ({})", path.string(), reason());
+  if (from > 0 && ::lseek(file.fd, static_cast<off_t>(from), SEEK_SET) < 0) cannot_be_read(path);
   read_in_order(file.fd, path, std::as_writable_bytes(std::span(bytes)));
   refuse_pointer(path, bytes);
   return bytes;
@@ -154,8 +168,10 @@ void require_writable(const fs::path& folder, std::string_view option) {
   check_writable(folder, option);
   std::error_code failed;
   fs::create_directories(folder, failed);
-  if (failed)
+  if (!failed) return;
+  if (is_the_users(failed))
     user_error("{}: the folder {} cannot be made ({}); name another one", option, folder.string(), failed.message());
+  system_error("{}: the folder {} cannot be made ({})", option, folder.string(), failed.message());
 }
 
 MappedFile::MappedFile(const fs::path& path) : MappedFile(path, file_system_of(path).reach) {}
@@ -172,7 +188,7 @@ MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
     return;
   }
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (start == MAP_FAILED) user_error("{}: cannot be mapped ({})", path.string(), reason());
+  if (start == MAP_FAILED) system_error("{}: cannot be mapped ({})", path.string(), reason());
   bytes_ = {static_cast<const std::byte*>(start), size};
 }
 

@@ -25,11 +25,15 @@ struct Descriptor {
 };
 
 // Every file is opened to be read by this. What is no plain file (a pipe, a device, a folder) could keep us waiting for
-// good: it throws UserError, as whatever cannot be opened. `flags`: O_NOFOLLOW or none.
+// good: it throws UserError, as whatever is not there or may not be read; SystemError where the disk or the network fails.
+// `flags`: O_NOFOLLOW or none.
 Descriptor open_to_read(const fs::path& path, int flags = 0);
 
-// The whole file, or what stands behind its first `from` bytes. Throws UserError if it cannot
-// be read, or is a Git LFS pointer in place of the file.
+// None where there is no such folder. One that cannot be read is not an empty one: SystemError.
+fs::directory_iterator entries_of(const fs::path& folder);
+
+// The whole file, or what stands behind its first `from` bytes. Throws as open_to_read does, and UserError if it is a Git
+// LFS pointer in place of the file.
 std::string read_file(const fs::path& path, size_t from = 0);
 
 // Writes beside, fsyncs, renames onto `path`, fsyncs the folder. Readers see the old file or the new one.
@@ -48,7 +52,7 @@ void open_folder_to_others(const fs::path& folder);
 void fsync_folder(const fs::path& folder);
 
 // Checks that files could be made in `folder`, which need not be there yet; makes nothing.
-// Throws UserError naming `option`.
+// Throws UserError naming `option`; making it, SystemError where the disk fails.
 void check_writable(const fs::path& folder, std::string_view option);
 // Checks, then makes `folder`.
 void require_writable(const fs::path& folder, std::string_view option);
@@ -58,7 +62,7 @@ void require_writable(const fs::path& folder, std::string_view option);
 // files of this host are mapped; others, and small ones, are read into memory once, in order, in big pieces.
 class MappedFile {
  public:
-  explicit MappedFile(const fs::path& path);  // throws UserError, as read_file does
+  explicit MappedFile(const fs::path& path);  // throws as read_file does
   MappedFile(const fs::path& path, Reach reach);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

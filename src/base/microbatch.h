@@ -23,6 +23,9 @@ struct TokenSequences {
   // The tokens of samples of even occurrence in the batch: the front of their task's segment (alignment
   // compares the two halves). A task without such samples is not named.
   std::vector<Segment> even;
+  // [S] tokens of the text that a sequence belongs to, where more than it and its past: a last target is not fed, but
+  // rotary positions that go by length count it, as in transformers. Empty: a text ends with its sequence.
+  std::vector<int64_t> lengths;
   std::vector<int64_t> samples;  // [S] global index of the sample a sequence belongs to; only training fills it
 
   int64_t count() const { return static_cast<int64_t>(ids.size()); }

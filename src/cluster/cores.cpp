@@ -5,28 +5,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <vector>
 
 namespace gaggle {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Lines of the membership file are "ID:CONTROLLERS:PATH", without controllers in version 2. A group is bound by all groups
-// above it too. In a container the path may be the host's, which is not there: then the root is the container's own group.
-std::vector<fs::path> groups_of_cpu(const fs::path& root, const fs::path& membership) {
-  std::vector<fs::path> groups = {root, root / "cpu"};
-  std::ifstream file(membership);
-  for (std::string id, controllers, path;
-       std::getline(file, id, ':') && std::getline(file, controllers, ':') && std::getline(file, path);) {
-    if (!controllers.empty() && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    const fs::path hierarchy = controllers.empty() ? root : root / controllers;
-    groups.push_back(hierarchy);
-    for (fs::path group = fs::path(path).relative_path(); !group.empty(); group = group.parent_path())
-      groups.push_back(hierarchy / group);
-  }
-  return groups;
-}
 
 // In cores; 0: none, which version 2 writes as "max" and version 1 as -1.
 double quota_in(const fs::path& group) {
@@ -61,9 +44,9 @@ int CpuQuota::cores_each(int sharers, int otherwise) const {
   return cores > 0 ? std::max(1, static_cast<int>(std::min(cores / std::max(1, sharers), 1e6))) : otherwise;
 }
 
-CpuQuota cpu_quota(const fs::path& root, const fs::path& membership) {
+CpuQuota cpu_quota(const ControlGroups& groups) {
   CpuQuota least;
-  for (const fs::path& group : groups_of_cpu(root, membership))
+  for (const fs::path& group : groups_of("cpu", groups))
     if (const double cores = quota_in(group); cores > 0 && (least.cores == 0 || cores < least.cores))
       least = {cores, group.string()};
   return least;

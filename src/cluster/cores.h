@@ -1,9 +1,10 @@
 // The processor of this host and the cores of it that this process may use.
 #pragma once
 
-#include <filesystem>
 #include <set>
 #include <string>
+
+#include "base/control_group.h"
 
 namespace gaggle {
 
@@ -18,9 +19,8 @@ struct CpuQuota {
   // What each of `sharers` processes can keep busy, at least one core; no quota: `otherwise`.
   int cores_each(int sharers, int otherwise) const;
 };
-// The tightest of this process' groups, whose names stand in the file `membership`.
-CpuQuota cpu_quota(const std::filesystem::path& root = "/sys/fs/cgroup",
-                   const std::filesystem::path& membership = "/proc/self/cgroup");
+// The tightest of this process' groups.
+CpuQuota cpu_quota(const ControlGroups& groups = {});
 int usable_cores();  // of the mask, and no more than the quota pays for
 
 // /proc/cpuinfo names the model on x86; elsewhere the architecture has to do.

@@ -1,13 +1,17 @@
 #include "cluster/stop.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 namespace gaggle {
@@ -35,6 +39,22 @@ const char* signal_name(int signal) {
   return signal == SIGUSR1 ? "SIGUSR1" : signal == SIGUSR2 ? "SIGUSR2" : signal == SIGINT ? "SIGINT" : "SIGTERM";
 }
 
+// At Ctrl-C mpirun sends its ranks SIGTERM, drops whatever they say from then on, and kills them a second later. Where
+// it has the terminal's foreground the first rank has something to say there itself.
+bool under_mpirun_in_the_foreground(int terminal) {
+  const char* rank = std::getenv("OMPI_COMM_WORLD_RANK");
+  return signalled == SIGTERM && rank && std::string_view(rank) == "0" && terminal >= 0 &&
+         ::tcgetpgrp(terminal) == ::getpgid(::getppid());
+}
+
+void tell_mpiruns_terminal(const std::string& text) {
+  const Descriptor terminal(::open("/dev/tty", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+  if (!under_mpirun_in_the_foreground(terminal.fd)) return;
+  std::signal(SIGTTOU, SIG_IGN);  // or `stty tostop` would halt us
+  const std::string line = "\n" + text + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(terminal.fd, line.data(), line.size());
+}
+
 constexpr double seconds_between_looks = 2;
 
 // Whoever read what we print has gone (`gaggle … | head`). A terminal that was closed is another thing: a job may be meant
@@ -51,6 +71,9 @@ std::optional<Exit> look(Watch& state) {
   if (signalled) {
     log::info("stop: signal {} came, saving and leaving{}", signal_name(signalled),
               signalled == SIGINT ? " (Ctrl-C once more ends at once, without saving)" : "");
+    tell_mpiruns_terminal(
+        "stop: saving what can be saved in the second that mpirun leaves; else the last checkpoint stays. Start again "
+        "to go on (launch/local.sh lets the ranks save first)");
     return Exit::resumable;
   }
   const double now = monotonic_seconds();
@@ -103,6 +126,12 @@ std::optional<Exit> stop_requested() {
 
 void heed_stop_requests() {
   if (const auto stop = stop_requested()) throw StopRequested{*stop};
+}
+
+void say_saved() {
+  const char* text = "stopped early, everything is saved: start again to go on";
+  log::info("{}", text);
+  tell_mpiruns_terminal(text);
 }
 
 void clear_stop_for_test() {

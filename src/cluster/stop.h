@@ -27,6 +27,9 @@ std::optional<Exit> stop_requested();
 // between the examples that are read before a job starts.
 void heed_stop_requests();
 
+// The last word of a job that was stopped, also to a terminal whose mpirun no longer passes on what ranks say.
+void say_saved();
+
 void clear_stop_for_test();
 
 }  // namespace gaggle

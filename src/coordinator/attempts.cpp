@@ -44,9 +44,8 @@ fs::path item_folder(const fs::path& folder, const std::string& key, int generat
 
 std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string& key, int generation) {
   std::vector<fs::path> earlier;
-  std::error_code missing;
   const auto number = [](const fs::path& attempt) { return generation_of(attempt.filename().string()); };
-  for (const auto& entry : fs::directory_iterator(attempts_folder(folder, key), missing))
+  for (const auto& entry : entries_of(attempts_folder(folder, key)))
     if (number(entry) > 0 && number(entry) < generation && !entry.is_symlink()) earlier.push_back(entry);
   std::ranges::sort(earlier, std::greater(), number);
   return earlier;
@@ -54,7 +53,7 @@ std::vector<fs::path> earlier_folders(const fs::path& folder, const std::string&
 
 bool left_checkpoint(const fs::path& folder, const std::string& key, int generation) {
   std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(item_folder(folder, key, generation), missing))
+  for (const auto& entry : entries_of(item_folder(folder, key, generation)))
     if (fs::exists(entry.path() / "COMPLETE", missing)) return true;
   return false;
 }

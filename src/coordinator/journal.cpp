@@ -135,8 +135,8 @@ void JournalReader::read(const fs::path& path, File& file) {
   std::string text;
   try {
     text = read_file(path, file.read);
-  } catch (const UserError&) {
-    return;  // gone, or a pipe of that name: nothing depends on a journal
+  } catch (const std::exception&) {
+    return;  // gone, a pipe of that name, or a disk that fails: nothing depends on a journal, and the next look may read it
   }
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) try {

@@ -27,7 +27,12 @@ bool LeaseFiles::create_exclusive(const fs::path& path, const std::string& conte
   const Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666)};
   if (file.fd < 0 && errno == EEXIST) return false;
   if (file.fd < 0) system_error("{}: cannot be made ({})", path.string(), std::strerror(errno));
-  write_all(file.fd, path, content);
+  try {
+    write_all(file.fd, path, content);
+  } catch (const SystemError&) {
+    ::unlink(path.c_str());  // nobody may take it over while it is this young, and a lease that says nothing is waited for
+    throw;
+  }
   return true;
 }
 
@@ -46,12 +51,13 @@ std::optional<std::string> LeaseFiles::read(const fs::path& path) {
     if (length < 0) return std::nullopt;
     content.resize(static_cast<size_t>(length));
     return content;
-  } catch (const UserError&) {
+  } catch (const std::exception&) {
     return std::nullopt;
   }
 }
 
 std::vector<std::string> LeaseFiles::list(const fs::path& folder) {
+  // A folder that cannot be read now counts as empty: the list only saves looks at generations that are known to be past.
   std::vector<std::string> names;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(folder, missing)) names.push_back(entry.path().filename());

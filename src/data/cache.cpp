@@ -97,9 +97,7 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
     transfer(in, task);
     if (!in.rest.empty()) return std::nullopt;
     return task;
-  } catch (const std::length_error&) {
-    return std::nullopt;
-  } catch (const UserError&) {  // unreadable: as good as absent
+  } catch (const std::exception&) {  // damaged or unreadable: as good as absent
     return std::nullopt;
   }
 }

@@ -35,6 +35,7 @@ void append_output(Microbatch& batch, const Member& member, const std::vector<in
   const int64_t begin = batch.decoder.count();
   append_sequence(batch.decoder, input);
   extend_sequence(batch.decoder, std::span(target).first(target.size() - 1));
+  batch.decoder.lengths.push_back(static_cast<int64_t>(input.size() + target.size()));
   batch.decoder.samples.push_back(member.sample->global_index);
   if (batch.encoder.sequences() > 0) batch.sources.push_back(batch.encoder.sequences() - 1);
   const int64_t first = begin + static_cast<int64_t>(input.size()) - 1;

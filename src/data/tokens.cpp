@@ -219,39 +219,36 @@ void check_vocabulary(const TokenTask& task, const Tokenizer& tokenizer, int64_t
     }
 }
 
-}  // namespace
-
-std::string prompt_origin(const Task& task) {
-  return task.prompt.empty() ? "data.prompt" : fmt::format("prompt of task {}", task.name);
+TokenTask tokenized_by(const Tokenizing& how) {
+  TokenTask result;
+  result.name = how.task.name;
+  result.metric = how.task.metric;
+  result.end_id = how.end;
+  for (size_t s = 0; s < how.task.splits.size(); ++s)
+    for (const Example& example : how.task.splits[s]) {
+      if (how.options.heed) how.options.heed();
+      result.splits[s].push_back(tokenize_example(how, example));
+      result.examples_cut += result.splits[s].back().cut;
+    }
+  return result;
 }
 
+}  // namespace
+
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options) {
-  const std::string& text = task.prompt.empty() ? options.prompt : task.prompt;
-  const Prompt prompt = prompt_for(text, tokenizer, prompt_origin(task));
+  const std::string where = task.prompt.empty() ? "data.prompt" : fmt::format("prompt of task {}", task.name);
+  const Prompt prompt = prompt_for(task.prompt.empty() ? options.prompt : task.prompt, tokenizer, where);
   if (options.truncate != "left" && options.truncate != "right")
     user_error("data.truncate = \"{}\": expected left or right", options.truncate);
   const int32_t end = end_token(tokenizer, options.end);
   const std::string key = cache_key(task, tokenizer, options, prompt.text, end);
-  if (!options.cache.empty())
-    if (auto cached = read_cached(options.cache, key)) {
-      check_vocabulary(*cached, tokenizer, options.vocab);
-      return std::move(*cached);
-    }
-
-  TokenTask result;
-  result.name = task.name;
-  result.metric = task.metric;
-  result.end_id = end;
-  const Tokenizing how{task, prompt, tokenizer, options, end};
-  for (size_t s = 0; s < task.splits.size(); ++s)
-    for (const Example& example : task.splits[s]) {
-      if (options.heed) options.heed();
-      result.splits[s].push_back(tokenize_example(how, example));
-      result.examples_cut += result.splits[s].back().cut;
-    }
+  std::optional<TokenTask> cached;
+  if (!options.cache.empty()) cached = read_cached(options.cache, key);
+  TokenTask result = cached ? std::move(*cached) : tokenized_by({task, prompt, tokenizer, options, end});
   check_vocabulary(result, tokenizer, options.vocab);
-  result.digest = content_digest(result);
-  if (!options.cache.empty()) write_cached(options.cache, key, result);
+  if (!cached) result.digest = content_digest(result);
+  if (!cached && !options.cache.empty()) write_cached(options.cache, key, result);
+  result.foreign_format = foreign_format_text(prompt, tokenizer, where);
   return result;
 }
 

@@ -31,7 +31,8 @@ struct TokenTask {
   std::array<std::vector<TokenExample>, 3> splits;
   int64_t examples_cut = 0;
   int32_t end_id = -1;
-  std::string digest;  // of the name and the ids of every example of every split: part of an expert's key
+  std::string digest;          // of the name and the ids of every example of every split: part of an expert's key
+  std::string foreign_format;  // a sentence where the prompt is another chat format than the model's own; "": it is not
   const std::vector<TokenExample>& examples(Split split) const { return splits[static_cast<size_t>(split)]; }
 };
 
@@ -49,9 +50,6 @@ struct TokenizeOptions {
 // Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a
 // prompt without tokens, choices that the limit makes equal, a token beyond the model's vocabulary.
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options);
-
-// Which option the task's prompt comes from, for messages.
-std::string prompt_origin(const Task& task);
 
 // A prompt as the model is fed: a template with the tokenizer's prefix before it (not twice where the template
 // writes it itself); a chat format as apply_chat_template gives it, which writes BOS where its family does.

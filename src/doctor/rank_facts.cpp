@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/control_group.h"
 #include "base/json.h"
 #include "base/process.h"
 #include "base/table.h"
@@ -40,20 +40,6 @@ uint64_t free_bytes(const fs::path& folder) {
   return unknown ? 0 : space.available;
 }
 
-// "MemAvailable:   123 kB" of /proc/meminfo.
-uint64_t meminfo(const std::string& name) {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with(name + ":")) return std::strtoull(line.c_str() + name.size() + 1, nullptr, 10) * 1024;
-  return 0;
-}
-
-uint64_t number_in(const char* path, uint64_t otherwise) {
-  std::ifstream file(path);
-  uint64_t number = 0;
-  return file >> number ? number : otherwise;  // "max" is no number
-}
-
 }  // namespace
 
 RankFacts host_facts() {
@@ -69,11 +55,9 @@ RankFacts host_facts() {
   const CpuQuota quota = cpu_quota();
   facts.quota_cores = quota.cores;
   facts.quota_group = quota.group;
-  const uint64_t group_most = number_in("/sys/fs/cgroup/memory.max", no_limit);
-  const uint64_t group_used = number_in("/sys/fs/cgroup/memory.current", 0);
-  facts.memory_bytes = std::min(meminfo("MemTotal"), group_most);
-  facts.available_bytes = std::min(meminfo("MemAvailable"),
-                                   group_most == no_limit ? no_limit : group_most - std::min(group_most, group_used));
+  const HostMemory memory = host_memory();
+  facts.memory_bytes = memory.all;
+  facts.available_bytes = memory.available;
   facts.open_files = soft_limit(RLIMIT_NOFILE);
   facts.locked_bytes = soft_limit(RLIMIT_MEMLOCK);
   std::error_code none;

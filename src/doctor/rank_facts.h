@@ -29,7 +29,7 @@ struct RankFacts {
   std::string mask;                                // "0-3,8"
   double quota_cores = 0;                          // of processor time, shared by the control group; 0: none
   std::string quota_group;                         // which group that is
-  uint64_t memory_bytes = 0, available_bytes = 0;  // the smaller of the host's and the cgroup's
+  uint64_t memory_bytes = 0, available_bytes = 0;  // the host's, or what a control group leaves of it
   uint64_t open_files = no_limit;                  // soft limits of this process
   uint64_t locked_bytes = no_limit;
   bool infiniband = false;  // there is such a device: its messages want locked memory

@@ -33,10 +33,12 @@ std::string digest_of_examples(const TokenTask& task, Split split, size_t first,
 }
 
 // What changes the texts that are generated; "0" where none are.
-std::string generation_of(const TokenTask& task, const EvalConfig& eval) {
+std::string generation_of(const TokenTask& task, const EvalContext& context) {
+  const EvalConfig& eval = context.eval;
   if (task.metric != "exact_match") return "0";
-  if (eval.beams == 1) return fmt::format("{}", eval.max_new_tokens);
-  return fmt::format("{} beams {} {}", eval.max_new_tokens, eval.beams, eval.length_penalty);
+  const char* spaces = context.tokenizer.clean_up_spaces ? " without stray spaces" : "";
+  if (eval.beams == 1) return fmt::format("{}{}", eval.max_new_tokens, spaces);
+  return fmt::format("{} beams {} {}{}", eval.max_new_tokens, eval.beams, eval.length_penalty, spaces);
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
       const bool of_collection = method.kind != MethodKind::none && !method.inventory;
       item.key = sha256_hex(fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                                         context.base.content_digest(), at::toString(context.base.dtype()),
-                                        generation_of(context.tasks[task], context.eval),
+                                        generation_of(context.tasks[task], context),
                                         digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
       items.push_back(std::move(item));
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 
@@ -42,6 +43,30 @@ struct ScoringPass {
   }
 };
 
+// Of the longest text. Those that share a prompt's pass are turned alike, so it stands for all of them.
+int64_t text_length(const Question& question) {
+  int64_t longest = 0;
+  for (const auto& continuation : question.continuations) longest = std::max(longest, size_of(continuation));
+  return size_of(question.prompt) + longest;
+}
+
+// Where positions are turned by the length of a text, continuations of other lengths need a prompt of their own: each
+// is a question then. In the same order, so that the scores are too.
+std::vector<Question> split_where_turned_apart(std::span<const Question> questions, const RopeScaling& rope) {
+  std::vector<Question> split;
+  for (const Question& question : questions) {
+    std::set<int64_t> classes;
+    for (const auto& continuation : question.continuations)
+      classes.insert(rope.length_class(size_of(question.prompt) + size_of(continuation)));
+    if (classes.size() < 2)
+      split.push_back(question);
+    else
+      for (const auto& continuation : question.continuations)
+        split.push_back({question.source, question.prompt, {continuation}});
+  }
+  return split;
+}
+
 using Scores = std::vector<std::vector<ContinuationScore>>;  // [questions][continuations]
 
 // The prompts, each with the first token of all its continuations; a single continuation goes along whole.
@@ -52,6 +77,7 @@ ScoringPass pass_of_prompts(std::span<const Question> questions, std::span<const
     const Question& question = questions[i];
     GAGGLE_CHECK(!question.prompt.empty(), "a prompt without tokens cannot be continued");
     append_sequence(decoder, question.prompt);
+    decoder.lengths.push_back(text_length(question));
     if (!question.source.empty()) {
       append_sequence(encoder, question.source);
       pass.batch.sources.push_back(encoder.sequences() - 1);
@@ -83,6 +109,7 @@ ScoringPass pass_of_continuations(std::span<const Question> questions, std::span
       if (continuation.size() < 2) continue;
       pass.add_targets(decoder.count(), continuation.subspan(1), scores[batch[b]][c]);
       append_sequence(decoder, continuation.first(continuation.size() - 1), size_of(past));
+      decoder.lengths.push_back(text_length(question));
       pass.batch.past.push_back(past);
       if (!question.source.empty()) pass.batch.sources.push_back(prompts.sources[b]);
     }
@@ -110,9 +137,9 @@ std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> leng
 }
 
 std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base, SiteAdapter* adapter,
-                                                                std::span<const Question> questions,
-                                                                int64_t token_budget,
+                                                                std::span<const Question> given, int64_t token_budget,
                                                                 const std::function<void()>& between) {
+  const std::vector<Question> questions = split_where_turned_apart(given, base.spec().rope_scaling);
   Scores scores;
   std::vector<int64_t> lengths;
   for (const Question& question : questions) {
@@ -128,7 +155,16 @@ std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base,
     prompts.run(base, adapter, both ? &cache : nullptr);
     if (both) continuations.run(base, adapter, &cache);
   }
-  return scores;
+  Scores joined;
+  auto part = scores.begin();
+  for (const Question& question : given) {
+    std::vector<ContinuationScore>& all = joined.emplace_back();
+    do {
+      all.insert(all.end(), part->begin(), part->end());
+      ++part;
+    } while (all.size() < question.continuations.size());
+  }
+  return joined;
 }
 
 int best_choice(std::span<const ContinuationScore> choices) {

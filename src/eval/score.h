@@ -1,5 +1,5 @@
 // NLL of continuations of prompts: several continuations of one prompt share one pass over it (and over what
-// an encoder reads).
+// an encoder reads), unless positions are turned by the length of a text and theirs are turned apart.
 #pragma once
 
 #include <functional>

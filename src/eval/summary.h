@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -20,18 +21,16 @@ struct Score {
 
 Score score_of(const std::vector<ExampleResult>& examples);
 
-// What was evaluated: results.json says it, and no evaluation of something else is written over it.
-struct Evaluated {
-  std::string collection;     // "all@v0001"; "": no method needs one
-  std::string base, content;  // its name and the digest of its contents
-  bool operator==(const Evaluated&) const = default;
-};
-// The end of the names of results.json and predictions.jsonl in `folder`: "" where they are of this or not there yet,
-// else "-all@v0002-3f0c2a91".
-std::string ending_of_names(const std::filesystem::path& folder, const Evaluated& evaluated);
+// What results are of, as results.json says it and so that none of something else are written over them: `pins` by
+// their role ({"collection": "all@v0001"}; "" or null where there is none), and the base with the digest of its
+// contents.
+nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string& base, const std::string& content);
+// The end of the names of results.json and of what lies beside it in `folder`: "" where they are of this or not there
+// yet, else "-all@v0002-3f0c2a91".
+std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of);
 
 struct Summary {
-  Evaluated evaluated;
+  nlohmann::ordered_json results_of = nlohmann::ordered_json::object();
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]
   std::vector<bool> held_in;                            // [tasks] see held_in()

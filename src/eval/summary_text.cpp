@@ -148,28 +148,31 @@ std::string summary_json(const Summary& summary) {
   nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
   for (size_t t = 0; t < summary.tasks.size(); ++t)
     tasks[summary.tasks[t]] = {{"metric", summary.metrics[t]}, {"held_in", bool(summary.held_in[t])}};
-  const nlohmann::ordered_json json = {
-      {"format", 1},
-      {"collection", summary.evaluated.collection},
-      {"base", {{"name", summary.evaluated.base}, {"content", summary.evaluated.content}}},
-      {"experts", summary.experts},
-      {"tasks", tasks},
-      {"methods", methods},
-      {"missing", summary.missing}};
+  nlohmann::ordered_json json = {{"format", 1}};
+  json.update(summary.results_of);
+  json.update({{"experts", summary.experts}, {"tasks", tasks}, {"methods", methods}, {"missing", summary.missing}});
   return json.dump(2) + "\n";
 }
 
-std::string ending_of_names(const std::filesystem::path& folder, const Evaluated& evaluated) {
+nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string& base, const std::string& content) {
+  pins["base"] = {{"name", base}, {"content", content}};
+  return pins;
+}
+
+std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of) {
   const std::filesystem::path file = folder / "results.json";
   if (!std::filesystem::exists(file)) return "";
   try {
-    const auto json = parse_json(read_file(file));
-    const auto& base = json.at("base");
-    if (Evaluated{json.at("collection"), base.at("name"), base.at("content")} == evaluated) return "";
+    const nlohmann::json there = parse_json(read_file(file)), ours = results_of;
+    if (std::ranges::all_of(ours.items(), [&](const auto& of) { return there.at(of.key()) == of.value(); })) return "";
   } catch (const nlohmann::json::exception&) {
-    // It says nothing of what was evaluated, as those of older gaggles: it is kept.
+    // It says nothing of what it is of, as those of older gaggles: it is kept.
   }
-  return fmt::format("-{}-{:.8}", evaluated.collection.empty() ? "none" : evaluated.collection, evaluated.content);
+  std::vector<std::string> pins;
+  for (const auto& [role, pin] : results_of.items())
+    if (pin.is_string() && pin != "") pins.push_back(pin);
+  return fmt::format("-{}-{:.8}", pins.empty() ? "none" : join(pins, "+"),
+                     results_of.at("base").at("content").get<std::string>());
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {

@@ -2,6 +2,7 @@
 // Tensors carry Hugging Face names and layouts always (GGUF: mapped, q/k rows un-permuted).
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -14,7 +15,7 @@
 namespace gaggle {
 
 struct RopeScaling {
-  std::string type;  // "" (none), "linear", "llama3", "yarn"
+  std::string type;  // "" (none), "linear", "llama3", "yarn", "dynamic", "longrope"
   double factor = 1;
   double low_freq_factor = 1;   // llama3
   double high_freq_factor = 4;  // llama3
@@ -23,7 +24,16 @@ struct RopeScaling {
   // ramp's ends are whole pairs; and what sine and cosine are multiplied with
   double beta_fast = 32, beta_slow = 1;
   bool truncate = true;
-  double attention_factor = 1;
+  double attention_factor = 1;  // longrope has it too
+  // longrope: what divides each pair's frequency in a text of the original length at most, and in a longer one
+  std::vector<float> short_factors{}, long_factors{};
+
+  // dynamic and longrope turn every token of a text by its length. Texts of one class are turned alike.
+  bool by_length() const { return type == "dynamic" || type == "longrope"; }
+  int64_t length_class(int64_t length) const {
+    if (type == "dynamic") return std::max(length, original_max_position);
+    return type == "longrope" && length > original_max_position ? 1 : 0;
+  }
 };
 
 // Shape of a Llama-shaped decoder, or of T5's encoder and decoder.

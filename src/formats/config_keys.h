@@ -39,8 +39,9 @@ class ConfigKeys {
   std::string file_;
 };
 
-// Both set everything but the model's type and name.
+// The models' set everything but the model's type and name.
 void read_llama_config(const ConfigKeys& config, ModelSpec& spec);  // llama, mistral, qwen2, qwen3
+void read_rope_config(const ConfigKeys& config, ModelSpec& spec);   // of such a model, whose shape is read already
 void read_t5_config(const ConfigKeys& config, ModelSpec& spec);
 
 }  // namespace gaggle

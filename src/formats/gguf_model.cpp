@@ -1,5 +1,6 @@
 // A GGUF file as a base model: hyperparameters from its metadata, tensors under Hugging Face names and layouts.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -49,22 +50,50 @@ RopeScaling read_yarn_scaling(const GgufFile& file, const std::string& prefix) {
   return yarn;
 }
 
-RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, double rope_theta, int64_t head_dim) {
+std::vector<float> read_factors(const GgufFile& file, const std::string& name, int64_t head_dim) {
+  const GgufTensor* tensor = file.find(name);
+  if (!tensor) user_error("{}: tensor {} is missing", file.name(), name);
+  if (tensor->count() != head_dim / 2)
+    user_error("{}: {} has {} values; expected {}", file.name(), name, tensor->count(), head_dim / 2);
+  std::vector<float> factors(static_cast<size_t>(tensor->count()));
+  dequantize(tensor->type, tensor->bytes, factors);
+  for (const float factor : factors)
+    if (!(factor > 0) || !std::isfinite(factor))
+      user_error("{}: {} holds {}; expected factors above 0", file.name(), name, factor);
+  return factors;
+}
+
+constexpr const char* longrope_tensors[] = {"rope_factors_short.weight", "rope_factors_long.weight"};
+
+// llama.cpp multiplies sine and cosine with attn_factor alone, and would divide positions by a factor besides.
+RopeScaling read_longrope_scaling(const GgufFile& file, const std::string& prefix, const ModelSpec& spec) {
+  if (file.number_or(prefix + "factor", 1) != 1)
+    user_error("{}: {}factor is {}; only 1 is supported with longrope", file.name(), prefix,
+               file.number(prefix + "factor"));
+  RopeScaling longrope{.type = "longrope"};
+  longrope.original_max_position = file.integer_or(prefix + "original_context_length", spec.max_positions);
+  longrope.attention_factor = file.number_or(prefix + "attn_factor", 1);
+  if (longrope.original_max_position < 1 || !(longrope.attention_factor > 0) ||
+      !std::isfinite(longrope.attention_factor))
+    user_error("{}: {}… is out of range for longrope", file.name(), prefix);
+  longrope.short_factors = read_factors(file, longrope_tensors[0], spec.head_dim);
+  longrope.long_factors = read_factors(file, longrope_tensors[1], spec.head_dim);
+  return longrope;
+}
+
+RopeScaling read_rope_scaling(const GgufFile& file, const std::string& arch, const ModelSpec& spec) {
   const std::string type = file.text_or(arch + ".rope.scaling.type", "none");
-  const GgufTensor* freqs = file.find("rope_freqs.weight");
-  if (freqs) {
+  if (file.find("rope_freqs.weight")) {
     if (type != "none" && type != "llama3")
       user_error("{}: {} rope scaling and rope_freqs.weight at once are not supported", file.name(), type);
-    if (freqs->count() != head_dim / 2)
-      user_error("{}: rope_freqs.weight has {} values; expected {}", file.name(), freqs->count(), head_dim / 2);
-    std::vector<float> factors(static_cast<size_t>(freqs->count()));
-    dequantize(freqs->type, freqs->bytes, factors);
-    return rope_scaling_of_factors(factors, rope_theta, file.name());
+    const std::vector<float> factors = read_factors(file, "rope_freqs.weight", spec.head_dim);
+    return rope_scaling_of_factors(factors, spec.rope_theta, file.name());
   }
   if (type == "none") return {};
   if (type == "yarn") return read_yarn_scaling(file, arch + ".rope.scaling.");
+  if (type == "longrope") return read_longrope_scaling(file, arch + ".rope.scaling.", spec);
   if (type == "linear") return {"linear", file.number(arch + ".rope.scaling.factor"), 1, 4, 8192};
-  user_error("{}: {}.rope.scaling.type {} is not supported; linear, yarn and llama3 (rope_freqs.weight) are",
+  user_error("{}: {}.rope.scaling.type {} is not supported; linear, yarn, longrope and llama3 (rope_freqs.weight) are",
              file.name(), arch, type);
 }
 
@@ -102,7 +131,7 @@ ModelSpec read_spec(const GgufFile& file) {
     if (file.integer_or(arch + key, spec.head_dim) != spec.head_dim)
       user_error("{}: {}{} is {}; only the head's {} is supported", file.name(), arch, key, file.integer(arch + key),
                  spec.head_dim);
-  spec.rope_scaling = read_rope_scaling(file, arch, spec.rope_theta, spec.head_dim);
+  spec.rope_scaling = read_rope_scaling(file, arch, spec);
   const GgufTensor* embedding = file.find("token_embd.weight");
   if (!embedding) user_error("{}: tensor token_embd.weight is missing", file.name());
   spec.vocab = embedding->shape[0];
@@ -125,6 +154,7 @@ class GgufModel : public ModelCheckpoint {
       user_error("{}: {} layers, but only {} tensors", file_.name(), spec_.layers, file_.tensors().size());
     weights_ = expected_weights(spec_);
     std::set<std::string> used{"rope_freqs.weight"};
+    if (spec_.rope_scaling.type == "longrope") used.insert(std::begin(longrope_tensors), std::end(longrope_tensors));
     for (const WeightInfo& weight : weights_) used.insert(find(weight.name, weight.shape).name);
     std::vector<std::string> unused;
     for (const GgufTensor& tensor : file_.tensors())

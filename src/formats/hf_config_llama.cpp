@@ -3,52 +3,9 @@
 
 #include "base/error.h"
 #include "formats/config_keys.h"
-#include "formats/model_files.h"
 
 namespace gaggle {
 namespace {
-
-RopeScaling read_yarn(const ConfigKeys& rope, const ModelSpec& spec) {
-  RopeScaling yarn{.type = "yarn", .factor = rope.number("factor")};
-  yarn.original_max_position = rope.count_or("original_max_position_embeddings", spec.max_positions);
-  yarn.beta_fast = rope.number_or("beta_fast", 32);
-  yarn.beta_slow = rope.number_or("beta_slow", 1);
-  yarn.truncate = rope.flag_or("truncate", true);
-  yarn.attention_factor = yarn_attention_factor(yarn.factor);
-  if (rope.has("mscale") && rope.has("mscale_all_dim"))
-    yarn.attention_factor = yarn_attention_factor(yarn.factor, rope.number("mscale")) /
-                            yarn_attention_factor(yarn.factor, rope.number("mscale_all_dim"));
-  yarn.attention_factor = rope.number_or("attention_factor", yarn.attention_factor);
-  return yarn;
-}
-
-// "rope_scaling" up to transformers 4, "rope_parameters" (with rope_theta inside) since 5.
-void read_rope(const ConfigKeys& config, ModelSpec& spec) {
-  spec.rope_theta = config.number_or("rope_theta", 10000);
-  const char* section = config.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  if (!config.has(section)) return;
-  if (!config.at(section).is_object()) user_error("{}: {} is not a table", config.file(), section);
-  const ConfigKeys rope(config.at(section), config.file() + ": " + section);
-  spec.rope_theta = rope.number_or("rope_theta", spec.rope_theta);
-  if (rope.number_or("partial_rotary_factor", 1) != 1)
-    user_error("{}: partial_rotary_factor is not supported", rope.file());
-  const std::string type = rope.text_or("rope_type", rope.text_or("type", "default"));
-  if (type == "default") return;
-  if (type == "yarn") {
-    spec.rope_scaling = read_yarn(rope, spec);
-    return;
-  }
-  if (type != "linear" && type != "llama3")
-    user_error("{}: the scaling type {} is not supported; linear, llama3 and yarn are", rope.file(), type);
-  spec.rope_scaling.type = type;
-  spec.rope_scaling.factor = rope.number("factor");
-  if (type == "linear") return;
-  spec.rope_scaling.low_freq_factor = rope.number("low_freq_factor");
-  spec.rope_scaling.high_freq_factor = rope.number("high_freq_factor");
-  spec.rope_scaling.original_max_position = rope.count("original_max_position_embeddings");
-  if (spec.rope_scaling.high_freq_factor <= spec.rope_scaling.low_freq_factor)
-    user_error("{}: high_freq_factor must be above low_freq_factor", rope.file());
-}
 
 // Which layers of a Qwen slide: named, or those from max_window_layers on.
 std::vector<bool> read_slides(const ConfigKeys& config, int64_t layers) {
@@ -112,7 +69,7 @@ void read_llama_config(const ConfigKeys& config, ModelSpec& spec) {
   if (spec.heads % spec.kv_heads != 0)
     user_error("{}: num_attention_heads {} is no multiple of num_key_value_heads {}", config.file(), spec.heads,
                spec.kv_heads);
-  read_rope(config, spec);
+  read_rope_config(config, spec);
   read_sliding_window(config, spec);
   spec.norm_eps = config.number_or("rms_norm_eps", 1e-6);
   spec.tied_head = config.flag_or("tie_word_embeddings", false);

@@ -25,8 +25,7 @@ fs::path cache_folder() {
 
 std::vector<std::string> names_in(const fs::path& folder) {
   std::vector<std::string> names;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed)) names.push_back(entry.path().filename().string());
+  for (const auto& entry : entries_of(folder)) names.push_back(entry.path().filename().string());
   std::ranges::sort(names);
   return names;
 }

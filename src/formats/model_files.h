@@ -22,6 +22,9 @@ RopeScaling rope_scaling_of_factors(std::span<const float> factors, double rope_
 // What YaRN multiplies sine and cosine with when a context is stretched by `factor`: 0.1 · mscale · ln(factor) + 1.
 double yarn_attention_factor(double factor, double mscale = 1);
 
+// What LongRoPE multiplies them with, in fp32 as a GGUF file has it: √(1 + ln(factor) / ln(original length)).
+float longrope_attention_factor(double factor, int64_t original_length);
+
 // One factor per pair of dimensions, as transformers computes them.
 std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta, int64_t head_dim);
 

@@ -191,7 +191,7 @@ PeftAdapter parse_peft(const PeftFiles& files, const std::vector<PeftKind>& kind
                       config.heads, {}};
   for (const auto& [module, parts] : by_module(files, form_of(config.kind)))
     adapter.sites.push_back(read_site(module, parts, config, files.name()));
-  adapter.not_finite = not_finite(*files.file);
+  adapter.not_finite = not_finite(files.tensors, files.name());  // what was dropped may hold anything
   return adapter;
 }
 

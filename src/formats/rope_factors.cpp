@@ -1,4 +1,4 @@
-// YaRN's factor of attention; llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF
+// Factors of attention of YaRN and LongRoPE; llama3 rotary scaling: its factor per frequency, and back from the factors that a GGUF
 // file holds.
 #include <algorithm>
 #include <cmath>
@@ -25,6 +25,11 @@ bool explains(const RopeScaling& scaling, std::span<const float> factors, double
 
 double yarn_attention_factor(double factor, double mscale) {
   return factor <= 1 ? 1 : 0.1 * mscale * std::log(factor) + 1;
+}
+
+float longrope_attention_factor(double factor, int64_t original_length) {
+  const double grown = std::log(factor) / std::log(static_cast<double>(original_length));
+  return factor <= 1 ? 1 : static_cast<float>(std::sqrt(1 + grown));
 }
 
 std::vector<double> llama3_factors(const RopeScaling& scaling, double rope_theta, int64_t head_dim) {

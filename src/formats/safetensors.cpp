@@ -117,8 +117,10 @@ void SafetensorsFile::parse() {
     user_error("{}: {} bytes after the last tensor belong to none", file, data.data() + data.size() - expected);
 }
 
-std::string safetensors_bytes(const std::vector<TensorView>& tensors,
-                              const std::map<std::string, std::string>& metadata) {
+namespace {
+
+// Padded so that the data behind it starts aligned.
+std::string header_text(const std::vector<TensorView>& tensors, const std::map<std::string, std::string>& metadata) {
   // Written piece by piece: an object that keeps its order looks at all its keys for each new one.
   std::string text = "{";
   if (!metadata.empty()) text += "\"__metadata__\":" + nlohmann::json(metadata).dump() + ",";
@@ -135,11 +137,27 @@ std::string safetensors_bytes(const std::vector<TensorView>& tensors,
   }
   if (text.back() == ',') text.pop_back();
   text += "}";
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data starts aligned
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+}  // namespace
+
+std::string safetensors_bytes(const std::vector<TensorView>& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  const std::string text = header_text(tensors, metadata);
   const uint64_t length = text.size();
+  // Whoever reads the file would refuse it.
+  if (length > header_limit)
+    user_error(
+        "{} tensors with {} bytes of names and metadata are too many for one safetensors file, whose header is "
+        "limited to {} bytes: nothing is written; take fewer of them together",
+        tensors.size(), length, header_limit);
+  size_t size = 0;
+  for (const TensorView& tensor : tensors) size += tensor.bytes.size();
   std::string bytes(sizeof(length), '\0');
   std::memcpy(bytes.data(), &length, sizeof(length));
-  bytes.reserve(sizeof(length) + text.size() + offset);
+  bytes.reserve(sizeof(length) + text.size() + size);
   bytes += text;
   for (const TensorView& tensor : tensors)
     bytes.append(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());

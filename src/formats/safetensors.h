@@ -28,6 +28,7 @@ class SafetensorsFile final : public TensorFile {
 };
 
 // The file's bytes, tensors in the order given: callers sort (safetensors' writer sorts by alignment, then name).
+// Throws UserError where the header would be longer than readers take.
 std::string safetensors_bytes(const std::vector<TensorView>& tensors,
                               const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 

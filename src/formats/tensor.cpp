@@ -111,11 +111,13 @@ std::string not_finite(const TensorView& tensor) {
   return fmt::format("tensor {} is {} at {}", tensor.name, std::isnan(value) ? "NaN" : "infinite", shape_text(place));
 }
 
-std::string not_finite(const TensorFile& file) {
-  for (const TensorView& tensor : file.tensors())
-    if (const std::string found = not_finite(tensor); !found.empty()) return fmt::format("{}: {}", file.name(), found);
+std::string not_finite(const std::vector<TensorView>& tensors, const std::string& file) {
+  for (const TensorView& tensor : tensors)
+    if (const std::string found = not_finite(tensor); !found.empty()) return fmt::format("{}: {}", file, found);
   return "";
 }
+
+std::string not_finite(const TensorFile& file) { return not_finite(file.tensors(), file.name()); }
 
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype) {
   NamedTensor tensor{std::move(name), dtype, std::move(shape), {}};

@@ -54,7 +54,8 @@ std::string not_finite(const TensorView& tensor);
 NamedTensor from_float(std::string name, std::vector<int64_t> shape, std::span<const float> values, DType dtype);
 
 class TensorFile;
-// The same of all its tensors: "FILE: tensor NAME is NaN at [0, 3]".
+// The same of all tensors, which a file holds among others or alone: "FILE: tensor NAME is NaN at [0, 3]".
+std::string not_finite(const std::vector<TensorView>& tensors, const std::string& file);
 std::string not_finite(const TensorFile& file);
 
 // A file of named tensors, whatever its format: what SafetensorsFile and TorchFile have in common.

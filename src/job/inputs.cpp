@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "cluster/stop.h"
-#include "data/chat_template.h"
 #include "data/task.h"
 #include "model/hardware.h"
 
@@ -33,18 +32,6 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
           heed_stop_requests};
 }
 
-// A chat format that the model was not trained with is the user's to choose, but not to choose unseen. Once for all
-// tasks that say the same.
-void warn_of_foreign_formats(const Config& config, const Tokenizer& tokenizer, const std::vector<Task>& tasks) {
-  std::set<std::string> said;
-  for (const Task& task : tasks) {
-    const std::string where = prompt_origin(task);
-    const Prompt prompt = prompt_for(task.prompt.empty() ? config.data.prompt : task.prompt, tokenizer, where);
-    const std::string text = foreign_format_text(prompt, tokenizer, where);
-    if (!text.empty() && said.insert(text).second) log::warning("{}", text);
-  }
-}
-
 }  // namespace
 
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task) {
@@ -63,8 +50,14 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
   const std::vector<Task> tasks = load_tasks(paths, limit_examples, heed_stop_requests);
-  warn_of_foreign_formats(config, *inputs.tokenizer, tasks);
-  for (const Task& task : tasks) inputs.tasks.push_back(tokenized(config, inputs, task));
+  // A chat format that the model was not trained with is the user's to choose, but not to choose unseen. Once for all
+  // tasks that say the same.
+  std::set<std::string> said;
+  for (const Task& task : tasks) {
+    const TokenTask& tokens = inputs.tasks.emplace_back(tokenized(config, inputs, task));
+    if (!tokens.foreign_format.empty() && said.insert(tokens.foreign_format).second)
+      log::warning("{}", tokens.foreign_format);
+  }
   return inputs;
 }
 

@@ -42,6 +42,7 @@ class JobRun {
         group_(alone_or_part_ ? alone_or_part_.get() : &world_),
         name_(world_.all_gather_text(context.session.identity.worker_name())[0]) {
     if (group_->rank() == 0) queue_.emplace(queue_options(context, job), job.items);
+    if (world_.rank() == 0) serve_what_is_done();
     world_.barrier();  // the first rank has taken back what was set aside (--retry) before anybody looks
     if (job.outlives_ranks) survive_losses();
   }
@@ -70,6 +71,12 @@ class JobRun {
                      worker_count(job_, context_.session));
   }
 
+  void serve_what_is_done() {
+    if (!job_.serve) return;
+    for (const WorkItem& item : job_.items)
+      if (const auto version = job_.result(item)) job_.serve(item, *version);
+  }
+
   // False where the group has lost a rank.
   bool works_to_the_end(std::optional<Exit>& stopped) {
     try {
@@ -96,13 +103,14 @@ class JobRun {
       log::info("{} asks to stop, everything is saved: remove it and start again to go on",
                 (context_.session.run_dir / "STOP").string());
     else
-      log::info("stopped early, everything is saved: start again to go on");
+      say_saved();
     return code;
   }
 
   Exit conclude(const std::vector<JournalEvent>& events) {
     const bool all_done = queue_->all_done();  // a fresh look
     const Plan& plan = queue_->plan();
+    serve_what_is_done();
     if (job_.merge && plan.size() > 0 && all_done) job_.merge();
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {

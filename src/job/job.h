@@ -66,6 +66,10 @@ struct Job {
   // On every rank of the group. Throws StopRequested on all of them together, once everything is saved;
   // OtherMachine; NotFinite where a retry would repeat it; anything else is retried once.
   std::function<Commit(size_t item, Attempt&)> run = {};
+  // Makes the version that carries the item's key the one that the registry serves. For each item that is done, before
+  // any is taken and at the end: other settings' version may be served now, and a commit may have failed behind its
+  // rename.
+  std::function<void(const WorkItem&, const std::string& version)> serve = {};
   std::function<void()> merge = {};                              // when every item is done, by each worker that sees it
   std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
 };

@@ -4,6 +4,7 @@
 #include "base/pulse.h"
 #include "base/sha256.h"
 #include "kernel/norm.h"
+#include "model/digested_settings.h"
 #include "model/memory.h"
 
 namespace gaggle {
@@ -11,19 +12,6 @@ namespace {
 
 at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
   return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
-}
-
-// The same tensors are another base with another rope_scaling or other windows. Keys made before only know the tensors,
-// so those settings alone are digested that were refused then: YaRN, and a window on some layers.
-std::string digested_settings(const ModelSpec& spec) {
-  std::string text;
-  const RopeScaling& rope = spec.rope_scaling;
-  if (rope.type == "yarn")
-    text += fmt::format(" yarn {} {} {} {} {} {}", rope.factor, rope.original_max_position, rope.beta_fast,
-                        rope.beta_slow, rope.truncate, rope.attention_factor);
-  if (!spec.slides.empty()) text += fmt::format(" window {}", spec.sliding_window);
-  for (const bool slides : spec.slides) text += slides ? " sliding" : " full";
-  return text;
 }
 
 }  // namespace

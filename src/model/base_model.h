@@ -31,8 +31,9 @@ class BaseModel {
   const ModelSpec& spec() const { return spec_; }
   at::ScalarType dtype() const { return dtype_; }  // of weights and activations
   at::Device device() const { return device_; }
-  const std::string& shape_digest() const { return shape_digest_; }      // of names and shapes
-  const std::string& content_digest() const { return content_digest_; }  // of the tensors' contents (and YaRN)
+  const std::string& shape_digest() const { return shape_digest_; }  // of names and shapes
+  // Of the tensors' contents, and of digested_settings.
+  const std::string& content_digest() const { return content_digest_; }
   int64_t parameters() const { return parameters_; }
   int64_t linear_weights(Side side) const;  // of the sites that read a token of this side
   int64_t linear_weights() const { return linear_weights(Side::decoder) + linear_weights(Side::encoder); }

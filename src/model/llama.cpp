@@ -2,65 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "base/error.h"
 #include "kernel/norm.h"
+#include "model/rope.h"
 
 namespace gaggle {
-namespace {
-
-double llama3(double frequency, const RopeScaling& scaling) {
-  const double original = static_cast<double>(scaling.original_max_position);
-  const double wavelength = 2 * std::numbers::pi / frequency;
-  if (wavelength < original / scaling.high_freq_factor) return frequency;
-  if (wavelength > original / scaling.low_freq_factor) return frequency / scaling.factor;
-  const double smooth =
-      (original / wavelength - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
-  return (1 - smooth) * frequency / scaling.factor + smooth * frequency;
-}
-
-// YaRN (Peng et al. 2023), for each pair how much of its frequency is divided: none where it turns often over the
-// original context, all where it hardly turns, and a ramp between.
-std::vector<double> yarn_ramp(const ModelSpec& spec) {
-  const RopeScaling& scaling = spec.rope_scaling;
-  const auto dim = static_cast<double>(spec.head_dim);
-  const auto pair_that_turns = [&](double turns) {
-    const double context = static_cast<double>(scaling.original_max_position);
-    return dim * std::log(context / (turns * 2 * std::numbers::pi)) / (2 * std::log(spec.rope_theta));
-  };
-  double low = pair_that_turns(scaling.beta_fast), high = pair_that_turns(scaling.beta_slow);
-  if (scaling.truncate) low = std::floor(low), high = std::ceil(high);
-  low = std::max(low, 0.0), high = std::min(high, dim - 1);
-  if (low == high) high += 0.001;
-  std::vector<double> ramp;
-  for (int64_t pair = 0; pair < spec.head_dim / 2; ++pair)
-    ramp.push_back(std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0));
-  return ramp;
-}
-
-// Radians per position for each of the head_dim/2 pairs: theta^(-2i/head_dim), scaled as rope_scaling says
-// (linear: all divided; llama3: only the long wavelengths, smoothly, as in Llama 3.1's reference; yarn: by its ramp).
-std::vector<double> rope_frequencies(const ModelSpec& spec) {
-  const RopeScaling& scaling = spec.rope_scaling;
-  std::vector<double> frequencies;
-  const std::vector<double> ramp = scaling.type == "yarn" ? yarn_ramp(spec) : std::vector<double>();
-  for (int64_t i = 0; i < spec.head_dim; i += 2) {
-    double f = std::pow(spec.rope_theta, -static_cast<double>(i) / static_cast<double>(spec.head_dim));
-    if (scaling.type == "linear")
-      f /= scaling.factor;
-    else if (scaling.type == "llama3")
-      f = llama3(f, scaling);
-    else if (!ramp.empty())
-      f *= 1 - ramp[static_cast<size_t>(i / 2)] * (1 - 1 / scaling.factor);
-    else if (!scaling.type.empty())
-      user_error("{}: rope_scaling {} is not supported (none, linear, llama3 and yarn are)", spec.name, scaling.type);
-    frequencies.push_back(f);
-  }
-  return frequencies;
-}
-
-}  // namespace
 
 std::vector<Site> llama_sites(const ModelSpec& spec) {
   const int64_t q = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
@@ -101,21 +48,39 @@ LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   take_ends(weights, "model.embed_tokens.weight", "model.norm.weight");
 }
 
+at::Tensor LlamaModel::turn(const TokenSequences& tokens) {
+  const RopeScaling& scaling = spec_.rope_scaling;
+  if (!scaling.by_length()) {
+    const int64_t reach = std::ranges::max(tokens.positions) + 1;
+    if (!rotary_.cos.defined() || rotary_.cos.size(0) < reach)
+      rotary_ = rotary_table({{rope_frequencies(spec_, 0), 0, std::max<int64_t>(2 * reach, 512)}}, dtype_, device_,
+                             scaling.attention_factor);
+    return ids_on(tokens.positions, device_);
+  }
+  std::vector<RotaryRun> runs;
+  for (size_t s = 0; s + 1 < tokens.starts.size(); ++s) {
+    const int64_t begin = tokens.starts[s], count = tokens.starts[s + 1] - begin;
+    if (count == 0) continue;
+    const int64_t first = tokens.positions[static_cast<size_t>(begin)];
+    const int64_t length = tokens.lengths.empty() ? first + count : tokens.lengths[s];
+    GAGGLE_CHECK(length >= first + count, "{} tokens in a text of {}", first + count, length);
+    runs.push_back({rope_frequencies(spec_, length), first, count});
+  }
+  rotary_ = rotary_table(runs, dtype_, device_, scaling.attention_factor);
+  return at::arange(tokens.count(), at::TensorOptions().dtype(at::kInt).device(device_));
+}
+
 LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {
   check_tokens(batch.decoder);
   GAGGLE_CHECK(batch.encoder.count() == 0 && batch.sources.empty(), "{} has no encoder", spec_.name);
   if (adapter) adapter->begin(batch);
-  const int64_t reach = std::ranges::max(batch.decoder.positions) + 1;
-  if (!rotary_.cos.defined() || rotary_.cos.size(0) < reach)
-    rotary_ = rotary_table(rope_frequencies(spec_), std::max<int64_t>(2 * reach, 512), dtype_, device_,
-                           spec_.rope_scaling.attention_factor);
   const HeadShape heads{spec_.heads, spec_.kv_heads, spec_.head_dim,
                         1 / std::sqrt(static_cast<double>(spec_.head_dim))};
-  const at::Tensor positions = ids_on(batch.decoder.positions, device_);
+  const at::Tensor rows = turn(batch.decoder);
   const int64_t past = cache ? cache->length : 0;
   AttentionPlan plan = plan_attention(batch, past, spec_.sliding_window, heads, activations());
   AttentionPlan full = spec_.slides.empty() ? AttentionPlan() : plan_attention(batch, past, 0, heads, activations());
-  return {spec_, layers_, dtype_, heads, positions, rotary_, std::move(plan), std::move(full), adapter, cache};
+  return {spec_, layers_, dtype_, heads, rows, rotary_, std::move(plan), std::move(full), adapter, cache};
 }
 
 at::Tensor LlamaModel::forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) {

@@ -34,7 +34,7 @@ struct LlamaPass {
   const std::vector<LlamaLayer>& layers;
   at::ScalarType dtype;  // of activations
   HeadShape heads;
-  at::Tensor positions;  // [T] int32
+  at::Tensor turns;  // [T] int32: each token's row of `rotary`
   RotaryTable rotary;
   AttentionPlan plan;       // of every layer, or of those with the window
   AttentionPlan full_plan;  // of the others, where only some layers have it
@@ -56,8 +56,12 @@ class LlamaModel final : public BaseModel {
  private:
   LlamaPass begin(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache);
 
+  // Makes rotary_ fit these tokens; returns each one's row of it.
+  at::Tensor turn(const TokenSequences& tokens);
+
   std::vector<LlamaLayer> layers_;
-  RotaryTable rotary_;  // grows with the positions seen
+  // Grows with the positions seen; where a text's length counts, made for each pass: a row for each of its tokens.
+  RotaryTable rotary_;
 };
 
 // [T, hidden] residual stream after the last layer. With `tape` (one per layer) what backward needs is kept.

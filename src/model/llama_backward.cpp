@@ -7,7 +7,7 @@ namespace {
 
 // Back through rotation and norm per head, in place.
 void shape_heads_backward(const LlamaPass& pass, at::Tensor& dx, const at::Tensor& norm, const at::Tensor& raw) {
-  rotary_(dx, pass.positions, pass.rotary, true);
+  rotary_(dx, pass.turns, pass.rotary, true);
   if (!norm.defined()) return;
   at::Tensor heads = dx.view({-1, pass.spec.head_dim});
   rms_norm_backward_(raw.view({-1, pass.spec.head_dim}), heads, norm, pass.spec.norm_eps);

@@ -12,7 +12,7 @@ void shape_heads(const LlamaPass& pass, at::Tensor& x, const at::Tensor& norm, a
     if (raw) *raw = x;
     x = rms_norm(x.view({-1, pass.spec.head_dim}), norm, pass.spec.norm_eps, pass.dtype).view(x.sizes());
   }
-  rotary_(x, pass.positions, pass.rotary, false);
+  rotary_(x, pass.turns, pass.rotary, false);
 }
 
 at::Tensor attend(const LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape* tape) {

@@ -3,30 +3,13 @@
 #include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
+#include "base/control_group.h"
 #include "base/error.h"
 #include "base/table.h"
 
 namespace gaggle {
-namespace {
-
-int64_t available_host_memory() {
-  int64_t available = -1;
-  std::ifstream meminfo("/proc/meminfo");
-  for (std::string key, rest; meminfo >> key;) {
-    if (key == "MemAvailable:" && meminfo >> available) available *= 1024;
-    std::getline(meminfo, rest);
-  }
-  // Inside a container or a batch job the control group's limit (version 2) may be lower.
-  int64_t limit = 0, used = 0;
-  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used)
-    available = available < 0 ? limit - used : std::min(available, limit - used);
-  return available;
-}
-
-}  // namespace
 
 MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use) {
   MemoryNeed need;
@@ -50,7 +33,10 @@ MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dt
 }
 
 int64_t free_memory(at::Device device) {
-  if (device.is_cpu()) return available_host_memory();
+  if (device.is_cpu()) {
+    const HostMemory memory = host_memory();
+    return memory.all > 0 ? static_cast<int64_t>(memory.available) : -1;
+  }
   return static_cast<int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
 }
 

@@ -16,7 +16,7 @@ struct MemoryNeed {
 
 MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use);
 
-// Bytes free on the device (CPU: MemAvailable and the control group's limit); -1: not known.
+// Bytes free on the device (CPU: base/control_group.h's); -1: not known.
 int64_t free_memory(at::Device device);
 
 // Throws UserError with the bytes by kind and the key to change when `need` is more than `available`.

@@ -24,15 +24,6 @@ fs::path removed_file(const fs::path& registry, const fs::path& parent) {
   return registry / "removed" / parent.lexically_relative(registry);
 }
 
-// None where there is no such folder. One that cannot be read is not an empty one.
-fs::directory_iterator entries_of(const fs::path& parent) {
-  std::error_code failed;
-  fs::directory_iterator entries(parent, failed);
-  if (failed && failed != std::errc::no_such_file_or_directory && failed != std::errc::not_a_directory)
-    system_error("{}: cannot be read ({})", parent.string(), failed.message());
-  return entries;
-}
-
 }  // namespace
 
 Pin parse_pin(const std::string& text, const char* what) {

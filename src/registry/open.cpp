@@ -78,7 +78,8 @@ void check_base(const fs::path& folder, const BaseFingerprint& ours, bool write,
     return;
   }
   const std::string what =
-      fmt::format("{}: made for the base {}, whose weights differ from {}'s", folder.string(), theirs.name, ours.name);
+      fmt::format("{}: made for the base {}, whose weights or settings (docs/registry.md) differ from {}'s",
+                  folder.string(), theirs.name, ours.name);
   if (write && !accept_base) user_error("{}; --accept-base writes to it all the same", what);
   log::warning("{}", what);
 }

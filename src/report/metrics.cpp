@@ -2,19 +2,22 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/log.h"
 
 namespace gaggle {
 
 MetricsLog::MetricsLog(const std::filesystem::path& run_dir, const std::string& item, bool tensorboard) {
   const auto folder = run_dir / "items" / item;
   std::filesystem::create_directories(folder);
-  if (fs::exists(folder / "metrics.jsonl")) open_to_read(folder / "metrics.jsonl");  // refuses a pipe
-  lines_.open(folder / "metrics.jsonl", std::ios::app);
-  if (!lines_) system_error("{}: cannot be written", (folder / "metrics.jsonl").string());
+  file_ = folder / "metrics.jsonl";
+  if (fs::exists(file_)) open_to_read(file_);  // refuses a pipe
+  lines_.open(file_, std::ios::app);
+  if (!lines_) system_error("{}: cannot be written", file_.string());
   if (tensorboard) events_.emplace(run_dir / "tensorboard" / item);
 }
 
@@ -30,6 +33,9 @@ void MetricsLog::write(const std::string& phase, int64_t step,
 
 void MetricsLog::flush() {
   lines_.flush();
+  if (!lines_ && !std::exchange(warned_, true))
+    log::warning("{}: cannot be written; lines of it are lost", file_.string());
+  lines_.clear();
   if (events_) events_->flush();
 }
 

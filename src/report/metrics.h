@@ -20,9 +20,12 @@ class MetricsLog {
   // One line {"phase", "step", name: value, …}; in TensorBoard the tags are "phase/name". Non-finite values are
   // written as null.
   void write(const std::string& phase, int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  // Lines that the disk does not take are lost, and a warning says so, once: no training ends for them.
   void flush();
 
  private:
+  std::filesystem::path file_;
+  bool warned_ = false;
   std::ofstream lines_;
   std::optional<TensorboardWriter> events_;
 };

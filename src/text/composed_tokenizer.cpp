@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/names.h"
 #include "text/byte_level.h"
 
 namespace gaggle {
@@ -64,10 +65,8 @@ class ComposedTokenizer final : public Tokenizer {
     std::vector<std::string> tokens;
     for (const int32_t id : ids)
       if (!special_.contains(id) && id >= 0 && id < size()) tokens.push_back(tokens_[static_cast<size_t>(id)]);
-    if (!parts_.decoder.empty()) return decode_tokens(parts_.decoder, std::move(tokens));
-    std::string text;
-    for (const std::string& token : tokens) text += (text.empty() ? "" : " ") + token;
-    return text;
+    std::string text = parts_.decoder.empty() ? join(tokens, " ") : decode_tokens(parts_.decoder, std::move(tokens));
+    return clean_up_spaces ? without_stray_spaces(std::move(text)) : text;
   }
 
   std::optional<int32_t> id_of(std::string_view token) const override {

@@ -1,6 +1,7 @@
 #include "text/json_model.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/terminal.h"
 
@@ -41,7 +42,7 @@ Bpe read_bpe(const Json& model) {
   return bpe;
 }
 
-Unigram read_unigram(const Json& model, const std::vector<AddedToken>& added) {
+Unigram read_unigram(const Json& model) {
   constexpr double kUnknownPenalty = 10;  // below the worst piece: SentencePiece's kUnkPenalty
   for (const auto& [key, unused] : model.items())
     if (key != "type" && key != "vocab" && key != "unk_id" && key != "byte_fallback")
@@ -58,11 +59,6 @@ Unigram read_unigram(const Json& model, const std::vector<AddedToken>& added) {
   unigram.unknown = static_cast<int32_t>(unknown);
   unigram.unknown_score = std::ranges::min(unigram.scores) - kUnknownPenalty;
   unigram.byte_fallback = value_or(model, "byte_fallback", false);
-  for (const auto& [token, id] : unigram.ids) {
-    const auto same = std::ranges::find(added, token, &AddedToken::content);
-    if (!token.empty() && id != unigram.unknown && (same == added.end() || !only_in_markup(*same)))
-      unigram.pieces.insert(token, id);
-  }
   return unigram;
 }
 
@@ -82,10 +78,27 @@ int32_t read_id(const Json& node, const std::string& token) {
   return static_cast<int32_t>(id);
 }
 
-TokenModel read_model(const Json& model, const std::string& type, const std::vector<AddedToken>& added) {
+TokenModel read_model(const Json& model, const std::string& type) {
   if (type == "BPE") return read_bpe(model);
-  if (type == "Unigram") return read_unigram(model, added);
+  if (type == "Unigram") return read_unigram(model);
   user_error("the tokenizer model '{}' is not supported (supported: BPE, Unigram)", shown(type));
+}
+
+void index_pieces(TokenModel& model, const std::vector<AddedToken>& added) {
+  auto* unigram = std::get_if<Unigram>(&model);
+  if (!unigram) return;
+  std::unordered_set<std::string_view> left_out;
+  for (const AddedToken& token : added)
+    if (only_in_markup(token)) left_out.insert(token.content);
+  for (const auto& [token, id] : unigram->ids)
+    if (!token.empty() && id != unigram->unknown && !left_out.contains(token)) unigram->pieces.insert(token, id);
+}
+
+KnownTokens known_tokens(const TokenModel& model) {
+  if (const auto* unigram = std::get_if<Unigram>(&model))
+    return {unigram->ids, static_cast<int32_t>(unigram->scores.size())};
+  const TokenIds& ids = std::get<Bpe>(model).ids;
+  return {ids, static_cast<int32_t>(ids.size())};
 }
 
 }  // namespace gaggle

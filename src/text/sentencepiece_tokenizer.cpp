@@ -10,6 +10,8 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "text/added_tokens.h"
+#include "text/tokenizer_class.h"
+#include "text/unicode.h"
 
 namespace gaggle {
 namespace {
@@ -22,23 +24,15 @@ bool is_t5(const sentencepiece::SentencePieceProcessor& processor, const Tokeniz
   return processor.pad_id() == 0 && processor.eos_id() == 1 && processor.unk_id() == 2 && processor.bos_id() < 0;
 }
 
-// The classes of transformers to which "legacy" means something.
-bool heeds_legacy(const std::string& tokenizer_class) {
-  return tokenizer_class.starts_with("LlamaTokenizer") || tokenizer_class.starts_with("T5Tokenizer");
-}
-
-void replace_every(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerConfig& config) {
     std::string bytes = read_file(path);
     // Messages that stand behind one another are one message: normalizer_spec { add_dummy_prefix: false }.
-    legacy_ = config.legacy || !heeds_legacy(config.tokenizer_class);
-    if (!legacy_) bytes += std::string_view("\x1a\x02\x18\x00", 4);
+    const bool heeds = tokenizer_class(config.tokenizer_class).space_by_model;
+    legacy_ = config.legacy || !heeds;
+    prefix_space_ = config.add_prefix_space.value_or(true) || !heeds;
+    if (!legacy_ || !prefix_space_) bytes += std::string_view("\x1a\x02\x18\x00", 4);
     const auto status = processor_.LoadFromSerializedProto(bytes);
     if (!status.ok())
       user_error("{}: this is no SentencePiece model, or it is damaged ({})", path.string(), status.ToString());
@@ -65,7 +59,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const TextPart& part : finder_.split(marked)) {
       if (part.id >= 0) {
         // The space before the whole text stays before a token that is not special, where the model keeps spaces.
-        if (!legacy_ && part.begin == 0 && !by_id_.at(part.id).special) tokens = pieces_behind("", true);
+        if (!legacy_ && prefix_space_ && part.begin == 0 && !by_id_.at(part.id).special)
+          tokens = pieces_behind("", true);
         tokens.push_back(part.id);
         continue;
       }
@@ -83,8 +78,11 @@ class SentencePieceTokenizer final : public Tokenizer {
       std::string part;
       const auto status = processor_.Decode(run, &part);
       GAGGLE_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
-      // The space that stands before the whole text; with "legacy" SentencePiece takes it away itself.
-      const bool first = !legacy_ && text.empty() && !run.empty() && processor_.IdToPiece(run[0]).starts_with("▁");
+      // The space before the whole text stands for nothing. SentencePiece takes one away from each run, if from any.
+      const bool spaced = !run.empty() && processor_.IdToPiece(run[0]).starts_with("▁");
+      const bool taken = legacy_ && prefix_space_;
+      if (spaced && taken && !text.empty()) text += ' ';
+      const bool first = spaced && !taken && prefix_space_ && text.empty();
       text += first && part.starts_with(' ') ? part.substr(1) : part;
       run.clear();
     };
@@ -100,7 +98,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       }
     }
     flush();
-    return text;
+    return clean_up_spaces ? without_stray_spaces(std::move(text)) : text;
   }
 
   std::optional<int32_t> id_of(std::string_view token) const override {
@@ -129,8 +127,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int> pieces_behind(std::string_view stretch, bool first) const {
     std::string text(stretch);
     replace_every(text, "▁", " ");
-    if (first) text.insert(0, "▁");
-    if (!first && !text.starts_with(' ')) return pieces_of(text);
+    if (first && prefix_space_) text.insert(0, "▁");
+    if (!(first && prefix_space_) && !text.starts_with(' ')) return pieces_of(text);
     std::vector<int> ids = pieces_of(unknown_ + text);
     if (ids.size() >= unknown_size_) ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(unknown_size_));
     return ids;
@@ -147,6 +145,19 @@ class SentencePieceTokenizer final : public Tokenizer {
       for (int i = 0; i < sentinels; ++i)
         add({.id = pieces_ + i, .content = fmt::format("<extra_id_{}>", sentinels - 1 - i), .special = true});
     for (const AddedToken& token : config.added) add(token);
+    refuse_unknown(config, [&](auto& token) { return id_of(token).has_value(); });
+    for (const NamedToken& one : config.named) {
+      const auto known = std::ranges::find(added_, one.token.content, &AddedToken::content);
+      if (known != added_.end()) {
+        known->special = true;
+        continue;
+      }
+      AddedToken token = one.token;
+      const auto last = std::ranges::max_element(added_, {}, &AddedToken::id);
+      const int32_t next = last == added_.end() ? pieces_ : std::max(pieces_, last->id + 1);
+      token.id = id_of(token.content).value_or(next);
+      added_.push_back(token);
+    }
     size_ = pieces_;
     for (const AddedToken& token : added_) {
       by_id_.emplace(token.id, token);
@@ -159,7 +170,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<AddedToken> added_;
   std::unordered_map<int32_t, AddedToken> by_id_;
   AddedTokenFinder finder_;
-  bool legacy_ = true;
+  bool legacy_ = true, prefix_space_ = true;
   std::string unknown_;  // the unknown token's text, and as how many pieces it is read
   size_t unknown_size_ = 0;
   int32_t pieces_ = 0, size_ = 0;

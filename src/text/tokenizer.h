@@ -41,9 +41,13 @@ class Tokenizer {
   std::vector<int32_t> prefix;
   std::vector<int32_t> suffix;
   std::optional<int32_t> bos, eos;
-  std::string chat_template;  // Jinja, as the model's files have it; "": none. No part of the digest
-  std::string digest;         // SHA-256 of what decides its ids: part of the token cache's key
+  bool clean_up_spaces = false;  // decode leaves out the spaces that without_stray_spaces does
+  std::string chat_template;     // Jinja, as the model's files have it; "": none. No part of the digest
+  std::string digest;            // SHA-256 of what decides its ids: part of the token cache's key
 };
+
+// As transformers' clean_up_tokenization_spaces: no space before ". ? ! ," and English contractions.
+std::string without_stray_spaces(std::string text);
 
 // From a model folder (tokenizer.json, else tokenizer.model / spiece.model, with tokenizer_config.json's rules)
 // or a .gguf file. Throws UserError that names the file and what in it is not supported.

@@ -14,6 +14,8 @@ std::string valid_utf8(std::string_view bytes);
 char32_t next_char(std::string_view text, size_t& at);
 void append_char(std::string& text, char32_t c);
 
+void replace_every(std::string& text, std::string_view from, std::string_view to);
+
 bool is_white_space(char32_t c);  // Unicode White_Space
 bool is_word_char(char32_t c);    // Alphabetic, marks, decimal digits, connectors: \w of UTS #18
 

@@ -29,8 +29,7 @@ std::string folder_name(int phase, int64_t step) { return fmt::format("{}-{:08}"
 
 std::vector<Place> complete_places(const fs::path& folder) {
   std::vector<Place> places;
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(folder, failed)) {
+  for (const auto& entry : entries_of(folder)) {
     const std::string name = entry.path().filename().string();
     long long step = 0;
     int phase = 0, used = 0;

@@ -37,11 +37,8 @@ std::optional<std::string> result_of(const AdaptJob& job, const Registry& regist
   return stored_version(registry, stored_kind(*item.recipe), item.name, item.recipe->key);
 }
 
-// What needs no work any more is what the registry serves: a version made by other settings may be current.
-void make_done_current(const AdaptJob& job, Registry& registry) {
-  for (const AdaptItem& item : job.items)
-    if (const auto version = result_of(job, registry, item); item.recipe && version)
-      registry.make_current(stored_kind(*item.recipe), item.name, *version);
+const AdaptItem& item_of(const AdaptJob& job, const WorkItem& work) {
+  return *std::ranges::find(job.items, work.key, &AdaptItem::key);
 }
 
 }  // namespace
@@ -53,25 +50,20 @@ Exit run_adaptation(AdaptJob adapt) {
   list_adapt_items(adapt);
   if (!context.options.dry_run) {
     registry = open_registry(context, /*create=*/true);
-    if (context.session.world->rank() == 0) {
-      require_writable(adapt.folder() / "items", "run.dir");
-      make_done_current(adapt, registry);
-    }
+    if (context.session.world->rank() == 0) require_writable(adapt.folder() / "items", "run.dir");
     context.session.world->barrier();
   }
   Job job{.kind = "adaptation", .thing = "item", .folder = adapt.folder()};
   job.wait = true;  // the tables are of all items
   for (const AdaptItem& item : adapt.items)
     job.items.push_back({item.key, item.name, expected_seconds(context, adapt_flops(adapt, item))});
-  job.result = [&](const WorkItem& work) {
-    const auto item = std::ranges::find(adapt.items, work.key, &AdaptItem::key);
-    return result_of(adapt, registry, *item);
-  };
+  job.result = [&](const WorkItem& work) { return result_of(adapt, registry, item_of(adapt, work)); };
   job.run = [&](size_t item, Attempt& attempt) { return adapt_item(adapt, adapt.items[item], registry, attempt); };
-  job.closing_block = [&](const JobEnd&) {
-    make_done_current(adapt, registry);  // also of a commit that failed behind its rename
-    return adapt_closing_block(adapt);
+  job.serve = [&](const WorkItem& work, const std::string& version) {
+    const AdaptItem& item = item_of(adapt, work);
+    if (item.recipe) registry.make_current(stored_kind(*item.recipe), item.name, version);
   };
+  job.closing_block = [&](const JobEnd&) { return adapt_closing_block(adapt); };
   return plan_and_run(context, job, adapt_plan(adapt));
 }
 

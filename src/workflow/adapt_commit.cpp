@@ -11,7 +11,8 @@ Provenance provenance_of(const AdaptJob& job, const AdaptItem& item) {
   Provenance made{job.context.base,
                   stored_dtype(job.config().registry.dtype),
                   recipe.key,
-                  {{"task", job.tasks[item.task].name},
+                  {{"origin", "adapted"},
+                   {"task", job.tasks[item.task].name},
                    {"recipe", recipe.json},
                    {"data", job.tasks[item.task].digest},
                    {"metrics", {{"trained_values", recipe.trained()}}}}};

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/table.h"
 #include "workflow/adapt.h"
 
@@ -141,8 +142,17 @@ nlohmann::ordered_json json_of(const Score& score) {
   return json;
 }
 
+nlohmann::ordered_json results_of_job(const AdaptJob& job) {
+  const auto pin = [](const std::optional<Inventory>& from) {
+    return from ? nlohmann::ordered_json(from->pin()) : nlohmann::ordered_json(nullptr);
+  };
+  const BaseModel& base = job.context.base;
+  return results_of({{"from", pin(job.from)}, {"shared_from", pin(job.shared)}}, base.spec().name,
+                    base.content_digest());
+}
+
 // Numbers that are not there become null: JSON has no NaN.
-std::string results_json(const AdaptJob& job, const AdaptResults& results) {
+std::string results_json(const AdaptJob& job, const AdaptResults& results, const nlohmann::ordered_json& of) {
   using Json = nlohmann::ordered_json;
   Json tasks = Json::object(), items = Json::array(), table = Json::array(), methods = Json::array();
   for (size_t t = 0; t < job.tasks.size(); ++t)
@@ -175,12 +185,10 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results) {
                          {"right_percent", mean.accuracy},
                          {"nll_per_token", mean.nll}});
     }
-  const auto pin = [](const std::optional<Inventory>& from) -> Json {
-    return from ? Json(from->pin()) : Json(nullptr);
-  };
-  const Json json = {
-      {"format", 1},    {"from", pin(job.from)}, {"shared_from", pin(job.shared)}, {"tasks", tasks}, {"items", items},
-      {"table", table}, {"methods", methods},    {"missing", results.missing}};
+  Json json = {{"format", 1}};
+  json.update(of);
+  json.update(
+      {{"tasks", tasks}, {"items", items}, {"table", table}, {"methods", methods}, {"missing", results.missing}});
   return json.dump(2) + "\n";
 }
 
@@ -188,8 +196,11 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results) {
 
 std::string adapt_closing_block(const AdaptJob& job) {
   const AdaptResults results = read_results(job);
-  const fs::path file = job.folder() / "results.json";
-  write_file_atomic(file, results_json(job, results));
+  const nlohmann::ordered_json of = results_of_job(job);
+  const std::string ending = ending_of_names(job.folder(), of);
+  const fs::path file = job.folder() / fmt::format("results{}.json", ending);
+  write_file_atomic(file, results_json(job, results, of));
+  if (!ending.empty()) log::info("results.json there is of another inventory or base: these have a name of their own");
   return fmt::format("\n{}\n{}\n{}   these tables, and every seed's score\n", task_table(job, results),
                      method_table(job, results), file.string());
 }

@@ -125,12 +125,12 @@ class Scorer {
 // Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
 std::string closing_block(const EvalJob& job) {
   const BaseModel& base = job.scoring.base;
-  const Evaluated evaluated{job.sources.collection_pin, base.spec().name, base.content_digest()};
-  const std::string ending = ending_of_names(job.folder, evaluated);
+  const auto of = results_of({{"collection", job.sources.collection_pin}}, base.spec().name, base.content_digest());
+  const std::string ending = ending_of_names(job.folder, of);
   const fs::path predictions = job.folder / fmt::format("predictions{}.jsonl", ending);
   const fs::path results = job.folder / fmt::format("results{}.json", ending);
   Summary summary = summarise(job.scoring, job.sources.methods, job.items, job.folder, predictions);
-  summary.evaluated = evaluated;
+  summary.results_of = of;
   write_file_atomic(results, summary_json(summary));
   if (!ending.empty()) log::info("results.json there is of another collection or base: these have a name of their own");
   std::string text = fmt::format(

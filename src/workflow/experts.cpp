@@ -1,6 +1,7 @@
 #include "workflow/experts.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "alignment/expert_sketch.h"
@@ -50,21 +51,25 @@ std::vector<WorkItem> work_items(const ExpertJob& job) {
   return work;
 }
 
-// The experts of this job, or what was made from them (gates), whatever another job on this registry made of the same
-// names meanwhile; and CURRENT, where who committed could not move it.
-std::vector<std::string> pins_of(const ExpertJob& job, Registry& registry) {
-  std::vector<std::string> pins;
-  for (const ExpertItem& item : job.items) {
-    const auto version = registry.find_key(Kind::expert, item.name, item.recipe.key);
-    if (!version) system_error("{}: its version was removed before it was collected; start again", item.name);
-    pins.push_back(item.name + "@" + registry.make_current(Kind::expert, item.name, version->version));
-  }
-  return pins;
+using PinsByKey = std::map<std::string, std::string>;
+
+// The item's version, or what was made from it (gates), whatever another job on this registry made of the same name
+// meanwhile: CURRENT from now on.
+void serve(const WorkItem& item, Registry& registry, PinsByKey& pins) {
+  pins.erase(item.key);
+  if (const auto version = registry.find_key(Kind::expert, item.name, item.key))
+    pins[item.key] = item.name + "@" + registry.make_current(Kind::expert, item.name, version->version);
 }
 
 // Who sees the last item committed merges. The collection keeps what it pins beside.
-void collect(const ExpertJob& job, Registry& registry) {
-  const std::vector<std::string> pins = pins_of(job, registry);
+void collect(const ExpertJob& job, Registry& registry, const PinsByKey& served) {
+  std::vector<std::string> pins;
+  for (const ExpertItem& item : job.items) {
+    const auto pin = served.find(item.recipe.key);
+    if (pin == served.end())
+      system_error("{}: its version was removed before it was collected; start again", item.name);
+    pins.push_back(pin->second);
+  }
   const std::string& name = job.config().registry.collection;
   if (!name.empty() && !pins.empty()) grow(registry, name, pins);
 }
@@ -112,9 +117,6 @@ Exit run_experts(ExpertJob experts) {
   if (!context.options.dry_run) {
     registry = open_registry(context, /*create=*/true);
     make_run_folder(context.session, config);
-    // Also mends a CURRENT that a killed worker left behind.
-    for (const ExpertItem& item : experts.items)
-      if (!item.version.empty()) registry->make_current(Kind::expert, item.name, item.version);
   }
   Job job{.kind = "experts", .thing = "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
@@ -125,7 +127,9 @@ Exit run_experts(ExpertJob experts) {
     return stored_version(registry, Kind::expert, item.name, item.key);
   };
   job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };
-  job.merge = [&] { collect(experts, *registry); };
+  PinsByKey pins;
+  job.serve = [&](const WorkItem& item, const std::string&) { serve(item, *registry, pins); };
+  job.merge = [&] { collect(experts, *registry, pins); };
   job.closing_block = [&](const JobEnd& end) { return closing_block(experts, *registry, end); };
   return plan_and_run(context, job, expert_plan(experts));
 }

@@ -28,10 +28,8 @@ Exit run_pretraining(PretrainJob pretraining) {
     return stored_version(registry, Kind::inventory, item.name, item.key);
   };
   job.run = [&](size_t, Attempt& attempt) { return pretrain(pretraining, *registry, attempt); };
-  // A version that is there already, or whose commit failed behind its rename, is what the registry serves too.
-  job.merge = [&] {
-    if (const auto version = job.result(job.items[0]))
-      registry->make_current(Kind::inventory, pretraining.name, *version);
+  job.serve = [&](const WorkItem& item, const std::string& version) {
+    registry->make_current(Kind::inventory, item.name, version);
   };
   job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
   return plan_and_run(context, job, pretrain_plan(pretraining));

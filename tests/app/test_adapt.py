@@ -107,9 +107,13 @@ def test_every_item_has_a_score_and_a_place_in_the_registry(adapted):
     for item in found["items"]:
         name = f"{item['task']}.{item['method']}.8.s{item['seed']}"
         assert item["stored"] == f"{places[item['method']]}/{name}@v0001"
-        assert (adapted.folder / "registry" / item["stored"].replace("@", "/")).is_dir()
+        folder = adapted.folder / "registry" / item["stored"].replace("@", "/")
         assert item["examples"] == 6 and item["nll_per_token"] > 0
+        sidecar = next(path for path in folder.glob("*.json") if path.name != "adapter_config.json")
+        assert json.loads(sidecar.read_text())["origin"] == "adapted"
     adapted.run("registry", "verify", "--registry", "registry")
+    listed = adapted.run("registry", "ls", "--registry", "registry").stdout.splitlines()
+    assert "adapted" in next(line for line in listed if line.startswith("vowel.lora.8.s0")).split()
 
 
 def test_trained_values_are_those_of_the_shapes(adapted):
@@ -287,6 +291,19 @@ def test_a_mistake_is_told_and_nothing_is_written(shop, overrides, words):
     for word in words:
         assert word in done.stderr, done.stderr
     assert {path for path in shop.folder.rglob("*") if "cache" not in path.parts} == before
+
+
+def test_an_adaptation_of_another_inventory_leaves_the_first_ones_results(shop):
+    words = ["--adapt.method=['lora']", "--adapt.seeds=1", "--adapt.steps=1", "--adapt.tasks=['tasks/vowel.jsonl']"]
+    adapt(shop, *words)
+    first = results(shop)
+    assert first["from"] == "mhr@v0001" and first["shared_from"] is None and len(first["base"]["content"]) == 64
+    done = adapt(shop, *words, "--adapt.from=one")
+    other = f"results-one@v0001-{first['base']['content'][:8]}.json"
+    assert other in done.stdout and results(shop) == first
+    assert json.loads((shop.folder / "runs/tiny/adapt" / other).read_text())["from"] == "one@v0001"
+    adapt(shop, *words)
+    assert results(shop) == first
 
 
 def test_another_base_is_refused(shop, tmp_path):

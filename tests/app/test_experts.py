@@ -219,6 +219,20 @@ def test_current_is_mended_after_a_kill_between_rename_and_its_writing(workshop)
     assert current.read_text().strip() == "v0002"
 
 
+def test_what_is_done_is_current_at_the_end_of_a_job_that_sets_something_aside(workshop):
+    one, two = "--data.tasks=['tasks/copy.jsonl']", "--data.tasks=['tasks/copy.jsonl','tasks/vowel.jsonl']"
+    workshop.experts(one, "--gate.steps=1")
+    workshop.experts(one, "--gate.steps=1", "--train.lr=1e-3")
+    current = workshop.folder / "registry/experts/copy/CURRENT"
+    (workshop.folder / "registry/experts/vowel").write_text("in the way")
+    job = workshop.start("experts", "tiny.toml", two, "--gate.steps=1")
+    wait_for(lambda: current.read_text() == "v0001\n", 60, "CURRENT did not move")
+    current.write_text("v0002\n")  # another job with other settings, meanwhile
+    _, errors = job.communicate(timeout=120)
+    assert job.returncode == 3 and errors.count("copy: CURRENT moves from v0002 to v0001") == 2, errors
+    assert current.read_text() == "v0001\n"
+
+
 def test_max_minutes_saves_and_says_75(workshop):
     workshop.experts("--train.steps=100000", "--run.max_minutes=0.1", expect=75)
     assert list((workshop.folder / "registry").glob("work/items/*/*/*/COMPLETE"))

@@ -1,8 +1,10 @@
 """What goes wrong on clusters, one test each: a clear message, nothing lost, no hang."""
 import json
 import os
+import pty
 import re
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -111,6 +113,33 @@ def test_sigterm_during_a_checkpoint_loses_no_checkpoint(workshop):
         assert run.returncode == 75
     workshop.run(*words, "--checkpoint.every=1", ranks=2)
     assert {p.name: p.read_bytes() for p in (workshop.folder / "registry" / "inventories").rglob("*.safetensors")} == reference
+
+
+def test_ctrl_c_under_a_bare_mpirun_is_answered_on_its_terminal(workshop):
+    """mpirun drops what its ranks say from then on, and kills them a second later."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.chdir(workshop.folder)
+        words = workshop.command("experts", "tiny.toml", "--train.steps=100000", ranks=2)
+        os.execvpe(words[0], words, workshop.environment())
+    said, asked, end = b"", False, time.monotonic() + 90
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                piece = os.read(terminal, 4096)
+            except OSError:  # nobody has it open any more
+                break
+            if not piece:
+                break
+            said += piece
+        if not asked and len(list((workshop.folder / "runs").rglob("metrics.jsonl"))) == 2:
+            os.write(terminal, b"\x03")
+            asked = True
+    if time.monotonic() >= end:
+        os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] != 0
+    assert asked and b"Start again to go on" in said, said.decode()
 
 
 def test_ctrl_c_under_mpirun_saves_and_says_so(workshop, root):

@@ -81,6 +81,22 @@ def test_a_head_is_refused_and_left_out_on_request(workshop, tmp_path):
     assert "head@v0001" in registry(workshop, *words, "--drop=lm_head,embed_tokens").stdout
 
 
+def test_only_what_is_taken_must_be_finite(workshop, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    lora_folder(workshop, tmp_path / "head", "lm_head")
+    path = tmp_path / "head/adapter_model.safetensors"
+    tensors = load_file(path)
+    words = ["import", tmp_path / "head", "--base", "base", "--drop", "lm_head"]
+    next(value for key, value in tensors.items() if "lm_head" in key)[0, 0] = float("nan")
+    save_file(tensors, path)
+    assert "lm_head left out" in registry(workshop, *words).stdout
+    registry(workshop, "verify")
+    next(value for key, value in tensors.items() if "q_proj" in key)[0, 1] = float("inf")
+    save_file(tensors, path)
+    assert "is infinite at [0, 1]" in registry(workshop, *words, expect=3).stdout
+
+
 def test_nothing_is_left_of_a_head_alone(workshop, tmp_path):
     from safetensors.torch import load_file, save_file
 

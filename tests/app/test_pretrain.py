@@ -82,6 +82,10 @@ def test_samples_do_not_know_their_rank(workshop, sample):
 
 def test_kill_9_at_five_moments_with_other_ranks_each_time(workshop):
     long = ["--train.steps=60", "--alignment.every=4"]
+    for name in ["checkpoints", "work"]:  # a run folder's may be links to another disk
+        (workshop.folder / "disk" / name).mkdir(parents=True)
+        (workshop.folder / "runs/tiny").mkdir(parents=True, exist_ok=True)
+        (workshop.folder / "runs/tiny" / name).symlink_to(workshop.folder / "disk" / name)
     draw = random.Random(5)
     for ranks in [1, 3, 2, 1, 3]:
         job = start(workshop, *long, ranks=ranks)

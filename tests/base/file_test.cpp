@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,20 @@ TEST(FileSystem, KindsAreKnownByTheirMagic) {
 }
 
 TEST(FileSystem, OfAPathThatIsNotThereYet) { EXPECT_EQ(file_system_of("/proc/no/such/folder").name, "proc"); }
+
+TEST(OpenToRead, TellsTheUsersMistakesFromADiskThatFails) {
+  EXPECT_THROW(open_to_read("/no/such/file"), UserError);
+  EXPECT_THROW(open_to_read("/proc/self/cwd"), UserError);  // a folder
+  EXPECT_THROW(open_to_read(std::string(5000, 'n')), UserError);
+  EXPECT_EQ(entries_of("/no/such/folder"), fs::directory_iterator());
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{0, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_THROW(open_to_read("/proc/self/maps"), SystemError);
+  EXPECT_THROW(entries_of("/proc/self"), SystemError);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 TEST(MappedFile, BothWaysReadTheSame) {
   const fs::path path = fs::temp_directory_path() / ("gaggle_file_" + std::to_string(::getpid()));

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <string>
 
+#include "../base/made_groups.h"
 #include "base/error.h"
 #include "cluster/cores.h"
 
@@ -108,16 +107,8 @@ TEST(Identity, CoresOfTheMask) {
   EXPECT_EQ(static_cast<int>(allowed_core_numbers().size()), affinity_cores());
 }
 
-// A made /sys/fs/cgroup and /proc/self/cgroup.
-struct Groups {
-  std::filesystem::path root = std::filesystem::temp_directory_path() / ("gaggle_groups_" + std::to_string(::getpid()));
-  Groups() { std::filesystem::remove_all(root); }
-  ~Groups() { std::filesystem::remove_all(root); }
-  void write(const std::string& file, const std::string& text) const {
-    std::filesystem::create_directories((root / file).parent_path());
-    std::ofstream(root / file) << text;
-  }
-  CpuQuota quota() const { return cpu_quota(root, root / "membership"); }
+struct Groups : test::MadeGroups {
+  CpuQuota quota() const { return cpu_quota(groups()); }
 };
 
 TEST(CpuQuota, OfVersionTwo) {

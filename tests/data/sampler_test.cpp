@@ -180,6 +180,7 @@ TEST(Microbatches, EvenOccurrencesAreTheFrontOfTheirSegment) {
       for (size_t s = 0; s < microbatch.decoder.samples.size(); ++s) {
         const Sample& sample = *sample_of.at(microbatch.decoder.samples[s]);
         const int64_t begin = microbatch.decoder.starts[s], end = microbatch.decoder.starts[s + 1];
+        EXPECT_EQ(microbatch.decoder.lengths.at(s), end - begin + 1) << "its last target is not fed";
         EXPECT_EQ(microbatch.decoder.ids[static_cast<size_t>(begin)], sample.example->input[0]);
         for (int64_t t = begin; t < end; ++t) EXPECT_EQ(even[static_cast<size_t>(t)], sample.occurrence % 2 == 0);
         inside.emplace_back(sample.task, sample.occurrence % 2, end - begin, sample.global_index);

@@ -228,6 +228,19 @@ TEST(Tokens, CacheGivesTheSameIdsAndSurvivesDamage) {
   EXPECT_EQ(file_count(), 5u);
 }
 
+TEST(Tokens, AForeignChatFormatIsToldFromTheCacheToo) {
+  const TestFolder folder;
+  ByteTokenizer tokenizer;
+  tokenizer.chat_template = "<start_of_turn>";
+  auto opts = options();
+  EXPECT_EQ(tokenize_task(task_of({example("a", "b")}), tokenizer, opts).foreign_format, "");
+  opts.prompt = "mistral";
+  opts.cache = folder.path;
+  for (int again = 0; again < 2; ++again)
+    EXPECT_EQ(tokenize_task(task_of({example("a", "b")}), tokenizer, opts).foreign_format,
+              "data.prompt = \"mistral\" is not the model's own chat_template, which is Gemma's");
+}
+
 TEST(Tokens, AnUnwritableCacheIsAWarningOnly) {
   const TestFolder folder;
   auto opts = options();

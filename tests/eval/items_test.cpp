@@ -417,15 +417,21 @@ TEST_F(Items, the_oracle_of_a_held_in_task_is_its_own_expert_though_another_be_b
 }
 
 TEST_F(Items, results_of_another_collection_or_base_have_a_name_of_their_own) {
-  const Evaluated first{"all@v0001", "tiny", "0123456789abcdef"};
+  const auto of = [](const char* collection, const char* content) {
+    return results_of({{"collection", collection}}, "tiny", content);
+  };
+  const auto first = of("all@v0001", "0123456789abcdef");
   EXPECT_EQ(ending_of_names(folder_, first), "");
   Summary summary;
-  summary.evaluated = first;
+  summary.results_of = first;
   write_file_atomic(folder_ / "results.json", summary_json(summary));
   EXPECT_EQ(ending_of_names(folder_, first), "");
-  EXPECT_EQ(ending_of_names(folder_, {"all@v0002", "tiny", "0123456789abcdef"}), "-all@v0002-01234567");
-  EXPECT_EQ(ending_of_names(folder_, {"all@v0001", "tiny", "fedcba9876543210"}), "-all@v0001-fedcba98");
-  EXPECT_EQ(ending_of_names(folder_, {"", "tiny", "0123456789abcdef"}), "-none-01234567");
+  EXPECT_EQ(ending_of_names(folder_, of("all@v0002", "0123456789abcdef")), "-all@v0002-01234567");
+  EXPECT_EQ(ending_of_names(folder_, of("all@v0001", "fedcba9876543210")), "-all@v0001-fedcba98");
+  EXPECT_EQ(ending_of_names(folder_, of("", "0123456789abcdef")), "-none-01234567");
+  EXPECT_EQ(
+      ending_of_names(folder_, results_of({{"from", "mhr@v0001"}, {"shared_from", nullptr}}, "tiny", "0123456789")),
+      "-mhr@v0001-01234567");
   // Of an older gaggle: what it was of is not known, so it is kept.
   write_file_atomic(folder_ / "results.json", R"({"format": 1, "experts": []})");
   EXPECT_EQ(ending_of_names(folder_, first), "-all@v0001-01234567");

@@ -1,6 +1,7 @@
 // Scoring on stories260K: what batching and sharing must not change.
 #include "eval/score.h"
 
+#include "../model/fake_checkpoint.h"
 #include "stories.h"
 
 namespace gaggle {
@@ -19,12 +20,12 @@ struct Examples {
   }
 };
 
-// NLL of a continuation by one pass over prompt and continuation, nothing shared.
+// NLL of a continuation by one pass over the whole text, nothing shared.
 double alone(BaseModel& base, SiteAdapter* adapter, const Ids& prompt, const Ids& continuation) {
   Ids ids = prompt;
   ids.insert(ids.end(), continuation.begin(), continuation.end());
   Microbatch batch;
-  append_sequence(batch.decoder, std::span(ids).first(ids.size() - 1), 0);
+  append_sequence(batch.decoder, ids);
   batch.decoder.segments = {{0, 0, batch.decoder.count()}};
   std::vector<int64_t> all(static_cast<size_t>(batch.decoder.count()));
   for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
@@ -56,6 +57,38 @@ TEST_F(Stories, shared_prompts_score_as_each_choice_alone) {
           EXPECT_NEAR(scores[i][c].nll, expected, 1e-5 * expected) << i << " " << c << " budget " << budget;
         }
     }
+}
+
+// Where positions go by a text's length: choices whose texts are turned apart have no pass in common.
+TEST(ByLength, each_choice_scores_as_its_whole_text) {
+  const auto ids = [](int n, int seed) {
+    Ids out;
+    for (int i = 0; i < n; ++i) out.push_back((7 * i + 13 * seed) % 100);
+    return out;
+  };
+  Examples examples;
+  for (const int n : {3, 6, 9, 17}) examples.prompts.push_back(ids(n, n));
+  examples.continuations = {{ids(2, 1), ids(5, 2), ids(6, 3)},
+                            {ids(1, 1), ids(2, 2), ids(3, 4), ids(3, 5)},
+                            {ids(4, 1), ids(4, 2)},
+                            {ids(1, 1), ids(5, 2)}};
+  for (const char* type : {"dynamic", "longrope"}) {
+    const FakeCheckpoint checkpoint(0, false, false, scaled_by_length(type));
+    const auto base = load_base_model(checkpoint, at::kFloat, at::kCPU, BaseUse::inference);
+    for (const int64_t budget : {int64_t(1), int64_t(10000)}) {
+      const auto scores = score_continuations(*base, nullptr, examples.questions(), budget, {});
+      ASSERT_EQ(scores.size(), examples.prompts.size());
+      for (size_t i = 0; i < scores.size(); ++i) {
+        ASSERT_EQ(scores[i].size(), examples.continuations[i].size());
+        for (size_t c = 0; c < scores[i].size(); ++c) {
+          const Ids& continuation = examples.continuations[i][c];
+          EXPECT_EQ(scores[i][c].tokens, static_cast<int64_t>(continuation.size()));
+          const double expected = alone(*base, nullptr, examples.prompts[i], continuation);
+          EXPECT_NEAR(scores[i][c].nll, expected, 1e-5 * expected) << type << i << " " << c;
+        }
+      }
+    }
+  }
 }
 
 TEST(BestChoice, is_the_least_nll_per_token_and_the_first_of_equals) {

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from make_models import T5_KINDS, make_model, make_t5
+from make_models import T5_KINDS, forget_lengths, make_model, make_t5
 from transformers import AutoModelForCausalLM, GenerationConfig, T5ForConditionalGeneration
 
 BEAMS, PENALTIES, NEW = (1, 2, 4), (0.5, 1.0, 2.0), 16
@@ -39,6 +39,7 @@ def theirs(model, prompt, beams, penalty, end):
                                 max_new_tokens=NEW, eos_token_id=None if end < 0 else end, pad_token_id=end,
                                 decoder_start_token_id=0 if encoder else None)
     ids = torch.tensor([prompt])
+    forget_lengths(model)
     tokens = model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=settings)
     tokens = tokens[0, 1 if encoder else len(prompt):].tolist()
     return tokens[:tokens.index(end)] if end in tokens else tokens
@@ -57,6 +58,18 @@ def test_outputs_are_those_of_transformers(probe, world, beams, penalty):
     for stop in (-1, end):
         expected = [theirs(model, prompt, beams, penalty, stop) for prompt in prompts]
         assert ours(probe, folder, prompts, beams, penalty, stop) == expected
+
+
+@pytest.mark.parametrize("rope", ["dynamic", "longrope"])
+def test_where_positions_go_by_length_the_text_so_far_decides(probe, tmp_path, rope):
+    """As in transformers: what is cached stays as it was turned. Of the prompts one is beyond the original 16 tokens,
+    one grows beyond them, and one ends with them."""
+    model = make_model(tmp_path, "llama", seed=1, vocab_size=60, rope=rope)
+    generator = torch.Generator().manual_seed(3)
+    prompts = [torch.randint(3, 60, (n,), generator=generator).tolist() for n in (21, 9, 1)]
+    for beams in (1, 4):
+        expected = [theirs(model, prompt, beams, 1.0, -1) for prompt in prompts]
+        assert ours(probe, tmp_path, prompts, beams, 1.0, -1) == expected
 
 
 def test_the_cases_differ(world):

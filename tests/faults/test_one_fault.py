@@ -1,8 +1,8 @@
 """One file operation of a command goes wrong: the process is killed or asked to stop there, the operation fails or moves half of
 what it should. Whatever happens, the exit code tells the truth, and a second start ends in the bits of an undisturbed run.
 
-By itself it tries one operation of each story, killed, asked to stop or short; `pytest tests/faults --faults 10` tries ten of every
-kind, `--faults 0` all of them (hours)."""
+By itself it tries one operation of each story killed, asked to stop, short, and failing in one of four ways; `pytest tests/faults
+--faults 10` tries ten of every kind, `--faults 0` all of them (hours)."""
 import random
 import shutil
 import subprocess
@@ -18,7 +18,8 @@ from stories import STORIES, furnish  # noqa: E402
 
 # Kind of fault → exit codes that tell the truth of a command that was not done.
 KINDS = {"kill": {-9}, "term": {75, -15}, "eio": {1, 3}, "estale": {1, 3}, "enospc": {1, 3}, "short": set(), "full": {1, 3}}
-FAILS = {"eio", "estale", "enospc", "full"}  # 2: what is there cannot be read, and nothing was started
+FAILS = ("eio", "estale", "enospc", "full")
+LOSE_METRICS = {"kill", "full"}  # the last lines of metrics may be missing; nothing else
 OUTSIDE = {"base", "tasks", "cache", "tiny.toml"}  # what a story reads
 
 
@@ -55,7 +56,7 @@ class Scene(Workshop):
 
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory, tiny_world, gaggle, shim):
-    """Story → (folder to start from, operations of an undisturbed run, what is there before it and after)."""
+    """Story → (folder to start from, operations of an undisturbed run, what is there after it)."""
     made = {}
 
     def scene(name):
@@ -71,7 +72,7 @@ def scenes(tmp_path_factory, tiny_world, gaggle, shim):
             inputs = tuple(str(done / name) for name in OUTSIDE)
             operations = [(int(number), what) for number, what in (line.split(" ", 1) for line in log.read_text().splitlines())
                           if not what[what.index("/"):].startswith(inputs)]
-            made[name] = start, operations, Scene(start, gaggle).table(), undisturbed.table()
+            made[name] = start, operations, undisturbed.table()
         return made[name]
     return scene
 
@@ -86,24 +87,28 @@ def chosen(operations, story, kind, most):
 @pytest.mark.parametrize("name", STORIES)
 def test_one_fault(scenes, shim, gaggle, tmp_path, request, name, kind):
     story, most = STORIES[name], request.config.getoption("--faults")
-    if most is None and kind in FAILS:
-        pytest.skip("operations that fail are tried with --faults N")
-    start, operations, before, expected = scenes(name)
+    if most is None and kind in FAILS and kind != FAILS[list(STORIES).index(name) % len(FAILS)]:
+        pytest.skip("every kind with every story: --faults N")
+    start, operations, expected = scenes(name)
+
+    def counted(table):
+        return {key: value for key, value in table.items() if kind not in LOSE_METRICS or key[0] != "metrics: steps"}
+
     for number, what in chosen(operations, name, kind, 1 if most is None else most):
         shop = Scene(Path(shutil.copytree(start, tmp_path / f"{number}")), gaggle)
         done = shop.interrupted(story.words, shim, f"{kind} {number}")
         about = f"{kind} at operation {number}, about {what}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode in {0} | KINDS[kind] | ({2} if kind in FAILS else set()), about
+        assert done.returncode in {0} | KINDS[kind], about
         assert done.returncode in (0, -9, -15) or (done.stdout + done.stderr).strip(), about
-        if kind == "kill":  # its last lines of metrics may be missing; nothing else
-            expected = {key: value for key, value in expected.items() if key[0] != "metrics: steps"}
-        if done.returncode in (0, 2):
-            assert shop.table() == (before if done.returncode else expected), f"the exit code is not true: {about}"
+        if done.returncode == 0:
+            assert counted(shop.table()) == counted(expected), f"the exit code is not true: {about}"
         again = subprocess.run(shop.command(*story.words, *story.retry), cwd=shop.folder, env=shop.environment(),
                                capture_output=True, text=True, timeout=100)
-        assert again.returncode in {0, story.gone}, f"{about}\nagain: {again.returncode}\n{again.stdout}\n{again.stderr}"
-        left = {key: value for key, value in shop.table().items() if kind != "kill" or key[0] != "metrics: steps"}
-        assert left == expected, f"{about}\nagain: {again.returncode}\n{again.stdout}\n{again.stderr}"
+        about += f"\nagain: {again.returncode}\n{again.stdout}\n{again.stderr}"
+        assert again.returncode in {0, story.gone}, about
+        table = shop.table()
+        assert counted(table) == counted(expected), about
+        assert kind != "full" or table == expected or "lines of it are lost" in done.stderr, about
         sound = shop.run("registry", "verify", "--registry", "registry")
         assert "sound" in sound.stdout, f"{about}\n{sound.stdout}"
         shutil.rmtree(shop.folder)

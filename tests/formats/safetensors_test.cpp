@@ -70,6 +70,15 @@ TEST(Safetensors, ReadsBackWhatWasWritten) {
   EXPECT_THROW(file.at("d"), UserError);
 }
 
+TEST(Safetensors, WritesNoHeaderThatItsReaderRefuses) {
+  try {
+    safetensors_bytes({}, {{"long", std::string(100'000'000, 'x')}});
+    ADD_FAILURE() << "a header beyond the limit was written";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("limited to 100000000 bytes"));
+  }
+}
+
 TEST(Safetensors, RefusesDamage) {
   const std::string good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
   EXPECT_EQ(refusal<SafetensorsFile>(file_of(good, 8)), "");

@@ -1,12 +1,15 @@
 """Base models as gaggle reads them, against transformers and the gguf package."""
+import json
+
 import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, RopeScalingType, quants
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from make_models import KINDS, make_model
+from make_models import KINDS, ROPE, make_model
 
 CASES = [(kind, rope, tied) for kind in KINDS for rope, tied in [(None, False), ("llama3", True), ("linear", False)]]
 
@@ -59,7 +62,6 @@ def test_settings(probe, tmp_path, overrides, expected):
 
 
 def edited(folder, **keys):
-    import json
     config = json.loads((folder / "config.json").read_text())
     config.update(keys)
     (folder / "config.json").write_text(json.dumps(config))
@@ -67,7 +69,12 @@ def edited(folder, **keys):
 
 @pytest.mark.parametrize("keys,words", [
     ({"model_type": "gpt2"}, "gpt2"),
-    ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "longrope"),
+    ({"rope_scaling": {"rope_type": "xpos", "factor": 2.0}}, "xpos"),
+    ({"rope_scaling": {"rope_type": "dynamic"}}, "factor is missing"),
+    ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "short_factor must be a list of 6 numbers"),
+    ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1] * 6, "long_factor": [1] * 6}}, "factor is missing"),
+    ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1] * 6, "long_factor": [1, 2, 3, 4, 5, 0]}},
+     "long_factor"),
     ({"rope_scaling": {"rope_type": "yarn"}}, "factor is missing"),
     ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["chunked_attention"] * 3}, "chunked_attention"),
     ({"model_type": "qwen2", "use_sliding_window": True, "layer_types": ["full_attention"] * 2}, "2 layers of 3"),
@@ -225,6 +232,13 @@ def write_gguf(path, model, rope_freqs=None):
         writer.add_rope_scaling_type(RopeScalingType.YARN)
         writer.add_rope_scaling_factor(config.rope_scaling["factor"])
         writer.add_rope_scaling_orig_ctx_len(config.rope_scaling["original_max_position_embeddings"])
+    if (config.rope_scaling or {}).get("rope_type") == "longrope":
+        writer.add_rope_scaling_type(RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        writer.add_rope_scaling_attn_factors(ROPE_INIT_FUNCTIONS["longrope"](config, "cpu")[1])
+        for name in ["long", "short"]:
+            factors = np.array(config.rope_scaling[f"{name}_factor"], np.float32)
+            writer.add_tensor(f"rope_factors_{name}.weight", factors)
     if rope_freqs is not None:
         writer.add_tensor("rope_freqs.weight", rope_freqs)
     writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
@@ -232,7 +246,9 @@ def write_gguf(path, model, rope_freqs=None):
 
 @pytest.mark.parametrize("kind,tied,extra", [("llama", True, {}), ("llama", False, {"attention_bias": True}),
                                              ("mistral", False, {}), ("qwen2", True, {}), ("qwen3", False, {}),
-                                             ("qwen2", False, {"rope": "yarn"})])
+                                             ("qwen2", False, {"rope": "yarn"}),
+                                             ("llama", False, {"rope": "longrope"}),
+                                             ("qwen3", False, {"rope": "longrope"})])
 def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra):
     model = make_model(tmp_path / "m", kind, tied=tied, **extra)
     write_gguf(tmp_path / "m.gguf", model)
@@ -241,11 +257,60 @@ def test_gguf_model_is_its_hugging_face_model(probe, tmp_path, kind, tied, extra
     for key in set(folder) - {"model_type", "name", "path", "norm_eps"}:
         assert folder[key] == file[key], key
     assert file["norm_eps"] == pytest.approx(folder["norm_eps"], rel=1e-6)
+    if "rope" not in extra:
+        return
+    digests = {probe.json("model-info", tmp_path / name, "fp32")["content_digest"] for name in ["m", "m.gguf"]}
+    assert len(digests) == 1
+
+
+def test_gguf_longrope_with_a_factor_of_0(probe, tmp_path):
+    model = make_model(tmp_path / "m", "llama", rope="longrope")
+    model.config.rope_scaling = {**ROPE["longrope"], "long_factor": [1.0] * 7 + [0.0]}
+    write_gguf(tmp_path / "m.gguf", model)
+    done = probe.run("spec", tmp_path / "m.gguf", check=False)
+    assert done.returncode == 2 and b"rope_factors_long.weight holds 0; expected factors above 0" in done.stderr
+
+
+@pytest.mark.parametrize("keys,config", [
+    ({}, {}), ({"attention_factor": 0.7}, {}), ({"factor": 8.0}, {"original_max_position_embeddings": 16}),
+    ({"factor": 4.0}, {"original_max_position_embeddings": None}),
+    ({"factor": 0.5}, {"original_max_position_embeddings": None}),
+])
+def test_longropes_attention_factor(probe, tmp_path, keys, config):
+    model = make_model(tmp_path / "m", "llama", rope="longrope")
+    model.config.rope_scaling.update(keys)
+    edited(tmp_path / "m", rope_scaling=model.config.rope_scaling, **config)
+    for key, value in config.items():
+        setattr(model.config, key, value)
+    _, expected = ROPE_INIT_FUNCTIONS["longrope"](model.config, "cpu")
+    scaling = probe.json("spec", tmp_path / "m")["rope_scaling"]
+    assert scaling["original_max_position"] == (64 if config.get("original_max_position_embeddings", 16) is None else 16)
+    assert scaling["attention_factor"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_original_length_that_transformers_passes_over(probe, tmp_path):
+    """4 knows it as a key of the config alone; 5, which writes rope_parameters, of the section too."""
+    make_model(tmp_path / "m", "llama", rope="longrope")
+    rope = {**ROPE["longrope"], "original_max_position_embeddings": 32, "factor": 2.0}
+    for section, length in [("rope_scaling", 64), ("rope_parameters", 32)]:
+        edited(tmp_path / "m", **{"original_max_position_embeddings": None, "rope_scaling": None, section: rope})
+        done = probe.run("spec", tmp_path / "m")
+        assert json.loads(done.stdout)["rope_scaling"]["original_max_position"] == length
+        assert (b"32 is passed over" in done.stderr) == (length == 64)
+
+
+def test_what_scales_by_length_is_in_the_bases_digest(probe, tmp_path):
+    make_model(tmp_path / "m", "qwen2", head_dim=16)
+    digests = set()
+    for rope in [None, ROPE["dynamic"], {**ROPE["dynamic"], "factor": 3.0}, {**ROPE["longrope"], "factor": 4.0},
+                 {**ROPE["longrope"], "factor": 4.0, "long_factor": [1.0] * 8}]:
+        edited(tmp_path / "m", rope_scaling=rope)
+        digests.add(probe.json("model-info", tmp_path / "m", "fp32")["content_digest"])
+    assert len(digests) == 5
 
 
 @pytest.mark.parametrize("keys", [{}, {"attention_factor": 0.7}, {"mscale": 1.0, "mscale_all_dim": 0.5}])
 def test_yarns_attention_factor(probe, tmp_path, keys):
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     model = make_model(tmp_path / "m", "qwen2", rope="yarn")
     model.config.rope_scaling.update(keys)
     edited(tmp_path / "m", rope_scaling=model.config.rope_scaling)
@@ -256,7 +321,6 @@ def test_yarns_attention_factor(probe, tmp_path, keys):
 
 
 def test_gguf_rope_freqs(probe, tmp_path):
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
     model = make_model(tmp_path / "m", "llama", rope="llama3", head_dim=64)
     plain = 1 / model.config.rope_theta ** (torch.arange(0, 64, 2).float() / 64)
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](model.config, "cpu")

@@ -69,7 +69,8 @@ def of_file(path, parts):
         recipe, key = recipe_and_key(text)
         yield "recipe keys", "key", key
         yield from (("recipes: values", field, value) for field, value in leaves(recipe))
-        about = {field: value for field, value in parsed(text).items() if field not in ("recipe", "key")}
+        # Older programs call what adapt makes trained.
+        about = {field: value for field, value in parsed(text).items() if field not in ("recipe", "key", "origin")}
         yield from ((f"{kind}: sidecars' values", field, value) for field, value in leaves(about))
     elif name == "predictions.jsonl":
         for line in map(parsed, path.read_text().splitlines()):
@@ -81,7 +82,7 @@ def of_file(path, parts):
             yield what, where, {key: value for key, value in line.items() if key not in LEFT_OUT}
     elif name.endswith(".json"):
         values = parsed(path.read_text())
-        if kind == "eval":  # what was evaluated: older programs do not say it
+        if kind in ("adapt", "eval"):  # what was evaluated: older programs do not say it
             values = {field: value for field, value in values.items() if field not in ("collection", "base")}
         yield from ((f"{kind}: JSON values", field, value) for field, value in leaves(values))
     else:

@@ -76,8 +76,8 @@ TEST_P(Kernels, RotaryTurnsThereAndBack) {
   const at::Tensor positions = at::tensor({0, 7, 3, 90}, at::kInt);
   const std::vector<double> frequencies(static_cast<size_t>(d), 0.3);
   at::Tensor exact = x.clone(), ours = on_gpu(x);
-  rotary_(exact, positions, rotary_table(frequencies, 91, at::kDouble, at::kCPU), false);
-  const RotaryTable table = rotary_table(frequencies, 91, type, gpu);
+  rotary_(exact, positions, rotary_table({{frequencies, 0, 91}}, at::kDouble, at::kCPU), false);
+  const RotaryTable table = rotary_table({{frequencies, 0, 91}}, type, gpu);
   rotary_(ours, positions.to(gpu), table, false);
   EXPECT_LT(apart(ours, exact), limit);
   rotary_(ours, positions.to(gpu), table, true);

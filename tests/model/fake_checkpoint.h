@@ -17,8 +17,15 @@ inline void fill_random(const std::string& name, std::span<const int64_t> shape,
     for (float& value : values) value += 1;
 }
 
+// Positions that go by a text's length, from 8 tokens on.
+inline RopeScaling scaled_by_length(const char* type) {
+  RopeScaling scaling{.type = type, .factor = 4, .original_max_position = 8, .attention_factor = 1.2};
+  if (scaling.type == "longrope") scaling.short_factors = {1, 1.1f, 1.2f, 1.3f}, scaling.long_factors = {1, 2, 4, 8};
+  return scaling;
+}
+
 struct FakeCheckpoint final : ModelCheckpoint {
-  explicit FakeCheckpoint(int64_t window = 0, bool qk_norm = false, bool tied = false) {
+  explicit FakeCheckpoint(int64_t window = 0, bool qk_norm = false, bool tied = false, RopeScaling scaling = {}) {
     spec_.model_type = "llama";
     spec_.name = "fake";
     spec_.hidden = 48, spec_.intermediate = 80, spec_.layers = 2, spec_.vocab = 100;
@@ -27,6 +34,7 @@ struct FakeCheckpoint final : ModelCheckpoint {
     spec_.qk_norm = qk_norm;
     spec_.tied_head = tied;
     spec_.qkv_bias = tied;
+    spec_.rope_scaling = std::move(scaling);
     path_ = "fake";
     weights_ = expected_weights(spec_);
   }

@@ -139,8 +139,10 @@ GradientCase of(const char* name, Arguments... arguments) {
 INSTANTIATE_TEST_SUITE_P(Models, Gradient,
                          testing::Values(of<FakeCheckpoint>("llama", 0, false, false),
                                          of<FakeCheckpoint>("window", 4, true, false),
-                                         of<FakeCheckpoint>("tied", 0, false, true), of<FakeT5>("t5_v11", true),
-                                         of<FakeT5>("t5_v10", false)));
+                                         of<FakeCheckpoint>("tied", 0, false, true),
+                                         of<FakeCheckpoint>("dynamic", 0, false, false, scaled_by_length("dynamic")),
+                                         of<FakeCheckpoint>("longrope", 0, true, false, scaled_by_length("longrope")),
+                                         of<FakeT5>("t5_v11", true), of<FakeT5>("t5_v10", false)));
 
 }  // namespace
 }  // namespace gaggle

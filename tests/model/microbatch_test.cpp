@@ -97,6 +97,33 @@ TEST_P(Base, GenerationWithTheCacheEqualsRecomputation) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Base, testing::Values(Case{0, false}, Case{6, true}));
 
+// Each row has the frequencies of its own text, whatever its neighbours' lengths, and also where the text's end is not
+// fed: a causal model's states are then those of the whole text.
+TEST(ByLength, ARowIsTurnedByItsOwnText) {
+  for (const char* type : {"dynamic", "longrope"}) {
+    const FakeCheckpoint checkpoint(0, false, false, scaled_by_length(type));
+    LlamaModel base(checkpoint, at::kFloat, at::kCPU, BaseUse::training);
+    std::vector<std::vector<int32_t>> texts, begun;
+    Microbatch batch;
+    for (const int n : {3, 40, 8, 9, 21, 12}) {
+      texts.push_back(tokens(n, n));
+      begun.emplace_back(texts.back().begin(), texts.back().end() - 1);
+      append_sequence(batch.decoder, begun.back());
+      batch.decoder.lengths.push_back(n);
+    }
+    const at::Tensor all = base.forward(batch, nullptr, nullptr);
+    for (size_t s = 0; s < texts.size(); ++s) {
+      const auto n = static_cast<int64_t>(begun[s].size());
+      const at::Tensor ours = all.narrow(0, batch.decoder.starts[s], n);
+      EXPECT_LT(apart(ours, base.forward(batch_of({texts[s]}), nullptr, nullptr).narrow(0, 0, n)), 2e-5) << type << s;
+      // Another length is another result, where lengths count.
+      const double shorter = apart(ours, base.forward(batch_of({begun[s]}), nullptr, nullptr));
+      const bool other = n >= 8 && (checkpoint.spec().rope_scaling.type == "dynamic" || n == 8);
+      EXPECT_EQ(shorter > 1e-4, other) << type << s;
+    }
+  }
+}
+
 TEST(Load, RefusesWhatDoesNotFit) {
   const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}}, at::kFloat,
                                 at::kCPU, BaseUse::training);

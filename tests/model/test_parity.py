@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from make_models import make_model
+from make_models import forget_lengths, make_model
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
@@ -35,8 +35,12 @@ def all_targets(rows):
 
 
 def reference(model, rows):
-    """Logits [T, vocab], one sequence at a time: no padding on their side either."""
-    return torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
+    """Logits [T, vocab], one sequence at a time: no padding on their side either, and nothing of the one before."""
+    logits = []
+    for row in rows:
+        forget_lengths(model)
+        logits.append(model(torch.tensor([row])).logits[0])
+    return torch.cat(logits)
 
 
 VARIANTS = {
@@ -48,6 +52,10 @@ VARIANTS = {
     "qwen3": dict(kind="qwen3"),
     # Rows of 40 tokens are beyond the original 32, and beyond the window of one layer of three.
     "qwen2-yarn": dict(kind="qwen2", rope="yarn"),
+    # Rows of up to 16 tokens are not beyond the original length; the others are, each by its own length.
+    "llama-dynamic": dict(kind="llama", rope="dynamic"),
+    "mistral-longrope": dict(kind="mistral", rope="longrope"),
+    "qwen3-longrope": dict(kind="qwen3", rope="longrope"),
     "qwen3-window-on-some": dict(kind="qwen3", use_sliding_window=True, sliding_window=7, max_window_layers=2),
 }
 
@@ -62,7 +70,7 @@ def tiny(request, tmp_path_factory):
 
 def test_logits_and_nll_of_tiny_models(probe, tiny):
     model = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32, attn_implementation="eager")
-    rows = sequences(model.config.vocab_size, [1, 40, 7, 23, 8, 40])
+    rows = sequences(model.config.vocab_size, [1, 40, 7, 23, 16, 40])
     target_rows, target_ids = all_targets(rows)
     ours = model_pass(probe, tiny, "fp32", sequences=rows, target_rows=target_rows, target_ids=target_ids)
     with torch.no_grad():
@@ -165,6 +173,13 @@ def test_digests_do_not_depend_on_dtype_or_container(probe, tmp_path):
     half = probe.json("model-info", tmp_path / "one", "bf16")
     assert one["content_digest"] == three["content_digest"] == half["content_digest"] != other["content_digest"]
     assert one["shape_digest"] == three["shape_digest"] == half["shape_digest"] == other["shape_digest"]
+    path = tmp_path / "one/config.json"
+    config = json.loads(path.read_text())
+    for parameters in config.get("rope_parameters") or {}, config:  # transformers 5, and 4
+        parameters["rope_theta"] = 20000.0
+    path.write_text(json.dumps(config))
+    turned = probe.json("model-info", tmp_path / "one", "fp32")
+    assert turned["content_digest"] != one["content_digest"] and turned["shape_digest"] == one["shape_digest"]
     assert one["sites"][:2] == [["model.layers.0.self_attn.q_proj", "q_proj", 0, 48, 48],
                                 ["model.layers.0.self_attn.k_proj", "k_proj", 0, 48, 24]]
     assert one["linear_weights"] == sum(site[3] * site[4] for site in one["sites"])

@@ -63,7 +63,9 @@ int spec(const Arguments& arguments) {
                           {"low_freq_factor", s.rope_scaling.low_freq_factor},
                           {"high_freq_factor", s.rope_scaling.high_freq_factor},
                           {"original_max_position", s.rope_scaling.original_max_position},
-                          {"attention_factor", s.rope_scaling.attention_factor}};
+                          {"attention_factor", s.rope_scaling.attention_factor},
+                          {"short_factors", s.rope_scaling.short_factors},
+                          {"long_factors", s.rope_scaling.long_factors}};
   const char* const activations[] = {"silu", "gelu_tanh", "relu"};
   const ordered_json all{{"model_type", s.model_type},
                          {"name", s.name},

@@ -2,12 +2,15 @@
 //   A line is a string, or a list of [text, markup] pieces.
 //   --markup: strings are markup; --around: with prefix, suffix.
 // probe detokenize PATH: lists of ids on stdin → their text as JSON strings.
+// probe compare_tokenizers PATH…: JSON strings on stdin → for each PATH one line of JSON: bos, eos, the strings' ids as
+//   markup with prefix and suffix, and the text of those ids; {"error": …} where it is refused.
 // probe tokenizer PATH: size, bos, eos, prefix, suffix and digest as one JSON object.
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/error.h"
 #include "probe/probe.h"
 #include "text/tokenizer.h"
 
@@ -56,6 +59,32 @@ int describe(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+int compare(const std::vector<std::string>& paths) {
+  std::vector<std::string> texts;
+  for (std::string line; std::getline(std::cin, line);) texts.push_back(Json::parse(line));
+  const auto optional = [](const std::optional<int32_t>& id) { return id ? Json(*id) : Json(); };
+  for (const std::string& path : paths) {
+    Json answer = {{"ids", Json::array()}, {"decoded", Json::array()}};
+    try {
+      const auto tokenizer = load_tokenizer(path);
+      answer["bos"] = optional(tokenizer->bos);
+      answer["eos"] = optional(tokenizer->eos);
+      for (const std::string& text : texts) {
+        std::vector<int32_t> ids = tokenizer->encode_markup(text);
+        ids.insert(ids.begin(), tokenizer->prefix.begin(), tokenizer->prefix.end());
+        ids.insert(ids.end(), tokenizer->suffix.begin(), tokenizer->suffix.end());
+        answer["ids"].push_back(ids);
+        answer["decoded"].push_back(tokenizer->decode(ids));
+      }
+    } catch (const UserError& error) {
+      answer = {{"error", error.what()}};
+    }
+    std::cout << answer.dump() << '\n';
+  }
+  return 0;
+}
+
+const Register kCompare("compare_tokenizers", compare);
 const Register kTokenize("tokenize", tokenize);
 const Register kDetokenize("detokenize", detokenize);
 const Register kDescribe("tokenizer", describe);

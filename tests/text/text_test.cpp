@@ -138,6 +138,8 @@ TEST_F(Folder, RefusesWhatIsNotWellFormed) {
                                 id + "]}}}");
     expect_message(std::string("expected a whole number of 32 bits, not ") + id);
   }
+  write_tokenizer(R"("vocab": {"a": 0}, "merges": [], "byte_fallback": "x")", "");
+  expect_message("tokenizer.json: ");
   write("tokenizer.model", "not a model");
   fs::remove(folder_ / "tokenizer.json");
   expect_message("no SentencePiece model");
