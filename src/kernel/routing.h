@@ -50,8 +50,12 @@ at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 // fp32. No candidates: k' = 0.
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
-// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. Few columns in all: one product over
-// the stack with zero weights; else rows sorted by expert, one product a segment. Nothing depends on threads.
+// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. A CPU has kernel/routed_rows. On a GPU, few
+// columns in all: one product over the stack with zero weights; else rows sorted by expert, one product a segment.
+// Nothing depends on threads.
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed);
+
+// sums [N] fp64 += the weight that each expert got.
+void add_weights(const TokenRouting& routed, at::Tensor& sums);
 
 }  // namespace gaggle
