@@ -18,7 +18,8 @@ using simd::Bf16;
 using simd::Floats;
 using simd::tile_side;
 
-constexpr int64_t halves = 32;  // bf16 in a vector
+constexpr int64_t halves = 32;   // bf16 in a vector
+constexpr int64_t ahead = 4096;  // the pairs lie one behind the other and are often read once: so far ahead
 
 #define GAGGLE_BF16_PART GAGGLE_BF16_DOT inline __attribute__((always_inline))
 
@@ -28,7 +29,10 @@ template <int rows>
 GAGGLE_BF16_PART void dot_step(const Bf16* const* x, const Bf16* const* a, int64_t at, __mmask32 mask,
                                __m512 (&sum)[simd::lanes]) {
   __m512bh as[tile_side];
-  for (int64_t c = 0; c < tile_side; ++c) as[c] = (__m512bh)_mm512_maskz_loadu_epi16(mask, a[c] + at);
+  for (int64_t c = 0; c < tile_side; ++c) {
+    as[c] = (__m512bh)_mm512_maskz_loadu_epi16(mask, a[c] + at);
+    __builtin_prefetch(a[c] + at + ahead);
+  }
   for (int64_t r = 0; r < rows; ++r) {
     const __m512bh v = (__m512bh)_mm512_maskz_loadu_epi16(mask, x[r] + at);
     for (int64_t c = 0; c < tile_side; ++c) sum[tile_side * r + c] = _mm512_dpbf16_ps(sum[tile_side * r + c], v, as[c]);
@@ -109,6 +113,8 @@ GAGGLE_BF16_DOT void output_rows(const RoutedTile<Bf16>& tile, const Bf16* h, in
       const Bf16* b = tile.bt + q * tile.d_out + column;
       const __m512i even = _mm512_maskz_loadu_epi16(mask, b),
                     odd = _mm512_maskz_loadu_epi16(q + 1 < tile.rank ? mask : 0, b + tile.d_out);
+      __builtin_prefetch(b + tile.rank * tile.d_out);  // the next expert's
+      __builtin_prefetch(b + (tile.rank + 1) * tile.d_out);
       __m512i b_low, b_high;
       pairs_of(even, odd, b_low, b_high);
       for (int64_t i = 0; i < rows; ++i) {
@@ -120,6 +126,19 @@ GAGGLE_BF16_DOT void output_rows(const RoutedTile<Bf16>& tile, const Bf16* h, in
       }
     }
     for (int64_t i = 0; i < rows; ++i) put(tile, columns, i, column, low[i], high[i]);
+  }
+}
+
+GAGGLE_BF16_DOT void rough_tiles(const Bf16* x, int64_t n, const Bf16* directions, int64_t count, int64_t d, float* y) {
+  const Bf16 *xs[tile_side], *as[tile_side];
+  Floats tile;
+  for (int64_t c = 0; c < count; c += tile_side) {
+    simd::tile_rows(directions, c, count, d, as);
+    for (int64_t t = 0; t < n; t += tile_side) {
+      simd::tile_rows(x, t, n, d, xs);
+      dot_rows<tile_side>(xs, as, d, tile);
+      simd::put_tile(tile, y + t * count + c, count, n - t, count - c);
+    }
   }
 }
 
@@ -141,6 +160,10 @@ void output_tile_bf16(const RoutedTile<Bf16>& tile, const Bf16* h, int64_t strid
   by_rows[tile.count - 1](tile, h, stride, columns);
 }
 
+void rough_dots(const Bf16* x, int64_t n, const Bf16* directions, int64_t count, int64_t d, float* y) {
+  rough_tiles(x, n, directions, count, d, y);
+}
+
 #else
 
 bool has_bf16_dot() { return false; }
@@ -148,6 +171,7 @@ void hidden_tile_bf16(const RoutedTile<simd::Bf16>&, simd::Bf16*, int64_t) { GAG
 void output_tile_bf16(const RoutedTile<simd::Bf16>&, const simd::Bf16*, int64_t, const RoutedColumns&) {
   GAGGLE_CHECK(false);
 }
+void rough_dots(const simd::Bf16*, int64_t, const simd::Bf16*, int64_t, int64_t, float*) { GAGGLE_CHECK(false); }
 
 #endif
 

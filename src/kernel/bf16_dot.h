@@ -1,4 +1,4 @@
-// The two products of kernel/routed_rows on processors that multiply bf16 themselves (AVX512-BF16).
+// The products of kernel/routed_rows, and rough scores for kernel/token_scores, on processors that multiply bf16 themselves (AVX512-BF16).
 #pragma once
 
 #include "kernel/routed_rows.h"
@@ -13,5 +13,8 @@ bool has_bf16_dot();
 void hidden_tile_bf16(const RoutedTile<simd::Bf16>& tile, simd::Bf16* h, int64_t stride);
 void output_tile_bf16(const RoutedTile<simd::Bf16>& tile, const simd::Bf16* h, int64_t stride,
                       const RoutedColumns& columns);
+
+// y [n, count] ← x [n, d] · directions [count, d]ᵀ in fp32.
+void rough_dots(const simd::Bf16* x, int64_t n, const simd::Bf16* directions, int64_t count, int64_t d, float* y);
 
 }  // namespace gaggle

@@ -41,4 +41,10 @@ GAGGLE_SHARED void tile_rows(const A* matrix, int64_t first, int64_t n, int64_t 
   for (int64_t c = 0; c < tile_side; ++c) rows[c] = matrix + (first + c < n ? first + c : n - 1) * d;
 }
 
+// A tile of rows and columns, of which so many are there, to a matrix with rows of `stride`.
+GAGGLE_SHARED void put_tile(const Floats& tile, float* to, int64_t stride, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < tile_side && r < rows; ++r)
+    for (int64_t c = 0; c < tile_side && c < columns; ++c) to[r * stride + c] = tile[tile_side * r + c];
+}
+
 }  // namespace gaggle::simd

@@ -103,6 +103,7 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
   const bool equal = unique.size(0) < all.size(0);
   site.directions = equal ? unique : all;
   if (equal) site.direction_of = direction_of;
+  site.rough = rough_directions(site.directions, site.stacked_a.scalar_type());
 }
 
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {

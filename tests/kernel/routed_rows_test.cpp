@@ -143,6 +143,26 @@ TEST_P(RoutedRows, bits_depend_on_the_token_alone) {
   }
 }
 
+// Rough products choose who gets exact scores, where tokens are bf16; nothing of that may be seen in the result.
+TEST(RoughScores, change_nothing) {
+  at::manual_seed(2);
+  for (const Scoring scoring : {Scoring::phatgoose, Scoring::arrow_mttl, Scoring::arrow_phatgoose})
+    for (const size_t n : {40, 300}) {
+      const Many made = many(n, at::kBFloat16, scoring);
+      at::Tensor x = values({200, d_in});
+      x.narrow(0, 0, 50).add_(30);                                // a mean far from 0
+      x.narrow(0, 50, 50).mul_(values({50, d_in}).abs().pow(4));  // few values far above the others
+      x.narrow(0, 100, 20).zero_();
+      const at::Tensor half = x.to(at::kBFloat16);
+      for (const int64_t k : {1, 2, 4}) {
+        const TokenRouting rough = route(half, made.site, scoring, k),
+                           exact = route(half.to(at::kFloat), made.site, scoring, k);
+        EXPECT_TRUE(at::equal(rough.experts, exact.experts)) << n << " " << k;
+        EXPECT_TRUE(at::equal(rough.weights, exact.weights)) << n << " " << k;
+      }
+    }
+}
+
 TEST_P(RoutedRows, what_is_not_a_number_stays_with_its_token) {
   const Many made = many(100, GetParam(), Scoring::arrow_mttl);
   at::Tensor x = values({9, d_in}).to(GetParam());
