@@ -136,12 +136,12 @@ void add_tiles(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const
     }
   };
   const auto count = static_cast<int64_t>(tiles.size());
-  at::parallel_for(0, count, 8, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, count, grain(stride * x.size(1)), [&](int64_t begin, int64_t end) {
     each(begin, end, [&](const RoutedTile<X>& tile, H* to) { hidden(tile, to, stride); });
   });
   constexpr int64_t step = RoutedColumns::step;
   const int64_t tokens = y.size(0), d_out = y.size(1), k = routed.experts.size(1);
-  at::parallel_for(0, (d_out + step - 1) / step, 1, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, (d_out + step - 1) / step, grain(tokens * k * stride), [&](int64_t first, int64_t last) {
     const at::Tensor sums = at::empty({k > 1 ? tokens : 0, block_columns}, at::kFloat);
     for (int64_t begin = first * step; begin < last * step; begin += block_columns) {
       const RoutedColumns columns{begin, std::min({begin + block_columns, last * step, d_out}), float_of(sums),

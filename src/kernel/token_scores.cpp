@@ -91,17 +91,21 @@ GAGGLE_CLONES void score_rows(const float* rows, int64_t n, const float* directi
   }
 }
 
+template <class Test>
+GAGGLE_SHARED bool any_of_lanes(const float* values, const Test& test) {
+  int found = 0;
+  for (int64_t j = 0; j < lanes; ++j) found |= test(values[j]);
+  return found != 0;
+}
+
 // The k largest of n values, best first, equal ones in their order; k ≤ n.
 GAGGLE_SHARED void largest(const float* values, int64_t n, int64_t k, int64_t* places, float* best) {
   int64_t taken = 0;
   for (int64_t i = 0; i < n; i += lanes) {
     const int64_t end = i + lanes < n ? i + lanes : n;
-    if (taken == k && end - i == lanes) {
-      const float worst = best[k - 1];
-      int above = 0;
-      for (int64_t j = 0; j < lanes; ++j) above |= values[i + j] > worst;
-      if (!above) continue;
-    }
+    const float worst = taken == k ? best[k - 1] : 0;
+    const auto better = [&](float v) __attribute__((always_inline)) { return v > worst; };
+    if (taken == k && end - i == lanes && !any_of_lanes(values + i, better)) continue;
     for (int64_t j = i; j < end; ++j) {
       const float value = values[j];
       if (taken == k && !(value > best[k - 1])) continue;
@@ -150,29 +154,33 @@ GAGGLE_SHARED void as_scores(const Directions& v, const Standard& how, float* sc
       });
 }
 
-// One token's scores, from its products with the rough directions: exact where it is open whether they are among the
-// k best, and below all others where not. places and best hold k values each.
-GAGGLE_CLONES void settle(const Directions& v, const float* row, const Standard& how, int64_t k, int64_t* places,
-                          float* best, float* scores) {
+// From a token's products with the rough directions: which of them may be among the k best, in their order, and their
+// exact scores, which take the place of the first products. places and best hold k values each.
+GAGGLE_CLONES int64_t settle(const Directions& v, const float* row, const Standard& how, int64_t k, int64_t* places,
+                             float* best, float* scores, int64_t* near) {
   as_scores(v, how, scores);
   largest(scores, v.count, k, places, best);
   // The row's norm before its mean was taken away, by r; each of two scores may miss its share.
   const float shift = how.mean * how.r;
   const float norm = __builtin_sqrtf(squares_of(row, v.d, 0) + static_cast<float>(v.d) * shift * shift);
   const float limit = best[k - 1] - 2 * norm * v.rough_error;
-  const float* near[tile_side];
-  int64_t at[tile_side], found = 0;
-  for (int64_t i = 0; i < v.count; ++i) {
-    const bool open = !(scores[i] < limit);  // also where something is no number
-    if (!open) scores[i] = -__builtin_inff();
-    if (open) near[found] = v.rows + i * v.d, at[found++] = i;
-    if (found < tile_side && (found == 0 || i + 1 < v.count)) continue;
-    Floats tile;
-    for (int64_t c = found; c < tile_side; ++c) near[c] = near[0];
-    simd::dot_rows<1>(&row, near, v.d, tile);
-    for (int64_t c = 0; c < found; ++c) scores[at[c]] = v.absolute && tile[c] < 0 ? -tile[c] : tile[c];
-    found = 0;
+  const auto open = [&](float s) __attribute__((always_inline)) { return !(s < limit); };  // no number: all are open
+  int64_t found = 0;
+  for (int64_t i = 0; i < v.count; i += lanes) {
+    const int64_t end = i + lanes < v.count ? i + lanes : v.count;
+    if (end - i == lanes && !any_of_lanes(scores + i, open)) continue;
+    for (int64_t j = i; j < end; ++j)
+      if (open(scores[j])) near[found++] = j;
   }
+  const float* rows[tile_side];
+  for (int64_t i = 0; i < found; i += tile_side) {
+    Floats tile;
+    for (int64_t c = 0; c < tile_side; ++c) rows[c] = v.rows + near[i + c < found ? i + c : i] * v.d;
+    simd::dot_rows<1>(&row, rows, v.d, tile);
+    if (v.absolute) tile = tile < 0.0f ? -tile : tile;
+    for (int64_t c = 0; c < tile_side && i + c < found; ++c) scores[i + c] = tile[c];
+  }
+  return found;
 }
 
 float divisor_of(Scoring scoring, int64_t d) {
@@ -180,38 +188,55 @@ float divisor_of(Scoring scoring, int64_t d) {
   return static_cast<float>(scoring == Scoring::phatgoose ? root : scoring == Scoring::arrow_mttl ? 1 : 10 * root);
 }
 
+// The candidates of a site: which expert each is, and its direction (null: the i-th has the i-th).
+struct Candidates {
+  const int64_t *ids, *direction_of;
+  int64_t count;
+};
+
 // Memory for a block of tokens. Tensors, since theirs starts where a vector's loads need not cross lines of the cache.
 struct Block {
   at::Tensor rows, scores, by_candidate;
-  std::vector<Standard> how;
+  std::vector<int64_t> near;
+  Standard how[block_tokens];
 
   Block(const Directions& v, int64_t candidates)
       : rows(at::empty({block_tokens, v.d}, at::kFloat)),
         scores(at::empty({block_tokens, v.count}, at::kFloat)),
         by_candidate(at::empty({candidates}, at::kFloat)),
-        how(block_tokens) {}
+        near(static_cast<size_t>(v.count)) {}
 };
 
-// The scores of n tokens x [n, d], in block.scores.
+// Experts and weights [n, k] of the tokens x [n, d].
 template <class X>
-void score_block(const X* x, int64_t n, const Directions& v, int64_t k, Block& block, int64_t* places, float* best) {
+void route_block(const X* x, int64_t n, const Directions& v, const Candidates& all, float divisor, int64_t k,
+                 Block& block, int64_t* experts, float* weights) {
   float *rows = float_of(block.rows), *scores = float_of(block.scores);
-  widen_rows(x, n, v.d, !v.absolute, rows, block.how.data());
+  widen_rows(x, n, v.d, !v.absolute, rows, block.how);
   if constexpr (std::is_same_v<X, Bf16>) {
     if (v.rough && 8 * k <= v.count) {
       rough_dots(x, n, v.rough, v.count, v.d, scores);
-      for (int64_t t = 0; t < n; ++t)
-        settle(v, rows + t * v.d, block.how[static_cast<size_t>(t)], k, places, best, scores + t * v.count);
+      for (int64_t t = 0; t < n; ++t, scores += v.count, rows += v.d, experts += k, weights += k) {
+        int64_t* near = block.near.data();
+        const int64_t found = settle(v, rows, block.how[t], k, experts, weights, scores, near);
+        for (int64_t i = 0; i < found; ++i) near[i] = all.ids[near[i]];
+        choose(scores, near, found, divisor, k, experts, weights);
+      }
       return;
     }
   }
   score_rows(rows, n, v.rows, v.count, v.d, v.absolute, scores);
+  for (int64_t t = 0; t < n; ++t, scores += v.count, experts += k, weights += k) {
+    float* spread = float_of(block.by_candidate);
+    for (int64_t i = 0; all.direction_of && i < all.count; ++i) spread[i] = scores[all.direction_of[i]];
+    choose(all.direction_of ? spread : scores, all.ids, all.count, divisor, k, experts, weights);
+  }
 }
 
 }  // namespace
 
 RoughDirections rough_directions(const at::Tensor& directions, at::ScalarType type) {
-  if (type != at::kBFloat16 || !directions.is_cpu() || !has_bf16_dot() || directions.size(0) < 32) return {};
+  if (type != at::kBFloat16 || !directions.is_cpu() || !has_bf16_dot() || directions.size(0) < 96) return {};
   RoughDirections rough;
   rough.rows = directions.to(at::kBFloat16);
   const at::Tensor wide = rough.rows.to(at::kDouble), exact = directions.to(at::kDouble);
@@ -223,35 +248,28 @@ RoughDirections rough_directions(const at::Tensor& directions, at::ScalarType ty
 }
 
 TokenRouting route_rows(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
-  const int64_t tokens = x.size(0), d = x.size(1), candidates = site.candidate_ids.size(0);
-  const int64_t* ids = site.candidate_ids.data_ptr<int64_t>();
-  const int64_t* direction_of = site.direction_of.defined() ? site.direction_of.data_ptr<int64_t>() : nullptr;
+  const int64_t tokens = x.size(0), d = x.size(1);
+  const Candidates all{site.candidate_ids.data_ptr<int64_t>(),
+                       site.direction_of.defined() ? site.direction_of.data_ptr<int64_t>() : nullptr,
+                       site.candidate_ids.size(0)};
   Directions v{
       float_of(site.directions), site.directions.size(0), d, scoring != Scoring::phatgoose, nullptr, nullptr, 0};
-  if (const RoughDirections& rough = site.rough; rough.rows.defined()) {
+  if (const RoughDirections& rough = site.rough; rough.rows.defined() && !all.direction_of) {
     v.rough = static_cast<const Bf16*>(rough.rows.data_ptr());
     v.rough_sums = float_of(rough.sums);
     v.rough_error = static_cast<float>(rough.error);
   }
-  if (k <= 0 || k > candidates) k = candidates;
+  if (k <= 0 || k > all.count) k = all.count;
   const float divisor = divisor_of(scoring, d);
   TokenRouting routed{at::empty({tokens, k}, at::kLong), at::empty({tokens, k}, at::kFloat)};
   int64_t* experts = routed.experts.data_ptr<int64_t>();
   float* weights = routed.weights.data_ptr<float>();
   with_elements(x, [&](const auto* rows) {
     at::parallel_for(0, (tokens + block_tokens - 1) / block_tokens, 1, [&](int64_t begin, int64_t end) {
-      Block block(v, candidates);
-      for (int64_t first = begin * block_tokens; first < std::min(end * block_tokens, tokens); first += block_tokens) {
-        const int64_t n = std::min(block_tokens, tokens - first);
-        score_block(rows + first * d, n, v, k, block, experts + first * k, weights + first * k);
-        for (int64_t t = 0; t < n; ++t) {
-          const float* scores = float_of(block.scores) + t * v.count;
-          float* all = float_of(block.by_candidate);
-          for (int64_t i = 0; direction_of && i < candidates; ++i) all[i] = scores[direction_of[i]];
-          choose(direction_of ? all : scores, ids, candidates, divisor, k, experts + (first + t) * k,
-                 weights + (first + t) * k);
-        }
-      }
+      Block block(v, all.count);
+      for (int64_t t = begin * block_tokens; t < std::min(end * block_tokens, tokens); t += block_tokens)
+        route_block(rows + t * d, std::min(block_tokens, tokens - t), v, all, divisor, k, block, experts + t * k,
+                    weights + t * k);
     });
   });
   return routed;
