@@ -103,28 +103,38 @@ GAGGLE_BF16_PART void put(const RoutedTile<Bf16>& tile, const RoutedColumns& col
   _mm512_mask_storeu_epi16(y, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
+// The sums of rows in up to 32 columns, for the ranks q and q + 1; b points to their rows of Bᵀ.
+template <int rows>
+GAGGLE_BF16_PART void add_pair(const Bf16* b, const Bf16* next, const Bf16* h, int64_t stride, __mmask32 mask,
+                               __mmask32 next_mask, __m512 (&low)[rows], __m512 (&high)[rows]) {
+  __m512i b_low, b_high;
+  pairs_of(_mm512_maskz_loadu_epi16(mask, b), _mm512_maskz_loadu_epi16(next_mask, next), b_low, b_high);
+  for (int64_t i = 0; i < rows; ++i) {
+    int32_t pair;
+    std::memcpy(&pair, h + i * stride, sizeof pair);
+    const auto both = (__m512bh)_mm512_set1_epi32(pair);
+    low[i] = _mm512_dpbf16_ps(low[i], (__m512bh)b_low, both);
+    high[i] = _mm512_dpbf16_ps(high[i], (__m512bh)b_high, both);
+  }
+}
+
 template <int rows>
 GAGGLE_BF16_DOT void output_rows(const RoutedTile<Bf16>& tile, const Bf16* h, int64_t stride,
                                  const RoutedColumns& columns) {
+  const int64_t rank = tile.rank, d_out = tile.d_out;
   for (int64_t column = columns.begin; column < columns.end; column += halves) {
     const __mmask32 mask = first_of(columns.end - column);
+    for (int64_t i = 0; i < rows; ++i)  // of the rows that come next
+      __builtin_prefetch(tile.y + tile.rows[rows + i].token * d_out + column);
     __m512 low[rows]{}, high[rows]{};
-    for (int64_t q = 0; q < tile.rank; q += 2) {
-      const Bf16* b = tile.bt + q * tile.d_out + column;
-      const __m512i even = _mm512_maskz_loadu_epi16(mask, b),
-                    odd = _mm512_maskz_loadu_epi16(q + 1 < tile.rank ? mask : 0, b + tile.d_out);
-      __builtin_prefetch(b + tile.rank * tile.d_out);  // the next expert's
-      __builtin_prefetch(b + (tile.rank + 1) * tile.d_out);
-      __m512i b_low, b_high;
-      pairs_of(even, odd, b_low, b_high);
-      for (int64_t i = 0; i < rows; ++i) {
-        int32_t pair;
-        std::memcpy(&pair, h + i * stride + q, sizeof pair);
-        const auto both = (__m512bh)_mm512_set1_epi32(pair);
-        low[i] = _mm512_dpbf16_ps(low[i], (__m512bh)b_low, both);
-        high[i] = _mm512_dpbf16_ps(high[i], (__m512bh)b_high, both);
-      }
+    const Bf16* b = tile.bt + column;
+    int64_t q = 0;
+    for (; q + 1 < rank; q += 2, b += 2 * d_out) {
+      __builtin_prefetch(b + rank * d_out);  // of the expert that comes next
+      __builtin_prefetch(b + (rank + 1) * d_out);
+      add_pair(b, b + d_out, h + q, stride, mask, mask, low, high);
     }
+    if (q < rank) add_pair(b, b, h + q, stride, mask, 0, low, high);
     for (int64_t i = 0; i < rows; ++i) put(tile, columns, i, column, low[i], high[i]);
   }
 }

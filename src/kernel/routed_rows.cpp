@@ -77,8 +77,8 @@ GAGGLE_CLONES void output_tile(const RoutedTile<X>& tile, const float* h, int64_
 
 // All pairs of a token and an expert, by expert and then by token.
 struct SortedRows {
-  std::vector<RoutedRow> rows;
-  std::vector<int64_t> begin;  // [N + 1]
+  std::vector<RoutedRow> rows;  // and a tile more, which stand for nothing
+  std::vector<int64_t> begin;   // [N + 1]
 };
 
 SortedRows sorted(const RoutedSite& site, const TokenRouting& routed) {
@@ -101,6 +101,7 @@ SortedRows sorted(const RoutedSite& site, const TokenRouting& routed) {
     row.first = count++ == 0;
     row.last = count == k;
   }
+  all.rows.resize(all.rows.size() + RoutedTile<float>::side);
   return all;
 }
 

@@ -24,7 +24,7 @@ struct RoutedTile {
   const X *x, *a, *bt;  // [T, d_in], [rank, d_in], [rank, d_out]
   X* y;                 // [T, d_out]
   int64_t rank, d_in, d_out;
-  const RoutedRow* rows;
+  const RoutedRow* rows;  // as many others can be read behind them: where the next products go
   int64_t count;
   int64_t place;  // of the tile's first row among all
 
