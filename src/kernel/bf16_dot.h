@@ -1,4 +1,5 @@
-// The products of kernel/routed_rows, and rough scores for kernel/token_scores, on processors that multiply bf16 themselves (AVX512-BF16).
+// The products of kernel/routed_rows, and rough scores for kernel/token_scores, on processors that multiply bf16
+// themselves (AVX512-BF16). A unit with tiles (AMX) would have its place here.
 #pragma once
 
 #include "kernel/routed_rows.h"
