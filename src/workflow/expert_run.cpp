@@ -1,11 +1,13 @@
 // One attempt at an expert.
 #include <nlohmann/json.hpp>
 
+#include "adapter/gate.h"
 #include "alignment/expert_sketch.h"
 #include "job/cost.h"
 #include "job/training.h"
 #include "library/lora.h"
 #include "train/expert.h"
+#include "train/short_steps.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -47,6 +49,30 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
 }
 
 }  // namespace
+
+double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops) {
+  BaseModel& base = job.context.base;
+  const Recipe& recipe = item.recipe;
+  const at::Tensor start = start_of(recipe);
+  const bool gated = recipe.gate.schedule.steps > 0;
+  const double pass = training_flops(base, item.task->examples(Split::train));
+  double all = 0, seconds = 0;
+  const auto add = [&](const PhaseSettings& phase, Trainable& adapter) {
+    const double of_phase = epochs_of(phase, *item.task) * pass;
+    const double piece = flops / (recipe.train_lora && gated ? 4 : 2);  // of one of its two steps
+    seconds += phase_seconds(base, adapter, single_task(*item.task, phase), phase, piece / of_phase);
+    all += of_phase;
+  };
+  if (recipe.train_lora) {
+    LoraAdapter lora(recipe.sites, {start}, base.dtype(), base.device());
+    add(recipe.lora, lora);
+  }
+  if (gated) {
+    GateAdapter gates(recipe.sites, start, base.dtype(), base.device());
+    add(recipe.gate, gates);
+  }
+  return all / seconds;
+}
 
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
   TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "job/training.h"
 #include "library/inventory.h"
+#include "train/short_steps.h"
 #include "workflow/pretrain.h"
 
 namespace gaggle {
@@ -105,6 +106,14 @@ std::unique_ptr<SkillAdapter> make_adapter(const PretrainJob& job) {
 }
 
 }  // namespace
+
+double pretrain_rate(const PretrainJob& job, double flops) {
+  const PhaseSettings& phase = job.recipe.phase;
+  const double all = steps_flops(job);
+  const auto adapter = make_adapter(job);
+  return all / phase_seconds(job.context.base, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix), phase,
+                             flops / 2 / all);
+}
 
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {
   const fs::path checkpoints = checkpoints_of(job.run_dir());
