@@ -153,7 +153,7 @@ std::optional<KnownSpeed> read_speed(const JobContext& context, const std::strin
     const nlohmann::json json = parse_json(read_file(file));
     const KnownSpeed known{json.at("share"), json.at("seconds")};
     if (known.share > 0 && known.seconds > 0) return known;
-  } catch (const std::exception&) {
+  } catch (const std::exception&) {  // damaged or unreadable: as good as absent
   }
   return std::nullopt;
 }
@@ -172,10 +172,11 @@ void keep_speeds(const JobContext& context, const std::map<std::string, KnownSpe
 Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured) {
   if (const auto known = earlier.find(kind); known != earlier.end()) return {known->second, SpeedSource::earlier};
   if (const auto known = measured.find(kind); known != measured.end()) return {known->second, SpeedSource::measured};
-  if (measured.empty()) return {assumed_share, SpeedSource::assumed};
+  const SharesByKind& others = measured.empty() ? earlier : measured;
+  if (others.empty()) return {assumed_share, SpeedSource::assumed};
   double sum = 0;
-  for (const auto& [other, share] : measured) sum += share;
-  return {sum / static_cast<double>(measured.size()), SpeedSource::measured};
+  for (const auto& [other, share] : others) sum += share;
+  return {sum / static_cast<double>(others.size()), measured.empty() ? SpeedSource::earlier : SpeedSource::measured};
 }
 
 std::string expect_costs(const JobContext& context, Job& job) {

@@ -32,7 +32,8 @@ struct Speed {
 };
 using SharesByKind = std::map<std::string, double>;
 
-// The first of: earlier runs; measured; the mean of what was measured of other kinds; an assumption.
+// The first of: earlier runs; measured; the mean over the job's other kinds, of what was measured, else of earlier runs; an
+// assumption.
 Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured);
 
 // Sets the cost of every item, the same on all ranks, and says where open items' speeds come from: "as in earlier runs

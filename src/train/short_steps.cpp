@@ -24,6 +24,18 @@ double tokens_of_phase(const TrainingData& data, const PhaseSettings& settings) 
 
 }  // namespace
 
+double faster_of_two(const std::function<void(int64_t again)>& piece) {
+  double best = 0;
+  for (int64_t again = 0; again < 2 && best < 1; ++again) {
+    const double begun = monotonic_seconds();
+    piece(again);
+    pulse_under_way();
+    const double seconds = std::max(1e-9, monotonic_seconds() - begun);
+    best = again == 0 ? seconds : std::min(best, seconds);
+  }
+  return best;
+}
+
 double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& data, const PhaseSettings& settings,
                      double share) {
   const std::vector<Sample> batch = data.batch(0);
@@ -42,16 +54,11 @@ double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& da
     samples = samples.first(samples.size() - 1);
   const auto alone = make_self();
   Trainer trainer(base, adapter, *alone, step, static_cast<int64_t>(data.tasks.size()));
-  double best = 0;
-  for (int again = 0; again < 2; ++again) {
+  const double seconds = faster_of_two([&](int64_t again) {
     adapter.begin_step(again);
-    const double begun = monotonic_seconds();
     trainer.step(samples, learning_rate(settings.schedule, again));
-    pulse_under_way();
-    const double seconds = monotonic_seconds() - begun;
-    best = again == 0 ? seconds : std::min(best, seconds);
-  }
-  return best * all / tokens_of(samples);
+  });
+  return seconds * all / tokens_of(samples);
 }
 
 }  // namespace gaggle

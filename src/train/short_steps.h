@@ -6,6 +6,9 @@
 
 namespace gaggle {
 
+// Seconds of a piece of work: of the faster of two times. What takes a second is not done again.
+double faster_of_two(const std::function<void(int64_t again)>& piece);
+
 // Expected seconds of all steps of a phase by one rank, without validation. Two steps are made with `adapter` over as much
 // of the first batch as `share` of the phase's work comes to, whole lanes where they fit, one sample at least; the faster
 // one counts.

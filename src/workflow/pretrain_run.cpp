@@ -111,8 +111,12 @@ double pretrain_rate(const PretrainJob& job, double flops) {
   const PhaseSettings& phase = job.recipe.phase;
   const double all = steps_flops(job);
   const auto adapter = make_adapter(job);
-  return all / phase_seconds(job.context.base, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix), phase,
-                             flops / 2 / all);
+  // Where lanes are no multiple of the ranks, some ranks wait for the others.
+  const int64_t lanes = phase.step.lanes, ranks = job.context.session.world->size();
+  const double busy = static_cast<double>(lanes) / static_cast<double>((lanes + ranks - 1) / ranks * ranks);
+  return busy * all /
+         phase_seconds(job.context.base, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix), phase,
+                       flops / 2 / all);
 }
 
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "job/cost.h"
+#include "train/short_steps.h"
 
 namespace gaggle {
 namespace {
@@ -57,14 +57,8 @@ double scoring_rate(const EvalContext& context, const EvalItem& item, RoutedAdap
   const EvalContext shorter{eval,          context.seed,       context.token_budget,
                             context.base,  context.collection, context.tokenizer,
                             context.tasks, context.split,      context.pins};
-  double best = 0;
-  for (int again = 0; again < 2; ++again) {
-    const double begun = monotonic_seconds();
-    run_item(shorter, few, adapter, [] {});
-    const double seconds = monotonic_seconds() - begun;
-    best = again == 0 ? seconds : std::min(best, seconds);
-  }
-  return flops_of(context, few, eval) / std::max(1e-9, best);
+  const double seconds = faster_of_two([&](int64_t) { run_item(shorter, few, adapter, [] {}); });
+  return flops_of(context, few, eval) / seconds;
 }
 
 }  // namespace gaggle

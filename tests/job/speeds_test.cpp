@@ -35,7 +35,9 @@ TEST(Speeds, EarlierRunsAreBelievedFirst) {
   EXPECT_EQ(choose_speed("b", earlier, measured).source, SpeedSource::measured);
   EXPECT_DOUBLE_EQ(choose_speed("b", earlier, measured).share, 0.4);
   EXPECT_DOUBLE_EQ(choose_speed("c", earlier, measured).share, 0.3) << "the mean of what was measured";
-  EXPECT_EQ(choose_speed("c", earlier, {}).source, SpeedSource::assumed);
+  EXPECT_EQ(choose_speed("c", earlier, {}).source, SpeedSource::earlier);
+  EXPECT_DOUBLE_EQ(choose_speed("c", earlier, {}).share, 0.1) << "else of what is known";
+  EXPECT_EQ(choose_speed("c", {}, {}).source, SpeedSource::assumed);
 }
 
 TEST(Speeds, LikeLengthsAreOneKind) {
