@@ -61,7 +61,9 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
   if (generates) {
     const auto rows = static_cast<double>(static_cast<int64_t>(last - first) * eval.beams);
     const auto passes = static_cast<double>(eval.max_new_tokens);
-    const double batches = std::ceil((generated_from + rows * passes) / static_cast<double>(token_budget));
+    // A batch has one prompt at least.
+    const double batches = std::min(std::ceil((generated_from + rows * passes) / static_cast<double>(token_budget)),
+                                    static_cast<double>(last - first));
     weights += (decoder + head) * passes * (rows + batches * rows_of_empty_pass);
   }
   return 2 * weights;

@@ -70,7 +70,8 @@ struct Job {
   std::vector<WorkItem> items = {};  // plan_and_run fills in the cost: expected seconds of one group
   std::vector<ItemWork> work = {};   // of each item
   // Does a short piece of the item, of about so many FLOP (0: the smallest there is), and returns the FLOP per second of
-  // one rank; 0: it cannot be tried. On every rank at once, before the job begins: it changes nothing and communicates with nobody.
+  // one rank; 0: it cannot be tried. On every rank at once, before the job begins: it changes nothing and communicates
+  // with nobody.
   std::function<double(size_t item, double flops)> try_out = {};
   // A word on the result that carries the item's key ("v0001"); nullopt: there is none yet.
   std::function<std::optional<std::string>(const WorkItem&)> result = {};

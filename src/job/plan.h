@@ -35,8 +35,8 @@ struct JobPlan {
   std::function<std::string(const std::vector<WorkItem>&)> dry_run_table = {};
 };
 
-// Looks up or tries out how fast the items will go, prints the plan on the first rank and, unless it is a dry run, runs the job; then says goodbye to the other
-// ranks. Collective.
+// Looks up or tries out how fast the items will go, prints the plan on the first rank and, unless it is a dry run, runs
+// the job; then says goodbye to the other ranks. Collective.
 Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan);
 
 // The block: what computes, the model, then these lines.

@@ -91,8 +91,8 @@ Outset look(const JobContext& context, const Job& job) {
   return outset;
 }
 
-// FLOP per second; 0: it could not be tried. The smallest piece says how large one of `seconds` is. An item that fails here
-// fails in the job too, where that is seen to.
+// FLOP per second; 0: it could not be tried. The smallest piece says how large one of `seconds` is. An item that fails
+// here fails in the job too, where that is seen to.
 double rate_of_item(const Job& job, size_t item, double seconds) {
   try {
     const double begun = monotonic_seconds(), rate = job.try_out(item, 0);

@@ -1,5 +1,5 @@
-// How fast work of a kind goes on this kind of machine, as a share of the GEMM rate that every start measures: from what
-// items of earlier runs took, which workers keep beside the token cache, else from short pieces of this job's own items.
+// How fast work of a kind goes on this kind of machine, as a share of the GEMM rate that every start measures: from
+// what items of earlier runs took, which workers keep beside the token cache, else from short pieces of this job's own.
 #pragma once
 
 #include <map>
@@ -16,8 +16,8 @@ struct KnownSpeed {
   double seconds = 0;  // of work that it comes from
 };
 
-// Both, weighted by their seconds. What is older than some minutes of work counts no more than these: machines and programs
-// change.
+// Both, weighted by their seconds. What is older than some minutes of work counts no more than these: machines and
+// programs change.
 KnownSpeed merged(KnownSpeed before, KnownSpeed now);
 
 // What registry.cache knows of a kind for this base, dtype and machine. What is damaged is as good as absent.
@@ -32,8 +32,8 @@ struct Speed {
 };
 using SharesByKind = std::map<std::string, double>;
 
-// The first of: earlier runs; measured; the mean over the job's other kinds, of what was measured, else of earlier runs; an
-// assumption.
+// The first of: earlier runs; measured; the mean over the job's other kinds, of what was measured, else of earlier
+// runs; an assumption.
 Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured);
 
 // Sets the cost of every item, the same on all ranks, and says where open items' speeds come from: "as in earlier runs

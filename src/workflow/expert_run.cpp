@@ -54,24 +54,13 @@ double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops) {
   BaseModel& base = job.context.base;
   const Recipe& recipe = item.recipe;
   const at::Tensor start = start_of(recipe);
-  const bool gated = recipe.gate.schedule.steps > 0;
   const double pass = training_flops(base, item.task->examples(Split::train));
-  double all = 0, seconds = 0;
-  const auto add = [&](const PhaseSettings& phase, Trainable& adapter) {
-    const double of_phase = epochs_of(phase, *item.task) * pass;
-    const double piece = flops / (recipe.train_lora && gated ? 4 : 2);  // of one of its two steps
-    seconds += phase_seconds(base, adapter, single_task(*item.task, phase), phase, piece / of_phase);
-    all += of_phase;
+  const auto rate = [&](const PhaseSettings& phase, Trainable&& adapter) {
+    const double all = epochs_of(phase, *item.task) * pass;
+    return all / phase_seconds(base, adapter, single_task(*item.task, phase), phase, flops / all);
   };
-  if (recipe.train_lora) {
-    LoraAdapter lora(recipe.sites, {start}, base.dtype(), base.device());
-    add(recipe.lora, lora);
-  }
-  if (gated) {
-    GateAdapter gates(recipe.sites, start, base.dtype(), base.device());
-    add(recipe.gate, gates);
-  }
-  return all / seconds;
+  if (recipe.train_lora) return rate(recipe.lora, LoraAdapter(recipe.sites, {start}, base.dtype(), base.device()));
+  return rate(recipe.gate, GateAdapter(recipe.sites, start, base.dtype(), base.device()));
 }
 
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {

@@ -99,7 +99,7 @@ double expert_flops(const ExpertItem& item, const BaseModel& base) {
   const bool gated = recipe.gate.schedule.steps > 0;
   const double epochs =
       (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) + (gated ? epochs_of(recipe.gate, *item.task) : 0);
-  // Validation is half the work of a training pass: the base, the LoRA, the gates before and after; and while it trains.
+  // Validation is half the work of a training pass: the base, the LoRA, the gates before and after; and in training.
   const double passes = 0.5 * ((gated ? 4 : 2) + (recipe.train_lora ? validations(recipe.lora) : 0));
   return epochs * training_flops(base, item.task->examples(Split::train)) +
          passes * training_flops(base, item.task->examples(Split::validation));

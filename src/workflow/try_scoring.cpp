@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "job/cost.h"
-#include "train/short_steps.h"
 
 namespace gaggle {
 namespace {
@@ -44,7 +44,7 @@ double scoring_rate(const EvalContext& context, const EvalItem& item, RoutedAdap
   EvalConfig eval = context.eval;
   eval.max_new_tokens = std::min<int64_t>(4, eval.max_new_tokens);
   EvalItem few = item;
-  const auto fits = [&] { return flops_of(context, few, eval) <= flops / 2; };
+  const auto fits = [&] { return flops_of(context, few, eval) <= flops; };
   for (size_t count = 1; count <= item.last - item.first; count *= 2) {
     const size_t before = few.last;
     few.last = item.first + count;
@@ -57,8 +57,9 @@ double scoring_rate(const EvalContext& context, const EvalItem& item, RoutedAdap
   const EvalContext shorter{eval,          context.seed,       context.token_budget,
                             context.base,  context.collection, context.tokenizer,
                             context.tasks, context.split,      context.pins};
-  const double seconds = faster_of_two([&](int64_t) { run_item(shorter, few, adapter, [] {}); });
-  return flops_of(context, few, eval) / seconds;
+  const double begun = monotonic_seconds();
+  run_item(shorter, few, adapter, [] {});
+  return flops_of(context, few, eval) / std::max(1e-9, monotonic_seconds() - begun);
 }
 
 }  // namespace gaggle
