@@ -120,6 +120,8 @@ def test_the_plan_says_where_its_time_comes_from(shop, name):
     assert speeds and all(speed["share"] > 0 and speed["seconds"] > 0 for speed in speeds)
     anew = ["--run.name=other", "--run.seed=1"]
     assert source_of_time(shop, job, *anew) == "as in earlier runs here"
+    if name != "experts":  # once is enough
+        return
     assert source_of_time(shop, job, *anew, "--run.threads=2") == "assumed: 50% of the GEMM rate"
     assert source_of_time(shop, job, *anew, "--registry.cache=") == "assumed: 50% of the GEMM rate"
 
