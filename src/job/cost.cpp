@@ -69,7 +69,7 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
         encoder * static_cast<double>(example.source.size()) + decoder * static_cast<double>(example.input.size());
     const auto source = static_cast<int64_t>(example.source.size()), input = static_cast<int64_t>(example.input.size());
     const double of_prompt =
-        0.5 * (decoder_attention_flops(base.spec(), input, source) + encoder_attention_flops(base.spec(), source));
+        (decoder_attention_flops(base.spec(), input, source) + encoder_attention_flops(base.spec(), source)) / 3;
     weights += generates ? 2 * prompt : prompt;
     attention += generates ? 2 * of_prompt : of_prompt;
     if (task.metric != "accuracy" || example.choices.empty()) continuation(example.target.size());
