@@ -63,7 +63,8 @@ std::vector<AddedToken> read_old_added_tokens(const std::filesystem::path& file,
   const Json root = read_json_file(file);
   with_place(file.string(), [&] {
     for (const auto& [text, id] : root.items()) {
-      const bool special = std::ranges::any_of(config.named, [&](auto& one) { return one.token.content == text; });
+      const auto names_it = [&, &text = text](const auto& one) { return one.token.content == text; };
+      const bool special = std::ranges::any_of(config.named, names_it);
       added.push_back({.id = read_id(id, text), .content = text, .special = special, .normalized = !special});
     }
   });
