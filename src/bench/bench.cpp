@@ -114,6 +114,8 @@ std::vector<BenchLine> measure(const Session& session, std::span<const BenchCase
     pulse_under_way();
     log::info("round {} of {} after {}", round + 1, timing.repeats, time_text(monotonic_seconds() - begun));
   };
+  log::info("{}: each is made and warmed up, then {}", plural(static_cast<int64_t>(cases.size()), "line"),
+            plural(timing.repeats, "round"));
   std::vector<BenchLine> lines = run_rounds(cases, timing);
   const auto last = std::ranges::find_if(lines, [](const BenchLine& line) { return line.group != machine_group; });
   if (!all_to_all.empty())

@@ -11,6 +11,16 @@ namespace gaggle {
 
 using SharedSubject = std::shared_ptr<const BenchSubject>;
 
+// The lines of a group as they are listed. What they need of the subject they take with them.
+struct CaseList {
+  std::string group;
+  SharedSubject subject;
+  std::vector<BenchCase> cases = {};
+  void add(const std::string& name, const std::vector<Work>& work, int64_t tokens, std::function<Runner()> make) {
+    cases.push_back({group, name, work, static_cast<double>(tokens), std::move(make)});
+  }
+};
+
 // Products of the base's shapes and a copy of memory: what the shares of all other lines are of.
 std::vector<BenchCase> machine_cases(const SharedSubject& subject);
 // Single kernels on the rows of the batch, each on one layer's linears where it sits on linears.
@@ -25,7 +35,9 @@ struct LinearShape {
 };
 std::vector<LinearShape> linear_shapes(const BaseModel& base);
 
-// Adapters in training: of an expert, a gate, Poly or MHR ("expert", "gate", "poly", "mhr").
+// Adapters in training; those that mix skills are given BenchSubject::mixed.
+inline constexpr const char* training_kinds[] = {"expert", "gate", "poly", "mhr"};
+inline bool mixes_skills(std::string_view kind) { return kind == "poly" || kind == "mhr"; }
 std::unique_ptr<Trainable> training_adapter(const BenchSubject& subject, const std::string& kind,
                                             const std::vector<LoraSite>& sites);
 

@@ -13,17 +13,6 @@ namespace {
 
 constexpr int64_t routed_k = 2;
 
-// The list that grows. What it adds is made of the subject, which all cases share.
-struct KernelList {
-  const SharedSubject& subject;
-  std::vector<BenchCase> cases = {};
-  const ModelSpec& spec() const { return subject->base.spec(); }
-  double size() const { return subject->element(); }
-  void add(const std::string& name, const std::vector<Work>& work, int64_t tokens, std::function<Runner()> make) {
-    cases.push_back({"kernels", name, work, static_cast<double>(tokens), std::move(make)});
-  }
-};
-
 at::Tensor rows_of(const BenchSubject& subject, int64_t tokens, int64_t width, uint64_t number) {
   return random_values({tokens, width}, subject.activations(), "bench rows", number, 1);
 }
@@ -40,12 +29,12 @@ struct SiteRows {
   at::Tensor x, y, dx, dy;
 };
 
-void add_linears(KernelList& list) {
+void add_linears(CaseList& list) {
   const int64_t tokens = list.subject->batch.token_count();
   for (const LinearShape& shape : linear_shapes(list.subject->base)) {
     const auto weights = static_cast<double>(shape.d_in * shape.d_out);
     const auto values = static_cast<double>(tokens * (shape.d_in + shape.d_out));
-    const Work work{2 * static_cast<double>(tokens) * weights, list.size() * (weights + values)};
+    const Work work{2 * static_cast<double>(tokens) * weights, list.subject->element() * (weights + values)};
     for (const bool forward : {true, false})
       list.add((forward ? "linear forward " : "linear dx ") + shape.text(), {work}, tokens, [=, s = list.subject] {
         const at::Tensor weight = random_values({shape.d_out, shape.d_in}, s->activations(), "bench W", 0, 0.02);
@@ -82,9 +71,9 @@ Runner adapter_pass(const BenchSubject& subject, const std::string& kind, const 
   }};
 }
 
-void add_adapters(KernelList& list) {
-  for (const std::string kind : {"expert", "gate", "poly", "mhr"}) {
-    const bool skills = kind == "poly" || kind == "mhr";
+void add_adapters(CaseList& list) {
+  for (const std::string kind : training_kinds) {
+    const bool skills = mixes_skills(kind);
     const Microbatch& batch = skills ? list.subject->mixed_batch : list.subject->batch;
     for (const bool forward : {true, false}) {
       std::vector<Work> work;
@@ -120,7 +109,7 @@ std::vector<RoutedRows> routed_rows(const BenchSubject& subject, int64_t n) {
   return sites;
 }
 
-void add_routing(KernelList& list, int64_t n) {
+void add_routing(CaseList& list, int64_t n) {
   std::vector<Work> scores, pairs;
   for (const LoraSite& s : list.subject->layer) {
     scores.push_back(score_work(*list.subject, s.site, n));
@@ -140,8 +129,8 @@ void add_routing(KernelList& list, int64_t n) {
 }
 
 // Causal, or where there is an encoder, the encoder's.
-void add_attention(KernelList& list, const std::string& name, const Microbatch& batch) {
-  const ModelSpec& spec = list.spec();
+void add_attention(CaseList& list, const std::string& name, const Microbatch& batch) {
+  const ModelSpec& spec = list.subject->base.spec();
   const HeadShape shape{spec.heads, spec.kv_heads > 0 ? spec.kv_heads : spec.heads, spec.head_dim,
                         1 / std::sqrt(static_cast<double>(spec.head_dim))};
   const bool causal = !spec.encoder_decoder();
@@ -153,7 +142,7 @@ void add_attention(KernelList& list, const std::string& name, const Microbatch& 
   }
   const int64_t tokens = rows.count(), width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
   const Work work{4 * seen * static_cast<double>(width),
-                  2 * list.size() * static_cast<double>(tokens * (width + kv_width))};
+                  2 * list.subject->element() * static_cast<double>(tokens * (width + kv_width))};
   list.add(name, {work}, tokens, [=, &batch, s = list.subject] {
     const at::Tensor q = rows_of(*s, tokens, width, 0), k = rows_of(*s, tokens, kv_width, 1),
                      v = rows_of(*s, tokens, kv_width, 2);
@@ -165,12 +154,12 @@ void add_attention(KernelList& list, const std::string& name, const Microbatch& 
 }
 
 // With its cross-entropy, as scoring and as training run it.
-void add_head(KernelList& list) {
-  const int64_t vocab = list.spec().vocab, hidden = list.spec().hidden;
+void add_head(CaseList& list) {
+  const int64_t vocab = list.subject->base.spec().vocab, hidden = list.subject->base.spec().hidden;
   const ScoredTokens targets = join_targets(list.subject->batch);
   const auto rows = static_cast<int64_t>(targets.tokens.size());
   const auto weights = static_cast<double>(vocab * hidden);
-  const Work once{2 * static_cast<double>(rows) * weights, list.size() * weights};
+  const Work once{2 * static_cast<double>(rows) * weights, list.subject->element() * weights};
   const auto make = [=, s = list.subject](bool training) {
     const at::Tensor weight = random_values({vocab, hidden}, s->activations(), "bench head", 0, 0.02);
     const FrozenLinear head(weight, {}, training ? BaseUse::training : BaseUse::inference);
@@ -182,59 +171,71 @@ void add_head(KernelList& list) {
   list.add("head and its gradient", {once, once}, rows, [make] { return make(true); });
 }
 
-void add_norms(KernelList& list) {
-  const int64_t tokens = list.subject->batch.token_count(), width = list.spec().hidden;
-  const double eps = list.spec().norm_eps, values = static_cast<double>(tokens * width);
-  const auto stream = [=, s = list.subject] { return rows_of(*s, tokens, width, 0).to(at::kFloat); };
-  list.add("norm forward", {{0, (4 + list.size()) * values}}, tokens, [=, s = list.subject] {
-    return Runner{[=, x = stream(), weight = at::ones({width}, s->activations().dtype(at::kFloat))] {
-      rms_norm(x, weight, eps, s->base.dtype());
-    }};
-  });
-  list.add("norm backward", {{0, (12 + 2 * list.size()) * values}}, tokens, [=, s = list.subject] {
-    const at::Tensor x = stream(), weight = at::ones({width}, x.options());
-    return Runner{[=, dy = rows_of(*s, tokens, width, 1), dx = at::zeros_like(x)]() mutable {
-      rms_norm_backward(x, dy, weight, eps, dx);
-    }};
-  });
+// What element-wise kernels are given: tensors of the activations' type, of the stream's, and a weight for each column.
+struct Elements {
+  at::Tensor x, y, dy, stream, d_stream, weight;
+};
+
+// A kernel that reads and writes so many bytes of every value of [tokens, width]. `restore`: what it works on in place would
+// die away otherwise.
+struct ElementKernel {
+  const char* name;
+  int64_t width;
+  double bytes;
+  std::function<void(Elements&)> run;
+  bool restore = false;
+};
+
+std::vector<ElementKernel> element_kernels(const BenchSubject& subject) {
+  const ModelSpec& spec = subject.base.spec();
+  const double size = subject.element();
+  const at::ScalarType type = subject.base.dtype();
+  std::vector<ElementKernel> kernels = {
+      {"norm forward", spec.hidden, 4 + size, [=](Elements& e) { rms_norm(e.stream, e.weight, spec.norm_eps, type); }},
+      {"norm backward", spec.hidden, 12 + 2 * size,
+       [=](Elements& e) { rms_norm_backward(e.stream, e.dy, e.weight, spec.norm_eps, e.d_stream); }}};
+  if (!spec.encoder_decoder()) {
+    const int64_t tokens = subject.batch.token_count();
+    const RotaryTable table = rotary_table({{rope_frequencies(spec, tokens), 0, tokens}}, type, subject.base.device());
+    const at::Tensor turns = at::arange(tokens, at::TensorOptions().dtype(at::kInt).device(subject.base.device()));
+    kernels.push_back(
+        {"rotary", spec.heads * spec.head_dim, 2 * size, [=](Elements& e) { rotary_(e.x, turns, table, false); }});
+  }
+  if (spec.gated) {
+    kernels.push_back(
+        {"gated activation", spec.intermediate, 3 * size, [=](Elements& e) { gated(spec.activation, e.x, e.y); }});
+    kernels.push_back({"gated activation backward", spec.intermediate, 5 * size,
+                       [=](Elements& e) { gated_backward_(spec.activation, e.x, e.y, e.dy); }, true});
+  }
+  return kernels;
 }
 
-void add_elementwise(KernelList& list) {
-  const ModelSpec& spec = list.spec();
-  const int64_t tokens = list.subject->batch.token_count(), width = spec.heads * spec.head_dim;
-  if (!spec.encoder_decoder())
-    list.add("rotary", {{0, 2 * list.size() * static_cast<double>(tokens * width)}}, tokens, [=, s = list.subject] {
-      at::Tensor x = rows_of(*s, tokens, width, 0);
-      const RotaryRun run{rope_frequencies(s->base.spec(), tokens), 0, tokens};
-      const RotaryTable table = rotary_table({run}, s->base.dtype(), x.device());
-      const at::Tensor turns = at::arange(tokens, x.options().dtype(at::kInt));
-      return Runner{[=]() mutable { rotary_(x, turns, table, false); }};
+void add_elementwise(CaseList& list) {
+  const int64_t tokens = list.subject->batch.token_count();
+  for (const ElementKernel& kernel : element_kernels(*list.subject)) {
+    const double bytes = kernel.bytes * static_cast<double>(tokens * kernel.width);
+    list.add(kernel.name, {{0, bytes}}, tokens, [=, s = list.subject] {
+      const auto drawn = [&](uint64_t number) { return rows_of(*s, tokens, kernel.width, number); };
+      const at::Tensor x = drawn(0), y = drawn(1), stream = x.to(at::kFloat, false, /*copy=*/true);
+      const auto e = std::make_shared<Elements>(Elements{x.clone(), y.clone(), drawn(2), stream, at::zeros_like(stream),
+                                                         at::ones({kernel.width}, stream.options())});
+      Runner runner{[e, run = kernel.run] { run(*e); }};
+      if (kernel.restore) runner.prepare = [=] { e->x.copy_(x), e->y.copy_(y); };
+      return runner;
     });
-  if (!spec.gated) return;
-  const double bytes = list.size() * static_cast<double>(tokens * spec.intermediate);
-  const auto drawn = [=, n = spec.intermediate, s = list.subject](uint64_t i) { return rows_of(*s, tokens, n, i); };
-  const Activation activation = spec.activation;
-  list.add("gated activation", {{0, 3 * bytes}}, tokens,
-           [=] { return Runner{[=, gate = drawn(0), up = drawn(1)] { gated(activation, gate, up); }}; });
-  list.add("gated activation backward", {{0, 5 * bytes}}, tokens, [=] {
-    const at::Tensor gate = drawn(0), up = drawn(1), dy = drawn(2);
-    at::Tensor d_gate = gate.clone(), d_up = up.clone();
-    return Runner{[=]() mutable { gated_backward_(activation, d_gate, d_up, dy); },
-                  [=] { d_gate.copy_(gate), d_up.copy_(up); }};
-  });
+  }
 }
 
 }  // namespace
 
 std::vector<BenchCase> kernel_cases(const SharedSubject& subject, const std::vector<int64_t>& experts) {
-  KernelList list{subject};
+  CaseList list{"kernels", subject};
   add_linears(list);
   add_adapters(list);
   for (const int64_t n : experts) add_routing(list, n);
   add_attention(list, "attention", subject->batch);
   add_attention(list, "attention of one long row", subject->long_row);
   add_head(list);
-  add_norms(list);
   add_elementwise(list);
   return std::move(list.cases);
 }

@@ -26,6 +26,7 @@ double seconds_of(const Ready& ready, const Timing& timing) {
 }
 
 Ready made(const BenchCase& what, const Timing& timing) {
+  timing.meet();
   Ready ready{what.make()};
   seconds_of(ready, timing);  // memory is touched, lazy things are made
   if (!ready.runner.prepare)

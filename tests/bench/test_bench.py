@@ -7,7 +7,7 @@ import shutil
 import pytest
 from workshop import Workshop
 
-# Written by `gaggle bench tiny.toml --small --json floor.json` in this file's workshop, on a machine with nothing else to do.
+# Written by `gaggle bench tiny.toml --small --json floor.json` in this file's workshop.
 FLOOR = pathlib.Path(__file__).with_name("floor.json")
 # A share may fall to this part of the floor's: another processor has other caches, a busy one other neighbours. What
 # falls further has lost its kernel.
