@@ -168,6 +168,8 @@ Exit run_bench(const Config& given, const BenchOptions& options) {
   const BenchResult result = result_of(session, *subject, wanted_cases(subject, options), timing_of(session, options));
   std::optional<BenchComparison> comparison;
   if (before) comparison = compare_lines(before->lines, result.lines, before->machine == result.machine);
+  if (before && std::min(before->repeats, result.repeats) < 3)
+    log::warning("--compare: fewer than 3 rounds say nothing of the noise; measure both with --repeats 3 or more");
   if (session.world->rank() == 0) {
     write_out(head_block(options, result) + bench_table(result, comparison ? &*comparison : nullptr));
     if (!options.json.empty()) write_file_atomic(options.json, bench_json(result));
