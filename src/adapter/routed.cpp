@@ -96,10 +96,8 @@ void TokenAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y)
   if (experts.candidates.empty() || x.size(0) == 0) return;
   const TokenRouting routed = choose(site, experts, x);
   add_routed(x, y, experts, routed);
-  // Not bincount: with weights it has no deterministic form on CUDA.
   if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
-  const auto weights = routed.weights.flatten().to(at::kDouble);
-  weight_ += at::zeros_like(weight_).index_add_(0, routed.experts.flatten(), weights);
+  add_weights(routed, weight_);
 }
 
 std::vector<double> TokenAdapter::weight_by_expert() const {

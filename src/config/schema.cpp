@@ -21,8 +21,8 @@ const std::vector<Key> input_keys = {
     {KEY(run, strict), "",
      "warnings that bits will differ (ranks on unlike machines; a checkpoint made with other threads, "
      "another processor or LibTorch) become errors"},
-    {KEY(run, max_minutes), "minutes", "stop this long after the start with everything saved, exit code 75; 0: no limit",
-     between(0, 1e7)},
+    {KEY(run, max_minutes), "minutes",
+     "stop this long after the start with everything saved, exit code 75; 0: no limit", between(0, 1e7)},
     {KEY(model, path), "",
      "the base model: a Hugging Face folder, a .gguf file, "
      "or a hub name (org/name) that is in the local hub cache",
@@ -54,7 +54,8 @@ const std::vector<Key> job_keys = {
     {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
     {KEY(registry, collection), "", "collection that the experts join when all are there; empty: none"},
     {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
-    {KEY(registry, cache), "", "folder for examples as tokens; may be deleted at any time; empty: none", a_path()},
+    {KEY(registry, cache), "",
+     "folder for examples as tokens and how fast work went; may be deleted at any time; empty: none", a_path()},
     {KEY(cluster, ranks_per_expert), "ranks", "that train one expert together", between(1, most_lanes)},
     {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
      between(1, 1e7)},

@@ -3,12 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 
+#include "base/error.h"
+#include "kernel/attention.h"
+#include "model/speed.h"
 #include "train/batch.h"
 
 namespace gaggle {
 namespace {
+
+// A pass that feeds one new token of each row reads all weights for them: it costs as if so many rows more were fed.
+constexpr double rows_of_empty_pass = 90;
 
 uint64_t resident_bytes() {
   uint64_t all = 0, resident = 0;
@@ -16,13 +23,26 @@ uint64_t resident_bytes() {
   return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+double head_weights(const BaseModel& base) { return static_cast<double>(base.spec().vocab * base.spec().hidden); }
+
 double example_flops(const BaseModel& base, const TokenExample& example) {
-  const auto encoder = static_cast<double>(example.source.size());
-  const auto decoder = static_cast<double>(example.input.size() + example.target.size() - 1);
-  const auto head = static_cast<double>(base.spec().vocab * base.spec().hidden);
+  const auto source = static_cast<int64_t>(example.source.size()), read = fed_tokens(example) - source;
+  const auto encoder = static_cast<double>(source), decoder = static_cast<double>(read);
   return 4 * (static_cast<double>(base.linear_weights(Side::encoder)) * encoder +
               static_cast<double>(base.linear_weights(Side::decoder)) * decoder +
-              head * static_cast<double>(example.target.size()));
+              head_weights(base) * static_cast<double>(example.target.size())) +
+         decoder_attention_flops(base.spec(), read, source) + encoder_attention_flops(base.spec(), source);
+}
+
+// What attention of either side holds while it runs: one layer at a time.
+int64_t attention_bytes_of(const BaseModel& base, const MicrobatchSize& size, bool backward) {
+  const ModelSpec& spec = base.spec();
+  const HeadShape heads{spec.heads, spec.kv_heads, spec.head_dim, 1};
+  const auto like = at::TensorOptions().dtype(base.dtype()).device(base.device());
+  int64_t most = 0;
+  for (const Side side : sides)
+    most = std::max(most, attention_bytes(heads, size.tokens[side], size.longest[side], like, backward));
+  return most;
 }
 
 }  // namespace
@@ -34,28 +54,64 @@ double training_flops(const BaseModel& base, const std::vector<TokenExample>& ex
 }
 
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
-                     const EvalConfig& eval) {
-  const auto weights = static_cast<double>(base.linear_weights());
-  double flops = 0;
+                     const EvalConfig& eval, int64_t token_budget) {
+  const auto encoder = static_cast<double>(base.linear_weights(Side::encoder));
+  const auto decoder = static_cast<double>(base.linear_weights(Side::decoder)), head = head_weights(base);
+  const bool generates = task.metric == "exact_match";
+  // Weights that are passed over; FLOP of attention; tokens of the batches of generation.
+  double weights = 0, attention = 0, generated_from = 0;
+  const auto continuation = [&](size_t tokens) {
+    weights += decoder * static_cast<double>(tokens - 1) + head * static_cast<double>(tokens);
+  };
   for (size_t i = first; i < last; ++i) {
     const TokenExample& example = task.examples(split)[i];
-    flops += 0.5 * example_flops(base, example);  // forward alone
+    const double prompt =
+        encoder * static_cast<double>(example.source.size()) + decoder * static_cast<double>(example.input.size());
+    const auto source = static_cast<int64_t>(example.source.size()), input = static_cast<int64_t>(example.input.size());
+    const double of_prompt =
+        (decoder_attention_flops(base.spec(), input, source) + encoder_attention_flops(base.spec(), source)) / 3;
+    weights += generates ? 2 * prompt : prompt;
+    attention += generates ? 2 * of_prompt : of_prompt;
+    if (task.metric != "accuracy" || example.choices.empty()) continuation(example.target.size());
     if (task.metric == "accuracy")
-      for (const auto& choice : example.choices) flops += 2 * weights * static_cast<double>(choice.size());
+      for (const auto& choice : example.choices) continuation(choice.size());
+    generated_from += static_cast<double>(example.source.size() + example.input.size());
   }
-  // A pass over one new token costs far more than a token of a prompt: the weights are read for it alone.
-  if (task.metric == "exact_match")
-    flops +=
-        static_cast<double>((9 + eval.beams) * eval.max_new_tokens) * static_cast<double>(last - first) * 2 * weights;
-  return flops;
+  if (generates) {
+    const auto rows = static_cast<double>(static_cast<int64_t>(last - first) * eval.beams);
+    const auto passes = static_cast<double>(eval.max_new_tokens);
+    // A batch has one prompt at least.
+    const double batches = std::min(std::ceil((generated_from + rows * passes) / static_cast<double>(token_budget)),
+                                    static_cast<double>(last - first));
+    weights += (decoder + head) * passes * (rows + batches * rows_of_empty_pass);
+  }
+  return 2 * weights + attention;
 }
 
 double examples_seen(const PhaseSettings& phase) {
   return static_cast<double>(phase.schedule.steps * phase.batch_size);
 }
 
-double expected_seconds(const JobContext& context, double flops) {
-  return flops / (expected_share * std::max(1.0, context.gemm_flops));
+double validations(const PhaseSettings& phase) {
+  if (phase.validate_every == 0) return 0;
+  const int64_t left = phase.schedule.steps % phase.validate_every;
+  return static_cast<double>(phase.schedule.steps / phase.validate_every + (phase.keep_best && left > 0 ? 1 : 0));
+}
+
+double mean_fed_tokens(const std::vector<TokenExample>& examples) {
+  double tokens = 0;
+  for (const TokenExample& example : examples) tokens += static_cast<double>(fed_tokens(example));
+  return tokens / static_cast<double>(std::max<size_t>(1, examples.size()));
+}
+
+std::string passes_text(double tokens) {
+  return fmt::format("passes of about {:.0f} tokens", std::exp2(std::round(2 * std::log2(std::max(1.0, tokens))) / 2));
+}
+
+std::string passes_text(const PhaseSettings& phase, double tokens_an_example) {
+  const double of_lane =
+      tokens_an_example * static_cast<double>(phase.batch_size) / static_cast<double>(phase.step.lanes);
+  return passes_text(std::min(of_lane, static_cast<double>(phase.step.tokens_per_microbatch)));
 }
 
 uint64_t training_bytes(const BaseModel& base, int64_t trained) {
@@ -63,20 +119,22 @@ uint64_t training_bytes(const BaseModel& base, int64_t trained) {
   return static_cast<uint64_t>(trained) * (20 + width + 24);
 }
 
-// Of a layer's token: the residual stream in fp32 before each block, its queries, keys, values and context,
-// gate and up. Cross-attention's keys and values are of the encoder's tokens.
-uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use) {
+// Of a layer's token: the residual stream in fp32 before each block, its queries, keys, values and context with the log
+// of each head's sum, gate and up. Cross-attention's keys and values are of the encoder's tokens.
+uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, BaseUse use) {
   const ModelSpec& spec = base.spec();
+  const BySide<int64_t>& tokens = size.tokens;
   const auto width = static_cast<int64_t>(c10::elementSize(base.dtype()));
   const int64_t heads = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
-  const int64_t layer = 8 * spec.hidden + width * (2 * (heads + kv) + 2 * spec.intermediate);
+  const int64_t layer = 8 * spec.hidden + width * (2 * (heads + kv) + 2 * spec.intermediate) + 4 * spec.heads;
   const bool kept = use != BaseUse::inference;
   const int64_t layers = kept ? spec.layers : 1, encoder_layers = kept ? spec.encoder_layers : 1;
   int64_t bytes = tokens.decoder * layers * layer + tokens.encoder * encoder_layers * layer;
   if (spec.encoder_decoder())
     bytes +=
         tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) + tokens.encoder * layers * 2 * width * heads;
-  return static_cast<uint64_t>(bytes + std::min<int64_t>(targets * spec.vocab, int64_t{1} << 24) * (8 + width));
+  bytes += attention_bytes_of(base, size, kept);
+  return static_cast<uint64_t>(bytes + std::min<int64_t>(size.targets * spec.vocab, int64_t{1} << 24) * (8 + width));
 }
 
 JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,
@@ -87,17 +145,21 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   need.program = context.base.device().is_cpu() && now > need.base ? now - need.base : now;
   need.adapter = adapter;
   if (use == BaseUse::inference) need.adapter_text = "experts";
-  int64_t longest = 0, targets = 0;
+  int64_t longest = 0;
+  MicrobatchSize size;
   double source = 0, fed = 0;
   for (const TokenTask* task : tasks)
     for (const TokenExample& example : task->examples(split)) {
       longest = std::max(longest, fed_tokens(example));
-      targets = std::max(targets, static_cast<int64_t>(example.target.size()));
-      source += static_cast<double>(example.source.size()), fed += static_cast<double>(fed_tokens(example));
+      size.targets = std::max(size.targets, batch * static_cast<int64_t>(example.target.size()));
+      const auto encoder = static_cast<int64_t>(example.source.size()), decoder = fed_tokens(example) - encoder;
+      size.longest = {std::max(size.longest.decoder, decoder), std::max(size.longest.encoder, encoder)};
+      source += static_cast<double>(encoder), fed += static_cast<double>(decoder + encoder);
     }
   const int64_t tokens = std::max(context.config.train.tokens_per_microbatch, longest);
   const auto encoder = static_cast<int64_t>(static_cast<double>(tokens) * source / std::max(1.0, fed));
-  need.activations = activation_bytes(context.base, {tokens - encoder, encoder}, targets * batch, use);
+  size.tokens = {tokens - encoder, encoder};
+  need.activations = activation_bytes(context.base, size, use);
   return need;
 }
 

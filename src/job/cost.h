@@ -1,4 +1,4 @@
-// What work costs: FLOP and seconds from the measured GEMM rate, memory by kind.
+// What work costs: FLOP, and memory by kind. What FLOP take is speeds.h's.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,21 @@
 
 namespace gaggle {
 
-// Share of the GEMM rate that steps of training and scoring reach on CPUs.
-inline constexpr double expected_share = 0.5;
-
-// Useful FLOP of forward and backward over these examples, without attention, which is small at these lengths.
+// Useful FLOP of forward and backward over these examples.
 double training_flops(const BaseModel& base, const std::vector<TokenExample>& examples);
-// Of scoring the first `count` examples of a split, and of generating their answers where the metric wants them.
+// Of scoring the examples [first, last) of a split in passes of `token_budget` tokens, and of generating their answers
+// where the metric wants them.
 double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, size_t first, size_t last,
-                     const EvalConfig& eval);
+                     const EvalConfig& eval, int64_t token_budget);
 // By all steps of a phase.
 double examples_seen(const PhaseSettings& phase);
-// Expected seconds of one rank.
-double expected_seconds(const JobContext& context, double flops);
+// How often a phase looks at its validation examples.
+double validations(const PhaseSettings& phase);
+double mean_fed_tokens(const std::vector<TokenExample>& examples);
+// "passes of about 724 tokens", as a kind of work has it: rounded, so that tasks of like lengths are of one kind.
+std::string passes_text(double tokens);
+// The same of a phase's micro-batches.
+std::string passes_text(const PhaseSettings& phase, double tokens_an_example);
 
 // Bytes of one rank.
 struct JobMemory {
@@ -38,9 +41,13 @@ struct JobMemory {
 // fp32: value, gradient, two moments, the start; a copy in the base's type; values and moments
 // once more in a checkpoint, and the bytes of its file.
 uint64_t training_bytes(const BaseModel& base, int64_t trained);
-// What a pass over a micro-batch of so many tokens holds: in training, what every layer keeps for its backward
-// pass; at inference, one layer's. And one chunk of logits with its gradient.
-uint64_t activation_bytes(const BaseModel& base, const BySide<int64_t>& tokens, int64_t targets, BaseUse use);
+struct MicrobatchSize {
+  BySide<int64_t> tokens, longest;  // in all, and of one sequence
+  int64_t targets = 0;
+};
+// What a pass over a micro-batch of this size holds: in training, what every layer keeps for its backward pass; at
+// inference, one layer's. What attention works in, and one chunk of logits with its gradient.
+uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, BaseUse use);
 
 // Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example),
 // `batch` examples in a step.

@@ -14,11 +14,6 @@ namespace {
 
 // [data]'s rules for this model.
 TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
-  std::string cache = config.registry.cache;
-  if (cache.starts_with("~/")) {
-    const char* home = std::getenv("HOME");
-    cache = home ? std::string(home) + cache.substr(1) : "";
-  }
   std::string truncate = config.data.truncate;
   if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
   return {config.data.prompt,
@@ -26,13 +21,20 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
           truncate,
           config.data.max_input_tokens,
           config.data.max_target_tokens,
-          cache,
+          cache_folder(config),
           spec.decoder_start,
           spec.vocab,
           heed_stop_requests};
 }
 
 }  // namespace
+
+std::string cache_folder(const Config& config) {
+  const std::string& cache = config.registry.cache;
+  if (!cache.starts_with("~/")) return cache;
+  const char* home = std::getenv("HOME");
+  return home ? std::string(home) + cache.substr(1) : "";
+}
 
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task) {
   return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));

@@ -20,6 +20,8 @@ struct Inputs {
   std::vector<TokenTask> tasks;  // in name order
 };
 
+// registry.cache; "": there is none.
+std::string cache_folder(const Config& config);
 // The model and its tokenizer, without tasks.
 Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.

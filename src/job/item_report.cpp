@@ -12,8 +12,8 @@ void ItemReport::open_metrics(const std::filesystem::path& run_dir, bool tensorb
   phases_ = std::move(phases);
 }
 
-double ItemReport::share_done(const StepReport& report) const {
-  const double of_phase = static_cast<double>(report.step) / static_cast<double>(report.steps);
+double ItemReport::share_done(const StepReport& report, int64_t step) const {
+  const double of_phase = static_cast<double>(step) / static_cast<double>(report.steps);
   double before = 0, all = 0, phase = 0;
   for (const auto& [name, cost] : phases_) {
     if (name == report.phase) before = all, phase = cost;
@@ -25,9 +25,11 @@ double ItemReport::share_done(const StepReport& report) const {
 void ItemReport::step(const StepReport& report, const Metrics& more) {
   if (report.phase != phase_) speed_ = {}, phase_ = report.phase;
   speed_.add(report);
+  if (share_at_start_ < 0) share_at_start_ = share_done(report, report.step - 1);
+  share_ = share_done(report, report.step);
   journal_.progress({item_, report.phase, report.step, report.steps, report.loss, report.grad_norm, report.lr,
                      speed_.per_second(speed_.tokens), speed_.seconds_left(report),
-                     speed_.per_second(speed_.flops) / gemm_flops_, share_done(report)});
+                     speed_.per_second(speed_.flops) / gemm_flops_, share_});
   Metrics values = step_values(report);
   if (report.validation_loss) values.emplace_back("validation_loss", *report.validation_loss);
   values.insert(values.end(), more.begin(), more.end());
@@ -37,6 +39,8 @@ void ItemReport::step(const StepReport& report, const Metrics& more) {
 
 void ItemReport::scored(int64_t done, int64_t all) {
   const double share = static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, all));
+  if (share_at_start_ < 0) share_at_start_ = share;
+  share_ = share;
   journal_.progress({.item = item_, .phase = "score", .step = done, .steps = all, .share = share});
 }
 

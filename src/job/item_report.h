@@ -33,12 +33,15 @@ class ItemReport {
   void scored(int64_t done, int64_t all);
   // A line for people that stays above the live view.
   void say(const std::string& text);
+  // What this worker did of the item; `whole`: it is done. 0 where nothing was reported.
+  double share_of_own(bool whole) const { return share_at_start_ < 0 ? 0 : (whole ? 1 : share_) - share_at_start_; }
 
  private:
-  double share_done(const StepReport& report) const;
+  double share_done(const StepReport& report, int64_t step) const;
   Journal& journal_;
   std::string item_, phase_;
   double gemm_flops_;
+  double share_at_start_ = -1, share_ = 0;  // of the item, when this worker's first report came, and now
   PhaseCosts phases_;
   std::optional<MetricsLog> metrics_;
   RunningSpeed speed_;

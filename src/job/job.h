@@ -51,6 +51,13 @@ struct JobEnd {
   const std::vector<JournalEvent>& events;  // of this job's workers: who took and committed what, and when
 };
 
+// What an item takes, whatever the machine.
+struct ItemWork {
+  // Items of one kind do their FLOP at one speed: it says what is trained or scored, and in passes of how many tokens.
+  std::string kind;
+  double flops = 0;  // useful, expected, of all ranks of a group together
+};
+
 struct Job {
   std::string kind;              // as `gaggle status` has it: "experts", "evaluation"
   std::string thing;             // what the live view counts: "expert", "item"
@@ -60,7 +67,12 @@ struct Job {
   // instead: a new start with all ranks is faster than going on with fewer.
   bool outlives_ranks = true;
   bool wait = false;                 // the first rank stays while other jobs hold items
-  std::vector<WorkItem> items = {};  // cost: expected seconds of one group
+  std::vector<WorkItem> items = {};  // plan_and_run fills in the cost: expected seconds of one group
+  std::vector<ItemWork> work = {};   // of each item
+  // Does a short piece of the item, of about so many FLOP (0: the smallest there is), and returns the FLOP per second of
+  // one rank; 0: it cannot be tried. On every rank at once, before the job begins: it changes nothing and communicates
+  // with nobody.
+  std::function<double(size_t item, double flops)> try_out = {};
   // A word on the result that carries the item's key ("v0001"); nullopt: there is none yet.
   std::function<std::optional<std::string>(const WorkItem&)> result = {};
   // On every rank of the group. Throws StopRequested on all of them together, once everything is saved;

@@ -7,6 +7,7 @@
 #include "base/table.h"
 #include "base/terminal.h"
 #include "comm/mpi_job.h"
+#include "job/speeds.h"
 #include "model/hardware.h"
 #include "train/batch.h"
 
@@ -35,7 +36,8 @@ double job_seconds(const std::vector<WorkItem>& items, int workers) {
   return std::max(longest, all / workers);
 }
 
-std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan) {
+std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan,
+                                 const std::string& source) {
   const std::vector<WorkItem> open = open_items(job);
   std::vector<PlanLine> lines = plan.lines;
   lines.push_back(
@@ -46,17 +48,20 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
   lines.push_back(
       {"memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory))});
   lines.push_back({"disk", disk_text(plan.disk)});
-  lines.push_back({"time", "about " + time_text(job_seconds(open, worker_count(job, context.session)))});
+  const double seconds = job_seconds(open, worker_count(job, context.session));
+  lines.push_back({"time", fmt::format("about {} ({})", time_text(seconds), source)});
   return lines;
 }
 
 }  // namespace
 
-Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan) {
+Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
+  const std::string source = expect_costs(context, job);
   if (context.session.world->rank() == 0) {
-    const std::vector<PlanLine> lines = plan_lines(context, job, plan);
+    const std::vector<PlanLine> lines = plan_lines(context, job, plan, source);
     write_out(plan_block(machine_text(context), context.base, lines));
-    if (context.options.dry_run) write_out(plan.dry_run_table + "nothing was started\n");
+    if (context.options.dry_run)
+      write_out((plan.dry_run_table ? plan.dry_run_table(job.items) : "") + "nothing was started\n");
   }
   const Exit code = context.options.dry_run ? Exit::done : run_job(context, job);
   end_session(context.session);

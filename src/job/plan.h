@@ -31,12 +31,13 @@ struct JobPlan {
   std::vector<PlanLine> notes = {};  // that follow it: why an item is made again, warnings
   JobMemory memory;
   DiskNeed disk;
-  std::string dry_run_table;  // more for --dry-run: what every item will cost
+  // More for --dry-run: what every item will cost.
+  std::function<std::string(const std::vector<WorkItem>&)> dry_run_table = {};
 };
 
-// Prints the plan on the first rank and, unless it is a dry run, runs the job; then says goodbye to the other
-// ranks. Collective.
-Exit plan_and_run(const JobContext& context, const Job& job, const JobPlan& plan);
+// Looks up or tries out how fast the items will go, prints the plan on the first rank and, unless it is a dry run, runs
+// the job; then says goodbye to the other ranks. Collective.
+Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan);
 
 // The block: what computes, the model, then these lines.
 std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/pulse.h"
@@ -21,6 +22,25 @@ bool lost_a_rank(Communicator& group) {
 }
 
 std::optional<Exit> Worker::work() {
+  const auto stopped = take_items();
+  keep_speeds(context, seen);
+  return stopped;
+}
+
+void Worker::note_speed(size_t item, double begun, const std::optional<ItemReport>& report, bool whole) {
+  if (!report || job.work.empty()) return;
+  const double seconds = monotonic_seconds() - begun, share = report->share_of_own(whole);
+  if (share <= 0 || seconds <= 0) return;
+  const double ideal = share * job.work[item].flops / std::max(1.0, context.gemm_flops) / group.size();
+  KnownSpeed& of_kind = seen[job.work[item].kind];
+  of_kind = merged(of_kind, {ideal / seconds, seconds});
+  // Small items are many: a file is not written for each.
+  if (of_kind.seconds < 60) return;
+  keep_speeds(context, seen);
+  seen.clear();
+}
+
+std::optional<Exit> Worker::take_items() {
   for (;;) {
     std::optional<Taken> taken;
     int64_t word[2] = {-1, 0};  // the item's place, the generation of its lease
@@ -47,15 +67,18 @@ std::optional<Exit> Worker::one(size_t item, int generation, std::optional<Taken
     if (taken) queue->give_back(std::move(*taken));
   };
   if (journal) journal->event("taken", work.name, work.key);
+  const double begun = monotonic_seconds();
+  std::optional<ItemReport> report;
   try {
-    std::optional<ItemReport> report;
     if (journal) report.emplace(*journal, work.name, context.gemm_flops);
     Attempt attempt{group, item_folder(job.folder, work.key, generation),
                     earlier_folders(job.folder, work.key, generation), report ? &*report : nullptr};
     const Commit result = job.run(item, attempt);
     pulse_under_way();
     if (taken) commit(work, result, *taken);
+    note_speed(item, begun, report, /*whole=*/true);
   } catch (const StopRequested& stop) {
+    note_speed(item, begun, report, /*whole=*/false);
     give_back();
     return stop.code;
   } catch (const OtherMachine&) {

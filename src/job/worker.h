@@ -4,6 +4,7 @@
 
 #include "coordinator/queue.h"
 #include "job/job.h"
+#include "job/speeds.h"
 
 namespace gaggle {
 
@@ -15,16 +16,19 @@ struct Worker {
   const JobContext& context;
   const Job& job;
   Communicator& group;
-  Journal* journal = nullptr;  // of the group's first rank
-  WorkQueue* queue = nullptr;  // likewise
+  Journal* journal = nullptr;                   // of the group's first rank
+  WorkQueue* queue = nullptr;                   // likewise
+  std::map<std::string, KnownSpeed> seen = {};  // by kind of work: what is not kept yet
 
   // Takes items until there are none; returns how it was stopped, if it was. Throws SystemError where the group has
   // lost a rank, and OtherMachine; the item is given back first.
   std::optional<Exit> work();
 
  private:
+  std::optional<Exit> take_items();
   std::optional<Exit> one(size_t item, int generation, std::optional<Taken> taken);
   void commit(const WorkItem& work, const Commit& commit, Taken& taken);
+  void note_speed(size_t item, double begun, const std::optional<ItemReport>& report, bool whole);
   void failed(const WorkItem& work, std::optional<Taken> taken, const std::string& reason, bool final);
 };
 

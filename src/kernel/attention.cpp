@@ -2,10 +2,12 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "kernel/attention_blocks.h"
 #include "kernel/dispatch.h"
 #include "kernel/dropout.h"
 
@@ -36,12 +38,15 @@ at::Tensor pack(const at::Tensor& x, const at::Tensor& index, int64_t s, int64_t
   return y;
 }
 
-// The way back: the slots of y [S · kv_heads, group · L, D] into these rows of out [T, kv_heads · group · D].
-void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots, at::Tensor& out) {
+// The way back: the slots of y [S · kv_heads, group · L, D] into these rows of out [T, kv_heads · group · D], which may
+// be wider than y where they are added to what is there.
+void unpack(const at::Tensor& y, int64_t s, const at::Tensor& to, const at::Tensor& from_slots, at::Tensor& out,
+            bool add = false) {
   const int64_t kv = y.size(0) / s, d = y.size(2), group = out.size(1) / (kv * d), l = y.size(1) / group;
-  if (!on_cpu(y)) {
+  if (add || !on_cpu(y)) {
     const at::Tensor rows = y.view({s, kv, group, l, d}).permute({0, 3, 1, 2, 4}).reshape({s * l, kv * group * d});
-    out.index_copy_(0, to, rows.index_select(0, from_slots));
+    const at::Tensor values = rows.index_select(0, from_slots).to(out.scalar_type());
+    add ? out.index_add_(0, to, values) : out.index_copy_(0, to, values);
     return;
   }
   const size_t bytes = static_cast<size_t>(d) * y.element_size();
@@ -98,37 +103,74 @@ Packed probabilities(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   return packed;
 }
 
-}  // namespace
-
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
-                     const HeadShape& shape, const AttentionExtras& extras) {
-  at::Tensor out = at::empty_like(q);
-  for (const AttentionChunk& chunk : plan.chunks) {
-    const Packed packed = probabilities(q, k, v, chunk, shape, extras);
-    unpack(at::bmm(packed.kept, packed.v), chunk.sequences, chunk.rows, chunk.slots, out);
-  }
-  return out;
+void attend_chunk(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionChunk& chunk,
+                  const HeadShape& shape, const AttentionExtras& extras, at::Tensor& y) {
+  const Packed packed = probabilities(q, k, v, chunk, shape, extras);
+  unpack(at::bmm(packed.kept, packed.v), chunk.sequences, chunk.rows, chunk.slots, y);
 }
 
-AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& dy,
-                                 const AttentionPlan& plan, const HeadShape& shape, const AttentionExtras& extras) {
+// add: gradients of keys and values are sums over several chunks.
+void attend_chunk_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& dy,
+                           const AttentionChunk& chunk, const HeadShape& shape, const AttentionExtras& extras, bool add,
+                           AttentionGrad& grad) {
+  const Packed packed = probabilities(q, k, v, chunk, shape, extras);
+  const auto to_keys = [&](const at::Tensor& y, at::Tensor& out) {
+    unpack(y, chunk.sequences, chunk.pool_rows, chunk.key_slots, out, add);
+  };
+  const at::Tensor d = pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);
+  to_keys(at::bmm(packed.kept.transpose(1, 2), d), grad.v);
+  at::Tensor ds = at::bmm(d, packed.v.transpose(1, 2));
+  if (extras.dropout) drop(ds, chunk, shape.heads, *extras.dropout);
+  at::Tensor rows = by_query(ds, chunk);
+  softmax_backward_(by_query(packed.p, chunk), rows, shape.scale);
+  unpack(at::bmm(ds, packed.k), chunk.sequences, chunk.rows, chunk.slots, grad.q);
+  to_keys(at::bmm(ds.transpose(1, 2), packed.q), grad.k);
+}
+
+// Long rows where our loops do not go (another device, fp64): as many of a row's queries at once as a chunk holds.
+template <class Run>
+void for_parts(const AttentionPlan& plan, const HeadShape& shape, at::Device device, const Run& run) {
+  for (const AttentionRow& row : plan.long_rows) {
+    const int64_t step = queries_at_once(row, shape);
+    for (int64_t begin = 0; begin < row.rows; begin += step)
+      run(chunk_of(plan, row, begin, std::min(row.rows, begin + step), device));
+  }
+}
+
+bool by_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  return on_cpu(q) && on_cpu(k) && on_cpu(v);
+}
+
+}  // namespace
+
+Attended attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
+                   const HeadShape& shape, const AttentionExtras& extras) {
+  Attended to{at::empty_like(q), {}};
+  for (const AttentionChunk& chunk : plan.chunks) attend_chunk(q, k, v, chunk, shape, extras, to.y);
+  if (plan.long_rows.empty()) return to;
+  if (by_blocks(q, k, v))
+    attend_by_blocks(q, k, v, plan, shape, extras, to);
+  else
+    for_parts(plan, shape, q.device(),
+              [&](const AttentionChunk& chunk) { attend_chunk(q, k, v, chunk, shape, extras, to.y); });
+  return to;
+}
+
+AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Attended& forward,
+                                 const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
+                                 const AttentionExtras& extras) {
   GAGGLE_CHECK(!plan.has_past);
   AttentionGrad grad{at::empty_like(q), at::zeros_like(k), at::zeros_like(v)};
-  for (const AttentionChunk& chunk : plan.chunks) {
-    const Packed packed = probabilities(q, k, v, chunk, shape, extras);
-    const auto to_keys = [&](const at::Tensor& y, at::Tensor& out) {
-      unpack(y, chunk.sequences, chunk.pool_rows, chunk.key_slots, out);
-    };
-    const at::Tensor d = pack(dy, chunk.query_rows, chunk.sequences, chunk.queries, shape.kv_heads, shape.head_dim);
-    to_keys(at::bmm(packed.kept.transpose(1, 2), d), grad.v);
-    at::Tensor ds = at::bmm(d, packed.v.transpose(1, 2));
-    if (extras.dropout) drop(ds, chunk, shape.heads, *extras.dropout);
-    at::Tensor rows = by_query(ds, chunk);
-    softmax_backward_(by_query(packed.p, chunk), rows, shape.scale);
-    unpack(at::bmm(ds, packed.k), chunk.sequences, chunk.rows, chunk.slots, grad.q);
-    to_keys(at::bmm(ds.transpose(1, 2), packed.q), grad.k);
+  for (const AttentionChunk& chunk : plan.chunks) attend_chunk_backward(q, k, v, dy, chunk, shape, extras, false, grad);
+  if (plan.long_rows.empty()) return grad;
+  if (by_blocks(q, k, v)) {
+    attend_by_blocks_backward(q, k, v, forward, dy, plan, shape, extras, grad);
+    return grad;
   }
-  return grad;
+  AttentionGrad sums{grad.q, widened(grad.k), widened(grad.v)};
+  for_parts(plan, shape, q.device(),
+            [&](const AttentionChunk& chunk) { attend_chunk_backward(q, k, v, dy, chunk, shape, extras, true, sums); });
+  return {sums.q, sums.k.to(k.scalar_type()), sums.v.to(v.scalar_type())};
 }
 
 }  // namespace gaggle

@@ -16,3 +16,9 @@
 #else
 #define GAGGLE_CLONES
 #endif
+
+// GAGGLE_BF16_DOT: a function compiled for processors with AVX512-BF16, whose dot products of bf16 no vector extension
+// of the compilers reaches. Not defined: there are none. It is called only where has_bf16_dot (kernel/bf16_dot.h).
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define GAGGLE_BF16_DOT __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#endif

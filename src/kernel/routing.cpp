@@ -1,9 +1,12 @@
-// Routing as a few dense operations over rows, the same on CPU and CUDA.
+// Routing as a few dense operations over rows, for GPUs and fp64; a CPU has kernels of its own.
 #include "kernel/routing.h"
 
 #include <cmath>
 
 #include "base/error.h"
+#include "kernel/dispatch.h"
+#include "kernel/routed_rows.h"
+#include "kernel/token_scores.h"
 
 namespace gaggle {
 namespace {
@@ -100,6 +103,7 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
   const bool equal = unique.size(0) < all.size(0);
   site.directions = equal ? unique : all;
   if (equal) site.direction_of = direction_of;
+  site.rough = rough_directions(site.directions, site.stacked_a.scalar_type());
 }
 
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
@@ -107,6 +111,7 @@ TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring,
   if (candidates == 0)
     return {at::empty({x.size(0), 0}, x.options().dtype(at::kLong)),
             at::empty({x.size(0), 0}, x.options().dtype(at::kFloat))};
+  if (on_cpu(x)) return route_rows(x, site, scoring, k);
   const auto rows = scoring == Scoring::phatgoose ? standardise(x.to(at::kFloat)) : x.to(at::kFloat);
   auto scores = at::matmul(rows, site.directions.t());
   const double root = std::sqrt(static_cast<double>(x.size(1)));
@@ -125,11 +130,26 @@ TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring,
 
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
   if (x.size(0) == 0 || routed.experts.size(1) == 0) return;
+  if (on_cpu(x) && on_cpu(y)) return add_routed_rows(x, y, site, routed);
   const bool all = routed.experts.size(1) == static_cast<int64_t>(site.candidates.size());
   if (all || site.stacked_a.size(0) <= stacked_columns)
     add_stacked(x, y, site, routed);
   else
     add_sorted(x, y, site, routed);
+}
+
+void add_weights(const TokenRouting& routed, at::Tensor& sums) {
+  if (!sums.is_cpu()) {
+    // Not bincount: with weights it has no deterministic form on CUDA.
+    sums += at::zeros_like(sums).index_add_(0, routed.experts.flatten(), routed.weights.flatten().to(at::kDouble));
+    return;
+  }
+  const at::Tensor experts = routed.experts.contiguous(), weights = routed.weights.contiguous();
+  const int64_t* expert = experts.data_ptr<int64_t>();
+  const float* weight = weights.data_ptr<float>();
+  std::vector<double> added(static_cast<size_t>(sums.numel()));
+  for (int64_t i = 0; i < experts.numel(); ++i) added[static_cast<size_t>(expert[i])] += weight[i];
+  for (size_t z = 0; z < added.size(); ++z) sums.data_ptr<double>()[z] += added[z];
 }
 
 }  // namespace gaggle

@@ -12,6 +12,13 @@ namespace gaggle {
 
 enum class Scoring { phatgoose, arrow_mttl, arrow_phatgoose };
 
+// Directions rounded to bf16; kernel/token_scores.h says what for.
+struct RoughDirections {
+  at::Tensor rows;   // [U, d_in] bf16; undefined: there are none
+  at::Tensor sums;   // [U] fp32, the sum over each row
+  double error = 0;  // |x·v - x·row| ≤ error · |x|
+};
+
 // What routing needs of a site, prepared once. Copies share the tensors.
 struct RoutedSite {
   std::vector<LowRank> experts;  // [N], absent: undefined a; views of the stack
@@ -24,6 +31,7 @@ struct RoutedSite {
   at::Tensor candidate_ids;     // [C] int64, the same
   at::Tensor directions;        // [U, d_in] fp32: standardised gates, or arrow vectors
   at::Tensor direction_of;      // [C] int64, rows of `directions`; undefined: the i-th
+  RoughDirections rough;        // of `directions`
 };
 
 // The experts of one site, on one device and in one dtype.
@@ -50,8 +58,12 @@ at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 // fp32. No candidates: k' = 0.
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
-// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. Few columns in all: one product over
-// the stack with zero weights; else rows sorted by expert, one product a segment. Nothing depends on threads.
+// y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. A CPU has kernel/routed_rows. On a GPU, few
+// columns in all: one product over the stack with zero weights; else rows sorted by expert, one product a segment.
+// Nothing depends on threads.
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed);
+
+// sums [N] fp64 += the weight that each expert got.
+void add_weights(const TokenRouting& routed, at::Tensor& sums);
 
 }  // namespace gaggle

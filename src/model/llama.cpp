@@ -78,8 +78,8 @@ LlamaPass LlamaModel::begin(const Microbatch& batch, SiteAdapter* adapter, KeyVa
                         1 / std::sqrt(static_cast<double>(spec_.head_dim))};
   const at::Tensor rows = turn(batch.decoder);
   const int64_t past = cache ? cache->length : 0;
-  AttentionPlan plan = plan_attention(batch, past, spec_.sliding_window, heads, device_);
-  AttentionPlan full = spec_.slides.empty() ? AttentionPlan() : plan_attention(batch, past, 0, heads, device_);
+  AttentionPlan plan = plan_attention(batch, past, spec_.sliding_window, heads, activations());
+  AttentionPlan full = spec_.slides.empty() ? AttentionPlan() : plan_attention(batch, past, 0, heads, activations());
   return {spec_, layers_, dtype_, heads, rows, rotary_, std::move(plan), std::move(full), adapter, cache};
 }
 

@@ -23,7 +23,7 @@ struct LayerTape {
   at::Tensor input;         // residual stream before the layer, [T, hidden] fp32
   at::Tensor q, k, v;       // after rotation, [T, heads · head_dim]
   at::Tensor q_raw, k_raw;  // before q/k norm, Qwen3 only
-  at::Tensor context;       // attention's result, input of o_proj
+  Attended attended;        // its y is the input of o_proj
   at::Tensor middle;        // residual stream after attention
   at::Tensor gate, up;      // [T, intermediate]
 };

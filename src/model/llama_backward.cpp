@@ -31,8 +31,8 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     dx = joint_dx(x, {{linears[gate_proj], kept.gate}, {linears[up_proj], kept.up}}, adapter);
     dy = rms_norm_backward(kept.middle, dx, weights.mlp_norm, eps, d);
 
-    dx = linears[o_proj].dx(kept.context, dy, adapter);
-    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, dx, pass.plan_of(layer), pass.heads);
+    dx = linears[o_proj].dx(kept.attended.y, dy, adapter);
+    AttentionGrad grad = attention_backward(kept.q, kept.k, kept.v, kept.attended, dx, pass.plan_of(layer), pass.heads);
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);

@@ -23,9 +23,9 @@ at::Tensor attend(const LlamaPass& pass, size_t layer, const at::Tensor& x, Laye
   shape_heads(pass, q, weights.q_norm, tape ? &tape->q_raw : nullptr);
   shape_heads(pass, k, weights.k_norm, tape ? &tape->k_raw : nullptr);
   if (pass.cache) pass.cache->append(layer, k, v);
-  const at::Tensor context = attention(q, k, v, pass.plan_of(layer), pass.heads);
-  if (tape) tape->q = q, tape->k = k, tape->v = v, tape->context = context;
-  return weights.linears[o_proj].forward(context, pass.adapter);
+  const Attended attended = attention(q, k, v, pass.plan_of(layer), pass.heads);
+  if (tape) tape->q = q, tape->k = k, tape->v = v, tape->attended = attended;
+  return weights.linears[o_proj].forward(attended.y, pass.adapter);
 }
 
 at::Tensor feed_forward(const LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape* tape) {

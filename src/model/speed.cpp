@@ -42,30 +42,36 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
   return best;
 }
 
-double useful_flops(const BaseModel& base, const Microbatch& batch) {
-  const ModelSpec& spec = base.spec();
-  const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
+double decoder_attention_flops(const ModelSpec& spec, int64_t tokens, int64_t source) {
   const double sliding =  // share of layers
       spec.slides.empty()
           ? 1
           : static_cast<double>(std::ranges::count(spec.slides, true)) / static_cast<double>(spec.layers);
-  double seen = 0, seen_by_encoder = 0;  // keys summed over tokens, of a layer
-  for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s) {
-    const int64_t tokens = length(batch.decoder, s);
-    for (int64_t n = 1; n <= tokens; ++n) {
-      const double windowed = static_cast<double>(spec.sliding_window > 0 ? std::min(n, spec.sliding_window) : n);
-      seen += sliding * windowed + (1 - sliding) * static_cast<double>(n);
-    }
-    if (!batch.sources.empty())
-      seen += static_cast<double>(tokens * length(batch.encoder, static_cast<size_t>(batch.sources[s])));
-  }
-  for (size_t s = 0; s + 1 < batch.encoder.starts.size(); ++s)
-    seen_by_encoder += static_cast<double>(length(batch.encoder, s) * length(batch.encoder, s));
-  const auto heads = static_cast<double>(spec.heads * spec.head_dim);
+  // Keys summed over tokens, of a layer: 1 + 2 + …, of which a window leaves its width.
+  const auto triangle = [](int64_t n) { return static_cast<double>(n) * static_cast<double>(n + 1) / 2; };
+  const int64_t window = spec.sliding_window > 0 ? std::min(spec.sliding_window, tokens) : tokens;
+  const double windowed = triangle(window) + static_cast<double>(tokens - window) * static_cast<double>(window);
+  const double seen =
+      sliding * windowed + (1 - sliding) * triangle(tokens) + static_cast<double>(tokens) * static_cast<double>(source);
+  return 12 * static_cast<double>(spec.heads * spec.head_dim * spec.layers) * seen;
+}
+
+double encoder_attention_flops(const ModelSpec& spec, int64_t tokens) {
+  return 12 * static_cast<double>(spec.heads * spec.head_dim * spec.encoder_layers) * static_cast<double>(tokens) *
+         static_cast<double>(tokens);
+}
+
+double useful_flops(const BaseModel& base, const Microbatch& batch) {
+  const ModelSpec& spec = base.spec();
+  const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
   double flops =
       4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(batch).tokens.size());
-  flops += 12 * heads *
-           (static_cast<double>(spec.layers) * seen + static_cast<double>(spec.encoder_layers) * seen_by_encoder);
+  for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s)
+    flops += decoder_attention_flops(
+        spec, length(batch.decoder, s),
+        batch.sources.empty() ? 0 : length(batch.encoder, static_cast<size_t>(batch.sources[s])));
+  for (size_t s = 0; s + 1 < batch.encoder.starts.size(); ++s)
+    flops += encoder_attention_flops(spec, length(batch.encoder, s));
   for (const Side side : sides)
     flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(batch.side(side).count());
   return flops;

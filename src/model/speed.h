@@ -10,8 +10,13 @@ namespace gaggle {
 // FLOP per second of y = x Wᵀ at SmolLM2's shapes, measured for about 0.2 s with so many Torch threads.
 double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads);
 
+// Of attention over one sequence: two products forward, four backward, over the keys that each token sees. source: how
+// many tokens the decoder's cross-attention reads.
+double decoder_attention_flops(const ModelSpec& spec, int64_t tokens, int64_t source);
+double encoder_attention_flops(const ModelSpec& spec, int64_t tokens);
+
 // Useful FLOP of forward and backward over a micro-batch: 4 · linear weights · T of each side + 4 · vocab ·
-// hidden · scored tokens + attention (two products forward, four backward, over the keys that each token sees).
+// hidden · scored tokens + attention.
 double useful_flops(const BaseModel& base, const Microbatch& batch);
 
 }  // namespace gaggle

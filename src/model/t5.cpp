@@ -46,7 +46,7 @@ void T5Model::reach(T5Stack& stack, const TokenSequences& tokens, bool bidirecti
 T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, const BaseDropout& dropout) {
   check_tokens(batch.encoder);
   reach(encoder_, batch.encoder, /*bidirectional=*/true);
-  AttentionPlan plan = plan_encoder_attention(batch.encoder, heads_, device_);
+  AttentionPlan plan = plan_encoder_attention(batch.encoder, heads_, activations());
   TokenDropout noise(dropout, batch, Side::encoder);
   return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise)};
 }
@@ -55,8 +55,8 @@ T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> 
                               KeyValueCache* cache, const BaseDropout& dropout) {
   check_tokens(batch.decoder);
   reach(decoder_, batch.decoder, /*bidirectional=*/false);
-  AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, device_);
-  AttentionPlan cross = plan_cross_attention(batch, source_starts, heads_, device_);
+  AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, activations());
+  AttentionPlan cross = plan_cross_attention(batch, source_starts, heads_, activations());
   TokenDropout noise(dropout, batch, Side::decoder);
   return {spec_, dtype_, heads_, decoder_, std::move(plan), adapter, std::move(noise), cache, std::move(cross)};
 }

@@ -35,7 +35,7 @@ struct T5Stack {
 struct T5AttentionTape {
   at::Tensor input;    // residual stream before the block
   at::Tensor q, k, v;  // k, v of self-attention
-  at::Tensor context;  // input of o
+  Attended attended;   // its y is the input of o
 };
 struct T5FeedForwardTape {
   at::Tensor input, gate, up;  // up: where it is gated

@@ -24,9 +24,10 @@ at::Tensor feed_forward_backward(const T5Pass& pass, const T5FeedForward& block,
 AttentionGrad attend_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
                               const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
                               const PositionBias* bias, const at::Tensor& dy) {
-  const at::Tensor dx = block.o.dx(kept.context, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
+  const at::Tensor dx = block.o.dx(kept.attended.y, pass.dropout.dropped(dy, t5_places::block(block.o)), *pass.adapter);
   const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
-  return attention_backward(kept.q, k, v, dx, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
+  return attention_backward(kept.q, k, v, kept.attended, dx, plan, pass.heads,
+                            {bias, pass.dropout.on() ? &dropout : nullptr});
 }
 
 at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,

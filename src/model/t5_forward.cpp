@@ -8,9 +8,9 @@ namespace {
 at::Tensor attend(const T5Pass& pass, const T5Attention& block, const at::Tensor& q, const at::Tensor& k,
                   const at::Tensor& v, const AttentionPlan& plan, const PositionBias* bias, T5AttentionTape* tape) {
   const AttentionDropout dropout = pass.dropout.of_attention(t5_places::probabilities(block.o));
-  const at::Tensor context = attention(q, k, v, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
-  if (tape) tape->q = q, tape->context = context;
-  at::Tensor y = block.o.forward(context, pass.adapter);
+  const Attended attended = attention(q, k, v, plan, pass.heads, {bias, pass.dropout.on() ? &dropout : nullptr});
+  if (tape) tape->q = q, tape->attended = attended;
+  at::Tensor y = block.o.forward(attended.y, pass.adapter);
   pass.dropout.drop(y, t5_places::block(block.o));
   return y;
 }

@@ -171,21 +171,22 @@ at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources) {
   return with_skills(recipe.spec, initial_poly(recipe.spec, recipe.seed), source);
 }
 
+std::unique_ptr<Trainable> adapted_adapter(const BaseModel& base, const AdaptRecipe& recipe, const at::Tensor& start) {
+  if (recipe.one_adapter() && recipe.spec.skill == SkillKind::low_rank)
+    return std::make_unique<LoraAdapter>(recipe.spec.sites, std::vector{start}, base.dtype(), base.device());
+  return make_skill_adapter(recipe.one_adapter() ? one_skill(recipe.spec) : recipe.spec, start, recipe.routing,
+                            base.dtype(), base.device());
+}
+
 at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,
                          Communicator& group, const LoopHooks& hooks,
                          const std::vector<std::filesystem::path>& folders) {
   const at::Tensor start = adapt_start(recipe, sources);
   const TrainingRun run = begin_training(base, group, hooks, few.name, {{folders, recipe.key}});
-  const TrainingData data = single_task(few, recipe.phase);
-  if (recipe.one_adapter() && recipe.spec.skill == SkillKind::low_rank) {
-    LoraAdapter adapter(recipe.spec.sites, {start}, base.dtype(), base.device());
-    run_phase(run, recipe.phase, adapter, data);
-    return adapter.values().to(at::kCPU, at::kFloat);
-  }
-  const auto adapter = make_skill_adapter(recipe.one_adapter() ? one_skill(recipe.spec) : recipe.spec, start,
-                                          recipe.routing, base.dtype(), base.device());
-  run_phase(run, recipe.phase, *adapter, data);
-  return adapter->all_values().to(at::kCPU, at::kFloat);
+  const auto adapter = adapted_adapter(base, recipe, start);
+  run_phase(run, recipe.phase, *adapter, single_task(few, recipe.phase));
+  const auto* skills = dynamic_cast<SkillAdapter*>(adapter.get());
+  return (skills ? skills->all_values() : adapter->values()).to(at::kCPU, at::kFloat);
 }
 
 at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values) {

@@ -98,6 +98,9 @@ AdaptRecipe adapt_recipe(const RecipeBase& base, const AdaptSections& config, co
 // Values before the first step: of poly_layout(spec), or of mixture_layout(spec) where one adapter trains.
 at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);
 
+// What trains, from these values.
+std::unique_ptr<Trainable> adapted_adapter(const BaseModel& base, const AdaptRecipe& recipe, const at::Tensor& start);
+
 // Returns the trained values in adapt_start's layout, fp32 on the CPU. `folders`: where checkpoints of the item
 // may lie. Collective over the group. Throws OtherMachine, NotFinite, and StopRequested on all ranks.
 at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "library/collection.h"
 #include "workflow/adapt_commit.h"
 
 namespace gaggle {
@@ -55,10 +56,17 @@ Exit run_adaptation(AdaptJob adapt) {
   }
   Job job{.kind = "adaptation", .thing = "item", .folder = adapt.folder()};
   job.wait = true;  // the tables are of all items
-  for (const AdaptItem& item : adapt.items)
-    job.items.push_back({item.key, item.name, expected_seconds(context, adapt_flops(adapt, item))});
+  const RoutedCollection no_experts = routed_collection({}, context.base);
+  const EvalContext scoring = scoring_of(adapt, no_experts);
+  for (const AdaptItem& item : adapt.items) {
+    job.items.push_back({item.key, item.name});
+    job.work.push_back(adapt_work(adapt, item, scoring));
+  }
+  job.try_out = [&](size_t item, double flops) { return adapt_rate(adapt, adapt.items[item], scoring, flops); };
   job.result = [&](const WorkItem& work) { return result_of(adapt, registry, item_of(adapt, work)); };
-  job.run = [&](size_t item, Attempt& attempt) { return adapt_item(adapt, adapt.items[item], registry, attempt); };
+  job.run = [&](size_t item, Attempt& attempt) {
+    return adapt_item(adapt, adapt.items[item], scoring, registry, attempt);
+  };
   job.serve = [&](const WorkItem& work, const std::string& version) {
     const AdaptItem& item = item_of(adapt, work);
     if (item.recipe) registry.make_current(stored_kind(*item.recipe), item.name, version);

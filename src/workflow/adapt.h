@@ -49,10 +49,18 @@ std::string shots_text(int64_t shots);  // "all" for 0
 
 // Parts of it. Fills methods and items.
 void list_adapt_items(AdaptJob& job);
-double adapt_flops(const AdaptJob& job, const AdaptItem& item);  // expected, of training and scoring
+// What is scored of an item, as `gaggle eval` would.
+EvalContext scoring_of(const AdaptJob& job, const RoutedCollection& no_experts);
+EvalItem scored_item(const AdaptJob& job, const AdaptItem& item);
+// Expected FLOP of training, then of scoring.
+PhaseCosts adapt_flops(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring);
+ItemWork adapt_work(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring);
+// FLOP per second of short steps and of some examples scored, which come to about `flops`.
+double adapt_rate(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring, double flops);
 JobPlan adapt_plan(const AdaptJob& job);
 // Trains the item, scores what the task will be served with; the commit stores both.
-Commit adapt_item(const AdaptJob& job, const AdaptItem& item, Registry& registry, Attempt& attempt);
+Commit adapt_item(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring, Registry& registry,
+                  Attempt& attempt);
 // Reads every item's result, writes results.json and returns the tables over tasks and over methods.
 std::string adapt_closing_block(const AdaptJob& job);
 

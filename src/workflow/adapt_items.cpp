@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "base/sha256.h"
 #include "workflow/adapt.h"
+#include "workflow/try_scoring.h"
 
 namespace gaggle {
 namespace {
@@ -97,14 +98,35 @@ void list_adapt_items(AdaptJob& job) {
   }
 }
 
-double adapt_flops(const AdaptJob& job, const AdaptItem& item) {
-  const BaseModel& base = job.context.base;
-  double flops =
-      scoring_flops(base, job.tasks[item.task], job.split, 0, job.scored_examples(item.task), job.config().eval);
-  if (!item.recipe) return flops;
-  const TokenTask few = few_shot(job.tasks[item.task], item.shots, item.recipe->seed);
-  const PhaseSettings& phase = item.recipe->phase;
-  return flops + epochs_of(phase, few) * training_flops(base, fed_sequences_of(few, phase.step.tfew));
+EvalItem scored_item(const AdaptJob& job, const AdaptItem& item) {
+  const Method method{item.recipe ? MethodKind::single : MethodKind::none, item.recipe ? "adapted" : "none",
+                      item.recipe ? 0 : -1};
+  return {item.key, method, item.task, 0, job.scored_examples(item.task)};
+}
+
+PhaseCosts adapt_flops(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring) {
+  PhaseCosts flops;
+  if (item.recipe) {
+    const TokenTask few = few_shot(job.tasks[item.task], item.shots, item.recipe->seed);
+    const PhaseSettings& phase = item.recipe->phase;
+    flops.emplace_back(
+        phase.name, epochs_of(phase, few) * training_flops(job.context.base, fed_sequences_of(few, phase.step.tfew)));
+  }
+  flops.emplace_back("score", scoring_flops(scoring, scored_item(job, item)));
+  return flops;
+}
+
+ItemWork adapt_work(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring) {
+  ItemWork work{"adapt, " + scoring_kind(scoring, scored_item(job, item)), 0};
+  for (const auto& [phase, flops] : adapt_flops(job, item, scoring)) work.flops += flops;
+  if (!item.recipe) return work;
+  const AdaptRecipe& recipe = *item.recipe;
+  const PhaseSettings& phase = recipe.phase;
+  const double tokens = mean_fed_tokens(job.tasks[item.task].examples(Split::train));
+  work.kind += fmt::format(", behind {}{} of {} values, {} trained, {} steps, {} lanes, {}", method_name(recipe.method),
+                           phase.step.tfew ? " by tfew" : "", poly_layout(recipe.spec).size(), recipe.trained(),
+                           phase.schedule.steps, phase.step.lanes, passes_text(phase, tokens));
+  return work;
 }
 
 }  // namespace gaggle

@@ -71,14 +71,17 @@ PlanLine train_line(const PhaseSettings& phase, const char* label, const std::st
 
 JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
   const BaseModel& base = *shapes.base;
-  const auto fed = static_cast<double>(fed_tokens(shapes.example));
-  const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(shapes.example)));
-  const auto source = static_cast<double>(shapes.example.source.size());
-  const BySide<int64_t> microbatch{static_cast<int64_t>(budget * (fed - source) / fed),
-                                   static_cast<int64_t>(budget * source / fed)};
-  const auto targets = static_cast<int64_t>(budget / fed * static_cast<double>(shapes.example.target.size()));
+  const TokenExample& example = shapes.example;
+  const auto fed = static_cast<double>(fed_tokens(example));
+  const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(example)));
+  MicrobatchSize size;
+  size.longest.encoder = static_cast<int64_t>(example.source.size());
+  size.longest.decoder = fed_tokens(example) - size.longest.encoder;
+  for (const Side side : sides)
+    size.tokens[side] = static_cast<int64_t>(budget * static_cast<double>(size.longest[side]) / fed);
+  size.targets = static_cast<int64_t>(budget / fed * static_cast<double>(example.target.size()));
   return {0, static_cast<uint64_t>(base.weight_bytes()), training_bytes(base, trained),
-          activation_bytes(base, microbatch, targets, BaseUse::training)};
+          activation_bytes(base, size, BaseUse::training)};
 }
 
 // `lines`: what trains. `examples` are seen in all, by jobs that spread over the GPUs.

@@ -10,6 +10,7 @@
 #include "cluster/stop.h"
 #include "eval/summary.h"
 #include "job/plan.h"
+#include "workflow/try_scoring.h"
 
 namespace gaggle {
 namespace {
@@ -122,6 +123,15 @@ class Scorer {
   std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>> adapters_;
 };
 
+// With an adapter of its own: those of the scorer count what they have routed.
+double rate_of(const EvalJob& job, const EvalItem& item, double flops) {
+  const EvalContext& scoring = job.scoring;
+  if (!not_finite_in(item.method, scoring.collection).empty()) return 0;
+  const auto adapter = make_adapter(item.method, scoring.collection, scoring.eval, scoring.seed, scoring.base,
+                                    scoring.tasks[item.task].name);
+  return scoring_rate(scoring, item, adapter.get(), flops);
+}
+
 // Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
 std::string closing_block(const EvalJob& job) {
   const BaseModel& base = job.scoring.base;
@@ -163,15 +173,14 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   Job job{.kind = "evaluation", .thing = "item", .folder = eval.folder};
   job.wait = true;  // the tables are of all items
   for (const EvalItem& item : eval.items) {
-    const TokenTask& task = tasks[item.task];
-    job.items.push_back({item.key, item.method.name + " · " + task.name,
-                         expected_seconds(context, scoring_flops(context.base, task, split, item.first, item.last,
-                                                                 context.config.eval))});
+    job.items.push_back({item.key, item.method.name + " · " + tasks[item.task].name});
+    job.work.push_back({scoring_kind(eval.scoring, item), scoring_flops(eval.scoring, item)});
   }
   job.result = [&](const WorkItem& item) {
     return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;
   };
   Scorer scorer(eval);
+  job.try_out = [&](size_t item, double flops) { return rate_of(eval, eval.items[item], flops); };
   job.run = [&](size_t item, Attempt& attempt) { return scorer.score(eval.items[item], attempt); };
   job.closing_block = [&](const JobEnd&) { return closing_block(eval); };
   return plan_and_run(context, job, eval_plan(eval));

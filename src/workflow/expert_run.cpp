@@ -1,11 +1,13 @@
 // One attempt at an expert.
 #include <nlohmann/json.hpp>
 
+#include "adapter/gate.h"
 #include "alignment/expert_sketch.h"
 #include "job/cost.h"
 #include "job/training.h"
 #include "library/lora.h"
 #include "train/expert.h"
+#include "train/short_steps.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
@@ -47,6 +49,19 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
 }
 
 }  // namespace
+
+double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops) {
+  BaseModel& base = job.context.base;
+  const Recipe& recipe = item.recipe;
+  const at::Tensor start = start_of(recipe);
+  const double pass = training_flops(base, item.task->examples(Split::train));
+  const auto rate = [&](const PhaseSettings& phase, Trainable&& adapter) {
+    const double all = epochs_of(phase, *item.task) * pass;
+    return all / phase_seconds(base, adapter, single_task(*item.task, phase), phase, flops / all);
+  };
+  if (recipe.train_lora) return rate(recipe.lora, LoraAdapter(recipe.sites, {start}, base.dtype(), base.device()));
+  return rate(recipe.gate, GateAdapter(recipe.sites, start, base.dtype(), base.device()));
+}
 
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
   TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));

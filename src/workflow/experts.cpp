@@ -42,13 +42,16 @@ void look_up(ExpertJob& job) {
   }
 }
 
-std::vector<WorkItem> work_items(const ExpertJob& job) {
-  const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
-  std::vector<WorkItem> work;
-  for (const ExpertItem& item : job.items)
-    work.push_back(
-        {item.recipe.key, item.name, expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks});
-  return work;
+// Experts of other tasks with examples of like lengths go at one speed.
+std::string kind_of(const ExpertJob& job, const ExpertItem& item) {
+  const Recipe& recipe = item.recipe;
+  const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
+  return fmt::format("expert: {}{} of {} values, {} lanes on {} ranks, {}", recipe.train_lora ? "lora" : "",
+                     recipe.gate.schedule.steps == 0 ? ""
+                     : recipe.train_lora             ? " and gate"
+                                                     : "gate",
+                     lora_layout(recipe.sites).size(), phase.step.lanes, job.config().cluster.ranks_per_expert,
+                     passes_text(phase, mean_fed_tokens(item.task->examples(Split::train))));
 }
 
 using PinsByKey = std::map<std::string, std::string>;
@@ -96,8 +99,8 @@ double expert_flops(const ExpertItem& item, const BaseModel& base) {
   const bool gated = recipe.gate.schedule.steps > 0;
   const double epochs =
       (recipe.train_lora ? epochs_of(recipe.lora, *item.task) : 0) + (gated ? epochs_of(recipe.gate, *item.task) : 0);
-  // Validation is half the work of a training pass: the base, the LoRA, the gated LoRA.
-  const double passes = 0.5 * (gated ? 3 : 2);
+  // Validation is half the work of a training pass: the base, the LoRA, the gates before and after; and in training.
+  const double passes = 0.5 * ((gated ? 4 : 2) + (recipe.train_lora ? validations(recipe.lora) : 0));
   return epochs * training_flops(base, item.task->examples(Split::train)) +
          passes * training_flops(base, item.task->examples(Split::validation));
 }
@@ -120,7 +123,11 @@ Exit run_experts(ExpertJob experts) {
   }
   Job job{.kind = "experts", .thing = "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
-  job.items = work_items(experts);
+  for (const ExpertItem& item : experts.items) {
+    job.items.push_back({item.recipe.key, item.name});
+    job.work.push_back({kind_of(experts, item), expert_flops(item, context.base)});
+  }
+  job.try_out = [&](size_t item, double flops) { return expert_rate(experts, experts.items[item], flops); };
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     for (const ExpertItem& known : experts.items)
       if (known.recipe.key == item.key && !known.version.empty()) return known.version;

@@ -38,6 +38,8 @@ Exit run_experts(ExpertJob job);
 
 // Expected FLOP of an item: its steps, and its validation.
 double expert_flops(const ExpertItem& item, const BaseModel& base);
+// FLOP per second of short steps of its first phase, which come to about `flops`; gates train as fast as LoRAs.
+double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops);
 
 // Parts of it. The item's LoRA and gate, by the ranks of the attempt; what commits them.
 Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt);

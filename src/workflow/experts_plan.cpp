@@ -86,22 +86,22 @@ std::string gate_text(const ExpertJob& job) {
                      count_text(static_cast<double>(gate_values(recipe))), phase_text(true, job.items));
 }
 
-std::string dry_run_table(const ExpertJob& job) {
+// `work`: the items with what each will take.
+std::string dry_run_table(const ExpertJob& job, const std::vector<WorkItem>& work) {
   Table table({"expert", "examples", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", ""});
-  const auto ranks = static_cast<double>(job.config().cluster.ranks_per_expert);
   const auto steps = [](const PhaseSettings& phase, bool runs) {
     return runs ? std::to_string(phase.schedule.steps) : "-";
   };
-  for (const ExpertItem& item : job.items) {
+  for (size_t i = 0; i < job.items.size(); ++i) {
+    const ExpertItem& item = job.items[i];
     const Recipe& recipe = item.recipe;
     const double lora = epochs_of(recipe.lora, *item.task), gate = epochs_of(recipe.gate, *item.task);
     const bool is_stored = !item.version.empty();
-    const double seconds = expected_seconds(job.context, expert_flops(item, job.context.base)) / ranks;
     table.add({item.name, with_commas(static_cast<int64_t>(item.task->examples(Split::train).size())),
                with_commas(static_cast<int64_t>(item.task->examples(Split::validation).size())),
                steps(recipe.lora, recipe.train_lora), recipe.train_lora ? fmt::format("{:.1f}", lora) : "-",
                steps(recipe.gate, recipe.gate.schedule.steps > 0), fmt::format("{:.1f}", gate),
-               is_stored ? "-" : time_text(seconds),
+               is_stored ? "-" : time_text(work[i].cost),
                is_stored                            ? "is there: " + item.version
                : std::max(lora, gate) > many_epochs ? "warning: sees its examples more than 20 times"
                                                     : ""});
@@ -118,7 +118,7 @@ JobPlan expert_plan(const ExpertJob& job) {
     plan.lines.push_back({"gate", gate_text(job)});
     plan.lines.push_back({"data", data_text(tasks_of(job))});
     plan.memory = memory_of(job);
-    plan.dry_run_table = dry_run_table(job);
+    plan.dry_run_table = [&job](const std::vector<WorkItem>& work) { return dry_run_table(job, work); };
   }
   plan.label = "registry";
   plan.place = std::filesystem::path(job.config().registry.path).lexically_normal().string();

@@ -22,7 +22,9 @@ Exit run_pretraining(PretrainJob pretraining) {
   Job job{.kind = "pretraining", .thing = "inventory", .folder = context.session.run_dir};
   job.ranks_per_item = context.session.world->size();
   job.outlives_ranks = false;
-  job.items = {{pretraining.recipe.key, pretraining.name, pretrain_seconds(pretraining)}};
+  job.items = {{pretraining.recipe.key, pretraining.name}};
+  job.work = {pretrain_work(pretraining)};
+  job.try_out = [&](size_t, double flops) { return pretrain_rate(pretraining, flops); };
   job.result = [&](const WorkItem& item) -> std::optional<std::string> {
     if (!pretraining.version.empty()) return pretraining.version;
     return stored_version(registry, Kind::inventory, item.name, item.key);

@@ -50,7 +50,10 @@ TrainedCounts trained_counts(const PolySpec& spec);
 
 // Parts of it.
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt);
-double pretrain_seconds(const PretrainJob& job);  // expected, of all ranks together
+ItemWork pretrain_work(const PretrainJob& job);
+double steps_flops(const PretrainJob& job);  // of all steps, without validation
+// FLOP per second of short steps, which come to about `flops`.
+double pretrain_rate(const PretrainJob& job, double flops);
 JobPlan pretrain_plan(const PretrainJob& job);
 // Loss by task, what the routing table looks like, where it is stored, what to type next.
 std::string pretrain_closing_block(const PretrainJob& job, const Registry& registry);

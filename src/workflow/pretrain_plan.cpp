@@ -13,8 +13,7 @@
 namespace gaggle {
 namespace {
 
-constexpr double share_of_short_lanes = 0.15;  // of the GEMM rate, by lanes of some hundred tokens of several tasks
-constexpr double least_lane_tokens = 300;      // below it a lane's products no longer fill the hardware
+constexpr double least_lane_tokens = 300;  // below it a lane's products no longer fill the hardware
 
 std::string skills_text(const PretrainJob& job) {
   const PolySpec& spec = job.recipe.spec;
@@ -90,15 +89,29 @@ TrainedCounts trained_counts(const PolySpec& spec) {
   return counts;
 }
 
-double pretrain_seconds(const PretrainJob& job) {
+double steps_flops(const PretrainJob& job) {
   double pass = 0, examples = 0;
   for (const TokenTask& task : job.tasks) {
     pass += training_flops(job.context.base, task.examples(Split::train));
     examples += static_cast<double>(task.examples(Split::train).size());
   }
-  const double passes = examples_seen(job.recipe.phase) / examples;
-  return expected_seconds(job.context, passes * pass) * expected_share / share_of_short_lanes /
-         static_cast<double>(job.context.session.world->size());
+  return examples_seen(job.recipe.phase) / examples * pass;
+}
+
+ItemWork pretrain_work(const PretrainJob& job) {
+  const PhaseSettings& phase = job.recipe.phase;
+  const PolySpec& spec = job.recipe.spec;
+  double validation = 0;
+  for (const TokenTask& task : job.tasks)
+    validation += 0.5 * training_flops(job.context.base, task.examples(Split::validation));
+  const int64_t every = job.config().alignment.every;
+  const std::string kind = fmt::format(
+      "skills: {} of {} in {} heads, {} values{}, {} lanes on {} ranks, {}", job.config().poly.method, spec.skills,
+      spec.heads, poly_layout(spec).size(), every > 0 ? fmt::format(", compared every {} steps", every) : "",
+      phase.step.lanes, job.context.session.world->size(),
+      passes_text(phase, tokens_per_step(job) / static_cast<double>(phase.batch_size)));
+  // The base and the skills are validated in the end, too.
+  return {kind, steps_flops(job) + (2 + validations(phase)) * validation};
 }
 
 JobPlan pretrain_plan(const PretrainJob& job) {

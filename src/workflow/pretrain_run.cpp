@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "job/training.h"
 #include "library/inventory.h"
+#include "train/short_steps.h"
 #include "workflow/pretrain.h"
 
 namespace gaggle {
@@ -105,6 +106,17 @@ std::unique_ptr<SkillAdapter> make_adapter(const PretrainJob& job) {
 }
 
 }  // namespace
+
+double pretrain_rate(const PretrainJob& job, double flops) {
+  const PhaseSettings& phase = job.recipe.phase;
+  const double all = steps_flops(job);
+  const auto adapter = make_adapter(job);
+  // Where lanes are no multiple of the ranks, some ranks wait for the others.
+  const int64_t lanes = phase.step.lanes, ranks = job.context.session.world->size();
+  const double busy = static_cast<double>(lanes) / static_cast<double>((lanes + ranks - 1) / ranks * ranks);
+  return busy * all /
+         phase_seconds(job.context.base, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix), phase, flops / all);
+}
 
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {
   const fs::path checkpoints = checkpoints_of(job.run_dir());

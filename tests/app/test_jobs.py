@@ -106,6 +106,38 @@ def test_the_plan_says_what_memory_disk_and_time(shop, name):
         [path for path in before if "cache" not in path.parts]
 
 
+def source_of_time(shop, job, *more):
+    return re.search(r"^time +about [\d:dh ]+ \((.*)\)$", run(shop, job, "--dry-run", *more).stdout, re.M)[1]
+
+
+@each_job
+def test_the_plan_says_where_its_time_comes_from(shop, name):
+    """Too short to be measured; a second run of the same recipe knows from the first; ranks of another kind do not."""
+    job = JOBS[name]
+    assert source_of_time(shop, job) == "assumed: 50% of the GEMM rate"
+    run(shop, job)
+    speeds = [json.loads(path.read_text()) for path in (shop.folder / "cache/speeds").iterdir()]
+    assert speeds and all(speed["share"] > 0 and speed["seconds"] > 0 for speed in speeds)
+    anew = ["--run.name=other", "--run.seed=1"]
+    assert source_of_time(shop, job, *anew) == "as in earlier runs here"
+    if name != "experts":  # once is enough
+        return
+    assert source_of_time(shop, job, *anew, "--run.threads=2") == "assumed: 50% of the GEMM rate"
+    assert source_of_time(shop, job, *anew, "--registry.cache=") == "assumed: 50% of the GEMM rate"
+
+
+LONG = {"experts": ["--train.steps=1000000"], "gates": ["--gate.steps=1000000"], "pretrain": ["--train.steps=1000000"],
+        "adapt": ["--adapt.steps=1000000"], "eval": ["--eval.methods=['none', 'uniform']", "--eval.max_new_tokens=1000"]}
+
+
+@pytest.mark.parametrize("name", list(LONG))
+def test_a_long_job_is_measured_by_short_steps(shop, name):
+    before = sorted(shop.folder.rglob("*"))
+    assert re.fullmatch(r"measured: short steps now, \d+\.\d s", source_of_time(shop, JOBS[name], *LONG[name]))
+    assert [path for path in sorted(shop.folder.rglob("*")) if "cache" not in path.parts] == \
+        [path for path in before if "cache" not in path.parts]
+
+
 @each_job
 def test_status_and_the_second_start(shop, name):
     job = JOBS[name]

@@ -121,14 +121,14 @@ TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   const int64_t t = batch.decoder.count();
   at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12});
   const at::Tensor dy = values({t, 24});
-  const AttentionGrad grad = attention_backward(q, k, v, dy, plan, shape);
+  const AttentionGrad grad = attention_backward(q, k, v, attention(q, k, v, plan, shape), dy, plan, shape);
   for (auto [x, dx] : {std::pair(q, grad.q), std::pair(k, grad.k), std::pair(v, grad.v)}) {
     const at::Tensor direction = at::randn_like(x);
     const double h = 1e-5;
     x.add_(direction, h);
-    const double above = (attention(q, k, v, plan, shape) * dy).sum().item<double>();
+    const double above = (attention(q, k, v, plan, shape).y * dy).sum().item<double>();
     x.add_(direction, -2 * h);
-    const double below = (attention(q, k, v, plan, shape) * dy).sum().item<double>();
+    const double below = (attention(q, k, v, plan, shape).y * dy).sum().item<double>();
     x.add_(direction, h);
     const double expected = (dx * direction).sum().item<double>();
     EXPECT_NEAR((above - below) / (2 * h), expected, 1e-6 * (1 + std::abs(expected)));
@@ -136,8 +136,9 @@ TEST(Attention, GradientsMatchFiniteDifferencesAndTheOtherTypes) {
   for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const double limit = type == at::kFloat ? 1e-5 : 2e-2;
     const at::Tensor qs = q.to(type), ks = k.to(type), vs = v.to(type);
-    EXPECT_LT(apart(attention(qs, ks, vs, plan, shape), attention(q, k, v, plan, shape)), limit);
-    const AttentionGrad ours = attention_backward(qs, ks, vs, dy.to(type), plan, shape);
+    EXPECT_LT(apart(attention(qs, ks, vs, plan, shape).y, attention(q, k, v, plan, shape).y), limit);
+    const AttentionGrad ours =
+        attention_backward(qs, ks, vs, attention(qs, ks, vs, plan, shape), dy.to(type), plan, shape);
     EXPECT_LT(apart(ours.q, grad.q), limit);
     EXPECT_LT(apart(ours.k, grad.k), limit);
     EXPECT_LT(apart(ours.v, grad.v), limit);

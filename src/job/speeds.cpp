@@ -1,0 +1,198 @@
+#include "job/speeds.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/names.h"
+#include "base/pulse.h"
+#include "base/sha256.h"
+#include "job/inputs.h"
+#include "job/machine.h"
+#include "train/recipe.h"
+
+namespace gaggle {
+namespace {
+
+constexpr double assumed_share = 0.5;
+constexpr double most_remembered_s = 600;
+constexpr double worth_measuring_s = 10;  // a job that is shorter would notice what measuring costs
+constexpr double most_measuring_s = 2;    // for all kinds together; no piece is begun after these
+
+nlohmann::json work_json(const JobContext& context, const std::string& kind) {
+  return {{"base", context.base.content_digest()},
+          {"dtype", dtype_text(context.base.dtype())},
+          {"machine", machine_of(context.session)},
+          {"work", kind}};
+}
+
+fs::path file_of(const JobContext& context, const nlohmann::json& work) {
+  return fs::path(cache_folder(context.config)) / "speeds" / (sha256_hex(work.dump()).substr(0, 32) + ".json");
+}
+
+void keep_speed(const JobContext& context, const std::string& kind, KnownSpeed now) {
+  const nlohmann::json work = work_json(context, kind);
+  const KnownSpeed all = merged(read_speed(context, kind).value_or(KnownSpeed{}), now);
+  const fs::path file = file_of(context, work);
+  nlohmann::ordered_json json = work;
+  json["share"] = all.share;
+  json["seconds"] = all.seconds;
+  fs::create_directories(file.parent_path());
+  write_file_atomic(file, json.dump(1) + "\n");
+}
+
+double seconds_of(const Job& job, size_t item, double gemm_flops, double share) {
+  return job.work[item].flops / (share * std::max(1.0, gemm_flops) * job.ranks_per_item);
+}
+
+// What the first rank sees, which all ranks go by: they must agree on what they measure together.
+struct Outset {
+  double gemm_flops = 0;
+  SharesByKind earlier;
+  std::vector<size_t> open, tried;  // places of items
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outset, gemm_flops, earlier, open, tried)
+
+// One open item of each kind that is not known, the longest; the kind that takes longest first.
+std::vector<size_t> items_to_try(const JobContext& context, const Job& job, const Outset& outset) {
+  std::map<std::string, std::pair<double, size_t>> unknown;  // by kind: seconds, and the longest item
+  double all = 0;
+  for (const size_t item : outset.open) {
+    if (outset.earlier.contains(job.work[item].kind)) continue;
+    const double seconds = seconds_of(job, item, outset.gemm_flops, assumed_share);
+    auto& [sum, longest] = unknown.try_emplace(job.work[item].kind, 0.0, item).first->second;
+    if (job.work[item].flops > job.work[longest].flops) longest = item;
+    sum += seconds, all += seconds;
+  }
+  if (!job.try_out || all / worker_count(job, context.session) < worth_measuring_s) return {};
+  std::vector<std::pair<double, size_t>> kinds;
+  for (const auto& [kind, seconds_and_item] : unknown) kinds.push_back(seconds_and_item);
+  std::ranges::sort(kinds, std::greater());
+  std::vector<size_t> items;
+  for (const auto& [seconds, item] : kinds) items.push_back(item);
+  return items;
+}
+
+Outset look(const JobContext& context, const Job& job) {
+  Outset outset{context.gemm_flops, {}, {}, {}};
+  std::set<std::string> kinds;
+  for (size_t item = 0; item < job.items.size(); ++item) {
+    if (job.result(job.items[item])) continue;
+    outset.open.push_back(item);
+    if (!kinds.insert(job.work[item].kind).second) continue;
+    if (const auto known = read_speed(context, job.work[item].kind)) outset.earlier[job.work[item].kind] = known->share;
+  }
+  outset.tried = items_to_try(context, job, outset);
+  return outset;
+}
+
+// FLOP per second; 0: it could not be tried. The smallest piece says how large one of `seconds` is. An item that fails
+// here fails in the job too, where that is seen to.
+double rate_of_item(const Job& job, size_t item, double seconds) {
+  try {
+    const double begun = monotonic_seconds(), rate = job.try_out(item, 0);
+    const double spent = monotonic_seconds() - begun, left = seconds - spent;
+    return left > spent ? job.try_out(item, rate * left) : rate;
+  } catch (const std::exception& error) {
+    log::info("{}: how fast it will go is not known: {}", job.items[item].name, error_text(error));
+    return 0;
+  }
+}
+
+// While all ranks are busy, as they are later.
+SharesByKind measure(const JobContext& context, const Job& job, const Outset& outset) {
+  Communicator& world = *context.session.world;
+  world.barrier();
+  const double begun = monotonic_seconds(), gemm_flops = std::max(1.0, context.gemm_flops);
+  const double seconds = most_measuring_s / static_cast<double>(outset.tried.size());
+  std::vector<double> mine(outset.tried.size(), 0);
+  for (size_t i = 0; i < mine.size() && monotonic_seconds() - begun < most_measuring_s; ++i) {
+    pulse("short steps", static_cast<int64_t>(i));
+    mine[i] = rate_of_item(job, outset.tried[i], seconds) / gemm_flops;
+  }
+  const std::vector<double> all = gather_values(world, mine);
+  SharesByKind shares;
+  for (size_t i = 0; i < mine.size(); ++i) {
+    double sum = 0, ranks = 0;
+    for (size_t at = i; at < all.size(); at += mine.size())
+      if (all[at] > 0) sum += all[at], ++ranks;
+    if (ranks > 0) shares[job.work[outset.tried[i]].kind] = sum / ranks;
+  }
+  return shares;
+}
+
+std::string source_text(const std::set<SpeedSource>& sources, double measuring_s) {
+  std::vector<std::string> words;
+  if (sources.contains(SpeedSource::earlier)) words.push_back("as in earlier runs here");
+  if (sources.contains(SpeedSource::measured))
+    words.push_back(fmt::format("measured: short steps now, {:.1f} s", measuring_s));
+  if (sources.contains(SpeedSource::assumed))
+    words.push_back(fmt::format("assumed: {:.0f}% of the GEMM rate", 100 * assumed_share));
+  return join(words, "; ");
+}
+
+}  // namespace
+
+KnownSpeed merged(KnownSpeed before, KnownSpeed now) {
+  before.seconds = std::min(before.seconds, most_remembered_s);
+  const double seconds = before.seconds + now.seconds;
+  if (seconds <= 0) return {};
+  return {(before.share * before.seconds + now.share * now.seconds) / seconds, seconds};
+}
+
+std::optional<KnownSpeed> read_speed(const JobContext& context, const std::string& kind) {
+  const fs::path file = file_of(context, work_json(context, kind));
+  std::error_code failed;
+  if (cache_folder(context.config).empty() || !fs::is_regular_file(file, failed)) return std::nullopt;
+  try {
+    const nlohmann::json json = parse_json(read_file(file));
+    const KnownSpeed known{json.at("share"), json.at("seconds")};
+    if (known.share > 0 && known.seconds > 0) return known;
+  } catch (const std::exception&) {  // damaged or unreadable: as good as absent
+  }
+  return std::nullopt;
+}
+
+void keep_speeds(const JobContext& context, const std::map<std::string, KnownSpeed>& speeds) {
+  static bool warned = false;
+  if (cache_folder(context.config).empty()) return;
+  try {
+    for (const auto& [kind, speed] : speeds) keep_speed(context, kind, speed);
+  } catch (const std::exception& error) {
+    if (!warned) log::warning("what this run took is not kept for the next plan: {}", error_text(error));
+    warned = true;
+  }
+}
+
+Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured) {
+  if (const auto known = earlier.find(kind); known != earlier.end()) return {known->second, SpeedSource::earlier};
+  if (const auto known = measured.find(kind); known != measured.end()) return {known->second, SpeedSource::measured};
+  const SharesByKind& others = measured.empty() ? earlier : measured;
+  if (others.empty()) return {assumed_share, SpeedSource::assumed};
+  double sum = 0;
+  for (const auto& [other, share] : others) sum += share;
+  return {sum / static_cast<double>(others.size()), measured.empty() ? SpeedSource::earlier : SpeedSource::measured};
+}
+
+std::string expect_costs(const JobContext& context, Job& job) {
+  Communicator& world = *context.session.world;
+  const std::string seen = world.rank() == 0 ? nlohmann::json(look(context, job)).dump() : "";
+  const auto outset = parse_json(world.all_gather_text(seen)[0]).get<Outset>();
+  const double begun = monotonic_seconds();
+  const SharesByKind measured = outset.tried.empty() ? SharesByKind() : measure(context, job, outset);
+  const double measuring_s = monotonic_seconds() - begun;
+  std::set<SpeedSource> sources;
+  for (size_t item = 0; item < job.items.size(); ++item) {
+    const Speed speed = choose_speed(job.work[item].kind, outset.earlier, measured);
+    job.items[item].cost = seconds_of(job, item, outset.gemm_flops, speed.share);
+    if (std::ranges::binary_search(outset.open, item)) sources.insert(speed.source);
+  }
+  return source_text(sources, measuring_s);
+}
+
+}  // namespace gaggle

@@ -1,0 +1,43 @@
+// How fast work of a kind goes on this kind of machine, as a share of the GEMM rate that every start measures: from
+// what items of earlier runs took, which workers keep beside the token cache, else from short pieces of this job's own.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "job/job.h"
+
+namespace gaggle {
+
+struct KnownSpeed {
+  double share = 0;    // of the GEMM rate
+  double seconds = 0;  // of work that it comes from
+};
+
+// Both, weighted by their seconds. What is older than some minutes of work counts no more than these: machines and
+// programs change.
+KnownSpeed merged(KnownSpeed before, KnownSpeed now);
+
+// What registry.cache knows of a kind for this base, dtype and machine. What is damaged is as good as absent.
+std::optional<KnownSpeed> read_speed(const JobContext& context, const std::string& kind);
+// Merges these into it. Warns, once per process, where the folder cannot be written to.
+void keep_speeds(const JobContext& context, const std::map<std::string, KnownSpeed>& speeds);
+
+enum class SpeedSource { earlier, measured, assumed };
+struct Speed {
+  double share = 0;
+  SpeedSource source = SpeedSource::assumed;
+};
+using SharesByKind = std::map<std::string, double>;
+
+// The first of: earlier runs; measured; the mean over the job's other kinds, of what was measured, else of earlier
+// runs; an assumption.
+Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured);
+
+// Sets the cost of every item, the same on all ranks, and says where open items' speeds come from: "as in earlier runs
+// here", "measured: short steps now, 1.7 s". Collective.
+std::string expect_costs(const JobContext& context, Job& job);
+
+}  // namespace gaggle

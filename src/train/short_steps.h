@@ -1,0 +1,15 @@
+// How long a phase will take, from short steps on its own first batch. Nothing is left of them: random numbers are
+// keyed, and the adapter is the caller's to drop.
+#pragma once
+
+#include "train/loop.h"
+
+namespace gaggle {
+
+// Expected seconds of all steps of a phase by one rank, without validation. A step on one sample first touches what is
+// made once; then one is timed over as much of the first batch as `share` of the phase's work comes to, whole lanes
+// where they fit, one sample at least.
+double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& data, const PhaseSettings& settings,
+                     double share);
+
+}  // namespace gaggle
