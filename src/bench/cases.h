@@ -16,7 +16,7 @@ struct CaseList {
   std::string group;
   SharedSubject subject;
   std::vector<BenchCase> cases = {};
-  void add(const std::string& name, const std::vector<Work>& work, int64_t tokens, std::function<Runner()> make) {
+  void add(const std::string& name, const std::vector<BenchWork>& work, int64_t tokens, std::function<Runner()> make) {
     cases.push_back({group, name, work, static_cast<double>(tokens), std::move(make)});
   }
 };

@@ -34,7 +34,7 @@ void add_linears(CaseList& list) {
   for (const LinearShape& shape : linear_shapes(list.subject->base)) {
     const auto weights = static_cast<double>(shape.d_in * shape.d_out);
     const auto values = static_cast<double>(tokens * (shape.d_in + shape.d_out));
-    const Work work{2 * static_cast<double>(tokens) * weights, list.subject->element() * (weights + values)};
+    const BenchWork work{2 * static_cast<double>(tokens) * weights, list.subject->element() * (weights + values)};
     for (const bool forward : {true, false})
       list.add((forward ? "linear forward " : "linear dx ") + shape.text(), {work}, tokens, [=, s = list.subject] {
         const at::Tensor weight = random_values({shape.d_out, shape.d_in}, s->activations(), "bench W", 0, 0.02);
@@ -46,7 +46,7 @@ void add_linears(CaseList& list) {
 }
 
 // Products of a low-rank pair: forward B (A x); backward e = Bᵀ dy and dx += Aᵀ e, and h = A x, dA and dB.
-Work pair_work(const BenchSubject& subject, const LoraSite& s, int64_t rank, bool forward) {
+BenchWork pair_work(const BenchSubject& subject, const LoraSite& s, int64_t rank, bool forward) {
   const auto tokens = static_cast<double>(subject.tokens(s.site)), r = static_cast<double>(rank);
   const auto d_in = static_cast<double>(s.site.d_in), d_out = static_cast<double>(s.site.d_out);
   const double pair = r * (d_in + d_out), size = subject.element();
@@ -76,7 +76,7 @@ void add_adapters(CaseList& list) {
     const bool skills = mixes_skills(kind);
     const Microbatch& batch = skills ? list.subject->mixed_batch : list.subject->batch;
     for (const bool forward : {true, false}) {
-      std::vector<Work> work;
+      std::vector<BenchWork> work;
       for (const LoraSite& s : list.subject->layer)
         work.push_back(pair_work(*list.subject, s, skills ? list.subject->config.poly.rank : s.rank, forward));
       list.add(kind + (forward ? " forward" : " backward"), work, batch.token_count(),
@@ -110,7 +110,7 @@ std::vector<RoutedRows> routed_rows(const BenchSubject& subject, int64_t n) {
 }
 
 void add_routing(CaseList& list, int64_t n) {
-  std::vector<Work> scores, pairs;
+  std::vector<BenchWork> scores, pairs;
   for (const LoraSite& s : list.subject->layer) {
     scores.push_back(score_work(*list.subject, s.site, n));
     pairs.push_back(pairs_work(*list.subject, s, n, routed_k));
@@ -129,7 +129,7 @@ void add_routing(CaseList& list, int64_t n) {
 }
 
 // Causal, or where there is an encoder, the encoder's.
-void add_attention(CaseList& list, const std::string& name, const Microbatch& batch) {
+void add_attention(CaseList& list, const std::string& which, const Microbatch& batch) {
   const ModelSpec& spec = list.subject->base.spec();
   const HeadShape shape{spec.heads, spec.kv_heads > 0 ? spec.kv_heads : spec.heads, spec.head_dim,
                         1 / std::sqrt(static_cast<double>(spec.head_dim))};
@@ -141,16 +141,21 @@ void add_attention(CaseList& list, const std::string& name, const Microbatch& ba
     seen += length * (causal ? (length + 1) / 2 : length);
   }
   const int64_t tokens = rows.count(), width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
-  const Work work{4 * seen * static_cast<double>(width),
-                  2 * list.subject->element() * static_cast<double>(tokens * (width + kv_width))};
-  list.add(name, {work}, tokens, [=, &batch, s = list.subject] {
+  const auto bytes = [&](int64_t widths) { return list.subject->element() * static_cast<double>(tokens * widths); };
+  const double product = 2 * seen * static_cast<double>(width);
+  const auto make = [=, &batch, s = list.subject](bool forward) {
     const at::Tensor q = rows_of(*s, tokens, width, 0), k = rows_of(*s, tokens, kv_width, 1),
-                     v = rows_of(*s, tokens, kv_width, 2);
-    const at::Device device = s->base.device();
-    const AttentionPlan plan =
-        causal ? plan_attention(batch, 0, 0, shape, device) : plan_encoder_attention(batch.encoder, shape, device);
-    return Runner{[=] { attention(q, k, v, plan, shape); }};
-  });
+                     v = rows_of(*s, tokens, kv_width, 2), dy = rows_of(*s, tokens, width, 3);
+    const AttentionPlan plan = causal ? plan_attention(batch, 0, 0, shape, s->activations())
+                                      : plan_encoder_attention(batch.encoder, shape, s->activations());
+    if (forward) return Runner{[=] { attention(q, k, v, plan, shape); }};
+    const Attended done = attention(q, k, v, plan, shape);
+    return Runner{[=] { attention_backward(q, k, v, done, dy, plan, shape); }};
+  };
+  list.add("attention forward" + which, {{2 * product, bytes(2 * (width + kv_width))}}, tokens,
+           [make] { return make(true); });
+  list.add("attention backward" + which, {{4 * product, bytes(3 * width + 4 * kv_width)}}, tokens,
+           [make] { return make(false); });
 }
 
 // With its cross-entropy, as scoring and as training run it.
@@ -159,7 +164,7 @@ void add_head(CaseList& list) {
   const ScoredTokens targets = join_targets(list.subject->batch);
   const auto rows = static_cast<int64_t>(targets.tokens.size());
   const auto weights = static_cast<double>(vocab * hidden);
-  const Work once{2 * static_cast<double>(rows) * weights, list.subject->element() * weights};
+  const BenchWork once{2 * static_cast<double>(rows) * weights, list.subject->element() * weights};
   const auto make = [=, s = list.subject](bool training) {
     const at::Tensor weight = random_values({vocab, hidden}, s->activations(), "bench head", 0, 0.02);
     const FrozenLinear head(weight, {}, training ? BaseUse::training : BaseUse::inference);
@@ -233,8 +238,8 @@ std::vector<BenchCase> kernel_cases(const SharedSubject& subject, const std::vec
   add_linears(list);
   add_adapters(list);
   for (const int64_t n : experts) add_routing(list, n);
-  add_attention(list, "attention", subject->batch);
-  add_attention(list, "attention of one long row", subject->long_row);
+  add_attention(list, "", subject->batch);
+  add_attention(list, " of one long row", subject->long_row);
   add_head(list);
   add_elementwise(list);
   return std::move(list.cases);

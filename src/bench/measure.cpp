@@ -36,10 +36,11 @@ Ready made(const BenchCase& what, const Timing& timing) {
 
 }  // namespace
 
-double roofline_seconds(std::span<const Work> work, const MachineRates& rates) {
+double roofline_seconds(std::span<const BenchWork> work, const MachineRates& rates) {
   GAGGLE_CHECK(rates.flop_per_s > 0 && rates.bytes_per_s > 0, "the machine's rates are not measured");
   double seconds = 0;
-  for (const Work& piece : work) seconds += std::max(piece.flop / rates.flop_per_s, piece.bytes / rates.bytes_per_s);
+  for (const BenchWork& piece : work)
+    seconds += std::max(piece.flop / rates.flop_per_s, piece.bytes / rates.bytes_per_s);
   return seconds;
 }
 
@@ -56,7 +57,7 @@ MachineRates machine_rates(std::span<const BenchCase> cases, std::span<const dou
   for (size_t i = 0; i < cases.size(); ++i) {
     if (cases[i].group != machine_group) continue;
     const auto count = static_cast<double>(cases[i].count);
-    for (const Work& piece : cases[i].work) {
+    for (const BenchWork& piece : cases[i].work) {
       (piece.flop > 0 ? flop : bytes) += count * (piece.flop > 0 ? piece.flop : piece.bytes);
       (piece.flop > 0 ? flop_seconds : bytes_seconds) += count * seconds[i];
     }
@@ -83,7 +84,7 @@ std::vector<BenchLine> run_rounds(std::span<const BenchCase> cases, const Timing
   for (size_t i = 0; i < cases.size(); ++i) {
     BenchLine& line = lines.emplace_back(
         BenchLine{cases[i].group, cases[i].name, 0, 0, cases[i].tokens, spread_of(seconds[i]), spread_of(shares[i])});
-    for (const Work& piece : cases[i].work) line.flop += piece.flop, line.bytes += piece.bytes;
+    for (const BenchWork& piece : cases[i].work) line.flop += piece.flop, line.bytes += piece.bytes;
   }
   return lines;
 }

@@ -11,7 +11,7 @@
 namespace gaggle {
 
 // One piece of work: the products that it cannot do without, and the bytes that it has to read or write once.
-struct Work {
+struct BenchWork {
   double flop = 0, bytes = 0;
 };
 
@@ -20,7 +20,7 @@ struct MachineRates {
 };
 
 // The least time for pieces of work that follow each other: each is bound by its products or by memory.
-double roofline_seconds(std::span<const Work> work, const MachineRates& rates);
+double roofline_seconds(std::span<const BenchWork> work, const MachineRates& rates);
 
 // Of repeats: their median, and the median of their distances from it.
 struct Spread {
@@ -37,7 +37,7 @@ inline constexpr const char* machine_group = "machine";
 
 struct BenchCase {
   std::string group, name;  // "kernels", "norm forward"
-  std::vector<Work> work;
+  std::vector<BenchWork> work;
   double tokens = 0;             // that a run feeds; 0: none are counted
   std::function<Runner()> make;  // what is slow to make, or large, is made here
   int64_t count = 1;             // of group `machine`: how often a pass over the base does it

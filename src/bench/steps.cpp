@@ -60,9 +60,10 @@ void add_scoring(CaseList& list, const std::string& name, const Microbatch& batc
 void add_routed_scoring(CaseList& list, int64_t experts) {
   const EvalConfig& eval = list.subject->config.eval;
   const int64_t k = eval.top_k == 0 ? experts : eval.top_k;
-  Work work = forward_work(*list.subject, list.subject->batch);
+  BenchWork work = forward_work(*list.subject, list.subject->batch);
   for (const LoraSite& at : list.subject->lora)
-    for (const Work& more : {score_work(*list.subject, at.site, experts), pairs_work(*list.subject, at, experts, k)})
+    for (const BenchWork& more :
+         {score_work(*list.subject, at.site, experts), pairs_work(*list.subject, at, experts, k)})
       work.flop += more.flop, work.bytes += more.bytes;
   const auto collection = std::make_shared<RoutedCollection>();  // of both methods, made for the first
   const Scoring scoring = eval.arrow == "phatgoose" ? Scoring::arrow_phatgoose : Scoring::arrow_mttl;
@@ -81,7 +82,7 @@ void add_routed_scoring(CaseList& list, int64_t experts) {
 }
 
 // Prompts in one pass, then a pass for each new token of all of them.
-std::vector<Work> generation_work(const BenchSubject& subject, int64_t new_tokens) {
+std::vector<BenchWork> generation_work(const BenchSubject& subject, int64_t new_tokens) {
   Microbatch prompts;
   for (const TokenExample& example : subject.examples) {
     append_sequence(prompts.decoder, example.input);
@@ -92,9 +93,9 @@ std::vector<Work> generation_work(const BenchSubject& subject, int64_t new_token
   const auto rows = static_cast<double>(subject.examples.size());
   const auto head = static_cast<double>(spec.vocab * spec.hidden);
   const double weights = static_cast<double>(subject.base.linear_weights(Side::decoder)) + head;
-  Work first = forward_work(subject, prompts);
+  BenchWork first = forward_work(subject, prompts);
   first.flop += 2 * rows * head;
-  std::vector<Work> work(static_cast<size_t>(new_tokens), {2 * rows * weights, subject.element() * weights});
+  std::vector<BenchWork> work(static_cast<size_t>(new_tokens), {2 * rows * weights, subject.element() * weights});
   work[0] = first;
   return work;
 }

@@ -149,7 +149,7 @@ RoutedCollection random_collection(const BenchSubject& subject, const std::vecto
   return collection;
 }
 
-Work forward_work(const BenchSubject& subject, const Microbatch& batch) {
+BenchWork forward_work(const BenchSubject& subject, const Microbatch& batch) {
   const ModelSpec& spec = subject.base.spec();
   // Of useful_flops, forward and backward are alike in linears and head; of attention's six products two are forward.
   double products =
@@ -160,17 +160,17 @@ Work forward_work(const BenchSubject& subject, const Microbatch& batch) {
   return {products / 2 + attention / 3, linear_bytes(subject) + head_bytes(subject)};
 }
 
-Work training_work(const BenchSubject& subject, const Microbatch& batch) {
+BenchWork training_work(const BenchSubject& subject, const Microbatch& batch) {
   return {useful_flops(subject.base, batch), 2 * (linear_bytes(subject) + head_bytes(subject))};
 }
 
-Work score_work(const BenchSubject& subject, const Site& site, int64_t experts) {
+BenchWork score_work(const BenchSubject& subject, const Site& site, int64_t experts) {
   const auto tokens = static_cast<double>(subject.tokens(site)), n = static_cast<double>(experts);
   const auto width = static_cast<double>(site.d_in);
   return {2 * tokens * n * width, tokens * width * subject.element() + 4 * n * width};
 }
 
-Work pairs_work(const BenchSubject& subject, const LoraSite& site, int64_t experts, int64_t k) {
+BenchWork pairs_work(const BenchSubject& subject, const LoraSite& site, int64_t experts, int64_t k) {
   const auto tokens = static_cast<double>(subject.tokens(site.site));
   const auto taken = static_cast<double>(std::min(k, experts));
   const auto used = std::min(static_cast<double>(experts), taken * tokens);

@@ -40,10 +40,10 @@ at::Tensor random_values(at::IntArrayRef shape, const at::TensorOptions& options
 RoutedCollection random_collection(const BenchSubject& subject, const std::vector<LoraSite>& sites, int64_t experts);
 
 // Of a pass over the base without an adapter: forward alone, or forward and backward.
-Work forward_work(const BenchSubject& subject, const Microbatch& batch);
-Work training_work(const BenchSubject& subject, const Microbatch& batch);
+BenchWork forward_work(const BenchSubject& subject, const Microbatch& batch);
+BenchWork training_work(const BenchSubject& subject, const Microbatch& batch);
 // What k of N experts add to a forward pass at one site: scores by N directions, and the pairs that were taken.
-Work score_work(const BenchSubject& subject, const Site& site, int64_t experts);
-Work pairs_work(const BenchSubject& subject, const LoraSite& site, int64_t experts, int64_t k);
+BenchWork score_work(const BenchSubject& subject, const Site& site, int64_t experts);
+BenchWork pairs_work(const BenchSubject& subject, const LoraSite& site, int64_t experts, int64_t k);
 
 }  // namespace gaggle

@@ -13,7 +13,7 @@ namespace {
 constexpr MachineRates rates{100e9, 10e9};
 
 TEST(Roofline, EachPieceIsBoundByProductsOrByMemory) {
-  const Work products{200e9, 1e9}, memory{1e9, 30e9};
+  const BenchWork products{200e9, 1e9}, memory{1e9, 30e9};
   EXPECT_DOUBLE_EQ(roofline_seconds({{products}}, rates), 2);
   EXPECT_DOUBLE_EQ(roofline_seconds({{memory}}, rates), 3);
   // One after the other: their sum would be bound by products alone, and so hide the memory's time.
