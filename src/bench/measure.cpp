@@ -28,8 +28,8 @@ double seconds_of(const Ready& ready, const Timing& timing) {
 Ready made(const BenchCase& what, const Timing& timing) {
   timing.meet();
   Ready ready{what.make()};
-  seconds_of(ready, timing);  // memory is touched, lazy things are made
-  if (!ready.runner.prepare)
+  const double first = seconds_of(ready, timing);  // memory is touched, lazy things are made
+  if (!ready.runner.prepare && first < 10 * timing.least_seconds)
     ready.runs = std::clamp<int64_t>(std::llround(timing.least_seconds / seconds_of(ready, timing)), 1, 100000);
   return ready;
 }
