@@ -44,6 +44,7 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(align)                 \
   NAME(registry)              \
   NAME(doctor)                \
+  NAME(bench)                 \
   NAME(status)
 
 #define GAGGLE_DECLARE(NAME) Command NAME##_command();

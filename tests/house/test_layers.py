@@ -30,10 +30,12 @@ MAY_INCLUDE = {
     "workflow": ["base", "config", "cluster", "text", "model", "registry", "adapter", "library", "train",
             "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
+    "bench": ["base", "config", "comm", "kernel", "model", "adapter", "train", "eval", "doctor", "job"],
     "app": ["base", "config", "cluster", "comm", "data", "registry", "alignment", "eval", "report", "job",
-            "workflow", "doctor"],
+            "workflow", "doctor", "bench"],
 }
-WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "doctor", "app"}
+WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "doctor", "bench",
+              "app"}
 NO_FUNCTION = re.compile(r"\s*(if|for|while|switch|do|else|try|catch|\}|//|#|(template .*)?(struct|class|enum|union|namespace)\b)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
