@@ -185,6 +185,12 @@ def registry_of(bench, folder, count):
     run([bench.gaggle, "registry", "collect", "all", "--registry", folder / "registry"], bench, cwd=folder)
 
 
+def write_json(path, results):
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(results, indent=1) + "\n")
+    beside.replace(path)
+
+
 def machine():
     """What the numbers were measured on."""
     info = pathlib.Path("/proc/cpuinfo").read_text()

@@ -60,13 +60,13 @@ def row_of(work, ours, group):
               for key, unit, form in (("peak_bytes", 1e9, ".1f"), ("first_s", 1, ".1f")))]
 
 
+def peers_rows(results):
+    return [row_of(work, work["sides"][0], group) for work in results["works"] for group in best_of_each(work["sides"][1:])]
+
+
 def peers_table(results):
-    header = ["work", "gaggle tokens/s", "peer, setting", "its tokens/s", "times", "peak memory, GB", "first result after, s"]
-    rows = []
-    for work in results["works"]:
-        ours, *sides = work["sides"]
-        rows += [row_of(work, ours, group) for group in best_of_each(sides)]
-    return markdown(header, rows)
+    return markdown(["work", "gaggle tokens/s", "peer, setting", "its tokens/s", "times", "peak memory, GB",
+                     "first result after, s"], peers_rows(results))
 
 
 def exponent(xs, ys):

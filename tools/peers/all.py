@@ -1,7 +1,6 @@
 """gaggle beside its peers: the same rows, the same threads, by turns; a table for people, and JSON (--to) for
 tools/bench/page.py, which puts it into BENCHMARKS.md. Start it by tools/peers/all.sh."""
 import argparse
-import json
 import os
 import pathlib
 import subprocess
@@ -97,12 +96,6 @@ def measure(bench, work, repeats):
     return result
 
 
-def write(path, results):
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(results, indent=1) + "\n")
-    beside.replace(path)
-
-
 def main():
     parser, options = arguments()
     chosen = chosen_works(parser, options)
@@ -121,7 +114,7 @@ def main():
     for work in chosen:
         results["works"].append(measure(bench, work, options.repeats))
         if options.to:
-            write(options.to, results)
+            runs.write_json(options.to, results)
     print(peers_table(results))
     failed = [side for work in results["works"] for side in work["sides"] if side["failed"]]
     sys.exit(1 if failed else 0)
