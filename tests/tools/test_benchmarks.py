@@ -31,7 +31,8 @@ PEERS = ABOUT | {"works": [
         side("PEFT LoRA", "bf16", 200, 300, 320), side("PEFT LoRA", "fp32", failed="out of memory")]},
     {"name": "gates", "words": "gate", "sides": [
         side("gaggle", "", 640), side("mttl, shipped", "bf16 autocast", 48, tokens=1800),
-        side("mttl, mended", "bf16 autocast", failed="no module")]}]}
+        side("mttl, mended", "bf16 autocast", failed="no module")]},
+    {"name": "arrow8", "words": "arrow", "sides": [side("gaggle", "", failed="no room"), side("PEFT Arrow", "bf16")]}]}
 GROWTH = ABOUT | {"curves": [
     {"axis": "length", "seconds_are": "a step", "failed": "", "points": [
         {"x": x, "seconds": x * x / 1e4 + 0.1, "peak_bytes": 10 ** 9 + 1000 * x, "start_s": 1} for x in (128, 512, 2048, 8192)]},
@@ -44,11 +45,12 @@ def cells(table):
 
 
 def test_the_peers_table_has_medians_of_the_best_setting_and_of_the_turns_ratios():
-    _, _, lora, shipped, mended = cells(tables.peers_table(PEERS))
+    _, _, lora, shipped, mended, arrow = cells(tables.peers_table(PEERS))
     # 600/200, 900/300, 640/320: the median of the ratios, not the ratio of the medians (640/300).
     assert lora == ["LoRA expert", "640", "PEFT LoRA, bf16", "300 (autocast 200, fp32 failed)", "3.00", "2.0 : 2.0", "4.0 : 4.0"]
     assert shipped[2:5] == ["mttl, shipped, bf16 autocast; 1800 tokens a step, gaggle 1600", "48", "13.33"]
-    assert mended[3:] == ["failed: no module", "-", "-", "-"]
+    assert mended[3:] == ["failed", "-", "-", "-"]
+    assert arrow[1:4] == ["failed", "PEFT Arrow, bf16", "not run"]
 
 
 def test_a_run_leaves_out_its_first_steps_and_names_the_first_result():
@@ -111,15 +113,17 @@ def test_the_pages_here_are_what_the_json_here_gives():
     assert done.returncode == 0, done.stderr
 
 
-def test_random_experts_have_the_form_of_another_and_small_finite_numbers(tmp_path):
+@pytest.mark.parametrize("dtype", ["BF16", "F32"])
+def test_random_experts_have_the_form_of_another_and_small_finite_numbers(tmp_path, dtype):
     header = json.dumps({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]},
                          "b": {"dtype": "BF16", "shape": [5], "data_offsets": [24, 34]}}).encode()
     (tmp_path / "form").write_bytes(struct.pack("<Q", len(header)) + header + bytes(34))
     safetensors = pytest.importorskip("safetensors.torch")
     for seed in (1, 2):
-        runs.random_tensors(tmp_path / "form", tmp_path / f"{seed}.safetensors", seed)
+        runs.random_tensors(tmp_path / "form", tmp_path / f"{seed}.safetensors", seed, dtype)
     one, two = (safetensors.load_file(tmp_path / f"{seed}.safetensors") for seed in (1, 2))
     assert {name: list(tensor.shape) for name, tensor in one.items()} == {"a": [3, 2], "b": [5]}
+    assert {str(tensor.dtype) for tensor in one.values()} == {{"BF16": "torch.bfloat16", "F32": "torch.float32"}[dtype]}
     sizes = [tensor.float().abs() for tensor in one.values()]
     assert all(((size >= 2 ** -7) & (size < 2 ** -5)).all() for size in sizes)
     assert (one["a"] != two["a"]).any()

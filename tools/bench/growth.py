@@ -37,7 +37,7 @@ def experts(bench, folder, x):
         runs.write_task(bench, folder / "tasks", f"t{i}", bench.batch, split="test")
     runs.registry_of(bench, folder, x)
     end = runs.gaggle(bench, folder, "eval", "--eval.methods=['arrow']", "--eval.tasks=['tasks']", "--eval.top_k=2")
-    return runs.scored(folder, bench.batch * bench.length, end)
+    return runs.scored(folder, {f"t{i}": bench.batch * bench.length for i in range(5)}, end)
 
 
 def rank(bench, folder, x):

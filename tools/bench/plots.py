@@ -60,7 +60,7 @@ def panel(left, points, key, title, note):
         yield f'<line class="grid" x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}"/>'
         yield f'<text class="dim" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{short(mark)}</text>'
     for (x, _), value in zip(spots, xs):
-        yield f'<text class="dim" x="{x:.1f}" y="{top + height + 18}" text-anchor="middle">{short(value)}</text>'
+        yield f'<text class="dim" x="{x:.1f}" y="{top + height + 18}" text-anchor="middle">{value:,}</text>'
     yield f'<polyline class="line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in spots)}"/>'
     yield from (f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in spots)
 

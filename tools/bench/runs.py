@@ -110,11 +110,13 @@ def rated(steps, start_s, peak_bytes):
 
 
 def journal_of(folder, end):
-    """The one journal below `folder`, and how long after its start the process began its first item."""
-    (file,) = folder.rglob("journal/*.jsonl")
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    taken = next(line["seconds"] for line in lines if line["kind"] == "taken")
-    return lines, end.wall_s - lines[-1]["seconds"] + taken
+    """The journal below `folder` of the worker that took the items, and when after its start the process began the first."""
+    for file in sorted(folder.rglob("journal/*.jsonl")):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        taken = [line["seconds"] for line in lines if line["kind"] == "taken"]
+        if taken:
+            return lines, end.wall_s - lines[-1]["seconds"] + taken[0]
+    raise Failed(f"no journal below {folder} names an item")
 
 
 def trained(folder, phase, end, work):
@@ -127,28 +129,32 @@ def trained(folder, phase, end, work):
 
 
 def scored(folder, tokens, end):
-    """Of an evaluation: its items, each `tokens` long."""
+    """Of an evaluation of one method: its items; `tokens`: of each task's rows."""
     lines, start_s = journal_of(folder / "runs", end)
     taken = {line["key"]: line["seconds"] for line in lines if line["kind"] == "taken"}
-    steps = [(tokens, line["seconds"] - taken[line["key"]]) for line in lines if line["kind"] == "committed"]
+    steps = [(tokens[line["item"].split(" · ")[1]], line["seconds"] - taken[line["key"]]) for line in lines
+             if line["kind"] == "committed"]
     return rated(steps, start_s, end.peak_bytes)
 
 
-def random_tensors(source, target, seed):
-    """A safetensors file with the names and shapes of another, of bf16 numbers between 2^-7 and 2^-5 of either sign."""
+def random_tensors(source, target, seed, dtype):
+    """A safetensors file with the names and shapes of another, of numbers between 2^-7 and 2^-5 of either sign."""
+    width = {"F32": 4, "BF16": 2}
     with open(source, "rb") as file:
         header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
     header.pop("__metadata__", None)
     at = 0
     for tensor in header.values():
-        size = (tensor["data_offsets"][1] - tensor["data_offsets"][0]) // {"F32": 2, "BF16": 1}[tensor["dtype"]]
-        tensor.update(dtype="BF16", data_offsets=[at, at + size])
+        size = (tensor["data_offsets"][1] - tensor["data_offsets"][0]) // width[tensor["dtype"]] * width[dtype]
+        tensor.update(dtype=dtype, data_offsets=[at, at + size])
         at += size
     text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
     text += b" " * (-len(text) % 8)
     bits = int.from_bytes(random.Random(seed).randbytes(at), "little")
-    # Sign, the lowest bit of the exponent and the fraction stay random.
-    bits = bits & int.from_bytes(b"\xff\x80" * (at // 2), "little") | int.from_bytes(b"\x00\x3c" * (at // 2), "little")
+    # The sign, the lowest bit of the exponent and the fraction stay random.
+    rest = width[dtype] - 1
+    bits &= int.from_bytes((b"\xff" * rest + b"\x80") * (at // width[dtype]), "little")
+    bits |= int.from_bytes((b"\x00" * rest + b"\x3c") * (at // width[dtype]), "little")
     target.write_bytes(struct.pack("<Q", len(text)) + text + bits.to_bytes(at, "little"))
 
 
@@ -172,8 +178,8 @@ def experts(bench, count):
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir()
         shutil.copy(form / "adapter_config.json", making)
-        random_tensors(form / "adapter_model.safetensors", making / "adapter_model.safetensors", i)
-        random_tensors(form / "gate.safetensors", making / "gate.safetensors", -1 - i)
+        random_tensors(form / "adapter_model.safetensors", making / "adapter_model.safetensors", i, "BF16")
+        random_tensors(form / "gate.safetensors", making / "gate.safetensors", -1 - i, "F32")
         making.rename(folder)
     return folders
 
@@ -181,7 +187,7 @@ def experts(bench, count):
 def registry_of(bench, folder, count):
     """Puts `count` random experts into folder/registry, and pins them as the collection "all"."""
     names = experts(bench, count)
-    run([bench.gaggle, "registry", "import", *names, "--registry", folder / "registry"], bench, cwd=folder)
+    run([bench.gaggle, "registry", "import", *names, "--base", bench.model, "--registry", folder / "registry"], bench, cwd=folder)
     run([bench.gaggle, "registry", "collect", "all", "--registry", folder / "registry"], bench, cwd=folder)
 
 

@@ -30,11 +30,16 @@ def best_of_each(sides):
         yield ran + [side for side in group if not side["runs"]]
 
 
+def absent(side):
+    """What stands for a number; why, is said elsewhere."""
+    return "failed" if side["failed"] else "not run"
+
+
 def rate_words(group):
     best, *others = group
     if not best["runs"]:
-        return f"failed: {best['failed']}"
-    rates = [f"{side['setting']} {middle(side, 'tokens_per_s'):.0f}" if side["runs"] else f"{side['setting']} failed"
+        return absent(best)
+    rates = [f"{side['setting']} {middle(side, 'tokens_per_s'):.0f}" if side["runs"] else f"{side['setting']} {absent(side)}"
              for side in others]
     return f"{middle(best, 'tokens_per_s'):.0f}" + (f" ({', '.join(rates)})" if rates else "")
 
@@ -49,7 +54,7 @@ def row_of(work, ours, group):
     best = group[0]
     words = f"{best['name']}, {best['setting']}"
     if not ours["runs"]:
-        return [work["words"], f"failed: {ours['failed']}", words, rate_words(group), "-", "-", "-"]
+        return [work["words"], absent(ours), words, rate_words(group), "-", "-", "-"]
     us = f"{middle(ours, 'tokens_per_s'):.0f}"
     if not best["runs"]:
         return [work["words"], us, words, rate_words(group), "-", "-", "-"]

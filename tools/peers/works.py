@@ -35,7 +35,7 @@ class Work:
 
 
 def peft(name, adapter, settings):
-    return [Side(f"PEFT {name}", "peft", adapter, setting) for setting in settings]
+    return [Side(name, "peft", adapter, setting) for setting in settings]
 
 
 def mttl(adapter):
@@ -44,12 +44,12 @@ def mttl(adapter):
 
 def all_works(counts):
     """`counts`: how many experts the routed works have."""
-    works = [Work("lora", "LoRA expert", "lora", peft("LoRA", "lora", ALL_SETTINGS), 8),
-             Work("poly", "MHR, 8 skills, 8 heads, r 4, 8 tasks, batch 32", "poly", peft("Poly", "poly", ALL_SETTINGS[:2]), 6),
+    works = [Work("lora", "LoRA expert", "lora", peft("PEFT LoRA", "lora", ALL_SETTINGS), 8),
+             Work("poly", "MHR, 8 skills, 8 heads, r 4, 8 tasks, batch 32", "poly", peft("PEFT Poly", "poly", ALL_SETTINGS[:2]), 6),
              Work("gates", "gate of an expert", "gates", mttl("mttl_gates"), 5),
-             Work("base", "scoring, base alone", "score", peft("(transformers)", "base", ["bf16"]), 6)]
+             Work("base", "scoring, base alone", "score", peft("transformers", "base", ["bf16"]), 6)]
     for n in counts:
-        works += [Work(f"arrow{n}", f"scoring, arrow, k 2, N = {n}", "score", peft("Arrow", "arrow", ["bf16"]), 4, n, "arrow"),
+        works += [Work(f"arrow{n}", f"scoring, arrow, k 2, N = {n}", "score", peft("PEFT Arrow", "arrow", ["bf16"]), 4, n, "arrow"),
                   Work(f"phatgoose{n}", f"scoring, phatgoose, k 2, N = {n}", "score", mttl("mttl_phatgoose"), 4, n,
                        "phatgoose")]
     return works
@@ -85,7 +85,8 @@ def ours(bench, work, folder):
                           "--alignment.every=0", *settings)
         return runs.trained(folder, "mhr", end, "runs")
     end = runs.gaggle(bench, folder, "eval", f"--eval.methods=['{work.method}']", "--eval.tasks=['tasks']", "--eval.top_k=2")
-    return runs.scored(folder, tokens_of(runs.examples_of(bench, folder, "b0", "test")), end)
+    tokens = {f"b{i}": tokens_of(batch) for i, batch in enumerate(batches_of(bench, work, folder))}
+    return runs.scored(folder, tokens, end)
 
 
 def tokens_of(rows):
