@@ -12,6 +12,7 @@ BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 sys.path.insert(0, str(BENCH))
 import page  # noqa: E402
 import plots  # noqa: E402
+import random_experts  # noqa: E402
 import runs  # noqa: E402
 import tables  # noqa: E402
 
@@ -120,7 +121,7 @@ def test_random_experts_have_the_form_of_another_and_small_finite_numbers(tmp_pa
     (tmp_path / "form").write_bytes(struct.pack("<Q", len(header)) + header + bytes(34))
     safetensors = pytest.importorskip("safetensors.torch")
     for seed in (1, 2):
-        runs.random_tensors(tmp_path / "form", tmp_path / f"{seed}.safetensors", seed, dtype)
+        random_experts.random_tensors(tmp_path / "form", tmp_path / f"{seed}.safetensors", seed, dtype)
     one, two = (safetensors.load_file(tmp_path / f"{seed}.safetensors") for seed in (1, 2))
     assert {name: list(tensor.shape) for name, tensor in one.items()} == {"a": [3, 2], "b": [5]}
     assert {str(tensor.dtype) for tensor in one.values()} == {{"BF16": "torch.bfloat16", "F32": "torch.float32"}[dtype]}

@@ -13,12 +13,14 @@ import tempfile
 
 import runs
 import tables
+from random_experts import registry_of
 
 STEP = ["--train.steps=5", "--gate.steps=1"]
 
 
 def train(bench, folder, *settings, ranks=1):
-    return runs.trained(folder, "lora", runs.gaggle(bench, folder, "experts", *STEP, *settings, ranks=ranks), "registry")
+    end = runs.gaggle(bench, folder, "experts", *STEP, *settings, ranks=ranks)
+    return runs.trained(folder, "lora", end, "registry")
 
 
 def rows(bench, folder, x):
@@ -35,7 +37,7 @@ def length(bench, folder, x):
 def experts(bench, folder, x):
     for i in range(5):
         runs.write_task(bench, folder / "tasks", f"t{i}", bench.batch, split="test")
-    runs.registry_of(bench, folder, x)
+    registry_of(bench, folder, x)
     end = runs.gaggle(bench, folder, "eval", "--eval.methods=['arrow']", "--eval.tasks=['tasks']", "--eval.top_k=2")
     return runs.scored(folder, {f"t{i}": bench.batch * bench.length for i in range(5)}, end)
 
@@ -94,8 +96,8 @@ def measure(bench, axis, repeats):
                     print(f"{axis}: {curve['failed']}", file=sys.stderr, flush=True)
                     return curve
         side = {"runs": tries}
-        point = {"x": x, "seconds": tables.middle(side, "step_s"), "peak_bytes": tables.middle(side, "peak_bytes"),
-                 "start_s": tables.middle(side, "start_s")}
+        point = {"x": x} | {name: tables.middle(side, key) for name, key in (
+            ("seconds", "step_s"), ("peak_bytes", "peak_bytes"), ("start_s", "start_s"))}
         curve["points"].append(point)
         print(f"{axis} {x}: {point['seconds']:.3g} s, {point['peak_bytes'] / 1e6:.0f} MB", file=sys.stderr, flush=True)
     return curve

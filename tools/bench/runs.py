@@ -1,14 +1,12 @@
-"""What all measurements share: runs of gaggle in a folder of their own, on rows of one length and on random experts, and
-the rates that a run leaves behind. Nothing but the standard library."""
+"""What all measurements share: runs of gaggle in a folder of their own, on rows of one length, and the rates that a run
+leaves behind. Like everything in tools/bench it needs nothing but the standard library."""
 import dataclasses
 import json
 import os
 import pathlib
 import platform
 import random
-import shutil
 import statistics
-import struct
 import subprocess
 import tempfile
 import threading
@@ -17,8 +15,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "demo" / "SmolLM2-135M-Instruct.Q4_1.gguf"  # tools/demo_assets.sh fetches it
 WARM_UP = 2  # steps that are left out of a rate
-WORDS = ("time people way day man thing woman life child world school state family student group country problem hand part "
-         "place case week company system program question work number night point home water room mother area money").split()
+WORDS = ("time people way day man thing woman life child world school state family student group country problem hand "
+         "part place case week company system program question work number night point home water room mother area").split()
 
 
 class Failed(Exception):
@@ -51,7 +49,8 @@ def run(command, bench, cwd=ROOT):
     """Runs a process and says what it took; the peak is its resident size, of mpirun's that of the largest process."""
     with tempfile.TemporaryFile("w+") as errors:
         began = time.monotonic()
-        environment = os.environ | {"OMP_NUM_THREADS": str(bench.threads), "HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled"}
+        environment = os.environ | {"OMP_NUM_THREADS": str(bench.threads), "HF_HUB_OFFLINE": "1",
+                                    "WANDB_MODE": "disabled"}
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=errors, text=True, cwd=cwd,
                                    env=environment)
         timer = threading.Timer(bench.limit_s, process.kill)
@@ -96,8 +95,8 @@ report = {{tensorboard = false}}
 
 def examples_of(bench, folder, task, split="train"):
     """A task's examples as gaggle feeds them."""
-    shown = run([bench.gaggle, "data", "show", folder / "bench.toml", "--task", task, "--split", split, "--jsonl"], bench,
-                cwd=folder)
+    command = [bench.gaggle, "data", "show", folder / "bench.toml", "--task", task, "--split", split, "--jsonl"]
+    shown = run(command, bench, cwd=folder)
     return [json.loads(line) for line in shown.output.splitlines()]
 
 
@@ -137,60 +136,6 @@ def scored(folder, tokens, end):
     return rated(steps, start_s, end.peak_bytes)
 
 
-def random_tensors(source, target, seed, dtype):
-    """A safetensors file with the names and shapes of another, of numbers between 2^-7 and 2^-5 of either sign."""
-    width = {"F32": 4, "BF16": 2}
-    with open(source, "rb") as file:
-        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
-    header.pop("__metadata__", None)
-    at = 0
-    for tensor in header.values():
-        size = (tensor["data_offsets"][1] - tensor["data_offsets"][0]) // width[tensor["dtype"]] * width[dtype]
-        tensor.update(dtype=dtype, data_offsets=[at, at + size])
-        at += size
-    text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
-    text += b" " * (-len(text) % 8)
-    bits = int.from_bytes(random.Random(seed).randbytes(at), "little")
-    # The sign, the lowest bit of the exponent and the fraction stay random.
-    rest = width[dtype] - 1
-    bits &= int.from_bytes((b"\xff" * rest + b"\x80") * (at // width[dtype]), "little")
-    bits |= int.from_bytes((b"\x00" * rest + b"\x3c") * (at // width[dtype]), "little")
-    target.write_bytes(struct.pack("<Q", len(text)) + text + bits.to_bytes(at, "little"))
-
-
-def experts(bench, count):
-    """Folders of `count` random LoRAs with gates, made once in the cache after the form of one that gaggle trains."""
-    place = bench.cache / "experts" / f"{bench.model.stem}-r{bench.rank}"
-    form = place / "form"
-    if not form.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            folder = pathlib.Path(folder)
-            write_task(bench, folder / "tasks", "form", 1, length=16)
-            gaggle(bench, folder, "experts", "--train.steps=1", "--gate.steps=1", "--train.batch_size=1")
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(folder / "registry" / "experts" / "form" / "v0001", place / "making")
-            (place / "making").rename(form)
-    folders = [place / f"e{i:04d}" for i in range(count)]
-    for i, folder in enumerate(folders):
-        if folder.exists():
-            continue
-        making = place / "making"
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir()
-        shutil.copy(form / "adapter_config.json", making)
-        random_tensors(form / "adapter_model.safetensors", making / "adapter_model.safetensors", i, "BF16")
-        random_tensors(form / "gate.safetensors", making / "gate.safetensors", -1 - i, "F32")
-        making.rename(folder)
-    return folders
-
-
-def registry_of(bench, folder, count):
-    """Puts `count` random experts into folder/registry, and pins them as the collection "all"."""
-    names = experts(bench, count)
-    run([bench.gaggle, "registry", "import", *names, "--base", bench.model, "--registry", folder / "registry"], bench, cwd=folder)
-    run([bench.gaggle, "registry", "collect", "all", "--registry", folder / "registry"], bench, cwd=folder)
-
-
 def write_json(path, results):
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(results, indent=1) + "\n")
@@ -200,12 +145,13 @@ def write_json(path, results):
 def machine():
     """What the numbers were measured on."""
     info = pathlib.Path("/proc/cpuinfo").read_text()
-    name = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), platform.machine())
+    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
     flags = [flag for flag in ("avx512f", "avx512_bf16", "amx_bf16") if f" {flag} " in info.replace("\n", " ")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"processor": name, "flags": flags, "cores": len(os.sched_getaffinity(0)), "memory_gb": round(memory / 1e9)}
+    return {"processor": (names or [platform.machine()])[0], "flags": flags, "cores": len(os.sched_getaffinity(0)),
+            "memory_gb": round(memory / 1e9)}
 
 
 def version(bench):
-    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    return {"gaggle": run([bench.gaggle, "--version"], bench).output.strip(), "commit": commit}
+    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    return {"gaggle": run([bench.gaggle, "--version"], bench).output.strip(), "commit": commit.strip()}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 import runs  # noqa: E402
+from random_experts import experts, registry_of  # noqa: E402
 from environments import python_of  # noqa: E402
 
 ALL_SETTINGS = ["bf16", "autocast", "fp32"]
@@ -67,7 +68,7 @@ def prepare(bench, work, folder):
     else:  # every step is an epoch: each has the same rows
         runs.write_task(bench, tasks, "e0000", bench.batch)
     if work.kind == "gates" or work.experts:
-        runs.registry_of(bench, folder, work.experts or 1)
+        registry_of(bench, folder, work.experts or 1)
 
 
 def ours(bench, work, folder):
@@ -109,7 +110,7 @@ def theirs(bench, work, side, batches, folder):
     python = python_of(side.environment, bench.cache)
     job = {"model": str(bench.model), "threads": bench.threads, "rank": bench.rank, "lr": 2e-3, "poly": POLY,
            "adapter": side.adapter, "setting": side.setting, "batches": batches, "count": work.experts or 1,
-           "experts": [str(path) for path in runs.experts(bench, work.experts)] if work.experts else []}
+           "experts": [str(path) for path in experts(bench, work.experts)] if work.experts else []}
     file = folder / "job.json"
     file.write_text(json.dumps(job))
     end = runs.run([python, Path(__file__).with_name("peer.py"), file], bench, cwd=folder)
