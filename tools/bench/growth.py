@@ -38,7 +38,8 @@ def experts(bench, folder, x):
     for i in range(5):
         runs.write_task(bench, folder / "tasks", f"t{i}", bench.batch, split="test")
     registry_of(bench, folder, x)
-    end = runs.gaggle(bench, folder, "eval", "--eval.methods=['arrow']", "--eval.tasks=['tasks']", "--eval.top_k=2")
+    settings = ["--eval.methods=['arrow']", "--eval.tasks=['tasks']", "--eval.top_k=2"]
+    end = runs.gaggle(bench, folder, "eval", *settings)
     return runs.scored(folder, {f"t{i}": bench.batch * bench.length for i in range(5)}, end)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts what was measured into BENCHMARKS.md and README.md, between their markers, and draws the plots.
 
-    tools/bench/page.py            reads docs/benchmarks/peers.json and growth.json, writes pages and docs/benchmarks/*.svg
+    tools/bench/page.py            reads docs/benchmarks/{peers,growth}.json, writes pages and docs/benchmarks/*.svg
     tools/bench/page.py --check    says with exit code 1 whether the pages are not what the JSON gives; writes nothing
 """
 import argparse
@@ -21,11 +21,12 @@ def conditions(results):
     """Machine, versions and command, as a list."""
     machine, setting = results["machine"], results["setting"]
     flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
-    versions = ", ".join(f"{name} {number}" if name != "gaggle" else number for name, number in results["versions"].items())
+    versions = ", ".join(number if name == "gaggle" else f"{name} {number}"
+                         for name, number in results["versions"].items())
     return "\n".join([
         f"- machine: {machine['processor']}{flags}, {machine['cores']} cores, {machine['memory_gb']} GB",
-        f"- base: {setting['model']}; rank {setting['rank']}, {setting['batch']} rows of about {setting['row_tokens']} tokens a "
-        f"step, {setting['threads']} threads, {setting['repeats']} turns",
+        f"- base: {setting['model']}; rank {setting['rank']}, {setting['batch']} rows of about {setting['row_tokens']} "
+        f"tokens a step, {setting['threads']} threads, {setting['repeats']} turns",
         f"- versions: {versions}",
         f"- command: `{results['command'].strip()}`"])
 

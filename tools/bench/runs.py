@@ -46,7 +46,7 @@ class Ended:
 
 
 def run(command, bench, cwd=ROOT):
-    """Runs a process and says what it took; the peak is its resident size, of mpirun's that of the largest process."""
+    """Runs a process and says what it took; the peak is a resident size, under mpirun that of the largest process."""
     with tempfile.TemporaryFile("w+") as errors:
         began = time.monotonic()
         environment = os.environ | {"OMP_NUM_THREADS": str(bench.threads), "HF_HUB_OFFLINE": "1",

@@ -23,7 +23,8 @@ def arguments():
     parser.add_argument("--batch", type=int, default=16, help="rows of a step (%(default)s)")
     parser.add_argument("--to", type=pathlib.Path, help="JSON file that is written after every work")
     parser.add_argument("--model", type=pathlib.Path, default=runs.MODEL, help="the base (%(default)s)")
-    parser.add_argument("--gaggle", type=pathlib.Path, default=runs.ROOT / "build" / "gaggle", help="the program (%(default)s)")
+    parser.add_argument("--gaggle", type=pathlib.Path, default=runs.ROOT / "build" / "gaggle",
+                        help="the program (%(default)s)")
     parser.add_argument("--cache", type=pathlib.Path, default=runs.ROOT / ".cache" / "peers",
                         help="where the peers' environments and random experts are kept (%(default)s)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides (%(default)s)")
@@ -48,7 +49,8 @@ def chosen_works(parser, options):
         path = getattr(options, name).resolve()
         setattr(options, name, path)
         if not path.exists():
-            parser.error(f"--{name} {path}: is not there; tools/setup.sh builds gaggle, tools/demo_assets.sh fetches the model")
+            parser.error(f"--{name} {path}: is not there; tools/setup.sh builds gaggle, "
+                         "tools/demo_assets.sh fetches the model")
     for name in ("repeats", "batch", "threads"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} {getattr(options, name)}: expected at least 1")

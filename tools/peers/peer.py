@@ -1,5 +1,5 @@
-"""A peer's process: peer.py JOB.json makes the adapter that the job names on the base, runs the job's batches, and prints
-one line of JSON: when it began its first step, the seconds of every step, and the losses."""
+"""A peer's process: peer.py JOB.json makes the adapter that the job names on the base, runs the job's batches, and
+prints one line of JSON: when it began its first step, the seconds of every step, and the losses."""
 import contextlib
 import json
 import pathlib

@@ -1,5 +1,5 @@
-"""What mttl 1.0.2 puts on a base. "shipped": as it is. "mended": its containers heed lora_merge_after, which they do not of
-themselves, so that a gate scales what B A x gives; as shipped it scales A and B, and so is applied twice."""
+"""What mttl 1.0.2 puts on a base. "shipped": as it is. "mended": its containers heed lora_merge_after, which they do
+not of themselves, so that a gate scales what B A x gives; as shipped it scales A and B, and so is applied twice."""
 import sys
 import types
 
@@ -26,7 +26,8 @@ def multi_expert(job, model, selector):
     from mttl.models.modifiers.lora import LoRAConfig
 
     layers = ".*(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-    config = LoRAConfig(modify_layers=layers, lora_rank=job["rank"], lora_alpha=1, lora_dropout=0.0, lora_init_b_random=True)
+    config = LoRAConfig(modify_layers=layers, lora_rank=job["rank"], lora_alpha=1, lora_dropout=0.0,
+                        lora_init_b_random=True)
     multi = MultiExpertModel.init_from_model(MultiExpertModelConfig(base_model=None, selector_config=selector), model)
     for i in range(job["count"]):
         multi.add_expert_instance(Expert(ExpertInfo(f"e{i}", expert_config=config), {}), is_default=i == 0)

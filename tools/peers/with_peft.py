@@ -1,4 +1,5 @@
-"""What PEFT puts on a base: each function returns the model, what is trained, and what a batch is given besides its tokens."""
+"""What PEFT puts on a base: each function returns the model, what is trained, and what a batch is given besides its
+tokens."""
 
 
 def trained_of(model):

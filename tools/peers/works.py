@@ -1,4 +1,4 @@
-"""The works that are compared: what gaggle is started with for each, the same rows for the peer, and who the peers are."""
+"""The works that are compared: what gaggle is started with for each, the peer's rows, and who the peers are."""
 import dataclasses
 import json
 import random
@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 import runs  # noqa: E402
-from random_experts import experts, registry_of  # noqa: E402
 from environments import python_of  # noqa: E402
+from random_experts import experts, registry_of  # noqa: E402
 
 ALL_SETTINGS = ["bf16", "autocast", "fp32"]
 POLY = {"rank": 4, "skills": 8, "heads": 8, "tasks": 8}
@@ -46,11 +46,13 @@ def mttl(adapter):
 def all_works(counts):
     """`counts`: how many experts the routed works have."""
     works = [Work("lora", "LoRA expert", "lora", peft("PEFT LoRA", "lora", ALL_SETTINGS), 8),
-             Work("poly", "MHR, 8 skills, 8 heads, r 4, 8 tasks, batch 32", "poly", peft("PEFT Poly", "poly", ALL_SETTINGS[:2]), 6),
+             Work("poly", "MHR, 8 skills, 8 heads, r 4, 8 tasks, batch 32", "poly",
+                  peft("PEFT Poly", "poly", ALL_SETTINGS[:2]), 6),
              Work("gates", "gate of an expert", "gates", mttl("mttl_gates"), 5),
              Work("base", "scoring, base alone", "score", peft("transformers", "base", ["bf16"]), 6)]
     for n in counts:
-        works += [Work(f"arrow{n}", f"scoring, arrow, k 2, N = {n}", "score", peft("PEFT Arrow", "arrow", ["bf16"]), 4, n, "arrow"),
+        works += [Work(f"arrow{n}", f"scoring, arrow, k 2, N = {n}", "score", peft("PEFT Arrow", "arrow", ["bf16"]), 4, n,
+                       "arrow"),
                   Work(f"phatgoose{n}", f"scoring, phatgoose, k 2, N = {n}", "score", mttl("mttl_phatgoose"), 4, n,
                        "phatgoose")]
     return works
@@ -85,7 +87,8 @@ def ours(bench, work, folder):
         end = runs.gaggle(bench, folder, "pretrain", steps, f"--train.batch_size={POLY_BATCH}", "--poly.method=mhr",
                           "--alignment.every=0", *settings)
         return runs.trained(folder, "mhr", end, "runs")
-    end = runs.gaggle(bench, folder, "eval", f"--eval.methods=['{work.method}']", "--eval.tasks=['tasks']", "--eval.top_k=2")
+    settings = [f"--eval.methods=['{work.method}']", "--eval.tasks=['tasks']", "--eval.top_k=2"]
+    end = runs.gaggle(bench, folder, "eval", *settings)
     tokens = {f"b{i}": tokens_of(batch) for i, batch in enumerate(batches_of(bench, work, folder))}
     return runs.scored(folder, tokens, end)
 
