@@ -138,6 +138,16 @@ def test_tasks_of_a_measurement_have_rows_of_one_length(tmp_path):
     assert len({row["input"] for row in rows}) == 3
 
 
+def test_works_are_added_to_a_file_of_the_same_conditions_alone(tmp_path):
+    (tmp_path / "peers.json").write_text(json.dumps(PEERS))
+    now = json.loads(json.dumps(ABOUT)) | {"command": "tools/peers/all.sh --only gates --add"}
+    runs.add_to(tmp_path / "peers.json", now, "works", ["gates"])
+    assert [work["name"] for work in now["works"]] == ["lora", "arrow8"]
+    assert now["command"] == "tools/peers/all.sh ; tools/peers/all.sh --only gates --add"
+    with pytest.raises(ValueError, match="another setting"):
+        runs.add_to(tmp_path / "peers.json", now | {"setting": now["setting"] | {"threads": 1}}, "works", [])
+
+
 @pytest.mark.parametrize("words, said", [(["--only", "lora,orca"], 'no work begins with "orca"; there are lora, poly, gates'),
                                          (["--experts", "8,x"], "expected numbers of at least 2, as in 8,32,64"),
                                          (["--gaggle", "nowhere"], "nowhere: is not there; tools/setup.sh builds gaggle"),

@@ -109,6 +109,7 @@ def main():
     parser.add_argument("--only", default=",".join(AXES), help="axes, of %(default)s")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--to", type=pathlib.Path, required=True, help="JSON file that is written after every axis")
+    parser.add_argument("--add", action="store_true", help="what the file has of other axes stays in it")
     parser.add_argument("--model", type=pathlib.Path, default=runs.MODEL)
     parser.add_argument("--gaggle", type=pathlib.Path, default=runs.ROOT / "build" / "gaggle")
     parser.add_argument("--cache", type=pathlib.Path, default=runs.ROOT / ".cache" / "peers")
@@ -124,6 +125,11 @@ def main():
                "command": "tools/bench/growth.py " + " ".join(sys.argv[1:]),
                "setting": {"model": bench.model.name, "threads": bench.threads, "batch": bench.batch, "rank": bench.rank,
                            "row_tokens": bench.length, "repeats": options.repeats}, "curves": []}
+    if options.add and options.to.exists():
+        try:
+            runs.add_to(options.to, results, "curves", options.only.split(","))
+        except (ValueError, KeyError) as error:
+            parser.error(f"--add: {error}")
     for axis in options.only.split(","):
         results["curves"].append(measure(bench, axis, options.repeats))
         runs.write_json(options.to, results)

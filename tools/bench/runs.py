@@ -136,6 +136,16 @@ def scored(folder, tokens, end):
     return rated(steps, start_s, end.peak_bytes)
 
 
+def add_to(path, results, part, names):
+    """Takes up what `path` has beside `names`, if all else was as it is now; else says what was not."""
+    old = json.loads(path.read_text())
+    for key in ("machine", "versions", "setting"):
+        if old[key] != results[key]:
+            raise ValueError(f"{path} was measured with another {key} ({old[key]}, now {results[key]}); name a new file")
+    results["command"] = f"{old['command']}; {results['command']}"
+    results[part] = [entry for entry in old[part] if entry[{"works": "name", "curves": "axis"}[part]] not in names]
+
+
 def write_json(path, results):
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(results, indent=1) + "\n")

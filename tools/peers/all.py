@@ -22,6 +22,7 @@ def arguments():
     parser.add_argument("--length", type=int, default=100, help="tokens of a row (%(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="rows of a step (%(default)s)")
     parser.add_argument("--to", type=pathlib.Path, help="JSON file that is written after every work")
+    parser.add_argument("--add", action="store_true", help="what the file has of other works stays in it")
     parser.add_argument("--model", type=pathlib.Path, default=runs.MODEL, help="the base (%(default)s)")
     parser.add_argument("--gaggle", type=pathlib.Path, default=runs.ROOT / "build" / "gaggle",
                         help="the program (%(default)s)")
@@ -113,6 +114,11 @@ def main():
     results = {"machine": runs.machine(), "versions": versions, "command": "tools/peers/all.sh " + " ".join(sys.argv[1:]),
                "setting": {"model": options.model.name, "threads": bench.threads, "batch": bench.batch, "rank": bench.rank,
                            "row_tokens": bench.length, "repeats": options.repeats}, "works": []}
+    if options.add and options.to and options.to.exists():
+        try:
+            runs.add_to(options.to, results, "works", [work.name for work in chosen])
+        except (ValueError, KeyError) as error:
+            parser.error(f"--add: {error}")
     for work in chosen:
         results["works"].append(measure(bench, work, options.repeats))
         if options.to:
