@@ -10,7 +10,6 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 sys.path.insert(0, str(BENCH))
-import page  # noqa: E402
 import plots  # noqa: E402
 import random_experts  # noqa: E402
 import runs  # noqa: E402
@@ -60,7 +59,7 @@ def test_a_run_leaves_out_its_first_steps_and_names_the_first_result():
     assert runs.rated([(100, 4.0)], 1.0, 7)["tokens_per_s"] == 25
 
 
-@pytest.mark.parametrize("power, words", [(0, "hardly grows"), (0.5, "grows less than in proportion"),
+@pytest.mark.parametrize("power, words", [(-1, "falls"), (0, "hardly grows"), (0.5, "grows less than in proportion"),
                                           (1, "grows in proportion"), (1.5, "grows more than in proportion"),
                                           (2, "grows with the square"), (3, "grows faster than the square")])
 def test_exponents_in_words(power, words):
@@ -73,7 +72,7 @@ def test_growth_is_told_in_numbers_and_words_and_what_failed_is_named():
     rows = cells(tables.growth_table(GROWTH))
     assert rows[2] == ["length", "a step, s", "128, 512, 2,048, 8,192", "1.74, 26.3, 420, 6.71e+03", "grows with the square (2.00)"]
     assert rows[3][1] == "peak memory, GB" and rows[3][4] == "hardly grows (0.00)"
-    assert rows[4] == ["ranks", "failed", "-", "at 2: broken", "-"]
+    assert rows[4] == ["ranks", "failed", "-", "-", "-"]
 
 
 def test_plots_are_drawn_of_every_axis_with_two_points(tmp_path):
@@ -95,6 +94,7 @@ def test_pages_are_filled_between_their_markers(tmp_path):
     (tmp_path / "BENCHMARKS.md").write_text("a\n<!-- peers -->\nold\n<!-- /peers -->\nb\n<!-- growth -->\n<!-- /growth -->\nc\n")
     (tmp_path / "README.md").write_text("x\n<!-- speed -->\n<!-- /speed -->\ny\n")
     (tmp_path / "peers.json").write_text(json.dumps(PEERS))
+    (tmp_path / "growth.json").write_text(json.dumps(GROWTH))
 
     def run(*words):
         return subprocess.run([sys.executable, BENCH / "page.py", "--root", tmp_path, "--folder", tmp_path, *words],
@@ -103,7 +103,8 @@ def test_pages_are_filled_between_their_markers(tmp_path):
     assert run().returncode == 0 and run("--check").returncode == 0
     text = (tmp_path / "BENCHMARKS.md").read_text()
     assert text.startswith("a\n<!-- peers -->\n- machine: A <B> (avx512f), 2 cores, 24 GB\n") and "old" not in text
-    assert "- lora, PEFT LoRA fp32: out of memory" in text and text.endswith(f"<!-- growth -->\n{page.NOT_YET}\n<!-- /growth -->\nc\n")
+    assert "- lora, PEFT LoRA fp32: out of memory" in text and text.endswith("\n- ranks, at 2: broken\n<!-- /growth -->\nc\n")
+    assert "(docs/benchmarks/length.svg)" in text and (tmp_path / "length.svg").exists()
     assert "| LoRA expert | 640 " in (tmp_path / "README.md").read_text()
     (tmp_path / "README.md").write_text("no markers\n")
     assert "needs <!-- speed -->" in run().stderr

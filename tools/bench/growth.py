@@ -45,7 +45,7 @@ def experts(bench, folder, x):
 
 def rank(bench, folder, x):
     runs.write_task(bench, folder / "tasks", "t", bench.batch)
-    return train(bench, folder, f"--lora.rank={x}")
+    return train(bench, folder, f"--lora.rank={x}", f"--lora.alpha={x / 16}")
 
 
 def pretrain(bench, folder, tasks, skills):

@@ -31,20 +31,26 @@ def conditions(results):
         f"- command: `{results['command'].strip()}`"])
 
 
+def blocks(*parts, failed):
+    """What stands between two markers; what failed comes last."""
+    named = ["What failed:", "\n".join(f"- {line}" for line in failed)] if failed else []
+    return "\n\n".join([*filter(None, parts), *named])
+
+
 def peers_block(results):
     if results is None:
         return NOT_YET
-    failed = [f"- {work['name']}, {side['name']} {side['setting']}: {side['failed']}" for work in results["works"]
+    failed = [f"{work['name']}, {side['name']} {side['setting']}: {side['failed']}" for work in results["works"]
               for side in work["sides"] if side["failed"]]
-    return "\n\n".join(filter(None, [conditions(results), tables.peers_table(results),
-                                     "\n".join(["What failed:", "", *failed]) if failed else ""]))
+    return blocks(conditions(results), tables.peers_table(results), failed=failed)
 
 
 def growth_block(results, axes):
     if results is None:
         return NOT_YET
     images = "\n".join(f"![Time and memory against {axis}](docs/benchmarks/{axis}.svg)" for axis in axes)
-    return "\n\n".join([conditions(results), tables.growth_table(results), images])
+    failed = [f"{curve['axis']}, {curve['failed']}" for curve in results["curves"] if curve["failed"]]
+    return blocks(conditions(results), tables.growth_table(results), images, failed=failed)
 
 
 def speed_block(results):

@@ -47,7 +47,7 @@ def rate_words(group):
 def tokens_differ(ours, theirs):
     """Both sides should have had the same work; rows that are drawn may make a little difference."""
     a, b = middle(ours, "step_tokens"), middle(theirs, "step_tokens")
-    return abs(a - b) > 0.05 * b
+    return abs(a - b) > 0.01 * b
 
 
 def row_of(work, ours, group):
@@ -84,7 +84,7 @@ def exponent(xs, ys):
 
 def growth_words(power):
     """An exponent in words."""
-    for below, words in ((0.1, "hardly grows"), (0.8, "grows less than in proportion"), (1.2, "grows in proportion"),
+    for below, words in ((-0.1, "falls"), (0.1, "hardly grows"), (0.8, "grows less than in proportion"), (1.2, "grows in proportion"),
                          (1.8, "grows more than in proportion"), (2.2, "grows with the square")):
         if power < below:
             return words
@@ -106,5 +106,5 @@ def growth_rows(curve):
 
 def growth_table(results):
     rows = [row for curve in results["curves"] for row in growth_rows(curve)]
-    failed = [[curve["axis"], "failed", "-", curve["failed"], "-"] for curve in results["curves"] if curve.get("failed")]
+    failed = [[curve["axis"], "failed", "-", "-", "-"] for curve in results["curves"] if curve.get("failed")]
     return markdown(["axis", "what", "at", "measured", "exponent"], rows + failed)

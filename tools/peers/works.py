@@ -94,7 +94,8 @@ def ours(bench, work, folder):
 
 
 def tokens_of(rows):
-    return sum(len(row["input_ids"]) + len(row["target_ids"]) for row in rows)
+    """Those that have to be fed, as gaggle counts them: all of a row but its last target."""
+    return sum(len(row["input_ids"]) + len(row["target_ids"]) - 1 for row in rows)
 
 
 def batches_of(bench, work, folder):
