@@ -23,7 +23,7 @@ def side(name, setting, *rates, failed="", tokens=1600):
 
 
 ABOUT = {"machine": {"processor": "A <B>", "flags": ["avx512f"], "cores": 2, "memory_gb": 24},
-         "versions": {"gaggle": "gaggle 0.1", "peft (peft)": "0.21.2"}, "command": "tools/peers/all.sh ",
+         "versions": {"gaggle": "gaggle 0.1", "peft 0.21.2": "on torch 2.11.0"}, "command": "tools/peers/all.sh ",
          "setting": {"model": "m.gguf", "threads": 2, "batch": 16, "rank": 16, "row_tokens": 100, "repeats": 3}}
 PEERS = ABOUT | {"works": [
     {"name": "lora", "words": "LoRA expert", "sides": [

@@ -101,7 +101,7 @@ def growth_rows(curve):
         unit, form = (1, ".3g") if key == "seconds" else (1e9, ".2f")
         values = ", ".join(f"{y / unit:{form}}" for y in ys)
         yield [curve["axis"], f"{words}, {'s' if unit == 1 else 'GB'}", f"{', '.join(f'{x:,}' for x in xs)}", values,
-               f"{growth_words(power)} ({power:.2f})"]
+               f"{growth_words(power)} ({round(power, 2) + 0:.2f})"]
 
 
 def growth_table(results):

@@ -108,9 +108,8 @@ def main():
                        length=options.length)
     versions = runs.version(bench)
     for peer in ("peft", "mttl"):
-        lines = requirements(peer).splitlines()
-        versions |= {f"{name} ({peer})": number for name, _, number in (line.partition("==") for line in lines)
-                     if name in ("peft", "mttl", "torch", "transformers")}
+        pins = dict(line.split("==") for line in requirements(peer).splitlines() if "==" in line)
+        versions[f"{peer} {pins[peer]}"] = f"on torch {pins['torch']}, transformers {pins['transformers']}"
     results = {"machine": runs.machine(), "versions": versions, "command": "tools/peers/all.sh " + " ".join(sys.argv[1:]),
                "setting": {"model": options.model.name, "threads": bench.threads, "batch": bench.batch, "rank": bench.rank,
                            "row_tokens": bench.length, "repeats": options.repeats}, "works": []}
