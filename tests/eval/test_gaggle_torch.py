@@ -20,6 +20,8 @@ EXPERTS = {
     "ungated": dict(r=8, lora_alpha=4, target_modules=["q_proj", "up_proj"]),
 }
 EXPERTS_OF_T5 = EXPERTS | {
+    # As large as that, it lets T5's attention, which is not scaled, make 1e-4 of a rounding.
+    "wide": EXPERTS["wide"] | dict(lora_alpha=1),
     "attention": dict(r=8, lora_alpha=16, target_modules=["q", "v"]),
     "patterns": dict(r=4, lora_alpha=2, target_modules=["q", "o", "wo"], rank_pattern={"o": 8},
                      alpha_pattern={"block.1.layer.1.EncDecAttention.o": 5, "wo": 3}),
