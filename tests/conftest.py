@@ -25,7 +25,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Workers take file after file: the rooms whose files take minutes come first, or one worker is alone with them at the end."""
+    """Workers take file after file: rooms that take minutes come first, or one worker is alone at the end."""
     first = ["cluster", "app", "faults", "train"]
     items.sort(key=lambda item: first.index(room) if (room := item.path.parent.name) in first else len(first))
 

@@ -50,8 +50,8 @@ def padded(rows):
 
 
 def all_target_logits(model, examples, **more):
-    """target_logits of every example, by one pass over a padded batch: a step of a reference is many times cheaper so. What
-    is behind a row's end is hidden from it by causality, and in T5's encoder by the mask."""
+    """target_logits of every example, by one pass over a padded batch: a step of a reference is many times cheaper so.
+    What is behind a row's end is hidden from it by causality, and in T5's encoder by the mask."""
     fed = [example["input"] + example["target"][:-1] for example in examples]
     if "source" in examples[0]:
         sources = [example["source"] for example in examples]
