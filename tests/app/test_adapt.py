@@ -233,7 +233,7 @@ def test_the_three_losses_of_tfew_are_another_recipe(shop, adapted):
 
 
 def test_a_stop_request_saves_and_the_next_start_goes_on_to_the_same_bits(shop):
-    long = ["--adapt.method=['full','mu']", "--adapt.steps=400", "--adapt.seeds=1", "--checkpoint.every=20"]
+    long = ["--adapt.method=['full','mu']", "--adapt.steps=120", "--adapt.seeds=1", "--checkpoint.every=20"]
     job = shop.start("adapt", "tiny.toml", *long)
     end = time.monotonic() + 60
     while not list((shop.folder / "runs").rglob("adapt/work/items/*/*/*/COMPLETE")):

@@ -29,13 +29,14 @@ JOBS = {
     "experts": Job(["experts"], "experts", "registry", ["registry/experts/*/v*/*.safetensors"], 25_000, ["--train.steps=150"]),
     "gates": Job(["gates"], "experts", "registry", ["registry/experts/*/v0002/gate.safetensors"], 15_000, ["--gate.steps=300"]),
     "pretrain": Job(["pretrain", *POLY], "pretraining", "runs/tiny", ["registry/*/tiny/v*/*.safetensors"], 25_000,
-                    ["--train.steps=300"]),
+                    ["--train.steps=150"]),
     "adapt": Job(["adapt", "--adapt.from=skills", "--adapt.method=['full', 'mu']", "--adapt.shots=[8]", "--adapt.seeds=1",
                   "--adapt.steps=4"], "adaptation", "runs/tiny/adapt", ["runs/tiny/adapt/items/*.json"], 8_000,
                  ["--adapt.steps=150"]),
     "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--eval.split=train"], "evaluation",
                 "runs/tiny/eval", ["runs/tiny/eval/items/*.json"], 6_000, []),
 }
+TWO = "--data.tasks=['tasks/copy.jsonl', 'tasks/vowel.jsonl']"  # half the time of all four
 each_job = pytest.mark.parametrize("name", list(JOBS))
 
 
@@ -164,11 +165,12 @@ def test_a_stop_file_and_a_signal_lose_nothing(shop, name, tmp_path_factory, fur
     (shop.folder / "runs/tiny/STOP").write_text("")
     assert "asks to stop" in run(shop, job, expect=4).stderr
     (shop.folder / "runs/tiny/STOP").unlink()
+    long = [*job.long, TWO]
     whole = tmp_path_factory.mktemp("whole")
     shutil.copytree(furnished[name], whole, dirs_exist_ok=True)
     undisturbed = Workshop(whole, gaggle)
-    run(undisturbed, job, *job.long)
-    stopped = shop.start(*words(job, *job.long))
+    run(undisturbed, job, *long)
+    stopped = shop.start(*words(job, *long))
     journal = shop.folder / job.where / "work/journal"
     wait_for(lambda: any('"taken"' in path.read_text() for path in journal.glob("*.jsonl")))
     time.sleep(0.3)
@@ -177,7 +179,7 @@ def test_a_stop_file_and_a_signal_lose_nothing(shop, name, tmp_path_factory, fur
     assert stopped.returncode in (75, 0), errors  # 0: it was through already
     if stopped.returncode == 75:
         assert "everything is saved: start again to go on" in errors
-    run(shop, job, *job.long, ranks=2)
+    run(shop, job, *long, ranks=2)
     assert results(shop, job) == results(undisturbed, job)
 
 

@@ -106,7 +106,7 @@ def test_kill_9_at_five_moments_with_other_ranks_each_time(workshop):
 
 
 def test_torn_and_rotten_checkpoints_are_passed_over(workshop):
-    job = start(workshop, "--train.steps=400")
+    job = start(workshop, "--train.steps=120")
     complete = lambda: sorted(workshop.folder.glob("runs/tiny/checkpoints/*/*/COMPLETE"))
     wait_for(lambda: len(complete()) >= 4)
     job.send_signal(signal.SIGUSR1)
@@ -119,10 +119,10 @@ def test_torn_and_rotten_checkpoints_are_passed_over(workshop):
     bytes_ = bytearray((fourth / "state.safetensors").read_bytes())
     bytes_[-1] ^= 1
     (fourth / "state.safetensors").write_bytes(bytes_)
-    done = pretrain(workshop, "--train.steps=400")
+    done = pretrain(workshop, "--train.steps=120")
     assert done.stderr.count("passed over") == 4, done.stderr
     went_on = bits(workshop)
-    pretrain(workshop, "--train.steps=400", "--registry.path=whole", "--run.dir=whole_runs")
+    pretrain(workshop, "--train.steps=120", "--registry.path=whole", "--run.dir=whole_runs")
     assert bits(workshop, registry="whole") == went_on
 
 
@@ -164,14 +164,14 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_skipped_by_all(workshop):
 
 
 def test_a_checkpoint_of_another_base_is_not_gone_on_from(workshop):
-    job = start(workshop, "--train.steps=400")
+    job = start(workshop, "--train.steps=120")
     wait_for(lambda: len(list(workshop.folder.glob("runs/tiny/checkpoints/*/*/COMPLETE"))) > 0)
     job.send_signal(signal.SIGUSR1)
     job.communicate()
     spoilt_base(workshop, "other", "#", 0.5)
-    said = pretrain(workshop, "--train.steps=400", "--model.path=other", expect=2).stderr
+    said = pretrain(workshop, "--train.steps=120", "--model.path=other", expect=2).stderr
     assert "model.content " in said and "Set run.variant for a new run" in said
-    said = pretrain(workshop, "--train.steps=400", "--poly.rank=3", expect=2).stderr
+    said = pretrain(workshop, "--train.steps=120", "--poly.rank=3", expect=2).stderr
     assert "poly.rank 2 → 3" in said
 
 

@@ -15,11 +15,15 @@ EXPERTS = 12
 SETTINGS = ["--train.steps=60", "--checkpoint.every=10"]
 
 
+def grow_twelve(folder, tiny_world, gaggle):
+    shutil.copytree(tiny_world / "base", folder / "base")
+    write_many_tasks(folder / "tasks", EXPERTS)
+    return Workshop(folder, gaggle)
+
+
 @pytest.fixture
 def twelve(tmp_path, tiny_world, gaggle):
-    shutil.copytree(tiny_world / "base", tmp_path / "base")
-    write_many_tasks(tmp_path / "tasks", EXPERTS)
-    return Workshop(tmp_path, gaggle)
+    return grow_twelve(tmp_path, tiny_world, gaggle)
 
 
 def test_plain_processes_killed_at_random_make_the_undisturbed_bits(twelve):
@@ -47,31 +51,38 @@ def kill_ranks(run, victims, draw):
             os.kill(pid, signal.SIGKILL)
 
 
-WORDS = ["experts", "tiny.toml", "--train.steps=150", "--checkpoint.every=3", "--cluster.lease_s=4"]
+# Lanes for groups of up to four ranks; ranks alone have the same bits with them.
+WORDS = ["experts", "tiny.toml", "--train.steps=150", "--train.lanes=4", "--cluster.lease_s=4"]
+OFTEN = "--checkpoint.every=3"
 
 
-def test_ten_of_twelve_ranks_killed_at_random_under_ulfm(twelve):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, tiny_world, gaggle):
+    """The bits that one process makes of WORDS."""
+    shop = grow_twelve(tmp_path_factory.mktemp("undisturbed"), tiny_world, gaggle)
+    shop.run(*WORDS)
+    return shop.bits()
+
+
+def test_ten_of_twelve_ranks_killed_at_random_under_ulfm(twelve, undisturbed):
     """Each death costs its own item alone: the job ends with 0, and the bits are the undisturbed ones."""
-    twelve.run(*WORDS, "--registry.path=calm", "--run.dir=calm-runs")
-    run = start_under_ulfm(twelve, 12, *WORDS)
+    run = start_under_ulfm(twelve, 12, *WORDS, OFTEN)
     draw = random.Random(2)
     kill_ranks(run, draw.sample(range(1, 12), 10), draw)
     code = run.wait(300)
     said = (twelve.folder / "output").read_text()
     assert code == 0, said
     assert said.count("is given up") >= 1, said
-    assert twelve.bits() == twelve.bits("calm")
+    assert twelve.bits() == undisturbed
 
 
 @pytest.mark.parametrize(("ranks_per_expert", "victims"), [(2, [1, 2, 5]), (4, [3, 4])])
-def test_the_others_of_a_group_that_lost_a_rank_go_on_alone(twelve, ranks_per_expert, victims):
+def test_the_others_of_a_group_that_lost_a_rank_go_on_alone(twelve, undisturbed, ranks_per_expert, victims):
     """A follower of the first rank's group, a leader, and one of another group."""
-    lanes = "--train.lanes=4"
-    twelve.run(*WORDS, lanes, "--registry.path=calm", "--run.dir=calm-runs")
-    run = start_under_ulfm(twelve, 8, *WORDS, lanes, f"--cluster.ranks_per_expert={ranks_per_expert}")
+    run = start_under_ulfm(twelve, 8, *WORDS, OFTEN, f"--cluster.ranks_per_expert={ranks_per_expert}")
     kill_ranks(run, victims, random.Random(3))
     code = run.wait(300)
     said = (twelve.folder / "output").read_text()
     assert code == 0, said
     assert re.search("rank [13] was lost: this rank goes on alone", said), said
-    assert twelve.bits() == twelve.bits("calm")
+    assert twelve.bits() == undisturbed

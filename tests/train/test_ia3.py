@@ -139,12 +139,10 @@ def batch_loss(model, sites, tasks):
     for task, examples in enumerate(tasks):
         for site in sites.values():
             site.task = task
-        for example in examples:
-            sequence = torch.tensor([example["input"] + example["target"]])
-            logits = model(sequence[:, :-1]).logits[0, len(example["input"]) - 1:]
-            nll = nll + torch.nn.functional.cross_entropy(logits.float(), sequence[0, len(example["input"]):],
-                                                          reduction="sum")
-            tokens += len(example["target"])
+        targets = [token for example in examples for token in example["target"]]
+        logits = torch.cat(kinds.all_target_logits(model, examples)).float()
+        nll = nll + torch.nn.functional.cross_entropy(logits, torch.tensor(targets), reduction="sum")
+        tokens += len(targets)
     return nll / tokens
 
 

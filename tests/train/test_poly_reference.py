@@ -44,14 +44,11 @@ def poly_model(base, heads, folder):
 
 
 def batch_loss(model, tasks, smoothing):
-    losses, tokens = [], 0
-    for task, examples in enumerate(tasks):
-        for example in examples:
-            logits = kinds.target_logits(model, example, task_ids=torch.tensor([task]))
-            losses.append(torch.nn.functional.cross_entropy(
-                logits.float(), torch.tensor(example["target"]), reduction="sum", label_smoothing=smoothing))
-            tokens += len(example["target"])
-    return sum(losses) / tokens
+    examples = [example for task in tasks for example in task]
+    task_ids = torch.tensor([number for number, task in enumerate(tasks) for _ in task])
+    logits = torch.cat(kinds.all_target_logits(model, examples, task_ids=task_ids)).float()
+    targets = torch.tensor([token for example in examples for token in example["target"]])
+    return torch.nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
 
 def train(model, tasks, smoothing, decay, clip, linear):
