@@ -13,8 +13,8 @@ uint64_t longer(uint64_t text, int32_t id) { return random_key("text", {text, st
 
 class RandomAdapter : public TokenAdapter {
  public:
-  RandomAdapter(std::vector<RoutedSite> sites, size_t experts, int64_t k, uint64_t seed)
-      : TokenAdapter(std::move(sites), experts), k_(k), seed_(seed) {}
+  RandomAdapter(std::vector<RoutedSite> sites, const RoutedCollection& collection, int64_t k, uint64_t seed)
+      : TokenAdapter(std::move(sites), collection), k_(k), seed_(seed) {}
 
   void begin(const Microbatch& batch) override {
     const TokenSequences &decoder = batch.decoder, &encoder = batch.encoder;
@@ -74,7 +74,7 @@ std::unique_ptr<RoutedAdapter> make_random(const RoutedCollection& collection, i
       if (site.experts[z].a.defined()) candidates.push_back(static_cast<int>(z));
     set_candidates(site, std::move(candidates), {});
   }
-  return std::make_unique<RandomAdapter>(std::move(sites), collection.names.size(), k, seed);
+  return std::make_unique<RandomAdapter>(std::move(sites), collection, k, seed);
 }
 
 }  // namespace gaggle

@@ -2,6 +2,7 @@
 #include "adapter/routed.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "adapter/ia3.h"
 #include "base/error.h"
@@ -45,8 +46,8 @@ class FixedRescaling : public RoutedAdapter {
 // The k candidates with the best scores, weighted by a softmax over these.
 class ScoredAdapter : public TokenAdapter {
  public:
-  ScoredAdapter(std::vector<RoutedSite> sites, size_t experts, Scoring scoring, int64_t k)
-      : TokenAdapter(std::move(sites), experts), scoring_(scoring), k_(k) {}
+  ScoredAdapter(std::vector<RoutedSite> sites, const RoutedCollection& collection, Scoring scoring, int64_t k)
+      : TokenAdapter(std::move(sites), collection), scoring_(scoring), k_(k) {}
 
  private:
   TokenRouting choose(const Site&, const RoutedSite& experts, const at::Tensor& x) override {
@@ -73,7 +74,37 @@ std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, 
     }
     set_candidates(sites[s], std::move(candidates), directions);
   }
-  return std::make_unique<ScoredAdapter>(std::move(sites), collection.names.size(), scoring, k);
+  return std::make_unique<ScoredAdapter>(std::move(sites), collection, scoring, k);
+}
+
+std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, Scoring scoring, int64_t k,
+                                            const std::vector<SiteCandidates>& candidates) {
+  std::vector<RoutedSite> sites = collection.sites;
+  for (size_t s = 0; s < sites.size(); ++s) static_cast<SiteCandidates&>(sites[s]) = candidates[s];
+  return std::make_unique<ScoredAdapter>(std::move(sites), collection, scoring, k);
+}
+
+// Of one expert, [sites].
+std::vector<LowRank> pairs_of(const RoutedCollection& collection, size_t expert) {
+  if (collection.source) return collection.source->pairs({&expert, 1})[0];
+  std::vector<LowRank> pairs;
+  for (const RoutedSite& site : collection.sites) pairs.push_back(site.experts[expert]);
+  return pairs;
+}
+
+// The sites with the stacks of all experts.
+std::vector<RoutedSite> stacked(const RoutedCollection& collection) {
+  if (!collection.source) return collection.sites;
+  std::vector<size_t> all(collection.names.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  const auto pairs = collection.source->pairs(all);
+  std::vector<RoutedSite> sites;
+  for (size_t s = 0; s < collection.sites.size(); ++s) {
+    std::vector<LowRank> here;
+    for (const auto& expert : pairs) here.push_back(expert[s]);
+    sites.push_back(stack_experts(std::move(here)));
+  }
+  return sites;
 }
 
 }  // namespace
@@ -95,9 +126,28 @@ void TokenAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y)
   const RoutedSite& experts = sites_[static_cast<size_t>(site.index)];
   if (experts.candidates.empty() || x.size(0) == 0) return;
   const TokenRouting routed = choose(site, experts, x);
+  if (source_) fetch(routed.experts);
   add_routed(x, y, experts, routed);
   if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));
   add_weights(routed, weight_);
+}
+
+// Reads those of the experts that no token took before.
+void TokenAdapter::fetch(const at::Tensor& experts) {
+  const at::Tensor taken = experts.contiguous();
+  std::vector<char> seen = there_;
+  std::vector<size_t> wanted;
+  for (int64_t i = 0; i < taken.numel(); ++i) {
+    const auto z = static_cast<size_t>(taken.const_data_ptr<int64_t>()[i]);
+    if (!seen[z]) wanted.push_back(z);
+    seen[z] = 1;
+  }
+  if (wanted.empty()) return;
+  const auto pairs = source_->pairs(wanted);
+  for (size_t i = 0; i < wanted.size(); ++i)
+    for (size_t s = 0; s < sites_.size(); ++s)
+      if (pairs[i][s].a.defined()) sites_[s].experts[wanted[i]] = pairs[i][s];
+  there_ = std::move(seen);
 }
 
 std::vector<double> TokenAdapter::weight_by_expert() const {
@@ -107,6 +157,7 @@ std::vector<double> TokenAdapter::weight_by_expert() const {
 }
 
 std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection, int64_t k) {
+  if (collection.source) return route_tokens(collection, Scoring::phatgoose, k, collection.source->gated());
   return route_tokens(collection, Scoring::phatgoose, k, [&](size_t site, size_t expert) {
     const at::Tensor& gate = collection.gates[site][expert];
     return gate.defined() ? standardise(gate.to(at::kFloat)) : gate;
@@ -114,6 +165,7 @@ std::unique_ptr<RoutedAdapter> make_phatgoose(const RoutedCollection& collection
 }
 
 std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Scoring scoring, int64_t k) {
+  if (collection.source) return route_tokens(collection, scoring, k, collection.source->arrows());
   return route_tokens(collection, scoring, k, [&](size_t site, size_t expert) {
     const LowRank& pair = collection.sites[site].experts[expert];
     return arrow_direction(pair.a, pair.b);
@@ -121,9 +173,7 @@ std::unique_ptr<RoutedAdapter> make_arrow(const RoutedCollection& collection, Sc
 }
 
 std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, int expert) {
-  std::vector<LowRank> pairs;
-  for (const RoutedSite& site : collection.sites) pairs.push_back(site.experts[static_cast<size_t>(expert)]);
-  return std::make_unique<FixedAdapter>(std::move(pairs));
+  return std::make_unique<FixedAdapter>(pairs_of(collection, static_cast<size_t>(expert)));
 }
 
 std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture, const BaseModel& base) {
@@ -147,8 +197,9 @@ std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor
 std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection) {
   std::vector<LowRank> pairs(collection.sites.size());
   const auto experts = static_cast<double>(collection.names.size());
+  const std::vector<RoutedSite> sites = stacked(collection);
   for (size_t s = 0; s < pairs.size(); ++s) {
-    const RoutedSite& site = collection.sites[s];
+    const RoutedSite& site = sites[s];
     if (!site.stacked_a.defined()) continue;
     // Σ scale/N · B A as one pair of rank R: the scales go into B.
     const auto column = (site.scales / experts).index_select(0, site.column_expert).unsqueeze(1);

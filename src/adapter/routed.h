@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,12 +13,24 @@
 
 namespace gaggle {
 
+// Where experts come from that are read when a token takes them first: a collection of a registry.
+class ExpertSource {
+ public:
+  virtual ~ExpertSource() = default;
+  // Their pairs [sites of the base], kept once they were read. Throws UserError where a file is damaged.
+  virtual std::vector<std::vector<LowRank>> pairs(std::span<const size_t> experts) = 0;
+  // [sites], by the gates or by Arrow's directions.
+  virtual const std::vector<SiteCandidates>& gated() = 0;
+  virtual const std::vector<SiteCandidates>& arrows() = 0;
+};
+
 // N experts on the base's sites; ranks, scales and sites may differ from expert to expert.
 struct RoutedCollection {
   std::vector<std::string> names;              // [N]
   std::vector<RoutedSite> sites;               // [sites of the base], without candidates
   std::vector<std::vector<at::Tensor>> gates;  // [sites][N] fp32 [d_in]; undefined: none there
   std::vector<std::string> not_finite;         // [N] why an expert cannot be computed with; "": it can
+  std::shared_ptr<ExpertSource> source = {};   // not null: sites and gates have shapes alone (kernel/routing.h)
 
   bool gated(int expert) const;                  // at one site at least
   int number_of(const std::string& name) const;  // -1: not there
@@ -39,16 +52,23 @@ class TokenAdapter : public RoutedAdapter {
   std::vector<double> weight_by_expert() const override;
 
  protected:
-  // `sites` with their candidates; `experts`: of the collection.
-  TokenAdapter(std::vector<RoutedSite> sites, size_t experts)
-      : sites_(std::move(sites)), experts_(static_cast<int64_t>(experts)) {}
+  // `sites`: those of the collection with their candidates.
+  TokenAdapter(std::vector<RoutedSite> sites, const RoutedCollection& collection)
+      : sites_(std::move(sites)),
+        experts_(static_cast<int64_t>(collection.names.size())),
+        source_(collection.source),
+        there_(collection.names.size(), collection.source ? 0 : 1) {}
   // Of the T tokens whose x [T, d_in] the site reads; the site has candidates, and T > 0.
   virtual TokenRouting choose(const Site& site, const RoutedSite& experts, const at::Tensor& x) = 0;
 
  private:
+  void fetch(const at::Tensor& experts);
+
   std::vector<RoutedSite> sites_;
   int64_t experts_;
-  at::Tensor weight_;  // [N] fp64
+  std::shared_ptr<ExpertSource> source_;
+  std::vector<char> there_;  // [N] whose pairs are
+  at::Tensor weight_;        // [N] fp64
 };
 
 // Experts without a gate at a site are no candidates there. k = 0: dense.

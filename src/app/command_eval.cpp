@@ -12,7 +12,7 @@ Exit evaluate(const Config& config, const JobOptions& options) {
                                BaseUse::inference, [](const Session&) {});
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
-  const EvalSources sources = load_sources(config, *start.base);
+  const EvalSources sources = load_sources(config, *start.base, !options.dry_run);
   return run_evaluation(context, sources, *start.inputs.tokenizer, start.inputs.tasks, split);
 }
 

@@ -106,10 +106,12 @@ SortedRows sorted(const RoutedSite& site, const TokenRouting& routed) {
 }
 
 template <class X>
-std::vector<RoutedTile<X>> tiles_of(const SortedRows& all, const RoutedSite& site, const X* x, X* y) {
+std::vector<RoutedTile<X>> tiles_of(const SortedRows& all, const RoutedSite& site, at::ScalarType type, const X* x,
+                                    X* y) {
   std::vector<RoutedTile<X>> tiles;
   for (size_t z = 0; z < site.experts.size(); ++z) {
     const LowRank& expert = site.experts[z];
+    if (all.begin[z] < all.begin[z + 1]) GAGGLE_CHECK(expert.a.is_cpu() && expert.a.scalar_type() == type);
     for (int64_t i = all.begin[z]; i < all.begin[z + 1]; i += RoutedTile<X>::side)
       tiles.push_back({x, static_cast<const X*>(expert.a.data_ptr()), static_cast<const X*>(expert.b.data_ptr()), y,
                        expert.a.size(0), expert.a.size(1), expert.b.size(0), &all.rows[static_cast<size_t>(i)],
@@ -124,7 +126,8 @@ void add_tiles(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const
                void (*hidden)(const RoutedTile<X>&, H*, int64_t),
                void (*output)(const RoutedTile<X>&, const H*, int64_t, const RoutedColumns&)) {
   const SortedRows all = sorted(site, routed);
-  const auto tiles = tiles_of(all, site, static_cast<const X*>(x.data_ptr()), static_cast<X*>(y.data_ptr()));
+  const auto tiles =
+      tiles_of(all, site, x.scalar_type(), static_cast<const X*>(x.data_ptr()), static_cast<X*>(y.data_ptr()));
   int64_t stride = 0;
   for (const RoutedTile<X>& tile : tiles) stride = std::max(stride, tile.rank + tile.rank % 2);
   const at::Tensor hidden_rows =
@@ -155,7 +158,7 @@ void add_tiles(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const
 }  // namespace
 
 void add_routed_rows(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
-  GAGGLE_CHECK(x.scalar_type() == y.scalar_type() && x.scalar_type() == site.stacked_a.scalar_type());
+  GAGGLE_CHECK(x.scalar_type() == y.scalar_type());
   if (!is_bf16(x)) return add_tiles<float, float>(x, y, site, routed, hidden_tile<float>, output_tile<float>);
   if (has_bf16_dot()) return add_tiles<Bf16, Bf16>(x, y, site, routed, hidden_tile_bf16, output_tile_bf16);
   add_tiles<Bf16, float>(x, y, site, routed, hidden_tile<Bf16>, output_tile<Bf16>);

@@ -94,16 +94,21 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
   site.direction_of.reset();
   if (site.candidates.empty()) return;
   for (const int z : site.candidates) GAGGLE_CHECK(site.experts[static_cast<size_t>(z)].a.defined());
+  const auto device = site.scales.device();
+  if (!directions.empty()) {
+    const auto all = at::stack(directions).to(device, at::kFloat);
+    auto [unique, direction_of, counts] = at::unique_dim(all, 0, true, true, false);
+    const bool equal = unique.size(0) < all.size(0);
+    site.directions = equal ? unique : all;
+    if (equal) site.direction_of = direction_of;
+  }
+  finish_candidates(site, device, site.experts[static_cast<size_t>(site.candidates[0])].a.scalar_type());
+}
+
+void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type) {
   const std::vector<int64_t> ids(site.candidates.begin(), site.candidates.end());
-  const auto device = site.stacked_a.device();
   site.candidate_ids = at::tensor(ids, at::kLong).to(device);
-  if (directions.empty()) return;
-  const auto all = at::stack(directions).to(device, at::kFloat);
-  auto [unique, direction_of, counts] = at::unique_dim(all, 0, true, true, false);
-  const bool equal = unique.size(0) < all.size(0);
-  site.directions = equal ? unique : all;
-  if (equal) site.direction_of = direction_of;
-  site.rough = rough_directions(site.directions, site.stacked_a.scalar_type());
+  if (site.directions.defined()) site.rough = rough_directions(site.directions, type);
 }
 
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {

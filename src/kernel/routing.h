@@ -19,19 +19,24 @@ struct RoughDirections {
   double error = 0;  // |x·v - x·row| ≤ error · |x|
 };
 
-// What routing needs of a site, prepared once. Copies share the tensors.
-struct RoutedSite {
-  std::vector<LowRank> experts;  // [N], absent: undefined a; views of the stack
-  at::Tensor stacked_a;          // [R, d_in] of the experts there are, R = Σ r; undefined: none
-  at::Tensor stacked_bt;         // [R, d_out]
-  at::Tensor column_expert;      // [R] int64, whose column of h it is
-  at::Tensor scales;             // [N] fp32, 0 for absent ones
-
+// Who takes part at a site, and by which direction.
+struct SiteCandidates {
   std::vector<int> candidates;  // [C] expert numbers, ascending
   at::Tensor candidate_ids;     // [C] int64, the same
   at::Tensor directions;        // [U, d_in] fp32: standardised gates, or arrow vectors
   at::Tensor direction_of;      // [C] int64, rows of `directions`; undefined: the i-th
   RoughDirections rough;        // of `directions`
+};
+
+// What routing needs of a site, prepared once. Copies share the tensors.
+struct RoutedSite : SiteCandidates {
+  // [N], absent: undefined a; views of the stack. On a CPU one that no token has taken may have its shape alone (tensors
+  // of the meta device), and then there is no stack.
+  std::vector<LowRank> experts;
+  at::Tensor stacked_a;      // [R, d_in] of the experts there are, R = Σ r; undefined: none
+  at::Tensor stacked_bt;     // [R, d_out]
+  at::Tensor column_expert;  // [R] int64, whose column of h it is
+  at::Tensor scales;         // [N] fp32, 0 for absent ones; undefined: none there
 };
 
 // The experts of one site, on one device and in one dtype.
@@ -41,6 +46,9 @@ RoutedSite stack_experts(std::vector<LowRank> experts);
 // directions are merged, so that equal gates tie exactly however a matrix product rounds its columns. Every
 // candidate must have a pair at the site.
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions);
+
+// What follows from a site's candidates and directions, for tokens of this type: candidate_ids and rough.
+void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type);
 
 struct TokenRouting {
   at::Tensor experts;  // [T, k'] int64, expert numbers, best first (ties: the lower number)

@@ -1,23 +1,60 @@
 #include "library/collection.h"
 
+#include <map>
+
 #include "base/error.h"
+#include "library/stored_experts.h"
+#include "registry/pins.h"
+#include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
 
-// Not finite as it is stored, or not in the base's numbers.
-std::string why_not_finite(const Lora& expert, at::ScalarType dtype) {
-  if (!expert.not_finite.empty()) return expert.not_finite;
-  const at::Tensor finite = at::isfinite(expert.values.to(dtype));
-  if (finite.all().item<bool>()) return "";
-  const ParameterLayout layout = lora_layout(expert.sites);
-  for (const ParameterInfo& tensor : layout.tensors())
-    if (!layout.view(finite, tensor).all().item<bool>())
-      return fmt::format("{}: {} has values beyond {}", expert.pin(), tensor.name, at::toString(dtype));
-  return "";
+// What the processor's kernels read where it lies.
+bool taken_one_by_one(const BaseModel& base) { return base.device().is_cpu() && base.dtype() != at::kDouble; }
+
+// Of an earlier form nothing is read.
+constexpr int form_of_cache = 1;
+
+StoredCollection stored_collection(const Registry& registry, const std::string& name, const BaseModel& base) {
+  StoredCollection stored{registry, registry.load(Kind::collection, name), {}, base.sites(), base.dtype(), {}};
+  stored.key = fmt::format("{} {} {}\n", form_of_cache, at::toString(base.dtype()), base.shape_digest());
+  for (const PinnedExpert& pin : read_pins(stored.collection)) {
+    stored.experts.push_back(pinned_expert(registry, stored.collection, pin));
+    stored.key += pinned(stored.experts.back()) + "\n";
+  }
+  return stored;
+}
+
+// Tensors without values, for who asks where there is a gate.
+std::vector<std::vector<at::Tensor>> shapes_of_gates(const StoredCollection& stored, const CollectionIndex& index) {
+  std::vector<std::vector<at::Tensor>> gates(stored.sites.size(), std::vector<at::Tensor>(stored.experts.size()));
+  for (size_t s = 0; s < gates.size(); ++s) {
+    const at::Tensor shape = at::empty({stored.sites[s].d_in}, at::TensorOptions(at::kFloat).device(at::kMeta));
+    for (const int z : index.gated[s].candidates) gates[s][static_cast<size_t>(z)] = shape;
+  }
+  return gates;
 }
 
 }  // namespace
+
+OpenedCollection open_collection(const Registry& registry, const std::string& name, const BaseModel& base, bool keep) {
+  OpenedCollection opened;
+  StoredCollection stored = stored_collection(registry, name, base);
+  for (const Version& expert : stored.experts) opened.pins += pinned(expert) + "\n";
+  if (!taken_one_by_one(base)) {
+    opened.collection = routed_collection(load_collection(registry, name, base.sites()), base);
+    return opened;
+  }
+  CollectionIndex index = index_of(stored, keep);
+  RoutedCollection& collection = opened.collection;
+  for (const Version& expert : stored.experts) collection.names.push_back(expert.name);
+  collection.sites = shapes_of(stored, index);
+  collection.gates = shapes_of_gates(stored, index);
+  collection.not_finite = index.not_finite;
+  collection.source = stored_experts(std::move(stored), std::move(index), keep);
+  return opened;
+}
 
 RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseModel& base) {
   const size_t sites = base.sites().size();
@@ -44,6 +81,6 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
   return collection;
 }
 
-std::string pinned(const Lora& expert) { return expert.pin() + ":" + expert.digest; }
+std::string pinned(const Version& expert) { return expert.pin() + ":" + digest_of(expert); }
 
 }  // namespace gaggle

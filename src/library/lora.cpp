@@ -76,14 +76,16 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
   const Version collection = registry.load(Kind::collection, name);
   std::vector<Lora> experts;
-  for (const PinnedExpert& pinned : read_pins(collection)) {
-    // All of its bytes are read now in any case, so that they are held against what was committed.
-    const Version expert = pinned_expert(registry, collection, pinned);
-    if (const auto wrong = check_listed(expert.folder); !wrong.empty())
-      user_error("collection {}: {}", collection.pin(), wrong[0]);
-    experts.push_back(lora_of(expert, read_adapter(expert), sites));
-  }
+  for (const PinnedExpert& pinned : read_pins(collection))
+    experts.push_back(read_pinned(collection, pinned_expert(registry, collection, pinned), sites));
   return experts;
+}
+
+// All of its bytes are read in any case, so that they are held against what was committed.
+Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites) {
+  if (const auto wrong = check_listed(expert.folder); !wrong.empty())
+    user_error("collection {}: {}", collection.pin(), wrong[0]);
+  return lora_of(expert, read_adapter(expert), sites);
 }
 
 std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates) {

@@ -14,7 +14,7 @@ struct Lora {
   std::vector<at::Tensor> gates;  // by site [d_in] fp32 on the CPU, undefined where there is none; empty: none anywhere
   std::string name, version;      // "tomi", "v0001" of a registry, where it is of one
   std::string digest;             // of that version's SHA256SUMS
-  std::string not_finite = {};    // as in PeftAdapter; "" but for load_collection
+  std::string not_finite = {};    // as in PeftAdapter; "" but for experts of a collection
   std::string pin() const { return name + "@" + version; }
 };
 
@@ -30,6 +30,9 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
 // is not the one that was pinned: by the digests in the collection, and of every byte that is read. What is
 // not finite is noted.
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
+
+// One of them, after every byte was held against what was committed. Throws UserError as load_collection does.
+Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.
 std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates);

@@ -86,7 +86,8 @@ void check_base(const fs::path& folder, const BaseFingerprint& ours, bool write,
 
 // The folders that every job writes to: looked at here, before anything is made in them or trained for them.
 void refuse_links(const fs::path& folder) {
-  for (const char* inner : {"work/leases", "work/journal", "work/items", "work/jobs", "aside", "removed", ".staging"})
+  for (const char* inner :
+       {"work/leases", "work/journal", "work/items", "work/jobs", "aside", "removed", "cache", ".staging"})
     without_links(folder, folder / inner);
   for (const Kind kind : all_kinds)
     for (const fs::path& root : {folder, folder / "removed"}) without_links(folder, root / words_of(kind).folder);

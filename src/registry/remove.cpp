@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "registry/cache.h"
 #include "registry/pins.h"
 #include "registry/stage.h"
 
@@ -32,6 +33,7 @@ void Registry::remove(const std::string& name) {
     for (const std::string& one : versions_in(away)) rename_to_new(away / one, folder / one);  // the name is new again
   });
   fsync_folder(folder.parent_path());
+  sweep_cache(*this);
 }
 
 }  // namespace gaggle

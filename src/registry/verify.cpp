@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "formats/safetensors.h"
+#include "registry/cache.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
 #include "registry/sums.h"
@@ -92,6 +93,10 @@ std::vector<std::string> Registry::verify() const {
   for (Kind kind : all_kinds)
     for (const fs::path& folder : sound_versions(folder_ / words_of(kind).folder, complaints))
       attempt([&] { check_contents(*this, kind, folder, complaints); });
+  attempt([&] {
+    const auto wrong = check_cache(*this);
+    complaints.insert(complaints.end(), wrong.begin(), wrong.end());
+  });
   std::sort(complaints.begin(), complaints.end());
   return complaints;
 }

@@ -19,22 +19,22 @@ std::string needed_collection(const Config& config) {
 
 }  // namespace
 
-EvalSources load_sources(const Config& config, const BaseModel& base) {
+EvalSources load_sources(const Config& config, const BaseModel& base, bool keep) {
   const auto& names = config.eval.methods;
   EvalSources sources;
   const std::string collection = needs_collection(config.eval) ? needed_collection(config) : "";
-  std::vector<Lora> experts;
+  sources.collection = routed_collection({}, base);
   if (!collection.empty() || std::ranges::any_of(names, needs_inventory)) {
     const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
     if (!collection.empty()) {
       // Which version is in use is asked once: another may be in use a moment later.
       sources.collection_pin = registry.load(Kind::collection, collection).pin();
-      experts = load_collection(registry, sources.collection_pin, base.sites());
+      OpenedCollection opened = open_collection(registry, sources.collection_pin, base, keep);
+      sources.collection = std::move(opened.collection);
+      sources.pins = std::move(opened.pins);
     }
     sources.inventories = load_inventories(config, registry, base.sites());
   }
-  sources.collection = routed_collection(experts, base);
-  for (const Lora& expert : experts) sources.pins += pinned(expert) + "\n";
   sources.methods = read_methods(config, sources.collection, sources.inventories);
   return sources;
 }

@@ -18,8 +18,8 @@ struct EvalSources {
 };
 
 // Reads only what the methods need. Throws UserError as read_methods and load_inventories do, and where a
-// collection is needed and none is named.
-EvalSources load_sources(const Config& config, const BaseModel& base);
+// collection is needed and none is named. `keep`: what it computes of the collection may be kept in the registry.
+EvalSources load_sources(const Config& config, const BaseModel& base, bool keep);
 
 // For the plan: collection, inventories and routing rows.
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config);

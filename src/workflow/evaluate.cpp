@@ -112,11 +112,12 @@ class Scorer {
   RoutedAdapter* adapter_of(const EvalItem& item) {
     const std::string& task = job_.scoring.tasks[item.task].name;
     const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
-    const auto [adapter, is_new] = adapters_.try_emplace(key);
-    if (is_new)
-      adapter->second = make_adapter(item.method, job_.scoring.collection, job_.scoring.eval, job_.scoring.seed,
-                                     job_.scoring.base, task);
-    return adapter->second.get();
+    auto& adapter = adapters_[key];
+    // Also once more where it could not be made: nothing would be scored in the method's name but the base.
+    if (!adapter)
+      adapter = make_adapter(item.method, job_.scoring.collection, job_.scoring.eval, job_.scoring.seed,
+                             job_.scoring.base, task);
+    return adapter.get();
   }
 
   const EvalJob& job_;

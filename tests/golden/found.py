@@ -95,7 +95,8 @@ def found_in(folder):
     for path in sorted(folder.rglob("*")):
         old = path.relative_to(folder).parts
         an_item = "items" in old[:-1] and ("adapt" in old or "eval" in old)
-        if path.is_file() and not an_item and not PASSED_OVER & set(old):
+        kept = old[0].startswith("registry") and "cache" in old[1:]  # follows from the rest
+        if path.is_file() and not an_item and not kept and not PASSED_OVER & set(old):
             parts = new_path(old)
             for what, name, value in of_file(path, parts.split("/")):
                 table[what, parts, name] = value

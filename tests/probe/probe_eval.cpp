@@ -20,7 +20,7 @@ namespace {
 int run_routed_logits(const std::vector<std::string>& arguments) {
   const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto registry = Registry::open(arguments.at(1), std::nullopt, false);
-  const auto collection = routed_collection(load_collection(registry, arguments.at(2), base->sites()), *base);
+  const auto collection = open_collection(registry, arguments.at(2), *base, /*keep=*/false).collection;
   Config config;
   config.eval.methods = {arguments.at(3)};
   if (arguments.at(3) == "arrow:phatgoose") {

@@ -1,0 +1,199 @@
+#include "library/collection_index.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "formats/safetensors.h"
+#include "registry/cache.h"
+
+namespace gaggle {
+namespace {
+
+using Directions = std::vector<std::vector<at::Tensor>>;  // [sites][N], undefined: it is no candidate there
+
+struct TensorToKeep {
+  std::string name;
+  at::Tensor values;  // contiguous fp32 or fp64
+};
+
+std::string contents_of(const std::vector<TensorToKeep>& tensors, const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorView> views;
+  for (const auto& [name, values] : tensors)
+    views.push_back({name,
+                     values.scalar_type() == at::kDouble ? DType::f64 : DType::f32,
+                     values.sizes().vec(),
+                     {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}});
+  return safetensors_bytes(views, metadata);
+}
+
+at::Tensor copy_of(const TensorFile& file, const std::string& name) {
+  const TensorView& view = file.at(name);
+  const at::ScalarType type = view.dtype == DType::f64 ? at::kDouble : at::kFloat;
+  return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type).clone();
+}
+
+std::string place(size_t site, const char* part) { return fmt::format("{}.{}", site, part); }
+
+void add_candidates(std::vector<TensorToKeep>& tensors, const std::vector<SiteCandidates>& sites) {
+  for (size_t s = 0; s < sites.size(); ++s) {
+    const SiteCandidates& site = sites[s];
+    if (site.candidates.empty()) continue;
+    tensors.push_back({place(s, "candidates"), at::tensor(site.candidates, at::kDouble)});
+    tensors.push_back({place(s, "directions"), site.directions.contiguous()});
+    if (site.direction_of.defined()) tensors.push_back({place(s, "direction_of"), site.direction_of.to(at::kDouble)});
+  }
+}
+
+std::vector<SiteCandidates> candidates_in(const TensorFile& file, size_t sites, at::ScalarType dtype) {
+  std::vector<SiteCandidates> all(sites);
+  at::parallel_for(0, static_cast<int64_t>(sites), 1, [&](int64_t begin, int64_t end) {
+    for (auto s = static_cast<size_t>(begin); s < static_cast<size_t>(end); ++s) {
+      if (!file.find(place(s, "candidates"))) continue;
+      const at::Tensor ids = copy_of(file, place(s, "candidates"));
+      const double* first = ids.const_data_ptr<double>();
+      all[s].candidates.assign(first, first + ids.numel());
+      all[s].directions = copy_of(file, place(s, "directions"));
+      if (file.find(place(s, "direction_of")))
+        all[s].direction_of = copy_of(file, place(s, "direction_of")).to(at::kLong);
+      finish_candidates(all[s], at::kCPU, dtype);
+    }
+  });
+  return all;
+}
+
+std::vector<SiteCandidates> candidates_by(const Directions& directions, std::vector<RoutedSite> sites) {
+  std::vector<SiteCandidates> all;
+  for (size_t s = 0; s < sites.size(); ++s) {
+    std::vector<int> candidates;
+    std::vector<at::Tensor> theirs;
+    for (size_t z = 0; z < directions[s].size(); ++z) {
+      if (!directions[s][z].defined()) continue;
+      candidates.push_back(static_cast<int>(z));
+      theirs.push_back(directions[s][z]);
+    }
+    set_candidates(sites[s], std::move(candidates), theirs);
+    all.push_back(sites[s]);
+  }
+  return all;
+}
+
+Directions nothing(const StoredCollection& stored) {
+  return Directions(stored.sites.size(), std::vector<at::Tensor>(stored.experts.size()));
+}
+
+// Every byte of an expert is read, and held against what was committed.
+CollectionIndex made_index(const StoredCollection& stored) {
+  const auto shape = {static_cast<int64_t>(stored.experts.size()), static_cast<int64_t>(stored.sites.size())};
+  CollectionIndex index{{}, at::zeros(shape, at::kDouble), at::zeros(shape, at::kDouble), {}};
+  Directions gates = nothing(stored);
+  for (size_t z = 0; z < stored.experts.size(); ++z) {
+    const Lora expert = read_pinned(stored.collection, stored.experts[z], stored.sites);
+    index.not_finite.push_back(why_not_finite(expert, stored.dtype));
+    for (size_t i = 0; i < expert.sites.size(); ++i) {
+      const LoraSite& s = expert.sites[i];
+      const auto row = static_cast<int64_t>(z), column = static_cast<int64_t>(s.site.index);
+      index.ranks[row][column] = static_cast<double>(s.rank);
+      index.scales[row][column] = s.scale;
+      if (!expert.gates.empty() && expert.gates[i].defined())
+        gates[static_cast<size_t>(column)][z] = standardise(expert.gates[i]);
+    }
+  }
+  index.gated = candidates_by(gates, shapes_of(stored, index));
+  return index;
+}
+
+SafetensorsFile tensors_of(const MappedFile& file) {
+  return {file.bytes().subspan(cache_digest_bytes), file.path().string()};
+}
+
+bool all_finite(const CollectionIndex& index) {
+  return std::ranges::all_of(index.not_finite, [](const std::string& why) { return why.empty(); });
+}
+
+void keep_for_next_time(const StoredCollection& stored, const fs::path& file, std::string contents) {
+  const size_t bytes = contents.size();
+  if (keep_in_cache(stored.registry, file, std::move(contents)) && bytes >= 1e6)
+    log::info("{}: {:.0f} MB, so that {} opens at once", file.string(), static_cast<double>(bytes) / 1e6,
+              stored.collection.pin());
+}
+
+}  // namespace
+
+CollectionIndex index_of(const StoredCollection& stored, bool keep) {
+  const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "index");
+  if (const auto kept = open_cache(stored.registry, file)) {
+    const SafetensorsFile tensors = tensors_of(*kept);
+    return {std::vector<std::string>(stored.experts.size()), copy_of(tensors, "ranks"), copy_of(tensors, "scales"),
+            candidates_in(tensors, stored.sites.size(), stored.dtype)};
+  }
+  CollectionIndex index = made_index(stored);
+  // Of what is not finite there is something to say each time.
+  if (keep && all_finite(index)) {
+    std::vector<TensorToKeep> tensors = {{"ranks", index.ranks}, {"scales", index.scales}};
+    add_candidates(tensors, index.gated);
+    keep_for_next_time(stored, file, contents_of(tensors, {}));
+  }
+  return index;
+}
+
+std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const CollectionIndex& index, bool keep,
+                                      const std::function<std::vector<LowRank>(size_t)>& pairs) {
+  const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "arrow");
+  if (const auto kept = open_cache(stored.registry, file))
+    return candidates_in(tensors_of(*kept), stored.sites.size(), stored.dtype);
+  Directions directions = nothing(stored);
+  at::parallel_for(0, static_cast<int64_t>(stored.experts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (auto z = static_cast<size_t>(begin); z < static_cast<size_t>(end); ++z) {
+      const std::vector<LowRank> expert = pairs(z);
+      for (size_t s = 0; s < expert.size(); ++s)
+        if (expert[s].a.defined()) directions[s][z] = arrow_direction(expert[s].a, expert[s].b);
+    }
+  });
+  std::vector<SiteCandidates> arrows = candidates_by(directions, shapes_of(stored, index));
+  if (keep && all_finite(index)) {
+    std::vector<TensorToKeep> tensors;
+    add_candidates(tensors, arrows);
+    keep_for_next_time(stored, file, contents_of(tensors, {}));
+  }
+  return arrows;
+}
+
+std::string why_not_finite(const Lora& expert, at::ScalarType dtype) {
+  if (!expert.not_finite.empty()) return expert.not_finite;
+  const at::Tensor finite = at::isfinite(expert.values.to(dtype));
+  if (finite.all().item<bool>()) return "";
+  const ParameterLayout layout = lora_layout(expert.sites);
+  for (const ParameterInfo& tensor : layout.tensors())
+    if (!layout.view(finite, tensor).all().item<bool>())
+      return fmt::format("{}: {} has values beyond {}", expert.pin(), tensor.name, at::toString(dtype));
+  return "";
+}
+
+std::vector<RoutedSite> shapes_of(const StoredCollection& stored, const CollectionIndex& index) {
+  const auto ranks = index.ranks.accessor<double, 2>(), scales = index.scales.accessor<double, 2>();
+  const auto options = at::TensorOptions().dtype(stored.dtype).device(at::kMeta);
+  std::vector<RoutedSite> sites(stored.sites.size());
+  for (size_t s = 0; s < sites.size(); ++s) {
+    std::map<int64_t, LowRank> by_rank;  // experts of one rank share tensors: they hold nothing
+    sites[s].experts.resize(stored.experts.size());
+    for (size_t z = 0; z < stored.experts.size(); ++z) {
+      const auto row = static_cast<int64_t>(z), column = static_cast<int64_t>(s);
+      const auto rank = static_cast<int64_t>(ranks[row][column]);
+      if (rank == 0) continue;
+      LowRank& pair = by_rank[rank];
+      if (!pair.a.defined())
+        pair = {
+            at::empty({rank, stored.sites[s].d_in}, options), at::empty({stored.sites[s].d_out, rank}, options), 1, {}};
+      sites[s].experts[z] = pair;
+      sites[s].experts[z].scale = scales[row][column];
+    }
+    if (!by_rank.empty()) sites[s].scales = index.scales.select(1, static_cast<int64_t>(s)).to(at::kFloat);
+  }
+  return sites;
+}
+
+}  // namespace gaggle

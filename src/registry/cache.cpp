@@ -1,0 +1,92 @@
+#include "registry/cache.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "registry/layout.h"
+#include "registry/stage.h"
+
+namespace gaggle {
+namespace {
+
+fs::path folder_of(const Registry& registry) { return without_links(registry.folder(), registry.folder() / "cache"); }
+
+std::string digest_of(std::span<const std::byte> contents) { return Sha256().update(contents).hex(); }
+
+bool is_whole(std::span<const std::byte> bytes) {
+  if (bytes.size() < cache_digest_bytes) return false;
+  const std::string_view digest(reinterpret_cast<const char*>(bytes.data()), cache_digest_bytes);
+  return digest == digest_of(bytes.subspan(cache_digest_bytes));
+}
+
+// A file's name is NAME@VERSION-DIGEST; nullopt: some other file, which is not ours to judge.
+std::optional<Pin> collection_of(const fs::path& file) {
+  const std::string name = file.filename();
+  const size_t end = name.rfind('-');
+  if (end == std::string::npos || name.find('@') > end) return std::nullopt;
+  try {
+    return parse_pin(name.substr(0, end), "collection");
+  } catch (const UserError&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+fs::path cache_file(const Registry& registry, const Version& collection, const std::string& key) {
+  return folder_of(registry) / fmt::format("{}-{}", collection.pin(), sha256_hex(key).substr(0, 32));
+}
+
+std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path& file) {
+  if (!fs::exists(fs::symlink_status(file))) return nullptr;
+  try {
+    auto mapped = std::make_unique<MappedFile>(without_links(registry.folder(), file));
+    if (is_whole(mapped->bytes())) return mapped;
+    log::warning("{}: damaged; it is removed and made anew", file.string());
+  } catch (const std::runtime_error& error) {
+    log::warning("{}; it is made anew", error_text(error));
+  }
+  std::error_code ignored;
+  fs::remove(file, ignored);
+  return nullptr;
+}
+
+bool keep_in_cache(const Registry& registry, const fs::path& file, std::string contents) {
+  try {
+    contents.insert(0, sha256_hex(contents));
+    std::error_code failed;
+    fs::create_directory(file.parent_path(), failed);
+    without_links(registry.folder(), file);
+    const Stage stage(registry.folder());
+    stage.write(file.filename(), contents);
+    fs::rename(stage.folder() / file.filename(), file);
+    return true;
+  } catch (const std::runtime_error& error) {
+    log::info("{}: not kept for the next time ({})", file.string(), error_text(error));
+    return false;
+  }
+}
+
+void sweep_cache(const Registry& registry) {
+  std::error_code ignored;
+  for (const auto& entry : entries_of(folder_of(registry)))
+    if (const auto pin = collection_of(entry.path()); pin && !registry.find(Kind::collection, pin->text()))
+      fs::remove(entry.path(), ignored);
+}
+
+std::vector<std::string> check_cache(const Registry& registry) {
+  std::vector<std::string> complaints;
+  for (const auto& entry : entries_of(folder_of(registry))) {
+    const std::string file = entry.path().string();
+    const auto pin = collection_of(entry.path());
+    if (entry.is_symlink() || !entry.is_regular_file() || !pin)
+      complaints.push_back(file + ": no file of a cache; remove it");
+    else if (!is_whole(MappedFile(entry.path()).bytes()))
+      complaints.push_back(file + ": damaged; remove it: it is made anew when it is needed");
+    else if (!registry.find(Kind::collection, pin->text()))
+      complaints.push_back(file + ": of a collection that is not there any more; remove it");
+  }
+  return complaints;
+}
+
+}  // namespace gaggle

@@ -1,0 +1,29 @@
+// Files that save time and are never needed: what was computed from a version's files. Each lies whole in
+// registry/cache/, is known by a digest, and is made anew where it is gone or damaged.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "registry/registry.h"
+
+namespace gaggle {
+
+// What is kept of a collection's version under a key, which says all that the contents follow from.
+fs::path cache_file(const Registry& registry, const Version& collection, const std::string& key);
+
+// The contents follow the first bytes of the file.
+inline constexpr size_t cache_digest_bytes = 64;
+// nullptr: none is there. A damaged one is named and removed.
+std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path& file);
+// Writes it for the next who asks. Where that cannot be, it says so and goes on.
+bool keep_in_cache(const Registry& registry, const fs::path& file, std::string contents);
+
+// Removes what is kept of collections that are not there any more.
+void sweep_cache(const Registry& registry);
+// What is wrong with the files that are there.
+std::vector<std::string> check_cache(const Registry& registry);
+
+}  // namespace gaggle
