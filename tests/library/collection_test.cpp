@@ -11,12 +11,12 @@
 namespace gaggle {
 namespace {
 
-const std::vector<Site> sites = {{0, "layers.0.q_proj", "q_proj", 0, 12, 10}, {1, "layers.1.up", "up", 1, 10, 12}};
+const std::vector<Site> two_sites = {{0, "layers.0.q_proj", "q_proj", 0, 12, 10}, {1, "layers.1.up", "up", 1, 10, 12}};
 constexpr int experts = 7;
 
 struct Stored {
   made::Folder folder;
-  test::SitesOnly base{sites};
+  test::SitesOnly base{two_sites};
   Registry registry = Registry::open(folder.path / "r", made::base, true);
 
   // Ranks 1 … 7, types by turns; the third sits on the first site alone, the fourth has no gates, the last two are equal.
@@ -26,7 +26,7 @@ struct Stored {
       const int like = std::min(z, experts - 2);
       Lora lora;
       lora.name = names.emplace_back("e" + std::to_string(z));
-      lora.sites = lora_sites(z == 2 ? std::vector{sites[0]} : sites, {}, like + 1, 1.5);
+      lora.sites = lora_sites(z == 2 ? std::vector{two_sites[0]} : two_sites, {}, like + 1, 1.5);
       lora.values = (at::arange(lora_layout(lora.sites).size(), at::kFloat) * (like + 1.3)).sin();
       for (const LoraSite& s : lora.sites)
         if (z != 3) lora.gates.push_back((at::arange(s.site.d_in, at::kFloat) * (like + 2.7)).cos());
@@ -36,7 +36,7 @@ struct Stored {
     registry.collect("all", names);
   }
   RoutedCollection opened(bool keep = true) { return open_collection(registry, "all", base, keep).collection; }
-  RoutedCollection in_memory() { return routed_collection(load_collection(registry, "all", sites), base); }
+  RoutedCollection in_memory() { return routed_collection(load_collection(registry, "all", two_sites), base); }
   std::vector<fs::path> kept() const {
     std::vector<fs::path> files;
     for (const auto& entry : entries_of(registry.folder() / "cache")) files.push_back(entry.path());
@@ -46,7 +46,7 @@ struct Stored {
 
 std::vector<at::Tensor> results(RoutedAdapter& adapter) {
   std::vector<at::Tensor> all;
-  for (const Site& site : sites) {
+  for (const Site& site : two_sites) {
     const at::Tensor x = (at::arange(9 * site.d_in, at::kFloat) * 0.7).sin().view({9, site.d_in});
     at::Tensor y = at::zeros({9, site.d_out});
     adapter.forward(site, x, y);
@@ -118,7 +118,7 @@ TEST(StoredCollection, ReadsWhatIsTakenAndChecksIt) {
 TEST(StoredCollection, AnotherVersionOfAnExpertIsAnotherKey) {
   Stored stored;
   expect_same(stored.opened(), stored.in_memory());
-  Lora other = load_lora(stored.registry, "e1", sites);
+  Lora other = load_lora(stored.registry, "e1", two_sites);
   other.values = other.values * 2;
   store_lora(stored.registry, other, {stored.base, DType::f32, "other", {{"task", "t"}}});
   stored.registry.collect("all", {"e0", "e1", "e2", "e3", "e4", "e5", "e6"});
