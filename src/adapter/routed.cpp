@@ -64,15 +64,10 @@ std::unique_ptr<RoutedAdapter> route_tokens(const RoutedCollection& collection, 
                                             const Direction& direction) {
   std::vector<RoutedSite> sites = collection.sites;
   for (size_t s = 0; s < sites.size(); ++s) {
-    std::vector<int> candidates;
-    std::vector<at::Tensor> directions;
-    for (size_t z = 0; z < sites[s].experts.size(); ++z) {
-      const at::Tensor found = sites[s].experts[z].a.defined() ? direction(s, z) : at::Tensor();
-      if (!found.defined()) continue;
-      candidates.push_back(static_cast<int>(z));
-      directions.push_back(found);
-    }
-    set_candidates(sites[s], std::move(candidates), directions);
+    std::vector<at::Tensor> directions(sites[s].experts.size());
+    for (size_t z = 0; z < directions.size(); ++z)
+      if (sites[s].experts[z].a.defined()) directions[z] = direction(s, z);
+    set_directions(sites[s], directions);
   }
   return std::make_unique<ScoredAdapter>(std::move(sites), collection, scoring, k);
 }
@@ -135,19 +130,18 @@ void TokenAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y)
 // Reads those of the experts that no token took before.
 void TokenAdapter::fetch(const at::Tensor& experts) {
   const at::Tensor taken = experts.contiguous();
-  std::vector<char> seen = there_;
   std::vector<size_t> wanted;
   for (int64_t i = 0; i < taken.numel(); ++i) {
     const auto z = static_cast<size_t>(taken.const_data_ptr<int64_t>()[i]);
-    if (!seen[z]) wanted.push_back(z);
-    seen[z] = 1;
+    if (!there_[z] && std::ranges::find(wanted, z) == wanted.end()) wanted.push_back(z);
   }
   if (wanted.empty()) return;
   const auto pairs = source_->pairs(wanted);
-  for (size_t i = 0; i < wanted.size(); ++i)
+  for (size_t i = 0; i < wanted.size(); ++i) {
     for (size_t s = 0; s < sites_.size(); ++s)
       if (pairs[i][s].a.defined()) sites_[s].experts[wanted[i]] = pairs[i][s];
-  there_ = std::move(seen);
+    there_[wanted[i]] = 1;
+  }
 }
 
 std::vector<double> TokenAdapter::weight_by_expert() const {

@@ -34,6 +34,14 @@ std::string Sha256::hex() {
 
 std::string sha256_hex(std::string_view text) { return Sha256().update(text).hex(); }
 
+std::string sealed(std::string_view contents) { return sha256_hex(contents).append(contents); }
+
+bool is_sealed(std::span<const std::byte> file) {
+  if (file.size() < seal_bytes) return false;
+  const std::string_view seal(reinterpret_cast<const char*>(file.data()), seal_bytes);
+  return Sha256().update(file.subspan(seal_bytes)).hex() == seal;
+}
+
 std::string sha256_hex_of_file(const std::filesystem::path& path) {
   const Descriptor file = open_to_read(path);
   Sha256 digest;

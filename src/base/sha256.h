@@ -25,6 +25,11 @@ class Sha256 {
 };
 
 std::string sha256_hex(std::string_view text);
+
+// A file whose damage shows: the digest of its contents stands before them.
+inline constexpr size_t seal_bytes = 64;
+std::string sealed(std::string_view contents);
+bool is_sealed(std::span<const std::byte> file);
 std::string sha256_hex_of_file(const std::filesystem::path& path);
 
 }  // namespace gaggle

@@ -150,14 +150,7 @@ RoutedCollection random_collection(const BenchSubject& subject, const std::vecto
 }
 
 BenchWork forward_work(const BenchSubject& subject, const Microbatch& batch) {
-  const ModelSpec& spec = subject.base.spec();
-  // Of useful_flops, forward and backward are alike in linears and head; of attention's six products two are forward.
-  double products =
-      4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(batch).tokens.size());
-  for (const Side side : sides)
-    products += 4.0 * static_cast<double>(subject.base.linear_weights(side) * batch.side(side).count());
-  const double attention = useful_flops(subject.base, batch) - products;
-  return {products / 2 + attention / 3, linear_bytes(subject) + head_bytes(subject)};
+  return {forward_flops(subject.base, batch), linear_bytes(subject) + head_bytes(subject)};
 }
 
 BenchWork training_work(const BenchSubject& subject, const Microbatch& batch) {

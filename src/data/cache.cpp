@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A file is the SHA-256 of what follows, in hex, then the numbers and texts below, little-endian.
+// A file is sealed (base/sha256.h), and holds the numbers and texts below, little-endian.
 struct Writer {
   std::string bytes = {};
   void number(int64_t value) { bytes.append(reinterpret_cast<const char*>(&value), sizeof value); }
@@ -91,8 +91,8 @@ std::optional<TokenTask> read_cached(const fs::path& folder, const std::string& 
   if (!fs::is_regular_file(file, failed)) return std::nullopt;
   try {
     const std::string bytes = read_file(file);
-    if (bytes.size() < 64 || sha256_hex(std::string_view(bytes).substr(64)) != bytes.substr(0, 64)) return std::nullopt;
-    Reader in{std::string_view(bytes).substr(64)};
+    if (!is_sealed(std::as_bytes(std::span(bytes)))) return std::nullopt;
+    Reader in{std::string_view(bytes).substr(seal_bytes)};
     TokenTask task;
     transfer(in, task);
     if (!in.rest.empty()) return std::nullopt;
@@ -111,7 +111,7 @@ void write_cached(const fs::path& folder, const std::string& key, const TokenTas
   const std::lock_guard lock(one_writer);
   try {
     fs::create_directories(folder / "tokens");
-    write_file_atomic(file_of(folder, key), sha256_hex(out.bytes) + out.bytes);
+    write_file_atomic(file_of(folder, key), sealed(out.bytes));
   } catch (const std::exception& error) {
     if (!warned) log::warning("no token cache: {}; registry.cache names its folder", error_text(error));
     warned = true;

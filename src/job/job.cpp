@@ -31,6 +31,14 @@ std::unique_ptr<Communicator> part_of(Communicator& world, const Job& job) {
   return world.split(world.rank() / job.ranks_per_item);
 }
 
+// Those without a result.
+std::vector<WorkItem> open_items(const Job& job) {
+  std::vector<WorkItem> open;
+  for (const WorkItem& item : job.items)
+    if (!job.result(item)) open.push_back(item);
+  return open;
+}
+
 // A rank's part in a job.
 class JobRun {
  public:
@@ -136,13 +144,6 @@ class JobRun {
 };
 
 }  // namespace
-
-std::vector<WorkItem> open_items(const Job& job) {
-  std::vector<WorkItem> open;
-  for (const WorkItem& item : job.items)
-    if (!job.result(item)) open.push_back(item);
-  return open;
-}
 
 int worker_count(const Job& job, const Session& session) { return session.world->size() / job.ranks_per_item; }
 

@@ -86,8 +86,6 @@ struct Job {
   std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
 };
 
-// Those without a result.
-std::vector<WorkItem> open_items(const Job& job);
 // Groups of ranks that take items.
 int worker_count(const Job& job, const Session& session);
 

@@ -37,8 +37,8 @@ double job_seconds(const std::vector<WorkItem>& items, int workers) {
 }
 
 std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan,
-                                 const std::string& source) {
-  const std::vector<WorkItem> open = open_items(job);
+                                 const ExpectedCosts& expected) {
+  const std::vector<WorkItem>& open = expected.open;
   std::vector<PlanLine> lines = plan.lines;
   lines.push_back(
       {plan.label, fmt::format("{}   {} of {} there already, {} to {}", plan.place, job.items.size() - open.size(),
@@ -49,16 +49,16 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
       {"memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory))});
   lines.push_back({"disk", disk_text(plan.disk)});
   const double seconds = job_seconds(open, worker_count(job, context.session));
-  lines.push_back({"time", fmt::format("about {} ({})", time_text(seconds), source)});
+  lines.push_back({"time", fmt::format("about {} ({})", time_text(seconds), expected.source)});
   return lines;
 }
 
 }  // namespace
 
 Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
-  const std::string source = expect_costs(context, job);
+  const ExpectedCosts expected = expect_costs(context, job);
   if (context.session.world->rank() == 0) {
-    const std::vector<PlanLine> lines = plan_lines(context, job, plan, source);
+    const std::vector<PlanLine> lines = plan_lines(context, job, plan, expected);
     write_out(plan_block(machine_text(context), context.base, lines));
     if (context.options.dry_run)
       write_out((plan.dry_run_table ? plan.dry_run_table(job.items) : "") + "nothing was started\n");

@@ -179,20 +179,24 @@ Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const S
   return {sum / static_cast<double>(others.size()), measured.empty() ? SpeedSource::earlier : SpeedSource::measured};
 }
 
-std::string expect_costs(const JobContext& context, Job& job) {
+ExpectedCosts expect_costs(const JobContext& context, Job& job) {
   Communicator& world = *context.session.world;
   const std::string seen = world.rank() == 0 ? nlohmann::json(look(context, job)).dump() : "";
   const auto outset = parse_json(world.all_gather_text(seen)[0]).get<Outset>();
   const double begun = monotonic_seconds();
   const SharesByKind measured = outset.tried.empty() ? SharesByKind() : measure(context, job, outset);
   const double measuring_s = monotonic_seconds() - begun;
+  ExpectedCosts expected;
   std::set<SpeedSource> sources;
   for (size_t item = 0; item < job.items.size(); ++item) {
     const Speed speed = choose_speed(job.work[item].kind, outset.earlier, measured);
     job.items[item].cost = seconds_of(job, item, outset.gemm_flops, speed.share);
-    if (std::ranges::binary_search(outset.open, item)) sources.insert(speed.source);
+    if (!std::ranges::binary_search(outset.open, item)) continue;
+    expected.open.push_back(job.items[item]);
+    sources.insert(speed.source);
   }
-  return source_text(sources, measuring_s);
+  expected.source = source_text(sources, measuring_s);
+  return expected;
 }
 
 }  // namespace gaggle

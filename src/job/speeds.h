@@ -36,8 +36,11 @@ using SharesByKind = std::map<std::string, double>;
 // runs; an assumption.
 Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured);
 
-// Sets the cost of every item, the same on all ranks, and says where open items' speeds come from: "as in earlier runs
-// here", "measured: short steps now, 1.7 s". Collective.
-std::string expect_costs(const JobContext& context, Job& job);
+struct ExpectedCosts {
+  std::vector<WorkItem> open;  // as the first rank found them
+  std::string source;          // of their speeds: "as in earlier runs here", "measured: short steps now, 1.7 s"
+};
+// Sets the cost of every item, the same on all ranks. Collective.
+ExpectedCosts expect_costs(const JobContext& context, Job& job);
 
 }  // namespace gaggle

@@ -111,6 +111,17 @@ void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType t
   if (site.directions.defined()) site.rough = rough_directions(site.directions, type);
 }
 
+void set_directions(RoutedSite& site, const std::vector<at::Tensor>& by_expert) {
+  std::vector<int> candidates;
+  std::vector<at::Tensor> directions;
+  for (size_t z = 0; z < by_expert.size(); ++z) {
+    if (!by_expert[z].defined()) continue;
+    candidates.push_back(static_cast<int>(z));
+    directions.push_back(by_expert[z]);
+  }
+  set_candidates(site, std::move(candidates), directions);
+}
+
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
   const auto candidates = static_cast<int64_t>(site.candidates.size());
   if (candidates == 0)

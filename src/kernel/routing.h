@@ -50,6 +50,9 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
 // What follows from a site's candidates and directions, for tokens of this type: candidate_ids and rough.
 void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type);
 
+// The same by directions of all experts [N]; undefined: it is no candidate.
+void set_directions(RoutedSite& site, const std::vector<at::Tensor>& by_expert);
+
 struct TokenRouting {
   at::Tensor experts;  // [T, k'] int64, expert numbers, best first (ties: the lower number)
   at::Tensor weights;  // [T, k'] fp32, softmax over those k' = min(k, C)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "formats/safetensors.h"
 #include "registry/cache.h"
 
@@ -68,14 +69,7 @@ std::vector<SiteCandidates> candidates_in(const TensorFile& file, size_t sites, 
 std::vector<SiteCandidates> candidates_by(const Directions& directions, std::vector<RoutedSite> sites) {
   std::vector<SiteCandidates> all;
   for (size_t s = 0; s < sites.size(); ++s) {
-    std::vector<int> candidates;
-    std::vector<at::Tensor> theirs;
-    for (size_t z = 0; z < directions[s].size(); ++z) {
-      if (!directions[s][z].defined()) continue;
-      candidates.push_back(static_cast<int>(z));
-      theirs.push_back(directions[s][z]);
-    }
-    set_candidates(sites[s], std::move(candidates), theirs);
+    set_directions(sites[s], directions[s]);
     all.push_back(sites[s]);
   }
   return all;
@@ -89,6 +83,7 @@ Directions nothing(const StoredCollection& stored) {
 CollectionIndex made_index(const StoredCollection& stored) {
   const auto shape = {static_cast<int64_t>(stored.experts.size()), static_cast<int64_t>(stored.sites.size())};
   CollectionIndex index{{}, at::zeros(shape, at::kDouble), at::zeros(shape, at::kDouble), {}};
+  auto ranks = index.ranks.accessor<double, 2>(), scales = index.scales.accessor<double, 2>();
   Directions gates = nothing(stored);
   for (size_t z = 0; z < stored.experts.size(); ++z) {
     const Lora expert = read_pinned(stored.collection, stored.experts[z], stored.sites);
@@ -96,8 +91,8 @@ CollectionIndex made_index(const StoredCollection& stored) {
     for (size_t i = 0; i < expert.sites.size(); ++i) {
       const LoraSite& s = expert.sites[i];
       const auto row = static_cast<int64_t>(z), column = static_cast<int64_t>(s.site.index);
-      index.ranks[row][column] = static_cast<double>(s.rank);
-      index.scales[row][column] = s.scale;
+      ranks[row][column] = static_cast<double>(s.rank);
+      scales[row][column] = s.scale;
       if (!expert.gates.empty() && expert.gates[i].defined())
         gates[static_cast<size_t>(column)][z] = standardise(expert.gates[i]);
     }
@@ -106,18 +101,15 @@ CollectionIndex made_index(const StoredCollection& stored) {
   return index;
 }
 
-SafetensorsFile tensors_of(const MappedFile& file) {
-  return {file.bytes().subspan(cache_digest_bytes), file.path().string()};
-}
+SafetensorsFile tensors_of(const MappedFile& file) { return {file.bytes().subspan(seal_bytes), file.path().string()}; }
 
 bool all_finite(const CollectionIndex& index) {
   return std::ranges::all_of(index.not_finite, [](const std::string& why) { return why.empty(); });
 }
 
-void keep_for_next_time(const StoredCollection& stored, const fs::path& file, std::string contents) {
-  const size_t bytes = contents.size();
-  if (keep_in_cache(stored.registry, file, std::move(contents)) && bytes >= 1e6)
-    log::info("{}: {:.0f} MB, so that {} opens at once", file.string(), static_cast<double>(bytes) / 1e6,
+void keep_for_next_time(const StoredCollection& stored, const fs::path& file, const std::string& contents) {
+  if (keep_in_cache(stored.registry, file, contents) && contents.size() >= 1e6)
+    log::info("{}: {:.0f} MB, so that {} opens at once", file.string(), static_cast<double>(contents.size()) / 1e6,
               stored.collection.pin());
 }
 

@@ -61,20 +61,37 @@ double encoder_attention_flops(const ModelSpec& spec, int64_t tokens) {
          static_cast<double>(tokens);
 }
 
-double useful_flops(const BaseModel& base, const Microbatch& batch) {
+namespace {
+
+double weight_flops(const BaseModel& base, const Microbatch& batch) {
   const ModelSpec& spec = base.spec();
-  const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
   double flops =
       4.0 * static_cast<double>(spec.vocab * spec.hidden) * static_cast<double>(join_targets(batch).tokens.size());
+  for (const Side side : sides)
+    flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(batch.side(side).count());
+  return flops;
+}
+
+double attention_flops(const ModelSpec& spec, const Microbatch& batch) {
+  const auto length = [](const TokenSequences& set, size_t s) { return set.starts[s + 1] - set.starts[s]; };
+  double flops = 0;
   for (size_t s = 0; s + 1 < batch.decoder.starts.size(); ++s)
     flops += decoder_attention_flops(
         spec, length(batch.decoder, s),
         batch.sources.empty() ? 0 : length(batch.encoder, static_cast<size_t>(batch.sources[s])));
   for (size_t s = 0; s + 1 < batch.encoder.starts.size(); ++s)
     flops += encoder_attention_flops(spec, length(batch.encoder, s));
-  for (const Side side : sides)
-    flops += 4.0 * static_cast<double>(base.linear_weights(side)) * static_cast<double>(batch.side(side).count());
   return flops;
+}
+
+}  // namespace
+
+double useful_flops(const BaseModel& base, const Microbatch& batch) {
+  return weight_flops(base, batch) + attention_flops(base.spec(), batch);
+}
+
+double forward_flops(const BaseModel& base, const Microbatch& batch) {
+  return weight_flops(base, batch) / 2 + attention_flops(base.spec(), batch) / 3;
 }
 
 }  // namespace gaggle

@@ -18,5 +18,7 @@ double encoder_attention_flops(const ModelSpec& spec, int64_t tokens);
 // Useful FLOP of forward and backward over a micro-batch: 4 · linear weights · T of each side + 4 · vocab ·
 // hidden · scored tokens + attention.
 double useful_flops(const BaseModel& base, const Microbatch& batch);
+// Those of forward alone: half of the products with weights, a third of attention.
+double forward_flops(const BaseModel& base, const Microbatch& batch);
 
 }  // namespace gaggle

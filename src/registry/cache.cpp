@@ -11,14 +11,6 @@ namespace {
 
 fs::path folder_of(const Registry& registry) { return without_links(registry.folder(), registry.folder() / "cache"); }
 
-std::string digest_of(std::span<const std::byte> contents) { return Sha256().update(contents).hex(); }
-
-bool is_whole(std::span<const std::byte> bytes) {
-  if (bytes.size() < cache_digest_bytes) return false;
-  const std::string_view digest(reinterpret_cast<const char*>(bytes.data()), cache_digest_bytes);
-  return digest == digest_of(bytes.subspan(cache_digest_bytes));
-}
-
 // A file's name is NAME@VERSION-DIGEST; nullopt: some other file, which is not ours to judge.
 std::optional<Pin> collection_of(const fs::path& file) {
   const std::string name = file.filename();
@@ -41,7 +33,7 @@ std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path&
   if (!fs::exists(fs::symlink_status(file))) return nullptr;
   try {
     auto mapped = std::make_unique<MappedFile>(without_links(registry.folder(), file));
-    if (is_whole(mapped->bytes())) return mapped;
+    if (is_sealed(mapped->bytes())) return mapped;
     log::warning("{}: damaged; it is removed and made anew", file.string());
   } catch (const std::runtime_error& error) {
     log::warning("{}; it is made anew", error_text(error));
@@ -51,14 +43,13 @@ std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path&
   return nullptr;
 }
 
-bool keep_in_cache(const Registry& registry, const fs::path& file, std::string contents) {
+bool keep_in_cache(const Registry& registry, const fs::path& file, const std::string& contents) {
   try {
-    contents.insert(0, sha256_hex(contents));
     std::error_code failed;
     fs::create_directory(file.parent_path(), failed);
     without_links(registry.folder(), file);
     const Stage stage(registry.folder());
-    stage.write(file.filename(), contents);
+    stage.write(file.filename(), sealed(contents));
     fs::rename(stage.folder() / file.filename(), file);
     return true;
   } catch (const std::runtime_error& error) {
@@ -81,7 +72,7 @@ std::vector<std::string> check_cache(const Registry& registry) {
     const auto pin = collection_of(entry.path());
     if (entry.is_symlink() || !entry.is_regular_file() || !pin)
       complaints.push_back(file + ": no file of a cache; remove it");
-    else if (!is_whole(MappedFile(entry.path()).bytes()))
+    else if (!is_sealed(MappedFile(entry.path()).bytes()))
       complaints.push_back(file + ": damaged; remove it: it is made anew when it is needed");
     else if (!registry.find(Kind::collection, pin->text()))
       complaints.push_back(file + ": of a collection that is not there any more; remove it");

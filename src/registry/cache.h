@@ -14,12 +14,10 @@ namespace gaggle {
 // What is kept of a collection's version under a key, which says all that the contents follow from.
 fs::path cache_file(const Registry& registry, const Version& collection, const std::string& key);
 
-// The contents follow the first bytes of the file.
-inline constexpr size_t cache_digest_bytes = 64;
-// nullptr: none is there. A damaged one is named and removed.
+// A sealed file (base/sha256.h); nullptr: none is there. A damaged one is named and removed.
 std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path& file);
 // Writes it for the next who asks. Where that cannot be, it says so and goes on.
-bool keep_in_cache(const Registry& registry, const fs::path& file, std::string contents);
+bool keep_in_cache(const Registry& registry, const fs::path& file, const std::string& contents);
 
 // Removes what is kept of collections that are not there any more.
 void sweep_cache(const Registry& registry);

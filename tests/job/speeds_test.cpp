@@ -116,22 +116,22 @@ struct TwoKinds {
 
 TEST(Speeds, WhatIsNotKnownIsMeasured) {
   TwoKinds two;
-  EXPECT_NE(expect_costs(two.place.context, two.job).find("measured: short steps now"), std::string::npos);
+  EXPECT_NE(expect_costs(two.place.context, two.job).source.find("measured: short steps now"), std::string::npos);
   EXPECT_EQ(two.tried, 2) << "the smallest piece, then one of the time there is";
   EXPECT_DOUBLE_EQ(two.job.items[0].cost, 1e14 / 0.25e9);
   keep_speeds(two.place.context, {{"x", {0.1, 60}}});
-  EXPECT_EQ(expect_costs(two.place.context, two.job), "as in earlier runs here");
+  EXPECT_EQ(expect_costs(two.place.context, two.job).source, "as in earlier runs here");
   EXPECT_EQ(two.tried, 2);
   EXPECT_DOUBLE_EQ(two.job.items[1].cost, 2e14 / 0.1e9);
 }
 
 TEST(Speeds, ShortJobsAndThoseThatCannotBeTriedAreAssumed) {
   TwoKinds soon(1e6);
-  EXPECT_EQ(expect_costs(soon.place.context, soon.job), "assumed: 50% of the GEMM rate");
+  EXPECT_EQ(expect_costs(soon.place.context, soon.job).source, "assumed: 50% of the GEMM rate");
   EXPECT_EQ(soon.tried, 0);
   TwoKinds failing;
   failing.job.try_out = [](size_t, double) -> double { throw std::runtime_error("no memory"); };
-  EXPECT_EQ(expect_costs(failing.place.context, failing.job), "assumed: 50% of the GEMM rate");
+  EXPECT_EQ(expect_costs(failing.place.context, failing.job).source, "assumed: 50% of the GEMM rate");
 }
 
 }  // namespace

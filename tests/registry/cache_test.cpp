@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/sha256.h"
 #include "made.h"
 #include "registry/pins.h"
 
@@ -22,7 +23,7 @@ struct Kept {
   std::string contents() {
     const auto found = open_cache(registry, file);
     if (!found) return "";
-    const auto bytes = found->bytes().subspan(cache_digest_bytes);
+    const auto bytes = found->bytes().subspan(seal_bytes);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
   }
 };
