@@ -8,15 +8,21 @@
 
 #include "base/error.h"
 #include "kernel/attention_tiles.h"
+#include "kernel/bf16_dot.h"
 #include "kernel/dispatch.h"
 
 namespace gaggle {
 namespace {
 
+using simd::Bf16;
+using tiles::Singles;
+#ifdef GAGGLE_BF16_DOT
+using tiles::Pairs;
+#endif
 using tiles::depth, tiles::width, tiles::Unit, tiles::Work, tiles::Space;
 
-template <class X>
-GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space& s) {
+template <class Kind, class X>
+GAGGLE_SHARED void forward_unit(const Work<X>& w, const Unit& unit, const Space<Kind>& s) {
   const SeenKeys seen = unit.seen;
   const AttentionRow& row = *unit.row;
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
@@ -29,14 +35,14 @@ GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space&
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
     tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
     tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
-    tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+    tiles::rows_by_lanes(s.rows_a, n, d, s.lanes_a, s.scores);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
     tiles::soften(n, d, s);
     if (w.keys) {
       fill_factors(w, row, unit.head, unit.begin, key, n, false, s.factors);
       tiles::times(s.factors, n, s.scores);
     }
-    tiles::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_a, true);
+    tiles::add_rows(s.rows_b, n, d, s.scores, s.sums_a);
   }
   for (int64_t i = 0; i < queries; ++i) {
     s.scales[i] = s.total[i] == 0 ? 0 : 1 / s.total[i];
@@ -47,45 +53,46 @@ GAGGLE_CLONES void forward_unit(const Work<X>& w, const Unit& unit, const Space&
 }
 
 // dq of a block of queries, and their delta.
-template <class X>
-GAGGLE_CLONES void queries_unit(const Work<X>& w, const Unit& unit, const Space& s) {
+template <class Kind, class X>
+GAGGLE_SHARED void queries_unit(const Work<X>& w, const Unit& unit, const Space<Kind>& s) {
   const AttentionRow& row = *unit.row;
   const SeenKeys seen = unit.seen;
   const int64_t d = w.shape.head_dim, kv_head = unit.head / (w.shape.heads / w.shape.kv_heads);
   const int64_t queries = row.rows - unit.begin < width ? row.rows - unit.begin : width;
   const auto scale = static_cast<float>(w.shape.scale);
   tiles::read_lanes(queries_of(w, w.q, row, unit.head), unit.begin, queries, d, w.score_scale, s.lanes_a);
-  tiles::read_lanes(queries_of(w, w.dy, row, unit.head), unit.begin, queries, d, 1, s.lanes_b);
-  tiles::read_lanes(queries_of(w, w.y, row, unit.head), unit.begin, queries, d, 1, s.sums_a);
+  const auto dys = queries_of(w, w.dy, row, unit.head), ys = queries_of(w, w.y, row, unit.head);
+  tiles::read_lanes(dys, unit.begin, queries, d, 1, s.lanes_b);
   tiles::fill(s.top, width, -tiles::hidden);
-  tiles::dot_lanes(s.lanes_b, s.sums_a, d, s.total);
+  tiles::fill(s.total, width, 0);
   for (int64_t i = 0; i < queries; ++i) {
     const int64_t at = (row.begin + unit.begin + i) * w.shape.heads + unit.head;
+    tiles::fetch_ahead(ys, unit.begin + i, unit.begin + queries, d);
     s.top[i] = w.lse[at];
-    w.delta[at] = s.total[i];
+    s.total[i] = w.delta[at] = tiles::dot(row_of(dys, unit.begin + i), row_of(ys, unit.begin + i), d);
   }
   tiles::fill(s.sums_a, d * width, 0);
   for (int64_t key = seen.begin; key < seen.end; key += depth) {
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
     tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
     tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
-    tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+    tiles::rows_by_lanes(s.rows_a, n, d, s.lanes_a, s.scores);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
-    tiles::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
+    tiles::rows_by_lanes(s.rows_b, n, d, s.lanes_b, s.grads);
     if (w.keys) {
       fill_factors(w, row, unit.head, unit.begin, key, n, false, s.factors);
       tiles::times(s.factors, n, s.grads);
     }
     tiles::score_gradients<false>(n, s);
-    tiles::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
+    tiles::add_rows(s.rows_a, n, d, s.grads, s.sums_a);
   }
   tiles::fill(s.scales, width, scale);
   tiles::write_lanes(queries_of(w, w.dq, row, unit.head), unit.begin, queries, d, s.scales, s.sums_a);
 }
 
 // dk and dv of a block of keys, over the heads that read them.
-template <class X>
-GAGGLE_CLONES void keys_unit(const Work<X>& w, const Unit& unit, const Space& s) {
+template <class Kind, class X>
+GAGGLE_SHARED void keys_unit(const Work<X>& w, const Unit& unit, const Space<Kind>& s) {
   const AttentionRow& row = *unit.row;
   const int64_t d = w.shape.head_dim, group = w.shape.heads / w.shape.kv_heads, all = unit.seen.end;
   const int64_t keys = row.keys() - unit.begin < width ? row.keys() - unit.begin : width;
@@ -104,22 +111,50 @@ GAGGLE_CLONES void keys_unit(const Work<X>& w, const Unit& unit, const Space& s)
         s.top[i] = w.lse[at];
         s.total[i] = w.delta[at];
       }
-      tiles::multiply(s.rows_a, d, 1, n, d, s.lanes_a, s.scores, false);
+      tiles::rows_by_lanes(s.rows_a, n, d, s.lanes_a, s.scores);
       shape_scores(distances(w, row.position + query, unit.begin, head, true), n, s.scores);
-      tiles::multiply(s.rows_b, d, 1, n, d, s.lanes_b, s.grads, false);
+      tiles::rows_by_lanes(s.rows_b, n, d, s.lanes_b, s.grads);
       if (w.keys) {
         fill_factors(w, row, head, query, unit.begin, n, true, s.factors);
         tiles::times(s.factors, n, s.grads);
       }
       tiles::score_gradients<true>(n, s);
       if (w.keys) tiles::times(s.factors, n, s.scores);
-      tiles::multiply(s.rows_b, 1, d, d, n, s.scores, s.sums_b, true);
-      tiles::multiply(s.rows_a, 1, d, d, n, s.grads, s.sums_a, true);
+      tiles::add_rows(s.rows_b, n, d, s.scores, s.sums_b);
+      tiles::add_rows(s.rows_a, n, d, s.grads, s.sums_a);
     }
   tiles::fill(s.scales, width, scale);
   tiles::write_lanes(keys_of(w, w.dk, row, unit.head), unit.begin, keys, d, s.scales, s.sums_a);
   tiles::fill(s.scales, width, 1);
   tiles::write_lanes(keys_of(w, w.dv, row, unit.head), unit.begin, keys, d, s.scales, s.sums_b);
+}
+
+enum class Pass { forward, queries, keys };
+
+template <Pass pass, class Kind, class X>
+GAGGLE_SHARED void do_unit(const Work<X>& work, const Unit& unit, const Space<Kind>& space) {
+  if constexpr (pass == Pass::forward) forward_unit<Kind>(work, unit, space);
+  if constexpr (pass == Pass::queries) queries_unit<Kind>(work, unit, space);
+  if constexpr (pass == Pass::keys) keys_unit<Kind>(work, unit, space);
+}
+template <Pass pass, class X>
+GAGGLE_CLONES void run_unit(const Work<X>& work, const Unit& unit, const Space<Singles>& space) {
+  do_unit<pass>(work, unit, space);
+}
+#ifdef GAGGLE_BF16_DOT
+template <Pass pass>
+GAGGLE_BF16_DOT void run_unit(const Work<Bf16>& work, const Unit& unit, const Space<Pairs>& space) {
+  do_unit<pass>(work, unit, space);
+}
+#endif
+
+// Calls run with the kind of cells that x is computed in, and a pointer of x's element type.
+template <class Run>
+void with_kind(const at::Tensor& x, const Run& run) {
+#ifdef GAGGLE_BF16_DOT
+  if (is_bf16(x) && has_bf16_dot()) return run(Pairs{}, static_cast<Bf16*>(nullptr));
+#endif
+  with_elements(x, [&](auto* pointer) { run(Singles{}, pointer); });
 }
 
 // Blocks of 64 queries, of every head. The last ones of a causal row see most, and go first.
@@ -147,14 +182,15 @@ std::vector<Unit> key_units(const AttentionPlan& plan, int64_t kv_heads) {
 }
 
 // Threads take units as they come to them, so that one whose core is busy with other work holds up nobody.
-template <class Run>
-void run_all(const std::vector<Unit>& units, int64_t d, const Run& run) {
+template <Pass pass, class Kind, class X>
+void run_all(const std::vector<Unit>& units, const Work<X>& work) {
   std::atomic<size_t> next = 0;
+  const int64_t d = work.shape.head_dim;
   const int64_t threads = std::min<int64_t>(at::get_num_threads(), static_cast<int64_t>(units.size()));
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     const at::Tensor memory = at::empty({tiles::floats_of(d)}, at::kFloat);
-    const Space space = tiles::cut(memory.data_ptr<float>(), d);
-    for (size_t i = next++; i < units.size(); i = next++) run(units[i], space);
+    const auto space = tiles::cut<Kind>(memory.data_ptr<float>(), d);
+    for (size_t i = next++; i < units.size(); i = next++) run_unit<pass>(work, units[i], space);
   });
 }
 
@@ -208,10 +244,9 @@ void attend_by_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor
                       const HeadShape& shape, const AttentionExtras& extras, Attended& to) {
   const Tables tables = tables_of(extras, shape.heads);
   to.lse = at::zeros({q.size(0), shape.heads}, q.options().dtype(at::kFloat));
-  with_elements(q, [&](auto* x) {
+  with_kind(q, [&](auto kind, auto* x) {
     const auto work = work_of<std::remove_pointer_t<decltype(x)>>(q, k, v, to, plan, shape, extras, tables);
-    run_all(query_units(plan, shape.heads), shape.head_dim,
-            [&](const Unit& unit, const Space& space) { forward_unit(work, unit, space); });
+    run_all<Pass::forward, decltype(kind)>(query_units(plan, shape.heads), work);
   });
 }
 
@@ -221,16 +256,14 @@ void attend_by_blocks_backward(const at::Tensor& q, const at::Tensor& k, const a
   GAGGLE_CHECK(forward.lse.defined() && on_cpu(forward.y) && on_cpu(dy));
   const Tables tables = tables_of(extras, shape.heads);
   const at::Tensor delta = at::empty_like(forward.lse);
-  with_elements(q, [&](auto* x) {
+  with_kind(q, [&](auto kind, auto* x) {
     using X = std::remove_pointer_t<decltype(x)>;
     Work<X> work = work_of<X>(q, k, v, forward, plan, shape, extras, tables);
     const auto pointer = [](const at::Tensor& of) { return static_cast<X*>(of.data_ptr()); };
     work.dy = pointer(dy), work.dq = pointer(grad.q), work.dk = pointer(grad.k), work.dv = pointer(grad.v);
     work.delta = float_of(delta);
-    run_all(query_units(plan, shape.heads), shape.head_dim,
-            [&](const Unit& unit, const Space& space) { queries_unit(work, unit, space); });
-    run_all(key_units(plan, shape.kv_heads), shape.head_dim,
-            [&](const Unit& unit, const Space& space) { keys_unit(work, unit, space); });
+    run_all<Pass::queries, decltype(kind)>(query_units(plan, shape.heads), work);
+    run_all<Pass::keys, decltype(kind)>(key_units(plan, shape.kv_heads), work);
   });
 }
 

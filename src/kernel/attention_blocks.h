@@ -1,6 +1,7 @@
-// Attention of long rows by blocks of queries and keys (FlashAttention-2, arXiv 2307.08691) in fp32 loops on the CPU:
-// a thread holds 64 by 128 scores at a time, so memory grows with the length alone. Each block of results is made by
-// one thread in one order, whatever the number of threads.
+// Attention of long rows by blocks of queries and keys (FlashAttention-2, arXiv 2307.08691) in loops on the CPU: a thread
+// holds 64 by 128 scores at a time, so memory grows with the length alone. Scores and sums are fp32. What is multiplied,
+// probabilities and their gradients too, is rounded to bf16 where the tensors are bf16 and the processor has AVX512-BF16.
+// Each block of results is made by one thread in one order, whatever the number of threads.
 #pragma once
 
 #include "kernel/attention.h"

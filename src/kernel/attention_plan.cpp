@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernel/attention_blocks.h"
+#include "kernel/bf16_dot.h"
 
 namespace gaggle {
 namespace {
@@ -19,9 +20,12 @@ at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
 
 constexpr int64_t short_row = 128;  // about this many tokens: shorter rows leave most of a block of 64 by 128 empty
 
-// The loops over blocks are fp32. Products of bf16 are faster (AVX512-BF16, AMX), as long as their scores are few.
+// Whether the loops over blocks are faster than products of whole rows. Tiles of bf16 (AMX) are faster than our loops,
+// as long as the scores are few.
 bool has_fast_loops(const at::TensorOptions& like) {
-  return like.device().is_cpu() && c10::typeMetaToScalarType(like.dtype()) == at::kFloat;
+  if (!like.device().is_cpu()) return false;
+  const at::ScalarType type = c10::typeMetaToScalarType(like.dtype());
+  return type == at::kFloat || (type == at::kBFloat16 && has_bf16_dot() && !has_bf16_tiles());
 }
 
 // A row that goes by blocks: its scores are too many for one chunk, or the loops over blocks are faster.

@@ -4,7 +4,7 @@
 
 #include "base/philox.h"
 #include "kernel/attention.h"
-#include "kernel/block_product.h"
+#include "kernel/block_rows.h"
 
 namespace gaggle::tiles {
 
@@ -40,24 +40,32 @@ struct Work {
 };
 
 // Of one thread. d is the heads' width.
+template <class Kind>
 struct Space {
-  float *lanes_a, *lanes_b, *sums_a, *sums_b;  // [d, 64]
-  float *rows_a, *rows_b;                      // [128, d]
-  float *scores, *grads, *factors;             // [128, 64]
-  float *top, *total, *scales;                 // [128], of lanes or rows
+  typename Kind::Cell *lanes_a, *lanes_b;  // [cells(d), 64]
+  Block<Kind> rows_a, rows_b;              // of 128 rows
+  float *sums_a, *sums_b;                  // [d, 64]
+  float *scores, *grads, *factors;         // [128, 64]
+  float *top, *total, *scales;             // [128], of lanes or rows
 };
 
-inline int64_t floats_of(int64_t d) { return 4 * d * width + 2 * depth * d + 3 * depth * width + 3 * depth; }
+inline int64_t floats_of(int64_t d) { return 4 * d * width + 2 * depth * (d + 1) + 3 * depth * width + 3 * depth; }
 
-inline Space cut(float* at, int64_t d) {
+template <class Kind>
+Space<Kind> cut(float* at, int64_t d) {
   const auto take = [&](int64_t n) {
     float* begin = at;
     at += n;
     return begin;
   };
-  Space s;
-  for (float** lanes_of : {&s.lanes_a, &s.lanes_b, &s.sums_a, &s.sums_b}) *lanes_of = take(d * width);
-  for (float** rows : {&s.rows_a, &s.rows_b}) *rows = take(depth * d);
+  const auto take_cells = [&](int64_t n) { return reinterpret_cast<typename Kind::Cell*>(take(n)); };
+  Space<Kind> s;
+  for (auto** lanes_of : {&s.lanes_a, &s.lanes_b}) *lanes_of = take_cells(cells<Kind>(d) * width);
+  for (Block<Kind>* block : {&s.rows_a, &s.rows_b}) {
+    block->rows = take_cells(depth * cells<Kind>(d));
+    block->across = Kind::values == 1 ? block->rows : take_cells(cells<Kind>(depth) * d);
+  }
+  for (float** sums : {&s.sums_a, &s.sums_b}) *sums = take(d * width);
   for (float** tile : {&s.scores, &s.grads, &s.factors}) *tile = take(depth * width);
   for (float** each : {&s.top, &s.total, &s.scales}) *each = take(depth);
   return s;
@@ -137,7 +145,8 @@ GAGGLE_SHARED void times(const float* factors, int64_t n, float* x) {
 }
 
 // One more block of n keys: scores become 2^(score - top) with the new top of each lane; the sums so far follow it.
-GAGGLE_SHARED void soften(int64_t n, int64_t d, const Space& s) {
+template <class Kind>
+GAGGLE_SHARED void soften(int64_t n, int64_t d, const Space<Kind>& s) {
   for (int64_t c = 0; c < width; c += lanes) {
     Vector old, top, total, v, factor;
     load(s.top + c, old);
@@ -169,24 +178,34 @@ GAGGLE_SHARED void fill(float* x, int64_t n, float value) {
   for (int64_t i = 0; i < n; ++i) x[i] = value;
 }
 
-// to[c] = Σ_i a[i][c] · b[i][c] for every lane c; a, b [d, width].
-GAGGLE_SHARED void dot_lanes(const float* a, const float* b, int64_t d, float* to) {
-  Vector x, y, sum;
-  for (int64_t c = 0; c < width; c += lanes) {
-    sum = Vector{};
-    for (int64_t i = 0; i < d; ++i) {
-      load(a + i * width + c, x);
-      load(b + i * width + c, y);
-      sum += x * y;
-    }
-    store(to + c, sum);
+// Σ a ∘ b of two rows of d values.
+template <class X>
+GAGGLE_SHARED float dot(const X* a, const X* b, int64_t d) {
+  simd::Floats x, y, sum{};
+  for (int64_t c = 0; c < d; c += simd::lanes) {
+    simd::load(a + c, d - c, x);
+    simd::load(b + c, d - c, y);
+    sum += x * y;
   }
+  return simd::sum(sum);
+}
+
+// scores [n, 64] ← the products of n rows with all lanes.
+template <class Kind>
+GAGGLE_SHARED void rows_by_lanes(const Block<Kind>& rows, int64_t n, int64_t d, const typename Kind::Cell* lanes_of,
+                                 float* scores) {
+  multiply<Kind>(rows.rows, cells<Kind>(d), 1, n, cells<Kind>(d), lanes_of, scores, false);
+}
+// sums [d, 64] += the n rows, each times its scores [n, 64], which are lost.
+template <class Kind>
+GAGGLE_SHARED void add_rows(const Block<Kind>& rows, int64_t n, int64_t d, float* scores, float* sums) {
+  multiply<Kind>(rows.across, 1, d, d, cells<Kind>(n), to_cells<Kind>(n, scores), sums, true);
 }
 
 // n rows of scores become probabilities p = 2^(score - lse), and their gradients p (grad - delta); lse and delta, in
 // s.top and s.total, are those of a tile's lanes, or of its rows where keys are lanes.
-template <bool keys_are_lanes>
-GAGGLE_SHARED void score_gradients(int64_t n, const Space& s) {
+template <bool keys_are_lanes, class Kind>
+GAGGLE_SHARED void score_gradients(int64_t n, const Space<Kind>& s) {
   Vector p, g, lse, delta;
   for (int64_t j = 0; j < n; ++j)
     for (int64_t c = 0; c < width; c += lanes) {

@@ -159,6 +159,10 @@ bool has_bf16_dot() {
                           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   return has;
 }
+bool has_bf16_tiles() {
+  static const bool has = __builtin_cpu_supports("amx-bf16");
+  return has;
+}
 
 void hidden_tile_bf16(const RoutedTile<Bf16>& tile, Bf16* h, int64_t stride) {
   constexpr decltype(&hidden_rows<1>) by_rows[] = {hidden_rows<1>, hidden_rows<2>, hidden_rows<3>, hidden_rows<4>};
@@ -177,6 +181,7 @@ void rough_dots(const Bf16* x, int64_t n, const Bf16* directions, int64_t count,
 #else
 
 bool has_bf16_dot() { return false; }
+bool has_bf16_tiles() { return false; }
 void hidden_tile_bf16(const RoutedTile<simd::Bf16>&, simd::Bf16*, int64_t) { GAGGLE_CHECK(false); }
 void output_tile_bf16(const RoutedTile<simd::Bf16>&, const simd::Bf16*, int64_t, const RoutedColumns&) {
   GAGGLE_CHECK(false);

@@ -8,6 +8,8 @@ namespace gaggle {
 
 // Whether this processor has such products, and this program was built for them.
 bool has_bf16_dot();
+// Whether LibTorch multiplies matrices of bf16 by tiles (AMX), several times as fast.
+bool has_bf16_tiles();
 
 // As hidden_tile and output_tile of kernel/routed_rows.cpp, but for h, which is rounded to bf16; its stride is even,
 // and what lies between rank and stride is 0.

@@ -1,5 +1,6 @@
-// Blocks of floats of 64 columns ("lanes", side by side in memory) on one thread: their product, and rows of a tensor
-// read into them and written back. What a long row's attention is made of (kernel/attention_blocks).
+// The product of blocks of 64 columns ("lanes", side by side in memory) on one thread, of which a long row's attention is
+// made (kernel/attention_blocks). Sums are fp32; what is multiplied lies in cells: one float each (Singles), or two bf16
+// whose products are added at once (Pairs).
 #pragma once
 
 #include "kernel/simd.h"
@@ -45,90 +46,68 @@ GAGGLE_SHARED void exp2(const Vector& x, Vector& y) {
   y = p * power;
 }
 
-// Rows of one head: row i begins at x + stride · (index ? index[i] : begin + i).
-template <class X>
-struct Rows {
-  X* x;
-  int64_t stride, begin = 0;
-  const int64_t* index = nullptr;
+// A cell is a float. Two vectors of sums for each of four rows stay in registers (AVX2: 8 of 16).
+struct Singles {
+  using Cell = float;
+  using Sums = Vector;
+  static constexpr int64_t values = 1, rows = 4, vectors = 2;
+  static GAGGLE_SHARED void add(const Cell& a, const float* b, Sums& sums) {
+    Vector v;
+    load(b, v);
+    sums += a * v;
+  }
 };
-template <class X>
-GAGGLE_SHARED X* row_of(const Rows<X>& rows, int64_t i) {
-  return rows.x + rows.stride * (rows.index ? rows.index[i] : rows.begin + i);
+
+#ifdef GAGGLE_BF16_DOT
+// A cell is two bf16 that meet two others, the first in its lower half; for processors with AVX512-BF16.
+struct Pairs {
+  using Cell = uint32_t;
+  using Sums = simd::Floats;
+  static constexpr int64_t values = 2, rows = 6, vectors = 4;
+  // Not the compiler's own function: what calls that has to be compiled for such processors alone.
+  static GAGGLE_SHARED void add(const Cell& a, const Cell* b, Sums& sums) {
+    simd::Words v;
+    std::memcpy(&v, b, sizeof v);
+    Sums sum = sums;
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(v), "v"(simd::Words{} + a));
+    sums = sum;
+  }
+};
+#endif
+
+// How many cells n values take.
+template <class Kind>
+constexpr int64_t cells(int64_t n) {
+  return (n + Kind::values - 1) / Kind::values;
 }
 
-// Four rows by two vectors of sums stay in registers (AVX2: 8 of 16).
-template <int64_t count>
-GAGGLE_SHARED void multiply_rows(const float* a, int64_t row_step, int64_t step, int64_t n, const float* b, float* out,
-                                 bool add) {
-  for (int64_t c = 0; c < width; c += 2 * lanes) {
-    Vector sums[count][2], left, right;
+template <class Kind, int64_t count>
+GAGGLE_SHARED void multiply_rows(const typename Kind::Cell* a, int64_t row_step, int64_t step, int64_t n,
+                                 const typename Kind::Cell* b, float* out, bool add) {
+  using Sums = typename Kind::Sums;
+  constexpr int64_t vectors = Kind::vectors, in_vector = static_cast<int64_t>(sizeof(Sums) / sizeof(float));
+  for (int64_t c = 0; c < width; c += vectors * in_vector) {
+    Sums sums[count][vectors]{};
+    for (int64_t r = 0; add && r < count; ++r)
+      for (int64_t i = 0; i < vectors; ++i) std::memcpy(&sums[r][i], out + r * width + c + i * in_vector, sizeof(Sums));
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t r = 0; r < count; ++r)
+        for (int64_t i = 0; i < vectors; ++i)
+          Kind::add(a[r * row_step + j * step], b + j * width + c + i * in_vector, sums[r][i]);
     for (int64_t r = 0; r < count; ++r)
-      for (int64_t half = 0; half < 2; ++half) {
-        sums[r][half] = Vector{};
-        if (add) load(out + r * width + c + half * lanes, sums[r][half]);
-      }
-    for (int64_t j = 0; j < n; ++j) {
-      load(b + j * width + c, left);
-      load(b + j * width + c + lanes, right);
-      for (int64_t r = 0; r < count; ++r) {
-        const float factor = a[r * row_step + j * step];
-        sums[r][0] += factor * left;
-        sums[r][1] += factor * right;
-      }
-    }
-    for (int64_t r = 0; r < count; ++r)
-      for (int64_t half = 0; half < 2; ++half) store(out + r * width + c + half * lanes, sums[r][half]);
+      for (int64_t i = 0; i < vectors; ++i) std::memcpy(out + r * width + c + i * in_vector, &sums[r][i], sizeof(Sums));
   }
 }
 
-// out[r] ← Σ_j a[r · row_step + j · step] · b[j] for r < rows, j < n; with `add` on top of what is there.
+// out[r] ← Σ_j a[r · row_step + j · step] · b[j] for r < rows and n cells j; with `add` on top of what is there.
 // b [n, width], out [rows, width].
-GAGGLE_SHARED void multiply(const float* a, int64_t row_step, int64_t step, int64_t rows, int64_t n, const float* b,
-                            float* out, bool add) {
+template <class Kind>
+GAGGLE_SHARED void multiply(const typename Kind::Cell* a, int64_t row_step, int64_t step, int64_t rows, int64_t n,
+                            const typename Kind::Cell* b, float* out, bool add) {
   int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) multiply_rows<4>(a + r * row_step, row_step, step, n, b, out + r * width, add);
-  for (; r < rows; ++r) multiply_rows<1>(a + r * row_step, row_step, step, n, b, out + r * width, add);
-}
-
-// Rows [first, first + n) of d values → out [n, d].
-template <class X>
-GAGGLE_SHARED void read(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, float* out) {
-  simd::Floats v;
-  constexpr int64_t ahead = 8;  // rows: far apart in memory, which the processor does not foresee
-  for (int64_t i = 0; i < n; ++i) {
-    const X* x = row_of(rows, first + i);
-    const X* later = row_of(rows, first + (i + ahead < n ? i + ahead : i));
-    for (int64_t c = 0; c < d; c += simd::lanes) {
-      __builtin_prefetch(later + c);
-      simd::load(x + c, d - c, v);
-      simd::store(out + i * d + c, d - c, v);
-    }
-  }
-}
-
-// Rows [first, first + n), times factor, become lanes: out [d, width]. Lanes from n on are 0.
-template <class X>
-GAGGLE_SHARED void read_lanes(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, float factor, float* out) {
-  simd::Floats v;
-  std::memset(out, 0, static_cast<size_t>(d * width) * sizeof(float));
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t c = 0; c < d; c += simd::lanes) {
-      simd::load(row_of(rows, first + i) + c, d - c, v);
-      for (int64_t j = 0; j < simd::lanes && c + j < d; ++j) out[(c + j) * width + i] = factor * v[j];
-    }
-}
-
-// The way back: lane i of x [d, width], times factors[i], becomes row first + i.
-template <class X>
-GAGGLE_SHARED void write_lanes(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, const float* factors,
-                               const float* x) {
-  simd::Floats v{};
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t c = 0; c < d; c += simd::lanes) {
-      for (int64_t j = 0; j < simd::lanes && c + j < d; ++j) v[j] = factors[i] * x[(c + j) * width + i];
-      simd::store(row_of(rows, first + i) + c, d - c, v);
-    }
+  for (; r + Kind::rows <= rows; r += Kind::rows)
+    multiply_rows<Kind, Kind::rows>(a + r * row_step, row_step, step, n, b, out + r * width, add);
+  for (; r < rows; ++r) multiply_rows<Kind, 1>(a + r * row_step, row_step, step, n, b, out + r * width, add);
 }
 
 }  // namespace gaggle::tiles

@@ -26,32 +26,40 @@ GAGGLE_SHARED void load(const float* p, int64_t left, Floats& x) {
     std::memcpy(&x, p, static_cast<size_t>(left) * sizeof(float));
   }
 }
-GAGGLE_SHARED void store(float* p, int64_t left, const Floats& x) {
+// The first `left` of x, all where there are more.
+template <class X, class V>
+GAGGLE_SHARED void store_first(X* p, int64_t left, const V& x) {
+  static_assert(sizeof x == lanes * sizeof *p);
   if (left >= lanes)
     std::memcpy(p, &x, sizeof x);
   else
-    std::memcpy(p, &x, static_cast<size_t>(left) * sizeof(float));
+    std::memcpy(p, &x, static_cast<size_t>(left) * sizeof *p);
 }
+GAGGLE_SHARED void store(float* p, int64_t left, const Floats& x) { store_first(p, left, x); }
 
-GAGGLE_SHARED void load(const Bf16* p, int64_t left, Floats& x) {
-  Halves half{};
-  if (left >= lanes)
+GAGGLE_SHARED void load(const Bf16* p, int64_t left, Halves& half) {
+  if (left >= lanes) {
     std::memcpy(&half, p, sizeof half);
-  else
+  } else {
+    half = Halves{};
     std::memcpy(&half, p, static_cast<size_t>(left) * sizeof(Bf16));
+  }
+}
+GAGGLE_SHARED void load(const Bf16* p, int64_t left, Floats& x) {
+  Halves half;
+  load(p, left, half);
   const Words words = __builtin_convertvector(half, Words) << 16;
   std::memcpy(&x, &words, sizeof x);
 }
 // Round to nearest, ties to even. Values are finite here, or NaN with a payload that survives the rounding.
-GAGGLE_SHARED void store(Bf16* p, int64_t left, const Floats& x) {
-  Words words;
+GAGGLE_SHARED void round_to_bf16(const Floats& x, Words& words) {
   std::memcpy(&words, &x, sizeof words);
   words = (words + 0x7fffu + ((words >> 16) & 1u)) >> 16;
-  const Halves half = __builtin_convertvector(words, Halves);
-  if (left >= lanes)
-    std::memcpy(p, &half, sizeof half);
-  else
-    std::memcpy(p, &half, static_cast<size_t>(left) * sizeof(Bf16));
+}
+GAGGLE_SHARED void store(Bf16* p, int64_t left, const Floats& x) {
+  Words words;
+  round_to_bf16(x, words);
+  store_first(p, left, __builtin_convertvector(words, Halves));
 }
 
 // The lanes added as a tree.

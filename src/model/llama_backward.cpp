@@ -36,8 +36,10 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     shape_heads_backward(pass, grad.q, weights.q_norm, kept.q_raw);
     shape_heads_backward(pass, grad.k, weights.k_norm, kept.k_raw);
     x = rms_norm(kept.input, weights.input_norm, eps, pass.dtype);
-    dx = joint_dx(x, {{linears[q_proj], grad.q}, {linears[k_proj], grad.k}, {linears[v_proj], grad.v}}, adapter);
-    if (layer > 0) dy = rms_norm_backward(kept.input, dx, weights.input_norm, eps, d);
+    const auto outputs = {
+        OutputGradient{linears[q_proj], grad.q}, {linears[k_proj], grad.k}, {linears[v_proj], grad.v}};
+    if (layer == 0) return parameters_backward(x, outputs, adapter);
+    dy = rms_norm_backward(kept.input, joint_dx(x, outputs, adapter), weights.input_norm, eps, d);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "model/site.h"
 
+#include "base/error.h"
+
 namespace gaggle {
 
 at::Tensor AdaptedLinear::forward(const at::Tensor& x, SiteAdapter* adapter) const {
@@ -20,6 +22,14 @@ at::Tensor joint_dx(const at::Tensor& x, std::initializer_list<OutputGradient> o
     adapter.backward(adapted.site, x, dy, dx);
   }
   return dx;
+}
+
+void parameters_backward(const at::Tensor& x, std::initializer_list<OutputGradient> outputs, SiteAdapter& adapter) {
+  at::Tensor not_wanted;
+  for (const auto& [adapted, dy] : outputs) {
+    GAGGLE_CHECK(!adapted.site.reads_activation);
+    adapter.backward(adapted.site, x, dy, not_wanted);
+  }
 }
 
 }  // namespace gaggle

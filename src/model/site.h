@@ -22,8 +22,8 @@ struct Site {
 };
 
 // What sits on the sites of a base. x [T, d_in], y [T, d_out] and their gradients dx and dy have the base's
-// activation type. Within one pass all sites of a side see the same tokens in the same order, those of
-// Microbatch::side(site.side). A site computes
+// activation type; a dx that is undefined is not wanted. Within one pass all sites of a side see the same tokens in the
+// same order, those of Microbatch::side(site.side). A site computes
 //   x' = rescaled_input(x),  y' = W x' + b,  y = forward(y'), in place,
 // and its backward pass, from dy,
 //   dy' = rescaled_gradient(dy),  dx = backward(Wᵀ dy'), in place; gradients of parameters go to the adapter.
@@ -55,5 +55,8 @@ struct OutputGradient {
   const at::Tensor& dy;
 };
 at::Tensor joint_dx(const at::Tensor& x, std::initializer_list<OutputGradient> outputs, SiteAdapter& adapter);
+// Gradients of the adapter's parameters alone: for the x of a first layer, below which nothing trains. None of the
+// linears reads an activation.
+void parameters_backward(const at::Tensor& x, std::initializer_list<OutputGradient> outputs, SiteAdapter& adapter);
 
 }  // namespace gaggle

@@ -30,12 +30,17 @@ AttentionGrad attend_backward(const T5Pass& pass, const T5Attention& block, cons
                             {bias, pass.dropout.on() ? &dropout : nullptr});
 }
 
-at::Tensor self_attention_backward(const T5Pass& pass, const T5Attention& block, const T5AttentionTape& kept,
-                                   const at::Tensor& dy, at::Tensor& d) {
+// Of the first layer nothing is returned: no gradient is wanted below it.
+at::Tensor self_attention_backward(const T5Pass& pass, size_t layer, const T5AttentionTape& kept, const at::Tensor& dy,
+                                   at::Tensor& d) {
+  const T5Attention& block = pass.stack.layers[layer].self;
   const AttentionGrad grad = attend_backward(pass, block, kept, kept.k, kept.v, pass.plan, &pass.stack.bias, dy);
   const at::Tensor x = rms_norm(kept.input, block.norm, pass.spec.norm_eps, pass.dtype);
-  const at::Tensor dx = joint_dx(x, {{block.q, grad.q}, {block.k, grad.k}, {block.v, grad.v}}, *pass.adapter);
-  return rms_norm_backward(kept.input, dx, block.norm, pass.spec.norm_eps, d);
+  const auto outputs = {OutputGradient{block.q, grad.q}, {block.k, grad.k}, {block.v, grad.v}};
+  if (layer > 0)
+    return rms_norm_backward(kept.input, joint_dx(x, outputs, *pass.adapter), block.norm, pass.spec.norm_eps, d);
+  parameters_backward(x, outputs, *pass.adapter);
+  return {};
 }
 
 at::Tensor cross_attention_backward(const T5Pass& pass, size_t layer, const T5AttentionTape& kept, const at::Tensor& dy,
@@ -57,7 +62,7 @@ void t5_layers_backward(const T5Pass& pass, at::Tensor d, std::vector<T5Tape>& t
     T5Tape kept = std::move(tape[layer]);
     dy = feed_forward_backward(pass, weights.feed_forward, std::move(kept.feed_forward), dy, d);
     if (!pass.source_keys.empty()) dy = cross_attention_backward(pass, layer, kept.cross, dy, d, d_encoded);
-    dy = self_attention_backward(pass, weights.self, kept.self, dy, d);
+    dy = self_attention_backward(pass, layer, kept.self, dy, d);
   }
 }
 

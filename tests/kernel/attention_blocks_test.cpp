@@ -9,6 +9,7 @@
 
 #include "base/philox.h"
 #include "kernel/attention.h"
+#include "kernel/bf16_dot.h"
 #include "made.h"
 
 namespace gaggle {
@@ -114,12 +115,17 @@ Results by_blocks(const World& w, at::ScalarType type) {
 
 void expect_formula(const World& w, std::initializer_list<at::ScalarType> types = {at::kFloat, at::kBFloat16}) {
   const Results exact = by_formula(w);
+  // Where each query sees one key, its probability is 1 whatever q and k are: what is left of their gradient is rounding.
+  const auto gradients_apart = [&](const at::Tensor& ours, const at::Tensor& of) {
+    const bool is_zero = of.norm().item<double>() < 1e-9;
+    return is_zero ? (ours.to(at::kDouble).norm() / w.dy.norm()).item<double>() : apart(ours, of);
+  };
   for (const at::ScalarType type : types) {
     const Results ours = by_blocks(w, type);
     const double limit = type == at::kDouble ? 1e-12 : type == at::kFloat ? 1e-5 : 1e-2;
     EXPECT_LT(apart(ours.y, exact.y), limit) << type;
-    EXPECT_LT(apart(ours.q, exact.q), limit) << type;
-    EXPECT_LT(apart(ours.k, exact.k), limit) << type;
+    EXPECT_LT(gradients_apart(ours.q, exact.q), limit) << type;
+    EXPECT_LT(gradients_apart(ours.k, exact.k), limit) << type;
     EXPECT_LT(apart(ours.v, exact.v), limit) << type;
   }
 }
@@ -209,8 +215,9 @@ TEST(AttentionBlocks, SizesAndTypesDecide) {
   };
   EXPECT_EQ(long_rows({1, 127, 128}, at::kFloat), 0u);
   EXPECT_EQ(long_rows({1, 129, 128, 130}, at::kFloat), 2u);
-  EXPECT_EQ(long_rows({129, 1000, 1365}, at::kBFloat16), 0u);  // products of bf16 are fast
-  EXPECT_EQ(long_rows({129, 1000, 1366}, at::kBFloat16), 1u);  // 9 · 1366² scores are more than 2^24
+  const bool by_dots = has_bf16_dot() && !has_bf16_tiles();  // else whole products of bf16 are faster
+  EXPECT_EQ(long_rows({128, 1000, 1365}, at::kBFloat16), by_dots ? 2u : 0u);
+  EXPECT_EQ(long_rows({128, 1000, 1366}, at::kBFloat16), by_dots ? 2u : 1u);  // 9 · 1366² scores are more than 2^24
   EXPECT_EQ(long_rows({129, 1000, 1366}, at::kDouble), 1u);
   Microbatch decoding = ragged({31, 40});
   decoding.past = {std::vector<int64_t>(1000), std::vector<int64_t>(1000)};

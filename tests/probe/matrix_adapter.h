@@ -22,7 +22,7 @@ struct MatrixAdapter final : SiteAdapter {
     at::Tensor& gradient = gradients[site.name];
     const at::Tensor product = at::mm(dy.to(type).t(), x.to(type));
     gradient = gradient.defined() ? gradient + product : product;
-    dx.add_(at::mm(dy, c->second.to(x.scalar_type())));
+    if (dx.defined()) dx.add_(at::mm(dy, c->second.to(x.scalar_type())));
   }
 };
 
