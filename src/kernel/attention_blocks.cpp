@@ -33,8 +33,8 @@ GAGGLE_SHARED void forward_unit(const Work<X>& w, const Unit& unit, const Space<
   tiles::fill(s.total, width, 0);
   for (int64_t key = seen.begin; key < seen.end; key += depth) {
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
-    tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
-    tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
+    tiles::read_along(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a.along);
+    tiles::read_across(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b.across);
     tiles::rows_by_lanes(s.rows_a, n, d, s.lanes_a, s.scores);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
     tiles::soften(n, d, s);
@@ -74,8 +74,8 @@ GAGGLE_SHARED void queries_unit(const Work<X>& w, const Unit& unit, const Space<
   tiles::fill(s.sums_a, d * width, 0);
   for (int64_t key = seen.begin; key < seen.end; key += depth) {
     const int64_t n = seen.end - key < depth ? seen.end - key : depth;
-    tiles::read(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
-    tiles::read(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b);
+    tiles::read_both(keys_of(w, w.k, row, kv_head), key, n, d, s.rows_a);
+    tiles::read_along(keys_of(w, w.v, row, kv_head), key, n, d, s.rows_b.along);
     tiles::rows_by_lanes(s.rows_a, n, d, s.lanes_a, s.scores);
     shape_scores(distances(w, row.position + unit.begin, key, unit.head, false), n, s.scores);
     tiles::rows_by_lanes(s.rows_b, n, d, s.lanes_b, s.grads);
@@ -104,8 +104,8 @@ GAGGLE_SHARED void keys_unit(const Work<X>& w, const Unit& unit, const Space<Kin
   for (int64_t head = unit.head * group; head < (unit.head + 1) * group; ++head)
     for (int64_t query = unit.seen.begin; query < all; query += depth) {
       const int64_t n = all - query < depth ? all - query : depth;
-      tiles::read(queries_of(w, w.q, row, head), query, n, d, s.rows_a);
-      tiles::read(queries_of(w, w.dy, row, head), query, n, d, s.rows_b);
+      tiles::read_both(queries_of(w, w.q, row, head), query, n, d, s.rows_a);
+      tiles::read_both(queries_of(w, w.dy, row, head), query, n, d, s.rows_b);
       for (int64_t i = 0; i < n; ++i) {
         const int64_t at = (row.begin + query + i) * w.shape.heads + head;
         s.top[i] = w.lse[at];

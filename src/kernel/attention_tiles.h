@@ -39,14 +39,20 @@ struct Work {
   float kept_scale = 1;
 };
 
+// 128 rows, as read_along and read_across have them.
+template <class Kind>
+struct Block {
+  typename Kind::Cell *along, *across;
+};
+
 // Of one thread. d is the heads' width.
 template <class Kind>
 struct Space {
   typename Kind::Cell *lanes_a, *lanes_b;  // [cells(d), 64]
-  Block<Kind> rows_a, rows_b;              // of 128 rows
-  float *sums_a, *sums_b;                  // [d, 64]
-  float *scores, *grads, *factors;         // [128, 64]
-  float *top, *total, *scales;             // [128], of lanes or rows
+  Block<Kind> rows_a, rows_b;
+  float *sums_a, *sums_b;           // [d, 64]
+  float *scores, *grads, *factors;  // [128, 64]
+  float *top, *total, *scales;      // [128], of lanes or rows
 };
 
 inline int64_t floats_of(int64_t d) { return 4 * d * width + 2 * depth * (d + 1) + 3 * depth * width + 3 * depth; }
@@ -62,8 +68,8 @@ Space<Kind> cut(float* at, int64_t d) {
   Space<Kind> s;
   for (auto** lanes_of : {&s.lanes_a, &s.lanes_b}) *lanes_of = take_cells(cells<Kind>(d) * width);
   for (Block<Kind>* block : {&s.rows_a, &s.rows_b}) {
-    block->rows = take_cells(depth * cells<Kind>(d));
-    block->across = Kind::values == 1 ? block->rows : take_cells(cells<Kind>(depth) * d);
+    block->along = take_cells(depth * cells<Kind>(d));
+    block->across = Kind::values == 1 ? block->along : take_cells(cells<Kind>(depth) * d);
   }
   for (float** sums : {&s.sums_a, &s.sums_b}) *sums = take(d * width);
   for (float** tile : {&s.scores, &s.grads, &s.factors}) *tile = take(depth * width);
@@ -190,11 +196,16 @@ GAGGLE_SHARED float dot(const X* a, const X* b, int64_t d) {
   return simd::sum(sum);
 }
 
+template <class Kind, class X>
+GAGGLE_SHARED void read_both(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, const Block<Kind>& out) {
+  read_along(rows, first, n, d, out.along);
+  if (Kind::values > 1) read_across(rows, first, n, d, out.across);
+}
 // scores [n, 64] ← the products of n rows with all lanes.
 template <class Kind>
 GAGGLE_SHARED void rows_by_lanes(const Block<Kind>& rows, int64_t n, int64_t d, const typename Kind::Cell* lanes_of,
                                  float* scores) {
-  multiply<Kind>(rows.rows, cells<Kind>(d), 1, n, cells<Kind>(d), lanes_of, scores, false);
+  multiply<Kind>(rows.along, cells<Kind>(d), 1, n, cells<Kind>(d), lanes_of, scores, false);
 }
 // sums [d, 64] += the n rows, each times its scores [n, 64], which are lost.
 template <class Kind>

@@ -26,24 +26,22 @@ GAGGLE_SHARED void fetch_ahead(const Rows<X>& rows, int64_t i, int64_t end, int6
   for (int64_t c = 0; c < d; c += line) __builtin_prefetch(later + c);
 }
 
-// Some rows of d values, in cells along the rows and, for sums over the rows, across them.
-template <class Kind>
-struct Block {
-  typename Kind::Cell *rows, *across;  // [n, cells(d)] and [cells(n), d]; the same where a cell has one value
-};
-
-// Rows [first, first + n) of d values → out.
+// Rows [first, first + n) of d values, in cells along the rows, [n, cells(d)], and, for sums over the rows, across them,
+// [cells(n), d]: the same where a cell has one value.
 template <class X>
-GAGGLE_SHARED void read(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, const Block<Singles>& out) {
+GAGGLE_SHARED void read_along(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, float* out) {
   simd::Floats v;
   for (int64_t i = 0; i < n; ++i) {
-    const X* x = row_of(rows, first + i);
     fetch_ahead(rows, first + i, first + n, d);
     for (int64_t c = 0; c < d; c += simd::lanes) {
-      simd::load(x + c, d - c, v);
-      simd::store(out.rows + i * d + c, d - c, v);
+      simd::load(row_of(rows, first + i) + c, d - c, v);
+      simd::store(out + i * d + c, d - c, v);
     }
   }
+}
+template <class X>
+GAGGLE_SHARED void read_across(const Rows<X>& rows, int64_t first, int64_t n, int64_t d, float* out) {
+  read_along(rows, first, n, d, out);
 }
 
 // Rows [first, first + n), times factor, become lanes: out [cells(d), width]. Lanes from n on are 0.
@@ -70,21 +68,28 @@ GAGGLE_SHARED float* to_cells<Singles>(int64_t, float* scores) {
 
 #ifdef GAGGLE_BF16_DOT
 
-GAGGLE_SHARED void read(const Rows<simd::Bf16>& rows, int64_t first, int64_t n, int64_t d, const Block<Pairs>& out) {
-  simd::Halves pair[2];
-  for (int64_t i = 0; i < n; i += 2) {
-    for (int64_t j = 0; j < 2; ++j) fetch_ahead(rows, first + i + j, first + n, d);
+GAGGLE_SHARED void read_along(const Rows<simd::Bf16>& rows, int64_t first, int64_t n, int64_t d, uint32_t* out) {
+  simd::Halves v;
+  for (int64_t i = 0; i < n; ++i) {
+    fetch_ahead(rows, first + i, first + n, d);
+    auto* row = reinterpret_cast<uint16_t*>(out + i * cells<Pairs>(d));
     for (int64_t c = 0; c < d; c += simd::lanes) {
-      const int64_t left = d - c < simd::lanes ? d - c : simd::lanes;
-      for (int64_t j = 0; j < 2; ++j) {
-        const bool is_there = i + j < n;
-        simd::load(row_of(rows, first + (is_there ? i + j : i)) + c, is_there ? left : 0, pair[j]);
-        auto* row = reinterpret_cast<uint16_t*>(out.rows + (i + j) * cells<Pairs>(d)) + c;
-        if (is_there) simd::store_first(row, left + left % 2, pair[j]);
-      }
-      const simd::Words across =
-          __builtin_convertvector(pair[0], simd::Words) | __builtin_convertvector(pair[1], simd::Words) << 16;
-      simd::store_first(out.across + i / 2 * d + c, left, across);
+      simd::load(row_of(rows, first + i) + c, d - c, v);
+      simd::store_first(row + c, d - c + d % 2, v);
+    }
+  }
+}
+GAGGLE_SHARED void read_across(const Rows<simd::Bf16>& rows, int64_t first, int64_t n, int64_t d, uint32_t* out) {
+  simd::Halves even, odd{};
+  for (int64_t i = 0; i < n; i += 2) {
+    fetch_ahead(rows, first + i, first + n, d);
+    fetch_ahead(rows, first + i + 1, first + n, d);
+    for (int64_t c = 0; c < d; c += simd::lanes) {
+      simd::load(row_of(rows, first + i) + c, d - c, even);
+      simd::load(row_of(rows, first + (i + 1 < n ? i + 1 : i)) + c, i + 1 < n ? d - c : 0, odd);
+      const simd::Words pairs = __builtin_convertvector(even, simd::Words) | __builtin_convertvector(odd, simd::Words)
+                                                                                 << 16;
+      simd::store_first(out + i / 2 * d + c, d - c, pairs);
     }
   }
 }
