@@ -17,6 +17,7 @@ namespace {
 using simd::Bf16;
 
 constexpr int64_t few_tokens = 8;      // tokens that have their h and e together
+constexpr int64_t most_rank = 32;      // from there on LibTorch's products, of which each is large, are as fast
 constexpr int64_t lowrank_block = 64;  // tokens that are multiplied into the sums together
 
 // A segment's rows and its pair.
@@ -115,37 +116,53 @@ void backward_chunk(const PairRows& p, int64_t begin, int64_t end, BlockBuffers&
   }
 }
 
-// to [rows, d] += the chunks' sums, which lie `apart` from each other.
-void add_sums(const at::Tensor& to, const float* sums, int64_t chunks, int64_t apart) {
+// Sums of several chunks, which lie `apart` from each other, and where they go: [rows, d], with these strides.
+struct ChunkSums {
+  const float* from;  // [rows, padded]
+  int64_t chunks, apart, padded;
+  float* to;
+  int64_t rows, d, by_row, by_column;
+};
+
+// The 32 columns from `column` on, first brought into their order.
+GAGGLE_CLONES void add_columns(const ChunkSums& sums, int64_t column) {
+  constexpr int64_t wide = parted_columns, half = wide / 2;
+  const int64_t count = std::min(wide, sums.d - column);
+  for (int64_t q = 0; q < sums.rows; ++q) {
+    float parted[wide]{}, total[wide];
+    const float* from = sums.from + q * sums.padded + column;
+    for (int64_t c = 0; c < sums.chunks; ++c, from += sums.apart)
+      for (int64_t i = 0; i < wide; ++i) parted[i] += from[i];
+    for (int64_t i = 0; i < half; ++i) total[2 * i] = parted[i], total[2 * i + 1] = parted[half + i];
+    float* to = sums.to + q * sums.by_row + column * sums.by_column;
+    if (sums.by_column == 1)
+      for (int64_t i = 0; i < count; ++i) to[i] += total[i];
+    else
+      for (int64_t i = 0; i < count; ++i) to[i * sums.by_column] += total[i];
+  }
+}
+
+void add_sums(const at::Tensor& to, const float* from, int64_t chunks, int64_t apart) {
   GAGGLE_CHECK(to.scalar_type() == at::kFloat);
-  constexpr int64_t wide = parted_columns;
-  const int64_t rows = to.size(0), d = to.size(1), padded = padded_columns(d), steps = padded / wide;
-  const auto add_step = [&](int64_t q, int64_t column) {
-    float total[wide]{};
-    const float* from = sums + q * padded + column;
-    for (int64_t c = 0; c < chunks; ++c, from += apart)
-      for (int64_t i = 0; i < wide; ++i) total[i] += from[i];
-    float* gradient = float_of(to) + q * to.stride(0) + column * to.stride(1);
-    for (int64_t i = 0; i < std::min(wide, d - column); ++i)
-      gradient[i * to.stride(1)] += total[i / 2 + i % 2 * (wide / 2)];
-  };
-  at::parallel_for(0, steps, grain(rows * chunks * wide), [&](int64_t first, int64_t last) {
-    for (int64_t step = first; step < last; ++step)
-      for (int64_t q = 0; q < rows; ++q) add_step(q, step * wide);
+  const ChunkSums sums{from,       chunks,       apart,       padded_columns(to.size(1)), float_of(to), to.size(0),
+                       to.size(1), to.stride(0), to.stride(1)};
+  const int64_t steps = sums.padded / parted_columns;
+  at::parallel_for(0, steps, grain(sums.rows * chunks * parted_columns), [&](int64_t first, int64_t last) {
+    for (int64_t step = first; step < last; ++step) add_columns(sums, step * parted_columns);
   });
 }
 
-// An eighth of all tokens, so that threads have something to share; not so few that sums are much of the work, nor so
-// many that threads wait for the last.
+// A quarter of all tokens, so that threads have something to share; not so few that the sums are much of the work, nor
+// so many that threads wait for the last.
 int64_t chunk_tokens(int64_t n) {
-  return std::clamp<int64_t>((n + 63) / 64 * few_tokens, 2 * few_tokens, 2 * lowrank_block);
+  return std::clamp<int64_t>((n + 31) / 32 * few_tokens, 4 * few_tokens, 2 * lowrank_block);
 }
 
 }  // namespace
 
 bool takes_lowrank_rows(const at::Tensor& x, const at::Tensor& y, const at::Tensor& dx, int64_t rank) {
   const auto fits = [&](const at::Tensor& t) { return on_cpu(t) && is_bf16(t); };
-  return has_bf16_dot() && fits(x) && fits(y) && (!dx.defined() || fits(dx)) && rank <= 64;
+  return has_bf16_dot() && fits(x) && fits(y) && (!dx.defined() || fits(dx)) && rank <= most_rank;
 }
 
 void lowrank_rows_forward(const at::Tensor& x, const at::Tensor& y, const LowRank& member, const at::Tensor& a) {

@@ -58,7 +58,7 @@ void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<con
     const int64_t n = segment.end - segment.begin;
     if (n == 0 || absent(member)) continue;
     const at::Tensor xs = x.narrow(0, segment.begin, n), ys = y.narrow(0, segment.begin, n), a = with_gate(member);
-    if (takes_lowrank_rows(xs, ys, {}, a.size(0))) {
+    if (takes_lowrank_rows(xs, ys, {}, member.a.size(0))) {
       lowrank_rows_forward(xs, ys, member, a);
       continue;
     }
@@ -80,7 +80,7 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     const at::Tensor xs = x.narrow(0, segment.begin, n), dys = dy.narrow(0, segment.begin, n);
     const at::Tensor dxs = dx.defined() ? dx.narrow(0, segment.begin, n) : dx;
     const at::Tensor a_and_gate = with_gate(member);
-    if (takes_lowrank_rows(xs, dys, dxs, a_and_gate.size(0))) {
+    if (takes_lowrank_rows(xs, dys, dxs, member.a.size(0))) {
       lowrank_rows_backward(xs, dys, dxs, member, a_and_gate, grad);
       continue;
     }

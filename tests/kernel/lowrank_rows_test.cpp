@@ -76,7 +76,7 @@ std::vector<at::Tensor> tensors_of(const RowsResult& r) {
 
 const std::vector<Shape> shapes = {
     {0, 40, 24, 4}, {1, 64, 32, 1},   {2, 33, 31, 2},     {3, 576, 192, 16}, {33, 100, 7, 5},
-    {50, 1, 1, 3},  {200, 96, 64, 8}, {333, 95, 161, 17}, {97, 130, 66, 63}, {40, 64, 96, 70},
+    {50, 1, 1, 3},  {200, 96, 64, 8}, {333, 95, 161, 17}, {97, 130, 66, 31}, {40, 64, 96, 70},
 };
 
 class LowrankRows : public testing::TestWithParam<bool> {};
@@ -99,7 +99,7 @@ TEST_P(LowrankRows, HaveTheSameBitsOnAnyNumberOfThreads) {
   if (!has_bf16_dot()) GTEST_SKIP() << "LibTorch's products promise that for one number alone";
   const int threads = at::get_num_threads();
   for (const Shape& s : shapes) {
-    if (s.rank > 60) continue;
+    if (s.rank > 31) continue;  // and those are LibTorch's
     const RowsCase c = rows_case({s.tokens * 3, s.d_in, s.d_out, s.rank}, GetParam());
     at::set_num_threads(1);
     const auto one = tensors_of(run(c, at::kBFloat16));
