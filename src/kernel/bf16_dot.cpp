@@ -71,72 +71,113 @@ GAGGLE_BF16_DOT void hidden_rows(const RoutedTile<Bf16>& tile, Bf16* h, int64_t 
   }
 }
 
-// The pairs (even[i], odd[i]) of the first sixteen columns and of the others.
-GAGGLE_BF16_PART void pairs_of(__m512i even, __m512i odd, __m512i& low, __m512i& high) {
+// The pairs (a[i], b[i]) of the sixteen even columns i and of the odd ones: parted so, they need no shuffle.
+GAGGLE_BF16_PART void pairs_of(__m512i a, __m512i b, __m512i& even, __m512i& odd) {
+  constexpr __mmask32 upper = 0xaaaaaaaau;
+  even = _mm512_mask_blend_epi16(upper, a, (__m512i)((simd::Words)b << 16));
+  odd = _mm512_mask_blend_epi16(upper, (__m512i)((simd::Words)a >> 16), b);
+}
+
+// The even and the odd columns side by side again, rounded to bf16.
+GAGGLE_BF16_PART __m512i rounded_columns(__m512 even, __m512 odd) {
   using Shorts = uint16_t __attribute__((vector_size(64)));
-  const auto a = (Shorts)even, b = (Shorts)odd;
-  low = (__m512i)__builtin_shufflevector(a, b, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10,
-                                         42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
-  high = (__m512i)__builtin_shufflevector(a, b, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56,
-                                          25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
+  const auto all = (Shorts)_mm512_cvtne2ps_pbh(odd, even);
+  return (__m512i)__builtin_shufflevector(all, all, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9,
+                                          25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+// y [32] += the sums of its columns: rounded once, or in fp32, where the even columns lie before the odd ones.
+GAGGLE_BF16_PART void add_to(Bf16* y, __mmask32 mask, __m512 even, __m512 odd) {
+  __m512i first, second;  // a bf16 is the upper half of its fp32
+  pairs_of(_mm512_setzero_si512(), _mm512_maskz_loadu_epi16(mask, y), first, second);
+  const __m512i sum = rounded_columns(_mm512_add_ps((__m512)first, even), _mm512_add_ps((__m512)second, odd));
+  if (mask == ~0u)  // a store with a mask takes longer
+    _mm512_storeu_si512(y, sum);
+  else
+    _mm512_mask_storeu_epi16(y, mask, sum);
+}
+GAGGLE_BF16_PART void add_to(float* y, __mmask32, __m512 even, __m512 odd) {
+  _mm512_storeu_ps(y, _mm512_add_ps(_mm512_loadu_ps(y), even));
+  _mm512_storeu_ps(y + simd::lanes, _mm512_add_ps(_mm512_loadu_ps(y + simd::lanes), odd));
 }
 
 // The sum of one row in up to 32 columns goes where it belongs.
 GAGGLE_BF16_PART void put(const RoutedTile<Bf16>& tile, const RoutedColumns& columns, int64_t i, int64_t column,
-                          __m512 low, __m512 high) {
+                          __m512 even, __m512 odd) {
   const RoutedRow& row = tile.rows[i];
   float* kept = columns.sums + row.token * columns.width + column - columns.begin;
   if (!row.first) {
-    low = _mm512_add_ps(_mm512_loadu_ps(kept), low);
-    high = _mm512_add_ps(_mm512_loadu_ps(kept + simd::lanes), high);
+    even = _mm512_add_ps(_mm512_loadu_ps(kept), even);
+    odd = _mm512_add_ps(_mm512_loadu_ps(kept + simd::lanes), odd);
   }
   if (!row.last) {
-    _mm512_storeu_ps(kept, low);
-    return _mm512_storeu_ps(kept + simd::lanes, high);
+    _mm512_storeu_ps(kept, even);
+    return _mm512_storeu_ps(kept + simd::lanes, odd);
   }
-  Bf16* y = tile.y + row.token * tile.d_out + column;
-  const __mmask32 mask = first_of(columns.end - column);
-  __m512i first, second;  // a bf16 is the upper half of its fp32
-  pairs_of(_mm512_setzero_si512(), _mm512_maskz_loadu_epi16(mask, y), first, second);
-  low = _mm512_add_ps((__m512)first, low);
-  high = _mm512_add_ps((__m512)second, high);
-  _mm512_mask_storeu_epi16(y, mask, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+  add_to(tile.y + row.token * tile.d_out + column, first_of(columns.end - column), even, odd);
 }
 
 // The sums of rows in up to 32 columns, for the ranks q and q + 1; b points to their rows of Bᵀ.
 template <int rows>
 GAGGLE_BF16_PART void add_pair(const Bf16* b, const Bf16* next, const Bf16* h, int64_t stride, __mmask32 mask,
-                               __mmask32 next_mask, __m512 (&low)[rows], __m512 (&high)[rows]) {
-  __m512i b_low, b_high;
-  pairs_of(_mm512_maskz_loadu_epi16(mask, b), _mm512_maskz_loadu_epi16(next_mask, next), b_low, b_high);
+                               __mmask32 next_mask, __m512 (&even)[rows], __m512 (&odd)[rows]) {
+  __m512i b_even, b_odd;
+  pairs_of(_mm512_maskz_loadu_epi16(mask, b), _mm512_maskz_loadu_epi16(next_mask, next), b_even, b_odd);
+#pragma GCC unroll 8  // so that the sums stay in registers
   for (int64_t i = 0; i < rows; ++i) {
     int32_t pair;
     std::memcpy(&pair, h + i * stride, sizeof pair);
     const auto both = (__m512bh)_mm512_set1_epi32(pair);
-    low[i] = _mm512_dpbf16_ps(low[i], (__m512bh)b_low, both);
-    high[i] = _mm512_dpbf16_ps(high[i], (__m512bh)b_high, both);
+    even[i] = _mm512_dpbf16_ps(even[i], (__m512bh)b_even, both);
+    odd[i] = _mm512_dpbf16_ps(odd[i], (__m512bh)b_odd, both);
   }
+}
+
+// The same for all ranks.
+template <int rows>
+GAGGLE_BF16_PART void add_pairs(const Bf16* b, int64_t d_out, int64_t rank, const Bf16* h, int64_t stride,
+                                __mmask32 mask, __m512 (&even)[rows], __m512 (&odd)[rows]) {
+  int64_t q = 0;
+  for (; q + 1 < rank; q += 2, b += 2 * d_out) {
+    __builtin_prefetch(b + rank * d_out);  // of the expert, or the tokens, that come next
+    __builtin_prefetch(b + (rank + 1) * d_out);
+    add_pair(b, b + d_out, h + q, stride, mask, mask, even, odd);
+  }
+  if (q < rank) add_pair(b, b, h + q, stride, mask, 0, even, odd);
 }
 
 template <int rows>
 GAGGLE_BF16_DOT void output_rows(const RoutedTile<Bf16>& tile, const Bf16* h, int64_t stride,
                                  const RoutedColumns& columns) {
-  const int64_t rank = tile.rank, d_out = tile.d_out;
   for (int64_t column = columns.begin; column < columns.end; column += halves) {
-    const __mmask32 mask = first_of(columns.end - column);
     for (int64_t i = 0; i < rows; ++i)  // of the rows that come next
-      __builtin_prefetch(tile.y + tile.rows[rows + i].token * d_out + column);
-    __m512 low[rows]{}, high[rows]{};
-    const Bf16* b = tile.bt + column;
-    int64_t q = 0;
-    for (; q + 1 < rank; q += 2, b += 2 * d_out) {
-      __builtin_prefetch(b + rank * d_out);  // of the expert that comes next
-      __builtin_prefetch(b + (rank + 1) * d_out);
-      add_pair(b, b + d_out, h + q, stride, mask, mask, low, high);
-    }
-    if (q < rank) add_pair(b, b, h + q, stride, mask, 0, low, high);
-    for (int64_t i = 0; i < rows; ++i) put(tile, columns, i, column, low[i], high[i]);
+      __builtin_prefetch(tile.y + tile.rows[rows + i].token * tile.d_out + column);
+    __m512 even[rows]{}, odd[rows]{};
+    add_pairs(tile.bt + column, tile.d_out, tile.rank, h, stride, first_of(columns.end - column), even, odd);
+    for (int64_t i = 0; i < rows; ++i) put(tile, columns, i, column, even[i], odd[i]);
   }
+}
+
+template <int rows, class Y>
+GAGGLE_BF16_DOT void product_rows(const Bf16Product& p, int64_t first, Y* y, int64_t stride) {
+  y += first * stride;
+  for (int64_t column = 0; column < p.columns; column += halves) {
+    for (int64_t i = 0; i < rows; ++i) __builtin_prefetch(y + (rows + i) * stride + column);
+    const __mmask32 mask = first_of(p.columns - column);
+    __m512 even[rows]{}, odd[rows]{};
+    add_pairs(p.m + column, p.columns, p.k, p.h + first * p.stride, p.stride, mask, even, odd);
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < rows; ++i) add_to(y + i * stride + column, mask, even[i], odd[i]);
+  }
+}
+
+// Eight rows at a time: their sums are half of the registers.
+template <class Y>
+void add_product_rows(const Bf16Product& p, Y* y, int64_t stride) {
+  constexpr decltype(&product_rows<1, Y>) by_rows[] = {product_rows<1, Y>, product_rows<2, Y>, product_rows<3, Y>,
+                                                       product_rows<4, Y>, product_rows<5, Y>, product_rows<6, Y>,
+                                                       product_rows<7, Y>, product_rows<8, Y>};
+  for (int64_t i = 0; i < p.rows; i += 8) by_rows[std::min<int64_t>(8, p.rows - i) - 1](p, i, y, stride);
 }
 
 GAGGLE_BF16_DOT void rough_tiles(const Bf16* x, int64_t n, const Bf16* directions, int64_t count, int64_t d, float* y) {
@@ -178,6 +219,9 @@ void rough_dots(const Bf16* x, int64_t n, const Bf16* directions, int64_t count,
   rough_tiles(x, n, directions, count, d, y);
 }
 
+void add_product_bf16(const Bf16Product& p, Bf16* y) { add_product_rows(p, y, p.columns); }
+void add_product_bf16(const Bf16Product& p, float* sums) { add_product_rows(p, sums, padded_columns(p.columns)); }
+
 #else
 
 bool has_bf16_dot() { return false; }
@@ -187,6 +231,8 @@ void output_tile_bf16(const RoutedTile<simd::Bf16>&, const simd::Bf16*, int64_t,
   GAGGLE_CHECK(false);
 }
 void rough_dots(const simd::Bf16*, int64_t, const simd::Bf16*, int64_t, int64_t, float*) { GAGGLE_CHECK(false); }
+void add_product_bf16(const Bf16Product&, simd::Bf16*) { GAGGLE_CHECK(false); }
+void add_product_bf16(const Bf16Product&, float*) { GAGGLE_CHECK(false); }
 
 #endif
 

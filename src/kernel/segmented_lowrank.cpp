@@ -1,11 +1,13 @@
 // The gate's v rides through every product as one more row of A: its logits come out of the same product as h,
-// and its gradient out of the same product as dA. Six products a segment, all of width r or r + 1.
+// and its gradient out of the same product as dA. Six products a segment, all of width r or r + 1; bf16 has a loop of
+// its own where the processor multiplies it (kernel/lowrank_rows).
 #include "kernel/segmented_lowrank.h"
 
 #include <ATen/core/LegacyTypeDispatch.h>
 
 #include "base/error.h"
 #include "kernel/dispatch.h"
+#include "kernel/lowrank_rows.h"
 
 namespace gaggle {
 namespace {
@@ -55,8 +57,13 @@ void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<con
     const LowRank& member = member_of(segment, members);
     const int64_t n = segment.end - segment.begin;
     if (n == 0 || absent(member)) continue;
-    const Hidden inner = hidden(x.narrow(0, segment.begin, n), with_gate(member), member);
-    y.narrow(0, segment.begin, n).addmm_(inner.gh, member.b.t(), 1, member.scale);
+    const at::Tensor xs = x.narrow(0, segment.begin, n), ys = y.narrow(0, segment.begin, n), a = with_gate(member);
+    if (takes_lowrank_rows(xs, ys, {}, member.a.size(0))) {
+      lowrank_rows_forward(xs, ys, member, a);
+      continue;
+    }
+    const Hidden inner = hidden(xs, a, member);
+    ys.addmm_(inner.gh, member.b.t(), 1, member.scale);
   }
 }
 
@@ -71,7 +78,12 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     const int64_t n = segment.end - segment.begin;
     if (n == 0 || absent(member)) continue;
     const at::Tensor xs = x.narrow(0, segment.begin, n), dys = dy.narrow(0, segment.begin, n);
+    const at::Tensor dxs = dx.defined() ? dx.narrow(0, segment.begin, n) : dx;
     const at::Tensor a_and_gate = with_gate(member);
+    if (takes_lowrank_rows(xs, dys, dxs, member.a.size(0))) {
+      lowrank_rows_backward(xs, dys, dxs, member, a_and_gate, grad);
+      continue;
+    }
     const int64_t r = member.a.size(0);
     const bool gated = member.gate.defined();
 
@@ -93,7 +105,7 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     } else if (grad.a.defined()) {
       add_product(grad.a, e.narrow(1, 0, r).t(), xs, left);
     }
-    if (dx.defined()) dx.narrow(0, segment.begin, n).addmm_(e, a_and_gate, 1, left);
+    if (dx.defined()) dxs.addmm_(e, a_and_gate, 1, left);
   }
 }
 
