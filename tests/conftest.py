@@ -1,6 +1,8 @@
 """What every Python test may ask for: the probe program, the data beside the project, the real model, a workshop."""
 import json
 import os
+import resource
+import select
 import subprocess
 import sys
 import tempfile
@@ -31,10 +33,11 @@ def pytest_collection_modifyitems(items):
 
 
 class Probe:
-    """Runs `probe ARGUMENTS…`; str(probe) is the program's path."""
+    """Runs `probe ARGUMENTS…` as a fork of one `probe serve`, since loading LibTorch is most of a short run. A run sees the
+    folder, the environment and the limits of now. str(probe) is the program's path."""
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, folder):
+        self.path, self.folder, self.server, self.surroundings = Path(path), folder, None, None
 
     def __str__(self):
         return str(self.path)
@@ -42,8 +45,34 @@ class Probe:
     def __fspath__(self):
         return str(self.path)
 
+    def close(self):
+        if self.server:
+            self.server.communicate()
+            self.server = None
+
+    def serve(self):
+        """The server, a new one where environment or limits are not those that the last one was started with."""
+        surroundings = [{name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+                        [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")]]
+        if self.surroundings != surroundings:
+            self.close()
+        if not self.server:
+            self.server = subprocess.Popen([str(self.path), "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.surroundings = surroundings
+        return self.server
+
     def run(self, *arguments, stdin=None, check=True):
-        done = subprocess.run([str(self.path), *map(str, arguments)], input=stdin, capture_output=True, timeout=600)
+        words, files = list(map(str, arguments)), {name: str(self.folder / name) for name in ["in", "out", "err"]}
+        Path(files["in"]).write_bytes(stdin or b"")
+        server = self.serve()
+        server.stdin.write(json.dumps({"words": words, "folder": os.getcwd(), **files}).encode() + b"\n")
+        server.stdin.flush()
+        if not select.select([server.stdout], [], [], 600)[0]:
+            server.kill()
+            self.close()
+            raise AssertionError(f"probe {arguments} does not end")
+        code = int(server.stdout.readline())
+        done = subprocess.CompletedProcess(words, code, *(Path(files[name]).read_bytes() for name in ["out", "err"]))
         if check and done.returncode != 0:
             raise AssertionError(f"probe {arguments} ended with {done.returncode}: {done.stderr.decode()}")
         return done
@@ -63,10 +92,12 @@ def build():
 
 
 @pytest.fixture(scope="session")
-def probe():
+def probe(tmp_path_factory):
     path = BUILD / "probe"
     assert path.is_file(), f"{path} is not there: build it, or set GAGGLE_BUILD to the build folder"
-    return Probe(path)
+    running = Probe(path, tmp_path_factory.mktemp("probe"))
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,14 @@ cd "$(dirname "$0")/.."
 say() { printf '\n== %s (%s s)\n' "$*" $SECONDS; }
 
 tools/setup.sh --tests || exit 1
-tools/demo_assets.sh || exit 1
 . launch/env.sh
 failed=0
 say "C++ tests"
-ctest --test-dir build -j2 --output-on-failure || failed=1
+# They need no demonstration, so that is fetched beside them. Three at a time, since many wait for deadlines or for ranks.
+tools/demo_assets.sh &
+assets=$!
+ctest --test-dir build -j3 --output-on-failure || failed=1
+wait $assets || exit 1
 # Tests often wait: for Slurm, for a rank that starts, for a deadline. The last two steps are built in that time, at the
 # lowest priority; what is left of it is built below, where a mistake shows as well.
 build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" "${@:2}"; }
@@ -27,8 +30,8 @@ kill -- -$builds 2>/dev/null
 wait $builds 2>/dev/null
 while kill -0 -- -$builds 2>/dev/null; do sleep 0.1; done  # two ninjas must not meet in one folder
 say "rooms without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer"
-build sanitize && ctest --test-dir build-sanitize -j2 --output-on-failure || failed=1
+build sanitize && ctest --test-dir build-sanitize -j3 --output-on-failure || failed=1
 say "communicators, watchdog and coordinator under ThreadSanitizer"
-build tsan && ctest --preset tsan || failed=1
+build tsan && ctest --preset tsan -j3 || failed=1
 say "$([ $failed = 0 ] && echo all passed || echo FAILED)"
 exit $failed

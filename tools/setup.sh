@@ -45,10 +45,10 @@ install_requirements tools --no-deps tools/requirements.txt
 preset=${GAGGLE_PRESET:-cpu}
 if [ -z "${GAGGLE_PRESET:-}" ] && command -v nvcc >/dev/null && nvidia-smi >/dev/null 2>&1; then preset=cuda; fi
 options=(-DGAGGLE_TESTS=OFF)
-# A first build takes several sources at a time, a third of the work; `cmake --preset` alone is for small steps.
+# A first build takes all sources of a room at a time, a quarter of the work; `cmake --preset` alone is for small steps.
 folder=build
 [ "$preset" = cpu ] || folder=build-$preset
-[ -f "$folder/CMakeCache.txt" ] || options+=(-DCMAKE_UNITY_BUILD=ON)
+[ -f "$folder/CMakeCache.txt" ] || options+=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0)
 [ $with_tests = yes ] && options+=(-DGAGGLE_TESTS=ON)
 [ $with_tests = yes ] && [ "$preset" = cpu ] && options+=(-DGAGGLE_CUDA=CHECK)
 say "build (preset $preset)"

@@ -41,12 +41,12 @@ std::vector<std::string> target_names(const std::set<std::string>& adapted, cons
   return {names.begin(), names.end()};
 }
 
-using ConfigKeys = std::map<std::string, ordered_json>;  // in the order in which they are written
+using AdapterKeys = std::map<std::string, ordered_json>;  // in the order in which they are written
 
 // The patterns have what differs from r and lora_alpha: by ending where all sites of an ending agree, else by path.
 // PEFT takes keys for regular expressions and the first that matches counts; no site has two here. Before 0.15, PEFT
 // found a whole path only where its dots are plain, and looked once for the key of both tables: so theirs are the same.
-void add_lora_keys(const PeftAdapter& lora, ConfigKeys& config) {
+void add_lora_keys(const PeftAdapter& lora, AdapterKeys& config) {
   std::vector<int64_t> ranks;
   std::vector<double> alphas;
   std::map<std::string, std::set<std::pair<int64_t, double>>> by_ending;
@@ -84,11 +84,11 @@ std::string peft_config_json(const PeftAdapter& adapter, const std::vector<std::
   }
   const bool poly = adapter.kind == PeftKind::poly, lora = adapter.kind == PeftKind::lora;
   const std::string& task_type = adapter.base.task_type;
-  ConfigKeys config = {{"base_model_name_or_path", adapter.base.name},
-                       {"inference_mode", true},
-                       {"peft_type", form_of(adapter.kind).type},
-                       {"target_modules", target_names(adapted, all_sites)},
-                       {"task_type", task_type.empty() ? ordered_json(nullptr) : ordered_json(task_type)}};
+  AdapterKeys config = {{"base_model_name_or_path", adapter.base.name},
+                        {"inference_mode", true},
+                        {"peft_type", form_of(adapter.kind).type},
+                        {"target_modules", target_names(adapted, all_sites)},
+                        {"task_type", task_type.empty() ? ordered_json(nullptr) : ordered_json(task_type)}};
   if (lora) add_lora_keys(adapter, config);
   if (!lora && !poly) config["feedforward_modules"] = target_names(feedforward, all_sites);
   if (adapter.tasks > 0) {

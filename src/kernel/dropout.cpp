@@ -12,15 +12,15 @@ namespace {
 using simd::Floats;
 using simd::lanes;
 
-constexpr int64_t block = 512;  // values whose factors are on the stack, a multiple of the lanes
+constexpr int64_t noise_block = 512;  // values whose factors are on the stack, a multiple of the lanes
 
 // row[i] *= 0 or scale. `below`: what is dropped has random bits below it.
 template <class X>
 GAGGLE_CLONES void drop_row(uint64_t key, uint64_t below, float scale, X* row, int64_t n) {
-  float factors[block];
+  float factors[noise_block];
   Floats x, factor;
-  for (int64_t begin = 0; begin < n; begin += block) {
-    const int64_t count = n - begin < block ? n - begin : block;
+  for (int64_t begin = 0; begin < n; begin += noise_block) {
+    const int64_t count = n - begin < noise_block ? n - begin : noise_block;
     for (int64_t i = 0; i < count; ++i)
       factors[i] = random_bits(key, static_cast<uint64_t>(begin + i)) < below ? 0.0f : scale;
     for (int64_t i = 0; i < count; i += lanes) {

@@ -10,11 +10,7 @@ std::map<std::string, Run>& commands() {
   return all;
 }
 
-}  // namespace gaggle::probe
-
-int main(int argc, char** argv) {
-  using namespace gaggle::probe;
-  const std::vector<std::string> words(argv + 1, argv + argc);
+int run_command(const std::vector<std::string>& words) {
   if (words.empty() || !commands().contains(words[0])) {
     for (const auto& [name, run] : commands()) std::fprintf(stderr, "probe %s …\n", name.c_str());
     return 2;
@@ -26,3 +22,7 @@ int main(int argc, char** argv) {
     return 2;
   }
 }
+
+}  // namespace gaggle::probe
+
+int main(int argc, char** argv) { return gaggle::probe::run_command({argv + 1, argv + argc}); }
