@@ -23,6 +23,9 @@ for layer in OMPI PRTE; do
 done
 unset layer
 
+# Threads that wait for each other sleep soon (src/app/main.cpp). Set here, the program need not start itself again.
+[ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
+
 # NCCL says why it gave up (a wrong interface, a lost peer) instead of a bare error number.
 export NCCL_DEBUG=${NCCL_DEBUG:-WARN}
 

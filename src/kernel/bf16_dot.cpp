@@ -88,9 +88,10 @@ GAGGLE_BF16_PART __m512i rounded_columns(__m512 even, __m512 odd) {
 
 // y [32] += the sums of its columns: rounded once, or in fp32, where the even columns lie before the odd ones.
 GAGGLE_BF16_PART void add_to(Bf16* y, __mmask32 mask, __m512 even, __m512 odd) {
-  __m512i first, second;  // a bf16 is the upper half of its fp32
-  pairs_of(_mm512_setzero_si512(), _mm512_maskz_loadu_epi16(mask, y), first, second);
-  const __m512i sum = rounded_columns(_mm512_add_ps((__m512)first, even), _mm512_add_ps((__m512)second, odd));
+  const auto pairs = (simd::Words)_mm512_maskz_loadu_epi16(mask, y);  // a bf16 is the upper half of its fp32
+  even = _mm512_add_ps((__m512)(pairs << 16), even);
+  odd = _mm512_add_ps((__m512)(pairs & 0xffff0000u), odd);
+  const __m512i sum = rounded_columns(even, odd);
   if (mask == ~0u)  // a store with a mask takes longer
     _mm512_storeu_si512(y, sum);
   else

@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
+import pytest
 from workshop import Workshop
 
 
@@ -110,3 +112,13 @@ def test_what_is_neither(workshop):
     assert "tasks: neither a registry nor a run folder in which something was started" in error
     assert "no such folder" in workshop.run("status", "nowhere", expect=2).stderr
     assert "takes no keys of the config" in workshop.run("status", "tasks", "--run.name=x", expect=2).stderr
+
+
+@pytest.mark.parametrize("given, spins", [({}, 1000), ({"GOMP_SPINCOUNT": "7"}, 7), ({"OMP_WAIT_POLICY": "active"}, None)])
+def test_threads_that_wait_sleep_soon_unless_the_user_says_how(build, given, spins):
+    environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([build / "gaggle", "--version"], env=environment | {"OMP_DISPLAY_ENV": "verbose"} | given,
+                          capture_output=True, text=True, check=True)
+    said = re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)
+    assert done.stdout.startswith("gaggle ")
+    assert said != ["1000"] if spins is None else said == [str(spins)]

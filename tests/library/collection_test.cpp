@@ -25,7 +25,7 @@ struct Stored {
     for (int z = 0; z < experts; ++z) {
       const int like = std::min(z, experts - 2);
       Lora lora;
-      lora.name = names.emplace_back("e" + std::to_string(z));
+      lora.name = names.emplace_back(fmt::format("e{}", z));
       lora.sites = lora_sites(z == 2 ? std::vector{two_sites[0]} : two_sites, {}, like + 1, 1.5);
       lora.values = (at::arange(lora_layout(lora.sites).size(), at::kFloat) * (like + 1.3)).sin();
       for (const LoraSite& s : lora.sites)
