@@ -152,10 +152,11 @@ void add_sums(const at::Tensor& to, const float* from, int64_t chunks, int64_t a
   });
 }
 
-// A quarter of all tokens, so that threads have something to share; not so few that the sums are much of the work, nor
-// so many that threads wait for the last.
+// Tokens of a chunk: a quarter of all, so that threads have something to share; not so few that the sums are much of the
+// work, nor so many that threads wait for the last. There are 64 chunks at most, for their sums take memory.
 int64_t chunk_tokens(int64_t n) {
-  return std::clamp<int64_t>((n + 31) / 32 * few_tokens, 4 * few_tokens, 2 * lowrank_block);
+  const int64_t quarter = std::clamp<int64_t>((n + 31) / 32 * few_tokens, 4 * few_tokens, 2 * lowrank_block);
+  return std::max(quarter, (n + 64 * lowrank_block - 1) / (64 * lowrank_block) * lowrank_block);
 }
 
 }  // namespace
