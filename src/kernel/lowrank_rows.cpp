@@ -161,9 +161,13 @@ int64_t chunk_tokens(int64_t n) {
 
 }  // namespace
 
+bool has_lowrank_rows(at::ScalarType type, at::Device device, int64_t rank) {
+  return has_bf16_dot() && device.is_cpu() && type == at::kBFloat16 && rank <= most_rank;
+}
+
 bool takes_lowrank_rows(const at::Tensor& x, const at::Tensor& y, const at::Tensor& dx, int64_t rank) {
   const auto fits = [&](const at::Tensor& t) { return on_cpu(t) && is_bf16(t); };
-  return has_bf16_dot() && fits(x) && fits(y) && (!dx.defined() || fits(dx)) && rank <= most_rank;
+  return has_lowrank_rows(x.scalar_type(), x.device(), rank) && fits(x) && fits(y) && (!dx.defined() || fits(dx));
 }
 
 void lowrank_rows_forward(const at::Tensor& x, const at::Tensor& y, const LowRank& member, const at::Tensor& a) {

@@ -6,6 +6,8 @@
 
 namespace gaggle {
 
+// Whether this is the way of pairs of such values.
+bool has_lowrank_rows(at::ScalarType type, at::Device device, int64_t rank);
 // Whether the rows of a member of this rank go that way; x and y (or dy, dx) are whole or undefined.
 bool takes_lowrank_rows(const at::Tensor& x, const at::Tensor& y, const at::Tensor& dx, int64_t rank);
 
