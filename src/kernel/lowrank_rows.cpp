@@ -167,7 +167,7 @@ bool has_lowrank_rows(at::ScalarType type, at::Device device, int64_t rank) {
 
 bool takes_lowrank_rows(const at::Tensor& x, const at::Tensor& y, const at::Tensor& dx, int64_t rank) {
   const auto fits = [&](const at::Tensor& t) { return on_cpu(t) && is_bf16(t); };
-  return has_lowrank_rows(x.scalar_type(), x.device(), rank) && fits(x) && fits(y) && (!dx.defined() || fits(dx));
+  return has_lowrank_rows(x.scalar_type(), x.device(), rank) && on_cpu(x) && fits(y) && (!dx.defined() || fits(dx));
 }
 
 void lowrank_rows_forward(const at::Tensor& x, const at::Tensor& y, const LowRank& member, const at::Tensor& a) {

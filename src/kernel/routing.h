@@ -47,11 +47,10 @@ RoutedSite stack_experts(std::vector<LowRank> experts);
 // candidate must have a pair at the site.
 void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::vector<at::Tensor>& directions);
 
-// What follows from a site's candidates and directions, for tokens of this type: candidate_ids and rough.
-void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type);
-
 // The same by directions of all experts [N]; undefined: it is no candidate.
 void set_directions(RoutedSite& site, const std::vector<at::Tensor>& by_expert);
+// What follows from a site's candidates and directions, for tokens of this type: candidate_ids and rough.
+void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type);
 
 struct TokenRouting {
   at::Tensor experts;  // [T, k'] int64, expert numbers, best first (ties: the lower number)
