@@ -132,16 +132,16 @@ void open_folder_to_others(const fs::path& folder) {
   std::ignore = ::chmod(folder.c_str(), 0777 & ~hidden_from_others);
 }
 
-void write_file_atomic(const fs::path& path, std::string_view bytes) {
+void write_file_atomic(const fs::path& path, std::string_view bytes, const fs::path& staging) {
   // Writers on other hosts may have our pid, and threads share it.
   static std::atomic<int> count = 0;
-  fs::path beside = path;
-  beside += fmt::format(".{}-{}.part", file_tag(this_process()), count++);
-  write_file_durable(beside, bytes);
+  const std::string ours = fmt::format("{}-{}.part", file_tag(this_process()), count++);
+  const fs::path written = staging.empty() ? fs::path(path.string() + "." + ours) : staging / ours;
+  write_file_durable(written, bytes);
   std::error_code failed;
-  fs::rename(beside, path, failed);
+  fs::rename(written, path, failed);
   if (failed) {
-    fs::remove(beside);
+    fs::remove(written);
     system_error("{}: cannot be renamed into place ({})", path.string(), failed.message());
   }
   fsync_folder(path.parent_path());

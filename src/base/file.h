@@ -36,9 +36,10 @@ fs::directory_iterator entries_of(const fs::path& folder);
 // LFS pointer in place of the file.
 std::string read_file(const fs::path& path, size_t from = 0);
 
-// Writes beside, fsyncs, renames onto `path`, fsyncs the folder. Readers see the old file or the new one.
-// Throws SystemError with the path and the system's reason.
-void write_file_atomic(const fs::path& path, std::string_view bytes);
+// Writes beside `path`, or in the folder `staging` of the same file system, fsyncs, renames onto `path`, fsyncs the folder.
+// Readers see the old file or the new one. What a killed process leaves is called NAME.TAG-N.part beside, or TAG-N.part in
+// `staging` (TAG: file_tag). Throws SystemError with the path and the system's reason.
+void write_file_atomic(const fs::path& path, std::string_view bytes, const fs::path& staging = {});
 
 // Writes and fsyncs a new file, in place of whatever has that name; nothing is written through a link, and others cannot
 // read it before it is whole. For files in a staging folder that nobody reads before the folder is renamed.

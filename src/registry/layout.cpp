@@ -20,11 +20,24 @@ std::optional<std::string> read_current(const fs::path& parent) {
   return version;
 }
 
+void write_current(const fs::path& parent, const std::string& version) {
+  replace_file(parent.parent_path().parent_path(), parent / "CURRENT", version + "\n");
+}
+
 fs::path removed_file(const fs::path& registry, const fs::path& parent) {
   return registry / "removed" / parent.lexically_relative(registry);
 }
 
 }  // namespace
+
+fs::path staging_of(const fs::path& registry) { return without_links(registry, registry / ".staging"); }
+
+void replace_file(const fs::path& registry, const fs::path& file, std::string_view bytes) {
+  const fs::path staging = staging_of(registry);
+  std::error_code failed;
+  fs::create_directory(staging, failed);
+  write_file_atomic(file, bytes, staging);
+}
 
 Pin parse_pin(const std::string& text, const char* what) {
   const size_t at = text.find('@');
@@ -70,7 +83,7 @@ std::optional<std::string> current_version(const fs::path& parent) {
 }
 
 void set_current(const fs::path& parent, const std::string& version) {
-  if (read_current(parent) != version) write_file_atomic(parent / "CURRENT", version + "\n");
+  if (read_current(parent) != version) write_current(parent, version);
 }
 
 void advance_current(const fs::path& parent) {
@@ -79,7 +92,7 @@ void advance_current(const fs::path& parent) {
     const auto versions = versions_in(parent);
     const auto current = read_current(parent);
     if (versions.empty() || (current && *version_number(*current) >= *version_number(versions.back()))) return;
-    write_file_atomic(parent / "CURRENT", versions.back() + "\n");
+    write_current(parent, versions.back());
   }
 }
 
@@ -102,7 +115,7 @@ void keep_last_number(const fs::path& registry, const fs::path& parent, const fs
   std::error_code failed;
   fs::create_directories(file.parent_path(), failed);
   if (failed) system_error("{}: cannot be made ({})", file.parent_path().string(), failed.message());
-  write_file_atomic(file, version_name(newest) + "\n");
+  replace_file(registry, file, version_name(newest) + "\n");
 }
 
 const fs::path& without_links(const fs::path& root, const fs::path& path) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gaggle {
@@ -14,6 +15,11 @@ struct Pin {
   std::string text() const { return version.empty() ? name : name + "@" + version; }
 };
 Pin parse_pin(const std::string& text, const char* what);  // throws UserError
+
+// Where versions and files are written before they are renamed into place. Throws UserError where it is a link.
+std::filesystem::path staging_of(const std::filesystem::path& registry);
+// Writes a file of the registry by way of .staging/, where what killed processes leave is swept. Throws SystemError.
+void replace_file(const std::filesystem::path& registry, const std::filesystem::path& file, std::string_view bytes);
 
 std::string version_name(int number);                        // 1 → "v0001"
 std::optional<int> version_number(const std::string& name);  // nullopt: not a version's name

@@ -74,7 +74,7 @@ void check_base(const fs::path& folder, const BaseFingerprint& ours, bool write,
   if (ours.content.empty() || ours.content == theirs.content) return;
   if (theirs.content.empty()) {
     // Made by an import, which reads no weights: the first who has them writes down what they were.
-    if (write) write_file_atomic(folder / "registry.json", registry_json({theirs.name, ours.shapes, ours.content}));
+    if (write) replace_file(folder, folder / "registry.json", registry_json({theirs.name, ours.shapes, ours.content}));
     return;
   }
   const std::string what =

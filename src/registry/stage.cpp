@@ -18,7 +18,7 @@
 namespace gaggle {
 namespace {
 
-// A staged folder's name begins with its process' tag: who staged it can be checked for life from that alone.
+// The name of a staged folder or file begins with its process' tag: who staged it can be checked for life from that alone.
 void sweep(const fs::path& staging) {
   const std::string ours = file_tag(this_process()) + "-";
   std::error_code missing;
@@ -67,10 +67,10 @@ bool rename_to_new(const fs::path& from, const fs::path& to) {
 }
 
 Stage::Stage(const fs::path& registry) : registry_(registry) {
-  const fs::path staging = registry / ".staging";
+  const fs::path staging = staging_of(registry);
   std::error_code failed;
   fs::create_directory(staging, failed);
-  sweep(without_links(registry, staging));
+  sweep(staging);
   static std::atomic<int> count = 0;
   folder_ = staging / fmt::format("{}-{}", file_tag(this_process()), count++);
   if (!fs::create_directory(folder_, failed))

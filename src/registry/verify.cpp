@@ -21,7 +21,7 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
     const std::string name = entry.path().filename();
     if (entry.is_symlink())
       complaints.push_back(entry.path().string() + ": a link; links are not followed inside a registry");
-    else if (!(entry.is_directory() && version_number(name)) && !name.starts_with("CURRENT"))
+    else if (!(entry.is_directory() && version_number(name)) && name != "CURRENT")
       complaints.push_back(entry.path().string() + ": neither a version nor CURRENT");
   }
   const fs::path current = parent / "CURRENT";

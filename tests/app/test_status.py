@@ -104,7 +104,14 @@ def test_pretraining_and_evaluation_by_their_run_folder(trained, tmp_path):
     shop.run("pretrain", "tiny.toml", "--run.name=poly", "--train.steps=4")
     (section,) = json.loads(status(shop, "runs/poly", "--json"))
     assert section["what"] == "pretraining"
-    assert [(item["name"], item["state"], item["version"]) for item in section["items"]] == [("poly", "done", "v0001")]
+    done = [("poly", "done", "v0001")]
+    assert [(item["name"], item["state"], item["version"]) for item in section["items"]] == done
+    # Killed behind its commit: no line of a journal tells of it.
+    (journal,) = (shop.folder / "runs/poly/work/journal").glob("*.jsonl")
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if '"committed"' not in line))
+    (section,) = json.loads(status(shop, "runs/poly", "--json"))
+    assert [(item["name"], item["state"], item["version"]) for item in section["items"]] == done
 
 
 def test_what_is_neither(workshop):

@@ -120,6 +120,7 @@ class Chaos:
     def check_end(self, reference):
         self.verify()
         commits = collections.Counter(line["item"] for line in self.shop.journal() if line["kind"] == "committed")
+        # A worker that is killed behind its commit writes no line on it; the bits tell that the expert is there, and once.
         assert all(count == 1 for count in commits.values()), f"committed twice: {commits}"
         bits, expected = self.shop.bits(), self.shop.bits(reference)
         assert bits == expected, f"other bits: {sorted(set(bits.items()) ^ set(expected.items()))}"
