@@ -37,7 +37,7 @@ double measure_gemm_flops(at::ScalarType dtype, at::Device device, int threads) 
     const double begin = monotonic_seconds();
     pass();
     best = std::max(best, flops / std::max(1e-9, monotonic_seconds() - begin));
-  } while (monotonic_seconds() - start < 0.2);
+  } while (monotonic_seconds() - start < 0.1);
   if (threads > 0 && threads != before) at::set_num_threads(before);
   return best;
 }
