@@ -22,7 +22,8 @@ namespace {
 constexpr double assumed_share = 0.5;
 constexpr double most_remembered_s = 600;
 constexpr double worth_measuring_s = 10;  // a job that is shorter would notice what measuring costs
-constexpr double most_measuring_s = 2;    // for all kinds together; no piece is begun after these
+// For all kinds together: a share of what the job may take, so that long jobs try batches as they are, not small pieces.
+constexpr double measuring_share = 0.05, least_measuring_s = 2, most_measuring_s = 10;
 
 nlohmann::json work_json(const JobContext& context, const std::string& kind) {
   return {{"base", context.base.content_digest()},
@@ -40,7 +41,7 @@ void keep_speed(const JobContext& context, const std::string& kind, KnownSpeed n
   const KnownSpeed all = merged(read_speed(context, kind).value_or(KnownSpeed{}), now);
   const fs::path file = file_of(context, work);
   nlohmann::ordered_json json = work;
-  json["share"] = all.share;
+  json["flops_per_s"] = all.flops_per_s;
   json["seconds"] = all.seconds;
   fs::create_directories(file.parent_path());
   write_file_atomic(file, json.dump(1) + "\n");
@@ -55,11 +56,12 @@ struct Outset {
   double gemm_flops = 0;
   SharesByKind earlier;
   std::vector<size_t> open, tried;  // places of items
+  double measuring_s = 0;           // for those that are tried, all together
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outset, gemm_flops, earlier, open, tried)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outset, gemm_flops, earlier, open, tried, measuring_s)
 
-// One open item of each kind that is not known, the longest; the kind that takes longest first.
-std::vector<size_t> items_to_try(const JobContext& context, const Job& job, const Outset& outset) {
+// One open item of each kind that is not known, the longest; the kind that takes longest first. And the time for them.
+void choose_items_to_try(const JobContext& context, const Job& job, Outset& outset) {
   std::map<std::string, std::pair<double, size_t>> unknown;  // by kind: seconds, and the longest item
   double all = 0;
   for (const size_t item : outset.open) {
@@ -69,35 +71,39 @@ std::vector<size_t> items_to_try(const JobContext& context, const Job& job, cons
     if (job.work[item].flops > job.work[longest].flops) longest = item;
     sum += seconds, all += seconds;
   }
-  if (!job.try_out || all / worker_count(job, context.session) < worth_measuring_s) return {};
+  all /= worker_count(job, context.session);
+  if (!job.try_out || all < worth_measuring_s) return;
+  outset.measuring_s = std::clamp(measuring_share * all, least_measuring_s, most_measuring_s);
   std::vector<std::pair<double, size_t>> kinds;
   for (const auto& [kind, seconds_and_item] : unknown) kinds.push_back(seconds_and_item);
   std::ranges::sort(kinds, std::greater());
-  std::vector<size_t> items;
-  for (const auto& [seconds, item] : kinds) items.push_back(item);
-  return items;
+  for (const auto& [seconds, item] : kinds) outset.tried.push_back(item);
 }
 
 Outset look(const JobContext& context, const Job& job) {
-  Outset outset{context.gemm_flops, {}, {}, {}};
+  Outset outset{context.gemm_flops, {}, {}, {}, 0};
   std::set<std::string> kinds;
   for (size_t item = 0; item < job.items.size(); ++item) {
     if (job.result(job.items[item])) continue;
     outset.open.push_back(item);
     if (!kinds.insert(job.work[item].kind).second) continue;
-    if (const auto known = read_speed(context, job.work[item].kind)) outset.earlier[job.work[item].kind] = known->share;
+    if (const auto known = read_speed(context, job.work[item].kind)) 
+      outset.earlier[job.work[item].kind] = known->flops_per_s / std::max(1.0, context.gemm_flops);
   }
-  outset.tried = items_to_try(context, job, outset);
+  choose_items_to_try(context, job, outset);
   return outset;
 }
 
-// FLOP per second; 0: it could not be tried. The smallest piece says how large one of `seconds` is. An item that fails
-// here fails in the job too, where that is seen to.
+// FLOP per second; 0: it could not be tried. The smallest piece says how large two of `seconds` are. The first of these finds
+// memory that nothing has touched yet, which can cost as much as the step itself: the second counts. An item that fails here
+// fails in the job too, where that is seen to.
 double rate_of_item(const Job& job, size_t item, double seconds) {
   try {
     const double begun = monotonic_seconds(), rate = job.try_out(item, 0);
     const double spent = monotonic_seconds() - begun, left = seconds - spent;
-    return left > spent ? job.try_out(item, rate * left) : rate;
+    if (left <= spent) return rate;
+    job.try_out(item, rate * left / 2);
+    return job.try_out(item, rate * left / 2);
   } catch (const std::exception& error) {
     log::info("{}: how fast it will go is not known: {}", job.items[item].name, error_text(error));
     return 0;
@@ -109,9 +115,9 @@ SharesByKind measure(const JobContext& context, const Job& job, const Outset& ou
   Communicator& world = *context.session.world;
   world.barrier();
   const double begun = monotonic_seconds(), gemm_flops = std::max(1.0, context.gemm_flops);
-  const double seconds = most_measuring_s / static_cast<double>(outset.tried.size());
+  const double seconds = outset.measuring_s / static_cast<double>(outset.tried.size());
   std::vector<double> mine(outset.tried.size(), 0);
-  for (size_t i = 0; i < mine.size() && monotonic_seconds() - begun < most_measuring_s; ++i) {
+  for (size_t i = 0; i < mine.size() && monotonic_seconds() - begun < outset.measuring_s; ++i) {
     pulse("short steps", static_cast<int64_t>(i));
     mine[i] = rate_of_item(job, outset.tried[i], seconds) / gemm_flops;
   }
@@ -142,7 +148,7 @@ KnownSpeed merged(KnownSpeed before, KnownSpeed now) {
   before.seconds = std::min(before.seconds, most_remembered_s);
   const double seconds = before.seconds + now.seconds;
   if (seconds <= 0) return {};
-  return {(before.share * before.seconds + now.share * now.seconds) / seconds, seconds};
+  return {(before.flops_per_s * before.seconds + now.flops_per_s * now.seconds) / seconds, seconds};
 }
 
 std::optional<KnownSpeed> read_speed(const JobContext& context, const std::string& kind) {
@@ -151,8 +157,8 @@ std::optional<KnownSpeed> read_speed(const JobContext& context, const std::strin
   if (cache_folder(context.config).empty() || !fs::is_regular_file(file, failed)) return std::nullopt;
   try {
     const nlohmann::json json = parse_json(read_file(file));
-    const KnownSpeed known{json.at("share"), json.at("seconds")};
-    if (known.share > 0 && known.seconds > 0) return known;
+    const KnownSpeed known{json.at("flops_per_s"), json.at("seconds")};
+    if (known.flops_per_s > 0 && known.seconds > 0) return known;
   } catch (const std::exception&) {  // damaged or unreadable: as good as absent
   }
   return std::nullopt;

@@ -1,5 +1,6 @@
-// How fast work of a kind goes on this kind of machine, as a share of the GEMM rate that every start measures: from
-// what items of earlier runs took, which workers keep beside the token cache, else from short pieces of this job's own.
+// How fast work of a kind goes on this kind of machine: from what items of earlier runs took, which workers keep beside the
+// token cache, else from short pieces of this job's own. Kinds that nothing is known of go by the others' shares of the GEMM
+// rate that every start measures; a rate of earlier runs stands for itself, since one start's GEMM may have had noisy neighbours.
 #pragma once
 
 #include <map>
@@ -12,8 +13,8 @@
 namespace gaggle {
 
 struct KnownSpeed {
-  double share = 0;    // of the GEMM rate
-  double seconds = 0;  // of work that it comes from
+  double flops_per_s = 0;  // of one rank
+  double seconds = 0;      // of work that it comes from
 };
 
 // Both, weighted by their seconds. What is older than some minutes of work counts no more than these: machines and

@@ -31,9 +31,9 @@ void Worker::note_speed(size_t item, double begun, const std::optional<ItemRepor
   if (!report || job.work.empty()) return;
   const double seconds = monotonic_seconds() - begun, share = report->share_of_own(whole);
   if (share <= 0 || seconds <= 0) return;
-  const double ideal = share * job.work[item].flops / std::max(1.0, context.gemm_flops) / group.size();
+  const double rate = share * job.work[item].flops / group.size() / seconds;
   KnownSpeed& of_kind = seen[job.work[item].kind];
-  of_kind = merged(of_kind, {ideal / seconds, seconds});
+  of_kind = merged(of_kind, {rate, seconds});
   // Small items are many: a file is not written for each.
   if (of_kind.seconds < 60) return;
   keep_speeds(context, seen);

@@ -118,7 +118,7 @@ def test_the_plan_says_where_its_time_comes_from(shop, name):
     assert source_of_time(shop, job) == "assumed: 50% of the GEMM rate"
     run(shop, job)
     speeds = [json.loads(path.read_text()) for path in (shop.folder / "cache/speeds").iterdir()]
-    assert speeds and all(speed["share"] > 0 and speed["seconds"] > 0 for speed in speeds)
+    assert speeds and all(speed["flops_per_s"] > 0 and speed["seconds"] > 0 for speed in speeds)
     anew = ["--run.name=other", "--run.seed=1"]
     assert source_of_time(shop, job, *anew) == "as in earlier runs here"
     if name != "experts":  # once is enough
