@@ -9,9 +9,10 @@
 #include "app/program.h"
 
 // Read by jemalloc, where gaggle is linked with it. Every batch asks for the memory that the last one freed: keeping it,
-// in huge pages, spares page faults that cost a fifth of the speed and more.
+// in huge pages, spares page faults that cost a fifth of the speed and more. A large piece is cut for a small tensor whatever
+// their sizes (jemalloc stops at 64 times): else every batch takes some fresh memory, and the process grows from step to step.
 extern "C" {
-const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always";
+const char* malloc_conf = "dirty_decay_ms:-1,oversize_threshold:0,thp:always,lg_extent_max_active_fit:63";
 }
 
 namespace {
