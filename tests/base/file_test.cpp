@@ -110,14 +110,27 @@ TEST(ReadFile, FromAPlaceOn) {
   EXPECT_EQ(read_file(scratch.folder / "a", 40), "");
 }
 
+TEST(WriteFile, IsWrittenInTheStagingFolderWhereOneIsGiven) {
+  const Scratch scratch;
+  const fs::path staging = scratch.folder / "staging", file = scratch.folder / "there" / "file";
+  fs::create_directories(staging);
+  EXPECT_THROW(write_file_atomic(file, "new", staging), SystemError) << "no folder to rename it into";
+  EXPECT_TRUE(fs::is_empty(staging));
+  fs::create_directories(file.parent_path());
+  write_file_atomic(file, "new", staging);
+  EXPECT_EQ(read_file(file), "new");
+  EXPECT_TRUE(fs::is_empty(staging));
+}
+
 TEST(WriteFile, NothingIsWrittenThroughALink) {
   const Scratch scratch;
   const fs::path victim = scratch.folder / "victim", link = scratch.folder / "link";
   write_file_durable(victim, "precious");
+  const auto atomically = [](const fs::path& path, std::string_view bytes) { write_file_atomic(path, bytes); };
   for (const bool atomic : {false, true}) {
     fs::remove(link);
     fs::create_symlink(victim, link);
-    (atomic ? write_file_atomic : write_file_durable)(link, "new");
+    atomic ? atomically(link, "new") : write_file_durable(link, "new");
     EXPECT_EQ(read_file(victim), "precious");
     EXPECT_EQ(read_file(link), "new");
     EXPECT_FALSE(fs::is_symlink(link));
