@@ -29,9 +29,11 @@ ComparedLine compared(const BenchLine& before, const BenchLine& now, bool by_sec
 }  // namespace
 
 Verdict verdict_on(const Spread& before, const Spread& now, bool less_is_better) {
-  const double noise = deviations * normal_scale * std::hypot(before.deviation, now.deviation);
+  const double noise =
+      deviations * normal_scale * std::hypot(before.deviation / before.median, now.deviation / now.median);
   const double difference = now.median - before.median;
-  if (std::abs(difference) <= std::max(noise, drift * std::abs(before.median))) return Verdict::same;
+  if (std::abs(difference) <= drift * before.median || std::abs(std::log(now.median / before.median)) <= noise)
+    return Verdict::same;
   return (difference < 0) == less_is_better ? Verdict::better : Verdict::worse;
 }
 

@@ -11,9 +11,9 @@ namespace gaggle {
 
 enum class Verdict { better, same, worse };
 
-// A difference counts where it is more than three standard deviations of both together (1.4826 · deviation each, as of
-// a normal distribution), and more than 5 % of `before`: what a machine drifts by between two runs shows in the scatter of
-// neither.
+// A difference counts where its logarithm is more than three standard deviations of both together, each as a share of its
+// median (1.4826 · deviation, as of a normal distribution), so that no scatter hides a run of many times the other; and where it
+// is more than 5 % of `before`: what a machine drifts by between two runs shows in the scatter of neither. Medians above 0.
 Verdict verdict_on(const Spread& before, const Spread& now, bool less_is_better);
 
 struct ComparedLine {

@@ -47,18 +47,18 @@ void keep_speed(const JobContext& context, const std::string& kind, KnownSpeed n
   write_file_atomic(file, json.dump(1) + "\n");
 }
 
-double seconds_of(const Job& job, size_t item, double gemm_flops, double share) {
-  return job.work[item].flops / (share * std::max(1.0, gemm_flops) * job.ranks_per_item);
+double seconds_of(const Job& job, size_t item, double flops_per_s) {
+  return job.work[item].flops / (flops_per_s * job.ranks_per_item);
 }
 
 // What the first rank sees, which all ranks go by: they must agree on what they measure together.
 struct Outset {
-  double gemm_flops = 0;
-  SharesByKind earlier;
+  double assumed = 0;  // FLOP per second of one rank
+  RatesByKind earlier;
   std::vector<size_t> open, tried;  // places of items
   double measuring_s = 0;           // for those that are tried, all together
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outset, gemm_flops, earlier, open, tried, measuring_s)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Outset, assumed, earlier, open, tried, measuring_s)
 
 // One open item of each kind that is not known, the longest; the kind that takes longest first. And the time for them.
 void choose_items_to_try(const JobContext& context, const Job& job, Outset& outset) {
@@ -66,7 +66,7 @@ void choose_items_to_try(const JobContext& context, const Job& job, Outset& outs
   double all = 0;
   for (const size_t item : outset.open) {
     if (outset.earlier.contains(job.work[item].kind)) continue;
-    const double seconds = seconds_of(job, item, outset.gemm_flops, assumed_share);
+    const double seconds = seconds_of(job, item, outset.assumed);
     auto& [sum, longest] = unknown.try_emplace(job.work[item].kind, 0.0, item).first->second;
     if (job.work[item].flops > job.work[longest].flops) longest = item;
     sum += seconds, all += seconds;
@@ -81,14 +81,14 @@ void choose_items_to_try(const JobContext& context, const Job& job, Outset& outs
 }
 
 Outset look(const JobContext& context, const Job& job) {
-  Outset outset{context.gemm_flops, {}, {}, {}, 0};
+  Outset outset{assumed_share * std::max(1.0, context.gemm_flops), {}, {}, {}, 0};
   std::set<std::string> kinds;
   for (size_t item = 0; item < job.items.size(); ++item) {
     if (job.result(job.items[item])) continue;
     outset.open.push_back(item);
     if (!kinds.insert(job.work[item].kind).second) continue;
-    if (const auto known = read_speed(context, job.work[item].kind)) 
-      outset.earlier[job.work[item].kind] = known->flops_per_s / std::max(1.0, context.gemm_flops);
+    if (const auto known = read_speed(context, job.work[item].kind))
+      outset.earlier[job.work[item].kind] = known->flops_per_s;
   }
   choose_items_to_try(context, job, outset);
   return outset;
@@ -111,25 +111,25 @@ double rate_of_item(const Job& job, size_t item, double seconds) {
 }
 
 // While all ranks are busy, as they are later.
-SharesByKind measure(const JobContext& context, const Job& job, const Outset& outset) {
+RatesByKind measure(const JobContext& context, const Job& job, const Outset& outset) {
   Communicator& world = *context.session.world;
   world.barrier();
-  const double begun = monotonic_seconds(), gemm_flops = std::max(1.0, context.gemm_flops);
+  const double begun = monotonic_seconds();
   const double seconds = outset.measuring_s / static_cast<double>(outset.tried.size());
   std::vector<double> mine(outset.tried.size(), 0);
   for (size_t i = 0; i < mine.size() && monotonic_seconds() - begun < outset.measuring_s; ++i) {
     pulse("short steps", static_cast<int64_t>(i));
-    mine[i] = rate_of_item(job, outset.tried[i], seconds) / gemm_flops;
+    mine[i] = rate_of_item(job, outset.tried[i], seconds);
   }
   const std::vector<double> all = gather_values(world, mine);
-  SharesByKind shares;
+  RatesByKind rates;
   for (size_t i = 0; i < mine.size(); ++i) {
     double sum = 0, ranks = 0;
     for (size_t at = i; at < all.size(); at += mine.size())
       if (all[at] > 0) sum += all[at], ++ranks;
-    if (ranks > 0) shares[job.work[outset.tried[i]].kind] = sum / ranks;
+    if (ranks > 0) rates[job.work[outset.tried[i]].kind] = sum / ranks;
   }
-  return shares;
+  return rates;
 }
 
 std::string source_text(const std::set<SpeedSource>& sources, double measuring_s) {
@@ -175,13 +175,13 @@ void keep_speeds(const JobContext& context, const std::map<std::string, KnownSpe
   }
 }
 
-Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured) {
+Speed choose_speed(const std::string& kind, const RatesByKind& earlier, const RatesByKind& measured, double assumed) {
   if (const auto known = earlier.find(kind); known != earlier.end()) return {known->second, SpeedSource::earlier};
   if (const auto known = measured.find(kind); known != measured.end()) return {known->second, SpeedSource::measured};
-  const SharesByKind& others = measured.empty() ? earlier : measured;
-  if (others.empty()) return {assumed_share, SpeedSource::assumed};
+  const RatesByKind& others = measured.empty() ? earlier : measured;
+  if (others.empty()) return {assumed, SpeedSource::assumed};
   double sum = 0;
-  for (const auto& [other, share] : others) sum += share;
+  for (const auto& [other, rate] : others) sum += rate;
   return {sum / static_cast<double>(others.size()), measured.empty() ? SpeedSource::earlier : SpeedSource::measured};
 }
 
@@ -190,13 +190,13 @@ ExpectedCosts expect_costs(const JobContext& context, Job& job) {
   const std::string seen = world.rank() == 0 ? nlohmann::json(look(context, job)).dump() : "";
   const auto outset = parse_json(world.all_gather_text(seen)[0]).get<Outset>();
   const double begun = monotonic_seconds();
-  const SharesByKind measured = outset.tried.empty() ? SharesByKind() : measure(context, job, outset);
+  const RatesByKind measured = outset.tried.empty() ? RatesByKind() : measure(context, job, outset);
   const double measuring_s = monotonic_seconds() - begun;
   ExpectedCosts expected;
   std::set<SpeedSource> sources;
   for (size_t item = 0; item < job.items.size(); ++item) {
-    const Speed speed = choose_speed(job.work[item].kind, outset.earlier, measured);
-    job.items[item].cost = seconds_of(job, item, outset.gemm_flops, speed.share);
+    const Speed speed = choose_speed(job.work[item].kind, outset.earlier, measured, outset.assumed);
+    job.items[item].cost = seconds_of(job, item, speed.flops_per_s);
     if (!std::ranges::binary_search(outset.open, item)) continue;
     expected.open.push_back(job.items[item]);
     sources.insert(speed.source);

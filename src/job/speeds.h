@@ -1,6 +1,6 @@
 // How fast work of a kind goes on this kind of machine: from what items of earlier runs took, which workers keep beside the
-// token cache, else from short pieces of this job's own. Kinds that nothing is known of go by the others' shares of the GEMM
-// rate that every start measures; a rate of earlier runs stands for itself, since one start's GEMM may have had noisy neighbours.
+// token cache, else from short pieces of this job's own. The GEMM rate that every start measures counts where nothing else is
+// known: its moment may have had noisy neighbours.
 #pragma once
 
 #include <map>
@@ -28,14 +28,14 @@ void keep_speeds(const JobContext& context, const std::map<std::string, KnownSpe
 
 enum class SpeedSource { earlier, measured, assumed };
 struct Speed {
-  double share = 0;
+  double flops_per_s = 0;  // of one rank
   SpeedSource source = SpeedSource::assumed;
 };
-using SharesByKind = std::map<std::string, double>;
+using RatesByKind = std::map<std::string, double>;  // FLOP per second of one rank
 
 // The first of: earlier runs; measured; the mean over the job's other kinds, of what was measured, else of earlier
-// runs; an assumption.
-Speed choose_speed(const std::string& kind, const SharesByKind& earlier, const SharesByKind& measured);
+// runs; what is assumed.
+Speed choose_speed(const std::string& kind, const RatesByKind& earlier, const RatesByKind& measured, double assumed);
 
 struct ExpectedCosts {
   std::vector<WorkItem> open;  // as the first rank found them

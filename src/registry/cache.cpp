@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "registry/layout.h"
-#include "registry/stage.h"
 
 namespace gaggle {
 namespace {
@@ -48,9 +47,7 @@ bool keep_in_cache(const Registry& registry, const fs::path& file, const std::st
     std::error_code failed;
     fs::create_directory(file.parent_path(), failed);
     without_links(registry.folder(), file);
-    const Stage stage(registry.folder());
-    stage.write(file.filename(), sealed(contents));
-    fs::rename(stage.folder() / file.filename(), file);
+    replace_file(registry.folder(), file, sealed(contents));
     return true;
   } catch (const std::runtime_error& error) {
     log::info("{}: not kept for the next time ({})", file.string(), error_text(error));

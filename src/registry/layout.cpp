@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "base/process.h"
 
 namespace gaggle {
 namespace {
@@ -30,13 +31,20 @@ fs::path removed_file(const fs::path& registry, const fs::path& parent) {
 
 }  // namespace
 
-fs::path staging_of(const fs::path& registry) { return without_links(registry, registry / ".staging"); }
+// The name of a staged folder or file begins with its process' tag: who staged it can be checked for life from that alone.
+fs::path open_staging(const fs::path& registry) {
+  const fs::path staging = without_links(registry, registry / ".staging");
+  const std::string ours = file_tag(this_process()) + "-";
+  std::error_code ignored;
+  fs::create_directory(staging, ignored);
+  for (const auto& entry : fs::directory_iterator(staging, ignored))
+    if (const std::string name = entry.path().filename(); !name.starts_with(ours) && life_of_tag(name) == Life::gone)
+      fs::remove_all(entry.path(), ignored);
+  return staging;
+}
 
 void replace_file(const fs::path& registry, const fs::path& file, std::string_view bytes) {
-  const fs::path staging = staging_of(registry);
-  std::error_code failed;
-  fs::create_directory(staging, failed);
-  write_file_atomic(file, bytes, staging);
+  write_file_atomic(file, bytes, open_staging(registry));
 }
 
 Pin parse_pin(const std::string& text, const char* what) {

@@ -16,9 +16,10 @@ struct Pin {
 };
 Pin parse_pin(const std::string& text, const char* what);  // throws UserError
 
-// Where versions and files are written before they are renamed into place. Throws UserError where it is a link.
-std::filesystem::path staging_of(const std::filesystem::path& registry);
-// Writes a file of the registry by way of .staging/, where what killed processes leave is swept. Throws SystemError.
+// Where versions and files are written before they are renamed into place: .staging/, without what processes of this host
+// that are gone have left there. Throws UserError where it is a link.
+std::filesystem::path open_staging(const std::filesystem::path& registry);
+// Writes a file of the registry by way of that. Throws SystemError.
 void replace_file(const std::filesystem::path& registry, const std::filesystem::path& file, std::string_view bytes);
 
 std::string version_name(int number);                        // 1 → "v0001"

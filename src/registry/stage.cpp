@@ -18,15 +18,6 @@
 namespace gaggle {
 namespace {
 
-// The name of a staged folder or file begins with its process' tag: who staged it can be checked for life from that alone.
-void sweep(const fs::path& staging) {
-  const std::string ours = file_tag(this_process()) + "-";
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(staging, missing))
-    if (const std::string name = entry.path().filename(); !name.starts_with(ours) && life_of_tag(name) == Life::gone)
-      fs::remove_all(entry.path(), missing);
-}
-
 // A directory's identity, which a rename keeps: our commit id.
 std::pair<dev_t, ino_t> identity_of(const fs::path& folder) {
   struct stat info {};
@@ -67,12 +58,9 @@ bool rename_to_new(const fs::path& from, const fs::path& to) {
 }
 
 Stage::Stage(const fs::path& registry) : registry_(registry) {
-  const fs::path staging = staging_of(registry);
-  std::error_code failed;
-  fs::create_directory(staging, failed);
-  sweep(staging);
   static std::atomic<int> count = 0;
-  folder_ = staging / fmt::format("{}-{}", file_tag(this_process()), count++);
+  std::error_code failed;
+  folder_ = open_staging(registry) / fmt::format("{}-{}", file_tag(this_process()), count++);
   if (!fs::create_directory(folder_, failed))
     system_error("{}: cannot be made ({})", folder_.string(), failed ? failed.message() : "it exists");
 }

@@ -44,7 +44,8 @@ fs::path registry_of_run(const fs::path& run) {
 // know of the commit: the registry does. A journal is asked where that is not to be seen, as a relative path from elsewhere.
 WorkPlace of_pretraining(const fs::path& folder) {
   if (const fs::path registry = registry_of_run(folder); !registry.empty())
-    return {"pretraining", std::make_unique<StatusReader>(folder, [seen = open_to_look(registry)](const WorkItem& item) {
+    return {"pretraining",
+            std::make_unique<StatusReader>(folder, [seen = open_to_look(registry)](const WorkItem& item) {
               return stored_word(seen, Kind::inventory, item);
             })};
   const auto journals = std::make_shared<JournalReader>(folder, "");

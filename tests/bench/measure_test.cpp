@@ -42,8 +42,10 @@ TEST(Verdict, KnowsTheNoiseOfBoth) {
   EXPECT_EQ(verdict_on(before, {80, 1}, true), Verdict::better);
   EXPECT_EQ(verdict_on(before, {120, 1}, true), Verdict::worse);
   EXPECT_EQ(verdict_on(before, {120, 1}, false), Verdict::better);
-  EXPECT_EQ(verdict_on(before, {120, 8}, true), Verdict::same);    // now is noisy
-  EXPECT_EQ(verdict_on({100, 8}, {80, 1}, true), Verdict::same);   // before was
+  EXPECT_EQ(verdict_on(before, {120, 8}, true), Verdict::same);         // now is noisy
+  EXPECT_EQ(verdict_on({100, 8}, {80, 1}, true), Verdict::same);        // before was
+  EXPECT_EQ(verdict_on({100, 1}, {9000, 2500}, true), Verdict::worse);  // however it scatters
+  EXPECT_EQ(verdict_on({100, 30}, {1, 0.01}, true), Verdict::better);
   EXPECT_EQ(verdict_on({100, 0}, {104, 0}, true), Verdict::same);  // what a machine drifts by
   EXPECT_EQ(verdict_on({100, 0}, {106, 0}, true), Verdict::worse);
 }

@@ -29,15 +29,16 @@ TEST(Speeds, ALongPastDoesNotOutweighThePresent) {
 }
 
 TEST(Speeds, EarlierRunsAreBelievedFirst) {
-  const SharesByKind earlier = {{"a", 0.1}}, measured = {{"a", 0.2}, {"b", 0.4}};
-  EXPECT_EQ(choose_speed("a", earlier, measured).source, SpeedSource::earlier);
-  EXPECT_DOUBLE_EQ(choose_speed("a", earlier, measured).share, 0.1);
-  EXPECT_EQ(choose_speed("b", earlier, measured).source, SpeedSource::measured);
-  EXPECT_DOUBLE_EQ(choose_speed("b", earlier, measured).share, 0.4);
-  EXPECT_DOUBLE_EQ(choose_speed("c", earlier, measured).share, 0.3) << "the mean of what was measured";
-  EXPECT_EQ(choose_speed("c", earlier, {}).source, SpeedSource::earlier);
-  EXPECT_DOUBLE_EQ(choose_speed("c", earlier, {}).share, 0.1) << "else of what is known";
-  EXPECT_EQ(choose_speed("c", {}, {}).source, SpeedSource::assumed);
+  const RatesByKind earlier = {{"a", 0.1}}, measured = {{"a", 0.2}, {"b", 0.4}};
+  EXPECT_EQ(choose_speed("a", earlier, measured, 0.7).source, SpeedSource::earlier);
+  EXPECT_DOUBLE_EQ(choose_speed("a", earlier, measured, 0.7).flops_per_s, 0.1);
+  EXPECT_EQ(choose_speed("b", earlier, measured, 0.7).source, SpeedSource::measured);
+  EXPECT_DOUBLE_EQ(choose_speed("b", earlier, measured, 0.7).flops_per_s, 0.4);
+  EXPECT_DOUBLE_EQ(choose_speed("c", earlier, measured, 0.7).flops_per_s, 0.3) << "the mean of what was measured";
+  EXPECT_EQ(choose_speed("c", earlier, {}, 0.7).source, SpeedSource::earlier);
+  EXPECT_DOUBLE_EQ(choose_speed("c", earlier, {}, 0.7).flops_per_s, 0.1) << "else of what is known";
+  EXPECT_EQ(choose_speed("c", {}, {}, 0.7).source, SpeedSource::assumed);
+  EXPECT_DOUBLE_EQ(choose_speed("c", {}, {}, 0.7).flops_per_s, 0.7);
 }
 
 TEST(Speeds, LikeLengthsAreOneKind) {

@@ -62,7 +62,9 @@ def run(command, bench, cwd=ROOT):
         errors.seek(0)
         last = " / ".join((output + errors.read()).strip().splitlines()[-2:])
     if process.returncode != 0:
-        raise Failed(f"{' '.join(map(str, command[:3]))} … ended with {process.returncode}: {last[-400:]}")
+        # Names without their folders: the sentence goes into pages that others read.
+        words = " ".join(pathlib.Path(word).name for word in map(str, command[:3]))
+        raise Failed(f"{words} … ended with {process.returncode}: {last[-400:]}")
     return Ended(output, began, time.monotonic() - began, usage.ru_maxrss * 1024)
 
 
