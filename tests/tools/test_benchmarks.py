@@ -10,6 +10,7 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "tools" / "bench"
 sys.path.insert(0, str(BENCH))
+import page  # noqa: E402
 import plots  # noqa: E402
 import random_experts  # noqa: E402
 import runs  # noqa: E402
@@ -23,7 +24,7 @@ def side(name, setting, *rates, failed="", tokens=1600):
 
 
 ABOUT = {"machine": {"processor": "A <B>", "flags": ["avx512f"], "cores": 2, "memory_gb": 24},
-         "versions": {"gaggle": "gaggle 0.1", "peft 0.21.2": "on torch 2.11.0"}, "command": "tools/peers/all.sh ",
+         "versions": {"gaggle": "gaggle 0.1", "commit": "a" * 10, "peft 0.21.2": "on torch 2.11.0"}, "command": "tools/peers/all.sh ",
          "setting": {"model": "m.gguf", "threads": 2, "batch": 16, "rank": 16, "row_tokens": 100, "repeats": 3}}
 PEERS = ABOUT | {"works": [
     {"name": "lora", "words": "LoRA expert", "sides": [
@@ -145,6 +146,10 @@ def test_works_are_added_to_a_file_of_the_same_conditions_alone(tmp_path):
     runs.add_to(tmp_path / "peers.json", now, "works", ["gates"])
     assert [work["name"] for work in now["works"]] == ["lora", "arrow8"]
     assert now["command"] == "tools/peers/all.sh ; tools/peers/all.sh --only gates --add"
+    now["versions"]["commit"] = "b" * 10
+    runs.add_to(tmp_path / "peers.json", now, "works", ["gates"])
+    said = page.conditions(now, "works")
+    assert "commit bbbbbbbbbb" in said and "; lora, arrow8: commit aaaaaaaaaa" in said
     with pytest.raises(ValueError, match="another setting"):
         runs.add_to(tmp_path / "peers.json", now | {"setting": now["setting"] | {"threads": 1}}, "works", [])
 

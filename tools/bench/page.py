@@ -11,18 +11,24 @@ import re
 import sys
 
 import plots
+import runs
 import tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOT_YET = "Not measured yet."
 
 
-def conditions(results):
+def conditions(results, part):
     """Machine, versions and command, as a list."""
     machine, setting = results["machine"], results["setting"]
+    earlier = {}
+    for entry in results[part]:
+        if entry.get("commit", results["versions"].get("commit")) != results["versions"].get("commit"):
+            earlier.setdefault(entry["commit"], []).append(entry[runs.NAMED_BY[part]])
     flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
     versions = ", ".join(number if name == "gaggle" else f"{name} {number}"
                          for name, number in results["versions"].items())
+    versions += "".join(f"; {', '.join(names)}: commit {commit}" for commit, names in earlier.items())
     return "\n".join([
         f"- machine: {machine['processor']}{flags}, {machine['cores']} cores, {machine['memory_gb']} GB",
         f"- base: {setting['model']}; rank {setting['rank']}, {setting['batch']} rows of about {setting['row_tokens']} "
@@ -42,7 +48,7 @@ def peers_block(results):
         return NOT_YET
     failed = [f"{work['name']}, {side['name']} {side['setting']}: {side['failed']}" for work in results["works"]
               for side in work["sides"] if side["failed"]]
-    return blocks(conditions(results), tables.peers_table(results), failed=failed)
+    return blocks(conditions(results, "works"), tables.peers_table(results), failed=failed)
 
 
 def growth_block(results, axes):
@@ -50,7 +56,7 @@ def growth_block(results, axes):
         return NOT_YET
     images = "\n".join(f"![Time and memory against {axis}](docs/benchmarks/{axis}.svg)" for axis in axes)
     failed = [f"{curve['axis']}, {curve['failed']}" for curve in results["curves"] if curve["failed"]]
-    return blocks(conditions(results), tables.growth_table(results), images, failed=failed)
+    return blocks(conditions(results, "curves"), tables.growth_table(results), images, failed=failed)
 
 
 def speed_block(results):

@@ -138,14 +138,21 @@ def scored(folder, tokens, end):
     return rated(steps, start_s, end.peak_bytes)
 
 
+NAMED_BY = {"works": "name", "curves": "axis"}
+
+
 def add_to(path, results, part, names):
-    """Takes up what `path` has beside `names`, if all else was as it is now; else says what was not."""
+    """Takes up what `path` has beside `names`, if all else was as it is now; else says what was not. What was measured
+    of another commit says so: each entry's sides were measured in one run, whose ratios stand for themselves."""
     old = json.loads(path.read_text())
     for key in ("machine", "versions", "setting"):
-        if old[key] != results[key]:
-            raise ValueError(f"{path} was measured with another {key} ({old[key]}, now {results[key]}); name a new file")
+        was, now = ({name: value for name, value in side[key].items() if name != "commit"} for side in (old, results))
+        if was != now:
+            raise ValueError(f"{path} was measured with another {key} ({was}, now {now}); name a new file")
     results["command"] = f"{old['command']}; {results['command']}"
-    results[part] = [entry for entry in old[part] if entry[{"works": "name", "curves": "axis"}[part]] not in names]
+    results[part] = [entry for entry in old[part] if entry[NAMED_BY[part]] not in names]
+    for entry in results[part]:
+        entry.setdefault("commit", old["versions"].get("commit"))
 
 
 def write_json(path, results):
