@@ -49,8 +49,13 @@ double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& da
     pulse_under_way();
     return monotonic_seconds() - begun;
   };
-  seconds(samples.first(1));
-  return std::max(1e-9, seconds(samples)) * all / tokens_of(samples);
+  const double one = seconds(samples.first(1)), some = std::max(1e-9, seconds(samples));
+  const double more_tokens = tokens_of(samples) - tokens_of(samples.first(1));
+  if (more_tokens <= 0 || some <= one) return some * all / tokens_of(samples);
+  // What a step costs however few its tokens are, as the optimiser's part of it, is not to be counted for every piece.
+  const double a_token = (some - one) / more_tokens;
+  const double a_step = std::max(0.0, some - a_token * tokens_of(samples));
+  return a_token * all + a_step * static_cast<double>(settings.schedule.steps);
 }
 
 }  // namespace gaggle
