@@ -76,6 +76,11 @@ if(GAGGLE_WITH_CUDA)
   file(GLOB nccl_hints ${venv}/lib/python3*/site-packages/nvidia/nccl/include)
   find_path(NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${nccl_hints})
   message(STATUS "NCCL: ${NCCL_INCLUDE}")
+  if(NOT NCCL_INCLUDE AND GAGGLE_CUDA STREQUAL "ON" AND GAGGLE_NCCL)
+    message(FATAL_ERROR "nccl.h was not found: run tools/setup.sh, which installs it into .venv, set "
+      "-DNCCL_INCLUDE=/path/to/include, or build without NCCL by -DGAGGLE_NCCL=OFF (tensors then travel between GPUs "
+      "through the hosts' memory)")
+  endif()
 endif()
 
 # LibTorch: linked by library, not by find_package(Torch), which asks for a CUDA toolkit even for a CPU build.

@@ -5,6 +5,9 @@ function(gaggle_room name rooms)
   list(FILTER sources EXCLUDE REGEX "src/app/main.cpp$|_cuda.cpp$")
   if(GAGGLE_WITH_MPI)
     list(FILTER sources EXCLUDE REGEX "/no_mpi.cpp$")
+    set(of_mpi ${sources})
+    list(FILTER of_mpi INCLUDE REGEX "/mpi_[a-z]+.cpp$")
+    set_source_files_properties(${of_mpi} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)  # a program may take no_mpi instead
   else()
     list(FILTER sources EXCLUDE REGEX "/mpi_[a-z]+.cpp$")
   endif()
@@ -56,8 +59,12 @@ function(gaggle_cuda_kernels)
   endif()
   set_source_files_properties(src/kernel/dispatch.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernel/*.cu)
+  # Warnings are errors, and so is a kernel whose registers spill into memory.
+  set(strict "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr -Werror all-warnings -Xcompiler -Wall,-Wextra \
+-Xptxas --warn-on-spills,--warning-as-error>")
   add_library(cuda_kernels OBJECT ${sources} ${PROJECT_SOURCE_DIR}/src/kernel/dispatch.cpp)
   target_compile_definitions(cuda_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:GAGGLE_WITH_CUDA>)
+  target_compile_options(cuda_kernels PRIVATE ${strict})
   target_link_libraries(cuda_kernels PUBLIC room_base gaggle_torch)
   set_source_files_properties(src/comm/nccl_absent.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(cuda_comm OBJECT)
@@ -74,6 +81,26 @@ function(gaggle_use_cuda target)
   if(GAGGLE_WITH_CUDA)
     target_link_libraries(${target} PRIVATE cuda_kernels cuda_comm gaggle_torch_cuda ${CMAKE_DL_LIBS})
   endif()
+endfunction()
+
+# For a bare machine with a GPU (tools/gpu/bundle.sh): programs without MPI, the kernels as a library of their own, which
+# nvcc alone can make anew there. Built when asked for.
+function(gaggle_for_bundle target name)
+  if(NOT TARGET gaggle_kernels)
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernel/*.cu)
+    add_library(gaggle_kernels SHARED EXCLUDE_FROM_ALL ${sources})
+    target_include_directories(gaggle_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_compile_options(gaggle_kernels PRIVATE "SHELL:--expt-relaxed-constexpr")
+    set_target_properties(gaggle_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/for_bundle)
+    add_library(bundled OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/src/kernel/dispatch.cpp
+      ${PROJECT_SOURCE_DIR}/src/comm/no_mpi.cpp)
+    target_compile_definitions(bundled PRIVATE GAGGLE_WITH_CUDA)
+    target_link_libraries(bundled PUBLIC room_base gaggle_torch)
+  endif()
+  target_link_libraries(${target} PRIVATE bundled gaggle_kernels cuda_comm gaggle_torch_cuda ${CMAKE_DL_LIBS})
+  set_target_properties(${target} PROPERTIES EXCLUDE_FROM_ALL ON OUTPUT_NAME ${name}
+    ENABLE_EXPORTS ON  # the kernels' library calls launch_failed
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/for_bundle)
 endfunction()
 
 # Programs find LibTorch and MPI by themselves, from the build tree as from an installation.

@@ -23,8 +23,9 @@ for layer in OMPI PRTE; do
 done
 unset layer
 
-# Threads that wait for each other sleep soon (src/app/main.cpp). Set here, the program need not start itself again.
+# Threads that wait for each other sleep soon, a GPU's memory stays in one piece (src/app/main.cpp). Set here, the program need not start itself again.
 [ -n "${OMP_WAIT_POLICY:-}" ] || export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-1000}
+[ -n "${PYTORCH_CUDA_ALLOC_CONF:-}" ] || export PYTORCH_ALLOC_CONF=${PYTORCH_ALLOC_CONF:-expandable_segments:True}
 
 # NCCL says why it gave up (a wrong interface, a lost peer) instead of a bare error number.
 export NCCL_DEBUG=${NCCL_DEBUG:-WARN}

@@ -18,9 +18,21 @@ GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at
   const at::Tensor used = lora.to(device, dtype);
   for (const LoraSite& s : sites_) {
     const auto index = static_cast<size_t>(s.site.index);
-    pairs_[index] = {{frozen.view(used, s.site.name + ".lora_A"), frozen.view(used, s.site.name + ".lora_B"), s.scale,
-                      layout_.view(values_, s.site.name + ".gate")}};
+    const at::Tensor a = frozen.view(used, s.site.name + ".lora_A");
+    // Products on a GPU want rows that begin at multiples of 16 bytes.
+    const int64_t r = a.size(0), width = device.is_cpu() ? r + 1 : (r + 8) / 8 * 8;
+    const at::Tensor both = at::zeros({width, a.size(1)}, a.options());
+    both.narrow(0, 0, r).copy_(a);
+    pairs_[index] = {{both.narrow(0, 0, r), frozen.view(used, s.site.name + ".lora_B"), s.scale,
+                      layout_.view(values_, s.site.name + ".gate"), both}};
     grads_[index].resize(1);
+  }
+}
+
+void GateAdapter::refresh() {
+  for (const LoraSite& s : sites_) {
+    const LowRank& pair = pairs_[static_cast<size_t>(s.site.index)][0];
+    pair.a_and_gate[pair.a.size(0)].copy_(pair.gate);
   }
 }
 

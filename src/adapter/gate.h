@@ -12,7 +12,7 @@ ParameterLayout gate_layout(std::span<const LoraSite> sites);
 class GateAdapter : public PairAdapter {
  public:
   GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device);
-  void refresh() override {}  // v is read in fp32 as it lies in values()
+  void refresh() override;
   void set_gradients(const at::Tensor& flat) override;
   void begin(const Microbatch& batch) override;
 };

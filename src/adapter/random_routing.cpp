@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -54,7 +55,7 @@ class RandomAdapter : public TokenAdapter {
       }
     }
     const std::vector<int64_t> shape = {x.size(0), static_cast<int64_t>(k)};
-    return {at::tensor(drawn, at::kLong).view(shape).to(x.device()),
+    return {to_device(drawn, x.device()).view(shape),
             at::full(shape, 1 / static_cast<double>(k), x.options().dtype(at::kFloat))};
   }
 

@@ -87,19 +87,14 @@ std::vector<LowRank> pairs_of(const RoutedCollection& collection, size_t expert)
   return pairs;
 }
 
-// The sites with the stacks of all experts.
-std::vector<RoutedSite> stacked(const RoutedCollection& collection) {
-  if (!collection.source) return collection.sites;
+// [expert][site].
+std::vector<std::vector<LowRank>> all_pairs(const RoutedCollection& collection) {
   std::vector<size_t> all(collection.names.size());
   std::iota(all.begin(), all.end(), size_t{0});
-  const auto pairs = collection.source->pairs(all);
-  std::vector<RoutedSite> sites;
-  for (size_t s = 0; s < collection.sites.size(); ++s) {
-    std::vector<LowRank> here;
-    for (const auto& expert : pairs) here.push_back(expert[s]);
-    sites.push_back(stack_experts(std::move(here)));
-  }
-  return sites;
+  if (collection.source) return collection.source->pairs(all);
+  std::vector<std::vector<LowRank>> pairs;
+  for (const size_t expert : all) pairs.push_back(pairs_of(collection, expert));
+  return pairs;
 }
 
 }  // namespace
@@ -190,15 +185,17 @@ std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor
 
 std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection) {
   std::vector<LowRank> pairs(collection.sites.size());
-  const auto experts = static_cast<double>(collection.names.size());
-  const std::vector<RoutedSite> sites = stacked(collection);
+  const auto all = all_pairs(collection);
   for (size_t s = 0; s < pairs.size(); ++s) {
-    const RoutedSite& site = sites[s];
-    if (!site.stacked_a.defined()) continue;
     // Σ scale/N · B A as one pair of rank R: the scales go into B.
-    const auto column = (site.scales / experts).index_select(0, site.column_expert).unsqueeze(1);
-    pairs[s].a = site.stacked_a;
-    pairs[s].b = (site.stacked_bt * column).to(site.stacked_bt.scalar_type()).t();
+    std::vector<at::Tensor> a, bt;
+    for (const std::vector<LowRank>& expert : all) {
+      if (!expert[s].a.defined()) continue;
+      const float share = static_cast<float>(expert[s].scale) / static_cast<float>(all.size());
+      a.push_back(expert[s].a);
+      bt.push_back(widened(expert[s].b.t()).mul(share).to(expert[s].b.scalar_type()));
+    }
+    if (!a.empty()) pairs[s] = {at::cat(a), at::cat(bt).t(), 1, {}};
   }
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }

@@ -21,7 +21,7 @@ struct AlignOptions {
 AlignmentRun measured_by_pass(const fs::path& run, const AlignOptions& options, Session& session) {
   const Config config = read_config(run / "config.toml", {});
   const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
-  const auto base = load_base(config, inputs, session.device, BaseUse::training);
+  const auto base = load_base(config, inputs, session, BaseUse::training);
   session.run_dir = run;
   const SkillsRecipe recipe = skills_recipe({config.run.seed, base->sites(), base->content_digest(), base->dtype()},
                                             {config.data, config.lora, config.train, config.poly}, inputs.tasks,

@@ -67,7 +67,7 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   config.eval.methods = {method};
   Session session = start_session(config, Purpose::look);
   const Inputs inputs = open_inputs(config);
-  const auto base = load_base(config, inputs, session.device, BaseUse::inference);
+  const auto base = load_base(config, inputs, session, BaseUse::inference);
   const EvalSources sources = load_sources(config, *base, /*keep=*/true);
   for (const Method& asked : sources.methods)
     if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "app/program.h"
 
@@ -22,25 +23,43 @@ bool is_setting(const char* entry, const char* name) {
   return std::strncmp(entry, name, length) == 0 && entry[length] == '=';
 }
 
-// Threads that wait for each other spin before they sleep, in GNU OpenMP for 300,000 turns. On idle cores that gains
-// nothing that could be measured over 1,000; on busy ones they spin where the thread that they wait for could run, and
-// two threads beside two busy processes train half as fast, or not at all. OpenMP reads its settings from the environment
-// before main: so the program starts itself again with this one before any library begins, which takes 0.04 s.
-void start_with_short_waits(int, char** argv, char** environment) {
-  static char setting[] = "GOMP_SPINCOUNT=1000", program[PATH_MAX + 1];
-  size_t count = 0;
-  for (; environment[count]; ++count)
-    if (is_setting(environment[count], "GOMP_SPINCOUNT") || is_setting(environment[count], "OMP_WAIT_POLICY")) return;
-  if (readlink("/proc/self/exe", program, PATH_MAX) <= 0) return;
-  auto** extended = static_cast<char**>(__builtin_alloca((count + 2) * sizeof(char*)));
+// A setting that libraries read from the environment before main, and under which names the user may have given it.
+struct LibrarySetting {
+  const char* setting;
+  const char* names[2];
+};
+constexpr LibrarySetting library_settings[] = {
+    // Threads that wait for each other spin before they sleep, in GNU OpenMP for 300,000 turns. On idle cores that gains
+    // nothing that could be measured over 1,000; on busy ones they spin where the thread that they wait for could run, and
+    // two threads beside two busy processes train half as fast, or not at all.
+    {"GOMP_SPINCOUNT=1000", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
+    // Micro-batches have many sizes: what LibTorch keeps of a GPU's memory must not be torn into pieces by them.
+    {"PYTORCH_ALLOC_CONF=expandable_segments:True", {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"}},
+};
+
+// The program starts itself again with what is missing, before any library begins, which takes 0.04 s.
+void start_with_library_settings(int, char** argv, char** environment) {
+  constexpr size_t most = std::size(library_settings);
+  static char program[PATH_MAX + 1];
+  const char* missing[most];
+  size_t count = 0, added = 0;
+  while (environment[count]) ++count;
+  for (const LibrarySetting& wanted : library_settings) {
+    bool given = false;
+    for (size_t i = 0; i < count; ++i)
+      for (const char* name : wanted.names) given = given || is_setting(environment[i], name);
+    if (!given) missing[added++] = wanted.setting;
+  }
+  if (added == 0 || readlink("/proc/self/exe", program, PATH_MAX) <= 0) return;
+  auto** extended = static_cast<char**>(__builtin_alloca((count + most + 1) * sizeof(char*)));
   std::memcpy(extended, environment, count * sizeof(char*));
-  extended[count] = setting;
-  extended[count + 1] = nullptr;
+  for (size_t i = 0; i < added; ++i) extended[count + i] = const_cast<char*>(missing[i]);
+  extended[count + added] = nullptr;
   execve(program, argv, extended);  // where that fails, all goes on as it would have
 }
 
 __attribute__((section(".preinit_array"), used)) void (*const before_libraries)(int, char**,
-                                                                                char**) = start_with_short_waits;
+                                                                                char**) = start_with_library_settings;
 
 }  // namespace
 

@@ -11,8 +11,9 @@
 namespace gaggle {
 
 // Four 32-bit words for a 128-bit counter under a 64-bit key. Always inlined, like random_bits, so that a loop
-// over counters is vectorised for the processor that its caller is compiled for.
-[[gnu::always_inline]] inline std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) {
+// over counters is vectorised for the processor that its caller is compiled for; constexpr, so that kernels of GPUs call it.
+[[gnu::always_inline]] constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> c,
+                                                                    std::array<uint32_t, 2> k) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53} * c[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57} * c[2];
@@ -33,7 +34,7 @@ inline uint64_t random_key(std::string_view purpose, std::initializer_list<uint6
 uint64_t name_number(std::string_view name);
 
 // The i-th 64 random bits under a key.
-[[gnu::always_inline]] inline uint64_t random_bits(uint64_t key, uint64_t index) {
+[[gnu::always_inline]] constexpr uint64_t random_bits(uint64_t key, uint64_t index) {
   const auto words = philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0},
                                 {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
   return (uint64_t{words[0]} << 32) | words[1];

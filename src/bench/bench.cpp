@@ -1,6 +1,5 @@
 #include "bench/bench.h"
 
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include "job/inputs.h"
 #include "job/machine.h"
 #include "job/session.h"
+#include "kernel/dispatch.h"
 #include "model/hardware.h"
 #include "model/memory.h"
 
@@ -95,9 +95,7 @@ Timing timing_of(const Session& session, const BenchOptions& options) {
   Timing timing;
   timing.repeats = options.repeats > 0 ? options.repeats : 7;
   if (options.small) timing.least_seconds = 0.005;
-  timing.wait = [device = session.device] {
-    if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
-  };
+  timing.wait = [device = session.device] { wait_for(device); };
   timing.meet = [&session] {
     pulse();
     session.world->barrier();
@@ -162,7 +160,7 @@ Exit run_bench(const Config& given, const BenchOptions& options) {
   Session session = start_session(config, Purpose::look);
   const c10::InferenceMode no_autograd;
   const Inputs inputs = open_inputs(config);
-  const auto base = load_base(config, inputs, session.device, BaseUse::training);
+  const auto base = load_base(config, inputs, session, BaseUse::training);
   check_machines_alike(session, config.run.strict);
   const auto subject = std::make_shared<const BenchSubject>(config, *base);
   const BenchResult result = result_of(session, *subject, wanted_cases(subject, options), timing_of(session, options));

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "kernel/attention.h"
+#include "model/loss.h"
 #include "model/speed.h"
 #include "train/batch.h"
 
@@ -37,7 +38,7 @@ double example_flops(const BaseModel& base, const TokenExample& example) {
 // What attention of either side holds while it runs: one layer at a time.
 int64_t attention_bytes_of(const BaseModel& base, const MicrobatchSize& size, bool backward) {
   const ModelSpec& spec = base.spec();
-  const HeadShape heads{spec.heads, spec.kv_heads, spec.head_dim, 1};
+  const HeadShape heads{spec.heads, spec.kv_heads, spec.head_dim, 1, /*bare=*/!spec.encoder_decoder()};
   const auto like = at::TensorOptions().dtype(base.dtype()).device(base.device());
   int64_t most = 0;
   for (const Side side : sides)
@@ -134,7 +135,9 @@ uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, Bas
     bytes +=
         tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) + tokens.encoder * layers * 2 * width * heads;
   bytes += attention_bytes_of(base, size, kept);
-  return static_cast<uint64_t>(bytes + std::min<int64_t>(size.targets * spec.vocab, int64_t{1} << 24) * (8 + width));
+  // Of a chunk of logits, which on a GPU their gradient takes the place of.
+  const int64_t logits = std::min<int64_t>(size.targets * spec.vocab, head_chunk_values(base.device()));
+  return static_cast<uint64_t>(bytes + logits * (base.device().is_cpu() ? 8 + width : width));
 }
 
 JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::vector<const TokenTask*>& tasks,

@@ -8,6 +8,7 @@
 #include "cluster/stop.h"
 #include "data/task.h"
 #include "model/hardware.h"
+#include "model/memory.h"
 
 namespace gaggle {
 namespace {
@@ -69,7 +70,7 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
   return tokenized(config, inputs, tasks[0]);
 }
 
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device, BaseUse use) {
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use) {
   const ModelSpec& spec = inputs.checkpoint->spec();
   if (!inputs.checkpoint->has_weights())
     user_error(
@@ -80,7 +81,10 @@ std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs,
   if (config.train.dropout > 0 && !spec.encoder_decoder())
     user_error("train.dropout = {:g}: a {} model has no dropout of its own; only T5 was trained with one",
                config.train.dropout, spec.model_type);
-  return load_base_model(*inputs.checkpoint, resolve_dtype(config.model.dtype, device), device, use);
+  const at::ScalarType dtype = resolve_dtype(config.model.dtype, session.device);
+  refuse_if_too_large(memory_need(inputs.checkpoint->weights(), dtype, session.device, use), session.free_memory, dtype,
+                      session.device, spec.name);
+  return load_base_model(*inputs.checkpoint, dtype, session.device, use);
 }
 
 BaseFingerprint fingerprint_of(const BaseModel& base) {

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "data/tokens.h"
 #include "formats/checkpoint.h"
+#include "job/session.h"
 #include "model/base_model.h"
 #include "registry/registry.h"
 #include "text/tokenizer.h"
@@ -29,7 +30,8 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // The task under [data]'s rules for this model.
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, at::Device device, BaseUse use);
+// On the session's device. Throws UserError, before anything is read, for what does not fit into its share of the memory.
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use);
 BaseFingerprint fingerprint_of(const BaseModel& base);
 
 }  // namespace gaggle

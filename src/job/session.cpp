@@ -2,7 +2,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/detail/CUDAHooksInterface.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,11 +16,15 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "cluster/cores.h"
+#include "cluster/device_claim.h"
 #include "cluster/stop.h"
 #include "comm/mpi_job.h"
 #include "comm/record_file.h"
 #include "config/read.h"
 #include "job/placement.h"
+#include "kernel/dispatch.h"
+#include "kernel/gpus.h"
+#include "model/memory.h"
 
 namespace gaggle {
 namespace {
@@ -77,8 +80,28 @@ bool may_share_unasked(const Identity& identity, int devices) {
   return identity.size == 1 && identity.local_size > devices && !(devices == 1 && std::getenv("CUDA_VISIBLE_DEVICES"));
 }
 
-at::Device choose_device(const Config& config, const Identity& identity) {
-  const int devices = at::hasCUDA() ? at::detail::getCUDAHooks().getNumGPUs() : 0;
+// For work a process that knows of no neighbour takes a GPU that nobody holds; ranks go by their number, and hold what they
+// take.
+int choose_gpu(const Config& config, const Identity& identity, Purpose purpose, int devices) {
+  if (purpose != Purpose::work) return identity.local_rank % devices;
+  std::vector<std::string> uuids;
+  for (const GpuFacts& gpu : visible_gpus()) uuids.push_back(gpu.uuid);
+  if (identity.local_size > 1 || uuids.empty()) {
+    const int mine = identity.local_rank % devices;
+    if (static_cast<size_t>(mine) < uuids.size()) claim_device({uuids[static_cast<size_t>(mine)]});
+    return mine;
+  }
+  if (const auto free = claim_device(uuids)) return static_cast<int>(*free);
+  if (!config.cluster.share_device)
+    user_error(
+        "other processes of gaggle hold {} of {}: wait for them, show this one another GPU "
+        "(CUDA_VISIBLE_DEVICES), or set cluster.share_device = true",
+        devices == 1 ? "the GPU" : fmt::format("all {} GPUs", devices), identity.host);
+  return 0;
+}
+
+at::Device choose_device(const Config& config, const Identity& identity, Purpose purpose) {
+  const int devices = gpu_count();
   if (config.run.device == "cpu" || (config.run.device == "auto" && devices == 0)) return at::kCPU;
   if (devices == 0)
     user_error("run.device = \"cuda\": {} shows no GPU to this build of gaggle (rank {}); use \"auto\" or \"cpu\"",
@@ -86,12 +109,12 @@ at::Device choose_device(const Config& config, const Identity& identity) {
   if (may_share_unasked(identity, devices) && !config.cluster.share_device)
     user_error("{} processes on {} have {} GPUs: start fewer, or set cluster.share_device = true", identity.local_size,
                identity.host, devices);
-  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(identity.local_rank % devices));
+  return gpu_at(choose_gpu(config, identity, purpose, devices));
 }
 
 // Before the first use of a GPU: cuBLAS reads its workspace setting once.
 void demand_determinism(at::Device device) {
-  if (device.is_cuda()) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
+  if (!device.is_cpu()) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 1);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
@@ -112,6 +135,20 @@ void check_ranks_alike(const Session& session, const Config& config) {
       "rank {} has another config than rank 0: `{}` there, `{}` here. Start all ranks with the same command "
       "and the same files",
       rank, other_line, first_line);
+}
+
+// All ranks look before any takes: who shares a device (or, of processors, a host) gets an even share of the least that one
+// of them saw.
+int64_t share_of_memory(const Session& session) {
+  const std::string place = fmt::format("{} {}", session.identity.host, session.device.str());
+  int64_t least = free_memory(session.device), sharers = 0;
+  for (const std::string& other : session.world->all_gather_text(fmt::format("{} {}", least, place))) {
+    const size_t space = other.find(' ');
+    if (other.substr(space + 1) != place) continue;
+    least = std::min<int64_t>(least, std::stoll(other.substr(0, space)));
+    ++sharers;
+  }
+  return least < 0 ? -1 : least / sharers;
 }
 
 }  // namespace
@@ -135,11 +172,12 @@ Session start_session(const Config& config, Purpose purpose) {
   session.identity.rank = session.world->rank();
   log::set_rank(me.rank);
   if (purpose != Purpose::doctor) check_ranks_alike(session, config);
-  session.device = choose_device(config, me);
+  session.device = choose_device(config, me, purpose);
   demand_determinism(session.device);
   if (purpose != Purpose::doctor) connect_devices(session, config);
   session.threads = agreed_threads(config, session);
   at::set_num_threads(session.threads);
+  if (purpose != Purpose::doctor) session.free_memory = share_of_memory(session);
   session.run_dir = fs::path(config.run.dir) / config.run.full_name();
   if (purpose != Purpose::doctor) set_record_folder(session.run_dir);
   return session;

@@ -17,7 +17,9 @@ struct Session {
   Identity identity;
   std::unique_ptr<Communicator> world;
   at::Device device = at::kCPU;
-  int threads = 1;                // per rank, set in Torch
+  int threads = 1;  // per rank, set in Torch
+  int64_t free_memory =
+      -1;  // bytes of the device that were free at the start, by the ranks that share it; -1: not known
   std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 

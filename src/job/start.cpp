@@ -13,7 +13,7 @@ StartedJob start_job(const Config& config, const JobOptions& options, Inputs inp
   check(job.session);
   if (!options.dry_run) job.stopped = stopped_before_start(job.session, config);
   if (job.stopped) return job;
-  job.base = load_base(config, job.inputs, job.session.device, use);
+  job.base = load_base(config, job.inputs, job.session, use);
   check_machines_alike(job.session, config.run.strict);
   job.gemm_flops = measure_together(job.session, job.base->dtype());
   return job;

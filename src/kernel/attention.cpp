@@ -10,6 +10,7 @@
 #include "kernel/attention_blocks.h"
 #include "kernel/dispatch.h"
 #include "kernel/dropout.h"
+#include "kernel/flash_attention.h"
 
 namespace gaggle {
 namespace {
@@ -145,7 +146,8 @@ bool by_blocks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
 
 Attended attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan,
                    const HeadShape& shape, const AttentionExtras& extras) {
-  Attended to{at::empty_like(q), {}};
+  if (plan.flash) return flash_attention(q, k, v, plan, shape);
+  Attended to{at::empty_like(q), {}, {}};
   for (const AttentionChunk& chunk : plan.chunks) attend_chunk(q, k, v, chunk, shape, extras, to.y);
   if (plan.long_rows.empty()) return to;
   if (by_blocks(q, k, v))
@@ -160,6 +162,7 @@ AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const
                                  const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
                                  const AttentionExtras& extras) {
   GAGGLE_CHECK(!plan.has_past);
+  if (plan.flash) return flash_attention_backward(q, k, v, forward, dy, plan, shape);
   AttentionGrad grad{at::empty_like(q), at::zeros_like(k), at::zeros_like(v)};
   for (const AttentionChunk& chunk : plan.chunks) attend_chunk_backward(q, k, v, dy, chunk, shape, extras, false, grad);
   if (plan.long_rows.empty()) return grad;

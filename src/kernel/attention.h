@@ -5,6 +5,8 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,6 +18,7 @@ namespace gaggle {
 struct HeadShape {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   double scale = 1;  // of q · k
+  bool bare = true;  // its scores have neither bias nor dropout
 };
 
 // Sequences of similar length, padded to one rectangle. Index tensors are int64 on the device.
@@ -48,9 +51,19 @@ struct SeenKeys {
 // The keys that queries [begin, end) of a row see, some or all of them.
 SeenKeys keys_seen(const AttentionRow& row, const AttentionMask& mask, int64_t begin, int64_t end);
 
-// Short rows go into chunks, whose scores are held as they are. Long rows go by blocks, in memory that grows with
-// their length alone. Sizes, type and kind of device decide, so that a micro-batch always has the same bits.
+// All sequences at once, for kernel/flash_attention.h.
+struct FlashRows {
+  at::Tensor query_starts, key_starts;  // [S + 1] int32
+  int64_t most_queries = 0, most_keys = 0;
+  at::Tensor key_rows;  // [K] rows of the pool; undefined: its rows [key_begin, key_begin + K) as they lie
+  int64_t key_begin = 0, key_count = 0;
+};
+
+// Flash attention takes all rows, where it can. Else short rows go into chunks, whose scores are held as they are, and long
+// rows by blocks, in memory that grows with their length alone. Sizes, type and kind of device decide, so that a micro-batch
+// always has the same bits.
 struct AttentionPlan {
+  std::optional<FlashRows> flash;
   std::vector<AttentionChunk> chunks;
   std::vector<AttentionRow> long_rows;
   AttentionMask mask;
@@ -89,8 +102,10 @@ struct AttentionExtras {
 // What the backward pass reads of the forward pass, besides q, k and v.
 struct Attended {
   at::Tensor y;
-  at::Tensor
-      lse;  // log Σ exp of a query's scores [T, heads] fp32, of rows that go by blocks on the CPU; else undefined
+  // log Σ exp of a query's scores, fp32: [T, heads] of rows that go by blocks on the CPU, as flash attention has it; else
+  // undefined.
+  at::Tensor lse;
+  std::array<at::Tensor, 2> random;  // flash attention's, which its backward pass asks for
 };
 
 // softmax(scale · q kᵀ + bias) v: q [T, heads · head_dim], k, v [pool, kv_heads · head_dim] → y [T, heads ·

@@ -8,15 +8,13 @@
 #include "base/error.h"
 #include "kernel/attention_blocks.h"
 #include "kernel/bf16_dot.h"
+#include "kernel/flash_attention.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
 
 constexpr int64_t largest_scores = int64_t{1} << 24;  // values of one chunk's score tensor
-
-at::Tensor to_device(const std::vector<int64_t>& values, at::Device device) {
-  return at::tensor(values, at::TensorOptions().dtype(at::kLong)).to(device);
-}
 
 constexpr int64_t short_row = 128;  // about this many tokens: shorter rows leave most of a block of 64 by 128 empty
 
@@ -82,6 +80,10 @@ AttentionPlan plan_of(std::vector<AttentionRow> all, const AttentionMask& mask, 
   AttentionPlan plan;
   plan.mask = mask;
   std::erase_if(all, [](const AttentionRow& row) { return row.rows == 0; });
+  if (takes_flash(shape, like)) {
+    if (!all.empty()) plan.flash = flash_rows(all, like.device());
+    return plan;
+  }
   std::ranges::copy_if(all, std::back_inserter(plan.long_rows),
                        [&](const AttentionRow& row) { return is_long(row, shape, like); });
   std::erase_if(all, [&](const AttentionRow& row) { return is_long(row, shape, like); });
@@ -179,6 +181,8 @@ int64_t attention_bytes(const HeadShape& shape, int64_t tokens, int64_t longest,
                         bool backward) {
   const auto width = static_cast<int64_t>(like.dtype().itemsize());
   const bool cpu = like.device().is_cpu();
+  if (takes_flash(shape, like))
+    return (backward ? 4 + 2 * shape.head_dim * width : 4) * tokens * shape.heads;  // lse, dq in fp32
   // Of a chunk: a score's probability and its gradient; elsewhere than on the CPU its softmax in fp32, in three steps.
   const int64_t a_score = (backward ? 2 : 1) * width + (cpu ? 0 : 12);
   const int64_t held = has_fast_loops(like) ? std::min(longest, short_row) : longest;

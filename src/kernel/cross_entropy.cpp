@@ -5,7 +5,9 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernel/cuda_kernels.h"
 #include "kernel/dispatch.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -87,21 +89,23 @@ void one_row(X* x, int64_t n, std::span<const int32_t> ids, std::span<const floa
     for (float& loss : nll) loss = (1 - smoothing) * loss + smoothing * mean;
 }
 
-void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
-           std::span<const float> weights, double smoothing, std::span<float> nll) {
-  const at::ScalarType type = sum_type(logits.scalar_type());
-  const auto on = at::TensorOptions().device(logits.device());
-  std::vector<int64_t> row, id(ids.begin(), ids.end());
-  for (size_t r = 0; r + 1 < starts.size(); ++r)
-    row.insert(row.end(), static_cast<size_t>(starts[r + 1] - starts[r]), static_cast<int64_t>(r));
-  const at::Tensor rows = at::tensor(row, at::kLong).to(on), columns = at::tensor(id, at::kLong).to(on);
-  const at::Tensor logp = at::log_softmax(logits.to(type), -1);
+template <class T>
+std::span<const T> values_of(const at::Tensor& x) {
+  return {x.const_data_ptr<T>(), static_cast<size_t>(x.numel())};
+}
+
+void by_operators(at::Tensor& logits, const RowTargets& targets, int64_t first, at::Tensor& nll, double smoothing) {
+  const at::Tensor bounds = targets.starts.narrow(0, first, logits.size(0) + 1).to(at::kLong);
+  const at::Tensor counts = bounds.slice(0, 1) - bounds.slice(0, 0, -1);
+  const at::Tensor rows = at::repeat_interleave(counts);
+  const int64_t begin = bounds[0].item<int64_t>(), n = rows.size(0);
+  const at::Tensor columns = targets.ids.narrow(0, begin, n).to(at::kLong);
+  const at::Tensor logp = at::log_softmax(logits.to(sum_type(logits.scalar_type())), -1);
   at::Tensor losses = -logp.index_select(0, rows).gather(1, columns.unsqueeze(1)).squeeze(1);
   if (smoothing > 0) losses.mul_(1 - smoothing).sub_(logp.mean(1).index_select(0, rows), smoothing);
-  const at::Tensor host = losses.to(at::kCPU, at::kFloat).contiguous();
-  std::copy_n(host.data_ptr<float>(), nll.size(), nll.begin());
-  if (weights.empty()) return;
-  const at::Tensor w = at::tensor(std::vector<float>(weights.begin(), weights.end()), at::kFloat).to(on).to(type);
+  nll.narrow(0, begin, n).copy_(losses);
+  if (!targets.weights.defined()) return;
+  const at::Tensor w = targets.weights.narrow(0, begin, n).to(logp.scalar_type());
   const at::Tensor total = at::zeros({logits.size(0)}, w.options()).index_add_(0, rows, w);
   at::Tensor grad = logp.exp().mul_(total.unsqueeze(1));
   if (smoothing > 0) grad.sub_(total.unsqueeze(1), smoothing / static_cast<double>(logits.size(1)));
@@ -109,27 +113,50 @@ void plain(at::Tensor& logits, std::span<const int64_t> starts, std::span<const 
   logits.copy_(grad);
 }
 
-}  // namespace
-
-void cross_entropy_(at::Tensor& logits, std::span<const int64_t> starts, std::span<const int32_t> ids,
-                    std::span<const float> weights, std::span<float> nll, double smoothing) {
+void by_loops(at::Tensor& logits, const RowTargets& targets, int64_t first, at::Tensor& nll, float smoothing) {
   const int64_t n = logits.size(1);
-  GAGGLE_CHECK(static_cast<int64_t>(starts.size()) == logits.size(0) + 1 && nll.size() == ids.size());
-  GAGGLE_CHECK(weights.empty() || weights.size() == ids.size());
-  GAGGLE_CHECK(smoothing >= 0 && smoothing < 1, "label smoothing {}", smoothing);
-  for (int32_t id : ids) GAGGLE_CHECK(id >= 0 && id < n, "token id {} of {}", id, n);
-  if (!on_cpu(logits)) return plain(logits, starts, ids, weights, smoothing, nll);
-  const auto share = static_cast<float>(smoothing);
+  const auto starts = values_of<int32_t>(targets.starts), ids = values_of<int32_t>(targets.ids);
+  const auto weights = targets.weights.defined() ? values_of<float>(targets.weights) : std::span<const float>();
+  const std::span<float> losses(nll.data_ptr<float>(), static_cast<size_t>(nll.numel()));
   at::parallel_for(0, logits.size(0), 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      const auto i = static_cast<size_t>(r), first = static_cast<size_t>(starts[i] - starts[0]);
-      const auto count = static_cast<size_t>(starts[i + 1] - starts[i]);
-      const auto w = weights.empty() ? weights : weights.subspan(first, count);
-      const auto targets = ids.subspan(first, count);
-      const auto losses = nll.subspan(first, count);
-      with_elements(logits, [&](auto* x) { one_row(x + r * n, n, targets, w, share, losses); });
+      const auto row = static_cast<size_t>(first + r), from = static_cast<size_t>(starts[row]);
+      const auto count = static_cast<size_t>(starts[row + 1]) - from;
+      const auto w = weights.empty() ? weights : weights.subspan(from, count);
+      with_elements(logits, [&](auto* x) {
+        one_row(x + r * n, n, ids.subspan(from, count), w, smoothing, losses.subspan(from, count));
+      });
     }
   });
+}
+
+}  // namespace
+
+RowTargets row_targets(std::span<const int64_t> starts, std::span<const int32_t> ids, std::span<const float> weights,
+                       at::Device device) {
+  GAGGLE_CHECK(!starts.empty() && starts.back() - starts.front() == static_cast<int64_t>(ids.size()));
+  GAGGLE_CHECK(weights.empty() || weights.size() == ids.size());
+  std::vector<int32_t> numbers;
+  for (const int64_t start : starts) numbers.push_back(static_cast<int32_t>(start - starts.front()));
+  numbers.insert(numbers.end(), ids.begin(), ids.end());
+  const at::Tensor there = to_device(numbers, device);
+  const auto bounds = static_cast<int64_t>(starts.size()), count = static_cast<int64_t>(ids.size());
+  RowTargets targets{there.narrow(0, 0, bounds), there.narrow(0, bounds, count), {}};
+  if (!weights.empty()) targets.weights = to_device(weights, device);
+  return targets;
+}
+
+void cross_entropy_(at::Tensor& logits, const RowTargets& targets, int64_t first, at::Tensor& nll, double smoothing) {
+  GAGGLE_CHECK(first + logits.size(0) < targets.starts.size(0) && nll.numel() == targets.ids.numel());
+  GAGGLE_CHECK(nll.scalar_type() == at::kFloat && nll.device() == logits.device());
+  GAGGLE_CHECK(smoothing >= 0 && smoothing < 1, "label smoothing {}", smoothing);
+  if (on_cpu(logits)) return by_loops(logits, targets, first, nll, static_cast<float>(smoothing));
+  if (const CudaKernels* cuda = cuda_kernels(logits))
+    return cuda->cross_entropy(logits.data_ptr(), is_bf16(logits), targets.starts.data_ptr<int32_t>() + first,
+                               targets.ids.data_ptr<int32_t>(),
+                               targets.weights.defined() ? float_of(targets.weights) : nullptr, float_of(nll),
+                               logits.size(0), logits.size(1), static_cast<float>(smoothing), LaunchStream(logits));
+  by_operators(logits, targets, first, nll, smoothing);
 }
 
 }  // namespace gaggle

@@ -16,6 +16,11 @@ struct CudaKernels;
 bool on_cpu(const at::Tensor& x);
 // The CUDA kernels for a contiguous fp32/bf16 CUDA tensor; nullptr: elsewhere, or built without CUDA.
 const CudaKernels* cuda_kernels(const at::Tensor& x);
+// What LibTorch's accelerator has: GPUs that this process sees, and one of them by its number.
+int gpu_count();
+at::Device gpu_at(int index);
+// Returns when everything that was asked of a GPU is done; at once on the CPU.
+void wait_for(at::Device device);
 // "NVIDIA H100"; "gpu" where gaggle sees none, as one built without CUDA.
 std::string gpu_name(at::Device device);
 // This thread's current CUDA stream there, as a cudaStream_t.

@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "kernel/cuda_kernels.h"
 #include "kernel/dispatch.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -53,6 +55,10 @@ void dropout_(at::Tensor& x, std::span<const uint64_t> keys, double p) {
     with_elements(x, [&](auto* rows) {
       every_row([&](int64_t t, uint64_t key) { drop_row(key, below, static_cast<float>(scale), rows + t * n, n); });
     });
+  } else if (const CudaKernels* cuda = cuda_kernels(x)) {
+    const at::Tensor there = to_device(keys, x.device());
+    cuda->dropout(x.data_ptr(), is_bf16(x), there.const_data_ptr<uint64_t>(), below, static_cast<float>(scale),
+                  x.size(0), n, LaunchStream(x));
   } else {
     const at::Tensor kept = at::empty({x.size(0), n}, at::kBool);
     every_row([&](int64_t t, uint64_t key) { keep(key, below, kept.data_ptr<bool>() + t * n, n); });

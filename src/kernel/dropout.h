@@ -13,8 +13,7 @@ namespace gaggle {
 // random_key("dropout", {seed, step, place, sample, position}); 0 <= p < 1; in place.
 // Value i of a row with the key k becomes 0 where random_bits(k, i) < 2^64 p, that is where the i-th uniform
 // under k is below p; else it is scaled by 1 / (1 - p). On a gradient, with the same keys and p, this is its
-// backward. p = 0 does nothing. On another device than the CPU the mask is made here and copied there,
-// a byte a value.
+// backward. p = 0 does nothing. A GPU makes the noise itself, of the keys; other devices get a mask, a byte a value.
 void dropout_(at::Tensor& x, std::span<const uint64_t> keys, double p);
 
 }  // namespace gaggle

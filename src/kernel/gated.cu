@@ -58,22 +58,20 @@ void chosen(bool bf16, Activation activation, const Run& run) {
 void gated_cuda(Activation activation, const void* gate, const void* up, void* y, bool bf16, int64_t count,
                 void* stream) {
   if (count == 0) return;
-  const auto on = static_cast<cudaStream_t>(stream);
   chosen(bf16, activation, [&](auto type, auto a) {
     using X = decltype(type);
-    forward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(
-        static_cast<const X*>(gate), static_cast<const X*>(up), static_cast<X*>(y), count);
+    device::launch(forward<decltype(a)::value, X>, device::blocks(count), stream, static_cast<const X*>(gate),
+                   static_cast<const X*>(up), static_cast<X*>(y), count);
   });
 }
 
 void gated_backward_cuda(Activation activation, void* gate, void* up, const void* dy, bool bf16, int64_t count,
                          void* stream) {
   if (count == 0) return;
-  const auto on = static_cast<cudaStream_t>(stream);
   chosen(bf16, activation, [&](auto type, auto a) {
     using X = decltype(type);
-    backward<decltype(a)::value><<<device::blocks(count), threads, 0, on>>>(static_cast<X*>(gate), static_cast<X*>(up),
-                                                                            static_cast<const X*>(dy), count);
+    device::launch(backward<decltype(a)::value, X>, device::blocks(count), stream, static_cast<X*>(gate),
+                   static_cast<X*>(up), static_cast<const X*>(dy), count);
   });
 }
 

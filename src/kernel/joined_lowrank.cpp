@@ -1,6 +1,10 @@
 #include "kernel/joined_lowrank.h"
 
+#include <algorithm>
+
 #include "kernel/lowrank_rows.h"
+#include "kernel/upload.h"
+#include "kernel/wide_product.h"
 
 namespace gaggle {
 
@@ -15,10 +19,10 @@ bool joining_is_cheaper(int64_t rows, int64_t rank, at::ScalarType type, at::Dev
 
 at::Tensor foreign_columns(std::span<const Segment> segments, int64_t members, int64_t rank, int64_t rows,
                            at::Device device) {
-  at::Tensor foreign = at::ones({rows, members * rank}, at::kBool);
-  for (const Segment& s : segments)
-    foreign.narrow(0, s.begin, s.end - s.begin).narrow(1, s.member * rank, rank).fill_(false);
-  return foreign.to(device);
+  std::vector<int64_t> own(static_cast<size_t>(rows), -1);  // none, between segments
+  for (const Segment& s : segments) std::fill(own.begin() + s.begin, own.begin() + s.end, int64_t{s.member});
+  const at::Tensor columns = at::arange(members * rank, at::TensorOptions(device).dtype(at::kLong)).floor_divide(rank);
+  return to_device(own, device).unsqueeze(1).ne(columns);
 }
 
 void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs, const at::Tensor& foreign) {
@@ -30,7 +34,7 @@ JoinedGrad joined_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at
   const at::Tensor h = at::mm(x, pairs.a).masked_fill_(foreign, 0);
   const at::Tensor e = at::mm(dy, pairs.b.t()).masked_fill_(foreign, 0);
   if (dx.defined()) dx.addmm_(e, pairs.a.t(), 1, pairs.scale);
-  return {at::mm(x.t(), e), at::mm(h.t(), dy)};
+  return {wide_mm(x.t(), e), wide_mm(h.t(), dy)};
 }
 
 }  // namespace gaggle

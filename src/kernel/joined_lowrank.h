@@ -28,7 +28,7 @@ at::Tensor foreign_columns(std::span<const Segment> segments, int64_t members, i
 void joined_lowrank_forward(const at::Tensor& x, at::Tensor& y, const JoinedPairs& pairs, const at::Tensor& foreign);
 
 // dx [T, d_in] += …, in place (undefined: not wanted); returns the gradients of all pairs, not yet scaled, in
-// the rows' type.
+// the rows' type (on a GPU in fp32).
 struct JoinedGrad {
   at::Tensor a, b;  // as the pairs
 };

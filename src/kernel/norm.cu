@@ -71,8 +71,8 @@ void rms_norm_cuda(const void* x, bool x_bf16, const void* delta, float* sum, co
   chosen(x_bf16, y_bf16, [&](auto x_type, auto y_type) {
     using X = decltype(x_type);
     using Y = decltype(y_type);
-    forward<<<static_cast<unsigned>(rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
-        static_cast<const X*>(x), static_cast<const Y*>(delta), sum, weight, static_cast<Y*>(y), width, eps);
+    device::launch(forward<X, Y>, static_cast<unsigned>(rows), stream, static_cast<const X*>(x),
+                   static_cast<const Y*>(delta), sum, weight, static_cast<Y*>(y), width, eps);
   });
 }
 
@@ -82,9 +82,9 @@ void rms_norm_backward_cuda(const void* x, bool x_bf16, const void* dy, bool dy_
   chosen(x_bf16, dy_bf16, [&](auto x_type, auto dy_type) {
     using X = decltype(x_type);
     using Y = decltype(dy_type);
-    backward<<<static_cast<unsigned>(rows), threads, 0, static_cast<cudaStream_t>(stream)>>>(
-        static_cast<const X*>(x), static_cast<const Y*>(dy), weight, static_cast<X*>(dx), static_cast<Y*>(copy),
-        accumulate, width, eps);
+    device::launch(backward<X, Y>, static_cast<unsigned>(rows), stream, static_cast<const X*>(x),
+                   static_cast<const Y*>(dy), weight, static_cast<X*>(dx), static_cast<Y*>(copy), accumulate, width,
+                   eps);
   });
 }
 

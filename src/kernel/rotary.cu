@@ -25,15 +25,16 @@ __global__ void turn(X* x, const int32_t* positions, const float* cos, const flo
 
 void rotary_cuda(void* x, bool bf16, const int32_t* positions, const float* cos, const float* sin, float direction,
                  int64_t rows, int64_t heads, int64_t half, void* stream) {
-  const auto on = static_cast<cudaStream_t>(stream);
   const int64_t pairs = rows * heads * half;
   if (pairs == 0) return;
+  const auto turn_all = [&](auto* elements) {
+    device::launch(turn<std::remove_pointer_t<decltype(elements)>>, device::blocks(pairs), stream, elements, positions,
+                   cos, sin, direction, pairs, heads, half);
+  };
   if (bf16)
-    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<__nv_bfloat16*>(x), positions, cos, sin, direction,
-                                                    pairs, heads, half);
+    turn_all(static_cast<__nv_bfloat16*>(x));
   else
-    turn<<<device::blocks(pairs), threads, 0, on>>>(static_cast<float*>(x), positions, cos, sin, direction, pairs,
-                                                    heads, half);
+    turn_all(static_cast<float*>(x));
 }
 
 }  // namespace gaggle

@@ -1,12 +1,14 @@
 // Routing as a few dense operations over rows, for GPUs and fp64; a CPU has kernels of its own.
 #include "kernel/routing.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "kernel/dispatch.h"
 #include "kernel/routed_rows.h"
 #include "kernel/token_scores.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -14,37 +16,39 @@ namespace {
 // Up to this many columns in all, the wasted products with zero weights cost less than moving rows about.
 constexpr int64_t stacked_columns = 512;
 
+// [T, N]: what each token gives each expert. No scattering, which GPUs do by sorting.
+at::Tensor by_expert(const RoutedSite& site, const TokenRouting& routed) {
+  at::Tensor all = at::zeros({routed.experts.size(0), site.scales.size(0)}, routed.weights.options());
+  for (int64_t j = 0; j < routed.experts.size(1); ++j)
+    all.addcmul_(routed.experts.narrow(1, j, 1).eq(site.numbers), routed.weights.narrow(1, j, 1));
+  return all;
+}
+
 // h = x Aᵀ of every candidate at once; weight 0 for those a token did not choose.
 void add_stacked(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
-  auto weights = at::zeros({x.size(0), site.scales.size(0)}, routed.weights.options());
-  weights.scatter_(1, routed.experts, routed.weights);
-  auto h = at::matmul(x, site.stacked_a.t());
-  h.mul_((weights * site.scales).index_select(1, site.column_expert).to(h.scalar_type()));
+  at::Tensor h = at::matmul(x, site.stacked_a.t());
+  const at::Tensor weights = by_expert(site, routed).mul_(site.scales).to(h.scalar_type()).unsqueeze(2);
+  h.view({x.size(0), -1, site.rank}).mul_(weights);
   y.addmm_(h, site.stacked_bt);
 }
 
-void add_sorted(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
-  const int64_t k = routed.experts.size(1);
-  const auto flat = routed.experts.flatten();
-  const auto order = std::get<1>(at::sort(flat, /*stable=*/true, /*dim=*/0, /*descending=*/false));
-  const auto counts = at::bincount(flat, {}, static_cast<int64_t>(site.experts.size())).cpu();
-  const auto sorted_x = x.index_select(0, order.div(k, "floor"));
-  const auto weights = routed.weights.flatten().index_select(0, order).unsqueeze(1);
-  auto sorted_y = at::empty({flat.size(0), y.size(1)}, y.options());
-  int64_t begin = 0;
-  for (size_t z = 0; z < site.experts.size(); ++z) {
-    const int64_t n = counts.data_ptr<int64_t>()[z];
-    if (n == 0) continue;
-    const LowRank& expert = site.experts[z];
-    auto h = at::matmul(sorted_x.narrow(0, begin, n), expert.a.t());
-    h.mul_((weights.narrow(0, begin, n) * expert.scale).to(h.scalar_type()));
-    auto out = sorted_y.narrow(0, begin, n);
-    at::mm_out(out, h, expert.b.t());
-    begin += n;
-  }
+// Tokens sorted by expert, every expert's as one of the products that a single launch makes.
+void add_grouped(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {
+  const int64_t k = routed.experts.size(1), n = site.numbers.size(0);
+  const auto [sorted, order] = at::sort(routed.experts.flatten(), /*stable=*/true, /*dim=*/0, /*descending=*/false);
+  const at::Tensor ends = at::searchsorted(sorted, site.numbers, /*out_int32=*/true, /*right=*/true);
+  const at::Tensor a = site.stacked_a.view({n, site.rank, x.size(1)}).transpose(1, 2);
+  at::Tensor h = at::_grouped_mm(x.index_select(0, order.div(k, "floor")), a, ends);
+  const at::Tensor weights = routed.weights.flatten().index_select(0, order) * site.scales.index_select(0, sorted);
+  h.mul_(weights.to(h.scalar_type()).unsqueeze(1));
+  const at::Tensor out = at::_grouped_mm(h, site.stacked_bt.view({n, site.rank, y.size(1)}), ends);
   // Back to token order, then a sum over the k in that order: no scattered additions.
-  const auto inverse = at::empty_like(order).scatter_(0, order, at::arange(order.size(0), order.options()));
-  y.add_(sorted_y.index_select(0, inverse).view({x.size(0), k, y.size(1)}).sum(1));
+  y.add_(out.index_select(0, at::argsort(order)).view({x.size(0), k, y.size(1)}).sum(1));
+}
+
+// Grouped products take bf16 whose rows begin at multiples of 16 bytes.
+bool takes_grouped(const at::Tensor& x, const at::Tensor& y) {
+  return !x.is_cpu() && is_bf16(x) && is_bf16(y) && x.size(1) % 8 == 0 && y.size(1) % 8 == 0;
 }
 
 }  // namespace
@@ -61,30 +65,27 @@ at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b) {
 
 RoutedSite stack_experts(std::vector<LowRank> experts) {
   RoutedSite site;
-  std::vector<at::Tensor> a, bt, columns;
-  std::vector<float> scales(experts.size(), 0);
-  for (size_t z = 0; z < experts.size(); ++z) {
-    if (!experts[z].a.defined()) continue;
-    a.push_back(experts[z].a);
-    bt.push_back(experts[z].b.t());
-    columns.push_back(at::full({experts[z].a.size(0)}, static_cast<int64_t>(z), at::kLong));
-    scales[z] = static_cast<float>(experts[z].scale);
-  }
+  const auto there = std::ranges::find_if(experts, [](const LowRank& expert) { return expert.a.defined(); });
+  const at::Tensor a = there == experts.end() ? at::Tensor() : there->a, b = a.defined() ? there->b : a;
   site.experts = std::move(experts);
-  if (a.empty()) return site;
-  site.stacked_a = at::cat(a);
-  site.stacked_bt = at::cat(bt);
-  const auto device = site.stacked_a.device();
-  site.column_expert = at::cat(columns).to(device);
-  site.scales = at::tensor(scales, at::kFloat).to(device);
-  int64_t row = 0;
-  for (LowRank& expert : site.experts) {
+  if (!a.defined()) return site;
+  for (const LowRank& expert : site.experts)
+    if (expert.a.defined()) site.rank = std::max(site.rank, expert.a.size(0));
+  if (!a.is_cpu()) site.rank = (site.rank + 7) / 8 * 8;
+  const auto n = static_cast<int64_t>(site.experts.size());
+  site.stacked_a = at::zeros({n * site.rank, a.size(1)}, a.options());
+  site.stacked_bt = at::zeros({n * site.rank, b.size(0)}, b.options());
+  std::vector<float> scales(site.experts.size(), 0);
+  for (size_t z = 0; z < site.experts.size(); ++z) {
+    LowRank& expert = site.experts[z];
     if (!expert.a.defined()) continue;
-    const int64_t rank = expert.a.size(0);
-    expert.a = site.stacked_a.narrow(0, row, rank);
-    expert.b = site.stacked_bt.narrow(0, row, rank).t();
-    row += rank;
+    scales[z] = static_cast<float>(expert.scale);
+    const int64_t row = static_cast<int64_t>(z) * site.rank, rank = expert.a.size(0);
+    expert.a = site.stacked_a.narrow(0, row, rank).copy_(expert.a);
+    expert.b = site.stacked_bt.narrow(0, row, rank).copy_(expert.b.t()).t();
   }
+  site.numbers = at::arange(n, a.options().dtype(at::kLong));
+  site.scales = to_device(scales, a.device());
   return site;
 }
 
@@ -107,7 +108,7 @@ void set_candidates(RoutedSite& site, std::vector<int> candidates, const std::ve
 
 void finish_candidates(SiteCandidates& site, at::Device device, at::ScalarType type) {
   const std::vector<int64_t> ids(site.candidates.begin(), site.candidates.end());
-  site.candidate_ids = at::tensor(ids, at::kLong).to(device);
+  site.candidate_ids = to_device(ids, device);
   if (site.directions.defined()) site.rough = rough_directions(site.directions, type);
 }
 
@@ -148,16 +149,18 @@ void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, cons
   if (x.size(0) == 0 || routed.experts.size(1) == 0) return;
   if (on_cpu(x) && on_cpu(y)) return add_routed_rows(x, y, site, routed);
   const bool all = routed.experts.size(1) == static_cast<int64_t>(site.candidates.size());
-  if (all || site.stacked_a.size(0) <= stacked_columns)
+  if (all || site.stacked_a.size(0) <= stacked_columns || !takes_grouped(x, y))
     add_stacked(x, y, site, routed);
   else
-    add_sorted(x, y, site, routed);
+    add_grouped(x, y, site, routed);
 }
 
 void add_weights(const TokenRouting& routed, at::Tensor& sums) {
   if (!sums.is_cpu()) {
-    // Not bincount: with weights it has no deterministic form on CUDA.
-    sums += at::zeros_like(sums).index_add_(0, routed.experts.flatten(), routed.weights.flatten().to(at::kDouble));
+    // Not bincount and not index_add_: with weights they have no form on CUDA that is deterministic and fast.
+    const at::Tensor chosen =
+        routed.experts.flatten().unsqueeze(1).eq(at::arange(sums.size(0), routed.experts.options()));
+    sums.add_(chosen.mul(routed.weights.flatten().unsqueeze(1)).sum(0, false, at::kDouble));
     return;
   }
   const at::Tensor experts = routed.experts.contiguous(), weights = routed.weights.contiguous();

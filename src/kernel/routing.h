@@ -33,10 +33,12 @@ struct RoutedSite : SiteCandidates {
   // [N], absent: undefined a; views of the stack. On a CPU one that no token has taken may have its shape alone (tensors
   // of the meta device), and then there is no stack.
   std::vector<LowRank> experts;
-  at::Tensor stacked_a;      // [R, d_in] of the experts there are, R = Σ r; undefined: none
-  at::Tensor stacked_bt;     // [R, d_out]
-  at::Tensor column_expert;  // [R] int64, whose column of h it is
-  at::Tensor scales;         // [N] fp32, 0 for absent ones; undefined: none there
+  int64_t rank =
+      0;  // of all N in the stack: the largest, on GPUs a multiple of 8; who has less, or is absent, has zeros
+  at::Tensor stacked_a;   // [N · rank, d_in]; undefined: no expert is there
+  at::Tensor stacked_bt;  // [N · rank, d_out]
+  at::Tensor numbers;     // [N] int64: 0, 1, …
+  at::Tensor scales;      // [N] fp32, 0 for absent ones; undefined: none there
 };
 
 // The experts of one site, on one device and in one dtype.
@@ -69,8 +71,8 @@ at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
 // y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. A CPU has kernel/routed_rows. On a GPU, few
-// columns in all: one product over the stack with zero weights; else rows sorted by expert, one product a segment.
-// Nothing depends on threads.
+// columns in all, or not bf16: one product over the stack with zero weights; else rows sorted by expert and grouped products.
+// Nothing depends on threads, and on a GPU neither launches nor waits on N.
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed);
 
 // sums [N] fp64 += the weight that each expert got.

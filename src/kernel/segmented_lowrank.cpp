@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "kernel/dispatch.h"
 #include "kernel/lowrank_rows.h"
+#include "kernel/row_gate.h"
+#include "kernel/wide_product.h"
 
 namespace gaggle {
 namespace {
@@ -20,32 +22,11 @@ const LowRank& member_of(const Segment& segment, std::span<const LowRank> member
   return members[static_cast<size_t>(segment.member)];
 }
 
-// [A; v], [r + 1, d_in] in the rows' dtype; A alone without a gate.
+// [A; v], at least [r + 1, d_in], in the rows' dtype; A alone without a gate.
 at::Tensor with_gate(const LowRank& member) {
   if (!member.gate.defined()) return member.a;
+  if (member.a_and_gate.defined()) return member.a_and_gate;
   return at::cat({member.a, member.gate.to(member.a.scalar_type()).unsqueeze(0)});
-}
-
-struct Hidden {
-  at::Tensor h;   // [n, r] A x
-  at::Tensor g;   // [n, 1] wide; undefined without a gate
-  at::Tensor gh;  // [n, r] g∘h in the rows' dtype
-};
-
-Hidden hidden(const at::Tensor& x, const at::Tensor& a_and_gate, const LowRank& member) {
-  const at::Tensor all = at::mm(x, a_and_gate.t());
-  if (!member.gate.defined()) return {all, {}, all};
-  const int64_t r = member.a.size(0);
-  const at::Tensor h = all.narrow(1, 0, r), g = widened(all.narrow(1, r, 1)).sigmoid_();
-  return {h, g, widened(h).mul(g).to(x.scalar_type())};
-}
-
-// to [n, m] += scale · left · right, in the layout that `to` has.
-void add_product(at::Tensor to, const at::Tensor& left, const at::Tensor& right, double scale) {
-  if (to.is_contiguous())
-    to.add_(at::mm(left, right), scale);
-  else
-    to.t().add_(at::mm(right.t(), left.t()), scale);
 }
 
 }  // namespace
@@ -62,8 +43,8 @@ void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<con
       lowrank_rows_forward(xs, ys, member, a);
       continue;
     }
-    const Hidden inner = hidden(xs, a, member);
-    ys.addmm_(inner.gh, member.b.t(), 1, member.scale);
+    const at::Tensor h = at::mm(xs, a.t());
+    ys.addmm_(member.gate.defined() ? row_gated(h, member.a.size(0)) : h, member.b.t(), 1, member.scale);
   }
 }
 
@@ -88,22 +69,18 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     const bool gated = member.gate.defined();
 
     at::Tensor e = at::mm(dys, member.b);  // [n, r]
-    Hidden inner;
-    if (gated || grad.b.defined()) inner = hidden(xs, a_and_gate, member);
-    if (grad.b.defined()) add_product(grad.b, dys.t(), inner.gh, member.scale);
-    if (gated) {
-      // [n, r + 1]: scale·(g∘e), and dg·g(1-g), which is the gradient of the gate's logit.
-      const at::Tensor wide_e = widened(e).mul_(member.scale);
-      const at::Tensor dg = wide_e.mul(inner.h).sum(1, /*keepdim=*/true);
-      e = at::cat({wide_e.mul(inner.g), dg.mul_(inner.g).mul_(1 - inner.g)}, 1).to(x.scalar_type());
-    }
+    at::Tensor h;
+    if (gated || grad.b.defined()) h = at::mm(xs, a_and_gate.t());
+    if (grad.b.defined()) add_wide_mm(grad.b, dys.t(), gated ? row_gated(h, r) : h, member.scale);
+    if (gated) e = row_gate_backward(h, e, member.scale);
     const double left = gated ? 1 : member.scale;
     if (grad.gate.defined()) {
-      const at::Tensor rows = at::mm(e.t(), xs);  // dA, and dv below it
+      // dA, and dv below it.
+      const at::Tensor rows = wide_mm(e.t(), xs);
       if (grad.a.defined()) grad.a.add_(rows.narrow(0, 0, r), left);
       grad.gate.add_(rows[r]);
     } else if (grad.a.defined()) {
-      add_product(grad.a, e.narrow(1, 0, r).t(), xs, left);
+      add_wide_mm(grad.a, e.narrow(1, 0, r).t(), xs, left);
     }
     if (dx.defined()) dxs.addmm_(e, a_and_gate, 1, left);
   }

@@ -16,6 +16,8 @@ struct LowRank {
   at::Tensor b;  // [d_out, r]
   double scale = 1;
   at::Tensor gate;  // v [d_in] fp32 (fp64): g[t] = σ(v·x[t]); undefined: g = 1
+  // A, below it v in A's type, then rows of zeros; undefined: joined for every pass.
+  at::Tensor a_and_gate = {};
 };
 
 // Where gradients are added; an undefined tensor is not wanted.

@@ -2,10 +2,12 @@
 #include "kernel/skill_products.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "kernel/skill_mixing.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -22,7 +24,7 @@ at::Tensor weights_of(std::span<SkillMixture* const> mixtures) {
 at::Tensor member_by_token(const std::vector<Segment>& segments, at::Device device) {
   std::vector<int64_t> members;
   for (const Segment& s : segments) members.insert(members.end(), static_cast<size_t>(s.end - s.begin), s.member);
-  return at::tensor(members, at::kLong).to(device);
+  return to_device(members, device);
 }
 
 SkillProducts::SkillProducts(std::vector<SkillSite> sites, at::ScalarType type)
@@ -35,7 +37,10 @@ SkillProducts::SkillProducts(std::vector<SkillSite> sites, at::ScalarType type)
   }
 }
 
-void SkillProducts::refresh() { stacked_.assign(sites_.size(), {}); }
+void SkillProducts::refresh() {
+  stacked_.assign(sites_.size(), {});
+  gradients_ = even_gradients_ = at::Tensor();
+}
 
 void SkillProducts::set_gradients(size_t site, const at::Tensor& a, const at::Tensor& b) {
   SkillSite& s = sites_[site];
@@ -44,6 +49,7 @@ void SkillProducts::set_gradients(size_t site, const at::Tensor& a, const at::Te
 }
 
 void SkillProducts::begin(std::vector<SkillMixture*> mixtures, BySide<MixtureTokens> tokens, bool of_samples) {
+  add_gradients();  // of the micro-batch before
   mixtures_ = std::move(mixtures);
   tokens_ = std::move(tokens);
   of_samples_ = of_samples;
@@ -152,17 +158,43 @@ LowRankGrad SkillProducts::gradient_at(size_t number, at::Tensor& flat) const {
 
 void SkillProducts::backward_pairs(size_t number, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even) {
   const SkillSite& site = sites_[number];
-  std::vector<LowRankGrad> to;
-  for (SkillMixture* m : mixtures_) to.push_back(gradient_at(number, even ? m->even_gradient : m->gradient));
   if (!joined_[number].a.defined()) {
+    std::vector<LowRankGrad> to;
+    for (SkillMixture* m : mixtures_) to.push_back(gradient_at(number, even ? m->even_gradient : m->gradient));
     const MixtureTokens& tokens = tokens_[site.side];
     return segmented_lowrank_backward(x, dy, dx, even ? tokens.even_segments : tokens.segments, pairs_at(number), to);
   }
   const JoinedGrad grad = joined_lowrank_backward(x, dy, dx, joined_[number], foreign(site, even));
-  for (size_t m = 0; m < to.size(); ++m) {
-    const int64_t begin = static_cast<int64_t>(m) * site.rank;
-    to[m].a.t().add_(grad.a.narrow(1, begin, site.rank), site.scale);
-    to[m].b.t().add_(grad.b.narrow(0, begin, site.rank), site.scale);
+  const auto count = static_cast<int64_t>(mixtures_.size());
+  at::Tensor& all = even ? even_gradients_ : gradients_;
+  if (!all.defined()) all = at::zeros({count, pair_values_}, wide_);
+  const int64_t begin = pair_begin_[number], of_a = site.d_in * site.rank, of_b = site.rank * site.d_out;
+  all.narrow(1, begin, of_a)
+      .unflatten(1, {site.d_in, site.rank})
+      .add_(grad.a.view({site.d_in, count, site.rank}).transpose(0, 1), site.scale);
+  all.narrow(1, begin + of_a, of_b)
+      .unflatten(1, {site.rank, site.d_out})
+      .add_(grad.b.view({count, site.rank, site.d_out}), site.scale);
+}
+
+// What joined passes of this micro-batch left, to each mixture's own: not by site, which would be launches for each.
+void SkillProducts::add_gradients() {
+  const c10::InferenceMode as_in_the_passes;  // what they left may only be changed in it
+  for (const bool even : {false, true}) {
+    const at::Tensor all = std::exchange(even ? even_gradients_ : gradients_, at::Tensor());
+    if (!all.defined()) continue;
+    std::vector<at::Tensor> to, from;
+    for (size_t m = 0; m < mixtures_.size(); ++m) {
+      at::Tensor& gradient = even ? mixtures_[m]->even_gradient : mixtures_[m]->gradient;
+      const at::Tensor row = all[static_cast<int64_t>(m)];
+      if (!gradient.defined()) {
+        gradient = row;
+        continue;
+      }
+      to.push_back(gradient);
+      from.push_back(row);
+    }
+    if (!to.empty()) at::_foreach_add_(to, from);
   }
 }
 
@@ -198,6 +230,7 @@ SkillProducts::Gradients SkillProducts::mixed_gradients(size_t number, std::span
 }
 
 at::Tensor SkillProducts::finish(std::span<SkillMixture* const> mixtures, GradientWatch& watch) {
+  add_gradients();
   if (!is_stacked_) {
     const at::Tensor w = weights_of(mixtures);
     d_weights_ = at::zeros_like(w);
@@ -212,11 +245,13 @@ at::Tensor SkillProducts::finish(std::span<SkillMixture* const> mixtures, Gradie
       of_samples_ ? show_samples(mixtures, w, watch) : show_tasks(mixtures, watch);
     }
   }
+  std::vector<at::Tensor> done;
   for (SkillMixture* m : mixtures) {
     m->touched = false;
-    for (at::Tensor* gradient : {&m->gradient, &m->even_gradient})
-      if (gradient->defined()) gradient->zero_();
+    for (const at::Tensor& gradient : {m->gradient, m->even_gradient})
+      if (gradient.defined()) done.push_back(gradient);
   }
+  if (!done.empty()) at::_foreach_zero_(done);
   return d_weights_;
 }
 

@@ -88,6 +88,7 @@ class SkillProducts {
   at::Tensor weights_by_token(const SkillSite& site) const;
   std::vector<LowRank> pairs_at(size_t site) const;
   LowRankGrad gradient_at(size_t site, at::Tensor& flat) const;
+  void add_gradients();
   void backward_pairs(size_t site, const at::Tensor& x, const at::Tensor& dy, at::Tensor dx, bool even);
   void backward_stacked(size_t site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx, GradientWatch& watch);
   Gradients mixed_gradients(size_t site, std::span<SkillMixture* const> mixtures, bool even) const;
@@ -109,6 +110,7 @@ class SkillProducts {
   bool of_samples_ = false, is_stacked_ = false;
   std::vector<JoinedPairs> joined_;                                 // by site; undefined: segmented
   BySide<std::map<std::pair<int64_t, bool>, at::Tensor>> foreign_;  // by rank, and for even samples alone
+  at::Tensor gradients_, even_gradients_;                           // [M, pair_values], where joined
   BySide<at::Tensor> mixture_by_token_;                             // [T], where stacked
   at::Tensor weights_, d_weights_;                                  // [R, M, h, K]
 };

@@ -1,6 +1,7 @@
 #include "kernel/stacked_skills.h"
 
 #include "kernel/dispatch.h"
+#include "kernel/wide_product.h"
 
 namespace gaggle {
 namespace {
@@ -61,11 +62,11 @@ void stacked_skills_backward(const at::Tensor& x, const at::Tensor& dy, at::Tens
   const at::Tensor h = p.weighed(h_parts), e = p.weighed(e_parts);        // [T, r]
   const at::Tensor we = p.spread(e, x.scalar_type());
   if (grad.a.defined()) {
-    const at::Tensor d = at::bmm(xs.transpose(1, 2), we);  // [h, d_in/h, K·r]
+    const at::Tensor d = wide_bmm(xs.transpose(1, 2), we);  // [h, d_in/h, K·r]
     grad.a.add_(d.view({p.heads, d.size(1), p.skills, p.rank}).transpose(1, 2), skills.scale);
   }
   if (grad.b.defined()) {
-    const at::Tensor d = at::bmm(p.spread(h, x.scalar_type()).transpose(1, 2), dys);  // [h, K·r, d_out/h]
+    const at::Tensor d = wide_bmm(p.spread(h, x.scalar_type()).transpose(1, 2), dys);  // [h, K·r, d_out/h]
     grad.b.add_(d.view(grad.b.sizes()), skills.scale);
   }
   if (grad.w.defined()) {

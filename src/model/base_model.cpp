@@ -4,29 +4,29 @@
 #include "base/pulse.h"
 #include "base/sha256.h"
 #include "kernel/norm.h"
+#include "kernel/upload.h"
 #include "model/digested_settings.h"
 #include "model/memory.h"
 
 namespace gaggle {
 namespace {
 
-at::Tensor index_on(std::span<const int64_t> tokens, at::Device device) {
-  return at::tensor(at::IntArrayRef(tokens.data(), tokens.size()), at::kLong).to(device);
+// values [R, d] as rows `index` of [rows, d], no row twice; the others are 0. A gather: what scatters is a sort on GPUs, whose
+// sums would have no order.
+at::Tensor as_rows(const at::Tensor& values, std::span<const int64_t> index, int64_t rows) {
+  std::vector<int64_t> from(static_cast<size_t>(rows), values.size(0));
+  for (size_t i = 0; i < index.size(); ++i) from[static_cast<size_t>(index[i])] = static_cast<int64_t>(i);
+  const at::Tensor none = at::zeros({1, values.size(1)}, values.options());
+  return at::cat({values, none}).index_select(0, to_device(from, values.device()));
 }
 
 }  // namespace
-
-at::Tensor ids_on(std::span<const int32_t> ids, at::Device device) {
-  return at::tensor(c10::ArrayRef<int32_t>(ids.data(), ids.size()), at::kInt).to(device);
-}
 
 BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,
                      at::Device device, BaseUse use)
     : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), dtype_(dtype), device_(device) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
-  const MemoryNeed need = memory_need(weights, dtype, device, use);
-  if (use != BaseUse::planning) refuse_if_too_large(need, free_memory(device), dtype, device, spec_.name);
-  weight_bytes_ = need.held();
+  weight_bytes_ = memory_need(weights, dtype, device, use).held();
   shape_digest_ = shapes_digest(weights);
   for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);
 }
@@ -61,25 +61,25 @@ void BaseModel::check_tokens(const TokenSequences& tokens) const {
 
 at::Tensor BaseModel::embed(const TokenSequences& tokens) const {
   pulse();  // every forward pass begins here
-  return embedding_.index_select(0, ids_on(tokens.ids, device_)).to(residual_dtype(dtype_));
+  return embedding_.index_select(0, to_device(tokens.ids, device_)).to(residual_dtype(dtype_));
 }
 
 at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> rows) const {
   const c10::InferenceMode no_autograd;
-  return head_.forward(hidden.index_select(0, index_on(rows, device_))).to(residual_dtype(dtype_));
+  return head_.forward(hidden.index_select(0, to_device(rows, device_))).to(residual_dtype(dtype_));
 }
 
 at::Tensor BaseModel::nll(const at::Tensor& hidden, const Microbatch& batch) const {
   const c10::InferenceMode no_autograd;
   const ScoredTokens targets = join_targets(batch);
-  return head_nll(head_, hidden.index_select(0, index_on(targets.tokens, device_)), targets, batch);
+  return head_nll(head_, hidden.index_select(0, to_device(targets.tokens, device_)), targets, batch);
 }
 
 at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Microbatch& batch, const LossOptions& loss,
                                     const DropTokens& drop, at::Tensor& d) const {
   const ScoredTokens targets = join_targets(batch);
   for (const int64_t row : targets.tokens) GAGGLE_CHECK(row >= 0 && row < batch.decoder.count());
-  const at::Tensor index = index_on(targets.tokens, device_);
+  const at::Tensor index = to_device(targets.tokens, device_);
   const at::Tensor scored = last.index_select(0, index);
   at::Tensor hidden = rms_norm(scored, norm_, spec_.norm_eps, dtype_);
   if (drop) drop(hidden, targets.tokens);
@@ -87,7 +87,7 @@ at::Tensor BaseModel::loss_backward(const at::Tensor& last, const Microbatch& ba
   const at::Tensor nll = head_backward(head_, hidden, targets, batch, loss, d_hidden);
   if (drop) drop(d_hidden, targets.tokens);
   rms_norm_backward(scored, d_hidden, norm_, spec_.norm_eps, d_scored);
-  d = at::zeros_like(last).index_add_(0, index, d_scored);
+  d = as_rows(d_scored, targets.tokens, last.size(0));
   return nll;
 }
 

@@ -53,7 +53,7 @@ class BaseModel {
   at::Tensor nll(const at::Tensor& hidden, const Microbatch& batch) const;
 
  protected:
-  // dtype bf16 or fp32 (fp64: for gradient checks). Nothing is read; refuses what does not fit in memory.
+  // dtype bf16 or fp32 (fp64: for gradient checks). Nothing is read.
   BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype, at::Device device,
             BaseUse use);
   // The adapted linear of a site, its weight (and bias) taken out.
@@ -82,12 +82,8 @@ class BaseModel {
   FrozenLinear head_;     // [vocab, hidden]
 };
 
-// The base of a checkpoint of any known architecture. forward_backward wants BaseUse::training. Throws
-// UserError, before anything is read, for what does not fit in memory, with the bytes by kind.
+// The base of a checkpoint of any known architecture. forward_backward wants BaseUse::training.
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
                                            BaseUse use);
-
-// [T] int32 on the device.
-at::Tensor ids_on(std::span<const int32_t> ids, at::Device device);
 
 }  // namespace gaggle

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "kernel/norm.h"
+#include "kernel/upload.h"
 #include "model/rope.h"
 
 namespace gaggle {
@@ -55,7 +56,7 @@ at::Tensor LlamaModel::turn(const TokenSequences& tokens) {
     if (!rotary_.cos.defined() || rotary_.cos.size(0) < reach)
       rotary_ = rotary_table({{rope_frequencies(spec_, 0), 0, std::max<int64_t>(2 * reach, 512)}}, dtype_, device_,
                              scaling.attention_factor);
-    return ids_on(tokens.positions, device_);
+    return to_device(tokens.positions, device_);
   }
   std::vector<RotaryRun> runs;
   for (size_t s = 0; s + 1 < tokens.starts.size(); ++s) {

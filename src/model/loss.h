@@ -30,7 +30,10 @@ struct LossOptions {
   TokenWeights weights = {};
 };
 
-// hidden [R, d]: the joined scored tokens after the final norm → nll [N] fp32 on the CPU.
+// Logits that exist at once: few on the CPU, whose caches they pass through; on a GPU enough to fill it.
+int64_t head_chunk_values(at::Device device);
+
+// hidden [R, d]: the joined scored tokens after the final norm → nll [N] fp32 on its device.
 at::Tensor head_nll(const FrozenLinear& head, const at::Tensor& hidden, const ScoredTokens& targets,
                     const Microbatch& batch);
 // The same (with label smoothing: the smoothed losses), and to d_hidden (of hidden's shape and type) the

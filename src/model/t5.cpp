@@ -10,7 +10,7 @@ namespace gaggle {
 
 T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use)
     : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use),
-      heads_{spec_.heads, spec_.heads, spec_.head_dim, 1} {
+      heads_{spec_.heads, spec_.heads, spec_.head_dim, 1, /*bare=*/false} {
   const c10::InferenceMode no_autograd;
   if (use == BaseUse::planning) return;
   WeightTensors weights = read_weights(checkpoint, dtype, device);
@@ -55,9 +55,11 @@ T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> 
                               KeyValueCache* cache, const BaseDropout& dropout) {
   check_tokens(batch.decoder);
   reach(decoder_, batch.decoder, /*bidirectional=*/false);
-  AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, activations());
-  AttentionPlan cross = plan_cross_attention(batch, source_starts, heads_, activations());
   TokenDropout noise(dropout, batch, Side::decoder);
+  AttentionPlan plan = plan_attention(batch, cache ? cache->length : 0, 0, heads_, activations());
+  HeadShape unbiased = heads_;
+  unbiased.bare = !noise.on();
+  AttentionPlan cross = plan_cross_attention(batch, source_starts, unbiased, activations());
   return {spec_, dtype_, heads_, decoder_, std::move(plan), adapter, std::move(noise), cache, std::move(cross)};
 }
 

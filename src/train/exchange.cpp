@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "train/optimizer.h"
+#include "kernel/squared_norms.h"
+#include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
@@ -86,12 +87,16 @@ void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges
   }
 }
 
-Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes)
+Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes, at::Device device)
     : group_(group),
       device_(group.size() > 1 ? group.device() : nullptr),
       layout_(layout),
       lanes_(lanes),
-      owners_(assign_owners(layout, group.size())) {}
+      owners_(assign_owners(layout, group.size())),
+      my_starts_{0} {
+  for (const ParameterInfo& tensor : my_tensors()) my_starts_.push_back(my_starts_.back() + tensor.count);
+  my_starts_there_ = gaggle::to_device(my_starts_, device);
+}
 
 void Exchange::agree(StepStatus& status) {
   const StepStatus mine = status;
@@ -155,12 +160,9 @@ Exchange::Totals Exchange::totals(const at::Tensor& owned_gradient, std::span<co
   const auto& tensors = layout_.tensors();
   const std::vector<double> lane_values = among_all_lanes(group_, lanes_, my_lane_values, width);
   std::vector<double> mine(tensors.size(), 0.0);  // norms of what is owned here; then the lanes: one message
-  int64_t at = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    if (owners_.of_tensor[i] != group_.rank()) continue;
-    mine[i] = squared_norm(owned_gradient.narrow(0, at, tensors[i].count));
-    at += tensors[i].count;
-  }
+  const std::vector<double> norms = squared_norms(owned_gradient, my_starts_, my_starts_there_);
+  for (size_t i = 0, mine_so_far = 0; i < tensors.size(); ++i)
+    if (owners_.of_tensor[i] == group_.rank()) mine[i] = norms[mine_so_far++];
   mine.insert(mine.end(), lane_values.begin(), lane_values.end());
   const std::vector<double> all = gather_values(group_, mine);
   Totals totals;

@@ -41,8 +41,8 @@ void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges
 
 class Exchange {
  public:
-  // Collective: connects the group's GPUs.
-  Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes);
+  // Collective: connects the group's GPUs. `device`: of the values.
+  Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes, at::Device device);
   const Owners& owners() const { return owners_; }
   std::span<const FlatRange> mine() const { return owners_.ranges[static_cast<size_t>(group_.rank())]; }
   std::vector<ParameterInfo> my_tensors() const;
@@ -75,6 +75,8 @@ class Exchange {
   const ParameterLayout& layout_;
   int64_t lanes_;
   Owners owners_;
+  std::vector<int64_t> my_starts_;  // where my tensors begin among what I own, and the end
+  at::Tensor my_starts_there_;      // the same on the device
 };
 
 // Sums `width` numbers per lane in tree order, on every rank.

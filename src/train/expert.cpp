@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "adapter/gate.h"
+#include "kernel/squared_norms.h"
 #include "train/resume.h"
 
 namespace gaggle {

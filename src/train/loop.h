@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "train/checkpoint.h"
+#include "train/mean_losses.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 

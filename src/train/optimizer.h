@@ -66,9 +66,6 @@ class Optimizer {
 void adamw_update(at::Tensor values, const at::Tensor& gradient, at::Tensor m, at::Tensor v, int64_t update, double lr,
                   double weight_decay, const AdamWSettings& settings);
 
-// Σ x² in fp64.
-double squared_norm(const at::Tensor& x);
-
 // What to multiply gradients with: min(1, clip / (norm + 1e-6)); 1 for clip = 0.
 double clip_factor(double norm, double clip);
 

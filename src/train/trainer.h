@@ -1,12 +1,9 @@
 // One optimiser step over lanes: the same bits on any number of ranks. With one rank nothing is copied or sent.
 #pragma once
 
-#include <functional>
-#include <optional>
 #include <stdexcept>
 
 #include "adapter/trainable.h"
-#include "cluster/stop.h"
 #include "train/batch.h"
 #include "train/exchange.h"
 #include "train/optimizer.h"
@@ -55,8 +52,8 @@ class Trainer {
 
  private:
   std::vector<double> run_lanes(std::span<const Sample> batch, double& flops);
-  // Forward and backward of a micro-batch; adds its loss to each task's.
-  void add_loss(const Microbatch& batch, std::span<double> by_task);
+  // Of a micro-batch; its nll. T-Few's losses are added to `by_task` here.
+  at::Tensor forward_backward(const Microbatch& batch, std::span<double> by_task);
   std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
   BaseModel& base_;
   Trainable& adapter_;
@@ -70,14 +67,5 @@ class Trainer {
   Owners state_owners_;
   int64_t updates_ = 0, not_finite_ = 0;
 };
-
-// Σ nll / target tokens of each task's examples of a split with an adapter (null: the base alone); NaN: the
-// task has none. Forward only, spread over the group's lanes; of `settings` lanes and tokens_per_microbatch are
-// used. `stop` is asked on the group's first rank between micro-batches. Throws StopRequested on every rank together.
-std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std::vector<const TokenTask*>& tasks,
-                                Split split, const StepSettings& settings, Communicator& group,
-                                const std::function<std::optional<Exit>()>& stop = {});
-// The mean of those that are not NaN.
-double mean_of_tasks(const std::vector<double>& losses);
 
 }  // namespace gaggle

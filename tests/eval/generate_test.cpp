@@ -7,6 +7,7 @@
 
 #include "../model/no_checkpoint.h"
 #include "eval/score.h"
+#include "kernel/upload.h"
 #include "stories.h"
 
 namespace gaggle {
@@ -142,7 +143,7 @@ struct Chain : BaseModel {
   }
   at::Tensor forward(const Microbatch& batch, SiteAdapter*, KeyValueCache* cache) override {
     cache->length += batch.decoder.count();
-    return at::eye(table.size(0)).index_select(0, ids_on(batch.decoder.ids, at::kCPU));
+    return at::eye(table.size(0)).index_select(0, to_device(batch.decoder.ids, at::kCPU));
   }
   at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
     return {};

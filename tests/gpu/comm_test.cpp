@@ -3,10 +3,8 @@
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include "../comm/nccl_ranks.h"
 #include "../comm/verbs.h"
-#include "gpu.h"
-#include "kernel/dispatch.h"
+#include "nccl.h"
 
 namespace gaggle {
 namespace {
@@ -37,17 +35,11 @@ test::Memory gpu_memory() {
   return memory;
 }
 
-NcclOptions gpu_options() {
-  NcclOptions options = test::fake_options();
-  options.compute_stream = [] { return static_cast<GpuStream*>(current_stream(gpu)); };
-  return options;
-}
-
 class Comm : public Gpu {
  protected:
   void SetUp() override {
     Gpu::SetUp();
-    if (!IsSkipped() && nccl_version() == 0) GTEST_SKIP() << nccl_complaint();
+    if (!IsSkipped() && !has_gpu_streams()) GTEST_SKIP() << nccl_complaint();
   }
   ~Comm() override { set_nccl_chunk_bytes_for_test(size_t{1} << 30); }
 };
@@ -57,7 +49,7 @@ void expect_verbs(int ranks, const std::function<NcclTables()>& tables) {
   for (const size_t chunk : {1 << 30, 1000}) {
     set_nccl_chunk_bytes_for_test(chunk);
     run_as_threads(ranks, 120, [&](Communicator& world) {
-      const c10::impl::VirtualGuardImpl cuda(at::kCUDA);
+      const c10::impl::VirtualGuardImpl cuda(gpu.type());
       const c10::StreamGuard own_stream(cuda.getStreamFromGlobalPool(gpu));
       const auto comm = with_device(world.split(0), tables(), gpu_options());
       test::expect_all_verbs(*comm->device(), gpu_memory());
@@ -66,6 +58,7 @@ void expect_verbs(int ranks, const std::function<NcclTables()>& tables) {
 }
 
 TEST_F(Comm, EveryVerbOfNcclWithOneRank) {
+  if (nccl_version() == 0) GTEST_SKIP() << nccl_complaint();
   std::printf("NCCL %d\n", nccl_version());
   expect_verbs(1, [] { return nccl_tables(gpu.index()); });
 }
@@ -80,7 +73,7 @@ TEST_F(Comm, EveryVerbOfNcclWithSeveralRanksOnOneGpu) {
 
 TEST_F(Comm, EveryVerbOfTheFakeOnTheGpusStreams) {
   for (const int ranks : {2, 4, 8}) {
-    test::FakeNccl fake({.init_polls = 1}, nccl_tables(gpu.index()).gpu);
+    test::FakeNccl fake = fake_nccl_on_gpu({.init_polls = 1});
     expect_verbs(ranks, [&] { return fake.tables(); });
     EXPECT_EQ(fake.communicators(), 0);
     EXPECT_EQ(fake.aborts(), 0);

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "registry": ["base", "formats"],
     "adapter": ["base", "kernel", "model"],
     "library": ["base", "formats", "model", "registry", "adapter"],
-    "train": ["base", "config", "cluster", "comm", "formats", "data", "model", "adapter", "library"],
+    "train": ["base", "config", "cluster", "comm", "formats", "data", "kernel", "model", "adapter", "library"],
     "alignment": ["base", "config", "comm", "formats", "adapter", "train"],
     "coordinator": ["base"],
     "eval": ["base", "config", "text", "data", "model", "adapter", "library"],

@@ -233,7 +233,11 @@ TEST(AttentionBlocks, BytesGrowWithLengthAlone) {
     EXPECT_LT(bytes(32'000), int64_t{200} << 20);
   }
   const auto on_gpu = at::TensorOptions().dtype(at::kBFloat16).device(at::kCUDA);
-  EXPECT_EQ(attention_bytes(shape, 64'000, 64'000, on_gpu, true), attention_bytes(shape, 32'000, 32'000, on_gpu, true));
+  const auto bytes = [&](const HeadShape& heads, int64_t n) { return attention_bytes(heads, n, n, on_gpu, true); };
+  EXPECT_EQ(bytes(shape, 64'000), 2 * bytes(shape, 32'000));  // flash attention's
+  HeadShape biased = shape;
+  biased.bare = false;
+  EXPECT_EQ(bytes(biased, 64'000), bytes(biased, 32'000));  // one chunk of queries
 }
 
 int64_t peak_megabytes() {

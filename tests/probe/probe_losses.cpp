@@ -76,10 +76,11 @@ int run_tfew(const std::vector<std::string>&) {
   at::Tensor logits = at::empty({static_cast<int64_t>(n), static_cast<int64_t>(input.at("logits")[0].size())});
   for (size_t i = 0; i < n; ++i)
     logits[static_cast<int64_t>(i)].copy_(at::tensor(input.at("logits")[i].get<std::vector<float>>()));
-  std::vector<float> nll(n), weights(n);
-  cross_entropy_(logits, one_each, batch.target_ids, {}, nll);
-  const double loss = tfew_loss(batch, nll, weights);
-  cross_entropy_(logits, one_each, batch.target_ids, weights, nll);
+  at::Tensor nll = at::empty({static_cast<int64_t>(n)});
+  std::vector<float> weights(n);
+  cross_entropy_(logits, row_targets(one_each, batch.target_ids, {}, at::kCPU), 0, nll);
+  const double loss = tfew_loss(batch, {nll.const_data_ptr<float>(), n}, weights);
+  cross_entropy_(logits, row_targets(one_each, batch.target_ids, weights, at::kCPU), 0, nll);
   const std::span<const float> gradient(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()));
   std::cout << json{{"loss", loss}, {"weights", weights}, {"gradient", gradient}}.dump() << "\n";
   return 0;

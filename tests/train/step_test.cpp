@@ -1,6 +1,7 @@
 // The parts of a step: the tree over lanes, owners, schedule, AdamW, clipping.
 #include <gtest/gtest.h>
 
+#include "kernel/squared_norms.h"
 #include "train/exchange.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
