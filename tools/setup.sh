@@ -37,13 +37,15 @@ install_requirements() {  # name, pip options…, file last
   .venv/bin/pip install --quiet --disable-pip-version-check "${@:2:$#-2}" -r "$file"
   cp "$file" "$stamp"
 }
-[ -x .venv/bin/pip ] || python3 -m venv .venv
-install_requirements tools --no-deps tools/requirements.txt
-[ $with_tests = yes ] && install_requirements tests tests/requirements.txt
-
 # With a GPU here: the preset cuda. For the tests the CUDA code is compiled wherever there is an nvcc.
 preset=${GAGGLE_PRESET:-cpu}
 if [ -z "${GAGGLE_PRESET:-}" ] && command -v nvcc >/dev/null && nvidia-smi >/dev/null 2>&1; then preset=cuda; fi
+
+[ -x .venv/bin/pip ] || python3 -m venv .venv
+install_requirements tools --no-deps tools/requirements.txt
+[ "$preset" = cuda ] && install_requirements cuda --no-deps tools/requirements-cuda.txt
+[ $with_tests = yes ] && install_requirements tests tests/requirements.txt
+
 options=(-DGAGGLE_TESTS=OFF)
 # A first build takes all sources of a room at a time, a quarter of the work; `cmake --preset` alone is for small steps.
 folder=build
