@@ -16,10 +16,13 @@ at::Tensor keys_of(const at::Tensor& pool, const FlashRows& rows) {
   return rows.key_rows.defined() ? pool.index_select(0, rows.key_rows) : pool.narrow(0, rows.key_begin, rows.key_count);
 }
 
-// The way back of keys_of: what the pool's other rows get is nothing.
+// The way back of keys_of: what the pool's other rows get is nothing; several texts may have read one row.
 at::Tensor to_pool(const at::Tensor& grad, const at::Tensor& pool, const FlashRows& rows) {
   const at::Tensor flat = grad.reshape({grad.size(0), pool.size(1)});
-  if (rows.key_rows.defined()) return at::zeros_like(pool).index_copy_(0, rows.key_rows, flat);
+  if (rows.key_rows.defined())
+    return at::zeros(pool.sizes(), pool.options().dtype(at::kFloat))
+        .index_add_(0, rows.key_rows, flat.to(at::kFloat))
+        .to(pool.scalar_type());
   if (rows.key_count == pool.size(0)) return flat;
   at::Tensor all = at::zeros_like(pool);
   all.narrow(0, rows.key_begin, rows.key_count).copy_(flat);

@@ -15,7 +15,6 @@
 namespace gaggle::fake_gpu {
 namespace {
 
-constexpr int64_t all_bytes = int64_t{80} << 30;
 thread_local c10::DeviceIndex current = 0;
 
 c10::DeviceIndex device_count() {
@@ -43,7 +42,7 @@ class Allocator final : public c10::DeviceAllocator {
   void resetAccumulatedStats(c10::DeviceIndex) override {}
   void resetPeakStats(c10::DeviceIndex) override { reset_most_bytes_held(); }
   std::pair<size_t, size_t> getMemoryInfo(c10::DeviceIndex) override {
-    return {static_cast<size_t>(all_bytes - bytes_held()), static_cast<size_t>(all_bytes)};
+    return {static_cast<size_t>(all_bytes() - bytes_held()), static_cast<size_t>(all_bytes())};
   }
 };
 

@@ -1,7 +1,7 @@
 // A GPU that is none: a backend of LibTorch (PrivateUse1) whose memory only its operators can touch. They run on the CPU and are
 // counted, so that what a GPU would pay (launches, waits of the host, copies between the two) is a number in a test, and
 // a loop over device memory or a forgotten copy is a crash. Linking it makes it the accelerator of the program;
-// GAGGLE_FAKE_GPUS is their number (1).
+// GAGGLE_FAKE_GPUS is their number (1), GAGGLE_FAKE_GPU_BYTES the memory of each (80 GiB).
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,10 @@ void count_launches(int64_t launches);
 void count_wait();
 
 // A GPU's memory; nobody may touch it but through Opened.
-void* allocate(size_t bytes);
+void* allocate(size_t bytes);  // throws c10::OutOfMemoryError where more than all of it would be held
 void copy(void* to, const void* from, size_t bytes);  // both its own
 void release(void* base);
+int64_t all_bytes();
 int64_t bytes_held();
 int64_t most_bytes_held();  // since reset_most_bytes_held
 void reset_most_bytes_held();

@@ -1,6 +1,8 @@
+#include <c10/util/Exception.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -48,7 +50,13 @@ void protect(const Region& region, int how) {
 
 }  // namespace
 
+int64_t all_bytes() {
+  static const char* given = std::getenv("GAGGLE_FAKE_GPU_BYTES");
+  return given ? std::atoll(given) : int64_t{80} << 30;
+}
+
 void* allocate(size_t bytes) {
+  TORCH_CHECK_WITH(OutOfMemoryError, bytes_held() + static_cast<int64_t>(bytes) <= all_bytes(), "fake GPU: out of memory");
   const size_t page = page_bytes(), data = (bytes + alignment - 1) / alignment * alignment;
   Region region;
   region.bytes = bytes;

@@ -1,8 +1,10 @@
 """Every command on a GPU beside the same command on the processor, on a tiny Llama and a tiny T5: what was trained,
 aligned, scored and said is the same but for rounding. The GPU is one that is none (tests/fake_gpu/fake_gpu.h), where a read of
 device memory by the host, or a tensor left on the wrong side, ends the program; GAGGLE_GPU names a program with a real one."""
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -23,8 +25,10 @@ ADAPT = ["--adapt.shots=[8]", "--adapt.steps=2", "--adapt.batch_size=4", "--adap
 STEPS = {
     "experts": [["experts", "--alignment.sketch=256", "--run.name=experts"]],
     "experts, other settings": [["experts", "--train.optimizer=adafactor", "--train.label_smoothing=0.1", "--run.name=other",
-                                 "--registry.path=registry-other", "--train.clip=0.5", "--gate.steps=0"]],
+                                 "--registry.path=registry-other", "--train.clip=0.5", "--gate.steps=0"],
+                                ["gates", "--registry.path=registry-other", "--run.name=gates"]],
     "skills": [["pretrain", *SKILLS, "--poly.heads=4", "--alignment.space=both", "--run.name=mhr"],
+               ["pretrain", *SKILLS, "--poly.method=poly", "--poly.sample=task", "--run.name=poly"],
                ["pretrain", *SKILLS, "--poly.method=shared", "--run.name=one"],
                ["pretrain", "--poly.adapter=ia3", "--poly.skills=2", "--poly.heads=2", "--poly.sample=example",
                 "--train.lr=3e-2", "--run.name=ia3"],
@@ -80,6 +84,13 @@ def both(kind, tmp_path_factory, build, gaggle):
 def settings(shop):
     dropout = ["--train.dropout=0.1"] if shop.kind == "t5" else []
     return [*SMALL, f"--run.device={shop.device}", *dropout]
+
+
+@contextlib.contextmanager
+def told(shop, **environment):
+    shop.more = environment
+    yield
+    shop.more = {}
 
 
 def run(shop, command, *words):
@@ -162,22 +173,46 @@ def test_killed_and_resumed_it_has_the_same_bits(both):
 @pytest.mark.skipif("GAGGLE_GPU" in os.environ, reason="how many GPUs there are is only known of GPUs that are none")
 def test_plain_processes_take_a_gpu_each(both):
     gpu = both[1]
-    gpu.more = {"GAGGLE_FAKE_GPUS": "2"}
-    words = ["experts", "tiny.toml", *settings(gpu), "--train.steps=5000", "--data.tasks=['tasks/copy.jsonl']"]
-    jobs = []
-    for i in range(2):
-        names = [f"--registry.path=claim-{i}", f"--run.dir=runs-claim-{i}"]
-        jobs.append(gpu.start(*words, *names))
-        wait_for(lambda: list((gpu.folder / f"runs-claim-{i}").rglob("metrics.jsonl")) or jobs[i].poll() is not None)
-        assert jobs[i].poll() is None, jobs[i].communicate()
-    refused = gpu.run(*words, "--registry.path=claim-2", expect=2)
-    assert "other processes of gaggle hold all 2 GPUs of " in refused.stderr
-    shared = gpu.run(*words, "--registry.path=claim-2", "--cluster.share_device=true", "--train.steps=1", "--gate.steps=0")
-    jobs[1].send_signal(signal.SIGKILL)
-    said = [jobs[1].communicate()[0]]
-    freed = gpu.run(*words, "--registry.path=claim-3", "--train.steps=1", "--gate.steps=0")
-    jobs[0].send_signal(signal.SIGKILL)
-    said.append(jobs[0].communicate()[0])
-    devices = ["fake:1" if "fake:1" in text else "fake:0" if "fake:0" in text else text
-               for text in [said[1], said[0], shared.stdout, freed.stdout]]
+    words = [*settings(gpu), "--train.steps=5000", "--data.tasks=['tasks/copy.jsonl']"]
+    with told(gpu, GAGGLE_FAKE_GPUS="2"):
+        jobs = []
+        for i in range(2):
+            jobs.append(gpu.start("experts", "tiny.toml", *words, f"--registry.path=claim-{i}", f"--run.dir=runs-claim-{i}"))
+            wait_for(lambda: list((gpu.folder / f"runs-claim-{i}").rglob("metrics.jsonl")) or jobs[i].poll() is not None)
+            assert jobs[i].poll() is None, jobs[i].communicate()
+        refused = gpu.experts(*words, "--registry.path=claim-2", expect=2)
+        assert "other processes of gaggle hold all 2 GPUs of " in refused.stderr
+        short = ["--train.steps=1", "--gate.steps=0"]
+        shared = gpu.experts(*words, "--registry.path=claim-2", "--cluster.share_device=true", *short)
+        said = {}
+        for i in (1, 0):
+            jobs[i].send_signal(signal.SIGKILL)
+            said[i] = jobs[i].communicate()[0]
+            if i == 1:
+                freed = gpu.experts(*words, "--registry.path=claim-3", *short)
+    devices = [re.search(r"fake:\d", text)[0] for text in [said[0], said[1], shared.stdout, freed.stdout]]
     assert devices == ["fake:0", "fake:1", "fake:0", "fake:1"]
+
+
+def test_ranks_with_a_gpu_each_make_the_same_bits(both):
+    gpu = both[1]
+    words = [*settings(gpu), "--train.lanes=4"]
+    gpu.experts(*words, "--registry.path=alone", "--run.dir=runs-alone")
+    with told(gpu, **({} if "GAGGLE_GPU" in os.environ else {"GAGGLE_FAKE_GPUS": "2"})):
+        together = gpu.experts(*words, "--registry.path=together", "--run.dir=runs-together", "--cluster.ranks_per_expert=2",
+                               ranks=2)
+    assert "2 ranks" in together.stdout
+    assert gpu.bits("alone") == gpu.bits("together") != {}
+
+
+@pytest.mark.skipif("GAGGLE_GPU" in os.environ, reason="how large a GPU is can only be said of one that is none")
+def test_ranks_that_share_a_gpu_share_its_memory(both):
+    gpu = both[1]
+    words = [*settings(gpu), "--registry.path=tight", "--run.dir=runs-tight", "--cluster.share_device=true", "--dry-run"]
+    number, unit = re.search(r"memory .*base ([\d.]+) (kB|MB)", gpu.experts(*words).stdout).groups()
+    base = float(number) * {"kB": 1e3, "MB": 1e6}[unit]
+    with told(gpu, GAGGLE_FAKE_GPU_BYTES=str(int(2.5 * base))):
+        gpu.experts(*words)
+    with told(gpu, GAGGLE_FAKE_GPU_BYTES=str(int(1.5 * base))):
+        refused = gpu.experts(*words, ranks=2, expect=2)
+    assert "does not fit in memory" in refused.stderr and "is free on fake:0" in refused.stderr
