@@ -106,7 +106,10 @@ void Worker::commit(const WorkItem& work, const Commit& commit, Taken& taken) {
 }
 
 void Worker::failed(const WorkItem& work, std::optional<Taken> taken, const std::string& reason, bool final) {
-  if (!taken) return;
+  if (!taken) {  // the group's first rank knows only that others went on without it; what is final happens to all
+    if (!final) log::warning("{}: {}", work.name, reason);
+    return;
+  }
   const bool aside = queue->fail(std::move(*taken), reason, final);
   journal->event(aside ? "aside" : "failed", work.name, work.key, reason);
   log::warning("{}: {}{}", work.name, reason, aside ? "; set aside (--retry takes it up again)" : "; tried once more");

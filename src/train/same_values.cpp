@@ -19,16 +19,18 @@ int64_t most_said(std::span<const int64_t> said) {
 
 std::vector<int64_t> fingerprints(const ParameterLayout& layout, const at::Tensor& flat) {
   const c10::InferenceMode no_autograd;
-  std::vector<int64_t> prints;
+  std::vector<at::Tensor> sums;
   at::Tensor odd;
   for (const ParameterInfo& tensor : layout.tensors()) {
     const at::Tensor bits = flat.narrow(0, tensor.offset, tensor.count).view(at::kInt).to(at::kLong);
     if (!odd.defined() || odd.numel() < tensor.count)
       odd = at::arange(1, 2 * tensor.count, 2, at::TensorOptions(flat.device()).dtype(at::kLong));
     // The constant makes zeros count: a tensor cut short differs.
-    prints.push_back((bits + 0x9E3779B9).mul_(odd.narrow(0, 0, tensor.count)).sum().item<int64_t>());
+    sums.push_back((bits + 0x9E3779B9).mul_(odd.narrow(0, 0, tensor.count)).sum());
   }
-  return prints;
+  if (sums.empty()) return {};
+  const at::Tensor here = at::stack(sums).cpu();
+  return {here.const_data_ptr<int64_t>(), here.const_data_ptr<int64_t>() + here.numel()};
 }
 
 void check_same_values(Communicator& group, const ParameterLayout& layout, const at::Tensor& flat,

@@ -56,7 +56,8 @@ int64_t all_bytes() {
 }
 
 void* allocate(size_t bytes) {
-  TORCH_CHECK_WITH(OutOfMemoryError, bytes_held() + static_cast<int64_t>(bytes) <= all_bytes(), "fake GPU: out of memory");
+  TORCH_CHECK_WITH(OutOfMemoryError, bytes_held() + static_cast<int64_t>(bytes) <= all_bytes(),
+                   "fake GPU: out of memory");
   const size_t page = page_bytes(), data = (bytes + alignment - 1) / alignment * alignment;
   Region region;
   region.bytes = bytes;

@@ -93,6 +93,7 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_bloc
 }
 
 const at::Tensor& resize_(const at::Tensor& self, c10::IntArrayRef size, std::optional<c10::MemoryFormat>) {
+  const c10::DeviceGuard there(self.device());
   auto* impl = self.unsafeGetTensorImpl();
   const auto wanted =
       static_cast<size_t>((impl->storage_offset() + c10::multiply_integers(size)) * self.element_size());
