@@ -116,8 +116,8 @@ Attended attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
 struct AttentionGrad {
   at::Tensor q, k, v;  // shapes of q, k, v
 };
-// Probabilities are computed again. The plan must have no past,
-// and no pool's row may be a key of two sequences.
+// Probabilities are computed again. The plan must have no past, and only flash attention takes a pool's row that is a key
+// of two sequences.
 AttentionGrad attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Attended& forward,
                                  const at::Tensor& dy, const AttentionPlan& plan, const HeadShape& shape,
                                  const AttentionExtras& extras = {});

@@ -4,6 +4,7 @@
 #include "kernel/attention.h"
 #include "kernel/cross_entropy.h"
 #include "kernel/dropout.h"
+#include "kernel/flash_attention.h"
 #include "kernel/gated.h"
 #include "kernel/norm.h"
 #include "kernel/rotary.h"
@@ -111,16 +112,46 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
 };
 
 TEST_P(Types, AttentionAndItsGradient) {
-  const HeadShape shape{4, 2, 6, 0.4};
-  const Microbatch batch = ragged({3, 40, 1, 2100, 9});  // one row is longer than a chunk
-  const AttentionPlan here = plan_attention(batch, 0, 5, shape, at::kCPU);
-  const AttentionPlan plan = plan_attention(batch, 0, 5, shape, gpu);
-  const int64_t t = batch.decoder.count();
-  const at::Tensor q = values({t, 24}), k = values({t, 12}), v = values({t, 12}), dy = values({t, 24});
-  const Attended expected = attention(q, k, v, here, shape);
+  for (const int64_t d : {6, 16}) {  // in bf16 flash attention takes the second
+    const HeadShape shape{4, 2, d, 0.4};
+    const Microbatch batch = ragged({3, 40, 1, 2100, 9});  // one row is longer than a chunk
+    const AttentionPlan here = plan_attention(batch, 0, 5, shape, at::kCPU);
+    const AttentionPlan plan = plan_attention(batch, 0, 5, shape, at::TensorOptions(gpu).dtype(type));
+    const int64_t t = batch.decoder.count();
+    const at::Tensor q = values({t, 4 * d}), k = values({t, 2 * d}), v = values({t, 2 * d}), dy = values({t, 4 * d});
+    const Attended expected = attention(q, k, v, here, shape);
+    const Attended forward = attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape);
+    EXPECT_EQ(plan.flash.has_value(), d == 16 && type == at::kBFloat16);
+    EXPECT_LT(apart(forward.y, expected.y), limit);
+    const AttentionGrad exact = attention_backward(q, k, v, expected, dy, here, shape);
+    const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape);
+    EXPECT_LT(apart(ours.q, exact.q), limit);
+    EXPECT_LT(apart(ours.k, exact.k), limit);
+    EXPECT_LT(apart(ours.v, exact.v), limit);
+  }
+}
+
+// Two texts, not side by side, read one source: flash attention's gradient of it is the sum of both. The reference gives
+// the second of them a copy of its own.
+TEST_P(Types, FlashAttentionOfASourceReadTwice) {
+  const HeadShape shape{4, 4, 16, 0.3};
+  const at::TensorOptions there = at::TensorOptions(gpu).dtype(type);
+  if (!takes_flash(shape, there)) GTEST_SKIP() << "flash attention is of bf16";
+  Microbatch batch = ragged({2, 5, 3, 4});
+  batch.sources = {0, 1, 2, 1};
+  const AttentionPlan plan = plan_cross_attention(batch, std::vector<int64_t>{0, 7, 10, 21}, shape, there);
+  batch.sources = {0, 1, 2, 3};
+  const AttentionPlan here = plan_cross_attention(batch, std::vector<int64_t>{0, 7, 10, 21, 24}, shape, at::kCPU);
+  const auto copied = [](const at::Tensor& x) { return at::cat({x, x.slice(0, 7, 10)}); };
+  const at::Tensor q = values({14, 64}), k = values({21, 64}), v = values({21, 64}), dy = values({14, 64});
   const Attended forward = attention(on_gpu(q), on_gpu(k), on_gpu(v), plan, shape);
+  const Attended expected = attention(q, copied(k), copied(v), here, shape);
   EXPECT_LT(apart(forward.y, expected.y), limit);
-  const AttentionGrad exact = attention_backward(q, k, v, expected, dy, here, shape);
+  AttentionGrad exact = attention_backward(q, copied(k), copied(v), expected, dy, here, shape);
+  for (at::Tensor* grad : {&exact.k, &exact.v}) {
+    grad->slice(0, 7, 10).add_(grad->slice(0, 21, 24));
+    *grad = grad->slice(0, 0, 21);
+  }
   const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape);
   EXPECT_LT(apart(ours.q, exact.q), limit);
   EXPECT_LT(apart(ours.k, exact.k), limit);
