@@ -67,6 +67,7 @@ struct TrainConfig {
   double dropout = 0;          // inside the frozen base (T5)
   double clip = 1;             // joint gradient norm; 0: none
   int64_t tokens_per_microbatch = 2048;
+  std::string recompute = "auto";      // auto | none | layer: what a layer keeps for its backward pass
   int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
   std::string loss_average = "token";  // token | example | sum
   int64_t validate_every = 0;          // steps; 0: only at the end

@@ -30,6 +30,10 @@ const std::vector<Key> expert_keys = {
     {KEY(train, clip), "", "largest joint norm of the gradient; 0: no clipping", at_least(0)},
     {KEY(train, tokens_per_microbatch), "tokens",
      "a batch is computed in pieces of about this many tokens; more needs more memory", between(1, most_microbatch)},
+    {KEY(train, recompute), "",
+     "layer: of every layer its input alone is kept and the layer is computed again before its backward pass: the same "
+     "bits, a third more work, far less memory; auto: where the plan's memory is more than is free",
+     one_of({"auto", "none", "layer"})},
     {KEY(train, lanes), "lanes",
      "a batch is always summed as this many parts, so that results do not depend on the number of ranks; "
      "0: 1 for one rank per expert, else the smallest power of two >= max(8, ranks)",

@@ -115,6 +115,14 @@ std::string passes_text(const PhaseSettings& phase, double tokens_an_example) {
   return passes_text(std::min(of_lane, static_cast<double>(phase.step.tokens_per_microbatch)));
 }
 
+JobMemory with_recompute(JobMemory need, const std::string& asked, int64_t available) {
+  const bool fits = available < 0 || need.all() <= static_cast<uint64_t>(available);
+  if (need.recomputed == 0 || asked == "none" || (asked == "auto" && fits)) return need;
+  need.again = true;
+  need.activations = need.recomputed;
+  return need;
+}
+
 uint64_t training_bytes(const BaseModel& base, int64_t trained) {
   const auto width = static_cast<uint64_t>(c10::elementSize(base.dtype()));
   return static_cast<uint64_t>(trained) * (20 + width + 24);
@@ -122,19 +130,21 @@ uint64_t training_bytes(const BaseModel& base, int64_t trained) {
 
 // Of a layer's token: the residual stream in fp32 before each block, its queries, keys, values and context with the log
 // of each head's sum, gate and up. Cross-attention's keys and values are of the encoder's tokens.
-uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, BaseUse use) {
+uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, Kept kept) {
   const ModelSpec& spec = base.spec();
   const BySide<int64_t>& tokens = size.tokens;
   const auto width = static_cast<int64_t>(c10::elementSize(base.dtype()));
   const int64_t heads = spec.heads * spec.head_dim, kv = spec.kv_heads * spec.head_dim;
   const int64_t layer = 8 * spec.hidden + width * (2 * (heads + kv) + 2 * spec.intermediate) + 4 * spec.heads;
-  const bool kept = use != BaseUse::inference;
-  const int64_t layers = kept ? spec.layers : 1, encoder_layers = kept ? spec.encoder_layers : 1;
+  const bool all = kept == Kept::everything, trains = kept != Kept::nothing;
+  const int64_t layers = all ? spec.layers : 1, encoder_layers = all ? spec.encoder_layers : 1;
   int64_t bytes = tokens.decoder * layers * layer + tokens.encoder * encoder_layers * layer;
+  if (kept == Kept::inputs)
+    bytes += 4 * spec.hidden * (tokens.decoder * spec.layers + tokens.encoder * spec.encoder_layers);
   if (spec.encoder_decoder())
-    bytes +=
-        tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) + tokens.encoder * layers * 2 * width * heads;
-  bytes += attention_bytes_of(base, size, kept);
+    bytes += tokens.decoder * layers * (4 * spec.hidden + 2 * width * heads) +
+             tokens.encoder * (trains ? spec.layers : 1) * 2 * width * heads;
+  bytes += attention_bytes_of(base, size, trains);
   // Of a chunk of logits, which on a GPU their gradient takes the place of.
   const int64_t logits = std::min<int64_t>(size.targets * spec.vocab, head_chunk_values(base.device()));
   return static_cast<uint64_t>(bytes + logits * (base.device().is_cpu() ? 8 + width : width));
@@ -162,7 +172,9 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   const int64_t tokens = std::max(context.config.train.tokens_per_microbatch, longest);
   const auto encoder = static_cast<int64_t>(static_cast<double>(tokens) * source / std::max(1.0, fed));
   size.tokens = {tokens - encoder, encoder};
-  need.activations = activation_bytes(context.base, size, use);
+  const bool trains = use != BaseUse::inference;
+  need.activations = activation_bytes(context.base, size, trains ? Kept::everything : Kept::nothing);
+  if (trains) need.recomputed = activation_bytes(context.base, size, Kept::inputs);
   return need;
 }
 

@@ -34,9 +34,15 @@ struct JobMemory {
   uint64_t base = 0;         // its weights
   uint64_t adapter = 0;      // what is trained with its optimiser and checkpoint, or the experts that are served
   uint64_t activations = 0;  // of the largest micro-batch
+  uint64_t recomputed = 0;   // the same with layers computed again; 0: nothing is kept for a backward pass
   const char* adapter_text = "adapter with optimiser and checkpoint";  // what `adapter` is of
+  bool again = false;  // layers are computed again: `activations` is `recomputed`
   uint64_t all() const { return program + base + adapter + activations; }
 };
+
+// The same with layers computed again where `asked` (train.recompute) says so, or where else more than `available` bytes
+// (-1: not known) would be needed.
+JobMemory with_recompute(JobMemory need, const std::string& asked, int64_t available);
 
 // fp32: value, gradient, two moments, the start; a copy in the base's type; values and moments
 // once more in a checkpoint, and the bytes of its file.
@@ -45,9 +51,11 @@ struct MicrobatchSize {
   BySide<int64_t> tokens, longest;  // in all, and of one sequence
   int64_t targets = 0;
 };
-// What a pass over a micro-batch of this size holds: in training, what every layer keeps for its backward pass; at
-// inference, one layer's. What attention works in, and one chunk of logits with its gradient.
-uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, BaseUse use);
+// What is kept of a pass: all that the backward pass asks for, every layer's input, or nothing.
+enum class Kept { everything, inputs, nothing };
+// What a pass over a micro-batch of this size holds: what it keeps of every layer, one layer's everything, what attention
+// works in, and one chunk of logits with its gradient.
+uint64_t activation_bytes(const BaseModel& base, const MicrobatchSize& size, Kept kept);
 
 // Of a job over these tasks' examples: micro-batches of at most `budget` tokens (or of the longest example),
 // `batch` examples in a step.

@@ -37,7 +37,7 @@ double job_seconds(const std::vector<WorkItem>& items, int workers) {
 }
 
 std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan,
-                                 const ExpectedCosts& expected) {
+                                 const JobMemory& memory, const ExpectedCosts& expected) {
   const std::vector<WorkItem>& open = expected.open;
   std::vector<PlanLine> lines = plan.lines;
   lines.push_back(
@@ -45,8 +45,7 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
                                plural(static_cast<int64_t>(job.items.size()), job.thing), open.size(), plan.verb)});
   lines.insert(lines.end(), plan.notes.begin(), plan.notes.end());
   if (open.empty()) return lines;
-  lines.push_back(
-      {"memory", fmt::format("about {} a rank: {}", bytes_text(plan.memory.all()), need_text(plan.memory))});
+  lines.push_back({"memory", fmt::format("about {} a rank: {}", bytes_text(memory.all()), need_text(memory))});
   lines.push_back({"disk", disk_text(plan.disk)});
   const double seconds = job_seconds(open, worker_count(job, context.session));
   lines.push_back({"time", fmt::format("about {} ({})", time_text(seconds), expected.source)});
@@ -56,9 +55,11 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
 }  // namespace
 
 Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
+  const JobMemory memory = with_recompute(plan.memory, context.config.train.recompute, context.session.free_memory);
+  context.base.recompute_layers(memory.again);
   const ExpectedCosts expected = expect_costs(context, job);
   if (context.session.world->rank() == 0) {
-    const std::vector<PlanLine> lines = plan_lines(context, job, plan, expected);
+    const std::vector<PlanLine> lines = plan_lines(context, job, plan, memory, expected);
     write_out(plan_block(machine_text(context), context.base, lines));
     if (context.options.dry_run)
       write_out((plan.dry_run_table ? plan.dry_run_table(job.items) : "") + "nothing was started\n");
@@ -102,8 +103,9 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
 
 std::string need_text(const JobMemory& need) {
   const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
-  return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch){}", bytes_text(need.base),
-                     need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations), program);
+  return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch{}){}", bytes_text(need.base),
+                     need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations),
+                     need.again ? "; train.recompute: layers are computed again" : "", program);
 }
 
 }  // namespace gaggle

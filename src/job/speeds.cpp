@@ -29,7 +29,7 @@ nlohmann::json work_json(const JobContext& context, const std::string& kind) {
   return {{"base", context.base.content_digest()},
           {"dtype", dtype_text(context.base.dtype())},
           {"machine", machine_of(context.session)},
-          {"work", kind}};
+          {"work", kind + (context.base.recomputes_layers() ? ", layers computed again" : "")}};
 }
 
 fs::path file_of(const JobContext& context, const nlohmann::json& work) {

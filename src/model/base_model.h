@@ -38,6 +38,10 @@ class BaseModel {
   int64_t linear_weights(Side side) const;  // of the sites that read a token of this side
   int64_t linear_weights() const { return linear_weights(Side::decoder) + linear_weights(Side::encoder); }
   int64_t weight_bytes() const { return weight_bytes_; }  // held in memory, in all layouts
+  // Whether training keeps of a layer its input alone and computes the layer again before its backward pass: the same
+  // bits, a forward pass more, memory of one layer instead of all. Of (IA)³ what its sites give out stays kept.
+  void recompute_layers(bool on) { recompute_ = on; }
+  bool recomputes_layers() const { return recompute_; }
 
   // The last hidden state of the decoder's tokens after the final norm, [T, d]. adapter may be null (the base
   // alone). With a cache the tokens' keys and values are appended to it and Microbatch::past is honoured; what
@@ -77,6 +81,7 @@ class BaseModel {
   at::Device device_;
   std::string shape_digest_, content_digest_;
   int64_t parameters_ = 0, weight_bytes_ = 0;
+  bool recompute_ = false;
   at::Tensor embedding_;  // [vocab, hidden]; with a tied head the head's own weight
   at::Tensor norm_;       // [hidden]
   FrozenLinear head_;     // [vocab, hidden]

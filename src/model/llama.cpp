@@ -99,7 +99,8 @@ at::Tensor LlamaModel::forward_backward(const Microbatch& batch, SiteAdapter& ad
   const c10::InferenceMode no_autograd;
   GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
   GAGGLE_CHECK(dropout.p == 0, "{} has no dropout of its own", spec_.model_type);
-  const LlamaPass pass = begin(batch, &adapter, nullptr);
+  LlamaPass pass = begin(batch, &adapter, nullptr);
+  pass.recompute = recompute_;
   std::vector<LayerTape> tape(layers_.size());
   const at::Tensor last = llama_layers(pass, embed(batch.decoder), &tape);
   at::Tensor d;

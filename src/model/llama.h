@@ -18,7 +18,8 @@ struct LlamaLayer {
   at::Tensor q_norm, k_norm;        // [head_dim], Qwen3 only
 };
 
-// What the backward pass needs of a layer; normed inputs and activation are computed again, to the same bits.
+// What the backward pass needs of a layer; normed inputs and activation are computed again, to the same bits, and where
+// the pass says so all but the input is.
 struct LayerTape {
   at::Tensor input;         // residual stream before the layer, [T, hidden] fp32
   at::Tensor q, k, v;       // after rotation, [T, heads · head_dim]
@@ -40,6 +41,7 @@ struct LlamaPass {
   AttentionPlan full_plan;  // of the others, where only some layers have it
   SiteAdapter* adapter;     // may be null
   KeyValueCache* cache;     // may be null
+  bool recompute = false;   // tapes hold each layer's input alone
   const AttentionPlan& plan_of(size_t layer) const {
     return spec.slides.empty() || spec.slides[layer] ? plan : full_plan;
   }
@@ -66,6 +68,8 @@ class LlamaModel final : public BaseModel {
 
 // [T, hidden] residual stream after the last layer. With `tape` (one per layer) what backward needs is kept.
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape);
+// A layer's tape from its input.
+LayerTape llama_layer_again(const LlamaPass& pass, size_t layer, const at::Tensor& input);
 // d [T, hidden] (residual type): gradient after the last layer; consumed. The tape is released on the way.
 void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<LayerTape>& tape);
 

@@ -23,6 +23,7 @@ void llama_layers_backward(const LlamaPass& pass, at::Tensor d, std::vector<Laye
     const LlamaLayer& weights = pass.layers[layer];
     const auto& linears = weights.linears;
     LayerTape kept = std::move(tape[layer]);
+    if (pass.recompute) kept = llama_layer_again(pass, layer, kept.input);
 
     at::Tensor dx = linears[down_proj].dx(gated(pass.spec.activation, kept.gate, kept.up), dy, adapter);
     // From here on gate and up hold their own gradients.

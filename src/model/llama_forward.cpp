@@ -28,24 +28,45 @@ at::Tensor attend(const LlamaPass& pass, size_t layer, const at::Tensor& x, Laye
   return weights.linears[o_proj].forward(attended.y, pass.adapter);
 }
 
-at::Tensor feed_forward(const LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape* tape) {
+struct GateAndUp {
+  at::Tensor gate, up;
+};
+
+GateAndUp gate_and_up(const LlamaPass& pass, size_t layer, const at::Tensor& x) {
   const auto& linears = pass.layers[layer].linears;
-  const at::Tensor gate = linears[gate_proj].forward(x, pass.adapter);
-  const at::Tensor up = linears[up_proj].forward(x, pass.adapter);
-  const at::Tensor y = linears[down_proj].forward(gated(pass.spec.activation, gate, up), pass.adapter);
+  return {linears[gate_proj].forward(x, pass.adapter), linears[up_proj].forward(x, pass.adapter)};
+}
+
+at::Tensor feed_forward(const LlamaPass& pass, size_t layer, const at::Tensor& x, LayerTape* tape) {
+  const auto [gate, up] = gate_and_up(pass, layer, x);
+  const at::Tensor y =
+      pass.layers[layer].linears[down_proj].forward(gated(pass.spec.activation, gate, up), pass.adapter);
   if (tape) tape->gate = gate, tape->up = up;
   return y;
 }
 
 }  // namespace
 
+LayerTape llama_layer_again(const LlamaPass& pass, size_t layer, const at::Tensor& input) {
+  const LlamaLayer& weights = pass.layers[layer];
+  LayerTape tape;
+  tape.input = input;
+  ResidualStream stream(input, pass.spec.norm_eps, pass.dtype, /*kept=*/true);
+  stream.add(attend(pass, layer, stream.norm(weights.input_norm), &tape));
+  const at::Tensor x = stream.norm(weights.mlp_norm);
+  tape.middle = stream.values();
+  const auto [gate, up] = gate_and_up(pass, layer, x);  // nobody asks for what down_proj makes of them
+  tape.gate = gate, tape.up = up;
+  return tape;
+}
+
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape) {
   ResidualStream stream(std::move(residual), pass.spec.norm_eps, pass.dtype, tape != nullptr);
   for (size_t layer = 0; layer < pass.layers.size(); ++layer) {
     const LlamaLayer& weights = pass.layers[layer];
-    LayerTape* kept = tape ? &(*tape)[layer] : nullptr;
+    LayerTape* kept = tape && !pass.recompute ? &(*tape)[layer] : nullptr;
     at::Tensor x = stream.norm(weights.input_norm);
-    if (kept) kept->input = stream.values();
+    if (tape) (*tape)[layer].input = stream.values();
     stream.add(attend(pass, layer, x, kept));
     x = stream.norm(weights.mlp_norm);
     if (kept) kept->middle = stream.values();

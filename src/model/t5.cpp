@@ -48,7 +48,7 @@ T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, con
   reach(encoder_, batch.encoder, /*bidirectional=*/true);
   AttentionPlan plan = plan_encoder_attention(batch.encoder, heads_, activations());
   TokenDropout noise(dropout, batch, Side::encoder);
-  return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise)};
+  return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise), /*recompute=*/false};
 }
 
 T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts, SiteAdapter* adapter,
@@ -60,7 +60,16 @@ T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> 
   HeadShape unbiased = heads_;
   unbiased.bare = !noise.on();
   AttentionPlan cross = plan_cross_attention(batch, source_starts, unbiased, activations());
-  return {spec_, dtype_, heads_, decoder_, std::move(plan), adapter, std::move(noise), cache, std::move(cross)};
+  return {spec_,
+          dtype_,
+          heads_,
+          decoder_,
+          std::move(plan),
+          adapter,
+          std::move(noise),
+          /*recompute=*/false,
+          cache,
+          std::move(cross)};
 }
 
 at::Tensor T5Model::encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,
@@ -104,8 +113,9 @@ at::Tensor T5Model::forward_backward(const Microbatch& batch, SiteAdapter& adapt
   GAGGLE_CHECK(batch.past.empty(), "training has no cached tokens");
   adapter.begin(batch);
   std::vector<T5Tape> encoder_tape(encoder_.layers.size()), tape(decoder_.layers.size());
-  const T5Pass encoder = begin_encoder(batch, &adapter, dropout);
+  T5Pass encoder = begin_encoder(batch, &adapter, dropout);
   T5Pass pass = begin_decoder(batch, batch.encoder.starts, &adapter, nullptr, dropout);
+  encoder.recompute = pass.recompute = recompute_;
   const at::Tensor encoder_last = encode(batch, encoder, &encoder_tape, pass.encoded);
   t5_read_sources(pass);
   at::Tensor residual = embed(batch.decoder);

@@ -54,6 +54,7 @@ struct T5Pass {
   AttentionPlan plan;
   SiteAdapter* adapter;  // may be null
   TokenDropout dropout;
+  bool recompute = false;  // tapes hold each layer's input alone
   // Of the decoder:
   KeyValueCache* cache = nullptr;  // may be null
   AttentionPlan cross_plan = {};
@@ -90,6 +91,8 @@ PositionBias t5_position_bias(const at::Tensor& buckets, bool bidirectional, int
 at::Tensor t5_layers(const T5Pass& pass, at::Tensor residual, std::vector<T5Tape>* tape);
 // Every layer's cross-attention keys and values of pass.encoded, into pass.
 void t5_read_sources(T5Pass& pass);
+// A layer's tape from its input.
+T5Tape t5_layer_again(const T5Pass& pass, size_t layer, const at::Tensor& input);
 // d [T, hidden] (residual type): gradient after the last layer; consumed, as is the tape. d_encoded (the
 // decoder's; residual type) += the gradient of pass.encoded.
 void t5_layers_backward(const T5Pass& pass, at::Tensor d, std::vector<T5Tape>& tape, at::Tensor& d_encoded);

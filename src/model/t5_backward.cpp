@@ -60,6 +60,7 @@ void t5_layers_backward(const T5Pass& pass, at::Tensor d, std::vector<T5Tape>& t
   for (size_t layer = tape.size(); layer-- > 0;) {
     const T5Layer& weights = pass.stack.layers[layer];
     T5Tape kept = std::move(tape[layer]);
+    if (pass.recompute) kept = t5_layer_again(pass, layer, kept.self.input);
     dy = feed_forward_backward(pass, weights.feed_forward, std::move(kept.feed_forward), dy, d);
     if (!pass.source_keys.empty()) dy = cross_attention_backward(pass, layer, kept.cross, dy, d, d_encoded);
     dy = self_attention_backward(pass, layer, kept.self, dy, d);

@@ -30,9 +30,13 @@ at::Tensor cross_attention(const T5Pass& pass, size_t layer, const at::Tensor& x
                 pass.cross_plan, nullptr, tape);
 }
 
+T5FeedForwardTape gate_and_up(const T5Pass& pass, const T5FeedForward& block, const at::Tensor& x) {
+  return {
+      {}, block.wi[0].forward(x, pass.adapter), pass.spec.gated ? block.wi[1].forward(x, pass.adapter) : at::Tensor()};
+}
+
 at::Tensor feed_forward(const T5Pass& pass, const T5FeedForward& block, const at::Tensor& x, T5FeedForwardTape* tape) {
-  const at::Tensor gate = block.wi[0].forward(x, pass.adapter);
-  const at::Tensor up = pass.spec.gated ? block.wi[1].forward(x, pass.adapter) : at::Tensor();
+  const auto [input, gate, up] = gate_and_up(pass, block, x);
   if (tape) tape->gate = gate, tape->up = up;
   at::Tensor h = t5_activation(pass.spec, gate, up);
   pass.dropout.drop(h, t5_places::activation(block.wo));
@@ -41,25 +45,42 @@ at::Tensor feed_forward(const T5Pass& pass, const T5FeedForward& block, const at
   return y;
 }
 
+// Up to the norm before the feed-forward block, which is returned. input (may be null): the stream before the layer.
+at::Tensor attend_layer(const T5Pass& pass, size_t layer, ResidualStream& stream, at::Tensor* input, T5Tape* kept) {
+  const T5Layer& weights = pass.stack.layers[layer];
+  at::Tensor x = stream.norm(weights.self.norm);
+  if (input) *input = stream.values();
+  stream.add(self_attention(pass, layer, x, kept ? &kept->self : nullptr));
+  if (!pass.source_keys.empty()) {
+    x = stream.norm(weights.cross.norm);
+    if (kept) kept->cross.input = stream.values();
+    stream.add(cross_attention(pass, layer, x, kept ? &kept->cross : nullptr));
+  }
+  x = stream.norm(weights.feed_forward.norm);
+  if (kept) kept->feed_forward.input = stream.values();
+  return x;
+}
+
 }  // namespace
+
+T5Tape t5_layer_again(const T5Pass& pass, size_t layer, const at::Tensor& input) {
+  T5Tape tape;
+  tape.self.input = input;
+  ResidualStream stream(input, pass.spec.norm_eps, pass.dtype, /*kept=*/true);
+  const at::Tensor x = attend_layer(pass, layer, stream, nullptr, &tape);
+  // Nobody asks for what wo makes of them.
+  const auto [none, gate, up] = gate_and_up(pass, pass.stack.layers[layer].feed_forward, x);
+  tape.feed_forward.gate = gate, tape.feed_forward.up = up;
+  return tape;
+}
 
 at::Tensor t5_layers(const T5Pass& pass, at::Tensor residual, std::vector<T5Tape>* tape) {
   ResidualStream stream(std::move(residual), pass.spec.norm_eps, pass.dtype, tape != nullptr);
-  const bool reads_sources = !pass.source_keys.empty();
   for (size_t layer = 0; layer < pass.stack.layers.size(); ++layer) {
-    const T5Layer& weights = pass.stack.layers[layer];
-    T5Tape* kept = tape ? &(*tape)[layer] : nullptr;
-    at::Tensor x = stream.norm(weights.self.norm);
-    if (kept) kept->self.input = stream.values();
-    stream.add(self_attention(pass, layer, x, kept ? &kept->self : nullptr));
-    if (reads_sources) {
-      x = stream.norm(weights.cross.norm);
-      if (kept) kept->cross.input = stream.values();
-      stream.add(cross_attention(pass, layer, x, kept ? &kept->cross : nullptr));
-    }
-    x = stream.norm(weights.feed_forward.norm);
-    if (kept) kept->feed_forward.input = stream.values();
-    stream.add(feed_forward(pass, weights.feed_forward, x, kept ? &kept->feed_forward : nullptr));
+    at::Tensor* input = tape ? &(*tape)[layer].self.input : nullptr;
+    T5Tape* kept = tape && !pass.recompute ? &(*tape)[layer] : nullptr;
+    const at::Tensor x = attend_layer(pass, layer, stream, input, kept);
+    stream.add(feed_forward(pass, pass.stack.layers[layer].feed_forward, x, kept ? &kept->feed_forward : nullptr));
   }
   return stream.finish();
 }

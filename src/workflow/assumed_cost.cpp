@@ -80,8 +80,9 @@ JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained)
   for (const Side side : sides)
     size.tokens[side] = static_cast<int64_t>(budget * static_cast<double>(size.longest[side]) / fed);
   size.targets = static_cast<int64_t>(budget / fed * static_cast<double>(example.target.size()));
-  return {0, static_cast<uint64_t>(base.weight_bytes()), training_bytes(base, trained),
-          activation_bytes(base, size, BaseUse::training)};
+  const JobMemory need{0, static_cast<uint64_t>(base.weight_bytes()), training_bytes(base, trained),
+                       activation_bytes(base, size, Kept::everything), activation_bytes(base, size, Kept::inputs)};
+  return with_recompute(need, config.train.recompute, static_cast<int64_t>(gpu_of(config).memory));
 }
 
 // `lines`: what trains. `examples` are seen in all, by jobs that spread over the GPUs.

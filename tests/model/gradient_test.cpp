@@ -117,6 +117,20 @@ TEST_P(Gradient, OfTheFastTypesFollowsFp64) {
   }
 }
 
+// train.recompute: to the bit, with the base's dropout too where it has one.
+TEST_P(Gradient, OfLayersComputedAgainHasTheSameBits) {
+  const BaseDropout dropout{checkpoint->spec().encoder_decoder() ? 0.3 : 0.0, 5};
+  for (const at::ScalarType type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training);
+    probe::MatrixAdapter kept = made(), again = made();
+    const at::Tensor nll = base->forward_backward(microbatch, kept, {}, dropout);
+    base->recompute_layers(true);
+    EXPECT_TRUE(at::equal(base->forward_backward(microbatch, again, {}, dropout), nll));
+    for (const Site& site : base->sites())
+      EXPECT_TRUE(at::equal(again.gradients[site.name], kept.gradients[site.name])) << site.name << type;
+  }
+}
+
 // With dropout in the base the pass itself is the reference: the same noise at every call.
 TEST_P(Gradient, KnowsTheBasesDropout) {
   if (!checkpoint->spec().encoder_decoder()) GTEST_SKIP() << "Llama-shaped models have none";
