@@ -25,9 +25,10 @@ struct RunConfig {
 };
 
 struct ModelConfig {
-  std::string path;            // folder, .gguf file, or hub name looked up in the local hub cache
-  std::string revision;        // of a hub name: branch, tag or commit; "": main
-  std::string dtype = "auto";  // auto | fp32 | bf16
+  std::string path;               // folder, .gguf file, or hub name looked up in the local hub cache
+  std::string revision;           // of a hub name: branch, tag or commit; "": main
+  std::string dtype = "auto";     // auto | fp32 | bf16
+  std::string storage = "dtype";  // dtype | int8 | nf4 | file: what the linears are held as
 };
 
 struct DataConfig {

@@ -30,6 +30,10 @@ const std::vector<Key> input_keys = {
     {KEY(model, revision), "", "of a hub name: branch, tag or commit; empty: main"},
     {KEY(model, dtype), "", "of the frozen weights and activations; auto: bf16 where the hardware is fast in it",
      one_of({"auto", "fp32", "bf16"})},
+    {KEY(model, storage), "",
+     "how the base's linears are held; int8, nf4: in so few bits, as bitsandbytes makes them; file: as the file has them "
+     "(GGUF's types, bitsandbytes' folders). They are expanded to model.dtype for each product",
+     one_of({"dtype", "int8", "nf4", "file"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
      "template around an example's {input}, or a chat format: chatml, llama3, qwen2, qwen3, qwen3_nothink, mistral; "

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/activation.h"
+#include "formats/stored_rows.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -79,6 +81,10 @@ class ModelCheckpoint {
   virtual bool has_weights() const { return true; }
   // The tensor as fp32, row-major. Throws UserError if it is not there or its shape is not `shape`.
   virtual void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const = 0;
+  // How the file has a matrix of few bits; nullopt: it is of plain numbers.
+  virtual std::optional<RowForm> form(const WeightInfo&) const { return std::nullopt; }
+  // The rows of a matrix that has a form; expanded they are what `read` gives.
+  virtual StoredRows stored(const WeightInfo& weight) const;
 
  protected:
   ModelSpec spec_;

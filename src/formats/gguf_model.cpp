@@ -167,24 +167,45 @@ class GgufModel : public ModelCheckpoint {
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     const GgufTensor& tensor = find(name, shape);
     GAGGLE_CHECK(static_cast<int64_t>(values.size()) == tensor.count(), "{}: {} values", name, values.size());
-    const bool q = name.find(".q_proj.") != std::string::npos, k = name.find(".k_proj.") != std::string::npos;
-    if (spec_.model_type != "llama" || !(q || k)) return dequantize(tensor.type, tensor.bytes, values);
-
-    // llama.cpp turns neighbouring pairs of rows, Hugging Face the two halves of a head: its converter writes
-    // row p·half + j of a head as row 2j + p (p = 0, 1), for weights and biases alike.
+    if (!is_permuted(name)) return dequantize(tensor.type, tensor.bytes, values);
     std::vector<float> permuted(values.size());
     dequantize(tensor.type, tensor.bytes, permuted);
-    const auto heads = static_cast<size_t>(q ? spec_.heads : spec_.kv_heads);
-    const auto half = static_cast<size_t>(spec_.head_dim / 2), width = values.size() / (heads * 2 * half);
-    for (size_t row = 0; row < heads * 2 * half; ++row) {
-      const size_t head = row / (2 * half), p = row / half % 2, j = row % half;
-      const size_t from = head * 2 * half + 2 * j + p;
-      std::copy_n(permuted.begin() + static_cast<std::ptrdiff_t>(from * width), width,
-                  values.begin() + static_cast<std::ptrdiff_t>(row * width));
-    }
+    const auto rows = static_cast<size_t>(shape[0]);
+    unpermute(std::span<const float>(permuted), rows, values);
+  }
+
+  std::optional<RowForm> form(const WeightInfo& weight) const override {
+    const GgufType type = find(weight.name, weight.shape).type;
+    if (weight.shape.size() != 2 || gguf_block(type).values == 1) return std::nullopt;
+    return RowForm{RowKind::gguf, type};
+  }
+
+  StoredRows stored(const WeightInfo& weight) const override {
+    const GgufTensor& tensor = find(weight.name, weight.shape);
+    StoredRows stored{*form(weight), weight.shape[0], weight.shape[1], {tensor.bytes.begin(), tensor.bytes.end()}, {}};
+    if (is_permuted(weight.name))
+      unpermute(tensor.bytes, static_cast<size_t>(stored.rows), std::span<std::byte>(stored.codes));
+    return stored;
   }
 
  private:
+  bool is_permuted(const std::string& name) const {
+    return spec_.model_type == "llama" &&
+           (name.find(".q_proj.") != std::string::npos || name.find(".k_proj.") != std::string::npos);
+  }
+
+  // llama.cpp turns neighbouring pairs of rows, Hugging Face the two halves of a head: its converter writes
+  // row p·half + j of a head as row 2j + p (p = 0, 1), for weights and biases alike.
+  template <class T>
+  void unpermute(std::span<const T> permuted, size_t rows, std::span<T> values) const {
+    const auto half = static_cast<size_t>(spec_.head_dim / 2), width = values.size() / rows;
+    for (size_t row = 0; row < rows; ++row) {
+      const size_t head = row / (2 * half), p = row / half % 2, j = row % half;
+      std::ranges::copy(permuted.subspan((head * 2 * half + 2 * j + p) * width, width),
+                        values.begin() + static_cast<std::ptrdiff_t>(row * width));
+    }
+  }
+
   const GgufTensor& find(const std::string& name, std::span<const int64_t> shape) const {
     const std::string stored = gguf_name(name);
     const GgufTensor* tensor = file_.find(stored);

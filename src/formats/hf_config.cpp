@@ -26,11 +26,14 @@ ModelSpec read_spec(const ConfigKeys& config) {
   if (spec.model_type == "umt5")
     user_error("{}: model_type \"umt5\" is not supported: it has position biases in every layer, t5 in the first",
                config.file());
-  if (config.has("quantization_config"))
-    user_error(
-        "{}: quantization_config: quantised Hugging Face folders are not supported; use the unquantised model "
-        "or its GGUF file",
-        config.file());
+  if (config.has("quantization_config")) {
+    const nlohmann::json& method = config.at("quantization_config");
+    if (!method.is_object() || method.value("quant_method", nlohmann::json()) != "bitsandbytes")
+      user_error(
+          "{}: quantization_config: of quantised Hugging Face folders those of bitsandbytes (nf4, int8) are supported; "
+          "use the unquantised model or its GGUF file",
+          config.file());
+  }
   std::vector<std::string> supported;
   for (const auto& [type, read] : config_readers) {
     supported.push_back(type);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "formats/bitsandbytes.h"
 #include "formats/model_files.h"
 #include "formats/safetensors.h"
 #include "formats/torch_file.h"
@@ -89,17 +90,40 @@ class HfFolder : public ModelCheckpoint {
     if (!has_weights()) return;
     for (const auto& [second, name] : second_names(spec_))
       if (const auto found = tensors_.find(second); found != tensors_.end()) tensors_.emplace(name, found->second);
-    for (const WeightInfo& weight : weights_) find(weight.name, weight.shape);
+    for (const WeightInfo& weight : weights_)
+      if (!form(weight)) find(weight.name, weight.shape);
     name_unused();
   }
 
   bool has_weights() const override { return !files_.empty(); }
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
-    to_float(find(name, shape), values);
+    const WeightInfo weight{name, {shape.begin(), shape.end()}};
+    if (!form(weight)) return to_float(find(name, shape), values);
+    const StoredRows rows = stored(weight);
+    const auto width = static_cast<size_t>(rows.width), bytes = rows.codes.size() / static_cast<size_t>(rows.rows),
+               scales = rows.scales.size() / static_cast<size_t>(rows.rows);
+    for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
+      expand_row(rows.form, std::span(rows.codes).subspan(r * bytes, bytes),
+                 std::span(rows.scales).subspan(r * scales, scales), values.subspan(r * width, width));
+  }
+
+  std::optional<RowForm> form(const WeightInfo& weight) const override {
+    return has_weights() ? bitsandbytes_form(finder(), path_.string(), weight.name, weight.shape) : std::nullopt;
+  }
+
+  StoredRows stored(const WeightInfo& weight) const override {
+    return read_bitsandbytes(finder(), path_.string(), weight.name, weight.shape);
   }
 
  private:
+  FindTensor finder() const {
+    return [this](const std::string& name) -> const TensorView* {
+      const auto found = tensors_.find(name);
+      return found == tensors_.end() ? nullptr : found->second;
+    };
+  }
+
   const TensorView& find(const std::string& name, std::span<const int64_t> shape) const {
     if (!has_weights())
       user_error("{}: neither {} nor {} nor {} nor {} is there", path_.string(), weight_forms[0].single,
@@ -128,6 +152,7 @@ class HfFolder : public ModelCheckpoint {
     for (const auto& [name, tensor] : tensors_) {
       const bool expected = std::ranges::binary_search(weights_, name, {}, &WeightInfo::name);
       const bool known = name.ends_with("rotary_emb.inv_freq") || seconds.contains(name) ||
+                         is_bitsandbytes_part(name) ||
                          name == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
       if (!expected && !known) unused.push_back(name);
     }

@@ -82,9 +82,10 @@ std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs,
     user_error("train.dropout = {:g}: a {} model has no dropout of its own; only T5 was trained with one",
                config.train.dropout, spec.model_type);
   const at::ScalarType dtype = resolve_dtype(config.model.dtype, session.device);
-  refuse_if_too_large(memory_need(inputs.checkpoint->weights(), dtype, session.device, use), session.free_memory, dtype,
+  const Storage storage = storage_named(config.model.storage);
+  refuse_if_too_large(memory_need(*inputs.checkpoint, dtype, session.device, use, storage), session.free_memory, dtype,
                       session.device, spec.name);
-  return load_base_model(*inputs.checkpoint, dtype, session.device, use);
+  return load_base_model(*inputs.checkpoint, dtype, session.device, use, storage);
 }
 
 BaseFingerprint fingerprint_of(const BaseModel& base) {

@@ -23,10 +23,10 @@ at::Tensor as_rows(const at::Tensor& values, std::span<const int64_t> index, int
 }  // namespace
 
 BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,
-                     at::Device device, BaseUse use)
-    : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), dtype_(dtype), device_(device) {
+                     at::Device device, BaseUse use, Storage storage)
+    : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), storage_(storage), dtype_(dtype), device_(device) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
-  weight_bytes_ = memory_need(weights, dtype, device, use).held();
+  weight_bytes_ = memory_need(checkpoint, dtype, device, use, storage).held();
   shape_digest_ = shapes_digest(weights);
   for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);
 }
@@ -39,15 +39,18 @@ int64_t BaseModel::linear_weights(Side side) const {
 }
 
 AdaptedLinear BaseModel::take_linear(WeightTensors& weights, const Site& site) const {
-  const at::Tensor weight = weights.take(site.name + ".weight");
-  return {FrozenLinear(weight, weights.take(site.name + ".bias"), use_), site};
+  const std::string name = site.name + ".weight";
+  const at::Tensor bias = weights.take(site.name + ".bias");
+  if (const auto found = weights.stored.extract(name)) return {FrozenLinear(std::move(found.mapped()), bias), site};
+  return {FrozenLinear(weights.take(name), bias, use_), site};
 }
 
 void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, const std::string& norm) {
   embedding_ = weights.take(embedding);
   norm_ = weights.take(norm).mul(spec_.head_scale);  // it scales what the head reads
   head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take("lm_head.weight"), {}, use_);
-  const std::string settings = digested_settings(spec_);
+  std::string settings = digested_settings(spec_);
+  if (weights.quantised) settings += storage_ == Storage::int8 ? " stored int8" : " stored nf4";
   content_digest_ = settings.empty() ? weights.digest : sha256_hex(weights.digest + settings);
 }
 

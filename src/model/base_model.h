@@ -32,7 +32,7 @@ class BaseModel {
   at::ScalarType dtype() const { return dtype_; }  // of weights and activations
   at::Device device() const { return device_; }
   const std::string& shape_digest() const { return shape_digest_; }  // of names and shapes
-  // Of the tensors' contents, and of digested_settings.
+  // Of the tensors' contents, of digested_settings, and of the storage where it has taken bits away.
   const std::string& content_digest() const { return content_digest_; }
   int64_t parameters() const { return parameters_; }
   int64_t linear_weights(Side side) const;  // of the sites that read a token of this side
@@ -59,7 +59,7 @@ class BaseModel {
  protected:
   // dtype bf16 or fp32 (fp64: for gradient checks). Nothing is read.
   BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype, at::Device device,
-            BaseUse use);
+            BaseUse use, Storage storage);
   // The adapted linear of a site, its weight (and bias) taken out.
   AdaptedLinear take_linear(WeightTensors& weights, const Site& site) const;
   // Embedding, final norm and head, of these names.
@@ -77,6 +77,7 @@ class BaseModel {
   std::vector<Site> sites_;
   ModelSpec spec_;
   BaseUse use_;
+  Storage storage_;
   at::ScalarType dtype_;
   at::Device device_;
   std::string shape_digest_, content_digest_;
@@ -89,6 +90,6 @@ class BaseModel {
 
 // The base of a checkpoint of any known architecture. forward_backward wants BaseUse::training.
 std::unique_ptr<BaseModel> load_base_model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
-                                           BaseUse use);
+                                           BaseUse use, Storage storage = Storage::dtype);
 
 }  // namespace gaggle

@@ -10,7 +10,22 @@ FrozenLinear::FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse us
   if (use == BaseUse::training) transposed_ = PackedWeight(weight.t());
 }
 
+FrozenLinear::FrozenLinear(StoredWeight weight, at::Tensor bias)
+    : d_out_(weight.d_out()), stored_(std::move(weight)), bias_(std::move(bias)) {
+  GAGGLE_CHECK(!bias_.defined() || bias_.numel() == d_out_);
+}
+
+at::Tensor FrozenLinear::forward(const at::Tensor& x) const {
+  if (!stored_.defined()) return weight_.multiply(x, bias_);
+  const at::Tensor weight = stored_.expand();
+  return bias_.defined() ? at::addmm(bias_, x, weight.t()) : at::mm(x, weight.t());
+}
+
 at::Tensor FrozenLinear::dx(const at::Tensor& dy, const at::Tensor& sum) const {
+  if (stored_.defined()) {
+    const at::Tensor weight = stored_.expand();
+    return sum.defined() ? at::Tensor(sum).addmm_(dy, weight) : at::mm(dy, weight);
+  }
   GAGGLE_CHECK(transposed_.defined(), "a base loaded for inference has no backward pass");
   return sum.defined() ? transposed_.multiply_add(dy, sum) : transposed_.multiply(dy);
 }

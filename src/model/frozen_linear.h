@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernel/packed_weight.h"
+#include "model/stored_weight.h"
 
 namespace gaggle {
 
@@ -15,17 +16,19 @@ class FrozenLinear {
   FrozenLinear() = default;
   // weight [d_out, d_in]; bias [d_out] or undefined; both of the activations' type already.
   FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use);
+  FrozenLinear(StoredWeight weight, at::Tensor bias);
 
   int64_t d_out() const { return d_out_; }
 
   // [T, d_in] → [T, d_out]
-  at::Tensor forward(const at::Tensor& x) const { return weight_.multiply(x, bias_); }
+  at::Tensor forward(const at::Tensor& x) const;
   // Of a base loaded for training: [T, d_out] → [T, d_in], with `sum` added, which may be overwritten.
   at::Tensor dx(const at::Tensor& dy, const at::Tensor& sum = {}) const;
 
  private:
   int64_t d_out_ = 0;
   PackedWeight weight_, transposed_;  // [d_out, d_in] and [d_in, d_out]
+  StoredWeight stored_;               // or in few bits, for both
   at::Tensor bias_;
 };
 

@@ -30,12 +30,13 @@ std::vector<Site> llama_sites(const ModelSpec& spec) {
   return sites;
 }
 
-LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use)
-    : BaseModel(checkpoint, llama_sites(checkpoint.spec()), dtype, device, use) {
+LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
+                       Storage storage)
+    : BaseModel(checkpoint, llama_sites(checkpoint.spec()), dtype, device, use, storage) {
   const c10::InferenceMode no_autograd;
   GAGGLE_CHECK(spec_.kv_heads > 0 && spec_.heads % spec_.kv_heads == 0 && spec_.head_dim % 2 == 0);
   if (use == BaseUse::planning) return;
-  WeightTensors weights = read_weights(checkpoint, dtype, device);
+  WeightTensors weights = read_weights(checkpoint, dtype, device, storage);
   layers_.resize(static_cast<size_t>(spec_.layers));
   for (size_t l = 0; l < layers_.size(); ++l) {
     const std::string prefix = fmt::format("model.layers.{}.", l);

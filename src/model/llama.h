@@ -49,7 +49,8 @@ struct LlamaPass {
 
 class LlamaModel final : public BaseModel {
  public:
-  LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use);
+  LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
+             Storage storage = Storage::dtype);
 
   at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
   at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},

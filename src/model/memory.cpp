@@ -11,14 +11,18 @@
 
 namespace gaggle {
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use) {
+MemoryNeed memory_need(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
+                       Storage storage) {
   MemoryNeed need;
   const bool packed = packs(dtype, device);
   const int64_t copies = packed && use != BaseUse::inference ? 2 : 1;
   const auto size = static_cast<int64_t>(c10::elementSize(dtype));
-  for (const WeightInfo& weight : weights) {
+  for (const WeightInfo& weight : checkpoint.weights()) {
     const int64_t count = count_of(weight.shape);
-    if (weight.name == "model.embed_tokens.weight" || weight.name == "shared.weight")
+    if (const auto form = form_in_memory(storage, checkpoint, weight)) {
+      need.linears += weight.shape[0] * (code_bytes(*form, weight.shape[1]) + 4 * scale_count(*form, weight.shape[1]));
+      need.expanded = std::max(need.expanded, count * size);
+    } else if (weight.name == "model.embed_tokens.weight" || weight.name == "shared.weight")
       need.embedding += count * size;
     else if (weight.name == "lm_head.weight")
       need.head += copies * count * size;

@@ -10,11 +10,13 @@ namespace gaggle {
 
 struct MemoryNeed {
   int64_t linears = 0, embedding = 0, head = 0, norms = 0;  // bytes held
-  int64_t reading = 0;  // bytes of host memory on top while loading: the largest tensors as fp32
-  int64_t held() const { return linears + embedding + head + norms; }
+  int64_t expanded = 0;  // the largest linear of those that are stored in few bits, as a product wants it
+  int64_t reading = 0;   // bytes of host memory on top while loading: the largest tensors as fp32
+  int64_t held() const { return linears + embedding + head + norms + expanded; }
 };
 
-MemoryNeed memory_need(const std::vector<WeightInfo>& weights, at::ScalarType dtype, at::Device device, BaseUse use);
+MemoryNeed memory_need(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
+                       Storage storage = Storage::dtype);
 
 // Bytes free on the device (CPU: base/control_group.h's); -1: not known.
 int64_t free_memory(at::Device device);

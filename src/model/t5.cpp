@@ -8,12 +8,13 @@
 
 namespace gaggle {
 
-T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use)
-    : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use),
+T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
+                 Storage storage)
+    : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use, storage),
       heads_{spec_.heads, spec_.heads, spec_.head_dim, 1, /*bare=*/false} {
   const c10::InferenceMode no_autograd;
   if (use == BaseUse::planning) return;
-  WeightTensors weights = read_weights(checkpoint, dtype, device);
+  WeightTensors weights = read_weights(checkpoint, dtype, device, storage);
   size_t next = 0;  // sites lie in the order that they are taken in
   const auto linear = [&] { return take_linear(weights, sites_[next++]); };
   const auto norm = [&](const std::string& layer) { return weights.take(layer + ".layer_norm.weight"); };

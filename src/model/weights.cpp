@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <atomic>
+
 #include "base/error.h"
 #include "base/pulse.h"
 #include "base/sha256.h"
@@ -27,10 +29,13 @@ at::Tensor WeightTensors::take(const std::string& name) {
 }
 
 // Tensors are independent: threads share them.
-WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device) {
+WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                           Storage storage) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
   std::vector<at::Tensor> tensors(weights.size());
+  std::vector<StoredWeight> stored(weights.size());
   std::vector<std::string> digests(weights.size());
+  std::atomic<bool> quantised_some = false;
   at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode no_autograd;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
@@ -40,16 +45,29 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
       checkpoint.read(weight.name, weight.shape, span);
       pulse();
       digests[i] = Sha256().update(std::as_bytes(span)).hex();
-      tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
+      const std::optional<RowForm> form = form_in_memory(storage, checkpoint, weight);
+      if (!form) {
+        tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
+      } else if (checkpoint.form(weight) == form) {
+        stored[i] = StoredWeight(checkpoint.stored(weight), dtype, device);
+      } else {
+        stored[i] = StoredWeight(quantised(form->kind, span, weight.shape[0], weight.shape[1]), dtype, device);
+        quantised_some = true;
+      }
     }
   });
-  std::map<std::string, at::Tensor> by_name;
+  WeightTensors all;
   Sha256 digest;
   for (size_t i = 0; i < weights.size(); ++i) {
     digest.update(fmt::format("{}[{}]{}\n", weights[i].name, fmt::join(weights[i].shape, ","), digests[i]));
-    by_name.emplace(weights[i].name, tensors[i]);
+    if (stored[i].defined())
+      all.stored.emplace(weights[i].name, std::move(stored[i]));
+    else
+      all.tensors.emplace(weights[i].name, std::move(tensors[i]));
   }
-  return {std::move(by_name), digest.hex()};
+  all.digest = digest.hex();
+  all.quantised = quantised_some;
+  return all;
 }
 
 }  // namespace gaggle

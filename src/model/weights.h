@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/checkpoint.h"
+#include "model/stored_weight.h"
 
 namespace gaggle {
 
@@ -17,11 +18,14 @@ at::ScalarType residual_dtype(at::ScalarType activations);
 // By Hugging Face name. Taken out one by one: a packed linear's own tensor is freed before the next is packed.
 struct WeightTensors {
   std::map<std::string, at::Tensor> tensors;
-  std::string digest;                        // of all contents as fp32, whatever they are stored in
-  at::Tensor take(const std::string& name);  // undefined: not there
+  std::map<std::string, StoredWeight> stored;  // those that stay in few bits
+  std::string digest;                          // of all contents as fp32, whatever they are stored in
+  bool quantised = false;                      // some are in fewer bits than the checkpoint has them in
+  at::Tensor take(const std::string& name);    // undefined: not there
 };
 
 // All of them, read and digested once; as `dtype`, norms and position biases as the residual stream's.
-WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device);
+WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
+                           Storage storage = Storage::dtype);
 
 }  // namespace gaggle

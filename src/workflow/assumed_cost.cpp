@@ -40,7 +40,8 @@ Shapes shapes_of(const Config& config) {
   const auto checkpoint = open_model(config.model.path, config.model.revision);
   Shapes shapes;
   const at::Device device = at::kCUDA;
-  shapes.base = load_base_model(*checkpoint, resolve_dtype(config.model.dtype, device), device, BaseUse::planning);
+  shapes.base = load_base_model(*checkpoint, resolve_dtype(config.model.dtype, device), device, BaseUse::planning,
+                                storage_named(config.model.storage));
   const auto input = static_cast<size_t>(plan.input_tokens > 0 ? plan.input_tokens : config.data.max_input_tokens);
   const bool encoder = shapes.base->spec().encoder_decoder();
   (encoder ? shapes.example.source : shapes.example.input).resize(input);

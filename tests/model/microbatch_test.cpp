@@ -125,8 +125,11 @@ TEST(ByLength, ARowIsTurnedByItsOwnText) {
 }
 
 TEST(Load, RefusesWhatDoesNotFit) {
-  const auto need = memory_need({{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}}, at::kFloat,
-                                at::kCPU, BaseUse::training);
+  struct TwoWeights final : ModelCheckpoint {
+    TwoWeights() { weights_ = {{"model.embed_tokens.weight", {1000, 100}}, {"model.norm.weight", {100}}}; }
+    void read(const std::string&, std::span<const int64_t>, std::span<float>) const override {}
+  };
+  const auto need = memory_need(TwoWeights(), at::kFloat, at::kCPU, BaseUse::training);
   EXPECT_EQ(need.embedding, 400000);
   EXPECT_NO_THROW(refuse_if_too_large(need, 900000, at::kFloat, at::kCPU, "m"));
   try {

@@ -1,0 +1,82 @@
+#include "model/stored_weight.h"
+
+#include <ATen/Parallel.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "kernel/upload.h"
+
+namespace gaggle {
+namespace {
+
+template <class T>
+at::Tensor there(const std::vector<T>& values, int64_t rows, at::ScalarType type, at::Device device) {
+  const auto count = static_cast<int64_t>(values.size());
+  at::Tensor here = at::empty({rows, count / rows}, type);
+  if (count > 0) std::memcpy(here.data_ptr(), values.data(), values.size() * sizeof(T));
+  return here.to(device);
+}
+
+}  // namespace
+
+Storage storage_named(const std::string& name) {
+  if (name == "int8") return Storage::int8;
+  if (name == "nf4") return Storage::nf4;
+  return name == "file" ? Storage::file : Storage::dtype;
+}
+
+bool is_linear_weight(const WeightInfo& weight) {
+  return weight.shape.size() == 2 && weight.name != "model.embed_tokens.weight" && weight.name != "shared.weight" &&
+         weight.name != "lm_head.weight" && !weight.name.ends_with("relative_attention_bias.weight");
+}
+
+std::optional<RowForm> form_in_memory(Storage storage, const ModelCheckpoint& checkpoint, const WeightInfo& weight) {
+  if (storage == Storage::dtype || !is_linear_weight(weight)) return std::nullopt;
+  if (storage == Storage::file) return checkpoint.form(weight);
+  const RowForm form{storage == Storage::int8 ? RowKind::int8 : RowKind::nf4};
+  return takes(form, weight.shape[1]) ? std::optional(form) : std::nullopt;
+}
+
+StoredWeight::StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device)
+    : form_(rows.form),
+      width_(rows.width),
+      dtype_(dtype),
+      codes_(there(rows.codes, rows.rows, at::kByte, device)),
+      scales_(there(rows.scales, rows.rows, at::kFloat, device)) {
+  if (device.is_cpu()) return;
+  if (form_.kind == RowKind::gguf)
+    user_error(
+        "model.storage = \"file\": a GGUF file's types are expanded on processors alone; on {} use int8, nf4 or dtype",
+        device.str());
+  if (form_.kind == RowKind::nf4) nf4_values_ = to_device(std::span<const float>(nf4_values), device);
+}
+
+at::Tensor StoredWeight::expand() const {
+  const int64_t rows = d_out();
+  if (!codes_.device().is_cpu()) {
+    if (form_.kind == RowKind::int8)
+      return codes_.view(at::kChar).to(at::kFloat).mul_(scales_).mul_(7.874015748698502e-3).to(dtype_);
+    const at::Tensor codes = at::stack({codes_.bitwise_right_shift(4), codes_.bitwise_and(15)}, 2);
+    const at::Tensor values = nf4_values_.index_select(0, codes.flatten().to(at::kInt));
+    return values.view({rows, -1, nf4_block}).mul_(scales_.unsqueeze(2)).view({rows, width_}).to(dtype_);
+  }
+  at::Tensor all = at::empty({rows, width_}, dtype_);
+  const auto bytes = static_cast<size_t>(codes_.size(1)), scales = static_cast<size_t>(scales_.size(1));
+  const auto* codes = static_cast<const std::byte*>(codes_.data_ptr());
+  const float* scale = scales_.data_ptr<float>();
+  const auto width = static_cast<size_t>(width_);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dtype_, "expand", [&] {
+    auto* to = all.data_ptr<scalar_t>();
+    at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / width_), [&](int64_t begin, int64_t end) {
+      std::vector<float> row(width);
+      for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r) {
+        expand_row(form_, {codes + r * bytes, bytes}, {scale + r * scales, scales}, row);
+        for (size_t i = 0; i < width; ++i) to[r * width + i] = static_cast<scalar_t>(row[i]);
+      }
+    });
+  });
+  return all;
+}
+
+}  // namespace gaggle
