@@ -92,11 +92,17 @@ void expand_row(const RowForm& form, std::span<const std::byte> codes, std::span
       values[i] = static_cast<float>(static_cast<int8_t>(codes[i])) * scales[0] * one_127th;
     return;
   }
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const auto both = static_cast<unsigned>(codes[i]);
-    const float scale = scales[2 * i / nf4_block];
-    values[2 * i] = nf4_values[both >> 4] * scale;
-    values[2 * i + 1] = nf4_values[both & 15] * scale;
+  constexpr size_t bytes = nf4_block / 2;
+  for (size_t block = 0; block < scales.size(); ++block) {
+    float meant[16];  // by this block's codes
+    for (size_t i = 0; i < 16; ++i) meant[i] = nf4_values[i] * scales[block];
+    const std::byte* from = codes.data() + block * bytes;
+    float* to = values.data() + block * nf4_block;
+    for (size_t i = 0; i < bytes; ++i) {
+      const auto both = static_cast<unsigned>(from[i]);
+      to[2 * i] = meant[both >> 4];
+      to[2 * i + 1] = meant[both & 15];
+    }
   }
 }
 

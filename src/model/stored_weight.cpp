@@ -2,9 +2,12 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "kernel/platform.h"
+#include "kernel/simd.h"
 #include "kernel/upload.h"
 
 namespace gaggle {
@@ -16,6 +19,22 @@ at::Tensor there(const std::vector<T>& values, int64_t rows, at::ScalarType type
   at::Tensor here = at::empty({rows, count / rows}, type);
   if (count > 0) std::memcpy(here.data_ptr(), values.data(), values.size() * sizeof(T));
   return here.to(device);
+}
+
+GAGGLE_CLONES void round_row(const float* from, int64_t n, simd::Bf16* to) {
+  for (int64_t i = 0; i < n; i += simd::lanes) {
+    simd::Floats x;
+    simd::load(from + i, n - i, x);
+    simd::store(to + i, n - i, x);
+  }
+}
+
+void put_row(std::span<const float> row, char* to, at::ScalarType dtype) {
+  if (dtype == at::kBFloat16)
+    return round_row(row.data(), static_cast<int64_t>(row.size()), reinterpret_cast<simd::Bf16*>(to));
+  if (dtype == at::kFloat) return static_cast<void>(std::memcpy(to, row.data(), row.size_bytes()));
+  GAGGLE_CHECK(dtype == at::kDouble);
+  std::ranges::copy(row, reinterpret_cast<double*>(to));
 }
 
 }  // namespace
@@ -66,15 +85,13 @@ at::Tensor StoredWeight::expand() const {
   const auto* codes = static_cast<const std::byte*>(codes_.data_ptr());
   const float* scale = scales_.data_ptr<float>();
   const auto width = static_cast<size_t>(width_);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dtype_, "expand", [&] {
-    auto* to = all.data_ptr<scalar_t>();
-    at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / width_), [&](int64_t begin, int64_t end) {
-      std::vector<float> row(width);
-      for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r) {
-        expand_row(form_, {codes + r * bytes, bytes}, {scale + r * scales, scales}, row);
-        for (size_t i = 0; i < width; ++i) to[r * width + i] = static_cast<scalar_t>(row[i]);
-      }
-    });
+  auto* to = static_cast<char*>(all.data_ptr());
+  at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / width_), [&](int64_t begin, int64_t end) {
+    std::vector<float> row(width);
+    for (auto r = static_cast<size_t>(begin); r < static_cast<size_t>(end); ++r) {
+      expand_row(form_, {codes + r * bytes, bytes}, {scale + r * scales, scales}, row);
+      put_row(row, to + r * width * all.element_size(), dtype_);
+    }
   });
   return all;
 }
