@@ -19,7 +19,7 @@ namespace {
 struct FakeBase : BaseModel {
   FakeBase()
       : BaseModel(NoCheckpoint(), {{0, "s", "s", 0, 4, 4}, {1, "t", "t", 0, 4, 4}}, at::kFloat, at::kCPU,
-                  BaseUse::inference) {
+                  BaseUse::inference, Storage::dtype) {
     content_digest_ = "base";
   }
   at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }

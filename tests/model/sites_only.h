@@ -8,7 +8,7 @@ namespace gaggle::test {
 
 struct SitesOnly : BaseModel {
   explicit SitesOnly(const std::vector<Site>& sites)
-      : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference) {}
+      : BaseModel(NoCheckpoint(), sites, at::kFloat, at::kCPU, BaseUse::inference, Storage::dtype) {}
   at::Tensor forward(const Microbatch&, SiteAdapter*, KeyValueCache*) override { return {}; }
   at::Tensor forward_backward(const Microbatch&, SiteAdapter&, const LossOptions&, const BaseDropout&) override {
     return {};
