@@ -95,10 +95,22 @@ def test_experts_are_trained_on_a_quantised_folder(shop, storage):
     assert "none" in json.dumps(results) and scores.returncode == 0
 
 
+@pytest.mark.parametrize("kind", ["nf4", "int8"])
+def test_a_gpu_expands_them_to_the_same(shop, kind):
+    fake = shop.gaggle.parent / "gaggle_fake_gpu"
+    if not fake.exists():
+        pytest.skip("gaggle_fake_gpu is not built")
+    here, _ = base_losses(shop, "here", f"--model.storage={kind}")
+    shop.gaggle = fake
+    there, said = base_losses(shop, "there", f"--model.storage={kind}", "--run.device=auto")
+    assert "fake:0" in said
+    assert (here - there).abs().max() < 1e-4
+
+
 def test_bits_that_are_taken_away_make_another_base(shop):
     shop.experts()
     refused = shop.experts("--model.storage=nf4", expect=2).stderr
-    assert "other contents" in refused or "base" in refused
+    assert "whose weights or settings (docs/registry.md) differ" in refused
 
 
 def test_what_is_not_supported_says_so(probe, shop):
