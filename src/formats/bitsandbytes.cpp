@@ -1,7 +1,6 @@
 #include "formats/bitsandbytes.h"
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -81,8 +80,6 @@ std::string scales_of_int8(const std::string& name) {
   return name.ends_with(".weight") ? name.substr(0, name.size() - 6) + "SCB" : "";
 }
 
-std::vector<std::byte> copied(const TensorView& tensor) { return {tensor.bytes.begin(), tensor.bytes.end()}; }
-
 }  // namespace
 
 bool is_bitsandbytes_part(const std::string& name) {
@@ -123,13 +120,14 @@ StoredRows read_bitsandbytes(const FindTensor& find, const std::string& folder, 
   const Place place{find, folder, name};
   StoredRows stored{form, shape[0], shape[1], {}, {}};
   const int64_t values = stored.rows * stored.width;
-  if (form.kind == RowKind::int8) {
+  const bool int8 = form.kind == RowKind::int8;
+  const TensorView& codes = int8 ? place.part("", DType::i8, values) : place.part("", DType::u8, values / 2);
+  stored.codes.assign(codes.bytes.begin(), codes.bytes.end());
+  if (int8) {
     const std::string scales = scales_of_int8(name);
-    stored.codes = copied(place.part("", DType::i8, values));
     stored.scales = Place{find, folder, scales}.floats("", stored.rows);
     return stored;
   }
-  stored.codes = copied(place.part("", DType::u8, values / 2));
   stored.scales = nf4_scales(place, nf4_state(place, shape), values / nf4_block);
   return stored;
 }

@@ -45,16 +45,25 @@ at::Tensor feed_forward(const LlamaPass& pass, size_t layer, const at::Tensor& x
   return y;
 }
 
+// Up to the norm before the feed-forward block, which is returned. input (may be null): the stream before the layer.
+at::Tensor attend_layer(const LlamaPass& pass, size_t layer, ResidualStream& stream, at::Tensor* input,
+                        LayerTape* kept) {
+  const LlamaLayer& weights = pass.layers[layer];
+  at::Tensor x = stream.norm(weights.input_norm);
+  if (input) *input = stream.values();
+  stream.add(attend(pass, layer, x, kept));
+  x = stream.norm(weights.mlp_norm);
+  if (kept) kept->middle = stream.values();
+  return x;
+}
+
 }  // namespace
 
 LayerTape llama_layer_again(const LlamaPass& pass, size_t layer, const at::Tensor& input) {
-  const LlamaLayer& weights = pass.layers[layer];
   LayerTape tape;
   tape.input = input;
   ResidualStream stream(input, pass.spec.norm_eps, pass.dtype, /*kept=*/true);
-  stream.add(attend(pass, layer, stream.norm(weights.input_norm), &tape));
-  const at::Tensor x = stream.norm(weights.mlp_norm);
-  tape.middle = stream.values();
+  const at::Tensor x = attend_layer(pass, layer, stream, nullptr, &tape);
   const auto [gate, up] = gate_and_up(pass, layer, x);  // nobody asks for what down_proj makes of them
   tape.gate = gate, tape.up = up;
   return tape;
@@ -63,13 +72,9 @@ LayerTape llama_layer_again(const LlamaPass& pass, size_t layer, const at::Tenso
 at::Tensor llama_layers(const LlamaPass& pass, at::Tensor residual, std::vector<LayerTape>* tape) {
   ResidualStream stream(std::move(residual), pass.spec.norm_eps, pass.dtype, tape != nullptr);
   for (size_t layer = 0; layer < pass.layers.size(); ++layer) {
-    const LlamaLayer& weights = pass.layers[layer];
+    at::Tensor* input = tape ? &(*tape)[layer].input : nullptr;
     LayerTape* kept = tape && !pass.recompute ? &(*tape)[layer] : nullptr;
-    at::Tensor x = stream.norm(weights.input_norm);
-    if (tape) (*tape)[layer].input = stream.values();
-    stream.add(attend(pass, layer, x, kept));
-    x = stream.norm(weights.mlp_norm);
-    if (kept) kept->middle = stream.values();
+    const at::Tensor x = attend_layer(pass, layer, stream, input, kept);
     stream.add(feed_forward(pass, layer, x, kept));
   }
   return stream.finish();

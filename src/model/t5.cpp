@@ -49,7 +49,7 @@ T5Pass T5Model::begin_encoder(const Microbatch& batch, SiteAdapter* adapter, con
   reach(encoder_, batch.encoder, /*bidirectional=*/true);
   AttentionPlan plan = plan_encoder_attention(batch.encoder, heads_, activations());
   TokenDropout noise(dropout, batch, Side::encoder);
-  return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise), /*recompute=*/false};
+  return {spec_, dtype_, heads_, encoder_, std::move(plan), adapter, std::move(noise)};
 }
 
 T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> source_starts, SiteAdapter* adapter,
@@ -61,16 +61,7 @@ T5Pass T5Model::begin_decoder(const Microbatch& batch, std::span<const int64_t> 
   HeadShape unbiased = heads_;
   unbiased.bare = !noise.on();
   AttentionPlan cross = plan_cross_attention(batch, source_starts, unbiased, activations());
-  return {spec_,
-          dtype_,
-          heads_,
-          decoder_,
-          std::move(plan),
-          adapter,
-          std::move(noise),
-          /*recompute=*/false,
-          cache,
-          std::move(cross)};
+  return {spec_, dtype_, heads_, decoder_, std::move(plan), adapter, std::move(noise), cache, std::move(cross)};
 }
 
 at::Tensor T5Model::encode(const Microbatch& batch, const T5Pass& pass, std::vector<T5Tape>* tape,

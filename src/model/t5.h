@@ -54,12 +54,12 @@ struct T5Pass {
   AttentionPlan plan;
   SiteAdapter* adapter;  // may be null
   TokenDropout dropout;
-  bool recompute = false;  // tapes hold each layer's input alone
   // Of the decoder:
   KeyValueCache* cache = nullptr;  // may be null
   AttentionPlan cross_plan = {};
   at::Tensor encoded = {};                                       // [E, hidden], what cross-attention reads
   std::vector<at::Tensor> source_keys = {}, source_values = {};  // by layer [E, heads · head_dim]
+  bool recompute = false;                                        // tapes hold each layer's input alone
 };
 
 class T5Model final : public BaseModel {

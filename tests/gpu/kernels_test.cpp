@@ -109,6 +109,11 @@ class Types : public Gpu, public testing::WithParamInterface<at::ScalarType> {
   at::ScalarType type = GetParam();
   double limit = type == at::kFloat ? 2e-5 : 3e-2;
   at::Tensor on_gpu(const at::Tensor& x) const { return x.defined() ? x.to(gpu, type) : x; }
+  void expect_close(const AttentionGrad& ours, const AttentionGrad& exact) const {
+    EXPECT_LT(apart(ours.q, exact.q), limit);
+    EXPECT_LT(apart(ours.k, exact.k), limit);
+    EXPECT_LT(apart(ours.v, exact.v), limit);
+  }
 };
 
 TEST_P(Types, AttentionAndItsGradient) {
@@ -124,10 +129,7 @@ TEST_P(Types, AttentionAndItsGradient) {
     EXPECT_EQ(plan.flash.has_value(), d == 16 && type == at::kBFloat16);
     EXPECT_LT(apart(forward.y, expected.y), limit);
     const AttentionGrad exact = attention_backward(q, k, v, expected, dy, here, shape);
-    const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape);
-    EXPECT_LT(apart(ours.q, exact.q), limit);
-    EXPECT_LT(apart(ours.k, exact.k), limit);
-    EXPECT_LT(apart(ours.v, exact.v), limit);
+    expect_close(attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape), exact);
   }
 }
 
@@ -152,10 +154,7 @@ TEST_P(Types, FlashAttentionOfASourceReadTwice) {
     grad->slice(0, 7, 10).add_(grad->slice(0, 21, 24));
     *grad = grad->slice(0, 0, 21);
   }
-  const AttentionGrad ours = attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape);
-  EXPECT_LT(apart(ours.q, exact.q), limit);
-  EXPECT_LT(apart(ours.k, exact.k), limit);
-  EXPECT_LT(apart(ours.v, exact.v), limit);
+  expect_close(attention_backward(on_gpu(q), on_gpu(k), on_gpu(v), forward, on_gpu(dy), plan, shape), exact);
 }
 
 TEST_P(Types, AttentionBehindACache) {
