@@ -99,13 +99,7 @@ class HfFolder : public ModelCheckpoint {
 
   void read(const std::string& name, std::span<const int64_t> shape, std::span<float> values) const override {
     const WeightInfo weight{name, {shape.begin(), shape.end()}};
-    if (!form(weight)) return to_float(find(name, shape), values);
-    const StoredRows rows = stored(weight);
-    const auto width = static_cast<size_t>(rows.width), bytes = rows.codes.size() / static_cast<size_t>(rows.rows),
-               scales = rows.scales.size() / static_cast<size_t>(rows.rows);
-    for (size_t r = 0; r < static_cast<size_t>(rows.rows); ++r)
-      expand_row(rows.form, std::span(rows.codes).subspan(r * bytes, bytes),
-                 std::span(rows.scales).subspan(r * scales, scales), values.subspan(r * width, width));
+    form(weight) ? expand(stored(weight), values) : to_float(find(name, shape), values);
   }
 
   std::optional<RowForm> form(const WeightInfo& weight) const override {

@@ -9,8 +9,6 @@
 namespace gaggle {
 namespace {
 
-constexpr float one_127th = 7.874015748698502e-3F;
-
 // Borders between neighbouring codes.
 std::array<float, 15> nf4_borders() {
   std::array<float, 15> borders{};
@@ -89,7 +87,7 @@ void expand_row(const RowForm& form, std::span<const std::byte> codes, std::span
   GAGGLE_CHECK(static_cast<int64_t>(codes.size()) == code_bytes(form, static_cast<int64_t>(values.size())));
   if (form.kind == RowKind::int8) {
     for (size_t i = 0; i < values.size(); ++i)
-      values[i] = static_cast<float>(static_cast<int8_t>(codes[i])) * scales[0] * one_127th;
+      values[i] = static_cast<float>(static_cast<int8_t>(codes[i])) * scales[0] * int8_step;
     return;
   }
   constexpr size_t bytes = nf4_block / 2;
@@ -104,6 +102,14 @@ void expand_row(const RowForm& form, std::span<const std::byte> codes, std::span
       to[2 * i + 1] = meant[both & 15];
     }
   }
+}
+
+void expand(const StoredRows& stored, std::span<float> values) {
+  const auto rows = static_cast<size_t>(stored.rows), width = static_cast<size_t>(stored.width);
+  const size_t bytes = stored.codes.size() / rows, scales = stored.scales.size() / rows;
+  for (size_t r = 0; r < rows; ++r)
+    expand_row(stored.form, std::span(stored.codes).subspan(r * bytes, bytes),
+               std::span(stored.scales).subspan(r * scales, scales), values.subspan(r * width, width));
 }
 
 StoredRows quantised(RowKind kind, std::span<const float> values, int64_t rows, int64_t width) {

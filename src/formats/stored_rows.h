@@ -21,6 +21,7 @@ struct RowForm {
   bool operator==(const RowForm&) const = default;
 };
 
+constexpr float int8_step = 7.874015748698502e-3F;  // 1 / 127
 constexpr int64_t nf4_block = 64;
 extern const float nf4_values[16];  // what the codes stand for, times the scale
 
@@ -39,6 +40,8 @@ struct StoredRows {
 // One row → fp32.
 void expand_row(const RowForm& form, std::span<const std::byte> codes, std::span<const float> scales,
                 std::span<float> values);
+// All rows, [rows · width].
+void expand(const StoredRows& stored, std::span<float> values);
 // int8 or nf4 of rows of plain values, as bitsandbytes makes them: each value goes to the code next to it.
 StoredRows quantised(RowKind kind, std::span<const float> values, int64_t rows, int64_t width);
 

@@ -75,7 +75,7 @@ at::Tensor StoredWeight::expand() const {
   const int64_t rows = d_out();
   if (!codes_.device().is_cpu()) {
     if (form_.kind == RowKind::int8)
-      return codes_.view(at::kChar).to(at::kFloat).mul_(scales_).mul_(7.874015748698502e-3).to(dtype_);
+      return codes_.view(at::kChar).to(at::kFloat).mul_(scales_).mul_(int8_step).to(dtype_);
     const at::Tensor codes = at::stack({codes_.bitwise_right_shift(4), codes_.bitwise_and(15)}, 2);
     const at::Tensor values = nf4_values_.index_select(0, codes.flatten().to(at::kInt));
     return values.view({rows, -1, nf4_block}).mul_(scales_.unsqueeze(2)).view({rows, width_}).to(dtype_);

@@ -26,6 +26,7 @@ class StoredWeight {
   StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device);
 
   bool defined() const { return codes_.defined(); }
+  const RowForm& form() const { return form_; }
   int64_t d_out() const { return codes_.size(0); }
   // [d_out, d_in]: each value made in fp32 and rounded once.
   at::Tensor expand() const;

@@ -2,8 +2,6 @@
 
 #include <ATen/Parallel.h>
 
-#include <atomic>
-
 #include "base/error.h"
 #include "base/pulse.h"
 #include "base/sha256.h"
@@ -35,38 +33,41 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
   std::vector<at::Tensor> tensors(weights.size());
   std::vector<StoredWeight> stored(weights.size());
   std::vector<std::string> digests(weights.size());
-  std::atomic<bool> quantised_some = false;
   at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode no_autograd;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       const WeightInfo& weight = weights[i];
       at::Tensor values = at::empty(weight.shape, at::kFloat);
       const std::span<float> span(values.data_ptr<float>(), static_cast<size_t>(values.numel()));
-      checkpoint.read(weight.name, weight.shape, span);
+      const std::optional<RowForm> form = form_in_memory(storage, checkpoint, weight);
+      StoredRows rows;
+      if (form && checkpoint.form(weight) == form) {
+        rows = checkpoint.stored(weight);
+        expand(rows, span);
+      } else {
+        checkpoint.read(weight.name, weight.shape, span);
+        if (form) rows = quantised(form->kind, span, weight.shape[0], weight.shape[1]);
+      }
       pulse();
       digests[i] = Sha256().update(std::as_bytes(span)).hex();
-      const std::optional<RowForm> form = form_in_memory(storage, checkpoint, weight);
-      if (!form) {
+      if (form)
+        stored[i] = StoredWeight(rows, dtype, device);
+      else
         tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
-      } else if (checkpoint.form(weight) == form) {
-        stored[i] = StoredWeight(checkpoint.stored(weight), dtype, device);
-      } else {
-        stored[i] = StoredWeight(quantised(form->kind, span, weight.shape[0], weight.shape[1]), dtype, device);
-        quantised_some = true;
-      }
     }
   });
   WeightTensors all;
   Sha256 digest;
   for (size_t i = 0; i < weights.size(); ++i) {
     digest.update(fmt::format("{}[{}]{}\n", weights[i].name, fmt::join(weights[i].shape, ","), digests[i]));
-    if (stored[i].defined())
-      all.stored.emplace(weights[i].name, std::move(stored[i]));
-    else
+    if (!stored[i].defined()) {
       all.tensors.emplace(weights[i].name, std::move(tensors[i]));
+      continue;
+    }
+    all.quantised |= checkpoint.form(weights[i]) != stored[i].form();
+    all.stored.emplace(weights[i].name, std::move(stored[i]));
   }
   all.digest = digest.hex();
-  all.quantised = quantised_some;
   return all;
 }
 
