@@ -17,29 +17,27 @@ GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at
   const ParameterLayout frozen = lora_layout(sites_);
   const at::Tensor used = lora.to(device, dtype);
   for (const LoraSite& s : sites_) {
-    const auto index = static_cast<size_t>(s.site.index);
     const at::Tensor a = frozen.view(used, s.site.name + ".lora_A");
     // Products on a GPU want rows that begin at multiples of 16 bytes.
     const int64_t r = a.size(0), width = device.is_cpu() ? r + 1 : (r + 8) / 8 * 8;
     const at::Tensor both = at::zeros({width, a.size(1)}, a.options());
     both.narrow(0, 0, r).copy_(a);
-    pairs_[index] = {{both.narrow(0, 0, r), frozen.view(used, s.site.name + ".lora_B"), s.scale,
-                      layout_.view(values_, s.site.name + ".gate"), both}};
-    grads_[index].resize(1);
+    on_sites_[s.site].pairs = {{both.narrow(0, 0, r), frozen.view(used, s.site.name + ".lora_B"), s.scale,
+                                layout_.view(values_, s.site.name + ".gate"), both}};
+    on_sites_[s.site].grads.resize(1);
   }
 }
 
 void GateAdapter::refresh() {
   for (const LoraSite& s : sites_) {
-    const LowRank& pair = pairs_[static_cast<size_t>(s.site.index)][0];
+    const LowRank& pair = on_sites_[s.site].pairs[0];
     pair.a_and_gate[pair.a.size(0)].copy_(pair.gate);
   }
 }
 
 void GateAdapter::set_gradients(const at::Tensor& flat) {
   for (const LoraSite& s : sites_)
-    grads_[static_cast<size_t>(s.site.index)][0].gate =
-        flat.defined() ? layout_.view(flat, s.site.name + ".gate") : at::Tensor();
+    on_sites_[s.site].grads[0].gate = flat.defined() ? layout_.view(flat, s.site.name + ".gate") : at::Tensor();
 }
 
 void GateAdapter::begin(const Microbatch& batch) {

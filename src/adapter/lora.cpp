@@ -58,23 +58,22 @@ at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double s
   return values;
 }
 
+void SitePairs::forward(const Site& site, const at::Tensor& x, at::Tensor& y) const {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < sites.size() && !sites[index].pairs.empty())
+    segmented_lowrank_forward(x, y, segments[site.side], sites[index].pairs);
+}
+
+void SitePairs::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) const {
+  const auto index = static_cast<size_t>(site.index);
+  if (index < sites.size() && !sites[index].pairs.empty())
+    segmented_lowrank_backward(x, dy, dx, segments[site.side], sites[index].pairs, sites[index].grads);
+}
+
 PairAdapter::PairAdapter(std::vector<LoraSite> sites) : sites_(std::move(sites)) {
   int last = -1;
   for (const LoraSite& s : sites_) last = std::max(last, s.site.index);
-  pairs_.resize(static_cast<size_t>(last + 1));
-  grads_.resize(pairs_.size());
-}
-
-void PairAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_forward(x, y, segments_[site.side], pairs_[index]);
-}
-
-void PairAdapter::backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) {
-  const auto index = static_cast<size_t>(site.index);
-  if (index < pairs_.size() && !pairs_[index].empty())
-    segmented_lowrank_backward(x, dy, dx, segments_[site.side], pairs_[index], grads_[index]);
+  on_sites_.sites.resize(static_cast<size_t>(last + 1));
 }
 
 LoraAdapter::LoraAdapter(std::vector<LoraSite> sites, const std::vector<at::Tensor>& members, at::ScalarType dtype,
@@ -96,7 +95,7 @@ std::string LoraAdapter::prefix(size_t member) const { return members_ == 1 ? ""
 void LoraAdapter::refresh() {
   const at::Tensor used = values_.to(dtype_);  // no copy where the base computes in fp32
   for (const LoraSite& s : sites_) {
-    std::vector<LowRank>& pairs = pairs_[static_cast<size_t>(s.site.index)];
+    std::vector<LowRank>& pairs = on_sites_[s.site].pairs;
     pairs.clear();
     for (size_t m = 0; m < members_; ++m) {
       const std::string name = prefix(m) + s.site.name;
@@ -107,7 +106,7 @@ void LoraAdapter::refresh() {
 
 void LoraAdapter::set_gradients(const at::Tensor& flat) {
   for (const LoraSite& s : sites_) {
-    std::vector<LowRankGrad>& grads = grads_[static_cast<size_t>(s.site.index)];
+    std::vector<LowRankGrad>& grads = on_sites_[s.site].grads;
     grads.assign(members_, {});
     for (size_t m = 0; flat.defined() && m < members_; ++m) {
       const std::string name = prefix(m) + s.site.name;

@@ -34,22 +34,36 @@ ParameterLayout lora_layout(std::span<const LoraSite> sites);
 // A ~ N(0, std²) keyed by (seed, site) alone, so that all tasks start alike; B = 0. [layout.size()] fp32.
 at::Tensor initial_lora(std::span<const LoraSite> sites, uint64_t seed, double std);
 
-// What LoRA and gates in training share: low-rank pairs, each multiplied with the tokens of its member's segments.
+// Low-rank pairs on sites, each multiplied with the tokens of its member's segments, and where their gradients go.
+struct PairsOfSite {
+  std::vector<LowRank> pairs;      // by member; empty: not adapted
+  std::vector<LowRankGrad> grads;  // likewise
+};
+struct SitePairs {
+  std::vector<PairsOfSite> sites;  // by Site::index
+  BySide<std::vector<Segment>> segments = {};
+
+  PairsOfSite& operator[](const Site& site) { return sites[static_cast<size_t>(site.index)]; }
+  void begin(const Microbatch& batch) { segments = {batch.decoder.segments, batch.encoder.segments}; }
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) const;
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) const;
+};
+
+// What LoRA and gates in training share.
 class PairAdapter : public Trainable {
  public:
-  void begin(const Microbatch& batch) override { segments_ = {batch.decoder.segments, batch.encoder.segments}; }
-  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
-  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override;
+  void begin(const Microbatch& batch) override { on_sites_.begin(batch); }
+  void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override { on_sites_.forward(site, x, y); }
+  void backward(const Site& site, const at::Tensor& x, const at::Tensor& dy, at::Tensor& dx) override {
+    on_sites_.backward(site, x, dy, dx);
+  }
+  const SitePairs& on_sites() const { return on_sites_; }
 
  protected:
   explicit PairAdapter(std::vector<LoraSite> sites);
 
   std::vector<LoraSite> sites_;
-  std::vector<std::vector<LowRank>> pairs_;      // by Site::index, then member; empty: not adapted
-  std::vector<std::vector<LowRankGrad>> grads_;  // likewise
-
- private:
-  BySide<std::vector<Segment>> segments_;
+  SitePairs on_sites_;
 };
 
 // Experts under training: LoRA trains, no gate. Member m of the segments is the m-th copy of the parameters

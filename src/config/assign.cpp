@@ -105,6 +105,12 @@ struct Take {
       return false;
     return true;
   }
+  // 4, "auto"
+  bool operator()(CountOrAuto* field) const {
+    if (!node.is_string()) return (*this)(&field->count);
+    field->count = 0;
+    return *node.value<std::string>() == "auto";
+  }
   // One value alone is a list of it.
   template <class Value>
   bool operator()(std::vector<Value>* field) const {
@@ -160,6 +166,7 @@ struct Expected {
   std::string operator()(double*) const { return "a number" + range; }
   std::string operator()(std::optional<double>*) const { return "a number" + range; }
   std::string operator()(Interval*) const { return "a number of steps >= 0, or \"10 minutes\""; }
+  std::string operator()(CountOrAuto*) const { return "an integer" + range + ", or \"auto\""; }
   std::string operator()(std::vector<std::string>*) const {
     return "a list of " + (choices.empty() ? "texts, [\"…\", …]" : choices);
   }

@@ -54,6 +54,11 @@ struct LoraConfig {
   std::string init_from;             // a PEFT LoRA folder to start from
 };
 
+// So many, or as many as the program thinks right.
+struct CountOrAuto {
+  int64_t count = 1;  // 0: "auto"
+};
+
 struct TrainConfig {
   double epochs = 3;
   int64_t steps = 0;                  // wins over epochs when given
@@ -71,6 +76,7 @@ struct TrainConfig {
   std::string recompute = "auto";      // auto | none | layer: what a layer keeps for its backward pass
   int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
   std::string loss_average = "token";  // token | example | sum
+  CountOrAuto pack;                    // experts that go through their steps together
   int64_t validate_every = 0;          // steps; 0: only at the end
   std::string keep = "last";           // last | best (by validation loss)
 };

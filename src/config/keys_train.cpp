@@ -2,6 +2,11 @@
 #include "config/keys.h"
 
 namespace gaggle {
+namespace {
+
+constexpr double most_pack = 1024;
+
+}  // namespace
 
 const std::vector<Key> expert_keys = {
     {KEY(lora, rank), "", "rank r of A and B", between(1, 4096)},
@@ -42,6 +47,10 @@ const std::vector<Key> expert_keys = {
      "token: mean over the batch's target tokens; example: mean of per-example means; "
      "sum: summed nll per example",
      one_of({"token", "example", "sum"})},
+    {KEY(train, pack), "experts",
+     "so many, of like numbers of steps, go through their steps together, which fills a device that one small expert "
+     "leaves idle; they know each other in their keys; auto: as many as fill train.tokens_per_microbatch",
+     between(1, most_pack)},
     {KEY(train, validate_every), "steps", "validation loss every so often; 0: only at the end", at_least(0)},
     {KEY(train, keep), "", "which step's weights are kept; best: by validation loss (needs validate_every)",
      one_of({"last", "best"})},

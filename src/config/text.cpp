@@ -55,6 +55,9 @@ struct TomlValue {
   std::string operator()(Interval* value) const {
     return value->minutes > 0 ? fmt::format("\"{} minutes\"", value->minutes) : fmt::format("{}", value->steps);
   }
+  std::string operator()(CountOrAuto* value) const {
+    return value->count == 0 ? toml_quoted("auto") : fmt::format("{}", value->count);
+  }
   std::string operator()(std::vector<std::string>* value) const {
     return fmt::format("[{}]", fmt::join(*value | std::views::transform(toml_quoted), ", "));
   }

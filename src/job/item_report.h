@@ -2,7 +2,7 @@
 // files.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,9 +25,12 @@ class ItemReport {
   // gemm_flops: per second, of this rank; speeds are shown as a share of it.
   ItemReport(Journal& journal, std::string item, double gemm_flops);
 
-  // Before the first step: metrics go to run_dir/items/ITEM. Without phases an item has one.
-  void open_metrics(const std::filesystem::path& run_dir, bool tensorboard, PhaseCosts phases = {});
-  // A training step, and what else is to stand in its line of the metrics.
+  // Before the first step: metrics go to run_dir/items/ITEM, of an item of several members to that of each. Without
+  // phases an item has one.
+  void open_metrics(const std::filesystem::path& run_dir, bool tensorboard, PhaseCosts phases = {},
+                    const std::vector<std::string>& members = {});
+  // A training step, and what else is to stand in its line of the metrics. What is told of the item is of all members
+  // that made the step together: the mean of their losses, their tokens in all.
   void step(const StepReport& report, const Metrics& more = {});
   // Of an item that is scored: `done` of `all` examples.
   void scored(int64_t done, int64_t all);
@@ -38,12 +41,14 @@ class ItemReport {
 
  private:
   double share_done(const StepReport& report, int64_t step) const;
+  void progress(const StepReport& of_all);
   Journal& journal_;
   std::string item_, phase_;
   double gemm_flops_;
   double share_at_start_ = -1, share_ = 0;  // of the item, when this worker's first report came, and now
   PhaseCosts phases_;
-  std::optional<MetricsLog> metrics_;
+  std::vector<std::unique_ptr<MetricsLog>> metrics_;  // by member
+  std::vector<StepReport> of_step_;                   // the members' reports of the step that is being told
   RunningSpeed speed_;
 };
 

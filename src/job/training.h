@@ -9,9 +9,10 @@
 namespace gaggle {
 
 struct TrainingAttempt {
-  // `checkpoints`: where they go, named by `key`. Opens the item's metrics.
+  // `checkpoints`: where they go, named by `key`. Opens the item's metrics; of several that are trained together those
+  // of each, in StepReport::member's order.
   TrainingAttempt(const JobContext& context, const Attempt& attempt, const std::filesystem::path& checkpoints,
-                  const std::string& key, PhaseCosts phases = {});
+                  const std::string& key, PhaseCosts phases = {}, const std::vector<std::string>& members = {});
   // Checkpoints that are on their way are on the disk.
   void wait();
 

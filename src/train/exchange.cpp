@@ -43,6 +43,20 @@ std::vector<double> lane_sums(const Communicator& group, int64_t lanes, int64_t 
 
 }  // namespace
 
+StepStatus worst_status(Communicator& group, StepStatus mine) {
+  if (group.size() == 1) return mine;
+  std::vector<StepStatus> all(static_cast<size_t>(group.size()));
+  group.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
+  StepStatus worst = mine;
+  for (int r = 0; r < group.size(); ++r) {
+    const StepStatus theirs = all[static_cast<size_t>(r)];
+    if (theirs == StepStatus::failed && r != group.rank())
+      system_error("rank {} of the group failed in this step; its own message says why", r);
+    worst = std::max(worst, theirs);
+  }
+  return worst;
+}
+
 Owners assign_owners(const ParameterLayout& layout, int ranks) {
   std::vector<int64_t> counts(static_cast<size_t>(ranks), 0);
   std::vector<int> of_tensor;
@@ -98,26 +112,12 @@ Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t l
   my_starts_there_ = gaggle::to_device(my_starts_, device);
 }
 
-void Exchange::agree(StepStatus& status) {
-  const StepStatus mine = status;
-  std::vector<StepStatus> all(static_cast<size_t>(group_.size()));
-  group_.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(all)));
-  for (int r = 0; r < group_.size(); ++r) {
-    const StepStatus theirs = all[static_cast<size_t>(r)];
-    if (theirs == StepStatus::failed && r != group_.rank())
-      system_error("rank {} of the group failed in this step; its own message says why", r);
-    status = std::max(status, theirs);
-  }
-}
-
-at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, StepStatus& status) {
-  if (group_.size() == 1 && status != StepStatus::failed) {
+at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces) {
+  if (group_.size() == 1) {
     std::map<TreeNode, at::Tensor> all;
     for (const Piece& piece : pieces) all[piece.node] = piece.sum;
     return finish_tree(all, lanes_);
   }
-  agree(status);
-  if (status == StepStatus::failed) return {};  // ours: the caller rethrows
   const auto ranks = static_cast<size_t>(group_.size());
   const auto me = static_cast<size_t>(group_.rank());
   const auto nodes_of = [&](size_t rank) {

@@ -15,8 +15,11 @@
 namespace gaggle {
 
 // What each rank says in every step before data moves; the worst of them counts. save: a checkpoint is written
-// after this step; resumable, stopped: all leave after this step with that exit code.
-enum class StepStatus : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, failed = 4 };
+// after this step; resumable, stopped: all leave after this step with that exit code; short_of_memory: the step is
+// made again in smaller pieces.
+enum class StepStatus : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, short_of_memory = 4, failed = 5 };
+// The worst of the group. Collective. Throws SystemError if another rank failed.
+StepStatus worst_status(Communicator& group, StepStatus mine);
 
 // A run of neighbouring values in the flat tensor.
 struct FlatRange {
@@ -48,8 +51,8 @@ class Exchange {
   std::vector<ParameterInfo> my_tensors() const;
 
   // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact, on the pieces'
-  // device. A rank that failed passes no pieces. Throws SystemError on every other rank if one failed.
-  at::Tensor sum_to_owners(const std::vector<Piece>& pieces, StepStatus& status);
+  // device.
+  at::Tensor sum_to_owners(const std::vector<Piece>& pieces);
   // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
   // lane by lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {
@@ -64,8 +67,6 @@ class Exchange {
   at::Tensor whole(const at::Tensor& owned, const Owners& owners, int64_t size);
 
  private:
-  // `status`: in, this rank's; out, the worst of the group. Throws SystemError if another rank failed.
-  void agree(StepStatus& status);
   // Where tensors travel: the communicator over that memory, and the memory.
   Communicator& path() const { return device_ ? *device_ : group_; }
   at::Device memory(const at::Tensor& like) const { return device_ ? like.device() : at::kCPU; }

@@ -1,36 +1,43 @@
 #include "train/loop.h"
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/names.h"
 #include "base/pulse.h"
-#include "train/phase_state.h"
-#include "train/same_values.h"
+#include "train/pack_snapshot.h"
+#include "train/phase.h"
 
 namespace gaggle {
 namespace {
 
-class Phase {
+// Phases that go through their steps together, in one set of checkpoints.
+class Loop {
  public:
-  Phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter, const TrainingData& data,
-        const Snapshot& kept)
-      : run_(run),
-        hooks_(run.hooks),
-        settings_(settings),
-        adapter_(adapter),
-        data_(data),
-        kept_(kept),
-        trainer_(run.base, adapter, run.group, settings.step, static_cast<int64_t>(data.tasks.size())) {}
+  Loop(const TrainingRun& run, const std::vector<PhaseMember>& members)
+      : run_(run), hooks_(run.hooks), members_(members) {
+    for (size_t i = 0; i < members.size(); ++i)
+      phases_.push_back(std::make_unique<Phase>(run, members[i], static_cast<int>(i)));
+  }
 
-  // Returns the step whose values were kept as the best.
-  std::optional<int64_t> train() {
-    resume();
-    while (state_.step < steps()) {
-      pulse(settings_.name, state_.step);
+  std::vector<PhaseEnd> train() {
+    for (const auto& phase : phases_) phase->begin();
+    saved_at_ = monotonic_seconds();
+    std::vector<StepReport> cut_short;
+    for (const auto& phase : phases_)
+      if (phase->unvalidated()) cut_short.push_back(*phase->unvalidated());
+    report(cut_short);
+    while (any_live()) {
+      pulse(phases_[0]->name(), step());
       StepStatus status = status_before_step();
-      StepReport report = make_step(status);
-      if (validation_due()) validate(report);
-      if (hooks_.on_step) hooks_.on_step(report);
-      if (status > StepStatus::save && state_.step < steps())
+      std::vector<StepReport> reports = make_step(status);
+      for (const StepReport& of : reports)
+        if (phase_of(of).validation_due()) phase_of(of).will_validate(of);
+      // A stop comes in a validation: who has none is reported before it.
+      std::ranges::stable_partition(reports, [&](const StepReport& of) { return !phase_of(of).unvalidated(); });
+      report(reports);
+      if (status > StepStatus::save && any_live())
         stop(status == StepStatus::stopped ? Exit::stopped : Exit::resumable);
       if (checkpoint_due(status)) checkpoint();
     }
@@ -38,17 +45,16 @@ class Phase {
   }
 
  private:
-  int64_t steps() const { return settings_.schedule.steps; }
+  Phase& phase_of(const StepReport& report) { return *phases_[static_cast<size_t>(report.member)]; }
 
-  void resume() {
-    if (run_.resumes_in(settings_)) state_ = restore_phase(*run_.from, trainer_, adapter_);
-    if (hooks_.on_start) hooks_.on_start(state_.step);
-    saved_at_ = monotonic_seconds();
-    if (!state_.unvalidated) return;
-    StepReport report = *state_.unvalidated;
-    adapter_.begin_step(state_.step - 1);
-    validate(report);
-    if (hooks_.on_step) hooks_.on_step(report);
+  bool any_live() const {
+    return std::ranges::any_of(phases_, [](const auto& phase) { return phase->live(); });
+  }
+
+  int64_t step() const {
+    int64_t most = 0;
+    for (const auto& phase : phases_) most = std::max(most, phase->step());
+    return most;
   }
 
   // What this rank has to say before a step. Only the group's first rank speaks for itself.
@@ -61,75 +67,62 @@ class Phase {
   }
 
   // `status`: in, this rank's; out, the worst of the group.
-  StepReport make_step(StepStatus& status) {
+  std::vector<StepReport> make_step(StepStatus& status) {
     const double started = monotonic_seconds();
-    const double lr = learning_rate(settings_.schedule, state_.step);
-    const std::vector<Sample> batch = data_.batch(state_.step);
-    adapter_.begin_step(state_.step);
-    if (hooks_.before_step) hooks_.before_step(state_.step, batch);
-    const StepResult done = trainer_.step(batch, lr, status);
-    status = done.status;
-    ++state_.step;
+    std::vector<Phase*> live;
+    std::vector<StepPart> parts;
+    for (const auto& phase : phases_)
+      if (phase->live()) live.push_back(phase.get()), parts.push_back(phase->next_step());
+    const std::vector<StepResult> results = step_together(parts, status);
+    status = results[0].status;
     pulse_under_way();
-    if (done.skipped && run_.group.rank() == 0)
-      log::warning("{} step {}: the loss or its gradient is not finite (loss {}, |g| {}): no rank makes this update",
-                   settings_.name, state_.step, done.loss, done.grad_norm);
-    StepReport report;
-    report.phase = settings_.name;
-    report.step = state_.step;
-    report.steps = steps();
-    report.loss = done.loss;
-    report.grad_norm = done.grad_norm;
-    report.lr = lr;
-    report.seconds = monotonic_seconds() - started;
-    report.tokens = done.tokens;
-    report.flops = done.flops;
-    report.by_task = done.by_task;
-    if (hooks_.after_step) hooks_.after_step(report);
-    if (hooks_.compare_every > 0 && state_.step % hooks_.compare_every == 0) compare_ranks();
-    return report;
+    const double seconds = monotonic_seconds() - started;
+    double tokens = 0;
+    for (const StepResult& result : results) tokens += static_cast<double>(result.tokens);
+    std::vector<StepReport> reports;
+    for (size_t i = 0; i < live.size(); ++i)
+      reports.push_back(live[i]->end_step(results[i], seconds * static_cast<double>(results[i].tokens) / tokens));
+    std::vector<std::string> failures;
+    for (const auto& phase : phases_) failures.push_back(phase->failure());
+    throw_where_all_failed(failures);
+    return reports;
   }
 
-  bool validation_due() const {
-    const int64_t every = settings_.validate_every;
-    if (every == 0 || (state_.step % every != 0 && !(settings_.keep_best && state_.step == steps()))) return false;
-    return std::ranges::any_of(data_.tasks,
-                               [](const TokenTask* task) { return !task->examples(Split::validation).empty(); });
-  }
-
-  void validate(StepReport& report) {
-    pulse(settings_.name + " validation", state_.step);
-    state_.unvalidated = report;
-    adapter_.begin_evaluation();
-    try {
-      report.validation_by_task =
-          mean_losses(run_.base, &adapter_, data_.tasks, Split::validation, settings_.step, run_.group, hooks_.stop);
-    } catch (const StopRequested& asked) {
-      stop(asked.code);
+  void throw_where_all_failed(const std::vector<std::string>& failures) const {
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < failures.size(); ++i) {
+      if (failures[i].empty()) return;
+      texts.push_back(titled(members_[i].title, failures[i]));
     }
-    state_.unvalidated.reset();
-    const double loss = mean_of_tasks(report.validation_by_task);
-    report.validation_loss = loss;
-    if (!settings_.keep_best || !(loss < state_.best_loss)) return;
-    state_.best_loss = loss;
-    state_.best_step = state_.step;
-    state_.best_values = adapter_.values().cpu().clone();
+    throw NotFinite(join(texts, "; "));
+  }
+
+  // Validates who is to be validated, and passes on what is known then.
+  void report(std::vector<StepReport>& reports) {
+    for (StepReport& of : reports) {
+      of.ends_the_step = &of == &reports.back();
+      try {
+        if (phase_of(of).unvalidated()) phase_of(of).validate(of);
+      } catch (const StopRequested& asked) {
+        stop(asked.code);
+      }
+      if (hooks_.on_step) hooks_.on_step(of);
+    }
   }
 
   bool checkpoint_due(StepStatus status) const {
-    if (state_.step == steps()) return hooks_.checkpoint_at_end;
+    if (!any_live()) return hooks_.checkpoint_at_end;
     const int64_t every = hooks_.checkpoint_every.steps;
-    return status == StepStatus::save || (every > 0 && state_.step % every == 0);
+    return status == StepStatus::save || (every > 0 && step() % every == 0);
   }
 
   void checkpoint() {
-    compare_ranks();
+    for (const auto& phase : phases_) phase->compare_ranks();
     if (hooks_.on_checkpoint) hooks_.on_checkpoint();
-    Snapshot snapshot = save_phase(state_, trainer_, adapter_);
-    snapshot.phase = settings_.phase;
+    std::vector<KeyedSnapshot> all;
+    for (size_t i = 0; i < phases_.size(); ++i) all.push_back({members_[i].key, phases_[i]->snapshot()});
+    Snapshot snapshot = joined(std::move(all));
     snapshot.state["machine"] = hooks_.machine;
-    for (const auto& [name, value] : kept_.state.items()) snapshot.state[name] = value;
-    snapshot.tensors.insert(kept_.tensors.begin(), kept_.tensors.end());
     if (hooks_.snapshots) hooks_.snapshots->write(std::move(snapshot));
     saved_at_ = monotonic_seconds();
   }
@@ -140,35 +133,18 @@ class Phase {
     throw StopRequested{code};
   }
 
-  std::optional<int64_t> finish() {
-    std::optional<int64_t> best;
-    if (settings_.keep_best && state_.best_step >= 0) {
-      best = state_.best_step;
-      adapter_.values().copy_(state_.best_values);
-      adapter_.refresh();
-    } else if (trainer_.skipped() > 0) {
-      throw NotFinite(
-          fmt::format("the loss or its gradient was not finite in the last {} of {} step(s) of {}: lower its "
-                      "learning rate, or look at the data",
-                      trainer_.skipped(), steps(), settings_.name));
-    }
-    // Whoever evaluates the values next routes as in the step they are of, also where no step was left to do.
-    adapter_.begin_step(best.value_or(steps()) - 1);
-    return best;
-  }
-
-  void compare_ranks() const {
-    check_same_values(run_.group, adapter_.layout(), adapter_.values(), settings_.name, state_.step);
+  std::vector<PhaseEnd> finish() {
+    std::vector<PhaseEnd> ends;
+    std::vector<std::string> failures;
+    for (const auto& phase : phases_) failures.push_back(ends.emplace_back(phase->finish()).failure);
+    throw_where_all_failed(failures);
+    return ends;
   }
 
   const TrainingRun& run_;
   const LoopHooks& hooks_;
-  const PhaseSettings& settings_;
-  Trainable& adapter_;
-  const TrainingData& data_;
-  const Snapshot& kept_;
-  Trainer trainer_;
-  PhaseState state_;
+  const std::vector<PhaseMember>& members_;
+  std::vector<std::unique_ptr<Phase>> phases_;
   double saved_at_ = 0;  // monotonic seconds of the last checkpoint, or of the start
 };
 
@@ -190,9 +166,24 @@ TrainingData mixed_tasks(std::span<const TokenTask> tasks, const PhaseSettings& 
   return data;
 }
 
-std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter,
-                                 const TrainingData& data, const Snapshot& kept) {
-  return Phase(run, settings, adapter, data, kept).train();
+void PhaseEnd::note_in(nlohmann::json& metrics, const std::string& phase) const {
+  if (best_step) metrics["best_step"] = *best_step;
+  if (reduced)
+    metrics["not_reproducible"][phase] =
+        "memory ended: its passes were of fewer tokens than train.tokens_per_microbatch";
+}
+
+std::string titled(const std::string& title, const std::string& failure) {
+  return title.empty() ? failure : title + ": " + failure;
+}
+
+std::vector<PhaseEnd> run_together(const TrainingRun& run, const std::vector<PhaseMember>& members) {
+  return Loop(run, members).train();
+}
+
+PhaseEnd run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter, const TrainingData& data,
+                   const Snapshot& kept) {
+  return run_together(run, {{settings, adapter, data, kept, run.from}})[0];
 }
 
 std::vector<double> validation_losses(const TrainingRun& run, SiteAdapter* adapter,

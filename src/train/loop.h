@@ -36,10 +36,12 @@ inline TrainingData single_task(const TokenTask& task, const PhaseSettings& sett
 
 // What is reported of an optimiser step.
 struct StepReport {
+  int member = 0;             // of those that go together, which one it is of …
+  bool ends_the_step = true;  // … and whether no other's report of the same step comes after it
   std::string phase;
   int64_t step = 0, steps = 0;  // done so far, this one included; in the whole phase
   double loss = 0, grad_norm = 0, lr = 0;
-  double seconds = 0;                     // of the step, without validation
+  double seconds = 0;                     // of the step, without validation; of steps made together its share
   int64_t tokens = 0;                     // tokens that all ranks fed in this step
   double flops = 0;                       // useful FLOP of this rank's share of the step
   std::vector<double> by_task;            // loss per target token; NaN: the batch has none of the task
@@ -86,11 +88,37 @@ struct TrainingRun {
   bool resumes_in(const PhaseSettings& settings) const { return from && from->phase == settings.phase; }
 };
 
-// Trains adapter.values(), from the run's checkpoint if that is one of this phase. `kept` goes into every
-// checkpoint besides the phase's own tensors and state. Returns the step whose values were kept as the best.
-// Collective. Throws StopRequested on every rank together once a checkpoint is written; NotFinite; SystemError.
-std::optional<int64_t> run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter,
-                                 const TrainingData& data, const Snapshot& kept = {});
+// One of the trainings that go through a phase together: adapter.values() are trained, from `from` if that is a
+// checkpoint of this phase. `kept` goes into every checkpoint besides the phase's own tensors and state.
+struct PhaseMember {
+  const PhaseSettings& settings;
+  Trainable& adapter;
+  TrainingData data;
+  Snapshot kept = {};
+  std::optional<Snapshot> from = {};
+  std::string key = {};    // names its part of the pack's checkpoints (pack_snapshot.h); "": it is alone
+  std::string title = {};  // for warnings
+};
+
+struct PhaseEnd {
+  std::optional<int64_t> best_step;  // whose values were kept as the best
+  std::string failure;               // what NotFinite would say: its values are not to be used; "": they are good
+  bool reduced = false;              // memory ended on the way: the bits depend on how much there was
+
+  // best_step and, where it is so, "not_reproducible" of this phase.
+  void note_in(nlohmann::json& metrics, const std::string& phase) const;
+};
+// "title: failure", or without a title the failure.
+std::string titled(const std::string& title, const std::string& failure);
+
+// Each takes its own number of steps, of its own schedule; who has no more leaves the passes, who fails does not. All in
+// one checkpoint. Collective. Throws StopRequested on every rank together once a checkpoint is written; NotFinite where
+// all have failed; SystemError.
+std::vector<PhaseEnd> run_together(const TrainingRun& run, const std::vector<PhaseMember>& members);
+
+// Of one training, from the run's checkpoint. Throws NotFinite.
+PhaseEnd run_phase(const TrainingRun& run, const PhaseSettings& settings, Trainable& adapter, const TrainingData& data,
+                   const Snapshot& kept = {});
 
 // mean_losses on validation examples after or between phases. Throws StopRequested on every rank together; the
 // checkpoint that is under way then is on the disk.

@@ -6,7 +6,9 @@ namespace gaggle {
 namespace {
 
 constexpr const char* values_prefix = "values/";
+constexpr const char* failure_key = "failure";
 constexpr const char* best_prefix = "best/";
+constexpr const char* budget_key = "tokens_per_microbatch";  // where memory ended with more
 
 struct StepNumber {
   const char* name;
@@ -44,12 +46,21 @@ StepReport report_from(const nlohmann::json& json) {
 
 }  // namespace
 
+std::string failure_in(const Snapshot& snapshot) {
+  return snapshot.state.contains(failure_key) ? snapshot.state[failure_key].get<std::string>() : "";
+}
+
+void put_failure(Snapshot& snapshot, const std::string& failure) {
+  if (!failure.empty()) snapshot.state[failure_key] = failure;
+}
+
 Snapshot save_phase(const PhaseState& state, Trainer& trainer, Trainable& adapter) {
   Snapshot snapshot;
   snapshot.step = state.step;
   const Trainer::State optimiser = trainer.state();
   snapshot.state["updates"] = optimiser.updates;
   snapshot.state["not_finite"] = optimiser.not_finite;
+  if (trainer.reduced()) snapshot.state[budget_key] = optimiser.tokens_per_microbatch;
   snapshot.state["best_step"] = state.best_step;
   put_tensors(snapshot, values_prefix, adapter.layout(),
               adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true));
@@ -66,7 +77,8 @@ PhaseState restore_phase(const Snapshot& snapshot, Trainer& trainer, Trainable& 
   const nlohmann::json& saved = snapshot.state;
   adapter.values().copy_(snapshot_values(snapshot, adapter.layout()));
   adapter.refresh();
-  trainer.restore({take_tensors(snapshot, "", trainer.state_layout()), saved.at("updates"), saved.at("not_finite")});
+  trainer.restore({take_tensors(snapshot, "", trainer.state_layout()), saved.at("updates"), saved.at("not_finite"),
+                   saved.value(budget_key, trainer.settings().tokens_per_microbatch)});
   PhaseState state;
   state.step = snapshot.step;
   state.best_step = saved.at("best_step");

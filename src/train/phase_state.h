@@ -5,6 +5,10 @@
 
 namespace gaggle {
 
+// Why the training of a snapshot cannot go on (PhaseEnd::failure); "": it can.
+std::string failure_in(const Snapshot& snapshot);
+void put_failure(Snapshot& snapshot, const std::string& failure);
+
 // Beside the adapter's values and the trainer's optimiser state.
 struct PhaseState {
   int64_t step = 0;  // optimiser steps that are done

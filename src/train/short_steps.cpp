@@ -24,38 +24,55 @@ double tokens_of_phase(const TrainingData& data, const PhaseSettings& settings) 
 
 }  // namespace
 
-double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& data, const PhaseSettings& settings,
-                     double share) {
-  const std::vector<Sample> batch = data.batch(0);
-  const double all = tokens_of_phase(data, settings), wanted = share * all;
-  StepSettings step = settings.step;
-  std::span<const Sample> samples(batch);
+double phase_seconds(BaseModel& base, const std::vector<PhaseMember>& members, double share) {
+  std::vector<std::vector<Sample>> batches;
+  double all = 0, steps = 0;
+  size_t count = 0;  // samples of each that are fed
+  for (const PhaseMember& member : members) {
+    batches.push_back(member.data.batch(0));
+    all += tokens_of_phase(member.data, member.settings);
+    steps = std::max(steps, static_cast<double>(member.settings.schedule.steps));
+    count = std::max(count, batches.back().size());
+  }
+  const auto first = [&](size_t m, size_t n) { return std::span(batches[m]).first(std::min(n, batches[m].size())); };
+  const auto tokens_of_first = [&](size_t n) {
+    double tokens = 0;
+    for (size_t m = 0; m < batches.size(); ++m) tokens += tokens_of(first(m, n));
+    return tokens;
+  };
+  StepSettings step = members[0].settings.step;
+  const double wanted = share * all;
   // Lanes that are kept stay as long as they are.
-  const double lanes = wanted / tokens_of(batch) * static_cast<double>(step.lanes);
+  const double lanes = wanted / tokens_of_first(count) * static_cast<double>(step.lanes);
   if (lanes < static_cast<double>(step.lanes)) {
     const auto kept = std::max<int64_t>(1, static_cast<int64_t>(lanes));
-    samples = samples.first(static_cast<size_t>(kept) * batch.size() / static_cast<size_t>(step.lanes));
-    if (samples.empty()) samples = std::span(batch).first(1);
+    count = std::max<size_t>(1, static_cast<size_t>(kept) * count / static_cast<size_t>(step.lanes));
     step.lanes = kept;
   }
-  while (step.lanes == 1 && samples.size() > 1 && tokens_of(samples) > wanted)
-    samples = samples.first(samples.size() - 1);
+  while (step.lanes == 1 && count > 1 && tokens_of_first(count) > wanted) --count;
   const auto alone = make_self();
-  Trainer trainer(base, adapter, *alone, step, static_cast<int64_t>(data.tasks.size()));
-  const auto seconds = [&](std::span<const Sample> fed) {
-    adapter.begin_step(0);
+  std::vector<std::unique_ptr<Trainer>> trainers;
+  for (const PhaseMember& member : members)
+    trainers.push_back(
+        std::make_unique<Trainer>(base, member.adapter, *alone, step, static_cast<int64_t>(member.data.tasks.size())));
+  const auto seconds = [&](size_t fed_members, size_t samples) {
+    std::vector<StepPart> parts;
+    for (size_t m = 0; m < fed_members; ++m) {
+      members[m].adapter.begin_step(0);
+      parts.push_back({*trainers[m], first(m, samples), learning_rate(members[m].settings.schedule, 0)});
+    }
     const double begun = monotonic_seconds();
-    trainer.step(fed, learning_rate(settings.schedule, 0));
+    step_together(parts, StepStatus::ok);
     pulse_under_way();
     return monotonic_seconds() - begun;
   };
-  const double one = seconds(samples.first(1)), some = std::max(1e-9, seconds(samples));
-  const double more_tokens = tokens_of(samples) - tokens_of(samples.first(1));
-  if (more_tokens <= 0 || some <= one) return some * all / tokens_of(samples);
+  const double one = seconds(1, 1), some = std::max(1e-9, seconds(members.size(), count));
+  const double fed = tokens_of_first(count), more_tokens = fed - tokens_of(first(0, 1));
+  if (more_tokens <= 0 || some <= one) return some * all / fed;
   // What a step costs however few its tokens are, as the optimiser's part of it, is not to be counted for every piece.
   const double a_token = (some - one) / more_tokens;
-  const double a_step = std::max(0.0, some - a_token * tokens_of(samples));
-  return a_token * all + a_step * static_cast<double>(settings.schedule.steps);
+  const double a_step = std::max(0.0, some - a_token * fed);
+  return a_token * all + a_step * steps;
 }
 
 }  // namespace gaggle

@@ -6,10 +6,10 @@
 
 namespace gaggle {
 
-// Expected seconds of all steps of a phase by one rank, without validation. A step on one sample, which also touches what
+// Expected seconds of all steps of a phase, which these go through together, by one rank, without validation. A step on
+// one sample, which also touches what
 // is made once, and one over as much of the first batch as `share` of the phase's work comes to, whole lanes where they fit, say
 // what a step and what a token costs; no more than one sample: its step alone.
-double phase_seconds(BaseModel& base, Trainable& adapter, const TrainingData& data, const PhaseSettings& settings,
-                     double share);
+double phase_seconds(BaseModel& base, const std::vector<PhaseMember>& members, double share);
 
 }  // namespace gaggle

@@ -140,7 +140,7 @@ SkillsResult train_skills(BaseModel& base, const std::vector<TokenTask>& tasks, 
   const TrainingRun run = begin_training(base, group, hooks, "this run", sources);
 
   const TrainingData data = mixed_tasks(tasks, recipe.phase, recipe.mix);
-  const std::optional<int64_t> best_step = run_phase(run, recipe.phase, adapter, data);
+  const PhaseEnd end = run_phase(run, recipe.phase, adapter, data);
   SkillsResult result{adapter.all_values().to(at::kCPU, at::kFloat), {}};
   adapter.begin_evaluation();
   const auto before = validation_losses(run, nullptr, data.tasks, recipe.phase.step);
@@ -151,7 +151,7 @@ SkillsResult train_skills(BaseModel& base, const std::vector<TokenTask>& tasks, 
     result.metrics["base_loss"] = mean_of_tasks(before);
     result.metrics["validation_loss"] = mean_of_tasks(after);
   }
-  if (best_step) result.metrics["best_step"] = *best_step;
+  end.note_in(result.metrics, recipe.phase.name);
   return result;
 }
 

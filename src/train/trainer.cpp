@@ -1,13 +1,8 @@
 #include "train/trainer.h"
 
 #include <cmath>
-#include <exception>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "model/speed.h"
-#include "train/passed_batches.h"
-#include "train/tfew.h"
 
 namespace gaggle {
 namespace {
@@ -30,6 +25,7 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       adapter_(adapter),
       group_(group),
       settings_(std::move(settings)),
+      wanted_tokens_(settings_.tokens_per_microbatch),
       exchange_(group, adapter.layout(), settings_.lanes, adapter.values().device()),
       sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes, adapter.layout().size(),
             adapter.values().device()),
@@ -39,42 +35,6 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       state_owners_(owners_of(state_layout_, owners_of_state(state_layout_, adapter.layout(), exchange_.owners()),
                               group.size())) {
   GAGGLE_CHECK(group.size() <= settings_.lanes, "{} ranks for {} lanes", group.size(), settings_.lanes);
-}
-
-std::vector<double> Trainer::run_lanes(std::span<const Sample> batch, double& flops) {
-  const std::vector<float> weights = loss_weights(batch, settings_.loss_average);
-  const LaneRange run = lanes_of_rank(group_.rank(), group_.size(), settings_.lanes);
-  const auto tasks = static_cast<size_t>(tasks_);
-  std::vector<double> losses(static_cast<size_t>(run.end - run.begin) * tasks, 0);
-  const auto of_lane = [&](int64_t lane) {
-    return std::span(losses).subspan(static_cast<size_t>(lane - run.begin) * tasks, tasks);
-  };
-  PassedBatches passed;
-  sums_.begin();
-  for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    adapter_.set_gradients(sums_.begin_lane());
-    for (Microbatch& microbatch :
-         lane_microbatches(batch, weights, lane, settings_.lanes, settings_.tokens_per_microbatch, settings_.tfew)) {
-      flops += useful_flops(base_, microbatch);
-      const at::Tensor nll = forward_backward(microbatch, of_lane(lane));
-      if (!settings_.tfew) passed.add(nll, std::move(microbatch), of_lane(lane));
-    }
-    adapter_.finish_gradients();
-    sums_.end_lane();
-  }
-  passed.add_losses();
-  return losses;
-}
-
-at::Tensor Trainer::forward_backward(const Microbatch& batch, std::span<double> by_task) {
-  LossOptions options{settings_.label_smoothing, {}};
-  if (settings_.tfew) {
-    GAGGLE_CHECK(by_task.size() == 1);
-    options.weights = [&](const Microbatch& all, std::span<const float> nll, std::span<float> weights) {
-      by_task[0] += tfew_loss(all, nll, weights);
-    };
-  }
-  return base_.forward_backward(batch, adapter_, options, settings_.dropout);
 }
 
 std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const {
@@ -88,37 +48,27 @@ std::vector<double> Trainer::losses_per_token(std::span<const Sample> batch, con
 }
 
 StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus status) {
-  StepResult result;
-  std::vector<double> losses;
-  std::exception_ptr failure;
-  try {
-    losses = run_lanes(batch, result.flops);
-  } catch (...) {
-    if (group_.size() == 1) throw;
-    failure = std::current_exception();  // the others wait in the exchange: tell them there
-    status = StepStatus::failed;
-  }
-  at::Tensor gradient;
-  try {
-    gradient = exchange_.sum_to_owners(failure ? std::vector<Piece>{} : sums_.pieces(), status);
-  } catch (...) {
-    if (!failure) throw;
-  }
-  if (failure) std::rethrow_exception(failure);
+  const StepPart part{*this, batch, lr};
+  StepResult result = step_together({&part, 1}, status)[0];
+  if (!result.failure.empty()) throw NotFinite(result.failure);
+  return result;
+}
 
+StepResult Trainer::finish(std::span<const Sample> batch, std::span<const double> losses, double lr) {
+  StepResult result;
+  const at::Tensor gradient = exchange_.sum_to_owners(sums_.pieces());
   const Exchange::Totals totals = exchange_.totals(gradient, losses, tasks_);
   for (const double sum : totals.sums) result.loss += sum;
   result.by_task = losses_per_token(batch, totals.sums);
   result.grad_norm = std::sqrt(totals.squared_norm);
-  result.status = status;
   for (const Sample& sample : batch) result.tokens += fed_tokens(*sample.example);
   if (!std::isfinite(result.grad_norm) || !std::isfinite(result.loss)) {
     result.skipped = true;
     if (++not_finite_ == max_not_finite)
-      throw NotFinite(
-          fmt::format("the loss or its gradient was not finite in {} steps running (loss {}, |g| {}): "
-                      "lower train.lr, or look at the data",
-                      max_not_finite, result.loss, result.grad_norm));
+      result.failure = fmt::format(
+          "the loss or its gradient was not finite in {} steps running (loss {}, |g| {}): "
+          "lower train.lr, or look at the data",
+          max_not_finite, result.loss, result.grad_norm);
     return result;
   }
   not_finite_ = 0;
@@ -135,13 +85,15 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus st
 }
 
 Trainer::State Trainer::state() {
-  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_, not_finite_};
+  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_, not_finite_,
+          settings_.tokens_per_microbatch};
 }
 
 void Trainer::restore(const State& state) {
   optimizer_.state().copy_(gather_ranges(state.flat, state_owners_.ranges[static_cast<size_t>(group_.rank())]));
   updates_ = state.updates;
   not_finite_ = state.not_finite;
+  settings_.tokens_per_microbatch = std::min(settings_.tokens_per_microbatch, state.tokens_per_microbatch);
 }
 
 }  // namespace gaggle

@@ -37,7 +37,7 @@ double adapt_rate(const AdaptJob& job, const AdaptItem& item, const EvalContext&
   const TokenTask few = few_shot(job.tasks[item.task], item.shots, recipe.seed);
   const auto trained = adapted_adapter(job.context.base, recipe, start);
   const double seconds =
-      phase_seconds(job.context.base, *trained, single_task(few, recipe.phase), recipe.phase, flops / 2 / training);
+      phase_seconds(job.context.base, {{recipe.phase, *trained, single_task(few, recipe.phase)}}, flops / 2 / training);
   const double rate = scoring_rate(scoring, scored, served_by(job, item, start).get(), flops / 2);
   return (training + scores) / (seconds + scores / rate);
 }

@@ -3,6 +3,7 @@
 
 #include "adapter/gate.h"
 #include "alignment/expert_sketch.h"
+#include "base/names.h"
 #include "job/cost.h"
 #include "job/training.h"
 #include "library/lora.h"
@@ -48,32 +49,80 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
   return store_gates(registry, item.parent, expert, made);
 }
 
-}  // namespace
-
-double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops) {
-  BaseModel& base = job.context.base;
-  const Recipe& recipe = item.recipe;
-  const at::Tensor start = start_of(recipe);
-  const double pass = training_flops(base, item.task->examples(Split::train));
-  const auto rate = [&](const PhaseSettings& phase, Trainable&& adapter) {
-    const double all = epochs_of(phase, *item.task) * pass;
-    return all / phase_seconds(base, adapter, single_task(*item.task, phase), phase, flops / all);
-  };
-  if (recipe.train_lora) return rate(recipe.lora, LoraAdapter(recipe.sites, {start}, base.dtype(), base.device()));
-  return rate(recipe.gate, GateAdapter(recipe.sites, start, base.dtype(), base.device()));
+// Those of a pack that are not in the registry, as the group's first rank sees it: all, unless a commit was cut short or
+// others failed.
+std::vector<const ExpertItem*> still_to_train(const ExpertJob& job, const ExpertPack& pack, const Registry& registry,
+                                              Communicator& group) {
+  std::vector<uint8_t> open;
+  for (const size_t member : pack.members) {
+    const ExpertItem& item = job.items[member];
+    open.push_back(registry.find_key(Kind::expert, item.name, item.recipe.key) ? 0 : 1);
+  }
+  group.broadcast(std::as_writable_bytes(std::span(open)), 0);
+  std::vector<const ExpertItem*> items;
+  for (size_t i = 0; i < open.size(); ++i)
+    if (open[i] != 0) items.push_back(&job.items[pack.members[i]]);
+  return items;
 }
 
-Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt) {
-  TrainingAttempt training(job.context, attempt, attempt.folder, item.recipe.key, phase_costs(item.recipe));
-  if (attempt.report)
-    leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
-                 *item.task, item.recipe);
-  const ExpertResult result =
-      train_expert(job.context.base, *item.task, item.recipe, attempt.group, training.hooks, attempt.earlier);
+// A word on all. Throws NotFinite for those that failed, once the others are stored.
+std::string commit_all(const ExpertJob& job, Registry& registry, const std::vector<const ExpertItem*>& items,
+                       const std::vector<ExpertResult>& results) {
+  std::vector<std::string> words, failures;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!results[i].failure.empty()) {
+      failures.push_back(titled(items[i]->name, results[i].failure));
+      continue;
+    }
+    const std::string word = committed_text(commit_expert(job, registry, *items[i], results[i]), results[i].metrics);
+    words.push_back(items.size() > 1 ? items[i]->name + " " + word : word);
+  }
+  if (!failures.empty()) throw NotFinite(join(failures, "; "));
+  return join(words, "; ");
+}
+
+}  // namespace
+
+double expert_rate(const ExpertJob& job, const ExpertPack& pack, double flops) {
+  BaseModel& base = job.context.base;
+  double all = 0;
+  std::vector<std::unique_ptr<Trainable>> adapters;
+  std::vector<PhaseMember> together;
+  for (const size_t member : pack.members) {
+    const ExpertItem& item = job.items[member];
+    const Recipe& recipe = item.recipe;
+    const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
+    const at::Tensor start = start_of(recipe);
+    if (recipe.train_lora)
+      adapters.push_back(std::make_unique<LoraAdapter>(recipe.sites, std::vector{start}, base.dtype(), base.device()));
+    else
+      adapters.push_back(std::make_unique<GateAdapter>(recipe.sites, start, base.dtype(), base.device()));
+    all += epochs_of(phase, *item.task) * training_flops(base, item.task->examples(Split::train));
+    together.push_back({phase, *adapters.back(), single_task(*item.task, phase)});
+  }
+  return all / phase_seconds(base, together, flops / all);
+}
+
+Commit train_experts(const ExpertJob& job, const ExpertPack& pack, Registry& registry, Attempt& attempt) {
+  const std::vector<const ExpertItem*> items = still_to_train(job, pack, registry, attempt.group);
+  std::vector<std::string> names;
+  for (const ExpertItem* item : items) names.push_back(item->name);
+  TrainingAttempt training(job.context, attempt, attempt.folder, pack.key, phase_costs(items[0]->recipe), names);
+  for (const ExpertItem* item : items)
+    if (attempt.report)
+      leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
+                   *item->task, item->recipe);
+  std::vector<ExpertResult> results;
+  if (pack.members.size() == 1) {
+    results.push_back(train_expert(job.context.base, *items[0]->task, items[0]->recipe, attempt.group, training.hooks,
+                                   attempt.earlier));
+  } else {
+    std::vector<PackedExpert> packed;
+    for (const ExpertItem* item : items) packed.push_back({*item->task, item->recipe});
+    results = train_pack(job.context.base, packed, pack.key, attempt.group, training.hooks, attempt.earlier);
+  }
   training.wait();
-  return [&job, &item, &registry, result] {
-    return committed_text(commit_expert(job, registry, item, result), result.metrics);
-  };
+  return [&job, &registry, items, results] { return commit_all(job, registry, items, results); };
 }
 
 }  // namespace gaggle

@@ -6,9 +6,11 @@
 
 #include "alignment/expert_sketch.h"
 #include "base/file.h"
+#include "base/names.h"
 #include "job/plan.h"
 #include "registry/pins.h"
 #include "registry/version_files.h"
+#include "workflow/packs.h"
 
 namespace gaggle {
 namespace {
@@ -43,25 +45,48 @@ void look_up(ExpertJob& job) {
 }
 
 // Experts of other tasks with examples of like lengths go at one speed.
-std::string kind_of(const ExpertJob& job, const ExpertItem& item) {
+std::string kind_of(const ExpertJob& job, const ExpertPack& pack) {
+  const ExpertItem& item = job.items[pack.members[0]];
   const Recipe& recipe = item.recipe;
+  const size_t together = pack.members.size();
+  double tokens = 0;  // of an example of each
+  for (const size_t member : pack.members) tokens += mean_fed_tokens(job.items[member].task->examples(Split::train));
   const PhaseSettings& phase = recipe.train_lora ? recipe.lora : recipe.gate;
-  return fmt::format("expert: {}{} of {} values, {} lanes on {} ranks, {}", recipe.train_lora ? "lora" : "",
+  return fmt::format("expert: {}{} of {} values{}, {} lanes on {} ranks, {}", recipe.train_lora ? "lora" : "",
                      recipe.gate.schedule.steps == 0 ? ""
                      : recipe.train_lora             ? " and gate"
                                                      : "gate",
-                     lora_layout(recipe.sites).size(), phase.step.lanes, job.config().cluster.ranks_per_expert,
-                     passes_text(phase, mean_fed_tokens(item.task->examples(Split::train))));
+                     lora_layout(recipe.sites).size(), together > 1 ? fmt::format(", {} together", together) : "",
+                     phase.step.lanes, job.config().cluster.ranks_per_expert, passes_text(phase, tokens));
 }
 
 using PinsByKey = std::map<std::string, std::string>;
 
 // The item's version, or what was made from it (gates), whatever another job on this registry made of the same name
 // meanwhile: CURRENT from now on.
-void serve(const WorkItem& item, Registry& registry, PinsByKey& pins) {
-  pins.erase(item.key);
-  if (const auto version = registry.find_key(Kind::expert, item.name, item.key))
-    pins[item.key] = item.name + "@" + registry.make_current(Kind::expert, item.name, version->version);
+void serve(const ExpertItem& item, Registry& registry, PinsByKey& pins) {
+  const std::string& key = item.recipe.key;
+  pins.erase(key);
+  if (const auto version = registry.find_key(Kind::expert, item.name, key))
+    pins[key] = item.name + "@" + registry.make_current(Kind::expert, item.name, version->version);
+}
+
+const ExpertPack& pack_of(const ExpertJob& job, const WorkItem& item) {
+  return *std::ranges::find(job.packs, item.key, &ExpertPack::key);
+}
+
+// "v0001", of a pack "v0001, v0003": where all of it are there.
+std::optional<std::string> versions_of(const ExpertJob& job, const ExpertPack& pack,
+                                       const std::optional<Registry>& registry) {
+  std::vector<std::string> versions;
+  for (const size_t member : pack.members) {
+    const ExpertItem& item = job.items[member];
+    const auto version = item.version.empty() ? stored_version(registry, Kind::expert, item.name, item.recipe.key)
+                                              : std::optional(item.version);
+    if (!version) return std::nullopt;
+    versions.push_back(*version);
+  }
+  return join(versions, ", ");
 }
 
 // Who sees the last item committed merges. The collection keeps what it pins beside.
@@ -113,6 +138,7 @@ void check_expert_job(const Config& config, const Session& session) {
 }
 
 Exit run_experts(ExpertJob experts) {
+  experts.packs = form_packs(experts.items, experts.config().train);
   look_up(experts);
   const Config& config = experts.config();
   const JobContext& context = experts.context;
@@ -121,21 +147,23 @@ Exit run_experts(ExpertJob experts) {
     registry = open_registry(context, /*create=*/true);
     make_run_folder(context.session, config);
   }
-  Job job{.kind = "experts", .thing = "expert", .folder = config.registry.path};
+  const bool packs = experts.packs.size() < experts.items.size();
+  Job job{.kind = "experts", .thing = packs ? "pack" : "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
-  for (const ExpertItem& item : experts.items) {
-    job.items.push_back({item.recipe.key, item.name});
-    job.work.push_back({kind_of(experts, item), expert_flops(item, context.base)});
+  for (const ExpertPack& pack : experts.packs) {
+    job.items.push_back({pack.key, pack.name});
+    job.work.push_back({kind_of(experts, pack), 0});
+    for (const size_t member : pack.members) job.work.back().flops += expert_flops(experts.items[member], context.base);
   }
-  job.try_out = [&](size_t item, double flops) { return expert_rate(experts, experts.items[item], flops); };
-  job.result = [&](const WorkItem& item) -> std::optional<std::string> {
-    for (const ExpertItem& known : experts.items)
-      if (known.recipe.key == item.key && !known.version.empty()) return known.version;
-    return stored_version(registry, Kind::expert, item.name, item.key);
+  job.try_out = [&](size_t item, double flops) { return expert_rate(experts, experts.packs[item], flops); };
+  job.result = [&](const WorkItem& item) { return versions_of(experts, pack_of(experts, item), registry); };
+  job.run = [&](size_t item, Attempt& attempt) {
+    return train_experts(experts, experts.packs[item], *registry, attempt);
   };
-  job.run = [&](size_t item, Attempt& attempt) { return train_item(experts, experts.items[item], *registry, attempt); };
   PinsByKey pins;
-  job.serve = [&](const WorkItem& item, const std::string&) { serve(item, *registry, pins); };
+  job.serve = [&](const WorkItem& item, const std::string&) {
+    for (const size_t member : pack_of(experts, item).members) serve(experts.items[member], *registry, pins);
+  };
   job.merge = [&] { collect(experts, *registry, pins); };
   job.closing_block = [&](const JobEnd& end) { return closing_block(experts, *registry, end); };
   return plan_and_run(context, job, expert_plan(experts));

@@ -20,9 +20,16 @@ struct ExpertItem {
   std::string why = {};      // "v0002, train.lr 0.005 → 0.001": a newer version of something that is there
 };
 
+// Experts that go through their steps together: one work item. An expert alone is one as well, of its own name and key.
+struct ExpertPack {
+  std::string key, name;        // "boolq+3"
+  std::vector<size_t> members;  // places among the items
+};
+
 struct ExpertJob {
   const JobContext& context;
   std::vector<ExpertItem> items;
+  std::vector<ExpertPack> packs = {};     // of all items (packs.h); run_experts forms them
   std::vector<std::string> ungated = {};  // experts without data
   std::vector<std::string> kept = {};     // what the collection pins beside them: it grows
 
@@ -38,11 +45,12 @@ Exit run_experts(ExpertJob job);
 
 // Expected FLOP of an item: its steps, and its validation.
 double expert_flops(const ExpertItem& item, const BaseModel& base);
-// FLOP per second of short steps of its first phase, which come to about `flops`; gates train as fast as LoRAs.
-double expert_rate(const ExpertJob& job, const ExpertItem& item, double flops);
+// FLOP per second of short steps of the first phase of a pack, which come to about `flops`; gates train as fast as LoRAs.
+double expert_rate(const ExpertJob& job, const ExpertPack& pack, double flops);
 
-// Parts of it. The item's LoRA and gate, by the ranks of the attempt; what commits them.
-Commit train_item(const ExpertJob& job, const ExpertItem& item, Registry& registry, Attempt& attempt);
+// Parts of it. LoRA and gate of those of a pack that are not there yet, by the ranks of the attempt; what commits them,
+// and then throws NotFinite that names those that failed.
+Commit train_experts(const ExpertJob& job, const ExpertPack& pack, Registry& registry, Attempt& attempt);
 struct JobPlan;
 JobPlan expert_plan(const ExpertJob& job);
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);

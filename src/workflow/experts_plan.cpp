@@ -25,8 +25,14 @@ std::vector<const TokenTask*> tasks_of(const ExpertJob& job) {
 
 JobMemory memory_of(const ExpertJob& job) {
   int64_t trained = 0;
-  for (const ExpertItem& item : job.items)
-    trained = std::max(trained, item.recipe.train_lora ? lora_values(item.recipe) : gate_values(item.recipe));
+  for (const ExpertPack& pack : job.packs) {
+    int64_t together = 0;
+    for (const size_t member : pack.members) {
+      const Recipe& recipe = job.items[member].recipe;
+      together += recipe.train_lora ? lora_values(recipe) : gate_values(recipe);
+    }
+    trained = std::max(trained, together);
+  }
   return memory_need(job.context, training_bytes(job.context.base, trained), tasks_of(job), Split::train,
                      job.config().train.batch_size, BaseUse::training);
 }
@@ -86,9 +92,24 @@ std::string gate_text(const ExpertJob& job) {
                      count_text(static_cast<double>(gate_values(recipe))), phase_text(true, job.items));
 }
 
-// `work`: the items with what each will take.
+// "4 experts together, 12 times: arc +3, …"; "": each is trained alone.
+std::string packs_text(const ExpertJob& job) {
+  size_t most = 0;
+  for (const ExpertPack& pack : job.packs) most = std::max(most, pack.members.size());
+  if (most < 2) return "";
+  return fmt::format("{} experts go through their steps together, {} in all{}", most,
+                     plural(static_cast<int64_t>(job.packs.size()), "pack"),
+                     job.config().train.pack.count == 0 ? " (train.pack = auto)" : "");
+}
+
+// `work`: the packs with what each will take.
 std::string dry_run_table(const ExpertJob& job, const std::vector<WorkItem>& work) {
-  Table table({"expert", "examples", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", ""});
+  std::vector<std::pair<std::string, double>> in_pack(
+      job.items.size());  // by item: its pack, and its share of the time
+  for (size_t p = 0; p < job.packs.size(); ++p)
+    for (const size_t member : job.packs[p].members)
+      in_pack[member] = {job.packs[p].name, work[p].cost / static_cast<double>(job.packs[p].members.size())};
+  Table table({"expert", "examples", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", "pack", ""});
   const auto steps = [](const PhaseSettings& phase, bool runs) {
     return runs ? std::to_string(phase.schedule.steps) : "-";
   };
@@ -101,7 +122,7 @@ std::string dry_run_table(const ExpertJob& job, const std::vector<WorkItem>& wor
                with_commas(static_cast<int64_t>(item.task->examples(Split::validation).size())),
                steps(recipe.lora, recipe.train_lora), recipe.train_lora ? fmt::format("{:.1f}", lora) : "-",
                steps(recipe.gate, recipe.gate.schedule.steps > 0), fmt::format("{:.1f}", gate),
-               is_stored ? "-" : time_text(work[i].cost),
+               is_stored ? "-" : time_text(in_pack[i].second), in_pack[i].first == item.name ? "-" : in_pack[i].first,
                is_stored                            ? "is there: " + item.version
                : std::max(lora, gate) > many_epochs ? "warning: sees its examples more than 20 times"
                                                     : ""});
@@ -116,6 +137,7 @@ JobPlan expert_plan(const ExpertJob& job) {
   if (!job.items.empty()) {
     if (job.items[0].recipe.train_lora) plan.lines.push_back({"lora", lora_text(job)});
     plan.lines.push_back({"gate", gate_text(job)});
+    if (const std::string packs = packs_text(job); !packs.empty()) plan.lines.push_back({"pack", packs});
     plan.lines.push_back({"data", data_text(tasks_of(job))});
     plan.memory = memory_of(job);
     plan.dry_run_table = [&job](const std::vector<WorkItem>& work) { return dry_run_table(job, work); };

@@ -1,4 +1,5 @@
 // The end of a job of experts: their table, and the collection.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -30,19 +31,29 @@ std::pair<std::string, std::string> trained_by(const std::string& key, const std
   return where;
 }
 
+// Of the pack that the item is in.
+const std::string& work_key(const ExpertJob& job, const ExpertItem& item) {
+  const auto place = static_cast<size_t>(&item - job.items.data());
+  return std::ranges::find_if(
+             job.packs,
+             [&](const ExpertPack& pack) { return std::ranges::find(pack.members, place) != pack.members.end(); })
+      ->key;
+}
+
 }  // namespace
 
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
   for (const ExpertItem& item : job.items) {
+    const std::string& key = work_key(job, item);
     const auto info = registry.find_key(Kind::expert, item.name, item.recipe.key);
     if (!info) {
-      const bool aside = end.plan.at(item.recipe.key).state == ItemState::aside;
+      const bool aside = end.plan.at(key).state == ItemState::aside;
       table.add({item.name, "-", "-", "-", "-", "-", aside ? "set aside" : "not finished", "-"});
       continue;
     }
     const json metrics = object_at(read_sidecar(*info), "metrics");
-    const auto [where, time] = trained_by(item.recipe.key, end.events);
+    const auto [where, time] = trained_by(key, end.events);
     table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
                number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
   }

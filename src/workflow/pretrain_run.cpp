@@ -115,7 +115,8 @@ double pretrain_rate(const PretrainJob& job, double flops) {
   const int64_t lanes = phase.step.lanes, ranks = job.context.session.world->size();
   const double busy = static_cast<double>(lanes) / static_cast<double>((lanes + ranks - 1) / ranks * ranks);
   return busy * all /
-         phase_seconds(job.context.base, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix), phase, flops / all);
+         phase_seconds(job.context.base, {{phase, *adapter, mixed_tasks(job.tasks, phase, job.recipe.mix)}},
+                       flops / all);
 }
 
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt) {

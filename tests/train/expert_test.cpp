@@ -3,59 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <mutex>
 
-#include "fake_base.h"
+#include "small_expert.h"
 
 namespace gaggle {
 namespace {
 
-Config small_config() {
-  Config config;
-  config.lora.rank = 3;
-  config.lora.alpha = 3;
-  config.lora.init_std = 0.3;
-  config.train.steps = 7;
-  config.train.batch_size = 9;
-  config.train.lr = 0.02;
-  config.train.lanes = 8;
-  config.train.weight_decay = 0.1;
-  config.train.tokens_per_microbatch = 6;
-  config.train.validate_every = 2;
-  config.train.keep = "best";
-  config.gate.steps = 5;
-  return config;
-}
-
-Recipe small_recipe(const FakeBase& base, const TokenTask& task, const Config& config) {
-  return expert_recipe({config.run.seed, base.sites(), base.content_digest(), at::kFloat},
-                       {config.lora, config.train, config.gate, config.cluster.ranks_per_expert}, task);
-}
-
-ExpertResult train_alone(const Config& config, const LoopHooks& hooks = {},
-                         const std::vector<std::filesystem::path>& folders = {}) {
-  FakeBase base;
-  const TokenTask task = fake_task();
-  const auto self = make_self();
-  return train_expert(base, task, small_recipe(base, task, config), *self, hooks, folders);
-}
-
-void expect_equal(const ExpertResult& a, const ExpertResult& b) {
-  EXPECT_TRUE(at::equal(a.lora, b.lora));
-  EXPECT_TRUE(at::equal(a.gate, b.gate));
-  EXPECT_EQ(a.metrics, b.metrics);
-}
-
-struct Folder {
-  std::filesystem::path path = std::filesystem::temp_directory_path() /
-                               ("gaggle_" + std::string(testing::UnitTest::GetInstance()->current_test_info()->name()));
-  Folder() { std::filesystem::remove_all(path), std::filesystem::create_directories(path); }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
 TEST(Expert, LearnsAndItsGatesMove) {
-  const ExpertResult done = train_alone(small_config());
+  const ExpertResult done = train_small_expert(small_config());
   EXPECT_LT(done.metrics["validation_loss"].get<double>(), done.metrics["base_loss"].get<double>());
   EXPECT_GT(done.metrics["gate_norm"].get<double>(), 0);
   const double half_open = done.metrics["half_open_loss"].get<double>();
@@ -64,7 +20,7 @@ TEST(Expert, LearnsAndItsGatesMove) {
 }
 
 TEST(Expert, RanksMakeEqualBits) {
-  const ExpertResult alone = train_alone(small_config());
+  const ExpertResult alone = train_small_expert(small_config());
   for (const int ranks : {2, 3, 4, 8}) {
     std::mutex mutex;
     run_as_threads(ranks, 60, [&](Communicator& group) {
@@ -89,7 +45,7 @@ TEST(Expert, MoreRanksThanLanesAreRefused) {
 }
 
 TEST(Expert, StoppedAnywhereItGoesOnToTheSameBits) {
-  const ExpertResult whole = train_alone(small_config());
+  const ExpertResult whole = train_small_expert(small_config());
   for (int stop_at = 1; stop_at < 24; ++stop_at) {
     const Folder folder;
     SnapshotWriter writer(folder.path, small_recipe(FakeBase(), fake_task(), small_config()).key, 1);
@@ -102,10 +58,10 @@ TEST(Expert, StoppedAnywhereItGoesOnToTheSameBits) {
     hooks.checkpoint_at_end = true;
     // The last step of a phase finishes it: then the request comes too late to matter here.
     try {
-      expect_equal(train_alone(small_config(), hooks, {folder.path}), whole);
+      expect_equal(train_small_expert(small_config(), hooks, {folder.path}), whole);
     } catch (const StopRequested& asked) {
       EXPECT_EQ(asked.code, Exit::resumable);
-      expect_equal(train_alone(small_config(), {}, {folder.path}), whole);
+      expect_equal(train_small_expert(small_config(), {}, {folder.path}), whole);
     }
     writer.wait();
   }

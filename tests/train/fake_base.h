@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <new>
 
 #include "../model/no_checkpoint.h"
 #include "data/tokens.h"
@@ -15,7 +16,7 @@ class FakeBase : public BaseModel {
       : BaseModel(NoCheckpoint(), {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}},
                   at::kFloat, at::kCPU, BaseUse::training, Storage::dtype) {
     at::manual_seed(3);
-    embedding_ = at::randn({vocab, 6});
+    embedding_ = at::cat({at::randn({vocab, 6}), at::full({1, 6}, std::numeric_limits<double>::quiet_NaN())});
     first_ = at::randn({5, 6}) * 0.4;
     second_ = at::randn({7, 5}) * 0.4;
     out_ = at::randn({vocab, 7});
@@ -35,6 +36,8 @@ class FakeBase : public BaseModel {
   at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& options,
                               const BaseDropout&) override {
     const c10::InferenceMode no_autograd;
+    passes.push_back(batch.decoder.count());
+    if (batch.decoder.count() > most_tokens) throw std::bad_alloc();
     const at::Tensor out = forward(batch, &adapter, nullptr);
     at::Tensor loss = nll(out, batch);
     std::vector<float> w = batch.target_weights;
@@ -57,7 +60,10 @@ class FakeBase : public BaseModel {
     return fail_after-- == 0 ? loss.fill_(std::numeric_limits<float>::quiet_NaN()) : loss;
   }
   static constexpr int64_t vocab = 11;
-  int64_t fail_after = -1;  // passes until one answers NaN
+  static constexpr int32_t poison = vocab;                    // a token whose values are not finite
+  int64_t fail_after = -1;                                    // passes until one answers NaN
+  int64_t most_tokens = std::numeric_limits<int64_t>::max();  // of a training pass: memory ends there
+  std::vector<int64_t> passes;                                // tokens of each
 
  private:
   static at::Tensor ids(const std::vector<int32_t>& values) {

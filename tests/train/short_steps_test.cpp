@@ -35,9 +35,9 @@ TEST(ShortSteps, NoBitOfAResultChanges) {
     if (tried)
       for (const double share : {0.0, 0.05, 0.4, 3.0}) {
         LoraAdapter lora(recipe.sites, {start_of(recipe)}, at::kFloat, at::kCPU);
-        EXPECT_GT(phase_seconds(base, lora, single_task(task, recipe.lora), recipe.lora, share), 0) << share;
+        EXPECT_GT(phase_seconds(base, {{recipe.lora, lora, single_task(task, recipe.lora)}}, share), 0) << share;
         GateAdapter gates(recipe.sites, start_of(recipe), at::kFloat, at::kCPU);
-        EXPECT_GT(phase_seconds(base, gates, single_task(task, recipe.gate), recipe.gate, share), 0) << share;
+        EXPECT_GT(phase_seconds(base, {{recipe.gate, gates, single_task(task, recipe.gate)}}, share), 0) << share;
       }
     results[tried] = train_expert(base, task, recipe, *self, {}, {});
   }
