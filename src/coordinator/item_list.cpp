@@ -28,8 +28,10 @@ std::string publish_items(const fs::path& folder, const std::vector<WorkItem>& i
   const fs::path file = list_file(folder, digest);
   if (fs::exists(file)) return digest;
   auto list = nlohmann::ordered_json::array();
-  for (const PlannedItem& planned : Plan(items).items())
+  for (const PlannedItem& planned : Plan(items).items()) {
     list.push_back({{"key", planned.item.key}, {"name", planned.item.name}, {"seconds", planned.item.cost}});
+    for (const ItemPart& part : planned.item.parts) list.back()["parts"].push_back({part.key, part.name});
+  }
   // Nothing that decides the work depends on it.
   try {
     fs::create_directories(file.parent_path());
@@ -44,7 +46,11 @@ std::vector<WorkItem> published_items(const fs::path& folder, const std::string&
   std::vector<WorkItem> items;
   try {
     const auto list = parse_json(read_file(list_file(folder, digest)));
-    for (const auto& item : list.at("items")) items.push_back({item.at("key"), item.at("name"), item.at("seconds")});
+    for (const auto& item : list.at("items")) {
+      items.push_back({item.at("key"), item.at("name"), item.at("seconds")});
+      for (const auto& part : item.value("parts", nlohmann::json::array()))
+        items.back().parts.push_back({part.at(0), part.at(1)});
+    }
   } catch (const std::exception&) {
     return {};
   }

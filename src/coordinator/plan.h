@@ -14,11 +14,17 @@
 
 namespace gaggle {
 
+// A result that carries a key.
+struct ItemPart {
+  std::string key, name;
+};
+
 // Something to compute once: "train this expert", "score this shard".
 struct WorkItem {
-  std::string key;   // digest of everything that changes the result; names its files
-  std::string name;  // for people
-  double cost = 1;   // any unit, the same for all items: the longest is taken first
+  std::string key;                   // digest of everything that changes the result; names its files
+  std::string name;                  // for people
+  double cost = 1;                   // any unit, the same for all items: the longest is taken first
+  std::vector<ItemPart> parts = {};  // the results, where they are not one of the item's own key and name
 };
 
 enum class ItemState : uint8_t { open, held, done, aside };

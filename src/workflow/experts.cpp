@@ -151,9 +151,13 @@ Exit run_experts(ExpertJob experts) {
   Job job{.kind = "experts", .thing = packs ? "pack" : "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
   for (const ExpertPack& pack : experts.packs) {
-    job.items.push_back({pack.key, pack.name});
+    WorkItem& item = job.items.emplace_back(WorkItem{pack.key, pack.name});
     job.work.push_back({kind_of(experts, pack), 0});
-    for (const size_t member : pack.members) job.work.back().flops += expert_flops(experts.items[member], context.base);
+    for (const size_t member : pack.members) {
+      const ExpertItem& expert = experts.items[member];
+      job.work.back().flops += expert_flops(expert, context.base);
+      if (pack.members.size() > 1) item.parts.push_back({expert.recipe.key, expert.name});
+    }
   }
   job.try_out = [&](size_t item, double flops) { return expert_rate(experts, experts.packs[item], flops); };
   job.result = [&](const WorkItem& item) { return versions_of(experts, pack_of(experts, item), registry); };

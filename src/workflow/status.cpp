@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/names.h"
 #include "config/read.h"
 #include "registry/registry.h"
 
@@ -12,10 +13,15 @@ using Word = std::optional<std::string>;
 
 bool has_work(const fs::path& folder) { return fs::is_directory(folder / "work" / "journal"); }
 
-// The version that carries an item's key.
+// The version that carries an item's key; of several parts, that of each.
 Word stored_word(const Registry& registry, Kind kind, const WorkItem& item) {
-  const auto stored = registry.find_key(kind, item.name, item.key);
-  return stored ? Word(stored->version) : std::nullopt;
+  std::vector<std::string> versions;
+  for (const ItemPart& part : item.parts.empty() ? std::vector<ItemPart>{{item.key, item.name}} : item.parts) {
+    const auto stored = registry.find_key(kind, part.name, part.key);
+    if (!stored) return std::nullopt;
+    versions.push_back(stored->version);
+  }
+  return join(versions, ", ");
 }
 
 Registry open_to_look(const fs::path& folder) { return Registry::open(folder, std::nullopt, /*create=*/false); }
