@@ -66,7 +66,7 @@ def test_its_members_are_named_in_their_keys_and_metrics_files(packed):
         assert [json.loads(line)["step"] for line in lines] == [*range(1, 13), *range(1, 7)]
     again = packed.experts(*PACK)
     assert "1 of 1 pack there already" in again.stdout, again.stdout
-    assert "1 items, 1 done" in packed.run("status", "packed").stdout
+    assert "1 item, 1 done" in packed.run("status", "packed").stdout
     alone = packed.experts(*PACK, "--train.pack=1", "--dry-run")
     assert "copy: v0002, pack." in alone.stdout, alone.stdout
     dry = packed.experts(*PACK, "--registry.path=other", "--dry-run")
