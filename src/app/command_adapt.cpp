@@ -9,9 +9,9 @@ namespace {
 Exit adapt_skills(const Config& config, const JobOptions& options) {
   const Split split = split_named(config.eval.split);
   const auto& paths = config.adapt.tasks.empty() ? config.data.tasks : config.adapt.tasks;
-  StartedJob start =
-      start_job(config, options, load_inputs(config, paths, config.data.limit_examples), BaseUse::training,
-                [&](const Session&) { check_writable(config.registry.path, "registry.path"); });
+  StartedJob start = start_job(
+      config, options, load_inputs(config, paths, config.data.limit_examples), BaseUse::training,
+      [&](const Session&) { check_writable(config.registry.path, "registry.path"); }, /*together=*/1);
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   return run_adaptation({context, *start.inputs.tokenizer, start.inputs.tasks, split});

@@ -9,8 +9,9 @@ namespace {
 
 Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) return print(experts_cost_block(config));
-  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
-                               BaseUse::training, [&](const Session& session) { check_expert_job(config, session); });
+  StartedJob start = start_job(
+      config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
+      [&](const Session& session) { check_expert_job(config, session); }, config.cluster.ranks_per_expert);
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};

@@ -21,8 +21,9 @@ std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& in
 Exit train_gates(const Config& config, const JobOptions& options) {
   Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
   const std::map<std::string, TokenTask> tasks = tasks_of(config, inputs);
-  StartedJob start = start_job(config, options, std::move(inputs), BaseUse::training,
-                               [&](const Session& session) { check_expert_job(config, session); });
+  StartedJob start = start_job(
+      config, options, std::move(inputs), BaseUse::training,
+      [&](const Session& session) { check_expert_job(config, session); }, config.cluster.ranks_per_expert);
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const Registry registry = Registry::open(config.registry.path, fingerprint_of(base), false, options.accept_base);

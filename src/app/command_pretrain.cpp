@@ -10,11 +10,13 @@ namespace {
 Exit pretrain_skills(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) return print(pretrain_cost_block(config));
   int64_t lanes = 1;
-  StartedJob start = start_job(config, options, load_inputs(config, config.data.tasks, config.data.limit_examples),
-                               BaseUse::training, [&](const Session& session) {
-                                 check_writable(config.registry.path, "registry.path");
-                                 lanes = resolve_lanes(config, session);
-                               });
+  StartedJob start = start_job(
+      config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
+      [&](const Session& session) {
+        check_writable(config.registry.path, "registry.path");
+        lanes = resolve_lanes(config, session);
+      },
+      /*together=*/0);
   if (start.stopped) return *start.stopped;
   const BaseModel& base = *start.base;
   const RecipeBase common{config.run.seed, base.sites(), base.content_digest(), base.dtype()};

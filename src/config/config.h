@@ -29,6 +29,7 @@ struct ModelConfig {
   std::string revision;           // of a hub name: branch, tag or commit; "": main
   std::string dtype = "auto";     // auto | fp32 | bf16
   std::string storage = "dtype";  // dtype | int8 | nf4 | file: what the linears are held as
+  std::string shard = "none";     // none | node | world: ranks that hold one base together
 };
 
 struct DataConfig {

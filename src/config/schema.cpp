@@ -34,6 +34,10 @@ const std::vector<Key> input_keys = {
      "how the base's linears are held; int8, nf4: in so few bits, as bitsandbytes makes them; file: as the file has them "
      "(GGUF's types, bitsandbytes' folders). They are expanded to model.dtype for each product",
      one_of({"dtype", "int8", "nf4", "file"})},
+    {KEY(model, shard), "",
+     "node, world: the ranks of a host, or all, hold one base together: each a part of every matrix, and layers are gathered "
+     "one ahead of their use; the same bits. They make every pass together (cluster.ranks_per_expert)",
+     one_of({"none", "node", "world"})},
     {KEY(data, tasks), "", "task files (.jsonl) or folders of them; one expert is trained for each", a_path()},
     {KEY(data, prompt), "",
      "template around an example's {input}, or a chat format: chatml, llama3, qwen2, qwen3, qwen3_nothink, mistral; "

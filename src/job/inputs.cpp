@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cluster/stop.h"
 #include "data/task.h"
+#include "job/shared_base.h"
 #include "model/hardware.h"
 #include "model/memory.h"
 
@@ -70,7 +71,8 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
   return tokenized(config, inputs, tasks[0]);
 }
 
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use) {
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use,
+                                     int64_t together) {
   const ModelSpec& spec = inputs.checkpoint->spec();
   if (!inputs.checkpoint->has_weights())
     user_error(
@@ -83,9 +85,10 @@ std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs,
                config.train.dropout, spec.model_type);
   const at::ScalarType dtype = resolve_dtype(config.model.dtype, session.device);
   const Storage storage = storage_named(config.model.storage);
-  refuse_if_too_large(memory_need(*inputs.checkpoint, dtype, session.device, use, storage), session.free_memory, dtype,
-                      session.device, spec.name);
-  return load_base_model(*inputs.checkpoint, dtype, session.device, use, storage);
+  ShardGroup ranks = ranks_of_a_base(config, session, together);
+  refuse_if_too_large(memory_need(*inputs.checkpoint, dtype, session.device, use, storage, ranks.size),
+                      session.free_memory, dtype, session.device, spec.name);
+  return load_base_model(*inputs.checkpoint, dtype, session.device, use, storage, std::move(ranks));
 }
 
 BaseFingerprint fingerprint_of(const BaseModel& base) {

@@ -30,8 +30,11 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // The task under [data]'s rules for this model.
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
-// On the session's device. Throws UserError, before anything is read, for what does not fit into its share of the memory.
-std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use);
+// On the session's device, with model.shard in parts. `together`: neighbouring ranks that do everything together; 0: all.
+// Throws UserError, before anything is read, for what does not fit into its share of the memory, and where the ranks that
+// share a base would go ways of their own. Collective.
+std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use,
+                                     int64_t together = 1);
 BaseFingerprint fingerprint_of(const BaseModel& base);
 
 }  // namespace gaggle

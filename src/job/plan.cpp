@@ -55,6 +55,10 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
 }  // namespace
 
 Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
+  if (context.base.shards()) {
+    job.outlives_ranks = false;  // nobody else has what a lost rank held
+    job.try_out = {};            // ranks measure for themselves
+  }
   const JobMemory memory = with_recompute(plan.memory, context.config.train.recompute, context.session.free_memory);
   context.base.recompute_layers(memory.again);
   const ExpectedCosts expected = expect_costs(context, job);

@@ -6,14 +6,14 @@
 namespace gaggle {
 
 StartedJob start_job(const Config& config, const JobOptions& options, Inputs inputs, BaseUse use,
-                     const std::function<void(const Session&)>& check) {
+                     const std::function<void(const Session&)>& check, int64_t together) {
   const Purpose purpose = options.dry_run ? Purpose::look : Purpose::work;
   StartedJob job{std::move(inputs), start_session(config, purpose), nullptr, 0, std::nullopt};
   check_writable(job.session.run_dir, "run.dir");
   check(job.session);
   if (!options.dry_run) job.stopped = stopped_before_start(job.session, config);
   if (job.stopped) return job;
-  job.base = load_base(config, job.inputs, job.session, use);
+  job.base = load_base(config, job.inputs, job.session, use, together);
   check_machines_alike(job.session, config.run.strict);
   job.gemm_flops = measure_together(job.session, job.base->dtype());
   return job;

@@ -20,9 +20,10 @@ struct StartedJob {
   std::optional<Exit> stopped;  // a stop was asked for already: there is no base, and nothing is to be done
 };
 
-// `check`: the job's own look at what can be known before the base is read. Collective. Throws UserError.
+// `check`: the job's own look at what can be known before the base is read. `together`: ranks that make an item
+// together; 0: all. Collective. Throws UserError.
 StartedJob start_job(const Config& config, const JobOptions& options, Inputs inputs, BaseUse use,
-                     const std::function<void(const Session&)>& check);
+                     const std::function<void(const Session&)>& check, int64_t together);
 
 // registry.path for the context's base and --accept-base; made where it is not there yet if `create`.
 Registry open_registry(const JobContext& context, bool create);

@@ -23,10 +23,11 @@ at::Tensor as_rows(const at::Tensor& values, std::span<const int64_t> index, int
 }  // namespace
 
 BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype,
-                     at::Device device, BaseUse use, Storage storage)
+                     at::Device device, BaseUse use, Storage storage, ShardGroup ranks)
     : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), storage_(storage), dtype_(dtype), device_(device) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
-  weight_bytes_ = memory_need(checkpoint, dtype, device, use, storage).held();
+  weight_bytes_ = memory_need(checkpoint, dtype, device, use, storage, ranks.size).held();
+  if (ranks.size > 1 && use != BaseUse::planning) shards_ = std::make_shared<WeightShards>(std::move(ranks), device);
   shape_digest_ = shapes_digest(weights);
   for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);
 }
@@ -42,13 +43,13 @@ AdaptedLinear BaseModel::take_linear(WeightTensors& weights, const Site& site) c
   const std::string name = site.name + ".weight";
   const at::Tensor bias = weights.take(site.name + ".bias");
   if (const auto found = weights.stored.extract(name)) return {FrozenLinear(std::move(found.mapped()), bias), site};
-  return {FrozenLinear(weights.take(name), bias, use_), site};
+  return {FrozenLinear(weights.take_matrix(name), bias, use_), site};
 }
 
 void BaseModel::take_ends(WeightTensors& weights, const std::string& embedding, const std::string& norm) {
-  embedding_ = weights.take(embedding);
+  embedding_ = weights.take_matrix(embedding);
   norm_ = weights.take(norm).mul(spec_.head_scale);  // it scales what the head reads
-  head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take("lm_head.weight"), {}, use_);
+  head_ = FrozenLinear(spec_.tied_head ? embedding_ : weights.take_matrix("lm_head.weight"), {}, use_);
   std::string settings = digested_settings(spec_);
   if (weights.quantised) settings += storage_ == Storage::int8 ? " stored int8" : " stored nf4";
   content_digest_ = settings.empty() ? weights.digest : sha256_hex(weights.digest + settings);
@@ -64,7 +65,7 @@ void BaseModel::check_tokens(const TokenSequences& tokens) const {
 
 at::Tensor BaseModel::embed(const TokenSequences& tokens) const {
   pulse();  // every forward pass begins here
-  return embedding_.index_select(0, to_device(tokens.ids, device_)).to(residual_dtype(dtype_));
+  return embedding_.get().index_select(0, to_device(tokens.ids, device_)).to(residual_dtype(dtype_));
 }
 
 at::Tensor BaseModel::logits(const at::Tensor& hidden, std::span<const int64_t> rows) const {

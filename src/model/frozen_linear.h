@@ -15,7 +15,7 @@ class FrozenLinear {
  public:
   FrozenLinear() = default;
   // weight [d_out, d_in]; bias [d_out] or undefined; both of the activations' type already.
-  FrozenLinear(const at::Tensor& weight, at::Tensor bias, BaseUse use);
+  FrozenLinear(const FrozenTensor& weight, at::Tensor bias, BaseUse use);
   FrozenLinear(StoredWeight weight, at::Tensor bias);
 
   int64_t d_out() const { return d_out_; }
@@ -29,6 +29,7 @@ class FrozenLinear {
   int64_t d_out_ = 0;
   PackedWeight weight_, transposed_;  // [d_out, d_in] and [d_in, d_out]
   StoredWeight stored_;               // or in few bits, for both
+  FrozenTensor in_parts_;             // or spread over ranks: laid out anew for each product, to the same bits
   at::Tensor bias_;
 };
 

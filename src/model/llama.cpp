@@ -31,12 +31,12 @@ std::vector<Site> llama_sites(const ModelSpec& spec) {
 }
 
 LlamaModel::LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
-                       Storage storage)
-    : BaseModel(checkpoint, llama_sites(checkpoint.spec()), dtype, device, use, storage) {
+                       Storage storage, ShardGroup ranks)
+    : BaseModel(checkpoint, llama_sites(checkpoint.spec()), dtype, device, use, storage, std::move(ranks)) {
   const c10::InferenceMode no_autograd;
   GAGGLE_CHECK(spec_.kv_heads > 0 && spec_.heads % spec_.kv_heads == 0 && spec_.head_dim % 2 == 0);
   if (use == BaseUse::planning) return;
-  WeightTensors weights = read_weights(checkpoint, dtype, device, storage);
+  WeightTensors weights = read_weights(checkpoint, dtype, device, storage, shards_);
   layers_.resize(static_cast<size_t>(spec_.layers));
   for (size_t l = 0; l < layers_.size(); ++l) {
     const std::string prefix = fmt::format("model.layers.{}.", l);

@@ -50,7 +50,7 @@ struct LlamaPass {
 class LlamaModel final : public BaseModel {
  public:
   LlamaModel(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
-             Storage storage = Storage::dtype);
+             Storage storage = Storage::dtype, ShardGroup ranks = {});
 
   at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
   at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},

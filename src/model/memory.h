@@ -10,13 +10,16 @@ namespace gaggle {
 
 struct MemoryNeed {
   int64_t linears = 0, embedding = 0, head = 0, norms = 0;  // bytes held
+  int64_t gathered =
+      0;  // of a base that ranks share: the units that lie here whole, and a matrix as a product wants it
   int64_t expanded = 0;  // the largest linear of those that are stored in few bits, as a product wants it
   int64_t reading = 0;   // bytes of host memory on top while loading: the largest tensors as fp32
-  int64_t held() const { return linears + embedding + head + norms + expanded; }
+  int64_t held() const { return linears + embedding + head + norms + gathered + expanded; }
 };
 
+// `ranks`: that share the base; of each.
 MemoryNeed memory_need(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
-                       Storage storage = Storage::dtype);
+                       Storage storage = Storage::dtype, int ranks = 1);
 
 // Bytes free on the device (CPU: base/control_group.h's); -1: not known.
 int64_t free_memory(at::Device device);

@@ -14,11 +14,11 @@ namespace gaggle {
 namespace {
 
 template <class T>
-at::Tensor there(const std::vector<T>& values, int64_t rows, at::ScalarType type, at::Device device) {
+at::Tensor tensor_of(const std::vector<T>& values, int64_t rows, at::ScalarType type) {
   const auto count = static_cast<int64_t>(values.size());
   at::Tensor here = at::empty({rows, count / rows}, type);
   if (count > 0) std::memcpy(here.data_ptr(), values.data(), values.size() * sizeof(T));
-  return here.to(device);
+  return here;
 }
 
 GAGGLE_CLONES void round_row(const float* from, int64_t n, simd::Bf16* to) {
@@ -57,12 +57,12 @@ std::optional<RowForm> form_in_memory(Storage storage, const ModelCheckpoint& ch
   return takes(form, weight.shape[1]) ? std::optional(form) : std::nullopt;
 }
 
-StoredWeight::StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device)
+StoredWeight::StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device, const Place& place)
     : form_(rows.form),
       width_(rows.width),
       dtype_(dtype),
-      codes_(there(rows.codes, rows.rows, at::kByte, device)),
-      scales_(there(rows.scales, rows.rows, at::kFloat, device)) {
+      codes_(place(tensor_of(rows.codes, rows.rows, at::kByte))),
+      scales_(place(tensor_of(rows.scales, rows.rows, at::kFloat))) {
   if (device.is_cpu()) return;
   if (form_.kind == RowKind::gguf)
     user_error(
@@ -73,17 +73,18 @@ StoredWeight::StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Dev
 
 at::Tensor StoredWeight::expand() const {
   const int64_t rows = d_out();
-  if (!codes_.device().is_cpu()) {
+  const at::Tensor held_codes = codes_.get(), held_scales = scales_.get();
+  if (!held_codes.device().is_cpu()) {
     if (form_.kind == RowKind::int8)
-      return codes_.view(at::kChar).to(at::kFloat).mul_(scales_).mul_(int8_step).to(dtype_);
-    const at::Tensor codes = at::stack({codes_.bitwise_right_shift(4), codes_.bitwise_and(15)}, 2);
+      return held_codes.view(at::kChar).to(at::kFloat).mul_(held_scales).mul_(int8_step).to(dtype_);
+    const at::Tensor codes = at::stack({held_codes.bitwise_right_shift(4), held_codes.bitwise_and(15)}, 2);
     const at::Tensor values = nf4_values_.index_select(0, codes.flatten().to(at::kInt));
-    return values.view({rows, -1, nf4_block}).mul_(scales_.unsqueeze(2)).view({rows, width_}).to(dtype_);
+    return values.view({rows, -1, nf4_block}).mul_(held_scales.unsqueeze(2)).view({rows, width_}).to(dtype_);
   }
   at::Tensor all = at::empty({rows, width_}, dtype_);
   const auto bytes = static_cast<size_t>(codes_.size(1)), scales = static_cast<size_t>(scales_.size(1));
-  const auto* codes = static_cast<const std::byte*>(codes_.data_ptr());
-  const float* scale = scales_.data_ptr<float>();
+  const auto* codes = static_cast<const std::byte*>(held_codes.data_ptr());
+  const float* scale = held_scales.data_ptr<float>();
   const auto width = static_cast<size_t>(width_);
   auto* to = static_cast<char*>(all.data_ptr());
   at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / width_), [&](int64_t begin, int64_t end) {

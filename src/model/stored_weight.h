@@ -3,10 +3,12 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
 #include "formats/checkpoint.h"
+#include "model/weight_shards.h"
 
 namespace gaggle {
 
@@ -22,8 +24,10 @@ std::optional<RowForm> form_in_memory(Storage storage, const ModelCheckpoint& ch
 class StoredWeight {
  public:
   StoredWeight() = default;
-  // dtype: of what it is expanded to. Throws UserError for GGUF's types on another device than the CPU.
-  StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device);
+  // dtype: of what it is expanded to; place: which holds the tensors. Throws UserError for GGUF's types on another device
+  // than the CPU.
+  using Place = std::function<FrozenTensor(const at::Tensor&)>;
+  StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device, const Place& place);
 
   bool defined() const { return codes_.defined(); }
   const RowForm& form() const { return form_; }
@@ -35,8 +39,8 @@ class StoredWeight {
   RowForm form_;
   int64_t width_ = 0;
   at::ScalarType dtype_ = at::kFloat;
-  at::Tensor codes_, scales_;  // [d_out, bytes] uint8, [d_out, scales] fp32
-  at::Tensor nf4_values_;      // [16] fp32, of nf4 on a GPU
+  FrozenTensor codes_, scales_;  // [d_out, bytes] uint8, [d_out, scales] fp32
+  at::Tensor nf4_values_;        // [16] fp32, of nf4 on a GPU
 };
 
 }  // namespace gaggle

@@ -9,12 +9,12 @@
 namespace gaggle {
 
 T5Model::T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
-                 Storage storage)
-    : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use, storage),
+                 Storage storage, ShardGroup ranks)
+    : BaseModel(checkpoint, t5_sites(checkpoint.spec()), dtype, device, use, storage, std::move(ranks)),
       heads_{spec_.heads, spec_.heads, spec_.head_dim, 1, /*bare=*/false} {
   const c10::InferenceMode no_autograd;
   if (use == BaseUse::planning) return;
-  WeightTensors weights = read_weights(checkpoint, dtype, device, storage);
+  WeightTensors weights = read_weights(checkpoint, dtype, device, storage, shards_);
   size_t next = 0;  // sites lie in the order that they are taken in
   const auto linear = [&] { return take_linear(weights, sites_[next++]); };
   const auto norm = [&](const std::string& layer) { return weights.take(layer + ".layer_norm.weight"); };

@@ -65,7 +65,7 @@ struct T5Pass {
 class T5Model final : public BaseModel {
  public:
   T5Model(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, BaseUse use,
-          Storage storage = Storage::dtype);
+          Storage storage = Storage::dtype, ShardGroup ranks = {});
 
   at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache* cache) override;
   at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, const LossOptions& loss = {},

@@ -9,6 +9,8 @@
 namespace gaggle {
 namespace {
 
+constexpr size_t codes_and_scales = 2;  // what a weight in few bits is held as
+
 // Few values that every row is multiplied with, or that every score has added.
 bool kept_wide(const WeightInfo& weight) {
   return (weight.shape.size() == 1 && weight.name.ends_with("norm.weight")) ||
@@ -21,18 +23,30 @@ at::ScalarType residual_dtype(at::ScalarType activations) {
   return activations == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-at::Tensor WeightTensors::take(const std::string& name) {
+bool goes_in_parts(const WeightInfo& weight) { return weight.shape.size() == 2 && !kept_wide(weight); }
+
+FrozenTensor WeightTensors::take_matrix(const std::string& name) {
   const auto found = tensors.extract(name);
-  return found ? found.mapped() : at::Tensor();
+  return found ? found.mapped() : FrozenTensor();
+}
+
+at::Tensor WeightTensors::take(const std::string& name) {
+  const FrozenTensor found = take_matrix(name);
+  return found.defined() ? found.get() : at::Tensor();
 }
 
 // Tensors are independent: threads share them.
-WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device,
-                           Storage storage) {
+WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, Storage storage,
+                           const std::shared_ptr<WeightShards>& shards) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
-  std::vector<at::Tensor> tensors(weights.size());
+  std::vector<FrozenTensor> tensors(weights.size());
   std::vector<StoredWeight> stored(weights.size());
   std::vector<std::string> digests(weights.size());
+  std::vector<size_t> numbers(weights.size(), 0);  // of the first part of each
+  for (size_t i = 0; shards && i < weights.size(); ++i)
+    if (goes_in_parts(weights[i]))
+      numbers[i] = shards->reserve(unit_of_weight(weights[i].name),
+                                   form_in_memory(storage, checkpoint, weights[i]) ? codes_and_scales : 1);
   at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode no_autograd;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
@@ -50,10 +64,14 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
       }
       pulse();
       digests[i] = Sha256().update(std::as_bytes(span)).hex();
+      auto place = [&, number = numbers[i]](const at::Tensor& whole) mutable -> FrozenTensor {
+        if (!shards || !goes_in_parts(weight)) return whole.to(device);
+        return {shards, unit_of_weight(weight.name), number++, whole};
+      };
       if (form)
-        stored[i] = StoredWeight(rows, dtype, device);
+        stored[i] = StoredWeight(rows, dtype, device, place);
       else
-        tensors[i] = values.to(device, kept_wide(weight) ? residual_dtype(dtype) : dtype);
+        tensors[i] = place(values.to(kept_wide(weight) ? residual_dtype(dtype) : dtype));
     }
   });
   WeightTensors all;

@@ -1,6 +1,8 @@
 #include "train/checkpoint.h"
 
 #include <algorithm>
+#include <memory>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -151,13 +153,18 @@ void SnapshotWriter::wait() {
 
 void SnapshotWriter::write(Snapshot snapshot) {
   wait();
-  thread_ = std::thread([this, snapshot = std::move(snapshot)] {
+  const auto save = [this, saved = std::make_shared<const Snapshot>(std::move(snapshot))] {
     try {
-      write_snapshot(folder_, key_, snapshot, keep_);
+      write_snapshot(folder_, key_, *saved, keep_);
     } catch (...) {
       failure_ = std::current_exception();
     }
-  });
+  };
+  try {
+    thread_ = std::thread(save);
+  } catch (const std::system_error&) {
+    save();  // there is no room for a thread: training waits
+  }
 }
 
 }  // namespace gaggle

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "model/speed.h"
+#include "train/idle_passes.h"
 #include "train/out_of_memory.h"
 #include "train/passed_batches.h"
 #include "train/tfew.h"
@@ -25,6 +26,7 @@ class JointStep {
   };
   void run_lanes();
   std::vector<Microbatch> microbatches_of_lane(int64_t lane) const;
+  void make_idle_passes(int64_t count);
   // Of a micro-batch; its nll. T-Few's losses are added to `losses` here.
   at::Tensor forward_backward(const Microbatch& batch, std::span<double> losses);
   std::vector<double> losses_of(const Part& part) const;
@@ -78,13 +80,18 @@ void JointStep::run_lanes() {
   losses_.assign(static_cast<size_t>((run_.end - run_.begin) * tasks_), 0);
   flops_ = 0;
   PassedBatches passed;
+  std::vector<std::vector<Microbatch>> of_lanes;
+  int64_t passes = 0;
+  for (int64_t lane = run_.begin; lane < run_.end; ++lane)
+    passes += static_cast<int64_t>(of_lanes.emplace_back(microbatches_of_lane(lane)).size());
+  const int64_t idle = idle_passes(base_, group_, passes);
   for (const StepPart& part : parts_) part.trainer.sums_.begin();
   for (int64_t lane = run_.begin; lane < run_.end; ++lane) {
     for (const StepPart& part : parts_) part.trainer.adapter_.set_gradients(part.trainer.sums_.begin_lane());
     if (pack_) pack_->gather();
     const auto of_lane =
         std::span(losses_).subspan(static_cast<size_t>((lane - run_.begin) * tasks_), static_cast<size_t>(tasks_));
-    for (Microbatch& microbatch : microbatches_of_lane(lane)) {
+    for (Microbatch& microbatch : of_lanes[static_cast<size_t>(lane - run_.begin)]) {
       flops_ += useful_flops(base_, microbatch);
       const at::Tensor nll = forward_backward(microbatch, of_lane);
       if (!settings().tfew) passed.add(nll, std::move(microbatch), of_lane);
@@ -94,7 +101,16 @@ void JointStep::run_lanes() {
       part.trainer.sums_.end_lane();
     }
   }
+  make_idle_passes(idle);
   passed.add_losses();
+}
+
+void JointStep::make_idle_passes(int64_t count) {
+  if (count == 0) return;
+  for (const StepPart& part : parts_) part.trainer.adapter_.set_gradients({});
+  if (pack_) pack_->gather();
+  for (int64_t pass = 0; pass < count; ++pass)
+    base_.forward_backward(idle_batch(own_[0].samples[0]), adapter(), {}, settings().dropout);
 }
 
 at::Tensor JointStep::forward_backward(const Microbatch& batch, std::span<double> losses) {
@@ -145,6 +161,8 @@ std::vector<StepResult> JointStep::make(StepStatus status) {
     } catch (const std::exception& error) {
       failure = std::current_exception();  // the others wait to hear how this rank fares
       mine = is_out_of_memory(error) ? StepStatus::short_of_memory : StepStatus::failed;
+      // The others stand in the middle of a pass, in which they want this rank's parts.
+      if (base_.shards()) throw;
     }
     StepStatus worst = StepStatus::failed;
     try {

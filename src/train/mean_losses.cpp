@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "train/idle_passes.h"
 #include "train/passed_batches.h"
 
 namespace gaggle {
@@ -23,14 +24,25 @@ std::vector<double> mean_losses(BaseModel& base, SiteAdapter* adapter, const std
   std::vector<double> losses(static_cast<size_t>(run.end - run.begin) * width, 0);
   std::optional<Exit> asked;
   PassedBatches passed;
-  for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    const auto of_lane = std::span(losses).subspan(static_cast<size_t>(lane - run.begin) * width, width);
-    for (Microbatch& part : lane_microbatches(all, weights, lane, settings.lanes, settings.tokens_per_microbatch)) {
+  std::vector<std::vector<Microbatch>> of_lanes;
+  int64_t passes = 0;
+  for (int64_t lane = run.begin; lane < run.end; ++lane)
+    passes += static_cast<int64_t>(
+        of_lanes.emplace_back(lane_microbatches(all, weights, lane, settings.lanes, settings.tokens_per_microbatch))
+            .size());
+  const int64_t idle = idle_passes(base, group, passes);
+  for (int64_t lane = 0; lane < run.end - run.begin; ++lane) {
+    const auto of_lane = std::span(losses).subspan(static_cast<size_t>(lane) * width, width);
+    for (Microbatch& part : of_lanes[static_cast<size_t>(lane)]) {
       if (stop && group.rank() == 0 && !asked && (asked = stop())) of_lane.back() = static_cast<double>(*asked);
-      if (asked) break;
+      if (asked && !base.shards()) break;
       const at::Tensor nll = base.nll(base.forward(part, adapter, nullptr), part);
       passed.add(nll, std::move(part), of_lane.first(tasks.size()));
     }
+  }
+  for (int64_t pass = 0; pass < idle; ++pass) {
+    const Microbatch none = idle_batch(all[0]);
+    base.nll(base.forward(none, adapter, nullptr), none);
   }
   passed.add_losses();
   std::vector<double> sums = sum_lanes(group, settings.lanes, losses, static_cast<int64_t>(width));

@@ -100,7 +100,9 @@ class Scorer {
     const auto examples = static_cast<int64_t>(item.last - item.first);
     if (attempt.report) attempt.report->scored(0, examples);
     const bool finite = not_finite_in(item.method, job_.scoring.collection).empty();
-    const ItemResult result = run_item(job_.scoring, item, finite ? adapter_of(item) : nullptr, heed_stop_requests);
+    // Ranks that share a base hear of a stop between two items, or each would leave at another place.
+    const auto between = job_.scoring.base.shards() ? [] { pulse(); } : heed_stop_requests;
+    const ItemResult result = run_item(job_.scoring, item, finite ? adapter_of(item) : nullptr, between);
     return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";
@@ -172,7 +174,8 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
     context.session.world->barrier();
   }
   Job job{.kind = "evaluation", .thing = "item", .folder = eval.folder};
-  job.wait = true;  // the tables are of all items
+  job.wait = true;                                                                // the tables are of all items
+  if (context.base.shards()) job.ranks_per_item = context.session.world->size();  // every pass is made by all
   for (const EvalItem& item : eval.items) {
     job.items.push_back({item.key, item.method.name + " · " + tasks[item.task].name});
     job.work.push_back({scoring_kind(eval.scoring, item), scoring_flops(eval.scoring, item)});

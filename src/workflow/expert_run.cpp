@@ -108,8 +108,9 @@ Commit train_experts(const ExpertJob& job, const ExpertPack& pack, Registry& reg
   std::vector<std::string> names;
   for (const ExpertItem* item : items) names.push_back(item->name);
   TrainingAttempt training(job.context, attempt, attempt.folder, pack.key, phase_costs(items[0]->recipe), names);
+  // A sketch is one rank's own pass: of a base that ranks share there are none.
   for (const ExpertItem* item : items)
-    if (attempt.report)
+    if (attempt.report && !job.context.base.shards())
       leave_sketch(start_sketches(job.context.base, registry.folder(), job.config().alignment, job.config().run.seed),
                    *item->task, item->recipe);
   std::vector<ExpertResult> results;

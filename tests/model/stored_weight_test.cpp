@@ -23,6 +23,8 @@ StoredRows rows_of(RowKind kind, const at::Tensor& x) {
   return quantised(kind, {x.data_ptr<float>(), static_cast<size_t>(x.numel())}, x.size(0), x.size(1));
 }
 
+FrozenTensor held_here(const at::Tensor& tensor) { return tensor; }
+
 double relative_error(const at::Tensor& a, const at::Tensor& b) {
   return ((a.to(at::kDouble) - b.to(at::kDouble)).norm() / b.to(at::kDouble).norm()).item<double>();
 }
@@ -30,14 +32,14 @@ double relative_error(const at::Tensor& a, const at::Tensor& b) {
 TEST(StoredWeight, EveryValueGoesToTheCodeNextToIt) {
   const at::Tensor x = normal({5, 192}, 3);
   x[2].fill_(0);  // a row without any scale
-  const at::Tensor int8 = StoredWeight(rows_of(RowKind::int8, x), at::kFloat, at::kCPU).expand();
+  const at::Tensor int8 = StoredWeight(rows_of(RowKind::int8, x), at::kFloat, at::kCPU, held_here).expand();
   const at::Tensor step = x.abs().amax(1, true) / 127;
   EXPECT_TRUE(((int8 - x).abs() <= step * 0.5001).all().item<bool>());
   const at::Tensor codes = at::tensor(at::ArrayRef<float>(nf4_values));
   const at::Tensor blocks = x.view({5, 3, 64}), scale = blocks.abs().amax(2, true);
   const at::Tensor all = codes.view({1, 1, 1, 16}) * scale.unsqueeze(3);
   const at::Tensor least = (all - blocks.unsqueeze(3)).abs().amin(3).view({5, 192});
-  const at::Tensor nf4 = StoredWeight(rows_of(RowKind::nf4, x), at::kFloat, at::kCPU).expand();
+  const at::Tensor nf4 = StoredWeight(rows_of(RowKind::nf4, x), at::kFloat, at::kCPU, held_here).expand();
   EXPECT_TRUE(((nf4 - x).abs() <= least * 1.0001 + 1e-7).all().item<bool>());
   EXPECT_EQ(int8[2].abs().max().item<float>(), 0);
   EXPECT_EQ(nf4[2].abs().max().item<float>(), 0);

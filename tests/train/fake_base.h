@@ -14,9 +14,9 @@ class FakeBase : public BaseModel {
  public:
   FakeBase()
       : BaseModel(NoCheckpoint(), {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}},
-                  at::kFloat, at::kCPU, BaseUse::training, Storage::dtype) {
+                  at::kFloat, at::kCPU, BaseUse::training, Storage::dtype, {}) {
     at::manual_seed(3);
-    embedding_ = at::cat({at::randn({vocab, 6}), at::full({1, 6}, std::numeric_limits<double>::quiet_NaN())});
+    rows_ = at::cat({at::randn({vocab, 6}), at::full({1, 6}, std::numeric_limits<double>::quiet_NaN())});
     first_ = at::randn({5, 6}) * 0.4;
     second_ = at::randn({7, 5}) * 0.4;
     out_ = at::randn({vocab, 7});
@@ -25,7 +25,7 @@ class FakeBase : public BaseModel {
   }
   at::Tensor forward(const Microbatch& batch, SiteAdapter* adapter, KeyValueCache*) override {
     if (adapter) adapter->begin(batch);
-    x_ = embedding_.index_select(0, ids(batch.decoder.ids));
+    x_ = rows_.index_select(0, ids(batch.decoder.ids));
     at::Tensor y = at::mm(adapter ? adapter->rescaled_input(sites_[0], x_) : x_, first_.t());
     if (adapter) adapter->forward(sites_[0], x_, y);
     z_ = y.tanh();
@@ -69,7 +69,7 @@ class FakeBase : public BaseModel {
   static at::Tensor ids(const std::vector<int32_t>& values) {
     return at::tensor(at::ArrayRef<int32_t>(values)).to(at::kLong);
   }
-  at::Tensor first_, second_, out_, x_, z_;
+  at::Tensor rows_, first_, second_, out_, x_, z_;
 };
 
 // 23 examples of 2 to 7 tokens.
