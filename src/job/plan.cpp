@@ -76,8 +76,10 @@ Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
 std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines) {
   std::string text = machine + "\n";
   const auto add = [&](const PlanLine& line) { text += fmt::format("{:<9} {}\n", line.label, line.words); };
-  add({"model", fmt::format("{}   {}, {} parameters frozen, {} sites", base.spec().name, base.spec().model_type,
-                            with_commas(base.parameters()), base.sites().size())});
+  add({"model",
+       fmt::format("{}   {}, {} parameters frozen, {} sites{}", base.spec().name, base.spec().model_type,
+                   with_commas(base.parameters()), base.sites().size(),
+                   base.ranks() > 1 ? fmt::format(" · {} ranks hold it together (model.shard)", base.ranks()) : "")});
   std::ranges::for_each(lines, add);
   return text;
 }

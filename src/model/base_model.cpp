@@ -27,6 +27,7 @@ BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites,
     : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), storage_(storage), dtype_(dtype), device_(device) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
   weight_bytes_ = memory_need(checkpoint, dtype, device, use, storage, ranks.size).held();
+  ranks_ = ranks.size;
   if (ranks.size > 1 && use != BaseUse::planning) shards_ = std::make_shared<WeightShards>(std::move(ranks), device);
   shape_digest_ = shapes_digest(weights);
   for (const WeightInfo& weight : weights) parameters_ += count_of(weight.shape);

@@ -42,6 +42,7 @@ class BaseModel {
   // bits, a forward pass more, memory of one layer instead of all. Of (IA)³ what its sites give out stays kept.
   void recompute_layers(bool on) { recompute_ = on; }
   bool recomputes_layers() const { return recompute_; }
+  int ranks() const { return ranks_; }  // that hold it together
   // Of a base that ranks share; null: this rank holds all of it. All ranks make the same passes.
   const WeightShards* shards() const { return shards_.get(); }
 
@@ -61,7 +62,7 @@ class BaseModel {
  protected:
   // dtype bf16 or fp32 (fp64: for gradient checks). Nothing is read.
   BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites, at::ScalarType dtype, at::Device device,
-            BaseUse use, Storage storage, ShardGroup ranks);
+            BaseUse use, Storage storage, ShardGroup ranks = {});
   // The adapted linear of a site, its weight (and bias) taken out.
   AdaptedLinear take_linear(WeightTensors& weights, const Site& site) const;
   // Embedding, final norm and head, of these names.
@@ -85,6 +86,7 @@ class BaseModel {
   std::string shape_digest_, content_digest_;
   int64_t parameters_ = 0, weight_bytes_ = 0;
   bool recompute_ = false;
+  int ranks_ = 1;
   std::shared_ptr<WeightShards> shards_;  // null: this rank holds all
   FrozenTensor embedding_;                // [vocab, hidden]; with a tied head the head's own weight
   at::Tensor norm_;                       // [hidden]

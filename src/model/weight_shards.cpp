@@ -66,6 +66,13 @@ void WeightShards::keep(const std::string& unit, size_t number, at::Tensor part,
   kept.bytes[number] = bytes;
 }
 
+int64_t WeightShards::bytes_held() const {
+  int64_t bytes = 0;
+  for (const auto& [name, unit] : units_)
+    for (const at::Tensor& part : unit.parts) bytes += static_cast<int64_t>(part.nbytes());
+  return bytes;
+}
+
 void WeightShards::start(Units::iterator unit) {
   while (held_.size() >= most_held) {
     wait(*held_.front());

@@ -48,6 +48,7 @@ class WeightShards {
     int64_t ahead = 0, late = 0;
   };
   Counts counts() const { return counts_; }
+  int64_t bytes_held() const;  // of this rank's parts
 
  private:
   struct Unit {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "adapter/gate.h"
+#include "base/names.h"
 #include "base/table.h"
 #include "job/plan.h"
 #include "model/hardware.h"
@@ -28,6 +29,28 @@ constexpr std::array<Gpu, 6> gpus = {{{"a100-40", "A100 (40 GB)", 312e12, 40 * g
                                       {"b200", "B200", 2250e12, 180 * gib},
                                       {"l40s", "L40S", 362e12, 48 * gib}}};
 
+// How the base is held: model.storage, and the GPUs that share it.
+struct Holding {
+  std::string storage;
+  int ranks = 1;
+};
+
+Holding holding_of(const Config& config) {
+  constexpr int64_t of_a_node = 8;
+  const int64_t gpus = config.model.shard == "none"   ? 1
+                       : config.model.shard == "node" ? std::min(of_a_node, config.plan.gpus)
+                                                      : config.plan.gpus;
+  return {config.model.storage, static_cast<int>(gpus)};
+}
+
+// Nothing is read.
+std::unique_ptr<BaseModel> planned_base(const Config& config, const Holding& holding) {
+  const at::Device device = at::kCUDA;
+  return load_base_model(*open_model(config.model.path, config.model.revision),
+                         resolve_dtype(config.model.dtype, device), device, BaseUse::planning,
+                         storage_named(holding.storage), {0, holding.ranks, nullptr});
+}
+
 // A base without weights, and an example of the assumed length.
 struct Shapes {
   std::unique_ptr<BaseModel> base;
@@ -37,11 +60,8 @@ struct Shapes {
 
 Shapes shapes_of(const Config& config) {
   const PlanConfig& plan = config.plan;
-  const auto checkpoint = open_model(config.model.path, config.model.revision);
   Shapes shapes;
-  const at::Device device = at::kCUDA;
-  shapes.base = load_base_model(*checkpoint, resolve_dtype(config.model.dtype, device), device, BaseUse::planning,
-                                storage_named(config.model.storage));
+  shapes.base = planned_base(config, holding_of(config));
   const auto input = static_cast<size_t>(plan.input_tokens > 0 ? plan.input_tokens : config.data.max_input_tokens);
   const bool encoder = shapes.base->spec().encoder_decoder();
   (encoder ? shapes.example.source : shapes.example.input).resize(input);
@@ -70,9 +90,7 @@ PlanLine train_line(const PhaseSettings& phase, const char* label, const std::st
                              with_commas(phase.batch_size))};
 }
 
-JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained) {
-  const BaseModel& base = *shapes.base;
-  const TokenExample& example = shapes.example;
+JobMemory memory_of(const Config& config, const BaseModel& base, const TokenExample& example, int64_t trained) {
   const auto fed = static_cast<double>(fed_tokens(example));
   const auto budget = static_cast<double>(std::max(config.train.tokens_per_microbatch, fed_tokens(example)));
   MicrobatchSize size;
@@ -86,12 +104,35 @@ JobMemory memory_of(const Config& config, const Shapes& shapes, int64_t trained)
   return with_recompute(need, config.train.recompute, static_cast<int64_t>(gpu_of(config).memory));
 }
 
+// What would fit where the config's own way does not: "it fits with model.storage = "int8" (40.1 GB), …".
+std::string what_fits(const Config& config, const TokenExample& example, int64_t trained) {
+  Config again = config;
+  again.train.recompute = "auto";
+  std::vector<std::string> ways;
+  const auto look = [&](const Holding& holding, const std::string& set) {
+    const JobMemory need = memory_of(again, *planned_base(config, holding), example, trained);
+    if (static_cast<double>(need.all()) > gpu_of(config).memory) return;
+    ways.push_back(fmt::format("{}{} ({})", set,
+                               need.again && config.train.recompute == "none" ? " and train.recompute" : "",
+                               bytes_text(need.all())));
+  };
+  const Holding now = holding_of(config);
+  if (config.train.recompute == "none") look(now, "train.recompute = \"layer\"");
+  for (const char* storage : {"int8", "nf4"})
+    if (now.storage == "dtype") look({storage, now.ranks}, fmt::format("model.storage = \"{}\"", storage));
+  if (config.plan.gpus > 1 && now.ranks == 1)
+    look({now.storage, static_cast<int>(config.plan.gpus)}, "model.shard = \"world\"");
+  return ways.empty() ? "nothing that model.storage, model.shard and train.recompute can do fits on so many GPUs"
+                      : "it fits with " + join(ways, ", or ");
+}
+
 // `lines`: what trains. `examples` are seen in all, by jobs that spread over the GPUs.
 std::string cost_block(const Config& config, const Shapes& shapes, std::vector<PlanLine> lines, int64_t trained,
                        double examples, int64_t batch, const std::string& what) {
   const Gpu& gpu = gpu_of(config);
-  const JobMemory need = memory_of(config, shapes, trained);
-  const double flops = examples * shapes.example_flops, hours = flops / (gpu.flops * config.plan.share) / 3600;
+  const JobMemory need = memory_of(config, *shapes.base, shapes.example, trained);
+  const double flops = examples * shapes.example_flops, again = need.again ? 4.0 / 3 : 1;  // a forward pass more
+  const double hours = again * flops / (gpu.flops * config.plan.share) / 3600;
   const bool fits = static_cast<double>(need.all()) <= gpu.memory;
   lines.insert(lines.begin(), data_line(config, shapes));
   lines.push_back(
@@ -100,6 +141,7 @@ std::string cost_block(const Config& config, const Shapes& shapes, std::vector<P
   lines.push_back({"memory", fmt::format("{} of a GPU's {}: {}{}", bytes_text(need.all()),
                                          bytes_text(static_cast<uint64_t>(gpu.memory)), need_text(need),
                                          fits ? "" : "  (warning: it does not fit)")});
+  if (!fits) lines.push_back({"", what_fits(config, shapes.example, trained)});
   lines.push_back({"time", fmt::format("about {:.1f} h on {} {} at {:.0f}% of {}FLOP/s each: {:.1f} GPU hours",
                                        hours / static_cast<double>(config.plan.gpus), config.plan.gpus, gpu.label,
                                        100 * config.plan.share, count_text(gpu.flops), hours)});
@@ -135,7 +177,8 @@ std::string experts_cost_block(const Config& config) {
     examples += examples_seen(recipe.gate);
   }
   const auto tasks = static_cast<double>(config.plan.tasks);
-  return cost_block(config, shapes, lines, lora, tasks * examples, recipe.lora.batch_size,
+  const int64_t together = std::clamp<int64_t>(config.train.pack.count, 1, config.plan.tasks);
+  return cost_block(config, shapes, lines, together * lora, tasks * examples, recipe.lora.batch_size,
                     fmt::format("for {}", plural(config.plan.tasks, "expert")));
 }
 

@@ -138,7 +138,7 @@ TEST_F(Stories, beams_with_cache_write_what_recomputation_writes) {
 // A base that looks at the last token alone: its logits are that token's row of a table [V, V].
 struct Chain : BaseModel {
   explicit Chain(at::Tensor rows)
-      : BaseModel(NoCheckpoint(), {}, at::kFloat, at::kCPU, BaseUse::inference, Storage::dtype, {}),
+      : BaseModel(NoCheckpoint(), {}, at::kFloat, at::kCPU, BaseUse::inference, Storage::dtype),
         table(std::move(rows)) {
     head_ = FrozenLinear(table.t().contiguous(), {}, BaseUse::inference);
   }

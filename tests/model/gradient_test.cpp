@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "../comm/nccl_ranks.h"
 #include "../probe/matrix_adapter.h"
 #include "base/philox.h"
 #include "fake_checkpoint.h"
@@ -129,6 +130,62 @@ TEST_P(Gradient, OfLayersComputedAgainHasTheSameBits) {
     for (const Site& site : base->sites())
       EXPECT_TRUE(at::equal(again.gradients[site.name], kept.gradients[site.name])) << site.name << type;
   }
+}
+
+ShardGroup over(Communicator& ranks) {
+  return {ranks.rank(), ranks.size(),
+          [&](std::span<const std::byte> mine, std::span<std::byte> all) { ranks.all_gather(mine, all); }};
+}
+
+// model.shard: to the bit, scored and trained, in every storage; and once a kind of pass is known, every layer is asked for
+// before it is needed.
+TEST_P(Gradient, OfABaseInPartsHasTheSameBits) {
+  const auto whole_bytes = [&](at::ScalarType type, Storage storage) {
+    int64_t bytes = 0;
+    for (const WeightInfo& weight : checkpoint->weights())
+      if (goes_in_parts(weight)) {
+        const auto form = form_in_memory(storage, *checkpoint, weight);
+        bytes += form ? weight.shape[0] * (code_bytes(*form, weight.shape[1]) + 4 * scale_count(*form, weight.shape[1]))
+                      : count_of(weight.shape) * static_cast<int64_t>(c10::elementSize(type));
+      }
+    return bytes;
+  };
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16})
+    for (const Storage storage : {Storage::dtype, Storage::int8}) {
+      const auto base = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training, storage);
+      probe::MatrixAdapter expected = made();
+      const at::Tensor nll = base->forward_backward(microbatch, expected);
+      const at::Tensor scored = base->forward(microbatch, nullptr, nullptr);
+      const auto check = [&](Communicator& ranks, const ShardGroup& group) {
+        const auto part = load_base_model(*checkpoint, type, at::kCPU, BaseUse::training, storage, group);
+        EXPECT_EQ(part->content_digest(), base->content_digest());
+        for (const bool recompute : {false, true}) {
+          part->recompute_layers(recompute);
+          for (int pass = 0; pass < 2; ++pass) {
+            probe::MatrixAdapter adapter = made();
+            EXPECT_TRUE(at::equal(part->forward_backward(microbatch, adapter), nll));
+            for (const Site& site : base->sites())
+              EXPECT_TRUE(at::equal(adapter.gradients[site.name], expected.gradients[site.name])) << site.name << type;
+          }
+        }
+        EXPECT_TRUE(at::equal(part->forward(microbatch, nullptr, nullptr), scored));
+        for (int pass = 0; pass < 2; ++pass) part->forward(microbatch, nullptr, nullptr);
+        const int64_t late = part->shards()->counts().late;
+        for (int pass = 0; pass < 2; ++pass) part->forward(microbatch, nullptr, nullptr);
+        EXPECT_EQ(part->shards()->counts().late, late);
+        EXPECT_GT(part->shards()->counts().ahead, 20);
+        const int64_t parts = part->shards()->bytes_held(), all = whole_bytes(type, storage);
+        EXPECT_GE(parts * ranks.size(), all);
+        EXPECT_LT(parts * ranks.size(), all + 100 * ranks.size());  // rounded up for each tensor
+      };
+      for (const int ranks : {2, 3, 4})
+        run_as_threads(ranks, 60, [&](Communicator& group) { check(group, over(group)); });
+      if (storage != Storage::dtype || type != at::kFloat) continue;
+      test::FakeNccl fake({.init_polls = 1, .start_polls = 1});
+      test::run_with_nccl(3, fake, test::fake_options(),
+                          [&](Communicator& group) { check(group, over(*group.device())); });
+      EXPECT_GT(fake.groups(), 20);
+    }
 }
 
 // With dropout in the base the pass itself is the reference: the same noise at every call.

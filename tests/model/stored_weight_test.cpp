@@ -48,7 +48,7 @@ TEST(StoredWeight, EveryValueGoesToTheCodeNextToIt) {
 TEST(StoredWeight, MultipliesAsItsExpandedMatrix) {
   for (const RowKind kind : {RowKind::int8, RowKind::nf4})
     for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-      const StoredWeight weight(rows_of(kind, normal({24, 128}, 5)), type, at::kCPU);
+      const StoredWeight weight(rows_of(kind, normal({24, 128}, 5)), type, at::kCPU, held_here);
       const at::Tensor w = weight.expand(), bias = normal({24}, 6).to(type);
       const at::Tensor x = normal({7, 128}, 7).to(type), dy = normal({7, 24}, 8).to(type);
       const FrozenLinear stored(weight, bias), plain(w, bias, BaseUse::training);

@@ -14,7 +14,7 @@ class FakeBase : public BaseModel {
  public:
   FakeBase()
       : BaseModel(NoCheckpoint(), {{0, "layers.0.up", "up", 0, 6, 5}, {1, "layers.1.down", "down", 1, 5, 7}},
-                  at::kFloat, at::kCPU, BaseUse::training, Storage::dtype, {}) {
+                  at::kFloat, at::kCPU, BaseUse::training, Storage::dtype) {
     at::manual_seed(3);
     rows_ = at::cat({at::randn({vocab, 6}), at::full({1, 6}, std::numeric_limits<double>::quiet_NaN())});
     first_ = at::randn({5, 6}) * 0.4;
