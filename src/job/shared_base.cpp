@@ -5,6 +5,31 @@
 #include "base/error.h"
 
 namespace gaggle {
+namespace {
+
+at::Tensor tensor_over(std::span<const std::byte> bytes, at::Device device) {
+  return at::for_blob(const_cast<std::byte*>(bytes.data()), {static_cast<int64_t>(bytes.size())})
+      .options(at::TensorOptions(device).dtype(at::kByte))
+      .target_device(device)
+      .make_tensor();
+}
+
+using Gather = std::function<void(std::span<const std::byte>, std::span<std::byte>)>;
+
+// From GPU to GPU where the ranks are connected so, else through the hosts' memory.
+Gather gather_over(const std::shared_ptr<Communicator>& ranks, at::Device device) {
+  Communicator* path = device.is_cpu() ? ranks.get() : ranks->device();
+  if (path)
+    return [ranks, path](std::span<const std::byte> mine, std::span<std::byte> all) { path->all_gather(mine, all); };
+  return [ranks, device](std::span<const std::byte> mine, std::span<std::byte> all) {
+    const at::Tensor own = tensor_over(mine, device).cpu();
+    std::vector<std::byte> everybodys(all.size());
+    ranks->all_gather({static_cast<const std::byte*>(own.const_data_ptr()), mine.size()}, everybodys);
+    tensor_over(all, device).copy_(tensor_over(everybodys, at::kCPU));
+  };
+}
+
+}  // namespace
 
 ShardGroup ranks_of_a_base(const Config& config, const Session& session, int64_t together) {
   const std::string& shard = config.model.shard;
@@ -26,13 +51,7 @@ ShardGroup ranks_of_a_base(const Config& config, const Session& session, int64_t
   const auto first = std::ranges::find(hosts, hosts[static_cast<size_t>(world.rank())]) - hosts.begin();
   const std::shared_ptr<Communicator> part = world.split(static_cast<int>(first));
   if (part->size() == 1) return {};
-  Communicator* memory = session.device.is_cpu() ? nullptr : part->device();
-  if (!session.device.is_cpu() && !memory)
-    user_error("model.shard = \"{}\": parts of a base travel from GPU to GPU by NCCL, and comm.backend is \"{}\" here",
-               shard, part->backend());
-  return {part->rank(), part->size(), [part, memory](std::span<const std::byte> mine, std::span<std::byte> all) {
-            (memory ? *memory : *part).all_gather(mine, all);
-          }};
+  return {part->rank(), part->size(), gather_over(part, session.device)};
 }
 
 }  // namespace gaggle

@@ -1,6 +1,8 @@
 """A process holds what its plan says, however many steps it goes on."""
+import json
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -30,3 +32,16 @@ def test_a_real_base_trains_in_the_memory_that_the_plan_says(tmp_path, gaggle, s
     print(f"planned {planned} GB, held at most {usage.ru_maxrss / 1e6:.2f} GB")
     assert ("layers are computed again" in text) == (recompute == "layer")
     assert usage.ru_maxrss / 1e6 < 1.1 * planned
+
+
+def test_where_memory_ends_passes_are_halved_and_the_run_goes_on(workshop):
+    """By ulimit -v, of one process and of one rank of two: all halve together, and the result says so."""
+    words = ["experts", "tiny.toml", "--data.tasks=['tasks/copy.jsonl']", "--train.batch_size=2000", "--train.steps=2",
+             "--gate.steps=0", "--train.tokens_per_microbatch=60000", "--train.recompute=none", "--train.lanes=1"]
+    limit = 700_000_000
+    done = subprocess.run(workshop.command(*words), cwd=workshop.folder, env=workshop.environment(), capture_output=True, text=True,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "memory ended in a pass of up to 60000 tokens: from now on they are of 30000" in done.stderr
+    metrics = json.loads((workshop.folder / "registry/experts/copy/v0001/expert.json").read_text())["metrics"]
+    assert list(metrics["not_reproducible"]) == ["lora"]

@@ -161,20 +161,26 @@ TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "
          "Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS"]
 
 
-@pytest.mark.parametrize("name", TYPES)
-def test_gguf_types(probe, tmp_path, name):
-    """Bit for bit the gguf package's values, from its own quantisation where it has one and from random bytes."""
+def random_blocks(name, rows, width, scale=1):
+    """Rows of a GGUF type as bytes: any, with scales that are finite."""
     kind, random = GGMLQuantizationType[name], np.random.default_rng(TYPES.index(name))
     block, size = quants.GGML_QUANT_SIZES[kind]
-    raw = random.integers(0, 256, (64, 512 // block * size), dtype=np.uint8)
+    raw = random.integers(0, 256, (rows, width // block * size), dtype=np.uint8)
     halves = {"Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "Q4_1": [0, 2], "Q5_1": [0, 2],
               "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "Q4_0": [0], "Q5_0": [0], "Q8_0": [0]}.get(name, [])
     blocks = raw.reshape(-1, size)
     for at in halves:  # scales: finite ones
-        blocks[:, at:at + 2] = random.normal(size=(len(blocks), 1)).astype(np.float16).view(np.uint8)
+        blocks[:, at:at + 2] = (scale * random.normal(size=(len(blocks), 1))).astype(np.float16).view(np.uint8)
     if not halves:
-        raw = quants.quantize(random.normal(size=(64, 512)).astype(np.float32), kind).view(np.uint8).reshape(64, -1)
-    tensors = {"random": raw}
+        raw = quants.quantize(random.normal(size=(rows, width)).astype(np.float32), kind).view(np.uint8).reshape(rows, -1)
+    return raw
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_gguf_types(probe, tmp_path, name):
+    """Bit for bit the gguf package's values, from its own quantisation where it has one and from random bytes."""
+    kind, random = GGMLQuantizationType[name], np.random.default_rng(TYPES.index(name))
+    tensors = {"random": random_blocks(name, 64, 512)}
     if not name.startswith("IQ") and not name.endswith("_K"):
         tensors["made"] = quants.quantize(random.normal(size=(8, 512)).astype(np.float32), kind)
     writer = GGUFWriter(tmp_path / "m.gguf", "llama")
@@ -194,7 +200,8 @@ def permute(rows, heads):
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def write_gguf(path, model, rope_freqs=None):
+def write_gguf(path, model, rope_freqs=None, blocks={}):
+    """blocks: rows of raw bytes, and their type, instead of a weight's numbers."""
     config = model.config
     arch = "llama" if config.model_type == "mistral" else config.model_type
     writer = GGUFWriter(path, arch)
@@ -222,12 +229,12 @@ def write_gguf(path, model, rope_freqs=None):
         if stem.startswith("model.layers."):
             layer, stem = stem.removeprefix("model.layers.").split(".", 1)
             layer = f"blk.{layer}."
-        value = value.float().numpy()
+        value, kind = blocks.get(name, (value.float().numpy(), None))
         if arch == "llama" and stem.endswith("q_proj"):
             value = permute(value, config.num_attention_heads)
         if arch == "llama" and stem.endswith("k_proj"):
             value = permute(value, config.num_key_value_heads)
-        writer.add_tensor(f"{layer}{names[stem]}.{ending}", value)
+        writer.add_tensor(f"{layer}{names[stem]}.{ending}", value, raw_dtype=kind)
     if (config.rope_scaling or {}).get("rope_type") == "yarn":
         writer.add_rope_scaling_type(RopeScalingType.YARN)
         writer.add_rope_scaling_factor(config.rope_scaling["factor"])
@@ -242,6 +249,39 @@ def write_gguf(path, model, rope_freqs=None):
     if rope_freqs is not None:
         writer.add_tensor("rope_freqs.weight", rope_freqs)
     writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
+
+
+@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q4_1", "Q5_0", "Q2_K", "IQ4_XS"])
+@pytest.mark.parametrize("arch", ["llama", "qwen3"])
+def test_a_gguf_base_multiplies_as_its_dequantised_weights(probe, tmp_path, name, arch):
+    """model.storage = "file": logits, losses and gradients are the bits of a folder of the gguf package's values, as the blocks are
+    expanded and as the numbers are held; and nobody takes the one base for another."""
+    model = make_model(tmp_path / "m", arch, hidden_size=256, intermediate_size=512, num_attention_heads=4,
+                       num_key_value_heads=2, **({"head_dim": 64} if arch == "qwen3" else {}))
+    kind, blocks = GGMLQuantizationType[name], {}
+    for key, value in model.state_dict().items():
+        if not key.endswith("_proj.weight"):
+            continue
+        raw = random_blocks(name, *value.shape, scale=2e-3 if name.endswith("_K") or name.startswith("IQ") else 0.02)
+        blocks[key] = raw, kind
+        value.copy_(torch.from_numpy(quants.dequantize(raw, kind)))
+    model.save_pretrained(tmp_path / "meant")
+    write_gguf(tmp_path / "m.gguf", model, blocks=blocks)
+    ids = [[1, 5, 7, 9, 2], [3, 4, 8]]
+    matrices = {site[0]: torch.randn(site[4], site[3]) * 0.01 for site in probe.json("model-info", tmp_path / "meant", "fp32")["sites"]}
+    save_file(matrices, tmp_path / "matrices.safetensors")
+    request = json.dumps({"sequences": ids, "matrices": str(tmp_path / "matrices.safetensors"), "target_rows": [3, 4, 6],
+                          "target_ids": [2, 11, 12], "target_weights": [0.5, 0.2, 0.3]}).encode()
+    found = {}
+    for place, storage in [("meant", "dtype"), ("m.gguf", "dtype"), ("m.gguf", "file")]:
+        (tmp_path / "out").write_bytes(probe.run("model-pass", tmp_path / place, "fp32", storage, stdin=request).stdout)
+        found[place, storage] = {key: value.clone() for key, value in load_file(tmp_path / "out").items()}
+    for key, value in found["meant", "dtype"].items():
+        assert torch.isfinite(value).all() and value.abs().max() > 0, key
+        for other in [("m.gguf", "dtype"), ("m.gguf", "file")]:
+            assert torch.equal(found[other][key], value), (key, other)
+    digests = {probe.json("model-info", tmp_path / "m.gguf", "fp32", storage)["content_digest"] for storage in ["dtype", "file"]}
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize("kind,tied,extra", [("llama", True, {}), ("llama", False, {"attention_bias": True}),

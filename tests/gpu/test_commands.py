@@ -28,6 +28,7 @@ STEPS = {
     "experts, other settings": [["experts", "--train.optimizer=adafactor", "--train.label_smoothing=0.1", "--run.name=other",
                                  "--registry.path=registry-other", "--train.clip=0.5", "--gate.steps=0"],
                                 ["gates", "--registry.path=registry-other", "--run.name=gates"]],
+    "packs": [["experts", "--train.pack=2", "--run.name=packs", "--registry.path=registry-packs"]],
     "skills": [["pretrain", *SKILLS, "--poly.heads=4", "--alignment.space=both", "--run.name=mhr"],
                ["pretrain", *SKILLS, "--poly.method=poly", "--poly.sample=task", "--run.name=poly"],
                ["pretrain", *SKILLS, "--poly.method=shared", "--run.name=one"],
@@ -204,6 +205,32 @@ def test_ranks_with_a_gpu_each_make_the_same_bits(both):
                                ranks=2)
     assert "2 ranks" in together.stdout + together.stderr
     assert gpu.bits("alone") == gpu.bits("together") != {}
+
+
+def test_ranks_with_a_gpu_each_hold_one_base_together(both):
+    gpu = both[1]
+    words = [*settings(gpu), "--train.lanes=4"]
+    gpu.experts(*words, "--registry.path=whole", "--run.dir=runs-whole")
+    with told(gpu, **({} if "GAGGLE_GPU" in os.environ else {"GAGGLE_FAKE_GPUS": "2"})):
+        together = gpu.experts(*words, "--registry.path=parts", "--run.dir=runs-parts", "--cluster.ranks_per_expert=2",
+                               "--model.shard=world", ranks=2)
+    assert "2 ranks hold it together" in together.stdout
+    assert gpu.bits("whole") == gpu.bits("parts") != {}
+
+
+@pytest.mark.skipif("GAGGLE_GPU" in os.environ, reason="how large a GPU is can only be said of one that is none")
+def test_where_memory_ends_passes_are_halved(both, kind):
+    gpu = both[1]
+    words = [*settings(gpu), "--data.tasks=['tasks/copy.jsonl']", "--train.batch_size=100", "--train.steps=1", "--gate.steps=0",
+             "--train.tokens_per_microbatch=2048", "--train.recompute=none", "--train.lanes=1"]
+    with told(gpu, GAGGLE_FAKE_GPU_BYTES=str(6_000_000)):
+        done = gpu.experts(*words, "--registry.path=little", "--run.dir=runs-little")
+    assert "memory ended in a pass of up to 2048 tokens: from now on they are of 1024" in done.stderr
+    about = json.loads((gpu.folder / "little/experts/copy/v0001/expert.json").read_text())
+    assert "memory ended" in about["metrics"]["not_reproducible"]["lora"]
+    gpu.experts(*words, "--registry.path=much", "--run.dir=runs-much")
+    much = json.loads((gpu.folder / "much/experts/copy/v0001/expert.json").read_text())
+    assert "not_reproducible" not in much["metrics"]
 
 
 @pytest.mark.skipif("GAGGLE_GPU" in os.environ, reason="how large a GPU is can only be said of one that is none")

@@ -1,4 +1,4 @@
-// probe model-pass MODEL DTYPE < {"sequences": [[ids]], "encoder": [[ids]], "sources": [numbers], "matrices":
+// probe model-pass MODEL DTYPE [STORAGE] < {"sequences": [[ids]], "encoder": [[ids]], "sources": [numbers], "matrices":
 // "FILE.safetensors", "target_rows", "target_ids", "target_weights"} > safetensors with logits [T, vocab], nll
 // [N] (forward alone), and where there are weights: nll of forward_backward and the gradient of every matrix (y
 // += x Cᵀ at each site), under the sites' names.
@@ -22,7 +22,8 @@ at::ScalarType compute_dtype(const std::string& name) {
 
 std::unique_ptr<BaseModel> load(const std::vector<std::string>& arguments) {
   const auto checkpoint = open_model(arguments.at(0), "");
-  return load_base_model(*checkpoint, compute_dtype(arguments.at(1)), at::kCPU, BaseUse::training);
+  const Storage storage = storage_named(arguments.size() > 2 ? arguments[2] : "dtype");
+  return load_base_model(*checkpoint, compute_dtype(arguments.at(1)), at::kCPU, BaseUse::training, storage);
 }
 
 NamedTensor named(const std::string& name, const at::Tensor& values) {
