@@ -192,6 +192,10 @@ MappedFile::MappedFile(const fs::path& path, Reach reach) : path_(path) {
   bytes_ = {static_cast<const std::byte*>(start), size};
 }
 
+void MappedFile::let_go() const {
+  if (!copy_ && !bytes_.empty()) ::madvise(const_cast<std::byte*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (!copy_ && !bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }

@@ -70,6 +70,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return bytes_; }
   const fs::path& path() const { return path_; }
+  // Pages that were read are given back; who reads on reads them anew.
+  void let_go() const;
 
  private:
   fs::path path_;

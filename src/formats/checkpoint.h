@@ -85,6 +85,8 @@ class ModelCheckpoint {
   virtual std::optional<RowForm> form(const WeightInfo&) const { return std::nullopt; }
   // The rows of a matrix that has a form; expanded they are what `read` gives.
   virtual StoredRows stored(const WeightInfo& weight) const;
+  // All is read: the process lets go of the files' pages.
+  virtual void let_go() const {}
 
  protected:
   ModelSpec spec_;

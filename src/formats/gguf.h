@@ -55,6 +55,7 @@ class GgufFile {
   // The same from memory, which must outlive this; `name` stands in messages.
   GgufFile(std::span<const std::byte> bytes, std::string name);
 
+  void let_go() const { file_ ? file_->let_go() : void(); }  // MappedFile's
   bool has(std::string_view key) const { return metadata_.contains(key); }
   // Each throws UserError where the key is missing or of another type; number and numbers take integers too.
   bool flag(std::string_view key) const { return value<bool>(key, "true or false"); }

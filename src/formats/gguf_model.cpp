@@ -174,6 +174,8 @@ class GgufModel : public ModelCheckpoint {
     unpermute(std::span<const float>(permuted), rows, values);
   }
 
+  void let_go() const override { file_.let_go(); }
+
   std::optional<RowForm> form(const WeightInfo& weight) const override {
     const GgufType type = find(weight.name, weight.shape).type;
     if (weight.shape.size() != 2 || gguf_block(type).values == 1) return std::nullopt;

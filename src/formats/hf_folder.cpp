@@ -106,6 +106,10 @@ class HfFolder : public ModelCheckpoint {
     return has_weights() ? bitsandbytes_form(finder(), path_.string(), weight.name, weight.shape) : std::nullopt;
   }
 
+  void let_go() const override {
+    for (const auto& file : files_) file->let_go();
+  }
+
   StoredRows stored(const WeightInfo& weight) const override {
     return read_bitsandbytes(finder(), path_.string(), weight.name, weight.shape);
   }

@@ -67,6 +67,7 @@ class TensorFile {
   const TensorView* find(std::string_view name) const;                 // nullptr: not there
   const TensorView& at(std::string_view name) const;                   // throws UserError
   const std::string& name() const { return name_; }                    // the path, for messages
+  void let_go() const { file_ ? file_->let_go() : void(); }            // MappedFile's
 
  protected:
   explicit TensorFile(const std::filesystem::path& path);  // maps it

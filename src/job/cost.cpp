@@ -12,11 +12,26 @@
 #include "model/speed.h"
 #include "train/batch.h"
 
+// jemalloc's, where the program is linked with it.
+extern "C" int mallctl(const char* name, void* old, size_t* old_size, void* value, size_t size) __attribute__((weak));
+
 namespace gaggle {
 namespace {
 
 // A pass that feeds one new token of each row reads all weights for them: it costs as if so many rows more were fed.
 constexpr double rows_of_empty_pass = 90;
+
+// Memory that was freed and stays with the process, for what comes next: jemalloc gives nothing back (app/main.cpp).
+uint64_t free_pages() {
+  if (!mallctl) return 0;
+  uint64_t epoch = 1;
+  size_t dirty = 0, page = 0, size = sizeof(epoch), of_number = sizeof(size_t);
+  constexpr const char* all_arenas = "stats.arenas.4096.pdirty";  // MALLCTL_ARENAS_ALL
+  if (mallctl("epoch", &epoch, &size, &epoch, size) != 0 || mallctl(all_arenas, &dirty, &of_number, nullptr, 0) != 0 ||
+      mallctl("arenas.page", &page, &of_number, nullptr, 0) != 0)
+    return 0;
+  return dirty * page;
+}
 
 uint64_t resident_bytes() {
   uint64_t all = 0, resident = 0;
@@ -154,8 +169,8 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
                       Split split, int64_t batch, BaseUse use) {
   JobMemory need;
   need.base = static_cast<uint64_t>(context.base.weight_bytes());
-  const uint64_t now = resident_bytes();
-  need.program = context.base.device().is_cpu() && now > need.base ? now - need.base : now;
+  const uint64_t now = resident_bytes(), at_rest = static_cast<uint64_t>(context.base.bytes_at_rest());
+  need.program = context.base.device().is_cpu() && now > at_rest ? now - at_rest : now;
   need.adapter = adapter;
   if (use == BaseUse::inference) need.adapter_text = "experts";
   int64_t longest = 0;
@@ -175,6 +190,10 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   const bool trains = use != BaseUse::inference;
   need.activations = activation_bytes(context.base, size, trains ? Kept::everything : Kept::nothing);
   if (trains) need.recomputed = activation_bytes(context.base, size, Kept::inputs);
+  // What loading has left is used again first.
+  if (context.base.device().is_cpu())
+    need.program -= std::min({need.program, free_pages(),
+                              need.base - at_rest + need.adapter + (trains ? need.recomputed : need.activations)});
   return need;
 }
 

@@ -26,7 +26,9 @@ BaseModel::BaseModel(const ModelCheckpoint& checkpoint, std::vector<Site> sites,
                      at::Device device, BaseUse use, Storage storage, ShardGroup ranks)
     : sites_(std::move(sites)), spec_(checkpoint.spec()), use_(use), storage_(storage), dtype_(dtype), device_(device) {
   const std::vector<WeightInfo> weights = checkpoint.weights();
-  weight_bytes_ = memory_need(checkpoint, dtype, device, use, storage, ranks.size).held();
+  const MemoryNeed need = memory_need(checkpoint, dtype, device, use, storage, ranks.size);
+  weight_bytes_ = need.held();
+  bytes_at_rest_ = need.at_rest();
   ranks_ = ranks.size;
   if (ranks.size > 1 && use != BaseUse::planning) shards_ = std::make_shared<WeightShards>(std::move(ranks), device);
   shape_digest_ = shapes_digest(weights);

@@ -37,7 +37,8 @@ class BaseModel {
   int64_t parameters() const { return parameters_; }
   int64_t linear_weights(Side side) const;  // of the sites that read a token of this side
   int64_t linear_weights() const { return linear_weights(Side::decoder) + linear_weights(Side::encoder); }
-  int64_t weight_bytes() const { return weight_bytes_; }  // held in memory, in all layouts
+  int64_t weight_bytes() const { return weight_bytes_; }    // held in memory, in all layouts, in a pass
+  int64_t bytes_at_rest() const { return bytes_at_rest_; }  // between passes
   // Whether training keeps of a layer its input alone and computes the layer again before its backward pass: the same
   // bits, a forward pass more, memory of one layer instead of all. Of (IA)³ what its sites give out stays kept.
   void recompute_layers(bool on) { recompute_ = on; }
@@ -84,7 +85,7 @@ class BaseModel {
   at::ScalarType dtype_;
   at::Device device_;
   std::string shape_digest_, content_digest_;
-  int64_t parameters_ = 0, weight_bytes_ = 0;
+  int64_t parameters_ = 0, weight_bytes_ = 0, bytes_at_rest_ = 0;
   bool recompute_ = false;
   int ranks_ = 1;
   std::shared_ptr<WeightShards> shards_;  // null: this rank holds all

@@ -42,7 +42,8 @@ MemoryNeed need_of_part(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
   std::vector<int64_t> largest;
   for (const auto& [name, bytes] : units) largest.push_back(bytes);
   std::ranges::sort(largest, std::greater());
-  for (size_t i = 0; i < std::min(WeightShards::most_held, largest.size()); ++i) need.gathered += largest[i];
+  // One that was let go stays with the allocator while the next one comes.
+  for (size_t i = 0; i < std::min(WeightShards::most_held + 1, largest.size()); ++i) need.gathered += largest[i];
   return need;
 }
 

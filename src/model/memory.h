@@ -14,7 +14,8 @@ struct MemoryNeed {
       0;  // of a base that ranks share: the units that lie here whole, and a matrix as a product wants it
   int64_t expanded = 0;  // the largest linear of those that are stored in few bits, as a product wants it
   int64_t reading = 0;   // bytes of host memory on top while loading: the largest tensors as fp32
-  int64_t held() const { return linears + embedding + head + norms + gathered + expanded; }
+  int64_t at_rest() const { return linears + embedding + head + norms; }  // between passes
+  int64_t held() const { return at_rest() + gathered + expanded; }
 };
 
 // `ranks`: that share the base; of each.

@@ -9,7 +9,8 @@
 namespace gaggle {
 namespace {
 
-constexpr size_t codes_and_scales = 2;  // what a weight in few bits is held as
+constexpr size_t large = size_t{1} << 22;  // values
+constexpr size_t codes_and_scales = 2;     // what a weight in few bits is held as
 
 // Few values that every row is multiplied with, or that every score has added.
 bool kept_wide(const WeightInfo& weight) {
@@ -62,6 +63,8 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
         checkpoint.read(weight.name, weight.shape, span);
         if (form) rows = quantised(form->kind, span, weight.shape[0], weight.shape[1]);
       }
+      // Of a large base the files would lie in memory beside it; what is still being read is mapped again.
+      if (span.size() >= large || i + 1 == weights.size()) checkpoint.let_go();
       pulse();
       digests[i] = Sha256().update(std::as_bytes(span)).hex();
       auto place = [&, number = numbers[i]](const at::Tensor& whole) mutable -> FrozenTensor {
