@@ -23,18 +23,49 @@ struct Training {
   std::unique_ptr<Trainer> trainer;
 };
 
-Runner training_step(const SharedSubject& subject, const std::string& kind, const std::vector<Sample>& samples,
-                     int64_t tasks) {
+std::shared_ptr<Training> made(const SharedSubject& subject, const std::string& kind, int64_t tasks) {
   StepSettings settings = training_phase(subject->config.train, subject->config.run.seed, 1e-3, 1).step;
   settings.tokens_per_microbatch = int64_t{1} << 40;  // the batch is one micro-batch
   const auto training = std::make_shared<Training>();
   training->adapter = training_adapter(*subject, kind, subject->lora);
   training->trainer = std::make_unique<Trainer>(subject->base, *training->adapter, *training->alone, settings, tasks);
+  return training;
+}
+
+Runner training_step(const SharedSubject& subject, const std::string& kind, const std::vector<Sample>& samples,
+                     int64_t tasks) {
+  const std::shared_ptr<Training> training = made(subject, kind, tasks);
   // A rate of 0: every run does the same work on the same values.
   return {[subject, training, &samples] {
     training->adapter->begin_step(0);
     training->trainer->step(samples, 0);
   }};
+}
+
+// n experts, each with its share of the batch: one after the other, or in one pass (train.pack).
+Runner experts_step(const SharedSubject& subject, size_t n, bool together) {
+  std::vector<std::shared_ptr<Training>> experts;
+  for (size_t i = 0; i < n; ++i) experts.push_back(made(subject, "expert", 1));
+  return {[subject, experts, n, together] {
+    std::vector<StepPart> parts;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t begin = i * subject->samples.size() / n, end = (i + 1) * subject->samples.size() / n;
+      experts[i]->adapter->begin_step(0);
+      parts.push_back({*experts[i]->trainer, std::span(subject->samples).subspan(begin, end - begin), 0});
+    }
+    if (together) return static_cast<void>(step_together(parts, StepStatus::ok));
+    for (const StepPart& part : parts) step_together({&part, 1}, StepStatus::ok);
+  }};
+}
+
+void add_packs(CaseList& list) {
+  for (const size_t n : {4, 16}) {
+    if (n > list.subject->samples.size()) continue;
+    for (const bool together : {false, true})
+      list.add(fmt::format("{} experts {}", n, together ? "in a pack" : "one by one"),
+               {training_work(*list.subject, list.subject->batch)}, list.subject->batch.token_count(),
+               [=, s = list.subject] { return experts_step(s, n, together); });
+  }
 }
 
 void add_training(CaseList& list) {
@@ -140,6 +171,7 @@ std::unique_ptr<Trainable> training_adapter(const BenchSubject& subject, const s
 std::vector<BenchCase> step_cases(const SharedSubject& subject, const std::vector<int64_t>& experts) {
   CaseList list{"steps", subject};
   add_training(list);
+  add_packs(list);
   add_scoring(list, "scoring base alone", subject->batch);
   add_scoring(list, "scoring one long row", subject->long_row);
   for (const int64_t n : experts) add_routed_scoring(list, n);

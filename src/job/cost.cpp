@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <string>
 
 #include "base/error.h"
 #include "kernel/attention.h"
@@ -37,6 +38,14 @@ uint64_t resident_bytes() {
   uint64_t all = 0, resident = 0;
   std::ifstream("/proc/self/statm") >> all >> resident;
   return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+// The most that this process has held (proc(5), VmHWM).
+uint64_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  return 0;
 }
 
 double head_weights(const BaseModel& base) { return static_cast<double>(base.spec().vocab * base.spec().hidden); }
@@ -190,6 +199,7 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   const bool trains = use != BaseUse::inference;
   need.activations = activation_bytes(context.base, size, trains ? Kept::everything : Kept::nothing);
   if (trains) need.recomputed = activation_bytes(context.base, size, Kept::inputs);
+  if (context.base.device().is_cpu()) need.loading = peak_bytes();
   // What loading has left is used again first.
   if (context.base.device().is_cpu())
     need.program -= std::min({need.program, free_pages(),

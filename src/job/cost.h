@@ -36,7 +36,8 @@ struct JobMemory {
   uint64_t activations = 0;  // of the largest micro-batch
   uint64_t recomputed = 0;   // the same with layers computed again; 0: nothing is kept for a backward pass
   const char* adapter_text = "adapter with optimiser and checkpoint";  // what `adapter` is of
-  bool again = false;  // layers are computed again: `activations` is `recomputed`
+  bool again = false;    // layers are computed again: `activations` is `recomputed`
+  uint64_t loading = 0;  // the most that the process has held so far, while it read the base
   uint64_t all() const { return program + base + adapter + activations; }
 };
 

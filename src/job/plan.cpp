@@ -108,7 +108,8 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
 }
 
 std::string need_text(const JobMemory& need) {
-  const std::string program = need.program > 0 ? ", program " + bytes_text(need.program) : "";
+  const std::string program = (need.program > 0 ? ", program " + bytes_text(need.program) : "") +
+                              (need.loading > need.all() ? "; while the base was read " + bytes_text(need.loading) : "");
   return fmt::format("base {}, {} {}, activations {} (train.tokens_per_microbatch{}){}", bytes_text(need.base),
                      need.adapter_text, bytes_text(need.adapter), bytes_text(need.activations),
                      need.again ? "; train.recompute: layers are computed again" : "", program);

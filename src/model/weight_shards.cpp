@@ -1,13 +1,10 @@
 #include "model/weight_shards.h"
 
-#include <c10/core/Event.h>
-#include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
-
 #include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
+#include "kernel/device_stream.h"
 
 namespace gaggle {
 namespace {
@@ -23,8 +20,8 @@ std::span<std::byte> bytes_of(const at::Tensor& dense) {
 // A unit on its way or here.
 struct WeightShards::Gathered {
   Units::iterator unit;
-  std::vector<at::Tensor> wholes;           // [bytes of all parts] uint8
-  std::unique_ptr<c10::Event> free, ready;  // on a GPU: its memory may be written; it is written
+  std::vector<at::Tensor> wholes;  // [bytes of all parts] uint8
+  DevicePoint free, ready;         // on a GPU: its memory may be written; it is written
   bool here = false;
   std::exception_ptr failure;
 };
@@ -82,11 +79,7 @@ void WeightShards::start(Units::iterator unit) {
   gathered->unit = unit;
   for (const at::Tensor& part : unit->second.parts)
     gathered->wholes.push_back(at::empty({part.numel() * group_.size}, part.options()));
-  if (!device_.is_cpu()) {
-    gathered->free = std::make_unique<c10::Event>(device_.type());
-    gathered->free->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
-    gathered->ready = std::make_unique<c10::Event>(device_.type());
-  }
+  gathered->free = DevicePoint(device_);
   held_.push_back(gathered);
   {
     const std::lock_guard lock(mutex_);
@@ -99,7 +92,7 @@ void WeightShards::wait(Gathered& gathered) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return gathered.here; });
   if (gathered.failure) std::rethrow_exception(gathered.failure);
-  if (gathered.ready) gathered.ready->block(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  gathered.ready.wait();
 }
 
 at::Tensor WeightShards::whole(const std::string& unit, size_t number) {
@@ -124,16 +117,11 @@ at::Tensor WeightShards::whole(const std::string& unit, size_t number) {
 }
 
 void WeightShards::gather(Gathered& gathered) const {
-  std::unique_ptr<c10::StreamGuard> on_its_own;
-  if (gathered.free) {
-    const c10::impl::VirtualGuardImpl device(device_.type());
-    const c10::Stream stream = device.getStreamFromGlobalPool(device_);
-    on_its_own = std::make_unique<c10::StreamGuard>(stream);
-    gathered.free->block(stream);
-  }
+  const OwnStream beside(device_);
+  gathered.free.wait();
   const std::vector<at::Tensor>& parts = gathered.unit->second.parts;
   for (size_t i = 0; i < parts.size(); ++i) group_.gather(bytes_of(parts[i]), bytes_of(gathered.wholes[i]));
-  if (gathered.ready) gathered.ready->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  gathered.ready = DevicePoint(device_);
 }
 
 void WeightShards::work() {

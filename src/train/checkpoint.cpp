@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "formats/safetensors.h"
+#include "kernel/device_stream.h"
 
 namespace gaggle {
 namespace {
@@ -48,6 +49,19 @@ Snapshot read_snapshot(const Place& place, const SafetensorsFile& file) {
   Snapshot snapshot{place.phase, place.step, parse_json(file.metadata().at("state")), {}};
   for (const TensorView& view : file.tensors()) snapshot.tensors[view.name] = float_tensor(view);
   return snapshot;
+}
+
+// To the host's memory: what shares memory is copied once.
+void bring_home(Snapshot& snapshot) {
+  std::map<const void*, at::Tensor> wholes;  // by where it lay
+  for (auto& [name, tensor] : snapshot.tensors) {
+    if (tensor.device().is_cpu()) continue;
+    at::Tensor& whole = wholes[tensor.storage().data()];
+    if (!whole.defined())
+      whole =
+          tensor.as_strided({static_cast<int64_t>(tensor.storage().nbytes()) / tensor.element_size()}, {1}, 0).cpu();
+    tensor = whole.as_strided(tensor.sizes(), tensor.strides(), tensor.storage_offset());
+  }
 }
 
 void write_snapshot(const fs::path& folder, const std::string& key, const Snapshot& snapshot, int64_t keep) {
@@ -153,8 +167,15 @@ void SnapshotWriter::wait() {
 
 void SnapshotWriter::write(Snapshot snapshot) {
   wait();
-  const auto save = [this, saved = std::make_shared<const Snapshot>(std::move(snapshot))] {
+  at::Device device = at::kCPU;
+  for (const auto& [name, tensor] : snapshot.tensors)
+    if (!tensor.device().is_cpu()) device = tensor.device();
+  const auto save = [this, device, made = DevicePoint(device),
+                     saved = std::make_shared<Snapshot>(std::move(snapshot))] {
     try {
+      const OwnStream beside(device);
+      made.wait();
+      bring_home(*saved);
       write_snapshot(folder_, key_, *saved, keep_);
     } catch (...) {
       failure_ = std::current_exception();

@@ -62,8 +62,7 @@ Snapshot save_phase(const PhaseState& state, Trainer& trainer, Trainable& adapte
   snapshot.state["not_finite"] = optimiser.not_finite;
   if (trainer.reduced()) snapshot.state[budget_key] = optimiser.tokens_per_microbatch;
   snapshot.state["best_step"] = state.best_step;
-  put_tensors(snapshot, values_prefix, adapter.layout(),
-              adapter.values().to(at::kCPU, at::kFloat, false, /*copy=*/true));
+  put_tensors(snapshot, values_prefix, adapter.layout(), adapter.values().clone());
   put_tensors(snapshot, "", trainer.state_layout(), optimiser.flat.clone());
   if (state.best_step >= 0) {
     snapshot.state["best_loss"] = state.best_loss;

@@ -20,8 +20,8 @@ struct PhaseState {
   std::optional<StepReport> unvalidated;
 };
 
-// Collective: the optimiser's state comes from all ranks. The tensors are copies, so that training may go on
-// while they are written.
+// Collective: the optimiser's state comes from all ranks. The tensors are copies where the values lie, so that training may
+// go on, and a GPU has no host to wait for, while they are written.
 Snapshot save_phase(const PhaseState& state, Trainer& trainer, Trainable& adapter);
 // Also fills the adapter's values and the trainer's state.
 PhaseState restore_phase(const Snapshot& snapshot, Trainer& trainer, Trainable& adapter);

@@ -85,7 +85,7 @@ StepResult Trainer::finish(std::span<const Sample> batch, std::span<const double
 }
 
 Trainer::State Trainer::state() {
-  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()).cpu(), updates_, not_finite_,
+  return {exchange_.whole(optimizer_.state(), state_owners_, state_layout_.size()), updates_, not_finite_,
           settings_.tokens_per_microbatch};
 }
 

@@ -43,7 +43,7 @@ class Trainer {
 
   // The optimiser's state of all tensors, in state_layout()'s order (collective), and back.
   struct State {
-    at::Tensor flat;  // fp32 on the CPU
+    at::Tensor flat;  // fp32; of one rank what the next step changes, and where that lies
     int64_t updates = 0;
     int64_t not_finite = 0;  // skipped updates in a row
     // As the settings have it, or less: memory ended where pieces were larger.

@@ -62,7 +62,7 @@ std::vector<ExpertPack> form_packs(std::vector<ExpertItem>& items, const TrainCo
     pack.key = first.recipe.key;
     if (pack.members.size() > 1) {
       pack.name += fmt::format("+{}", pack.members.size() - 1);
-      pack.key = sha256_hex("pack " + first.recipe.json["pack"].dump());
+      pack.key = sha256_hex(fmt::format("pack {}", first.recipe.json["pack"].dump()));
     }
     packs.push_back(std::move(pack));
   }
