@@ -9,6 +9,7 @@
 #include "kernel/platform.h"
 #include "kernel/simd.h"
 #include "kernel/upload.h"
+#include "model/gguf_tensors.h"
 
 namespace gaggle {
 namespace {
@@ -64,10 +65,6 @@ StoredWeight::StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Dev
       codes_(place(tensor_of(rows.codes, rows.rows, at::kByte))),
       scales_(place(tensor_of(rows.scales, rows.rows, at::kFloat))) {
   if (device.is_cpu()) return;
-  if (form_.kind == RowKind::gguf)
-    user_error(
-        "model.storage = \"file\": a GGUF file's types are expanded on processors alone; on {} use int8, nf4 or dtype",
-        device.str());
   if (form_.kind == RowKind::nf4) nf4_values_ = to_device(std::span<const float>(nf4_values), device);
 }
 
@@ -75,6 +72,7 @@ at::Tensor StoredWeight::expand() const {
   const int64_t rows = d_out();
   const at::Tensor held_codes = codes_.get(), held_scales = scales_.get();
   if (!held_codes.device().is_cpu()) {
+    if (form_.kind == RowKind::gguf) return gguf_values(form_.type, held_codes, width_).to(dtype_);
     if (form_.kind == RowKind::int8)
       return held_codes.view(at::kChar).to(at::kFloat).mul_(held_scales).mul_(int8_step).to(dtype_);
     const at::Tensor codes = at::stack({held_codes.bitwise_right_shift(4), held_codes.bitwise_and(15)}, 2);

@@ -24,8 +24,7 @@ std::optional<RowForm> form_in_memory(Storage storage, const ModelCheckpoint& ch
 class StoredWeight {
  public:
   StoredWeight() = default;
-  // dtype: of what it is expanded to; place: which holds the tensors. Throws UserError for GGUF's types on another device
-  // than the CPU.
+  // dtype: of what it is expanded to; place: which holds the tensors.
   using Place = std::function<FrozenTensor(const at::Tensor&)>;
   StoredWeight(const StoredRows& rows, at::ScalarType dtype, at::Device device, const Place& place);
 

@@ -200,8 +200,16 @@ def permute(rows, heads):
     return rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def write_gguf(path, model, rope_freqs=None, blocks={}):
-    """blocks: rows of raw bytes, and their type, instead of a weight's numbers."""
+def byte_characters():
+    """Those that GPT-2's tokenizer writes for the 256 bytes."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte if byte in plain else next(others)) for byte in range(256)]
+
+
+def write_gguf(path, model, rope_freqs=None, blocks={}, with_tokens=False):
+    """blocks: rows of raw bytes, and their type, instead of a weight's numbers. with_tokens: one of each byte, an end, and a
+    merge, since there have to be some."""
     config = model.config
     arch = "llama" if config.model_type == "mistral" else config.model_type
     writer = GGUFWriter(path, arch)
@@ -216,6 +224,13 @@ def write_gguf(path, model, rope_freqs=None, blocks={}):
     if getattr(config, "head_dim", None):
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
+    if with_tokens:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list([*byte_characters(), "</s>", "ab"])
+        writer.add_token_types([1] * 256 + [3, 1])
+        writer.add_token_merges(["a b"])
+        writer.add_eos_token_id(256)
     names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
              "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
              "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm",
@@ -251,20 +266,27 @@ def write_gguf(path, model, rope_freqs=None, blocks={}):
     writer.write_header_to_file(), writer.write_kv_data_to_file(), writer.write_tensors_to_file(), writer.close()
 
 
+def quantised_model(folder, arch, name, **settings):
+    """A model whose linears are random blocks of a type, and these by name."""
+    model = make_model(folder, arch, hidden_size=256, intermediate_size=512, num_attention_heads=4, num_key_value_heads=2,
+                       **({"head_dim": 64} if arch == "qwen3" else {}), **settings)
+    kind, blocks = GGMLQuantizationType[name], {}
+    for key, value in model.state_dict().items():
+        if not key.endswith("_proj.weight"):
+            continue
+        scale = 5e-4 if name == "Q8_0" else 2e-3 if name.endswith("_K") or name.startswith("IQ") else 0.02
+        raw = random_blocks(name, *value.shape, scale)
+        blocks[key] = raw, kind
+        value.copy_(torch.from_numpy(quants.dequantize(raw, kind)))
+    return model, blocks
+
+
 @pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q4_1", "Q5_0", "Q2_K", "IQ4_XS"])
 @pytest.mark.parametrize("arch", ["llama", "qwen3"])
 def test_a_gguf_base_multiplies_as_its_dequantised_weights(probe, tmp_path, name, arch):
     """model.storage = "file": logits, losses and gradients are the bits of a folder of the gguf package's values, as the blocks are
     expanded and as the numbers are held; and nobody takes the one base for another."""
-    model = make_model(tmp_path / "m", arch, hidden_size=256, intermediate_size=512, num_attention_heads=4,
-                       num_key_value_heads=2, **({"head_dim": 64} if arch == "qwen3" else {}))
-    kind, blocks = GGMLQuantizationType[name], {}
-    for key, value in model.state_dict().items():
-        if not key.endswith("_proj.weight"):
-            continue
-        raw = random_blocks(name, *value.shape, scale=2e-3 if name.endswith("_K") or name.startswith("IQ") else 0.02)
-        blocks[key] = raw, kind
-        value.copy_(torch.from_numpy(quants.dequantize(raw, kind)))
+    model, blocks = quantised_model(tmp_path / "m", arch, name)
     model.save_pretrained(tmp_path / "meant")
     write_gguf(tmp_path / "m.gguf", model, blocks=blocks)
     ids = [[1, 5, 7, 9, 2], [3, 4, 8]]

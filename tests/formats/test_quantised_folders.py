@@ -107,6 +107,26 @@ def test_a_gpu_expands_them_to_the_same(shop, kind):
     assert (here - there).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", ["Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q3_K"])
+def test_a_gguf_base_trains_as_its_file_has_it(shop, name):
+    """On the processor to the bits of the numbers it stands for; on a GPU to the same but for rounding."""
+    from test_models import quantised_model, write_gguf
+
+    model, blocks = quantised_model(shop.folder / "m", "llama", name, vocab_size=300)
+    write_gguf(shop.folder / "base.gguf", model, blocks=blocks, with_tokens=True)
+    words = ["--model.path=base.gguf", "--train.steps=2", "--gate.steps=1", "--data.tasks=['tasks/vowel.jsonl']"]
+    shop.experts(*words, "--registry.path=dtype")
+    said = shop.experts(*words, "--registry.path=file", "--model.storage=file").stdout
+    assert shop.bits("file") == shop.bits("dtype") != {}
+    shop.gaggle = shop.gaggle.parent / "gaggle_fake_gpu"
+    if not shop.gaggle.exists():
+        pytest.skip("gaggle_fake_gpu is not built")
+    said = shop.experts(*words, "--registry.path=gpu", "--model.storage=file", "--run.device=auto").stdout
+    assert "fake:0" in said
+    one, other = (load_file(shop.folder / registry / "experts/vowel/v0001/adapter_model.safetensors") for registry in ["file", "gpu"])
+    assert max((one[key] - other[key]).norm() / one[key].norm().clamp(min=1e-6) for key in one) < 1e-3
+
+
 def test_bits_that_are_taken_away_make_another_base(shop):
     shop.experts()
     refused = shop.experts("--model.storage=nf4", expect=2).stderr

@@ -9,6 +9,7 @@
 #include "base/philox.h"
 #include "fake_checkpoint.h"
 #include "model/frozen_linear.h"
+#include "model/gguf_tensors.h"
 
 namespace gaggle {
 namespace {
@@ -59,6 +60,26 @@ TEST(StoredWeight, MultipliesAsItsExpandedMatrix) {
       const at::Tensor sum = normal({7, 128}, 9).to(type);
       EXPECT_LT(relative_error(stored.dx(dy, sum.clone()), plain.dx(dy, sum.clone())), limit);
     }
+}
+
+// What a GPU does: every type, from any bytes; what is not a number may be so in its own way.
+TEST(GgufTensors, HaveTheBitsOfDequantize) {
+  for (const GgufType type :
+       {GgufType::q4_0, GgufType::q4_1, GgufType::q5_0, GgufType::q5_1, GgufType::q8_0, GgufType::q2_k, GgufType::q3_k,
+        GgufType::q4_k, GgufType::q5_k, GgufType::q6_k, GgufType::iq4_nl, GgufType::iq4_xs}) {
+    const auto [values, bytes] = gguf_block(type);
+    const int64_t rows = 64, blocks = 512 / values;
+    at::Tensor codes = at::empty({rows, blocks * bytes}, at::kByte);
+    for (int64_t i = 0; i < codes.numel(); ++i)
+      codes.data_ptr<uint8_t>()[i] =
+          static_cast<uint8_t>(random_key("codes", {static_cast<uint64_t>(type), static_cast<uint64_t>(i)}));
+    at::Tensor expected = at::empty({rows, 512});
+    dequantize(type, {static_cast<const std::byte*>(codes.data_ptr()), static_cast<size_t>(codes.numel())},
+               {expected.data_ptr<float>(), static_cast<size_t>(expected.numel())});
+    const at::Tensor found = gguf_values(type, codes, 512);
+    EXPECT_TRUE(at::equal(found.nan_to_num(7), expected.nan_to_num(7))) << static_cast<int>(type);
+    EXPECT_GT(expected.nan_to_num(0).ne(0).sum().item<int64_t>(), 20000);
+  }
 }
 
 // Widths that are whole blocks of nf4.
