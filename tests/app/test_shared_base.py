@@ -8,7 +8,8 @@ from make_models import make_t5
 from workshop import Workshop, ranks_under, wait_for, write_tasks, write_unigram
 
 # Lanes that do not divide the batch evenly: ranks have different numbers of passes.
-LANES = ["--train.lanes=8", "--train.batch_size=9", "--train.validate_every=4"]
+LANES = ["--train.lanes=8", "--train.batch_size=9", "--train.steps=4", "--gate.steps=2", "--train.validate_every=2",
+         "--data.tasks=['tasks/copy.jsonl','tasks/vowel.jsonl']", "--eval.limit_examples=3"]
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def test_experts_and_their_scores_are_the_same_bits(request, model, ranks, more)
     assert f"{ranks} ranks hold it together" in said, said
     assert workshop.bits("shared") == workshop.bits()
     predictions = workshop.folder / "runs/tiny/eval/predictions.jsonl"
-    workshop.run("eval", "tiny.toml", *more)
+    workshop.run("eval", "tiny.toml", *LANES, *more)
     alone = predictions.read_text()
-    workshop.run("eval", "tiny.toml", *more, "--model.shard=world", "--run.name=other", ranks=ranks)
+    workshop.run("eval", "tiny.toml", *LANES, *more, "--model.shard=world", "--run.name=other", ranks=ranks)
     assert (workshop.folder / "runs/other/eval/predictions.jsonl").read_text() == alone
 
 
@@ -57,7 +58,7 @@ def test_who_works_for_himself_cannot_share(workshop):
 
 @pytest.mark.parametrize("moment", [0.3, 1.0])
 def test_a_rank_that_dies_ends_the_job_and_the_next_goes_on(workshop, moment):
-    words = [*LANES, "--train.steps=40", "--checkpoint.every=2"]
+    words = [*LANES, "--train.steps=20", "--checkpoint.every=2", "--data.tasks=['tasks/copy.jsonl']"]
     workshop.experts(*words)
     job = workshop.start("experts", "tiny.toml", *words, *shared(2), ranks=2)
     wait_for(lambda: list((workshop.folder / "shared").glob("work/items/*/*")) or job.poll() is not None)

@@ -178,9 +178,10 @@ TEST_P(Gradient, OfABaseInPartsHasTheSameBits) {
         EXPECT_GE(parts * ranks.size(), all);
         EXPECT_LT(parts * ranks.size(), all + 100 * ranks.size());  // rounded up for each tensor
       };
-      for (const int ranks : {2, 3, 4})
+      const bool plain = storage == Storage::dtype && type == at::kFloat;
+      for (const int ranks : plain ? std::vector{2, 3, 4} : std::vector{3})
         run_as_threads(ranks, 60, [&](Communicator& group) { check(group, over(group)); });
-      if (storage != Storage::dtype || type != at::kFloat) continue;
+      if (!plain) continue;
       test::FakeNccl fake({.init_polls = 1, .start_polls = 1});
       test::run_with_nccl(3, fake, test::fake_options(),
                           [&](Communicator& group) { check(group, over(*group.device())); });
