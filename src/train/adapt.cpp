@@ -178,15 +178,20 @@ std::unique_ptr<Trainable> adapted_adapter(const BaseModel& base, const AdaptRec
                             base.dtype(), base.device());
 }
 
-at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,
-                         Communicator& group, const LoopHooks& hooks,
-                         const std::vector<std::filesystem::path>& folders) {
+AdaptedValues train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
+                            const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+                            const std::vector<std::filesystem::path>& folders) {
   const at::Tensor start = adapt_start(recipe, sources);
   const TrainingRun run = begin_training(base, group, hooks, few.name, {{folders, recipe.key}});
   const auto adapter = adapted_adapter(base, recipe, start);
-  run_phase(run, recipe.phase, *adapter, single_task(few, recipe.phase));
+  AdaptedValues adapted;
+  adapted.metrics = nlohmann::json::object();
+  PhaseEnd end = run_phase(run, recipe.phase, *adapter, single_task(few, recipe.phase));
+  end.best_step.reset();  // few shots have no validation examples
+  end.note_in(adapted.metrics, recipe.phase.name);
   const auto* skills = dynamic_cast<SkillAdapter*>(adapter.get());
-  return (skills ? skills->all_values() : adapter->values()).to(at::kCPU, at::kFloat);
+  adapted.values = (skills ? skills->all_values() : adapter->values()).to(at::kCPU, at::kFloat);
+  return adapted;
 }
 
 at::Tensor adapted_mixture(const AdaptRecipe& recipe, const at::Tensor& values) {

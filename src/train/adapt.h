@@ -101,11 +101,16 @@ at::Tensor adapt_start(const AdaptRecipe& recipe, const AdaptSources& sources);
 // What trains, from these values.
 std::unique_ptr<Trainable> adapted_adapter(const BaseModel& base, const AdaptRecipe& recipe, const at::Tensor& start);
 
-// Returns the trained values in adapt_start's layout, fp32 on the CPU. `folders`: where checkpoints of the item
-// may lie. Collective over the group. Throws OtherMachine, NotFinite, and StopRequested on all ranks.
-at::Tensor train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe, const AdaptSources& sources,
-                         Communicator& group, const LoopHooks& hooks,
-                         const std::vector<std::filesystem::path>& folders);
+struct AdaptedValues {
+  at::Tensor values;       // in adapt_start's layout, fp32 on the CPU
+  nlohmann::json metrics;  // "not_reproducible" where memory ended on the way; else nothing
+};
+
+// `folders`: where checkpoints of the item may lie. Collective over the group. Throws OtherMachine, NotFinite, and
+// StopRequested on all ranks.
+AdaptedValues train_adapted(BaseModel& base, const TokenTask& few, const AdaptRecipe& recipe,
+                            const AdaptSources& sources, Communicator& group, const LoopHooks& hooks,
+                            const std::vector<std::filesystem::path>& folders);
 
 // The adapter that the task is served with, [mixture_layout(recipe.spec).size()]: mixed by the routing row, or
 // averaged.

@@ -42,9 +42,12 @@ Kind stored_kind(const AdaptRecipe& recipe) {
                                             : Kind::expert;
 }
 
-std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item, const at::Tensor& values) {
+std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
+                           const AdaptedValues& adapted) {
   const AdaptRecipe& recipe = *item.recipe;
-  const Provenance made = provenance_of(job, item);
+  const at::Tensor& values = adapted.values;
+  Provenance made = provenance_of(job, item);
+  made.about["metrics"].update(adapted.metrics);
   switch (stored_kind(recipe)) {
     case Kind::routing_row:
       return store_routing_row(

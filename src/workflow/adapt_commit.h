@@ -10,8 +10,9 @@ namespace gaggle {
 
 Kind stored_kind(const AdaptRecipe& recipe);
 
-// `values`: what train_adapted returned. Returns the version.
+// Returns the version.
 // Nothing that is written differs between two runs of one recipe.
-std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item, const at::Tensor& values);
+std::string commit_adapted(const AdaptJob& job, Registry& registry, const AdaptItem& item,
+                           const AdaptedValues& adapted);
 
 }  // namespace gaggle

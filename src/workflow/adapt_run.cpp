@@ -55,12 +55,12 @@ Commit adapt_item(const AdaptJob& job, const AdaptItem& item, const EvalContext&
   // Its last checkpoint is on its way to the disk while the item is scored, where a stop may come.
   TrainingAttempt training(job.context, attempt, attempt.folder, recipe.key, adapt_flops(job, item, scoring));
   const TokenTask few = few_shot(job.tasks[item.task], item.shots, recipe.seed);
-  const at::Tensor values =
+  const AdaptedValues adapted =
       train_adapted(job.context.base, few, recipe, job.sources(), attempt.group, training.hooks, attempt.earlier);
-  const Score score = score_item(job, item, scoring, served_by(job, item, values).get());
+  const Score score = score_item(job, item, scoring, served_by(job, item, adapted.values).get());
   training.wait();
-  return [&job, &item, &registry, values, score] {
-    const std::string version = commit_adapted(job, registry, item, values);
+  return [&job, &item, &registry, adapted, score] {
+    const std::string version = commit_adapted(job, registry, item, adapted);
     const char* folder = words_of(stored_kind(*item.recipe)).folder;
     write_adapt_result(job, item, {fmt::format("{}/{}@{}", folder, item.name, version), score});
     return "";

@@ -62,7 +62,7 @@ struct Adapting {
   }
   at::Tensor values(AdaptMethod method) {
     const auto self = make_self();
-    return train_adapted(base, few_shot(task, 8, 5), recipe(method), sources, *self, {}, {});
+    return train_adapted(base, few_shot(task, 8, 5), recipe(method), sources, *self, {}, {}).values;
   }
   // Mean nll of the few examples with a LoRA of the recipe's sites.
   double loss(const AdaptRecipe& recipe, const at::Tensor& lora) {
@@ -278,7 +278,7 @@ TEST(Adapt, StoppedAnywhereItGoesOnToTheSameBits) {
       int asked = 0;
       hooks.stop = [&] { return ++asked == stop_at ? std::optional(Exit::resumable) : std::nullopt; };
       EXPECT_THROW(train_adapted(a.base, few, recipe, a.sources, *self, hooks, {folder}), StopRequested);
-      const at::Tensor second = train_adapted(a.base, few, recipe, a.sources, *self, {}, {folder});
+      const at::Tensor second = train_adapted(a.base, few, recipe, a.sources, *self, {}, {folder}).values;
       EXPECT_TRUE(at::equal(second, whole)) << method_name(method) << " stopped at " << stop_at;
       std::filesystem::remove_all(folder);
     }
