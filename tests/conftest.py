@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 MPIRUN_SESSIONS = tempfile.TemporaryDirectory(prefix="mpirun-")
 os.environ["PRTE_MCA_prte_tmpdir_base"] = MPIRUN_SESSIONS.name
 
-from workshop import tiny_world, trained, workshop  # noqa: E402, F401 (fixtures)
+from workshop import t5_workshop, tiny_world, trained, workshop  # noqa: E402, F401 (fixtures)
 
 
 def pytest_addoption(parser):

@@ -182,3 +182,14 @@ def workshop(tmp_path, tiny_world, gaggle):
 def trained(tmp_path_factory, tiny_world, gaggle):
     """A workshop whose experts are trained; for tests that only read it."""
     return grow(tmp_path_factory.mktemp("trained"), tiny_world, gaggle)
+
+
+@pytest.fixture
+def t5_workshop(tmp_path, gaggle):
+    """The same tasks before a tiny T5."""
+    from make_models import make_t5
+
+    write_tasks(tmp_path / "tasks")
+    make_t5(tmp_path / "base", "t5-v1.1", seed=3, vocab_size=200)
+    write_unigram(tmp_path / "base")
+    return Workshop(tmp_path, gaggle)

@@ -4,8 +4,7 @@ import signal
 import time
 
 import pytest
-from make_models import make_t5
-from workshop import Workshop, grow, wait_for, write_tasks, write_unigram
+from workshop import grow, wait_for
 
 PACK = ["--train.pack=4", "--train.tokens_per_microbatch=512", "--registry.path=packed"]
 
@@ -28,20 +27,11 @@ def apart(workshop, name, registries=("registry", "packed")):
 TASKS = ["copy", "first", "reverse", "vowel"]
 
 
-@pytest.fixture
-def t5(tmp_path, gaggle):
-    workshop = Workshop(tmp_path, gaggle)
-    write_tasks(tmp_path / "tasks")
-    make_t5(tmp_path / "base", "t5-v1.1", seed=3, vocab_size=200)
-    write_unigram(tmp_path / "base")
-    return workshop
-
-
 @pytest.mark.parametrize("model", ["llama", "t5"])
 @pytest.mark.parametrize("dtype, bound", [("fp32", 1e-5), ("bf16", 1e-3)])
 @pytest.mark.parametrize("size", [2, 4])
 def test_each_is_what_it_is_alone(request, model, dtype, bound, size):
-    workshop = request.getfixturevalue("workshop" if model == "llama" else "t5")
+    workshop = request.getfixturevalue("workshop" if model == "llama" else "t5_workshop")
     settings = [f"--model.dtype={dtype}", "--train.epochs=2", "--train.steps=0", "--train.tokens_per_microbatch=512"]
     workshop.experts(*settings)
     workshop.experts(*settings, f"--train.pack={size}", "--registry.path=packed")

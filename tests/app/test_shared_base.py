@@ -4,21 +4,11 @@ import signal
 import time
 
 import pytest
-from make_models import make_t5
-from workshop import Workshop, ranks_under, wait_for, write_tasks, write_unigram
+from workshop import ranks_under, wait_for
 
 # Lanes that do not divide the batch evenly: ranks have different numbers of passes.
 LANES = ["--train.lanes=8", "--train.batch_size=9", "--train.steps=4", "--gate.steps=2", "--train.validate_every=2",
          "--data.tasks=['tasks/copy.jsonl','tasks/vowel.jsonl']", "--eval.limit_examples=3"]
-
-
-@pytest.fixture
-def t5(tmp_path, gaggle):
-    workshop = Workshop(tmp_path, gaggle)
-    write_tasks(tmp_path / "tasks")
-    make_t5(tmp_path / "base", "t5-v1.1", seed=3, vocab_size=200)
-    write_unigram(tmp_path / "base")
-    return workshop
 
 
 def shared(ranks, where="world"):
@@ -29,7 +19,7 @@ def shared(ranks, where="world"):
     ("llama", 2, []), ("llama", 3, ["--model.dtype=bf16"]), ("llama", 4, ["--train.recompute=layer", "--train.pack=2"]),
     ("llama", 2, ["--model.storage=int8"]), ("t5", 3, []), ("t5", 2, ["--model.dtype=bf16", "--train.dropout=0.1"])])
 def test_experts_and_their_scores_are_the_same_bits(request, model, ranks, more):
-    workshop = request.getfixturevalue("workshop" if model == "llama" else "t5")
+    workshop = request.getfixturevalue("workshop" if model == "llama" else "t5_workshop")
     workshop.experts(*LANES, *more)
     said = workshop.experts(*LANES, *more, *shared(ranks, "node"), ranks=ranks).stdout
     assert f"{ranks} ranks hold it together" in said, said
