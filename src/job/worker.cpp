@@ -85,12 +85,14 @@ std::optional<Exit> Worker::one(size_t item, int generation, std::optional<Taken
     give_back();
     throw;
   } catch (const std::exception& error) {
-    if (dynamic_cast<const SystemError*>(&error) && lost_a_rank(group)) {
+    const bool not_finite = dynamic_cast<const NotFinite*>(&error) != nullptr;
+    // Ranks that share a base may stand in the middle of a pass, and would wait there for the parts of one that goes on.
+    if ((dynamic_cast<const SystemError*>(&error) && lost_a_rank(group)) || (context.base.shards() && !not_finite)) {
       give_back();
       throw;
     }
     // A loss that is not finite would be so again.
-    failed(work, std::move(taken), error_text(error), dynamic_cast<const NotFinite*>(&error) != nullptr);
+    failed(work, std::move(taken), error_text(error), not_finite);
   }
   return std::nullopt;
 }

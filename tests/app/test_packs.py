@@ -1,5 +1,6 @@
 """train.pack: experts that go through their steps together are what each is alone, whoever trains them."""
 import json
+import shutil
 import signal
 import time
 
@@ -9,16 +10,16 @@ from workshop import grow, wait_for
 PACK = ["--train.pack=4", "--train.tokens_per_microbatch=512", "--registry.path=packed"]
 
 
-def values(workshop, registry, name):
+def values(workshop, registry, name, version):
     from safetensors.torch import load_file
 
-    version = workshop.folder / registry / "experts" / name / "v0001"
+    version = workshop.folder / registry / "experts" / name / version
     return load_file(version / "adapter_model.safetensors") | load_file(version / "gate.safetensors")
 
 
-def apart(workshop, name, registries=("registry", "packed")):
-    """Norm of the difference of all values over that of the values."""
-    a, b = (values(workshop, registry, name) for registry in registries)
+def apart(workshop, name, version="v0001"):
+    """Norm of the difference of all values, alone and in a pack, over that of the values."""
+    a, b = (values(workshop, registry, name, version) for registry in ["registry", "packed"])
     assert a.keys() == b.keys()
     difference, norm = (sum(float(of(key).square().sum()) for key in a) for of in (lambda k: a[k] - b[k], lambda k: a[k]))
     return (difference / norm) ** 0.5
@@ -81,6 +82,17 @@ def test_kill_9_and_start_again_gives_the_undisturbed_bits(workshop, packed, mom
     job.communicate()
     workshop.experts(*PACK)
     assert bits(workshop) == bits(packed)
+
+
+def test_gates_of_experts_that_are_there_go_in_packs_too(workshop):
+    workshop.experts("--gate.steps=0")
+    shutil.copytree(workshop.folder / "registry", workshop.folder / "packed")
+    budget = "--train.tokens_per_microbatch=512"
+    workshop.run("gates", "tiny.toml", budget)
+    said = workshop.run("gates", "tiny.toml", budget, "--train.pack=3", "--registry.path=packed").stdout
+    assert "3 experts go through their steps together, 2 packs in all" in said
+    for name in TASKS:
+        assert apart(workshop, name, version="v0002") < 1e-5
 
 
 def test_auto_fills_a_micro_batch(workshop):
