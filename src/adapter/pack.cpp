@@ -2,7 +2,7 @@
 
 namespace gaggle {
 
-PackAdapter::PackAdapter(std::span<PairAdapter* const> members) : members_(members.begin(), members.end()) { gather(); }
+PackAdapter::PackAdapter(std::span<PairAdapter* const> members) : members_(members.begin(), members.end()) {}
 
 void PackAdapter::gather() {
   joined_.sites.clear();

@@ -14,7 +14,7 @@ class PackAdapter : public SiteAdapter {
  public:
   // The members stay the caller's.
   explicit PackAdapter(std::span<PairAdapter* const> members);
-  // After the members' set_gradients or refresh.
+  // Before a pass, once the members' values and gradients are where they are to be.
   void gather();
   void begin(const Microbatch& batch) override { joined_.begin(batch); }
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override { joined_.forward(site, x, y); }

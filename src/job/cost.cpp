@@ -199,11 +199,11 @@ JobMemory memory_need(const JobContext& context, uint64_t adapter, const std::ve
   const bool trains = use != BaseUse::inference;
   need.activations = activation_bytes(context.base, size, trains ? Kept::everything : Kept::nothing);
   if (trains) need.recomputed = activation_bytes(context.base, size, Kept::inputs);
-  if (context.base.device().is_cpu()) need.loading = peak_bytes();
+  if (!context.base.device().is_cpu()) return need;
+  need.loading = peak_bytes();
   // What loading has left is used again first.
-  if (context.base.device().is_cpu())
-    need.program -= std::min({need.program, free_pages(),
-                              need.base - at_rest + need.adapter + (trains ? need.recomputed : need.activations)});
+  need.program -= std::min(
+      {need.program, free_pages(), need.base - at_rest + need.adapter + (trains ? need.recomputed : need.activations)});
   return need;
 }
 

@@ -30,7 +30,7 @@ class JointStep {
   // Of a micro-batch; its nll. T-Few's losses are added to `losses` here.
   at::Tensor forward_backward(const Microbatch& batch, std::span<double> losses);
   std::vector<double> losses_of(const Part& part) const;
-  bool with_less_memory(const std::exception_ptr& failure);
+  void with_less_memory(const std::exception_ptr& failure);
   SiteAdapter& adapter() { return pack_ ? static_cast<SiteAdapter&>(*pack_) : parts_[0].trainer.adapter_; }
   const StepSettings& settings() const { return parts_[0].trainer.settings_; }
 
@@ -134,7 +134,7 @@ std::vector<double> JointStep::losses_of(const Part& part) const {
 }
 
 // Every rank comes to the same answer: batches and budgets are alike.
-bool JointStep::with_less_memory(const std::exception_ptr& failure) {
+void JointStep::with_less_memory(const std::exception_ptr& failure) {
   int64_t longest = 0;
   for (const StepPart& part : parts_)
     for (const Sample& sample : part.batch) longest = std::max(longest, fed_tokens(*sample.example));
@@ -149,7 +149,6 @@ bool JointStep::with_less_memory(const std::exception_ptr& failure) {
         "memory ended in a pass of up to {} tokens: from now on they are of {}, and the result will not be the same bits "
         "where there is more memory",
         before, settings().tokens_per_microbatch);
-  return true;
 }
 
 std::vector<StepResult> JointStep::make(StepStatus status) {
@@ -171,7 +170,10 @@ std::vector<StepResult> JointStep::make(StepStatus status) {
       if (!failure) throw;
     }
     if (worst == StepStatus::failed) std::rethrow_exception(failure);
-    if (worst == StepStatus::short_of_memory && with_less_memory(failure)) continue;
+    if (worst == StepStatus::short_of_memory) {
+      with_less_memory(failure);
+      continue;
+    }
     std::vector<StepResult> results;
     for (size_t i = 0; i < parts_.size(); ++i) {
       const auto& [trainer, batch, lr] = parts_[i];
