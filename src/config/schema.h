@@ -20,6 +20,7 @@ namespace gaggle {
 using Field =
     std::variant<std::string*, bool*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, Interval*,
                  CountOrAuto*, std::vector<std::string>*, std::vector<int64_t>*, std::map<std::string, std::string>*>;
+
 // How relative paths are read: not a path; a path; a path, or a hub name where no such file exists.
 enum class PathKind { none, path, path_or_hub };
 

@@ -14,8 +14,11 @@
 #include "model/weights.h"
 
 namespace gaggle {
-
 namespace {
+
+int64_t stored_bytes(const RowForm& form, const WeightInfo& weight) {
+  return weight.shape[0] * (code_bytes(form, weight.shape[1]) + 4 * scale_count(form, weight.shape[1]));
+}
 
 MemoryNeed need_of_part(const ModelCheckpoint& checkpoint, at::ScalarType dtype, at::Device device, Storage storage,
                         int ranks) {
@@ -30,8 +33,7 @@ MemoryNeed need_of_part(const ModelCheckpoint& checkpoint, at::ScalarType dtype,
       continue;
     }
     const auto form = form_in_memory(storage, checkpoint, weight);
-    const int64_t bytes =
-        form ? weight.shape[0] * (code_bytes(*form, weight.shape[1]) + 4 * scale_count(*form, weight.shape[1])) : plain;
+    const int64_t bytes = form ? stored_bytes(*form, weight) : plain;
     (is_linear_weight(weight)          ? need.linears
      : weight.name == "lm_head.weight" ? need.head
                                        : need.embedding) += (bytes + ranks - 1) / ranks;
@@ -59,7 +61,7 @@ MemoryNeed memory_need(const ModelCheckpoint& checkpoint, at::ScalarType dtype, 
   for (const WeightInfo& weight : checkpoint.weights()) {
     const int64_t count = count_of(weight.shape);
     if (const auto form = form_in_memory(storage, checkpoint, weight)) {
-      need.linears += weight.shape[0] * (code_bytes(*form, weight.shape[1]) + 4 * scale_count(*form, weight.shape[1]));
+      need.linears += stored_bytes(*form, weight);
       need.expanded = std::max(need.expanded, count * size);
     } else if (weight.name == "model.embed_tokens.weight" || weight.name == "shared.weight")
       need.embedding += count * size;

@@ -10,9 +10,8 @@ namespace gaggle {
 
 struct MemoryNeed {
   int64_t linears = 0, embedding = 0, head = 0, norms = 0;  // bytes held
-  int64_t gathered =
-      0;  // of a base that ranks share: the units that lie here whole, and a matrix as a product wants it
-  int64_t expanded = 0;  // the largest linear of those that are stored in few bits, as a product wants it
+  int64_t gathered = 0;                                     // of a base that ranks share: the units that lie here whole
+  int64_t expanded = 0;  // the largest matrix that a product wants otherwise than it is held
   int64_t reading = 0;   // bytes of host memory on top while loading: the largest tensors as fp32
   int64_t at_rest() const { return linears + embedding + head + norms; }  // between passes
   int64_t held() const { return at_rest() + gathered + expanded; }

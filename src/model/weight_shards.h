@@ -88,7 +88,6 @@ class FrozenTensor {
 
   bool defined() const { return like_.defined(); }
   bool in_parts() const { return shards_ != nullptr; }
-  at::Device device() const { return like_.device(); }
   int64_t size(int64_t dim) const { return like_.size(dim); }
   // In a pass: gathered where it is in parts, and to be used at once.
   at::Tensor get() const;

@@ -84,8 +84,6 @@ struct TrainingRun {
   Communicator& group;
   const LoopHooks& hooks;
   std::optional<Snapshot> from;  // the checkpoint to go on from, the same on every rank
-
-  bool resumes_in(const PhaseSettings& settings) const { return from && from->phase == settings.phase; }
 };
 
 // One of the trainings that go through a phase together: adapter.values() are trained, from `from` if that is a
