@@ -77,6 +77,7 @@ struct TrainConfig {
   std::string recompute = "auto";      // auto | none | layer: what a layer keeps for its backward pass
   int64_t lanes = 0;                   // 0: 1 for one rank, else the smallest power of two >= max(8, ranks)
   std::string loss_average = "token";  // token | example | sum
+  std::string combine = "sum";         // sum | upgrad | pcgrad: of several tasks' gradients
   CountOrAuto pack;                    // experts that go through their steps together
   int64_t validate_every = 0;          // steps; 0: only at the end
   std::string keep = "last";           // last | best (by validation loss)
@@ -87,6 +88,7 @@ struct GateConfig {
   int64_t batch_size = 0;    // 0: as train
   std::optional<double> lr;  // default 5e-3
   double warmup = 0.06;
+  double bias = 0;                           // b of σ(v·x + b) in training; dropped at routing
   std::map<std::string, std::string> tasks;  // expert name → task file, where the task is not of the expert's name
 };
 
@@ -166,8 +168,22 @@ struct EvalConfig {
   std::string arrow = "mttl";  // mttl | phatgoose: how arrow scores become weights
   std::string inventory;       // of methods poly, mu, shared; empty: the run's own
   int64_t max_new_tokens = 32;
-  int64_t beams = 1;          // of generation; 1: greedy
-  double length_penalty = 1;  // of beam search
+  int64_t beams = 1;                   // of generation; 1: greedy
+  double length_penalty = 1;           // of beam search
+  std::string granularity = "token";   // token | sequence: what a choice of experts is made for
+  std::string scope = "site";          // site | layer | model: where it holds
+  double temperature = 1;              // of the softmax over scores
+  std::vector<std::string> leave_out;  // experts that take no part: names, or "own"
+  std::string calibrate = "none";      // none | norm | stats: what makes scores of unlike experts comparable
+  double prior = 0;                    // β of the likeness of query and expert; 0: off
+  double general = 0;                  // λ of the mean expert that is taken from each
+  bool abstain = false;                // weights times each expert's own trained gate
+  int64_t prepare_examples = 1000;     // of each expert's task, for what a method prepares
+  std::string embeddings;              // file of vectors of examples; empty: the base's own states
+  std::string normalise = "tokens";    // tokens | characters | none | prior: of rank classification
+  int64_t shots = 0;                   // examples in context
+  std::string shots_split = "train";   // where they are from
+  bool stem = false;                   // of ROUGE-L
 };
 
 // Every so many steps, or every so many minutes; both 0: never.

@@ -47,6 +47,10 @@ const std::vector<Key> expert_keys = {
      "token: mean over the batch's target tokens; example: mean of per-example means; "
      "sum: summed nll per example",
      one_of({"token", "example", "sum"})},
+    {KEY(train, combine), "",
+     "how gaggle pretrain joins the gradients of a step's tasks: sum; upgrad, pcgrad: so that no task's loss grows by the "
+     "others' (by the Gram of their gradients)",
+     one_of({"sum", "upgrad", "pcgrad"})},
     {KEY(train, pack), "experts",
      "so many, of like numbers of steps, go through their steps together, which fills a device that one small expert "
      "leaves idle; they know each other in their keys; auto: as many as fill train.tokens_per_microbatch",
@@ -59,6 +63,10 @@ const std::vector<Key> expert_keys = {
     {KEY(gate, batch_size), "examples", "per gate step; 0: train.batch_size", between(0, most_batch)},
     {KEY(gate, lr), "", "learning rate of the gates; not set: 5e-3", above(0)},
     {KEY(gate, warmup), "share of the steps", "as train.warmup", between(0, 1)},
+    {KEY(gate, bias), "",
+     "b of σ(v·x + b) while gates train, dropped at routing; below 0 (say -2) a gate starts nearly closed, and a strong "
+     "expert's keeps a gradient",
+     between(-20, 20)},
     {KEY(gate, tasks), "",
      "[gate.tasks] EXPERT = \"file.jsonl\": the gate's task, "
      "where no task of data.tasks has the expert's name",
