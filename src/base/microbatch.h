@@ -26,6 +26,8 @@ struct TokenSequences {
   // [S] tokens of the text that a sequence belongs to, where more than it and its past: a last target is not fed, but
   // rotary positions that go by length count it, as in transformers. Empty: a text ends with its sequence.
   std::vector<int64_t> lengths;
+  // [S] tokens of a sequence that are its prompt, by which routing that chooses for whole sequences goes. Empty: all are.
+  std::vector<int64_t> prompts;
   std::vector<int64_t> samples;  // [S] global index of the sample a sequence belongs to; only training fills it
 
   int64_t count() const { return static_cast<int64_t>(ids.size()); }

@@ -78,6 +78,7 @@ ScoringPass pass_of_prompts(std::span<const Question> questions, std::span<const
     GAGGLE_CHECK(!question.prompt.empty(), "a prompt without tokens cannot be continued");
     append_sequence(decoder, question.prompt);
     decoder.lengths.push_back(text_length(question));
+    decoder.prompts.push_back(size_of(question.prompt));
     if (!question.source.empty()) {
       append_sequence(encoder, question.source);
       pass.batch.sources.push_back(encoder.sequences() - 1);

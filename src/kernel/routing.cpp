@@ -123,26 +123,33 @@ void set_directions(RoutedSite& site, const std::vector<at::Tensor>& by_expert) 
   set_candidates(site, std::move(candidates), directions);
 }
 
-TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
-  const auto candidates = static_cast<int64_t>(site.candidates.size());
-  if (candidates == 0)
-    return {at::empty({x.size(0), 0}, x.options().dtype(at::kLong)),
-            at::empty({x.size(0), 0}, x.options().dtype(at::kFloat))};
-  if (on_cpu(x)) return route_rows(x, site, scoring, k);
+at::Tensor direction_scores(const at::Tensor& x, const SiteCandidates& site, Scoring scoring) {
   const auto rows = scoring == Scoring::phatgoose ? standardise(x.to(at::kFloat)) : x.to(at::kFloat);
   auto scores = at::matmul(rows, site.directions.t());
   const double root = std::sqrt(static_cast<double>(x.size(1)));
   if (scoring == Scoring::phatgoose) scores.div_(root);
   if (scoring == Scoring::arrow_mttl) scores.abs_();
   if (scoring == Scoring::arrow_phatgoose) scores.abs_().div_(10 * root);
-  if (site.direction_of.defined()) scores = scores.index_select(1, site.direction_of);
+  return site.direction_of.defined() ? scores.index_select(1, site.direction_of) : scores;
+}
+
+TokenRouting best_of(const at::Tensor& scores, const at::Tensor& candidate_ids, int64_t k, double temperature) {
   // A stable sort, not topk: equal scores keep the order of the expert numbers.
   auto [sorted, order] = at::sort(scores, /*stable=*/true, /*dim=*/1, /*descending=*/true);
-  if (k > 0 && k < candidates) {
+  if (k > 0 && k < scores.size(1)) {
     sorted = sorted.narrow(1, 0, k);
     order = order.narrow(1, 0, k);
   }
-  return {site.candidate_ids.index_select(0, order.flatten()).view(order.sizes()), at::softmax(sorted, 1)};
+  if (temperature != 1) sorted = sorted.div(temperature);
+  return {candidate_ids.index_select(0, order.flatten()).view(order.sizes()), at::softmax(sorted, 1)};
+}
+
+TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k) {
+  if (site.candidates.empty())
+    return {at::empty({x.size(0), 0}, x.options().dtype(at::kLong)),
+            at::empty({x.size(0), 0}, x.options().dtype(at::kFloat))};
+  if (on_cpu(x)) return route_rows(x, site, scoring, k);
+  return best_of(direction_scores(x, site, scoring), site.candidate_ids, k);
 }
 
 void add_routed(const at::Tensor& x, at::Tensor& y, const RoutedSite& site, const TokenRouting& routed) {

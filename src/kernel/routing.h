@@ -66,8 +66,13 @@ at::Tensor standardise(const at::Tensor& v);
 // arXiv 2405.11157). Zero where B A = 0.
 at::Tensor arrow_direction(const at::Tensor& a, const at::Tensor& b);
 
-// phatgoose: s = x̂·v̂/√d; arrow_mttl: |x·v|; arrow_phatgoose: |x·v|/(10√d). k = 0: all candidates. Scores in
-// fp32. No candidates: k' = 0.
+// phatgoose: s = x̂·v̂/√d; arrow_mttl: |x·v|; arrow_phatgoose: |x·v|/(10√d). [T, C] fp32.
+at::Tensor direction_scores(const at::Tensor& x, const SiteCandidates& site, Scoring scoring);
+
+// The k candidates of the best scores [T, C] (k = 0: all), weighted by a softmax of score / temperature over these.
+TokenRouting best_of(const at::Tensor& scores, const at::Tensor& candidate_ids, int64_t k, double temperature = 1);
+
+// best_of(direction_scores()). No candidates: k' = 0.
 TokenRouting route(const at::Tensor& x, const RoutedSite& site, Scoring scoring, int64_t k);
 
 // y [T, d_out] += Σ_j weights[t,j] · scale · B (A x[t]) of experts[t,j]. A CPU has kernel/routed_rows. On a GPU, few
