@@ -1,74 +1,14 @@
 """Tasks from records with fields: Parquet, load_from_disk, CSV, JSON."""
 
 import collections
-import csv
-import io
 import json
 import re
-from pathlib import Path
 
 from task_chat import chat_field, further_keys, messages_of
+from task_readers import READERS, files_of
 from task_splits import split_of_file, take_split
-from task_text import Mistake, as_text, field, first_of, json_lines, read_json, read_text
+from task_text import Mistake, as_text, field, first_of
 from task_writing import write_task
-
-
-def json_records(path):
-    text = read_text(path)
-    if text.lstrip().startswith("["):
-        return list(enumerate(read_json(path), 1))
-    return list(json_lines(text, path))
-
-
-def csv_records(path):
-    separator = "\t" if str(path).endswith((".tsv", ".txt")) else ","
-    return list(enumerate(csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=separator), 1))
-
-
-def needs(module):
-    try:
-        return __import__(module)
-    except ImportError:
-        raise Mistake(f"this needs the Python package {module}: pip install -r tools/tasks/requirements.txt") from None
-
-
-def parquet_records(path):
-    needs("pyarrow")
-    import pyarrow.parquet
-
-    if not Path(path).is_file():
-        raise Mistake(f"{path}: there is no such file")
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowException as error:
-        raise Mistake(f"{path}: not a Parquet file ({error})") from None
-    about = json.loads((table.schema.metadata or {}).get(b"huggingface", "{}")).get("info", {}).get("features", {})
-    names = {key: kind["names"] for key, kind in about.items() if kind.get("_type") == "ClassLabel" and "names" in kind}
-    return [(number, with_class_names(record, names)) for number, record in enumerate(table.to_pylist(), 1)]
-
-
-def with_class_names(record, names):
-    """Class numbers as their names; a hidden label, -1, is no answer."""
-    for key, classes in names.items():
-        number = record[key]
-        record[key] = classes[number] if isinstance(number, int) and 0 <= number < len(classes) else None
-    return record
-
-
-def disk_records(path):
-    """Rows of a folder that datasets' save_to_disk wrote; class numbers become class names."""
-    datasets = needs("datasets")
-    try:
-        loaded = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError) as error:
-        raise Mistake(f"{path}: not a folder of save_to_disk ({error})") from None
-    parts = loaded if isinstance(loaded, dict) else {None: loaded}
-    records = []
-    for split, part in parts.items():
-        names = {key: f.names for key, f in part.features.items() if isinstance(f, datasets.ClassLabel)}
-        for record in part:
-            records.append((len(records) + 1, with_class_names(record, names) | ({"split": split} if split else {})))
-    return records
 
 
 def choices_of(value, where):
@@ -125,19 +65,6 @@ def fill_row(row, record, args, where):
                     else as_text(field(record, args.input_field or "input", where), where))
     if choices:
         row["choices"] = list(dict.fromkeys(choices))
-
-
-READERS = {"parquet": (parquet_records, [".parquet"]), "disk": (disk_records, []),
-           "csv": (csv_records, [".csv", ".tsv"]), "json": (json_records, [".json", ".jsonl"])}
-
-
-def files_of(paths, endings):
-    """The files themselves, and of folders the files that end so."""
-    for path in map(Path, paths):
-        inside = sorted(p for p in path.rglob("*") if p.suffix in endings) if endings and path.is_dir() else [path]
-        if not inside:
-            raise Mistake(f"{path}: no file ends in {' or '.join(endings)}")
-        yield from inside
 
 
 def split_of(record, path, args, where):

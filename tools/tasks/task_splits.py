@@ -28,6 +28,11 @@ def split_of_file(path):
     return known_split(Path(path).stem)
 
 
+def raw_split_of_file(path):
+    """What the file's name says before its part's number: "train_r1" of train_r1-00000-of-00001.parquet."""
+    return re.sub(r"-\d+-of-\d+$", "", Path(path).name.partition(".")[0])
+
+
 def take_split(row, text, where, args):
     """Enters the split that a row comes with (None: none), or the one asked for. False: the row is not wanted."""
     if text and (text in args.skip_splits or known_split(text) in args.skip_splits):

@@ -1,6 +1,8 @@
 """Text and JSON files, and the mistakes in them."""
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 
 
@@ -10,11 +12,12 @@ class Mistake(Exception):
 
 def read_text(path):
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        data = Path(path).read_bytes()
+        return (gzip.decompress(data) if str(path).endswith(".gz") else data).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Mistake(f"{path}: not UTF-8 text") from None
-    except OSError as error:
-        raise Mistake(f"{path}: cannot be read ({error.strerror})") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise Mistake(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def read_json(path):
