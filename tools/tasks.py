@@ -47,7 +47,8 @@ def parser():
         return sub
 
     add_records(command)
-    add_p3(command("p3", from_p3, "rows shown through promptsource's templates, or P3's rendered rows"))
+    add_p3(command("p3", from_p3, "rows shown through promptsource's templates, or P3's rendered rows → a task for each "
+                  "template; --limit is of a dataset's training rows, shared among its templates"))
     sub = command("flan", from_flan, "rows of FLAN 2022 (inputs, targets, task_name, template_type) → a task for each name")
     sub.add_argument("files", nargs="+", help="Parquet, JSON lines or save_to_disk, or folders of them")
     sub.add_argument("--list", help="the tasks of a list of tools/tasks/lists.toml: phatgoose-flan")

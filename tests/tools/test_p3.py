@@ -206,7 +206,7 @@ def test_mistakes_in_splits_lists_and_names(import_tasks, rte, tmp_path):
         *options, "--splits", "test=dev", expect=2)
     assert 'has no template "GPT" to skip (it has GPT-3 style, yes or no, …write, C1?)' in import_tasks(
         *options, "--skip-templates", "GPT", expect=2)
-    assert "--list bbh: there is no such list of datasets (there are t0-held-out, t0-held-in, phatgoose-p3-more)" in import_tasks(
+    assert "--list bbh: there is no such list of datasets (there are t0-held-out, t0, t0-held-in, phatgoose-p3-more)" in import_tasks(
         *options, "--list", "bbh", expect=2)
     (rte / "extra.jsonl").write_text("{}")
     assert 'the split "extra" is none of train, validation, test' in import_tasks(*options, expect=2)

@@ -122,7 +122,9 @@ def write_bigbench(args, path, name, choices=None, alone=True):
             if choices and row["output"] not in choices:
                 raise Mistake(f'{where}: the target "{row["output"]}" is none of {", ".join(choices)}')
             row |= {"choices": choices} if choices else {}
-        rows.append(row | {"input": shown_input(task, text, row.get("choices"), args.as_shown)})
+        # BIG-Bench-Hard's own files are whole inputs already.
+        as_shown = args.as_shown and path.name == "task.json"
+        rows.append(row | {"input": shown_input(task, text, row.get("choices"), as_shown)})
     metric = "accuracy" if all("choices" in row for row in rows) else "exact_match"
     write_task(args, name, rows, alone=alone, definition=task.get("description", ""),
                category=first_of(task.get("keywords")), metric=metric)

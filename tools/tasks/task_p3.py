@@ -11,6 +11,7 @@ from task_text import Mistake, as_text, field
 from task_writing import clean_name, sample, write_joined, write_task
 
 Row = collections.namedtuple("Row", "id split record")
+LISTED_SPLITS = {"train": "train", "validation": "validation"}  # of a list's dataset that does not say
 
 
 def split_pairs(text):
@@ -33,7 +34,7 @@ def from_p3(args):
     for entry in named_list(args.list, "datasets")["datasets"]:
         place = Path(entry["dataset"], entry.get("subset", ""))
         name, templates = read_templates(Path(args.templates, place, "templates.yaml"), entry.get("skip", ()))
-        rows = rows_of(args, [Path(folder, place) for folder in args.files], entry.get("splits"))
+        rows = rows_of(args, [Path(folder, place) for folder in args.files], entry.get("splits", LISTED_SPLITS))
         show_dataset(args, entry.get("name", name), rows, templates)
 
 
@@ -61,12 +62,12 @@ def rows_of(args, paths, splits):
 
 
 def parts_of(args, rows, templates):
-    """Training rows, at most --limit of a task, and those of other splits, at most --limit-eval of a dataset. A joined
-    task's training rows are shared among its templates."""
+    """A dataset's training rows, at most --limit shared evenly among its templates (T0's cap), and those of other splits,
+    at most --limit-eval."""
     def row_id(row):
         return row.id
 
-    share = args.limit and max(1, args.limit // (len(templates) if args.join else 1))
+    share = args.limit and max(1, args.limit // len(templates))
     trained = [row for row in rows if row.split in ("train", None)]
     others = sample([row for row in rows if row.split not in ("train", None)], args.limit_eval, args.split_seed, row_id)
     return (lambda template: sample(trained, share, f"{args.split_seed} {template}", row_id)), others
@@ -146,7 +147,7 @@ def from_rendered(args):
             raise Mistake(f"{', '.join(map(str, args.files))}: no folder of a task begins with {begins}")
         written = []
         for folder in mine:
-            train_rows, others = parts_of(args, rows_of(args, [folder], entry.get("splits", args.splits)), mine)
+            train_rows, others = parts_of(args, rows_of(args, [folder], entry.get("splits", LISTED_SPLITS)), mine)
             rows = [rendered_row(args, row, folder, folder.name) for row in train_rows(folder.name) + others]
             written.append(write_part(args, name, folder.name[len(begins):], rows))
         if args.join:
