@@ -94,9 +94,14 @@ def test_round_robin_and_limits(import_tasks, written, rte, tmp_path):
     assert ids == {"GPT_3_style": ["train:1", "train:2", "train:3", "validation:1", "validation:3"],
                    "yes_or_no": ["train:1", "train:2", "validation:2"]}
     assert {row["split"] for row in written("super_glue_rte+yes_or_no")[0]} == {"train", "test"}
-    import_tasks(*options, "--limit", 1, "--limit-eval", 2)
-    rows = written("super_glue_rte+GPT_3_style")[0]
-    assert [row["split"] for row in rows] == ["train", "test", "test"]
+    import_tasks(*options, "--limit", 4, "--limit-eval", 2)
+    assert [row["split"] for row in written("super_glue_rte+GPT_3_style")[0]] == ["train", "train", "test", "test"]
+
+
+def test_a_long_field_is_cut_as_p3_cuts_it(import_tasks, written, rte, tmp_path):
+    write_json(rte / "train-00000-of-00001.jsonl", [{"premise": "x" * 3000, "hypothesis": "h", "label": 1}])
+    import_tasks("p3", rte, "--templates", yaml_of(tmp_path), "--splits", "train=train")
+    assert written("super_glue_rte+yes_or_no")[0][0]["input"] == "x" * 2045 + "...\n\nQuestion: h Yes or no?"
 
 
 def test_one_task_of_all_templates(import_tasks, written, names, probe, rte, tmp_path):

@@ -12,7 +12,8 @@ from task_writing import clean_name
 Template = collections.namedtuple("Template", "name original fields input_and_output choices")
 
 FIELD_CHARS = 2048  # of a field's text, which P3's templates show at most
-BAR = "\0bar\0"  # stands for a field's own "|||" while a template is rendered
+# Stands for a field's own "|||" while a template is rendered; as long as promptsource's, which counts before the cut.
+BAR = "\0" + "bar" * 10 + "\0"
 
 
 def yaml_loader(path):
