@@ -106,15 +106,14 @@ def test_a_long_field_is_cut_as_p3_cuts_it(import_tasks, written, rte, tmp_path)
 
 def test_one_task_of_all_templates(import_tasks, written, names, probe, rte, tmp_path):
     import_tasks("p3", rte, "--templates", yaml_of(tmp_path), "--splits", "train=train,validation=validation", "--join",
-                 "--limit", 6, "--name", "rte", "--prompt", "{input}\\n>", "--metric", "nll")
+                 "--name", "rte", "--prompt", "{input}\\n>", "--metric", "nll")
     assert names() == ["rte+GPT_3_style.jsonl", "rte+_write_C1_.jsonl", "rte+yes_or_no.jsonl", "rte.toml"]
     assert written("rte")[1] == {"prompt": "{input}\n>", "metric": "nll", "files": [
         {"path": f"rte+{name}.jsonl"} for name in ("GPT_3_style", "yes_or_no", "_write_C1_")]}
     assert [row["id"] for row in written("rte+yes_or_no")[0]][:3] == [
         "train:1/yes or no", "train:2/yes or no", "validation:1/yes or no"]
-    assert len(written("rte+GPT_3_style")[0]) == 5, "6 rows over 3 templates, and 3 of validation"
     assert probe.json("tasks", tmp_path / "out") == [
-        {"name": "rte", "metric": "nll", "category": "", "definition": "", "rows": 11}]
+        {"name": "rte", "metric": "nll", "category": "", "definition": "", "rows": 12}]
 
 
 def test_a_list_names_datasets_splits_and_templates(import_tasks, written, names, rte, tmp_path, monkeypatch):

@@ -9,13 +9,8 @@ import pytest
 
 
 @pytest.fixture
-def tasks(root, tmp_path):
-    def run(*arguments, expect=0):
-        done = subprocess.run([sys.executable, root / "tools" / "tasks.py", *map(str, arguments), "--out", tmp_path / "out"],
-                              capture_output=True, text=True)
-        assert done.returncode == expect, done.stderr
-        return done.stdout + done.stderr
-    return run
+def tasks(import_tasks):
+    return import_tasks
 
 
 @pytest.fixture
@@ -38,6 +33,13 @@ def make_wheel(tmp_path, files):
             text = "\r\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
             package.writestr(f"evals/registry/data/{name}.jsonl", text)
     return path
+
+
+def test_the_script_runs_without_any_package(root, tmp_path):
+    (tmp_path / "a.json").write_text('[{"input": "x", "output": "y"}]')
+    done = subprocess.run([sys.executable, "-S", root / "tools/tasks.py", "json", tmp_path / "a.json", "--out", tmp_path / "out"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "a.jsonl: " in done.stdout, done.stderr
 
 
 def test_csv_with_choices_by_number(tasks, rows, tmp_path):
