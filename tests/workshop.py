@@ -88,7 +88,7 @@ cache = "cache"
 [checkpoint]
 every = 4
 [eval]
-methods = ["none", "uniform", "phatgoose"]
+methods = ["none", "merged", "phatgoose"]
 """
 
 

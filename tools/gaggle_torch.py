@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-METHODS = "phatgoose, arrow, arrow:phatgoose, uniform, expert:NAME"
+METHODS = "phatgoose, arrow, arrow:phatgoose, merged, expert:NAME"
 
 
 class Expert:
@@ -97,7 +97,7 @@ class Site:
                 directions.append(standardise(expert.gates[name]))
             if method.startswith("arrow"):
                 directions.append(arrow_direction(a, b))
-            if method == "uniform":
+            if method == "merged":
                 scale = scale / len(experts)
             self.pairs.append((a.to(device), b.to(device), scale))
         # Equal directions are one row, so that their scores tie exactly.
@@ -122,7 +122,7 @@ class Site:
         """x [T, d_in] fp32 -> what the experts add, [T, d_out]."""
         if not self.pairs:
             return 0
-        if self.method == "uniform" or self.method.startswith("expert:"):
+        if self.method == "merged" or self.method.startswith("expert:"):
             return sum(scale * (x @ a.T @ b.T) for a, b, scale in self.pairs)
         who, weights = self.choose(x, k)
         total = 0
@@ -150,7 +150,7 @@ def route(model, collection, method="phatgoose", k=2):
     experts = load_collection(collection)
     names = [expert.name for expert in experts]
     ungated = [expert.name for expert in experts if not expert.gates]
-    if method not in ("phatgoose", "arrow", "arrow:phatgoose", "uniform") and \
+    if method not in ("phatgoose", "arrow", "arrow:phatgoose", "merged") and \
             method not in ["expert:" + name for name in names]:
         raise ValueError(f"method {method!r}: expected one of {METHODS}; experts here: {', '.join(names)}")
     if method == "phatgoose" and len(ungated) == len(experts):

@@ -2,15 +2,12 @@
 
 #include <algorithm>
 
+#include "adapter/text_number.h"
 #include "base/error.h"
-#include "base/philox.h"
 #include "kernel/upload.h"
 
 namespace gaggle {
 namespace {
-
-// The number that stands for a text with one more token.
-uint64_t longer(uint64_t text, int32_t id) { return random_key("text", {text, static_cast<uint64_t>(id)}); }
 
 class RandomAdapter : public TokenAdapter {
  public:
@@ -36,7 +33,7 @@ class RandomAdapter : public TokenAdapter {
  private:
   void append(Side side, const TokenSequences& tokens, size_t sequence, uint64_t text) {
     for (int64_t t = tokens.starts[sequence]; t < tokens.starts[sequence + 1]; ++t)
-      texts_[side].push_back(text = longer(text, tokens.ids[static_cast<size_t>(t)]));
+      texts_[side].push_back(text = longer_text(text, tokens.ids[static_cast<size_t>(t)]));
   }
 
   TokenRouting choose(const Site& site, const RoutedSite& experts, const at::Tensor& x) override {

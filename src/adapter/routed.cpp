@@ -183,7 +183,7 @@ std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor
   return std::make_unique<FixedAdapter>(std::move(pairs));
 }
 
-std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection) {
+std::vector<LowRank> mean_pairs(const RoutedCollection& collection) {
   std::vector<LowRank> pairs(collection.sites.size());
   const auto all = all_pairs(collection);
   for (size_t s = 0; s < pairs.size(); ++s) {
@@ -197,7 +197,24 @@ std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection) 
     }
     if (!a.empty()) pairs[s] = {at::cat(a), at::cat(bt).t(), 1, {}};
   }
-  return std::make_unique<FixedAdapter>(std::move(pairs));
+  return pairs;
+}
+
+std::unique_ptr<RoutedAdapter> make_merged(const RoutedCollection& collection) {
+  return std::make_unique<FixedAdapter>(mean_pairs(collection));
+}
+
+RoutedCollection without(const RoutedCollection& collection, const std::vector<char>& experts) {
+  GAGGLE_CHECK(!collection.source, "experts that are read later cannot be left out");
+  RoutedCollection rest = collection;
+  for (size_t z = 0; z < experts.size(); ++z) {
+    if (!experts[z]) continue;
+    for (size_t s = 0; s < rest.sites.size(); ++s) {
+      rest.sites[s].experts[z] = {};
+      rest.gates[s][z].reset();
+    }
+  }
+  return rest;
 }
 
 }  // namespace gaggle

@@ -31,6 +31,7 @@ struct RoutedCollection {
   std::vector<std::vector<at::Tensor>> gates;  // [sites][N] fp32 [d_in]; undefined: none there
   std::vector<std::string> not_finite;         // [N] why an expert cannot be computed with; "": it can
   std::shared_ptr<ExpertSource> source = {};   // not null: sites and gates have shapes alone (kernel/routing.h)
+  std::vector<double> gate_bias = {};          // [N] b of σ(v·x + b) in the gates' training; empty: 0
 
   bool gated(int expert) const;                  // at one site at least
   int number_of(const std::string& name) const;  // -1: not there
@@ -80,6 +81,10 @@ std::unique_ptr<RoutedAdapter> make_single(const RoutedCollection& collection, i
 // One mixture of an inventory's skills for every token, a LoRA or (IA)³'s vectors; [mixture_layout(spec).size()].
 std::unique_ptr<RoutedAdapter> make_fixed(const PolySpec& spec, const at::Tensor& mixture, const BaseModel& base);
 // Mean of scale·B A over all N; an expert absent at a site counts as zero there.
-std::unique_ptr<RoutedAdapter> make_uniform(const RoutedCollection& collection);
+std::unique_ptr<RoutedAdapter> make_merged(const RoutedCollection& collection);
+// The same by site, as one pair of all their ranks.
+std::vector<LowRank> mean_pairs(const RoutedCollection& collection);
+// The collection as if these experts, [N], were absent everywhere and had no gates; its source is null.
+RoutedCollection without(const RoutedCollection& collection, const std::vector<char>& experts);
 
 }  // namespace gaggle

@@ -38,6 +38,7 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(pretrain)              \
   NAME(gates)                 \
   NAME(adapt)                 \
+  NAME(prepare)               \
   NAME(eval)                  \
   NAME(generate)              \
   NAME(data)                  \

@@ -13,7 +13,7 @@ Exit evaluate(const Config& config, const JobOptions& options) {
       [](const Session&) {}, config.model.shard == "none" ? 1 : 0);
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
-  const EvalSources sources = load_sources(config, *start.base, !options.dry_run);
+  const EvalSources sources = load_sources(config, *start.base, start.inputs.tasks, !options.dry_run);
   return run_evaluation(context, sources, *start.inputs.tokenizer, start.inputs.tasks, split);
 }
 

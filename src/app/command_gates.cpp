@@ -1,7 +1,5 @@
 // gaggle gates: gates for experts that are in the registry already, imported ones included. Experts without data stay
 // ungated and are named.
-#include <map>
-
 #include "app/command.h"
 #include "base/log.h"
 #include "registry/version_files.h"
@@ -10,17 +8,9 @@
 namespace gaggle {
 namespace {
 
-// By expert: a task of its name, or the one that gate.tasks names.
-std::map<std::string, TokenTask> tasks_of(const Config& config, const Inputs& inputs) {
-  std::map<std::string, TokenTask> tasks;
-  for (const TokenTask& task : inputs.tasks) tasks[task.name] = task;
-  for (const auto& [expert, path] : config.gate.tasks) tasks[expert] = load_one_task(config, inputs, path);
-  return tasks;
-}
-
 Exit train_gates(const Config& config, const JobOptions& options) {
   Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
-  const std::map<std::string, TokenTask> tasks = tasks_of(config, inputs);
+  const std::map<std::string, TokenTask> tasks = tasks_of_experts(config, inputs);
   StartedJob start = start_job(
       config, options, std::move(inputs), BaseUse::training,
       [&](const Session& session) { check_expert_job(config, session); }, config.cluster.ranks_per_expert);

@@ -62,13 +62,13 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   if (method.empty())
     user_error(
         "{}: no method of {} answers a prompt: poly mixes by a task's name, as oracle and experts choose by it, and a prompt has none. "
-        "--method takes mu, shared, z:NAME, phatgoose, arrow, expert:NAME, uniform, random or none",
+        "--method takes mu, shared, z:NAME, phatgoose, arrow, average, spectr, expert:NAME, merged, random or none",
         asked_for.empty() ? methods_origin(given) : "--method", join(config.eval.methods, ", "));
   config.eval.methods = {method};
   Session session = start_session(config, Purpose::look);
   const Inputs inputs = open_inputs(config);
   const auto base = load_base(config, inputs, session, BaseUse::inference);
-  const EvalSources sources = load_sources(config, *base, /*keep=*/true);
+  const EvalSources sources = load_sources(config, *base, {}, /*keep=*/true);
   for (const Method& asked : sources.methods)
     if (const std::string reason = not_finite_in(asked, sources.collection); !reason.empty())
       user_error("{} cannot answer: {}; name another method, or leave out what is not finite", asked.name, reason);
@@ -76,7 +76,7 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   log::info("answered by {}", method);
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
-  const auto adapter = make_adapter(sources.methods[0], collection, config.eval, config.run.seed, *base, "");
+  const auto adapter = make_adapter(sources.methods[0], collection, sources.prepared, config.run.seed, *base, "");
 
   const TokenTask task = tokens_of(config, inputs, prompt);
   const TokenExample& example = task.examples(Split::test)[0];

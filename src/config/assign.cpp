@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdlib>
+#include <ranges>
 #include <sstream>
 
 #include "base/error.h"
@@ -174,6 +175,33 @@ struct Expected {
   std::string operator()(std::map<std::string, std::string>*) const { return "a table of NAME = \"file\""; }
 };
 
+toml::table parsed_or_empty(const std::string& text) {
+  try {
+    return toml::parse(text);
+  } catch (const toml::parse_error&) {
+    return {};
+  }
+}
+
+// As a TOML node under the name "value".
+toml::table override_value(const Key& key, const std::string& text) {
+  Config scratch;
+  const Field field = key.field(scratch);
+  const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
+  const bool is_text = std::holds_alternative<std::string*>(field);
+  const bool is_bare_numbers = std::holds_alternative<std::vector<int64_t>*>(field) && !text.starts_with('[');
+  const toml::table table = parsed_or_empty("value = " + (is_bare_numbers ? "[" + text + "]" : text));
+  const toml::node* node = table.size() == 1 ? table.get("value") : nullptr;
+  if (node && (!is_text || node->is_string()) && (!is_list || node->is_array())) return table;
+  const bool is_quoted = node && node->is_string();
+  const std::string bare = is_quoted ? *node->value<std::string>() : text;
+  if (!is_list) return toml::table{{"value", bare}};
+  if (is_quoted) return toml::table{{"value", toml::array{bare}}};
+  toml::array list;
+  for (const auto part : std::views::split(text, ',')) list.push_back(std::string(part.begin(), part.end()));
+  return toml::table{{"value", list}};
+}
+
 }  // namespace
 
 bool is_hub_name(PathKind kind, const std::string& text, const fs::path& path) {
@@ -189,6 +217,10 @@ std::string expected_text(const Key& key) {
 std::string assign_value(const Key& key, const toml::node& node, const fs::path& folder, Config& config) {
   if (std::visit(Take{key, node, folder}, key.field(config))) return "";
   return fmt::format("{}: expected {}, got {}", key.full(), expected_text(key), got_text(key, node));
+}
+
+std::string assign_text(const Key& key, const std::string& text, Config& config) {
+  return assign_value(key, *override_value(key, text).get("value"), "", config);
 }
 
 void resolve_defaults(Config& config) {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "config/check.h"
+#include "config/method_text.h"
 
 namespace gaggle {
 namespace {
@@ -43,31 +44,24 @@ void check_names(Complaints& complaints, const Config& config) {
 }
 
 void check_eval_methods(Complaints& complaints, const Config& config) {
-  static const std::vector<std::string> plain = {"none",   "uniform", "random", "arrow", "phatgoose",
-                                                 "oracle", "experts", "poly",   "mu",    "shared"};
-  static const std::vector<std::string> named = {"expert:NAME", "poly:NAME", "mu:NAME", "shared:NAME", "z:NAME"};
   const std::string key = "eval.methods";
   const std::vector<std::string>& methods = config.eval.methods;
   if (methods.empty()) complaints.emplace_back(key, "eval.methods is empty: name at least one, e.g. [\"phatgoose\"]");
   std::set<std::string> seen;
-  for (const auto& method : methods) {
-    if (!seen.insert(method).second)
-      complaints.emplace_back(key, fmt::format("eval.methods names \"{}\" twice", method));
-    const size_t colon = method.find(':');
-    const std::string form = method.substr(0, colon) + ":NAME";
-    if (colon != std::string::npos && std::ranges::find(named, form) != named.end()) {
-      const std::string name = method.substr(colon + 1);
-      if (method.starts_with("expert:"))
-        check_as_name(complaints, key, name, "eval.methods: the expert in \"" + method + "\",");
+  for (const std::string& text : methods) try {
+      const MethodText method = read_method_text(config, text);
+      if (!seen.insert(method.whole).second)
+        complaints.emplace_back(key, fmt::format("eval.methods names \"{}\" twice", method.whole));
+      const size_t colon = method.name.find(':');
+      if (colon == std::string::npos) continue;
+      const std::string name = method.name.substr(colon + 1);
+      if (method.name.starts_with("expert:"))
+        check_as_name(complaints, key, name, "eval.methods: the expert in \"" + method.name + "\",");
       else
-        check_as_pin(complaints, key, name, "eval.methods: the inventory in \"" + method + "\",");
-    } else if (std::ranges::find(plain, method) == plain.end()) {
-      std::vector<std::string> known = plain;
-      known.insert(known.end(), named.begin(), named.end());
-      complaints.emplace_back(key, fmt::format("eval.methods: unknown method \"{}\"{}; known: {}", method,
-                                               did_you_mean(method, known), join(known, ", ")));
+        check_as_pin(complaints, key, name, "eval.methods: the inventory in \"" + method.name + "\",");
+    } catch (const UserError& error) {
+      complaints.emplace_back(key, std::string("eval.methods: ") + error.what());
     }
-  }
 }
 
 }  // namespace gaggle

@@ -160,7 +160,7 @@ struct CommConfig {
 
 struct EvalConfig {
   std::vector<std::string> tasks;  // as data.tasks; empty: data.tasks
-  std::vector<std::string> methods = {"none", "uniform", "phatgoose"};
+  std::vector<std::string> methods = {"none", "merged", "phatgoose"};
   int64_t top_k = 2;       // 0: dense (all experts)
   std::string collection;  // "": registry.collection
   int64_t limit_examples = 0;

@@ -5,7 +5,6 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -122,34 +121,6 @@ void read_one_file(Reader& reader, const fs::path& file) {
   reader.open_files.pop_back();
 }
 
-toml::table parsed_or_empty(const std::string& text) {
-  try {
-    return toml::parse(text);
-  } catch (const toml::parse_error&) {
-    return {};
-  }
-}
-
-// The value of an override as a TOML node under the name "value": as TOML where it is, else as bare text. Lists
-// may be written a,b,c, and text needs no quotes.
-toml::table override_value(const Key& key, const std::string& text) {
-  Config scratch;
-  const Field field = key.field(scratch);
-  const bool is_list = std::holds_alternative<std::vector<std::string>*>(field);
-  const bool is_text = std::holds_alternative<std::string*>(field);
-  const bool is_bare_numbers = std::holds_alternative<std::vector<int64_t>*>(field) && !text.starts_with('[');
-  const toml::table table = parsed_or_empty("value = " + (is_bare_numbers ? "[" + text + "]" : text));
-  const toml::node* node = table.size() == 1 ? table.get("value") : nullptr;
-  if (node && (!is_text || node->is_string()) && (!is_list || node->is_array())) return table;
-  const bool is_quoted = node && node->is_string();
-  const std::string bare = is_quoted ? *node->value<std::string>() : text;
-  if (!is_list) return toml::table{{"value", bare}};
-  if (is_quoted) return toml::table{{"value", toml::array{bare}}};
-  toml::array list;
-  for (const auto part : std::views::split(text, ',')) list.push_back(std::string(part.begin(), part.end()));
-  return toml::table{{"value", list}};
-}
-
 void read_override(Reader& reader, const std::string& text) {
   const size_t equals = text.find('=');
   const std::string full = text.substr(0, equals);
@@ -166,8 +137,9 @@ void read_override(Reader& reader, const std::string& text) {
     const bool has_section = full.find('.') != std::string::npos;
     return reader.complain(where, has_section ? unknown_key(full) : unknown_section(full));
   }
-  const toml::table table = override_value(*key, value);
-  assign(reader, *key, *table.get("value"), "", where);
+  const std::string complaint = assign_text(*key, value, reader.config);
+  if (!complaint.empty()) reader.complain(where, complaint);
+  reader.config.origin[full] = where;
 }
 
 }  // namespace

@@ -81,10 +81,10 @@ const std::vector<Key> job_keys = {
      "between comparisons of all ranks' values, which is also done before each checkpoint; 0: only then", at_least(0)},
     {KEY(eval, tasks), "", "task files or folders to score; empty: data.tasks", a_path()},
     {KEY(eval, methods), "",
-     "routings to compare: none (base alone), uniform (mean of all), random (k by lot), arrow, phatgoose, "
-     "oracle, expert:NAME, experts (each one); of an inventory: poly (each task's own routing row), mu (the "
-     "skills' average), shared, each alone (eval.inventory) or as poly:NAME, "
-     "and z:NAME (an adapted routing row)"},
+     "routings to compare: none (base alone), merged (mean of all), random (k by lot), phatgoose, average, arrow, spectr, "
+     "arrow+spectr, retrieval, best, expert:NAME, experts (each one), oracle, target; of an inventory: poly (each task's own "
+     "routing row), mu (the skills' average), shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted "
+     "routing row). Keys of routing behind a name are its own: \"phatgoose top_k=1 scope=layer\""},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
     {KEY(eval, collection), "", "which collection to route through, NAME or NAME@version; empty: registry.collection"},
     {KEY(eval, limit_examples), "examples", "per task; 0: all", at_least(0)},

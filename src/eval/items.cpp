@@ -63,8 +63,10 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     const size_t examples = context.tasks[task].examples(context.split).size();
     for (size_t first = 0; first < examples; first += examples_per_item) {
       EvalItem item{"", method, task, first, std::min(examples, first + examples_per_item)};
-      const auto settings = settings_of(method, context.eval, context.seed);
-      const bool of_collection = method.kind != MethodKind::none && !method.inventory;
+      const auto settings =
+          settings_of(method, context.collection, context.prepared, context.seed, context.tasks[task].name);
+      const bool of_collection =
+          method.kind != MethodKind::none && method.kind != MethodKind::target && !method.inventory;
       item.key = sha256_hex(fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                                         context.base.content_digest(), at::toString(context.base.dtype()),
                                         generation_of(context.tasks[task], context),
@@ -82,7 +84,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
       const int own_expert = context.collection.number_of(context.tasks[task].name);
       for (size_t z = 0; z < names.size(); ++z)
         if (own_expert < 0 || own_expert == static_cast<int>(z))
-          add({MethodKind::single, "expert:" + names[z], static_cast<int>(z)}, task);
+          add({MethodKind::single, "expert:" + names[z], static_cast<int>(z), nullptr, method.eval}, task);
     }
   return items;
 }

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "data/tokens.h"
 #include "eval/method.h"
+#include "eval/routing_of.h"
 #include "eval/score.h"
 #include "text/tokenizer.h"
 
@@ -38,6 +39,8 @@ struct ItemResult {
   std::vector<double> weight_by_expert;  // Σ of routing weight over tokens and sites; empty: not routed by token
 };
 
+inline const PreparedExperts nothing_prepared{};
+
 struct EvalContext {
   const EvalConfig& eval;
   uint64_t seed = 0;         // run.seed
@@ -48,6 +51,7 @@ struct EvalContext {
   const std::vector<TokenTask>& tasks;
   Split split = Split::test;
   std::string pins;  // the experts' pinned names
+  const PreparedExperts& prepared = nothing_prepared;
 };
 
 Split split_named(const std::string& name);  // throws UserError

@@ -39,7 +39,8 @@ std::string result_json(const EvalContext& context, const EvalItem& item, const 
                         {"correct", example.correct}});
   }
   const nlohmann::ordered_json json = {{"format", 1},
-                                       {"method", settings_of(item.method, context.eval, context.seed)},
+                                       {"method", settings_of(item.method, context.collection, context.prepared,
+                                                              context.seed, context.tasks[item.task].name)},
                                        {"task", context.tasks[item.task].name},
                                        {"split", split_names[static_cast<size_t>(context.split)]},
                                        {"first", item.first},

@@ -75,7 +75,7 @@ std::string mixed_table(const Summary& summary) {
                std::isfinite(score.accuracy()) ? right + " %" : right});
   }
   std::string text = table.text();
-  for (const auto* other : {"oracle", "uniform"}) {
+  for (const auto* other : {"oracle", "merged"}) {
     const double ours = mixed_nll(summary, "phatgoose"), theirs = mixed_nll(summary, other), ratio = ours / theirs;
     if (std::isfinite(ours) && std::isfinite(theirs))
       text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);

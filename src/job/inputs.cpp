@@ -71,6 +71,13 @@ TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::s
   return tokenized(config, inputs, tasks[0]);
 }
 
+std::map<std::string, TokenTask> tasks_of_experts(const Config& config, const Inputs& inputs) {
+  std::map<std::string, TokenTask> tasks;
+  for (const TokenTask& task : inputs.tasks) tasks[task.name] = task;
+  for (const auto& [expert, path] : config.gate.tasks) tasks[expert] = load_one_task(config, inputs, path);
+  return tasks;
+}
+
 std::unique_ptr<BaseModel> load_base(const Config& config, const Inputs& inputs, const Session& session, BaseUse use,
                                      int64_t together) {
   const ModelSpec& spec = inputs.checkpoint->spec();

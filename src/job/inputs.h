@@ -1,6 +1,7 @@
 // What a run reads: base model, tokenizer, tasks as tokens. Checked whole before anything is written.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,8 @@ Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
 Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
+// By expert: a task of its name, or the one that gate.tasks names.
+std::map<std::string, TokenTask> tasks_of_experts(const Config& config, const Inputs& inputs);
 // The task under [data]'s rules for this model.
 TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
 // On the session's device, with model.shard in parts. `together`: neighbouring ranks that do everything together; 0: all.

@@ -14,14 +14,20 @@ using Operator = std::optional<c10::OperatorHandle>;
 
 struct Operators {
   Operator reorder, multiply, multiply_add;
+  bool take_bf16 = false;  // a processor of AVX2 alone has no packed products of bf16, and its reorder throws
 };
 
 const Operators& operators() {
   const auto find = [](const char* name, const char* overload) {
     return c10::Dispatcher::singleton().findSchema({name, overload});
   };
-  static const Operators found{find("mkldnn::_reorder_linear_weight", ""), find("mkldnn::_linear_pointwise", ""),
-                               find("mkldnn::_linear_pointwise", "binary")};
+  static const Operators found = [&] {
+    const Operator supported = find("mkldnn::_is_mkldnn_bf16_supported", "");
+    torch::jit::Stack answer;
+    if (supported) supported->callBoxed(answer);
+    return Operators{find("mkldnn::_reorder_linear_weight", ""), find("mkldnn::_linear_pointwise", ""),
+                     find("mkldnn::_linear_pointwise", "binary"), supported && answer.front().toBool()};
+  }();
   return found;
 }
 
@@ -39,8 +45,8 @@ c10::IValue optional(const at::Tensor& x) { return x.defined() ? c10::IValue(x) 
 
 bool packs(at::ScalarType dtype, at::Device device) {
   const Operators& ops = operators();
-  return device.is_cpu() && dtype == at::kBFloat16 && at::globalContext().userEnabledMkldnn() && ops.reorder &&
-         ops.multiply && ops.multiply_add;
+  return device.is_cpu() && dtype == at::kBFloat16 && ops.take_bf16 && at::globalContext().userEnabledMkldnn() &&
+         ops.reorder && ops.multiply && ops.multiply_add;
 }
 
 PackedWeight::PackedWeight(const at::Tensor& weight) : weight_(weight) {

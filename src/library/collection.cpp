@@ -38,11 +38,12 @@ std::vector<std::vector<at::Tensor>> shapes_of_gates(const StoredCollection& sto
 
 }  // namespace
 
-OpenedCollection open_collection(const Registry& registry, const std::string& name, const BaseModel& base, bool keep) {
+OpenedCollection open_collection(const Registry& registry, const std::string& name, const BaseModel& base, bool keep,
+                                 bool whole) {
   OpenedCollection opened;
   StoredCollection stored = stored_collection(registry, name, base);
   for (const Version& expert : stored.experts) opened.pins += pinned(expert) + "\n";
-  if (!taken_one_by_one(base)) {
+  if (whole || !taken_one_by_one(base)) {
     opened.collection = routed_collection(load_collection(registry, name, base.sites()), base);
     return opened;
   }

@@ -19,7 +19,9 @@ struct OpenedCollection {
 
 // A collection of the registry, name or name@version. On a CPU its experts are read when tokens take them first, and what
 // routing needs besides comes from the registry's cache, which `keep` lets it write. Throws UserError where an expert is
-// gone, is not the one that was pinned, or is damaged: of one that is read later, when it is read.
-OpenedCollection open_collection(const Registry& registry, const std::string& name, const BaseModel& base, bool keep);
+// gone, is not the one that was pinned, or is damaged: of one that is read later, when it is read. `whole`: all are read
+// at once.
+OpenedCollection open_collection(const Registry& registry, const std::string& name, const BaseModel& base, bool keep,
+                                 bool whole = false);
 
 }  // namespace gaggle

@@ -7,35 +7,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/sha256.h"
-#include "formats/safetensors.h"
+#include "library/kept_tensors.h"
 #include "registry/cache.h"
 
 namespace gaggle {
 namespace {
 
 using Directions = std::vector<std::vector<at::Tensor>>;  // [sites][N], undefined: it is no candidate there
-
-struct TensorToKeep {
-  std::string name;
-  at::Tensor values;  // contiguous fp32 or fp64
-};
-
-std::string contents_of(const std::vector<TensorToKeep>& tensors, const std::map<std::string, std::string>& metadata) {
-  std::vector<TensorView> views;
-  for (const auto& [name, values] : tensors)
-    views.push_back({name,
-                     values.scalar_type() == at::kDouble ? DType::f64 : DType::f32,
-                     values.sizes().vec(),
-                     {static_cast<const std::byte*>(values.const_data_ptr()), values.nbytes()}});
-  return safetensors_bytes(views, metadata);
-}
-
-at::Tensor copy_of(const TensorFile& file, const std::string& name) {
-  const TensorView& view = file.at(name);
-  const at::ScalarType type = view.dtype == DType::f64 ? at::kDouble : at::kFloat;
-  return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, type).clone();
-}
 
 std::string place(size_t site, const char* part) { return fmt::format("{}.{}", site, part); }
 
@@ -54,12 +32,12 @@ std::vector<SiteCandidates> candidates_in(const TensorFile& file, size_t sites, 
   at::parallel_for(0, static_cast<int64_t>(sites), 1, [&](int64_t begin, int64_t end) {
     for (auto s = static_cast<size_t>(begin); s < static_cast<size_t>(end); ++s) {
       if (!file.find(place(s, "candidates"))) continue;
-      const at::Tensor ids = copy_of(file, place(s, "candidates"));
+      const at::Tensor ids = kept_tensor(file, place(s, "candidates"));
       const double* first = ids.const_data_ptr<double>();
       all[s].candidates.assign(first, first + ids.numel());
-      all[s].directions = copy_of(file, place(s, "directions"));
+      all[s].directions = kept_tensor(file, place(s, "directions"));
       if (file.find(place(s, "direction_of")))
-        all[s].direction_of = copy_of(file, place(s, "direction_of")).to(at::kLong);
+        all[s].direction_of = kept_tensor(file, place(s, "direction_of")).to(at::kLong);
       finish_candidates(all[s], at::kCPU, dtype);
     }
   });
@@ -101,8 +79,6 @@ CollectionIndex made_index(const StoredCollection& stored) {
   return index;
 }
 
-SafetensorsFile tensors_of(const MappedFile& file) { return {file.bytes().subspan(seal_bytes), file.path().string()}; }
-
 bool all_finite(const CollectionIndex& index) {
   return std::ranges::all_of(index.not_finite, [](const std::string& why) { return why.empty(); });
 }
@@ -118,16 +94,16 @@ void keep_for_next_time(const StoredCollection& stored, const fs::path& file, co
 CollectionIndex index_of(const StoredCollection& stored, bool keep) {
   const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "index");
   if (const auto kept = open_cache(stored.registry, file)) {
-    const SafetensorsFile tensors = tensors_of(*kept);
-    return {std::vector<std::string>(stored.experts.size()), copy_of(tensors, "ranks"), copy_of(tensors, "scales"),
-            candidates_in(tensors, stored.sites.size(), stored.dtype)};
+    const SafetensorsFile tensors = kept_tensors(*kept);
+    return {std::vector<std::string>(stored.experts.size()), kept_tensor(tensors, "ranks"),
+            kept_tensor(tensors, "scales"), candidates_in(tensors, stored.sites.size(), stored.dtype)};
   }
   CollectionIndex index = made_index(stored);
   // Of what is not finite there is something to say each time.
   if (keep && all_finite(index)) {
     std::vector<TensorToKeep> tensors = {{"ranks", index.ranks}, {"scales", index.scales}};
     add_candidates(tensors, index.gated);
-    keep_for_next_time(stored, file, contents_of(tensors, {}));
+    keep_for_next_time(stored, file, kept_bytes(tensors, {}));
   }
   return index;
 }
@@ -136,7 +112,7 @@ std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const Coll
                                       const std::function<std::vector<LowRank>(size_t)>& pairs) {
   const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "arrow");
   if (const auto kept = open_cache(stored.registry, file))
-    return candidates_in(tensors_of(*kept), stored.sites.size(), stored.dtype);
+    return candidates_in(kept_tensors(*kept), stored.sites.size(), stored.dtype);
   Directions directions = nothing(stored);
   at::parallel_for(0, static_cast<int64_t>(stored.experts.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto z = static_cast<size_t>(begin); z < static_cast<size_t>(end); ++z) {
@@ -149,7 +125,7 @@ std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const Coll
   if (keep && all_finite(index)) {
     std::vector<TensorToKeep> tensors;
     add_candidates(tensors, arrows);
-    keep_for_next_time(stored, file, contents_of(tensors, {}));
+    keep_for_next_time(stored, file, kept_bytes(tensors, {}));
   }
   return arrows;
 }

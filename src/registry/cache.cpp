@@ -11,7 +11,7 @@ namespace {
 fs::path folder_of(const Registry& registry) { return without_links(registry.folder(), registry.folder() / "cache"); }
 
 // A file's name is NAME@VERSION-DIGEST; nullopt: some other file, which is not ours to judge.
-std::optional<Pin> collection_of(const fs::path& file) {
+std::optional<Pin> version_of(const fs::path& file) {
   const std::string name = file.filename();
   const size_t end = name.rfind('-');
   if (end == std::string::npos || name.find('@') > end) return std::nullopt;
@@ -22,10 +22,14 @@ std::optional<Pin> collection_of(const fs::path& file) {
   }
 }
 
+bool is_there(const Registry& registry, const Pin& pin) {
+  return registry.find(Kind::collection, pin.text()) || registry.find(Kind::expert, pin.text());
+}
+
 }  // namespace
 
-fs::path cache_file(const Registry& registry, const Version& collection, const std::string& key) {
-  return folder_of(registry) / fmt::format("{}-{}", collection.pin(), sha256_hex(key).substr(0, 32));
+fs::path cache_file(const Registry& registry, const Version& version, const std::string& key) {
+  return folder_of(registry) / fmt::format("{}-{}", version.pin(), sha256_hex(key).substr(0, 32));
 }
 
 std::unique_ptr<MappedFile> open_cache(const Registry& registry, const fs::path& file) {
@@ -58,21 +62,20 @@ bool keep_in_cache(const Registry& registry, const fs::path& file, const std::st
 void sweep_cache(const Registry& registry) {
   std::error_code ignored;
   for (const auto& entry : entries_of(folder_of(registry)))
-    if (const auto pin = collection_of(entry.path()); pin && !registry.find(Kind::collection, pin->text()))
-      fs::remove(entry.path(), ignored);
+    if (const auto pin = version_of(entry.path()); pin && !is_there(registry, *pin)) fs::remove(entry.path(), ignored);
 }
 
 std::vector<std::string> check_cache(const Registry& registry) {
   std::vector<std::string> complaints;
   for (const auto& entry : entries_of(folder_of(registry))) {
     const std::string file = entry.path().string();
-    const auto pin = collection_of(entry.path());
+    const auto pin = version_of(entry.path());
     if (entry.is_symlink() || !entry.is_regular_file() || !pin)
       complaints.push_back(file + ": no file of a cache; remove it");
     else if (!is_sealed(MappedFile(entry.path()).bytes()))
       complaints.push_back(file + ": damaged; remove it: it is made anew when it is needed");
-    else if (!registry.find(Kind::collection, pin->text()))
-      complaints.push_back(file + ": of a collection that is not there any more; remove it");
+    else if (!is_there(registry, *pin))
+      complaints.push_back(file + ": of a collection or an expert that is not there any more; remove it");
   }
   return complaints;
 }

@@ -4,10 +4,28 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "config/method_text.h"
 #include "job/inputs.h"
 
 namespace gaggle {
 namespace {
+
+// Experts of the tasks' own names, wherever the registry has them.
+std::shared_ptr<const TargetExperts> target_experts(const Registry& registry, const BaseModel& base,
+                                                    const std::vector<TokenTask>& tasks) {
+  auto targets = std::make_shared<TargetExperts>();
+  std::vector<Lora> experts;
+  for (const TokenTask& task : tasks) {
+    const auto expert = registry.find(Kind::expert, task.name);
+    if (!expert) continue;
+    experts.push_back(load_lora(registry, expert->pin(), base.sites()));
+    targets->pins.push_back(pinned(*expert));
+  }
+  targets->collection = routed_collection(experts, base);
+  return targets;
+}
+
+}  // namespace
 
 std::string needed_collection(const Config& config) {
   const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
@@ -17,25 +35,28 @@ std::string needed_collection(const Config& config) {
   return name;
 }
 
-}  // namespace
-
-EvalSources load_sources(const Config& config, const BaseModel& base, bool keep) {
-  const auto& names = config.eval.methods;
+EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep) {
   EvalSources sources;
-  const std::string collection = needs_collection(config.eval) ? needed_collection(config) : "";
   sources.collection = routed_collection({}, base);
-  if (!collection.empty() || std::ranges::any_of(names, needs_inventory)) {
-    const auto registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
-    if (!collection.empty()) {
-      // Which version is in use is asked once: another may be in use a moment later.
-      sources.collection_pin = registry.load(Kind::collection, collection).pin();
-      OpenedCollection opened = open_collection(registry, sources.collection_pin, base, keep);
-      sources.collection = std::move(opened.collection);
-      sources.pins = std::move(opened.pins);
-    }
-    sources.inventories = load_inventories(config, registry, base.sites());
+  const auto& names = config.eval.methods;
+  const bool base_alone = std::ranges::all_of(names, [](const auto& name) { return name == "none"; });
+  std::optional<Registry> registry;
+  if (!base_alone) registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
+  if (needs_collection(config.eval)) {
+    // Which version is in use is asked once: another may be in use a moment later.
+    sources.collection_pin = registry->load(Kind::collection, needed_collection(config)).pin();
+    const bool whole = std::ranges::any_of(names, [&](const std::string& text) {
+      return needs_whole_collection(kind_of_method(text), read_method_text(config, text).eval);
+    });
+    OpenedCollection opened = open_collection(*registry, sources.collection_pin, base, keep, whole);
+    sources.collection = std::move(opened.collection);
+    sources.pins = std::move(opened.pins);
   }
+  if (registry) sources.inventories = load_inventories(config, *registry, base.sites());
   sources.methods = read_methods(config, sources.collection, sources.inventories);
+  for (Method& method : sources.methods)
+    if (method.kind == MethodKind::target) method.targets = target_experts(*registry, base, tasks);
+  if (registry) sources.prepared = prepared_for(config, *registry, base, sources, tasks);
   return sources;
 }
 

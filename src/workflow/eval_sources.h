@@ -6,6 +6,7 @@
 #include "eval/method.h"
 #include "job/plan.h"
 #include "library/collection.h"
+#include "library/prepared.h"
 
 namespace gaggle {
 
@@ -13,13 +14,21 @@ struct EvalSources {
   std::string collection_pin;   // "all@v0001"; "": no method needs one
   RoutedCollection collection;  // of that name, else of no expert
   std::string pins;             // of its experts, a line each
+  PreparedExperts prepared;     // what the methods need of `gaggle prepare`
   Inventories inventories;
   std::vector<Method> methods;
 };
 
-// Reads only what the methods need. Throws UserError as read_methods and load_inventories do, and where a
-// collection is needed and none is named. `keep`: what it computes of the collection may be kept in the registry.
-EvalSources load_sources(const Config& config, const BaseModel& base, bool keep);
+// Reads only what the methods need. Throws UserError as read_methods, load_inventories and read_prepared do, and where a
+// collection is needed and none is named. `tasks`: what is scored. `keep`: what it computes of the collection may be kept
+// in the registry.
+EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep);
+
+// Part of it: of prepared_sources.cpp.
+PreparedExperts prepared_for(const Config& config, const Registry& registry, const BaseModel& base,
+                             const EvalSources& sources, const std::vector<TokenTask>& tasks);
+
+std::string needed_collection(const Config& config);  // throws UserError: none is named
 
 // For the plan: collection, inventories and routing rows.
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config);

@@ -23,10 +23,6 @@ struct EvalJob {
   fs::path folder;
 };
 
-bool routed_by_token(const Method& method) {
-  return method.kind == MethodKind::phatgoose || method.kind == MethodKind::arrow || method.kind == MethodKind::random;
-}
-
 void check_examples(const EvalContext& context) {
   for (const TokenTask& task : context.tasks)
     if (task.examples(context.split).empty())
@@ -54,8 +50,9 @@ void add_methods(std::vector<PlanLine>& lines, const EvalJob& job) {
   std::vector<std::string> methods, tasks;
   for (const Method& method : job.sources.methods) methods.push_back(method.name);
   for (const TokenTask& task : job.scoring.tasks) tasks.push_back(task.name);
+  const auto by_rule = [](const Method& method) { return is_routed(method.kind) || method.kind == MethodKind::random; };
   const int64_t k = job.scoring.eval.top_k;
-  const std::string top_k = std::ranges::any_of(job.sources.methods, routed_by_token)
+  const std::string top_k = std::ranges::any_of(job.sources.methods, by_rule)
                                 ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
                                 : "";
   lines.push_back({"methods", join(methods, ", ") + top_k});
@@ -110,14 +107,13 @@ class Scorer {
   }
 
  private:
-  // Of poly every task has an adapter of its own.
   RoutedAdapter* adapter_of(const EvalItem& item) {
     const std::string& task = job_.scoring.tasks[item.task].name;
-    const std::pair key(item.method.name, item.method.kind == MethodKind::poly ? task : "");
+    const std::pair key(item.method.name, depends_on_task(item.method) ? task : "");
     auto& adapter = adapters_[key];
     // Also once more where it could not be made: nothing would be scored in the method's name but the base.
     if (!adapter)
-      adapter = make_adapter(item.method, job_.scoring.collection, job_.scoring.eval, job_.scoring.seed,
+      adapter = make_adapter(item.method, job_.scoring.collection, job_.scoring.prepared, job_.scoring.seed,
                              job_.scoring.base, task);
     return adapter.get();
   }
@@ -130,7 +126,7 @@ class Scorer {
 double rate_of(const EvalJob& job, const EvalItem& item, double flops) {
   const EvalContext& scoring = job.scoring;
   if (!not_finite_in(item.method, scoring.collection).empty()) return 0;
-  const auto adapter = make_adapter(item.method, scoring.collection, scoring.eval, scoring.seed, scoring.base,
+  const auto adapter = make_adapter(item.method, scoring.collection, scoring.prepared, scoring.seed, scoring.base,
                                     scoring.tasks[item.task].name);
   return scoring_rate(scoring, item, adapter.get(), flops);
 }
@@ -164,7 +160,7 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   EvalJob eval{context,
                sources,
                {context.config.eval, context.config.run.seed, context.config.train.tokens_per_microbatch, context.base,
-                sources.collection, tokenizer, tasks, split, sources.pins},
+                sources.collection, tokenizer, tasks, split, sources.pins, sources.prepared},
                {},
                context.session.run_dir / "eval"};
   check_examples(eval.scoring);

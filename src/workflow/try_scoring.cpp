@@ -19,7 +19,7 @@ std::string method_text(const EvalContext& context, const Method& method) {
   std::string text = method.name.substr(0, method.name.find(':'));
   if (method.inventory) return text;
   if (method.kind == MethodKind::none || method.kind == MethodKind::single) return text;
-  return fmt::format("{} of {} experts, top {}", text, context.collection.names.size(), context.eval.top_k);
+  return fmt::format("{} of {} experts, top {}", text, context.collection.names.size(), method.eval.top_k);
 }
 
 }  // namespace
@@ -54,9 +54,9 @@ double scoring_rate(const EvalContext& context, const EvalItem& item, RoutedAdap
     }
   }
   while (eval.max_new_tokens < context.eval.max_new_tokens && fits()) ++eval.max_new_tokens;
-  const EvalContext shorter{eval,          context.seed,       context.token_budget,
-                            context.base,  context.collection, context.tokenizer,
-                            context.tasks, context.split,      context.pins};
+  const EvalContext shorter{
+      eval,          context.seed,  context.token_budget, context.base,    context.collection, context.tokenizer,
+      context.tasks, context.split, context.pins,         context.prepared};
   const double begun = monotonic_seconds();
   run_item(shorter, few, adapter, [] {});
   return flops_of(context, few, eval) / std::max(1e-9, monotonic_seconds() - begun);

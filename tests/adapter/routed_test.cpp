@@ -59,7 +59,7 @@ void expect_close(const at::Tensor& found, const at::Tensor& expected) {
 
 TEST(RoutedAdapter, uniform_is_the_mean_over_all_with_absent_ones_as_zero) {
   const auto collection = example();
-  const auto adapter = make_uniform(collection);
+  const auto adapter = make_merged(collection);
   const auto x = normal({6, d_in}, 1);
   for (const Site& site : {first, second}) {
     auto expected = at::zeros({6, d_out}, at::kDouble);
@@ -136,7 +136,7 @@ TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
 }
 
 TEST(RoutedAdapter, has_no_backward) {
-  const auto adapter = make_uniform(example());
+  const auto adapter = make_merged(example());
   auto x = normal({6, d_in}, 6), y = normal({6, d_out}, 7);
   EXPECT_THROW(adapter->backward(first, x, y, x), std::logic_error);
 }

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-METHODS = "--eval.methods=['phatgoose','arrow','uniform','experts']"
+METHODS = "--eval.methods=['phatgoose','arrow','merged','experts']"
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ JOBS = {
     "adapt": Job(["adapt", "--adapt.from=skills", "--adapt.method=['full', 'mu']", "--adapt.shots=[8]", "--adapt.seeds=1",
                   "--adapt.steps=4"], "adaptation", "runs/tiny/adapt", ["runs/tiny/adapt/items/*.json"], 8_000,
                  ["--adapt.steps=150"]),
-    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'uniform']", "--eval.split=train"], "evaluation",
+    "eval": Job(["eval", "--eval.methods=['none', 'experts', 'merged']", "--eval.split=train"], "evaluation",
                 "runs/tiny/eval", ["runs/tiny/eval/items/*.json"], 6_000, []),
 }
 TWO = "--data.tasks=['tasks/copy.jsonl', 'tasks/vowel.jsonl']"  # half the time of all four
@@ -128,7 +128,7 @@ def test_the_plan_says_where_its_time_comes_from(shop, name):
 
 
 LONG = {"experts": ["--train.steps=1000000"], "gates": ["--gate.steps=1000000"], "pretrain": ["--train.steps=1000000"],
-        "adapt": ["--adapt.steps=1000000"], "eval": ["--eval.methods=['none', 'uniform']", "--eval.max_new_tokens=1000"]}
+        "adapt": ["--adapt.steps=1000000"], "eval": ["--eval.methods=['none', 'merged']", "--eval.max_new_tokens=1000"]}
 
 
 @pytest.mark.parametrize("name", list(LONG))

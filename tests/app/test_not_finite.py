@@ -32,14 +32,14 @@ def test_an_evaluation_marks_what_is_not_finite_and_goes_on(workshop):
     found = workshop.run("registry", "verify", expect=1).stdout
     assert "is NaN at [0, 0]" in found and str(version.relative_to(workshop.folder)) in found
     workshop.run("registry", "collect", "all")
-    methods = ["none", "expert:copy", "expert:vowel", "uniform", "random", "arrow", "phatgoose"]
+    methods = ["none", "expert:copy", "expert:vowel", "merged", "random", "arrow", "phatgoose"]
     words = ["eval", "tiny.toml", f"--eval.methods={methods}", "--data.tasks=['tasks/copy.jsonl', 'tasks/vowel.jsonl']"]
     for _ in range(2):  # the second one reads what the first one wrote
         done = workshop.run(*words)
         table = {line.split()[0]: line for line in done.stdout.splitlines() if line.split()}
         for method in methods:
             assert ("not finite" in table[method]) == (method not in ("none", "expert:copy")), done.stdout
-        assert "uniform is not scored" in done.stdout + done.stderr and "is NaN at [0, 0]" in done.stdout + done.stderr
+        assert "merged is not scored" in done.stdout + done.stderr and "is NaN at [0, 0]" in done.stdout + done.stderr
         result, = (workshop.folder / "runs/tiny").glob("eval/**/results.json")
         scores = json.loads(result.read_text())["methods"]
         for method in methods:

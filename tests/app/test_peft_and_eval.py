@@ -42,7 +42,7 @@ def assert_same(found, model, shop, method, tasks, tolerance=1e-4, nll=target_nl
 
 @pytest.fixture(scope="module")
 def scored(trained):
-    return predictions(trained, "--eval.methods=['none','experts','uniform','arrow','oracle','phatgoose']")
+    return predictions(trained, "--eval.methods=['none','experts','merged','arrow','oracle','phatgoose']")
 
 
 def test_the_base_alone_scores_as_in_transformers(trained, scored):
@@ -59,7 +59,7 @@ def test_an_expert_in_peft_scores_as_in_gaggle(trained, scored, tmp_path):
         assert_same(scored, model, trained, "expert:reverse", ["reverse", "copy"])
 
 
-@pytest.mark.parametrize("method,options", [("phatgoose", {"k": 2}), ("uniform", {}), ("arrow", {"k": 2})])
+@pytest.mark.parametrize("method,options", [("phatgoose", {"k": 2}), ("merged", {}), ("arrow", {"k": 2})])
 def test_routing_scores_as_gaggle_torch(trained, scored, root, method, options):
     sys.path.insert(0, str(root / "tools"))
     from gaggle_torch import route
@@ -186,11 +186,11 @@ def test_an_imported_peft_lora_scores_as_in_peft_and_can_be_gated(workshop, tmp_
 
 def test_generate_answers_by_the_method_that_is_asked_for(trained):
     said = {method: trained.run("generate", "tiny.toml", "copy: ant bee", "--method", method)
-            for method in ["none", "uniform", "expert:copy"]}
+            for method in ["none", "merged", "expert:copy"]}
     for method, done in said.items():
         assert f"answered by {method}\n" in done.stderr
-    assert "answered by uniform\n" in trained.run("generate", "tiny.toml", "copy: ant bee",
-                                                  "--eval.methods=['none','uniform']").stderr
+    assert "answered by merged\n" in trained.run("generate", "tiny.toml", "copy: ant bee",
+                                                  "--eval.methods=['none','merged']").stderr
     refused = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "oracle", expect=2)
     assert "--method: no method of oracle answers a prompt" in refused.stderr
 

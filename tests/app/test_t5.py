@@ -56,7 +56,7 @@ def run_bits(shop, folder):
 
 @pytest.fixture(scope="module")
 def scored(grown):
-    return predictions(grown, "--eval.methods=['none','experts','uniform','arrow','phatgoose']")
+    return predictions(grown, "--eval.methods=['none','experts','merged','arrow','phatgoose']")
 
 
 def test_inputs_and_outputs_end_with_the_end_token(grown):
@@ -80,7 +80,7 @@ def test_the_base_and_its_experts_score_as_in_peft(grown, scored):
         scored["none", "reverse", "reverse-9"]["target_nll"]
 
 
-@pytest.mark.parametrize("method,options", [("phatgoose", {"k": 2}), ("uniform", {}), ("arrow", {"k": 2})])
+@pytest.mark.parametrize("method,options", [("phatgoose", {"k": 2}), ("merged", {}), ("arrow", {"k": 2})])
 def test_routing_scores_as_gaggle_torch(grown, scored, root, method, options):
     sys.path.insert(0, str(root / "tools"))
     from gaggle_torch import route

@@ -135,7 +135,7 @@ TEST_F(Items, unknown_methods_and_experts_are_named_with_the_nearest) {
 }
 
 TEST_F(Items, phatgoose_names_ungated_experts_and_refuses_when_none_has_gates) {
-  const auto notes = notes_on(methods({"phatgoose", "uniform", "arrow"}), collection_, {});
+  const auto notes = notes_on(methods({"phatgoose", "merged", "arrow"}), collection_, {});
   ASSERT_EQ(notes.size(), 2u);
   EXPECT_NE(notes[0].find("without bare"), std::string::npos);
   EXPECT_NE(notes[1].find("sarcasm"), std::string::npos);
@@ -232,7 +232,7 @@ TEST_F(Items, a_collection_is_needed_by_methods_of_experts_alone) {
   EvalConfig eval;
   eval.methods = {"none", "poly", "mu:mhr", "shared", "z:row"};
   EXPECT_FALSE(needs_collection(eval));
-  for (const char* name : {"uniform", "experts", "expert:tomi", "oracle", "phatgoose", "arrow"}) {
+  for (const char* name : {"merged", "experts", "expert:tomi", "oracle", "phatgoose", "arrow"}) {
     eval.methods = {"none", "mu", name};
     EXPECT_TRUE(needs_collection(eval)) << name;
   }
@@ -246,9 +246,9 @@ TEST_F(Items, a_prompt_is_answered_by_a_method_that_needs_no_task) {
   };
   EXPECT_EQ(answers({"none", "poly", "mu", "phatgoose"}), "mu");
   EXPECT_EQ(answers({"poly", "z:row"}), "z:row");
-  EXPECT_EQ(answers({"uniform", "arrow"}), "arrow");
-  EXPECT_EQ(answers({"none", "uniform", "poly"}), "uniform");
-  EXPECT_EQ(answers({"uniform", "expert:tomi"}), "uniform");
+  EXPECT_EQ(answers({"merged", "arrow"}), "arrow");
+  EXPECT_EQ(answers({"none", "merged", "poly"}), "merged");
+  EXPECT_EQ(answers({"merged", "expert:tomi"}), "merged");
   EXPECT_EQ(answers({"experts", "expert:tomi"}), "expert:tomi");
   EXPECT_EQ(answers({"none"}), "none");
   EXPECT_EQ(answers({"oracle", "experts"}), "");
@@ -363,11 +363,11 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
 }
 
 TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
-  const auto chosen = methods({"phatgoose", "uniform", "oracle"});
+  const auto chosen = methods({"phatgoose", "merged", "oracle"});
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 3; ++task) {
     finish(all, "phatgoose", task, {1, 3}, {true, false});
-    finish(all, "uniform", task, {1, task == 0 ? NAN : INFINITY}, {true, true});
+    finish(all, "merged", task, {1, task == 0 ? NAN : INFINITY}, {true, true});
   }
   finish(all, "expert:sarcasm", 0, {1, 1}, {true, true});
   finish(all, "expert:tomi", 1, {2, 2}, {true, false});
@@ -380,15 +380,15 @@ TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
   const auto json = nlohmann::json::parse(summary_json(summary));
   for (const std::string& task : summary.tasks)
     for (const char* field : {"nll_per_token", "correct", "accuracy"}) {
-      EXPECT_TRUE(json["methods"]["uniform"]["tasks"][task][field].is_null()) << task << field;
+      EXPECT_TRUE(json["methods"]["merged"]["tasks"][task][field].is_null()) << task << field;
       EXPECT_TRUE(json["methods"]["phatgoose"]["tasks"][task][field].is_number()) << task << field;
     }
   std::istringstream lines(summary_block(summary));
   for (std::string line; std::getline(lines, line);) {
     const bool marked = line.find("not finite") != std::string::npos;
-    EXPECT_TRUE(marked || !line.starts_with("uniform")) << line;
+    EXPECT_TRUE(marked || !line.starts_with("merged")) << line;
   }
-  EXPECT_EQ(summary_block(summary).find("phatgoose / uniform"), std::string::npos);
+  EXPECT_EQ(summary_block(summary).find("phatgoose / merged"), std::string::npos);
   std::istringstream predictions(read_file(folder_ / "predictions.jsonl"));
   for (std::string line; std::getline(predictions, line);) {
     const auto prediction = nlohmann::json::parse(line);
@@ -400,7 +400,7 @@ TEST_F(Items, a_method_is_not_scored_where_an_expert_that_it_uses_is_not_finite)
   collection_.not_finite = {"", "", "bare@v0001: tensor t is NaN at [0]"};
   const auto reason = [&](const std::string& name) { return not_finite_in(methods({name})[0], collection_); };
   for (const char* name : {"none", "expert:tomi", "phatgoose", "oracle"}) EXPECT_EQ(reason(name), "") << name;
-  for (const char* name : {"expert:bare", "uniform", "arrow", "random"})
+  for (const char* name : {"expert:bare", "merged", "arrow", "random"})
     EXPECT_EQ(reason(name), collection_.not_finite[2]) << name;
   const auto notes = notes_on(methods({"arrow"}), collection_, {});
   ASSERT_EQ(notes.size(), 1u);

@@ -129,9 +129,9 @@ def ours(probe, world, collection, method, k):
 
 
 CASES = [("mixed", "phatgoose", k) for k in (1, 2, 4, 9, 0)]
-CASES += [("mixed", "arrow", 2), ("mixed", "arrow:phatgoose", 2), ("mixed", "arrow", 0), ("mixed", "uniform", 2)]
+CASES += [("mixed", "arrow", 2), ("mixed", "arrow:phatgoose", 2), ("mixed", "arrow", 0), ("mixed", "merged", 2)]
 CASES += [("mixed", f"expert:{name}", 2) for name in EXPERTS]
-CASES += [("one", "phatgoose", 2), ("one", "uniform", 2), ("twins", "phatgoose", 2), ("twins", "phatgoose", 1)]
+CASES += [("one", "phatgoose", 2), ("one", "merged", 2), ("twins", "phatgoose", 2), ("twins", "phatgoose", 1)]
 
 
 @pytest.mark.parametrize("collection,method,k", CASES)
@@ -154,7 +154,7 @@ def test_single_expert_in_gaggle_torch_is_peft(world):
 def test_the_experts_make_a_difference(world):
     """Else every comparison above would hold for a router that does nothing."""
     base = reference(world, "one", "expert:wide", 1)
-    logits = [reference(world, "mixed", method, 2) for method in ("phatgoose", "arrow", "uniform")] + [base]
+    logits = [reference(world, "mixed", method, 2) for method in ("phatgoose", "arrow", "merged")] + [base]
     for i, one in enumerate(logits):
         for other in logits[:i]:
             assert (one - other).norm() > 1e-2 * one.norm()

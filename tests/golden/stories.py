@@ -115,7 +115,7 @@ def evaluate(shop):
     shop.take("adapt")
     shutil.copytree(shop.folder / "experts/registry", shop.at("registry-experts"))
     of_experts = {"registry": "registry-experts", "name": "experts"}
-    methods = "--eval.methods=['none','experts','uniform','arrow','oracle','phatgoose']"
+    methods = "--eval.methods=['none','experts','merged','arrow','oracle','phatgoose']"
     shop.do("eval", methods, "--eval.max_new_tokens=6", **of_experts)
     shop.do("eval", methods, "--eval.top_k=0", "--eval.arrow=phatgoose", "--eval.max_new_tokens=4",
             "--eval.beams=2", "--eval.limit_examples=3", **(of_experts | {"name": "dense"}), ranks=2)

@@ -64,7 +64,7 @@ std::vector<at::Tensor> results(const RoutedCollection& collection) {
   add(make_phatgoose(collection, 0));
   add(make_arrow(collection, Scoring::arrow_mttl, 2));
   add(make_single(collection, 4));
-  add(make_uniform(collection));
+  add(make_merged(collection));
   return all;
 }
 
