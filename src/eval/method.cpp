@@ -209,7 +209,7 @@ std::string settings_of(const Method& method, const RoutedCollection& collection
                          eval.top_k);
       break;
     case MethodKind::best:
-      return "expert:" + prepared.best;
+      return "best, which is " + prepared.best;
     case MethodKind::target:
       return "target " + method.targets->pins[static_cast<size_t>(method.targets->collection.number_of(task))];
     default:

@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 
-#include "data/tokens.h"
 #include "job/start.h"
 
 namespace gaggle {

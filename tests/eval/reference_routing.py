@@ -61,7 +61,7 @@ class Reference:
         if self.method != "arrow+spectr":
             return by_direction
         arrows = torch.stack([by_direction[e.name] for e in experts], 1)
-        rank = arrows.argsort(1, descending=True, stable=True).argsort(1)
+        rank = arrows.sort(dim=1, descending=True, stable=True)[1].sort(dim=1)[1]
         return {e.name: torch.where(rank[:, i] < 20, (x.double() @ self.scored_update(site, e).T).norm(dim=1).float(),
                                     torch.tensor(-math.inf)) for i, e in enumerate(experts)}
 
