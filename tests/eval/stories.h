@@ -31,7 +31,7 @@ class Stories : public ::testing::Test {
     return out;
   }
   // Three random experts with random gates on every site, strong enough to change what is written.
-  std::unique_ptr<RoutedAdapter> router() const {
+  RoutedCollection three_experts() const {
     RoutedCollection collection;
     collection.names = {"a", "b", "c"};
     const auto normal = [](std::vector<int64_t> shape, uint64_t seed, double std) {
@@ -50,8 +50,9 @@ class Stories : public ::testing::Test {
       collection.sites.push_back(stack_experts(std::move(pairs)));
       collection.gates.push_back(std::move(gates));
     }
-    return make_phatgoose(collection, 2);
+    return collection;
   }
+  std::unique_ptr<RoutedAdapter> router() const { return make_phatgoose(three_experts(), 2); }
 
   static inline std::unique_ptr<BaseModel> base_;
 };
