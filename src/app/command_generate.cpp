@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/terminal.h"
+#include "config/method_text.h"
 #include "eval/generate.h"
 #include "eval/summary.h"
 #include "job/inputs.h"
@@ -57,7 +58,7 @@ class Stream {
 
 Exit answer(const Config& given, const std::string& prompt, const std::string& asked_for) {
   Config config = given;
-  if (!asked_for.empty()) config.eval.methods = {asked_for};
+  if (!asked_for.empty()) config.eval.methods = {read_method_text(config, asked_for).whole};
   const std::string method = prompt_method(config.eval);
   if (method.empty())
     user_error(

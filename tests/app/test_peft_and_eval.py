@@ -193,6 +193,10 @@ def test_generate_answers_by_the_method_that_is_asked_for(trained):
                                                   "--eval.methods=['none','merged']").stderr
     refused = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "oracle", expect=2)
     assert "--method: no method of oracle answers a prompt" in refused.stderr
+    typed = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "phatgose", expect=2)
+    assert 'unknown method "phatgose" (did you mean phatgoose?)' in typed.stderr
+    one = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "phatgoose top_k=1 granularity=sequence")
+    assert "answered by phatgoose top_k=1 granularity=sequence\n" in one.stderr
 
 
 def test_generate_names_the_experts_that_answered(trained):

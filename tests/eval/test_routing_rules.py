@@ -53,10 +53,12 @@ def encoder_side(site):
 
 
 @torch.no_grad()
-def expected(world, prepared, method, rule):  # noqa: F811
+def expected(world, prepared, method, rule, collection):  # noqa: F811
+    from gaggle_torch import load_collection
     from reference_routing import Reference
 
-    experts, made = prepared
+    _, made = prepared
+    experts = load_collection(world / "registry/collections" / collection)
     model, logits = model_of(world), []
     for example in examples_of(world):
         reference = Reference(model, experts, method, rule, made, layer_of, encoder_side)
@@ -74,11 +76,11 @@ def expected(world, prepared, method, rule):  # noqa: F811
     return torch.cat(logits)
 
 
-def ours(probe, world, method, rule):  # noqa: F811
+def ours(probe, world, method, rule, collection):  # noqa: F811
     rule = {"top_k": 2} | rule
     words = [f"{key}={','.join(value) if isinstance(value, tuple) else str(value).lower()}" for key, value in rule.items()]
     request = json.dumps({"rows": examples_of(world)}).encode()
-    done = probe.run("routed-logits", world / "base", world / "registry", "mixed", " ".join([method, *words]), 2,
+    done = probe.run("routed-logits", world / "base", world / "registry", collection, " ".join([method, *words]), 2,
                      world / "prepared.safetensors", stdin=request)
     return load_bytes(done.stdout)["logits"]
 
@@ -86,12 +88,14 @@ def ours(probe, world, method, rule):  # noqa: F811
 # Every rule on one method; of the others what is theirs, and all at once.
 CASES = [(method, rule) for method in METHODS for rule in RULES
          if method == "phatgoose" or rule in (RULES[0], dict(general=0.5), RULES[-1])]
+CASES = [(*case, "mixed") for case in CASES] + [(method, RULES[-1], "one") for method in METHODS]
 
 
-@pytest.mark.parametrize("method,rule", CASES, ids=[f"{m} {' '.join(r) or 'plain'}" for m, r in CASES])
-def test_logits_as_plain_pytorch(probe, world, prepared, root, method, rule):  # noqa: F811
+@pytest.mark.parametrize("method,rule,collection", CASES, ids=[f"{m} {' '.join(r) or 'plain'} {c}" for m, r, c in CASES])
+def test_logits_as_plain_pytorch(probe, world, prepared, root, method, rule, collection):  # noqa: F811
     sys.path.insert(0, str(root / "tests/eval"))
     if method == "retrieval":
         rule = {key: value for key, value in rule.items() if key in OF_RETRIEVAL}
-    mine, theirs = ours(probe, world, method, rule), expected(world, prepared, method, rule)
+    mine = ours(probe, world, method, rule, collection)
+    theirs = expected(world, prepared, method, rule, collection)
     assert (mine.double() - theirs.double()).norm() <= 1e-4 * theirs.double().norm()
