@@ -60,6 +60,19 @@ def write_tasks(folder):
                 file.write(json.dumps(example | ({"choices": choices} if choices else {})) + "\n")
 
 
+def write_choosing(file, rows=60):
+    """Test examples with four choices of unlike lengths, of which letters have more bytes than one."""
+    draw = random.Random(1)
+    with open(file, "w") as out:
+        for i in range(rows):
+            choices = []
+            while len(choices) < 4:
+                choice = " ".join(draw.sample(WORDS, draw.randint(1, 5))) + draw.choice(["", "é", "!"])
+                choices += [choice] if choice not in choices else []
+            out.write(json.dumps({"id": str(i), "split": "test", "input": f"pick: {draw.choice(choices)}", "choices": choices,
+                                  "output": draw.choice(choices)}) + "\n")
+
+
 CONFIG = """
 [run]
 name = "tiny"

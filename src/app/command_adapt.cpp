@@ -1,5 +1,6 @@
 // gaggle adapt: a pretrained skill inventory taken to new tasks.
 #include "app/command.h"
+#include "base/error.h"
 #include "base/file.h"
 #include "workflow/adapt.h"
 
@@ -7,7 +8,12 @@ namespace gaggle {
 namespace {
 
 Exit adapt_skills(const Config& config, const JobOptions& options) {
-  const Split split = split_named(config.eval.split);
+  const Split split = split_named(config.eval.split, "eval.split");
+  if (config.eval.shots > 0)
+    user_error(
+        "{}: eval.shots = {} is of gaggle eval: gaggle adapt shows no solved examples before its questions; what it "
+        "trains on is adapt.shots",
+        config.origin.at("eval.shots"), config.eval.shots);
   const auto& paths = config.adapt.tasks.empty() ? config.data.tasks : config.adapt.tasks;
   StartedJob start = start_job(
       config, options, load_inputs(config, paths, config.data.limit_examples), BaseUse::training,

@@ -15,6 +15,7 @@ namespace {
 struct DataShowOptions {
   std::string task, split = "train";
   bool jsonl = false;    // {"id","input_ids","target_ids"} of each example, else a readable page
+  bool scored = false;   // as gaggle eval sees them
   int64_t examples = 0;  // 0: all
 };
 
@@ -24,13 +25,13 @@ const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
     if (task.name == name) return task;
     names.push_back(task.name);
   }
-  user_error("--task {}: data.tasks has no such task{}; there are: {}", name, did_you_mean(name, names),
-             join(names, ", "));
+  user_error("--task {}: there is no such task{}; there are: {}", name, did_you_mean(name, names), join(names, ", "));
 }
 
 Exit show_data(const Config& config, const DataShowOptions& options) {
-  const Split split = split_named(options.split);
-  const Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
+  const Split split = split_named(options.split, "--split");
+  const Inputs inputs = options.scored ? load_scored_inputs(config, split)
+                                       : load_inputs(config, config.data.tasks, config.data.limit_examples);
   const TokenTask& task = find_task(inputs, options.task);
   const auto& examples = task.examples(split);
   const size_t shown =
@@ -59,6 +60,8 @@ Command data_command() {
                 ->capture_default_str();
             show->add_flag("--jsonl", options->jsonl,
                            "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
+            show->add_flag("--eval", options->scored,
+                           "As gaggle eval sees them: tasks of eval.tasks, behind eval.shots solved examples");
             show->add_option("--examples", options->examples, "Only so many examples (0: all)")
                 ->check(CLI::NonNegativeNumber);
             return with_config(*show, [options](const Config& config) { return show_data(config, *options); });

@@ -6,11 +6,10 @@ namespace gaggle {
 namespace {
 
 Exit evaluate(const Config& config, const JobOptions& options) {
-  const Split split = split_named(config.eval.split);
-  const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
+  const Split split = split_named(config.eval.split, "eval.split");
   StartedJob start = start_job(
-      config, options, load_inputs(config, paths, config.eval.limit_examples), BaseUse::inference,
-      [](const Session&) {}, config.model.shard == "none" ? 1 : 0);
+      config, options, load_scored_inputs(config, split), BaseUse::inference, [](const Session&) {},
+      config.model.shard == "none" ? 1 : 0);
   if (start.stopped) return *start.stopped;
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   const EvalSources sources = load_sources(config, *start.base, start.inputs.tasks, !options.dry_run);

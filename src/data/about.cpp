@@ -12,9 +12,9 @@
 namespace gaggle {
 namespace {
 
-const std::vector<std::string> about_keys = {"definition", "prompt", "metric", "category", "files"};
+const std::vector<std::string> about_keys = {"definition", "prompt", "metric", "category", "group", "files"};
 const std::vector<std::string> file_keys = {"path", "weight"};
-const std::vector<std::string> metrics = {"accuracy", "exact_match", "nll"};
+const std::vector<std::string> metrics = {"accuracy", "exact_match", "f1", "rouge_l", "nll"};
 // Each copy of an example lies in memory.
 constexpr double most_weight = 1000;
 
@@ -67,6 +67,8 @@ About read_about(const std::filesystem::path& file) {
   about.definition = text_of(file, table, "definition");
   about.prompt = text_of(file, table, "prompt");
   about.category = text_of(file, table, "category");
+  about.group = text_of(file, table, "group");
+  if (!about.group.empty()) check_name(about.group, position(file, table.get("group")->source()) + ": group");
   about.metric = text_of(file, table, "metric");
   if (!about.metric.empty() && std::find(metrics.begin(), metrics.end(), about.metric) == metrics.end())
     user_error("{}: unknown metric \"{}\" (known: {})", position(file, table.get("metric")->source()), about.metric,

@@ -14,6 +14,7 @@ struct WeightedFile {
 
 struct About {
   std::string definition, prompt, metric, category;
+  std::string group;                // the dataset whose template this task is; "": of none
   std::vector<WeightedFile> files;  // empty: the .jsonl of the same name
 };
 

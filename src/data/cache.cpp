@@ -64,10 +64,11 @@ void transfer(File& file, AnyTask& task) {
   file.values(task.name);
   file.values(task.metric);
   file.number(task.examples_cut);
+  file.number(task.shots_left_out);
   file.number(task.end_id);
   file.values(task.digest);
   for (auto& split : task.splits) {
-    file.count(split, 6 * sizeof(int64_t));
+    file.count(split, 8 * sizeof(int64_t));
     for (auto& example : split) {
       file.values(example.id);
       file.values(example.source);
@@ -75,6 +76,7 @@ void transfer(File& file, AnyTask& task) {
       file.values(example.target);
       file.count(example.choices, sizeof(int64_t));
       for (auto& choice : example.choices) file.values(choice);
+      file.values(example.choice_characters);
       file.number(example.answer);
       file.number(example.cut);
     }

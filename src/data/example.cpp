@@ -108,12 +108,6 @@ void read_choices(const Json& list, Example& example, const std::string& where) 
                shown(join(example.choices, ", ")));
 }
 
-Split split_of(const std::string& name, const std::string& where) {
-  for (size_t i = 0; i < split_names.size(); ++i)
-    if (name == split_names[i]) return static_cast<Split>(i);
-  user_error("{}: unknown split {} ({})", where, in_quotes(name), known_names(name, {"train", "validation", "test"}));
-}
-
 ExampleOfFile read_example(std::string_view line, const std::filesystem::path& file, int64_t number) {
   ExampleOfFile result{.example = {}, .split = {}, .file = file, .line = number};
   const std::string where = result.where();
@@ -124,7 +118,7 @@ ExampleOfFile read_example(std::string_view line, const std::filesystem::path& f
   check_keys(object, example_keys, where);
   read_text(object, result.example, where);
   if (object.contains("choices")) read_choices(object["choices"], result.example, where);
-  if (object.contains("split")) result.split = split_of(text_of(object, "split", where), where);
+  if (object.contains("split")) result.split = split_named(text_of(object, "split", where), where);
   if (object.contains("id")) {
     const Json& id = object["id"];
     if (!id.is_string() && !id.is_number_integer()) user_error("{}: \"id\" is neither text nor a whole number", where);

@@ -216,10 +216,37 @@ Prompt parse_prompt(const std::string& text, const std::string& where) {
   return prompt;
 }
 
-std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& messages,
-                                     const std::string& definition, const ChatTokens& tokens,
-                                     const std::string& where) {
-  GAGGLE_CHECK(!messages.empty());
+std::vector<Message> conversation_with(std::span<const Example* const> shots, const std::vector<Message>& question) {
+  const auto begins_with_system = [](const std::vector<Message>& messages) { return messages[0].role == "system"; };
+  std::vector<Message> messages;
+  const auto append = [&](const std::vector<Message>& said, ptrdiff_t from) {
+    messages.insert(messages.end(), said.begin() + from, said.end());
+  };
+  if (begins_with_system(question)) messages.push_back(question[0]);
+  for (const Example* shot : shots) {
+    append(shot->messages, begins_with_system(shot->messages) ? 1 : 0);
+    messages.push_back({"assistant", shot->output});
+  }
+  append(question, begins_with_system(question) ? 1 : 0);
+  return messages;
+}
+
+std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& question,
+                                     const std::string& definition, const ChatTokens& tokens, const std::string& where,
+                                     std::span<const Example* const> shots) {
+  GAGGLE_CHECK(!question.empty());
+  if (prompt.form == PromptForm::from_template) {
+    Pieces pieces;
+    for (const Example* shot : shots) {
+      for (const TextPiece& piece : filled(prompt, shot->messages, definition, where))
+        add(pieces, piece.text, piece.markup);
+      say(pieces, shot->output);
+      mark(pieces, "\n\n");
+    }
+    for (const TextPiece& piece : filled(prompt, question, definition, where)) add(pieces, piece.text, piece.markup);
+    return pieces;
+  }
+  const std::vector<Message> messages = conversation_with(shots, question);
   switch (prompt.form) {
     case PromptForm::chatml:
       return chatml(messages, "You are a helpful AI assistant named SmolLM, trained by Hugging Face");
@@ -235,7 +262,7 @@ std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Mes
     case PromptForm::from_template:
       break;
   }
-  return filled(prompt, messages, definition, where);
+  return {};
 }
 
 std::string_view trimmed(std::string_view text) {

@@ -1,6 +1,7 @@
 // From an example to the text the model reads: a template, or the chat format of a model family.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,11 +39,17 @@ struct ChatTokens {
 Prompt parse_prompt(const std::string& text, const std::string& where);
 
 // What the model is shown before it answers; literals of the prompt are markup, what examples say is plain
-// text. Chat formats give what transformers' apply_chat_template(add_generation_prompt=True) gives for the
-// family's published template (docs/tasks.md says which).Throws UserError naming `where` for messages that the
+// text. `shots` are solved examples before the question: of a template it filled with each, the output behind it
+// and an empty line; of a chat format earlier turns of the conversation (conversation_with). Chat formats give what transformers' apply_chat_template(add_generation_prompt=True) gives for the
+// family's published template (docs/tasks.md says which). Throws UserError naming `where` for messages that the
 // format cannot show, and for {definition} where there is none.
 std::vector<TextPiece> render_prompt(const Prompt& prompt, const std::vector<Message>& messages,
-                                     const std::string& definition, const ChatTokens& tokens, const std::string& where);
+                                     const std::string& definition, const ChatTokens& tokens, const std::string& where,
+                                     std::span<const Example* const> shots = {});
+
+// The question's system message, if it begins with one; then of each shot its messages, without a system message at the
+// front, and its output as the assistant's; then the rest of the question.
+std::vector<Message> conversation_with(std::span<const Example* const> shots, const std::vector<Message>& question);
 
 // Without white space at both ends, as Python's str.strip (Llama 3's template trims every message).
 std::string_view trimmed(std::string_view text);

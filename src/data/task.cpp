@@ -123,7 +123,7 @@ std::string metric_of(const About& about, const std::vector<ExampleOfFile>& exam
   return bare == examples.end() ? "accuracy" : "exact_match";
 }
 
-Task load_task(const Source& source, int64_t limit_examples, const std::function<void()>& heed) {
+Task load_task(const Source& source, int64_t limit, const std::function<void()>& heed) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
@@ -137,6 +137,7 @@ Task load_task(const Source& source, int64_t limit_examples, const std::function
   task.name = source.name();
   task.definition = about.definition;
   task.category = about.category;
+  task.group = about.group;
   task.metric = metric_of(about, examples, task.name);
   task.prompt = about.prompt;
   std::map<std::string, const ExampleOfFile*> ids;
@@ -145,13 +146,20 @@ Task load_task(const Source& source, int64_t limit_examples, const std::function
     if (!is_new)
       user_error("{} and {}: two examples of the id {}", other->second->where(), entry.where(),
                  in_quotes(entry.example.id));
-    auto& split = task.splits[static_cast<size_t>(*entry.split)];
-    if (limit_examples == 0 || static_cast<int64_t>(split.size()) < limit_examples) split.push_back(entry.example);
+    task.splits[static_cast<size_t>(*entry.split)].push_back(entry.example);
   }
+  limit_examples(task, limit);
   return task;
 }
 
 }  // namespace
+
+Split split_named(const std::string& name, const std::string& where) {
+  for (size_t i = 0; i < split_names.size(); ++i)
+    if (name == split_names[i]) return static_cast<Split>(i);
+  user_error("{}: unknown split {} ({})", where, in_quotes(name),
+             known_names(name, {split_names.begin(), split_names.end()}));
+}
 
 std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples,
                              const std::function<void()>& heed) {
@@ -159,6 +167,17 @@ std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limi
   for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples, heed));
   return tasks;
 }
+
+void limit_examples(Task& task, int64_t limit) {
+  if (limit == 0) return;
+  for (auto& split : task.splits) split.resize(std::min(split.size(), static_cast<size_t>(limit)));
+}
+
+bool is_of_generated(const std::string& metric) {
+  return metric == "exact_match" || metric == "f1" || metric == "rouge_l";
+}
+
+bool counts_right(const std::string& metric) { return metric == "accuracy" || metric == "exact_match"; }
 
 void require_train_examples(const std::string& task, size_t train, size_t validation, size_t test) {
   if (train == 0)

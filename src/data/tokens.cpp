@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -14,7 +15,7 @@
 namespace gaggle {
 namespace {
 
-constexpr std::string_view cache_version = "gaggle tokens 2";
+constexpr std::string_view cache_version = "gaggle tokens 3";
 
 // Feeds texts and ids so that no two sequences of them are fed alike.
 struct Digest {
@@ -29,6 +30,22 @@ struct Digest {
     count(values);
     sha.update(std::as_bytes(std::span(values)));
   }
+  void examples(const std::vector<Example>& values) {
+    count(values);
+    for (const Example& example : values) {
+      text(example.id);
+      count(example.messages);
+      for (const Message& message : example.messages) {
+        text(message.role);
+        text(message.content);
+      }
+      text(example.output);
+      count(example.choices);
+      for (const std::string& choice : example.choices) text(choice);
+      count(example.shots);
+      for (const size_t shot : example.shots) number(static_cast<int64_t>(shot));
+    }
+  }
 };
 
 std::string cache_key(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options,
@@ -42,20 +59,8 @@ std::string cache_key(const Task& task, const Tokenizer& tokenizer, const Tokeni
   digest.number(options.max_target_tokens);
   digest.number(end_id);
   digest.number(options.decoder_start);
-  for (const auto& split : task.splits) {
-    digest.count(split);
-    for (const Example& example : split) {
-      digest.text(example.id);
-      digest.count(example.messages);
-      for (const Message& message : example.messages) {
-        digest.text(message.role);
-        digest.text(message.content);
-      }
-      digest.text(example.output);
-      digest.count(example.choices);
-      for (const std::string& choice : example.choices) digest.text(choice);
-    }
-  }
+  for (const auto& split : task.splits) digest.examples(split);
+  digest.examples(task.shot_pool);
   return digest.sha.hex();
 }
 
@@ -126,14 +131,14 @@ int32_t end_token(const Tokenizer& tokenizer, const std::string& end) {
 }
 
 PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages, const std::string& definition,
-                     const Tokenizer& tokenizer, const std::string& where) {
+                     const Tokenizer& tokenizer, const std::string& where, std::span<const Example* const> shots) {
   ChatTokens tokens;
   if (prompt.writes_bos()) {
     if (!tokenizer.bos || !tokenizer.eos)
       user_error("{}: this chat format begins with the BOS token, and the tokenizer names no BOS and EOS", where);
     tokens = {tokenizer.token_of(*tokenizer.bos), tokenizer.token_of(*tokenizer.eos)};
   }
-  const auto pieces = render_prompt(prompt, messages, definition, tokens, where);
+  const auto pieces = render_prompt(prompt, messages, definition, tokens, where, shots);
   PromptIds result{tokenizer.encode(pieces), 0};
   const auto& prefix = tokenizer.prefix;
   const auto begins_with = [&](const std::vector<int32_t>& ids) {
@@ -173,12 +178,37 @@ struct Tokenizing {
   int32_t end;
 };
 
-TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
+// The prompt behind as many of the last shots as the limit leaves room for; the others are counted. That more shots are
+// more tokens is taken for granted.
+PromptIds prompt_with_shots(const Tokenizing& how, const Example& example, const std::string& where,
+                            int64_t& left_out) {
+  std::vector<const Example*> shots;
+  for (const size_t shot : example.shots) shots.push_back(&how.task.shot_pool[shot]);
+  const auto behind = [&](size_t count) {
+    return prompt_ids(how.prompt, example.messages, how.task.definition, how.tokenizer, where,
+                      std::span(shots).last(count));
+  };
+  const int64_t limit = how.options.max_input_tokens;
+  const size_t suffix = how.options.decoder_start >= 0 ? how.tokenizer.suffix.size() : 0;
+  const auto fits = [&](size_t count) {
+    return limit == 0 || static_cast<int64_t>(behind(count).ids.size() + suffix) <= limit;
+  };
+  size_t kept = shots.size();
+  if (kept > 0 && !fits(kept)) kept = *std::ranges::partition_point(std::views::iota(size_t{1}, kept + 1), fits) - 1;
+  left_out += static_cast<int64_t>(shots.size() - kept);
+  return behind(kept);
+}
+
+int64_t characters_of(const std::string& text) {
+  return std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+}
+
+TokenExample tokenize_example(const Tokenizing& how, const Example& example, int64_t& shots_left_out) {
   const auto& [task, prompt, tokenizer, options, end] = how;
   const std::string where = fmt::format("task {}, example {}", task.name, example.id);
   TokenExample ids;
   ids.id = example.id;
-  PromptIds shown = prompt_ids(prompt, example.messages, task.definition, tokenizer, where);
+  PromptIds shown = prompt_with_shots(how, example, where, shots_left_out);
   if (shown.ids.empty())
     user_error("{}: the prompt has no token, so nothing predicts the output's first; give data.prompt some text",
                where);
@@ -197,6 +227,7 @@ TokenExample tokenize_example(const Tokenizing& how, const Example& example) {
       user_error("{}: the choice {} has the same tokens as another one; raise data.max_target_tokens", where,
                  in_quotes(choice));
     ids.choices.push_back(std::move(tokens));
+    ids.choice_characters.push_back(characters_of(choice));
   }
   return ids;
 }
@@ -227,7 +258,7 @@ TokenTask tokenized_by(const Tokenizing& how) {
   for (size_t s = 0; s < how.task.splits.size(); ++s)
     for (const Example& example : how.task.splits[s]) {
       if (how.options.heed) how.options.heed();
-      result.splits[s].push_back(tokenize_example(how, example));
+      result.splits[s].push_back(tokenize_example(how, example, result.shots_left_out));
       result.examples_cut += result.splits[s].back().cut;
     }
   return result;
@@ -248,6 +279,7 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   check_vocabulary(result, tokenizer, options.vocab);
   if (!cached) result.digest = content_digest(result);
   if (!cached && !options.cache.empty()) write_cached(options.cache, key, result);
+  result.group = task.group;
   result.foreign_format = foreign_format_text(prompt, tokenizer, where);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,18 +21,21 @@ struct TokenExample {
   // What the decoder is fed before the target: the prompt with the tokenizer's prefix, or, where an encoder has
   // read it, the token that decoders start with. Never empty.
   std::vector<int32_t> input;
-  std::vector<int32_t> target;                // output, then the end token
-  std::vector<std::vector<int32_t>> choices;  // each with the end token; empty: none
-  int32_t answer = -1;                        // index of the output among the choices
-  bool cut = false;                           // longer than the limits: shortened by data.truncate
+  std::vector<int32_t> target;                  // output, then the end token
+  std::vector<std::vector<int32_t>> choices;    // each with the end token; empty: none
+  int32_t answer = -1;                          // index of the output among the choices
+  bool cut = false;                             // longer than the limits: shortened by data.truncate
+  std::vector<int64_t> choice_characters = {};  // of the choices as the task file writes them: Unicode code points
 };
 
 struct TokenTask {
   std::string name, metric;
   std::array<std::vector<TokenExample>, 3> splits;
   int64_t examples_cut = 0;
+  int64_t shots_left_out = 0;  // so that prompts keep within the limit
   int32_t end_id = -1;
   std::string digest;          // of the name and the ids of every example of every split: part of an expert's key
+  std::string group;           // the dataset whose template the task is; "": of none
   std::string foreign_format;  // a sentence where the prompt is another chat format than the model's own; "": it is not
   const std::vector<TokenExample>& examples(Split split) const { return splits[static_cast<size_t>(split)]; }
 };
@@ -48,7 +52,8 @@ struct TokenizeOptions {
 };
 
 // Order of examples is that of the file. Throws UserError: unknown placeholder or format, no end token, a
-// prompt without tokens, choices that the limit makes equal, a token beyond the model's vocabulary.
+// prompt without tokens, choices that the limit makes equal, a token beyond the model's vocabulary. Of an example's shots
+// the first are left out, as many as it takes to keep the prompt within max_input_tokens; none of them is cut.
 TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const TokenizeOptions& options);
 
 // A prompt as the model is fed: a template with the tokenizer's prefix before it (not twice where the template
@@ -58,7 +63,7 @@ struct PromptIds {
   int64_t kept = 0;  // so many at the front stay when the prompt is cut from the left
 };
 PromptIds prompt_ids(const Prompt& prompt, const std::vector<Message>& messages, const std::string& definition,
-                     const Tokenizer& tokenizer, const std::string& where);
+                     const Tokenizer& tokenizer, const std::string& where, std::span<const Example* const> shots = {});
 
 // Cuts to `limit` ids (0: none): "left" drops the first that are not kept, "right" the last. True if it cut.
 bool cut_prompt(PromptIds& prompt, int64_t limit, const std::string& truncate);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "eval/choices.h"
 
 namespace gaggle {
 namespace {
@@ -32,22 +33,23 @@ std::string digest_of_examples(const TokenTask& task, Split split, size_t first,
   return digest.hex();
 }
 
-// What changes the texts that are generated; "0" where none are.
-std::string generation_of(const TokenTask& task, const EvalContext& context) {
+// What changes the texts that are generated and how they are compared; where none are "0", behind which stands what
+// else decides among choices than their tokens.
+std::string scoring_of(const EvalContext& context, const EvalItem& item) {
   const EvalConfig& eval = context.eval;
-  if (task.metric != "exact_match") return "0";
-  const char* spaces = context.tokenizer.clean_up_spaces ? " without stray spaces" : "";
-  if (eval.beams == 1) return fmt::format("{}{}", eval.max_new_tokens, spaces);
-  return fmt::format("{} beams {} {}{}", eval.max_new_tokens, eval.beams, eval.length_penalty, spaces);
+  const TokenTask& task = context.tasks[item.task];
+  if (!is_of_generated(task.metric)) {
+    const auto examples = std::span(task.examples(context.split)).subspan(item.first, item.last - item.first);
+    const auto rule = choice_rule(eval, task, examples, context.tokenizer, context.base.spec().decoder_start);
+    return rule.empty() ? "0" : "0 by " + rule;
+  }
+  std::string how = context.tokenizer.clean_up_spaces ? " without stray spaces" : "";
+  if (task.metric == "rouge_l" && eval.stem) how += " by stems";
+  if (eval.beams == 1) return fmt::format("{}{}", eval.max_new_tokens, how);
+  return fmt::format("{} beams {} {}{}", eval.max_new_tokens, eval.beams, eval.length_penalty, how);
 }
 
 }  // namespace
-
-Split split_named(const std::string& name) {
-  for (size_t i = 0; i < split_names.size(); ++i)
-    if (name == split_names[i]) return static_cast<Split>(i);
-  user_error("eval.split: expected train, validation or test, not {}", name);
-}
 
 bool held_in(const EvalContext& context, const std::vector<Method>& methods, const std::string& task) {
   const auto trained = [&](const Method& method) {
@@ -69,7 +71,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
           method.kind != MethodKind::none && method.kind != MethodKind::target && !method.inventory;
       item.key = sha256_hex(fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",
                                         context.base.content_digest(), at::toString(context.base.dtype()),
-                                        generation_of(context.tasks[task], context),
+                                        scoring_of(context, item),
                                         digest_of_examples(context.tasks[task], context.split, item.first, item.last)));
       items.push_back(std::move(item));
     }

@@ -27,11 +27,13 @@ struct ExampleResult {
   std::string id;
   std::vector<ContinuationScore> scores;  // of the choices, or of the target alone
   std::vector<std::string> choices;       // their texts; empty: the target alone
+  std::vector<double> choice_scores;      // what was made of `scores` for the decision: the smallest wins
   size_t target = 0;                      // which of `scores` is the target's
   std::string target_text;
   std::string prediction;  // text of the best choice or what was generated; see `predicted`
-  bool predicted = false, correct = false;
-  bool finite() const;  // all of its scores are; if not, nothing is predicted, and `prediction` is ""
+  bool predicted = false;
+  double score = 0;     // what the metric says of the prediction, from 0 to 1; of right or wrong 1 or 0
+  bool finite() const;  // all of its scores and choice_scores are; if not, nothing is predicted, and `prediction` is ""
 };
 
 struct ItemResult {
@@ -54,8 +56,6 @@ struct EvalContext {
   const PreparedExperts& prepared = nothing_prepared;
 };
 
-Split split_named(const std::string& name);  // throws UserError
-
 // Held-in: an expert of the collection, or the skills that one of the methods mixes, were trained on the task.
 bool held_in(const EvalContext& context, const std::vector<Method>& methods, const std::string& task);
 
@@ -65,8 +65,8 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
 // The items of one method and task, in the order of the examples.
 std::vector<const EvalItem*> items_of(const std::vector<EvalItem>& items, const std::string& method, size_t task);
 
-// Rank classification where the metric is accuracy and the example has choices, generation where it is
-// exact_match, and the target's NLL in every case. `adapter` may be null, and is not asked where not_finite_in says
+// Rank classification where the metric is accuracy and the example has choices, generation where it is of what is
+// generated (is_of_generated), and the target's NLL in every case. `adapter` may be null, and is not asked where not_finite_in says
 // why: all scores are NaN then.
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between);

@@ -14,6 +14,18 @@ double number_of(const nlohmann::json& value) {
   return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
 }
 
+// Results of earlier gaggles say "correct" of rank classification by tokens and of exact matches, the two there were.
+void read_verdict(const nlohmann::json& example, ExampleResult& out) {
+  if (example.contains("correct")) {
+    out.score = example.at("correct").get<bool>() ? 1 : 0;
+    if (!out.choices.empty() && out.finite())
+      for (const ContinuationScore& score : out.scores) out.choice_scores.push_back(score.mean());
+    return;
+  }
+  out.score = example.at("score");
+  for (const auto& score : example.at("choice_scores")) out.choice_scores.push_back(number_of(score));
+}
+
 }  // namespace
 
 std::filesystem::path result_path(const std::filesystem::path& folder, const std::string& key) {
@@ -32,11 +44,12 @@ std::string result_json(const EvalContext& context, const EvalItem& item, const 
                         {"nll", nll},
                         {"tokens", tokens},
                         {"choices", example.choices},
+                        {"choice_scores", example.choice_scores},
                         {"target", example.target},
                         {"target_text", example.target_text},
                         {"prediction", example.prediction},
                         {"predicted", example.predicted},
-                        {"correct", example.correct}});
+                        {"score", example.score}});
   }
   const nlohmann::ordered_json json = {{"format", 1},
                                        {"method", settings_of(item.method, context.collection, context.prepared,
@@ -64,7 +77,7 @@ ItemResult read_result(const std::filesystem::path& path) {
       out.target_text = example.at("target_text");
       out.prediction = example.at("prediction");
       out.predicted = example.at("predicted");
-      out.correct = example.at("correct");
+      read_verdict(example, out);
     }
     for (const auto& weight : json.at("weight_by_expert")) result.weight_by_expert.push_back(number_of(weight));
     return result;

@@ -3,8 +3,10 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "eval/choices.h"
 #include "eval/generate.h"
 #include "eval/items.h"
+#include "eval/text_scores.h"
 
 namespace gaggle {
 namespace {
@@ -15,13 +17,7 @@ std::string text_of(const Tokenizer& tokenizer, std::span<const int32_t> ids, in
   return tokenizer.decode(ids);
 }
 
-std::string stripped(const std::string& text) {
-  const char* space = " \t\r\n\f\v";
-  const auto begin = text.find_first_not_of(space);
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(space) - begin + 1);
-}
-
-void generate_predictions(const EvalContext& context, std::span<const TokenExample> examples, int32_t end,
+void generate_predictions(const EvalContext& context, const TokenTask& task, std::span<const TokenExample> examples,
                           RoutedAdapter* adapter, const std::function<void()>& between,
                           std::vector<ExampleResult>& results) {
   std::vector<GeneratePrompt> prompts;
@@ -34,13 +30,13 @@ void generate_predictions(const EvalContext& context, std::span<const TokenExamp
   }
   if (asked.empty()) return;
   GenerateOptions options = generate_options(context.eval);
-  options.end = end;
+  options.end = task.end_id;
   options.token_budget = context.token_budget;
   options.between = between;
   const auto outputs = generate(context.base, adapter, prompts, options);
   for (size_t i = 0; i < asked.size(); ++i) {
     asked[i]->prediction = context.tokenizer.decode(outputs[i]);
-    asked[i]->correct = stripped(asked[i]->prediction) == stripped(asked[i]->target_text);
+    asked[i]->score = text_score(task.metric, asked[i]->prediction, asked[i]->target_text, context.eval.stem);
   }
 }
 
@@ -57,13 +53,21 @@ std::vector<std::vector<ContinuationScore>> no_scores(std::span<const Question> 
 }  // namespace
 
 bool ExampleResult::finite() const {
-  return std::ranges::all_of(scores, [](const ContinuationScore& score) { return std::isfinite(score.nll); });
+  return std::ranges::all_of(scores, [](const ContinuationScore& score) { return std::isfinite(score.nll); }) &&
+         std::ranges::all_of(choice_scores, [](double score) { return std::isfinite(score); });
 }
 
 ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdapter* adapter,
                     const std::function<void()>& between) {
   const TokenTask& task = context.tasks[item.task];
   const auto examples = std::span(task.examples(context.split)).subspan(item.first, item.last - item.first);
+  const bool finite_method = not_finite_in(item.method, context.collection).empty();
+  std::vector<std::vector<double>> priors(examples.size());
+  if (finite_method && task.metric == "accuracy" && context.eval.normalise == "prior")
+    priors = prior_nlls(context.base, adapter,
+                        no_question(context.tokenizer, context.base.spec().decoder_start, task.end_id), examples,
+                        context.token_budget, between);
+  // Behind that: what is routed without a question is no part of the shares.
   const std::vector<double> before = adapter ? adapter->weight_by_expert() : std::vector<double>{};
   ItemResult result;
   std::vector<Question> questions;
@@ -85,7 +89,7 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     }
     out.target = static_cast<size_t>(example.answer);
   }
-  const auto scores = not_finite_in(item.method, context.collection).empty()
+  const auto scores = finite_method
                           ? score_continuations(context.base, adapter, questions, context.token_budget, between)
                           : no_scores(questions);
   for (size_t i = 0; i < scores.size(); ++i) {
@@ -94,12 +98,13 @@ ItemResult run_item(const EvalContext& context, const EvalItem& item, RoutedAdap
     if (out.choices.empty()) continue;
     out.predicted = true;
     if (!out.finite()) continue;
-    const auto best = static_cast<size_t>(best_choice(out.scores));
+    out.choice_scores = choice_scores(context.eval.normalise, examples[i], out.scores, priors[i]);
+    if (!out.finite()) continue;
+    const size_t best = best_choice(out.choice_scores);
     out.prediction = out.choices[best];
-    out.correct = best == out.target;
+    out.score = best == out.target ? 1 : 0;
   }
-  if (task.metric == "exact_match")
-    generate_predictions(context, examples, task.end_id, adapter, between, result.examples);
+  if (is_of_generated(task.metric)) generate_predictions(context, task, examples, adapter, between, result.examples);
   if (adapter) {
     result.weight_by_expert = adapter->weight_by_expert();
     for (size_t z = 0; z < before.size(); ++z) result.weight_by_expert[z] -= before[z];

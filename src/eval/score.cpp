@@ -168,9 +168,4 @@ std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base,
   return joined;
 }
 
-int best_choice(std::span<const ContinuationScore> choices) {
-  const auto best = std::ranges::min_element(choices, {}, &ContinuationScore::mean);
-  return static_cast<int>(best - choices.begin());
-}
-
 }  // namespace gaggle

@@ -30,9 +30,6 @@ std::vector<std::vector<ContinuationScore>> score_continuations(BaseModel& base,
                                                                 int64_t token_budget,
                                                                 const std::function<void()>& between);
 
-// Index of the smallest length-normalised NLL; ties: the first.
-int best_choice(std::span<const ContinuationScore> choices);
-
 // Indices 0 … lengths.size()-1 by (length, index), cut into batches of at most `budget` in all.
 std::vector<std::vector<size_t>> batches_by_length(std::span<const int64_t> lengths, int64_t budget);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -44,7 +45,7 @@ Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, si
 // The metric's verdict; equal ones by NLL. What is not finite is never better.
 bool better(const Score& a, const Score& b) {
   if (std::isinf(a.nll) || std::isinf(b.nll)) return a.nll < b.nll;
-  if (a.predicted > 0 && b.predicted > 0 && a.accuracy() != b.accuracy()) return a.accuracy() > b.accuracy();
+  if (a.predicted > 0 && b.predicted > 0 && a.mean_score() != b.mean_score()) return a.mean_score() > b.mean_score();
   return a.nll_per_token() < b.nll_per_token();
 }
 
@@ -64,12 +65,17 @@ Cell read_oracle(const EvalContext& context, const std::vector<EvalItem>& items,
   return best;
 }
 
-void append_predictions(std::string& lines, const std::string& task, const std::string& method,
-                        const std::vector<ExampleResult>& examples) {
+void append_predictions(std::string& lines, const TokenTask& task, const std::string& method,
+                        const std::string& normalise, const std::vector<ExampleResult>& examples) {
   for (const ExampleResult& example : examples) {
-    nlohmann::ordered_json line = {{"task", task}, {"id", example.id}, {"method", method}};
+    nlohmann::ordered_json line = {{"task", task.name}, {"id", example.id}, {"method", method}};
     if (!example.choices.empty()) {
       line["choices"] = example.choices;
+      line["normalise"] = normalise;
+      if (example.finite())
+        line["choice_score"] = example.choice_scores;
+      else
+        line["choice_score"] = nullptr;
       for (const ContinuationScore& score : example.scores) {
         line["choice_nll"].push_back(score.nll);
         line["choice_tokens"].push_back(score.tokens);
@@ -80,10 +86,12 @@ void append_predictions(std::string& lines, const std::string& task, const std::
     line["target"] = example.target_text;
     if (example.predicted && example.finite()) {
       line["prediction"] = example.prediction;
-      line["correct"] = example.correct;
+      line["score"] = example.score;
     } else {
-      line["prediction"] = line["correct"] = nullptr;
+      line["prediction"] = line["score"] = nullptr;
     }
+    if (counts_right(task.metric))
+      line["correct"] = line["score"].is_null() ? nlohmann::ordered_json() : nlohmann::ordered_json(example.score == 1);
     lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
 }
@@ -97,16 +105,16 @@ Score score_of(const std::vector<ExampleResult>& examples) {
     score.tokens += example.scores[example.target].tokens;
     score.examples += 1;
     score.predicted += example.predicted;
-    score.correct += example.predicted && example.correct;
+    if (example.predicted) score.points += example.score;
   }
   return score;
 }
 
 double Score::nll_per_token() const { return tokens == 0 ? NAN : nll / static_cast<double>(tokens); }
 
-double Score::accuracy() const {
+double Score::mean_score() const {
   if (predicted == 0) return NAN;
-  return std::isinf(nll) ? INFINITY : static_cast<double>(correct) / static_cast<double>(predicted);
+  return std::isinf(nll) ? INFINITY : points / static_cast<double>(predicted);
 }
 
 Score mixed(const Summary& summary, size_t method, bool held_in) {
@@ -119,9 +127,32 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
     all.tokens += score.tokens;
     all.examples += score.examples;
     all.predicted += score.predicted;
-    all.correct += score.correct;
+    all.points += score.points;
   }
   return all;
+}
+
+std::vector<TemplateGroup> template_groups(const Summary& summary) {
+  std::map<std::string, std::vector<size_t>> by_name;
+  for (size_t t = 0; t < summary.tasks.size(); ++t)
+    if (!summary.groups[t].empty()) by_name[summary.groups[t]].push_back(t);
+  std::vector<TemplateGroup> groups;
+  for (auto& [name, tasks] : by_name) groups.push_back({name, std::move(tasks)});
+  return groups;
+}
+
+OverTemplates over_templates(const Summary& summary, size_t method, const TemplateGroup& group) {
+  std::vector<double> scores;
+  for (const size_t t : group.tasks) scores.push_back(summary.scores[method][t].mean_score());
+  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
+  if (std::isnan(sum)) return {NAN, NAN};
+  return {sum / static_cast<double>(scores.size()), median_of(std::move(scores))};
+}
+
+double median_of(std::vector<double> values) {
+  std::ranges::sort(values);
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
@@ -131,6 +162,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
   for (const TokenTask& task : context.tasks) {
     summary.tasks.push_back(task.name);
     summary.metrics.push_back(task.metric);
+    summary.groups.push_back(task.group);
     summary.held_in.push_back(held_in(context, methods, task.name));
   }
   for (const EvalItem& item : items)
@@ -149,7 +181,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
                                                           : read_cell(items, method.name, t, folder);
       scores.push_back(score_of(cell.examples));
       chosen.push_back(cell.expert);
-      append_predictions(lines, summary.tasks[t], method.name, cell.examples);
+      append_predictions(lines, context.tasks[t], method.name, context.eval.normalise, cell.examples);
       add(weight, cell.weight_by_expert);
     }
     const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);

@@ -14,9 +14,10 @@ namespace gaggle {
 struct Score {
   double nll = 0;  // Σ over target tokens; infinite where one score is not finite, and so is what follows from it
   int64_t tokens = 0, examples = 0;
-  int64_t predicted = 0, correct = 0;
+  int64_t predicted = 0;
+  double points = 0;             // Σ of the scores of those predicted: of right or wrong, how many are right
   double nll_per_token() const;  // NaN without examples
-  double accuracy() const;       // share of `predicted`; NaN where nothing was predicted
+  double mean_score() const;     // points / predicted, from 0 to 1; NaN where nothing was predicted
 };
 
 Score score_of(const std::vector<ExampleResult>& examples);
@@ -33,6 +34,7 @@ struct Summary {
   nlohmann::ordered_json results_of = nlohmann::ordered_json::object();
   std::vector<std::string> methods, tasks;
   std::vector<std::string> metrics;                     // [tasks]
+  std::vector<std::string> groups;                      // [tasks] whose template it is; "": of none
   std::vector<bool> held_in;                            // [tasks] see held_in()
   std::vector<std::string> inventories;                 // [methods] "mhr-demo@v0001"; "": of none
   std::vector<std::vector<Score>> scores;               // [methods][tasks]
@@ -47,7 +49,21 @@ struct Summary {
 Summary summarise(const EvalContext& context, const std::vector<Method>& methods, const std::vector<EvalItem>& items,
                   const std::filesystem::path& folder, const std::filesystem::path& predictions);
 
-Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of the group together
+Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of held-in or held-out tasks together
+
+// A dataset and the tasks that are its templates, in the order of the tasks.
+struct TemplateGroup {
+  std::string name;
+  std::vector<size_t> tasks;
+};
+std::vector<TemplateGroup> template_groups(const Summary& summary);  // in name order
+// Of the templates' mean scores; NaN where one of them has none.
+struct OverTemplates {
+  double mean = 0, median = 0;
+};
+OverTemplates over_templates(const Summary& summary, size_t method, const TemplateGroup& group);
+
+double median_of(std::vector<double> values);  // of an even number the mean of the two in the middle; not empty
 
 std::string cell_text(double value, int digits);    // of a table; "-" for NaN
 std::string summary_block(const Summary& summary);  // for the terminal

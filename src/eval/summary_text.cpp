@@ -1,12 +1,9 @@
-// The summary as tables for the terminal and as results.json.
+// The summary as tables for the terminal.
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "eval/summary.h"
@@ -14,7 +11,11 @@
 namespace gaggle {
 namespace {
 
-using Value = double (*)(const Score&);
+// One column of a table: a number for every method.
+struct Column {
+  std::string name;
+  std::vector<double> numbers;
+};
 
 std::string column_name(const std::string& task) { return task.size() <= 16 ? task : fmt::format("{:.15}…", task); }
 
@@ -32,31 +33,71 @@ std::string line_name(const Summary& summary, size_t method, bool held_in) {
   return summary.methods[method] + (star ? "*" : "");
 }
 
-// One number per method and task of a group, then its mean over the tasks that have it.
-std::string group_table(const Summary& summary, bool held_in, const std::string& corner, double factor, int digits,
-                        Value value) {
-  std::vector<size_t> tasks;
-  for (size_t t = 0; t < summary.tasks.size(); ++t) {
-    const auto measured = [&](const auto& scores) { return !std::isnan(value(scores[t])); };
-    if (summary.held_in[t] == held_in && std::ranges::any_of(summary.scores, measured)) tasks.push_back(t);
-  }
-  if (tasks.empty()) return "";
+std::vector<std::string> line_names(const Summary& summary, bool held_in) {
+  std::vector<std::string> names;
+  for (size_t m = 0; m < summary.methods.size(); ++m) names.push_back(line_name(summary, m, held_in));
+  return names;
+}
+
+// A line for each method: its number of every column that any method has one in, then their mean. "": no such column.
+std::string number_table(const std::string& corner, const std::vector<std::string>& lines, std::vector<Column> columns,
+                         int digits) {
+  std::erase_if(columns, [](const Column& column) {
+    return std::ranges::all_of(column.numbers, [](double number) { return std::isnan(number); });
+  });
+  if (columns.empty()) return "";
   std::vector<std::string> header = {corner};
-  for (const size_t t : tasks) header.push_back(column_name(summary.tasks[t]));
+  for (const Column& column : columns) header.push_back(column_name(column.name));
   header.push_back("mean");
   Table table(header);
-  for (size_t m = 0; m < summary.methods.size(); ++m) {
-    std::vector<std::string> line = {line_name(summary, m, held_in)};
+  for (size_t m = 0; m < lines.size(); ++m) {
+    std::vector<std::string> line = {lines[m]};
     double sum = 0;
-    for (const size_t t : tasks) {
-      const double number = factor * value(summary.scores[m][t]);
-      sum += number;  // NaN stays NaN: no mean over fewer tasks than the other methods'
-      line.push_back(cell_text(number, digits));
+    for (const Column& column : columns) {
+      sum += column.numbers[m];  // NaN stays NaN: no mean over fewer tasks than the other methods'
+      line.push_back(cell_text(column.numbers[m], digits));
     }
-    line.push_back(cell_text(sum / static_cast<double>(tasks.size()), digits));
+    line.push_back(cell_text(sum / static_cast<double>(columns.size()), digits));
     table.add(std::move(line));
   }
-  return table.text();
+  return table.text() + "\n";
+}
+
+template <class Value>  // of a Score
+std::vector<Column> task_columns(const Summary& summary, bool held_in, const Value& value) {
+  std::vector<Column> columns;
+  for (size_t t = 0; t < summary.tasks.size(); ++t) {
+    if (summary.held_in[t] != held_in) continue;
+    Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
+    for (const auto& scores : summary.scores) column.numbers.push_back(value(scores[t]));
+  }
+  return columns;
+}
+
+// "right %", or "score %" where a metric of these tasks is a share.
+template <class Chosen>
+std::string score_word(const Summary& summary, const Chosen& chosen) {
+  bool counted = true;
+  for (size_t t = 0; t < summary.tasks.size(); ++t)
+    if (chosen(t) && is_of_generated(summary.metrics[t])) counted = counted && counts_right(summary.metrics[t]);
+  return counted ? "right %" : "score %";
+}
+
+std::string score_table(const Summary& summary, bool held_in) {
+  const std::string word = score_word(summary, [&](size_t t) { return summary.held_in[t] == held_in; });
+  return number_table(fmt::format("{} {}", held_in ? "held-in" : "held-out", word), line_names(summary, held_in),
+                      task_columns(summary, held_in, [](const Score& score) { return 100 * score.mean_score(); }), 1);
+}
+
+std::string template_table(const Summary& summary, const std::string& name, double OverTemplates::*of) {
+  std::vector<Column> columns;
+  for (const TemplateGroup& group : template_groups(summary)) {
+    Column& column = columns.emplace_back(Column{group.name, {}});
+    for (size_t m = 0; m < summary.methods.size(); ++m)
+      column.numbers.push_back(100 * (over_templates(summary, m, group).*of));
+  }
+  const std::string word = score_word(summary, [&](size_t t) { return !summary.groups[t].empty(); });
+  return number_table(fmt::format("{} of the templates' {}", name, word), summary.methods, std::move(columns), 1);
 }
 
 // NLL per target token over all held-in examples; NaN: there is no such method.
@@ -67,12 +108,13 @@ double mixed_nll(const Summary& summary, const std::string& method) {
 }
 
 std::string mixed_table(const Summary& summary) {
-  Table table({"held-in examples mixed, no task names", "NLL/token", "right"});
+  const std::string word = score_word(summary, [&](size_t t) { return bool(summary.held_in[t]); });
+  Table table({"held-in examples mixed, no task names", "NLL/token", word.substr(0, word.find(' '))});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
-    const std::string right = cell_text(100 * score.accuracy(), 1);
+    const std::string right = cell_text(100 * score.mean_score(), 1);
     table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
-               std::isfinite(score.accuracy()) ? right + " %" : right});
+               std::isfinite(score.mean_score()) ? right + " %" : right});
   }
   std::string text = table.text();
   for (const auto* other : {"oracle", "merged"}) {
@@ -81,17 +123,6 @@ std::string mixed_table(const Summary& summary) {
       text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
   return text;
-}
-
-nlohmann::ordered_json score_json(const Score& score) {
-  nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
-  json["nll_per_token"] = score.nll_per_token();  // what is not finite is written as null
-  if (score.predicted > 0) {
-    json["predicted"] = score.predicted;
-    json["correct"] = std::isinf(score.nll) ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(score.correct);
-    json["accuracy"] = score.accuracy();
-  }
-  return json;
 }
 
 }  // namespace
@@ -103,18 +134,16 @@ std::string cell_text(double value, int digits) {
 
 std::string summary_block(const Summary& summary) {
   std::string text;
-  const auto nll = [](const Score& score) { return score.nll_per_token(); };
-  const auto accuracy = [](const Score& score) { return score.accuracy(); };
   bool any_held_in = false;
   for (const bool held_in : {true, false}) {
-    const std::string group = held_in ? "held-in" : "held-out";
-    for (const std::string& table : {group_table(summary, held_in, group + " NLL/token", 1, 3, nll),
-                                     group_table(summary, held_in, group + " right %", 100, 1, accuracy)})
-      if (!table.empty()) {
-        text += table + "\n";
-        any_held_in = any_held_in || held_in;
-      }
+    const std::string nlls =
+        number_table(held_in ? "held-in NLL/token" : "held-out NLL/token", line_names(summary, held_in),
+                     task_columns(summary, held_in, [](const Score& score) { return score.nll_per_token(); }), 3);
+    text += nlls + score_table(summary, held_in);
+    any_held_in = any_held_in || (held_in && !nlls.empty());
   }
+  text += template_table(summary, "mean", &OverTemplates::mean);
+  text += template_table(summary, "median", &OverTemplates::median);
   std::vector<std::string> chosen;
   for (size_t m = 0; m < summary.methods.size(); ++m)
     for (size_t t = 0; t < summary.tasks.size(); ++t)
@@ -125,54 +154,6 @@ std::string summary_block(const Summary& summary) {
   if (any_held_in) text += mixed_table(summary);
   if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
   return text;
-}
-
-std::string summary_json(const Summary& summary) {
-  nlohmann::ordered_json methods;
-  for (size_t m = 0; m < summary.methods.size(); ++m) {
-    nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
-    for (size_t t = 0; t < summary.tasks.size(); ++t) {
-      auto json = score_json(summary.scores[m][t]);
-      if (!summary.oracle_expert[m][t].empty()) json["expert"] = summary.oracle_expert[m][t];
-      tasks[summary.tasks[t]] = json;
-    }
-    nlohmann::ordered_json method = {{"tasks", tasks}};
-    if (!summary.inventories[m].empty()) method["inventory"] = summary.inventories[m];
-    for (const bool held_in : {true, false})
-      if (const Score score = mixed(summary, m, held_in); score.examples > 0)
-        method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score);
-    for (size_t z = 0; z < summary.expert_share[m].size(); ++z)
-      method["share_of_routing_weight"][summary.experts[z]] = summary.expert_share[m][z];
-    methods[summary.methods[m]] = method;
-  }
-  nlohmann::ordered_json tasks = nlohmann::ordered_json::object();
-  for (size_t t = 0; t < summary.tasks.size(); ++t)
-    tasks[summary.tasks[t]] = {{"metric", summary.metrics[t]}, {"held_in", bool(summary.held_in[t])}};
-  nlohmann::ordered_json json = {{"format", 1}};
-  json.update(summary.results_of);
-  json.update({{"experts", summary.experts}, {"tasks", tasks}, {"methods", methods}, {"missing", summary.missing}});
-  return json.dump(2) + "\n";
-}
-
-nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string& base, const std::string& content) {
-  pins["base"] = {{"name", base}, {"content", content}};
-  return pins;
-}
-
-std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of) {
-  const std::filesystem::path file = folder / "results.json";
-  if (!std::filesystem::exists(file)) return "";
-  try {
-    const nlohmann::json there = parse_json(read_file(file)), ours = results_of;
-    if (std::ranges::all_of(ours.items(), [&](const auto& of) { return there.at(of.key()) == of.value(); })) return "";
-  } catch (const nlohmann::json::exception&) {
-    // It says nothing of what it is of, as those of older gaggles: it is kept.
-  }
-  std::vector<std::string> pins;
-  for (const auto& [role, pin] : results_of.items())
-    if (pin.is_string() && pin != "") pins.push_back(pin);
-  return fmt::format("-{}-{:.8}", pins.empty() ? "none" : join(pins, "+"),
-                     results_of.at("base").at("content").get<std::string>());
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {

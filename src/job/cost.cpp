@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <set>
 #include <string>
 
 #include "base/error.h"
@@ -82,7 +83,9 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
                      const EvalConfig& eval, int64_t token_budget) {
   const auto encoder = static_cast<double>(base.linear_weights(Side::encoder));
   const auto decoder = static_cast<double>(base.linear_weights(Side::decoder)), head = head_weights(base);
-  const bool generates = task.metric == "exact_match";
+  const bool generates = is_of_generated(task.metric);
+  const bool without_question = task.metric == "accuracy" && eval.normalise == "prior";
+  std::set<std::vector<int32_t>> choices;  // each is scored once without a question
   // Weights that are passed over; FLOP of attention; tokens of the batches of generation.
   double weights = 0, attention = 0, generated_from = 0;
   const auto continuation = [&](size_t tokens) {
@@ -99,7 +102,10 @@ double scoring_flops(const BaseModel& base, const TokenTask& task, Split split, 
     attention += generates ? 2 * of_prompt : of_prompt;
     if (task.metric != "accuracy" || example.choices.empty()) continuation(example.target.size());
     if (task.metric == "accuracy")
-      for (const auto& choice : example.choices) continuation(choice.size());
+      for (const auto& choice : example.choices) {
+        continuation(choice.size());
+        if (without_question && choices.insert(choice).second) continuation(choice.size());
+      }
     generated_from += static_cast<double>(example.source.size() + example.input.size());
   }
   if (generates) {

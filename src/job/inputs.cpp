@@ -50,19 +50,34 @@ Inputs open_inputs(const Config& config) {
   return inputs;
 }
 
-Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples) {
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit,
+                   const ShotOptions& shots) {
   Inputs inputs = open_inputs(config);
   if (paths.empty()) user_error("data.tasks is empty: name task files (.jsonl) or folders of them");
-  const std::vector<Task> tasks = load_tasks(paths, limit_examples, heed_stop_requests);
+  // Shots are of the whole split, so that an example has the same ones under any limit.
+  std::vector<Task> tasks = load_tasks(paths, shots.count > 0 ? 0 : limit, heed_stop_requests);
+  int64_t shots_left_out = 0;
   // A chat format that the model was not trained with is the user's to choose, but not to choose unseen. Once for all
   // tasks that say the same.
   std::set<std::string> said;
-  for (const Task& task : tasks) {
+  for (Task& task : tasks) {
+    give_shots(task, shots);
+    limit_examples(task, limit);
     const TokenTask& tokens = inputs.tasks.emplace_back(tokenized(config, inputs, task));
+    shots_left_out += tokens.shots_left_out;
     if (!tokens.foreign_format.empty() && said.insert(tokens.foreign_format).second)
       log::warning("{}", tokens.foreign_format);
   }
+  if (shots_left_out > 0)
+    log::warning("{} shots are left out, for prompts keep within data.max_input_tokens = {}",
+                 with_commas(shots_left_out), config.data.max_input_tokens);
   return inputs;
+}
+
+Inputs load_scored_inputs(const Config& config, Split split) {
+  const EvalConfig& eval = config.eval;
+  const ShotOptions shots{eval.shots, split_named(eval.shots_split, "eval.shots_split"), split, config.run.seed};
+  return load_inputs(config, eval.tasks.empty() ? config.data.tasks : eval.tasks, eval.limit_examples, shots);
 }
 
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {

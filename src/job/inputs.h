@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "data/shots.h"
 #include "data/tokens.h"
 #include "formats/checkpoint.h"
 #include "job/session.h"
@@ -27,7 +28,10 @@ std::string cache_folder(const Config& config);
 // The model and its tokenizer, without tasks.
 Inputs open_inputs(const Config& config);
 // Tasks of `paths` (data.tasks or eval.tasks) under [data]'s rules.
-Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples);
+Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, int64_t limit_examples,
+                   const ShotOptions& shots = {});
+// As `gaggle eval` sees them: eval.tasks, eval.limit_examples, and the examples of `split` behind their shots.
+Inputs load_scored_inputs(const Config& config, Split split);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // By expert: a task of its name, or the one that gate.tasks names.
 std::map<std::string, TokenTask> tasks_of_experts(const Config& config, const Inputs& inputs);

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
+#include "text/pattern.h"
 
 namespace gaggle {
 namespace {
@@ -81,6 +83,37 @@ bool is_word_char(char32_t c) {
   const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   // In utf8proc's order: all letters, all marks, numbers that are digits or letters.
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) || category == UTF8PROC_CATEGORY_PC;
+}
+
+bool is_alphanumeric(char32_t c) {
+  const utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO) ||
+         (category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO);
+}
+
+std::string lower_case(std::string_view text) {
+  static constexpr std::string_view sigma = "\u03A3";
+  std::vector<size_t> final_sigmas;  // Final_Sigma of the Unicode standard's table 3-17
+  if (text.find(sigma) != std::string_view::npos) {
+    static const Pattern pattern(R"((?=\p{Cased})\P{Case_Ignorable}\p{Case_Ignorable}*+)" + std::string(sigma) +
+                                 R"((?!\p{Case_Ignorable}*+\p{Cased}))");
+    pattern.each_match(text, [&](size_t, size_t end) { final_sigmas.push_back(end - sigma.size()); });
+  }
+  std::string lower;
+  auto next_final = final_sigmas.begin();
+  for (size_t at = 0; at < text.size();) {
+    const size_t start = at;
+    const char32_t c = next_char(text, at);
+    if (next_final != final_sigmas.end() && *next_final == start) {
+      append_char(lower, U'\u03C2');
+      ++next_final;
+    } else if (c == U'\u0130') {
+      lower += "i\u0307";
+    } else {
+      append_char(lower, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+    }
+  }
+  return lower;
 }
 
 size_t last_char_start(std::string_view text) {

@@ -16,8 +16,12 @@ void append_char(std::string& text, char32_t c);
 
 void replace_every(std::string& text, std::string_view from, std::string_view to);
 
-bool is_white_space(char32_t c);  // Unicode White_Space
-bool is_word_char(char32_t c);    // Alphabetic, marks, decimal digits, connectors: \w of UTS #18
+bool is_white_space(char32_t c);   // Unicode White_Space
+bool is_word_char(char32_t c);     // Alphabetic, marks, decimal digits, connectors: \w of UTS #18
+bool is_alphanumeric(char32_t c);  // letters and numbers: Python's str.isalnum
+
+// As Python's str.lower, of valid UTF-8: İ becomes two characters, and Σ at a word's end ς.
+std::string lower_case(std::string_view text);
 
 size_t last_char_start(std::string_view text);       // of text that is not empty
 size_t without_space_at_end(std::string_view text);  // how many bytes are left

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "base/sha256.h"
+#include "eval/choices.h"
 #include "workflow/adapt.h"
 #include "workflow/try_scoring.h"
 
@@ -11,13 +12,18 @@ namespace gaggle {
 namespace {
 
 // What changes a score besides the adapter and the task's examples.
-nlohmann::json score_json(const AdaptJob& job, const TokenTask& task) {
+nlohmann::json score_json(const AdaptJob& job, size_t index) {
+  const TokenTask& task = job.tasks[index];
   nlohmann::json json = {{"split", split_names[static_cast<size_t>(job.split)]},
                          {"limit_rows", job.config().eval.limit_examples},
                          {"metric", task.metric},
                          {"end", task.end_id}};
-  if (task.metric != "exact_match") return json;
   const EvalConfig& eval = job.config().eval;
+  const auto scored = std::span(task.examples(job.split)).first(job.scored_examples(index));
+  const std::string rule = choice_rule(eval, task, scored, job.tokenizer, job.context.base.spec().decoder_start);
+  if (!rule.empty()) json["choices"] = rule;
+  if (!is_of_generated(task.metric)) return json;
+  if (task.metric == "rouge_l" && eval.stem) json["stem"] = true;
   json["max_new_tokens"] = eval.max_new_tokens;
   if (eval.beams > 1) {
     json["beams"] = eval.beams;
@@ -31,7 +37,7 @@ AdaptItem base_item(const AdaptJob& job, size_t t) {
   const nlohmann::json json = {
       {"model", {{"content", job.context.base.content_digest()}, {"dtype", dtype_text(job.context.base.dtype())}}},
       {"data", {{"task", task.name}, {"rows", task.digest}}},
-      {"score", score_json(job, task)}};
+      {"score", score_json(job, t)}};
   return {task.name + ".base", sha256_hex(json.dump()), t, 0, std::nullopt};
 }
 
@@ -90,7 +96,7 @@ void list_adapt_items(AdaptJob& job) {
           AdaptItem item{item_name(task.name, method, shots, seed), "", t, shots, std::nullopt};
           check_name(item.name, "what is made of a task");
           item.recipe = adapt_recipe(common, sections, job.sources(), few, method, shots, seed);
-          const nlohmann::json json = {{"recipe", item.recipe->key}, {"score", score_json(job, task)}};
+          const nlohmann::json json = {{"recipe", item.recipe->key}, {"score", score_json(job, t)}};
           item.key = sha256_hex(json.dump());
           job.items.push_back(std::move(item));
         }

@@ -25,7 +25,7 @@ void write_adapt_result(const AdaptJob& job, const AdaptItem& item, const AdaptS
                    {"target_tokens", score.tokens},
                    {"nll", score.nll},
                    {"predicted", score.predicted},
-                   {"correct", score.correct}};
+                   {"points", score.points}};
   write_file_atomic(result_path(job.folder(), item.key), json.dump(2) + "\n");
 }
 
@@ -43,7 +43,7 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
     result.score.tokens = score.at("target_tokens");
     result.score.examples = score.at("examples");
     result.score.predicted = score.at("predicted");
-    result.score.correct = score.at("correct");
+    result.score.points = score.contains("points") ? score.at("points") : score.at("correct");  // of earlier gaggles
     return result;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),

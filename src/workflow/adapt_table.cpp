@@ -20,9 +20,8 @@ struct OverSeeds {
 OverSeeds over_seeds(std::vector<double> values, size_t seeds) {
   if (values.size() != seeds || std::ranges::any_of(values, [](double v) { return std::isnan(v); })) return {};
   std::ranges::sort(values);
-  const size_t half = values.size() / 2;
   OverSeeds out;
-  out.median = values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+  out.median = median_of(values);
   out.mean = 0;
   for (const double value : values) out.mean += value / static_cast<double>(values.size());
   out.least = values.front();
@@ -64,7 +63,7 @@ AdaptResults read_results(const AdaptJob& job) {
     AdaptCell& cell = results.cells[{item.task, item.shots, item.recipe->method}];
     cell.trained = item.recipe->trained();
     if (!result) continue;
-    cell.accuracies.push_back(100 * result->score.accuracy());
+    cell.accuracies.push_back(100 * result->score.mean_score());
     cell.nlls.push_back(result->score.nll_per_token());
   }
   const auto seeds = static_cast<size_t>(job.config().adapt.seeds);
@@ -89,7 +88,7 @@ std::string task_table(const AdaptJob& job, const AdaptResults& results) {
         const AdaptCell& cell = results.cells.at({t, shots, method});
         table.add({job.tasks[t].name, method_name(method), shots_text(shots), with_commas(cell.trained),
                    cell_text(cell.accuracy.median, 1), cell_text(cell.accuracy.mean, 1), range_text(cell.accuracy),
-                   cell_text(100 * results.base[t].accuracy(), 1), cell_text(cell.nll.median, 3),
+                   cell_text(100 * results.base[t].mean_score(), 1), cell_text(cell.nll.median, 3),
                    cell_text(results.base[t].nll_per_token(), 3)});
       }
   return table.text();
@@ -118,7 +117,7 @@ std::string method_table(const AdaptJob& job, const AdaptResults& results) {
   OverTasks base;
   const auto tasks = static_cast<double>(job.tasks.size());
   for (const Score& score : results.base) {
-    base.accuracy += 100 * score.accuracy() / tasks;
+    base.accuracy += 100 * score.mean_score() / tasks;
     base.nll += score.nll_per_token() / tasks;
   }
   table.add({"base", "-", "0", cell_text(base.accuracy, 1), cell_text(base.nll, 3)});
@@ -138,7 +137,7 @@ nlohmann::ordered_json json_of(const OverSeeds& o) {
 nlohmann::ordered_json json_of(const Score& score) {
   nlohmann::ordered_json json = {
       {"examples", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
-  if (score.predicted > 0) json["right_percent"] = 100 * score.accuracy();
+  if (score.predicted > 0) json["right_percent"] = 100 * score.mean_score();
   return json;
 }
 

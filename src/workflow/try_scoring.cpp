@@ -33,7 +33,7 @@ std::string scoring_kind(const EvalContext& context, const EvalItem& item) {
     tokens += static_cast<double>(fed_tokens(task.examples(context.split)[i]));
   std::string metric = task.metric;
   // How soon outputs end is the task's.
-  if (metric == "exact_match")
+  if (is_of_generated(metric))
     metric += fmt::format(" of {} by {} beams, at most {} tokens", task.name, context.eval.beams,
                           context.eval.max_new_tokens);
   return fmt::format("scoring: {}, {}, {}", method_text(context, item.method), metric,

@@ -83,9 +83,10 @@ class Items : public ::testing::Test {
     for (const EvalItem& item : items(std::move(names))) all.insert(item.key);
     return all;
   }
-  // A result with these target NLLs (2 tokens each) and verdicts.
+  // A result with these target NLLs (2 tokens each) and verdicts, or scores from 0 to 1.
+  template <class Verdict = bool>
   void finish(const std::vector<EvalItem>& items, const std::string& method, size_t task, std::vector<double> nll,
-              std::vector<bool> correct) {
+              const std::vector<Verdict>& scores) {
     ItemResult result;
     for (size_t i = 0; i < nll.size(); ++i) {
       ExampleResult& example = result.examples.emplace_back();
@@ -94,9 +95,10 @@ class Items : public ::testing::Test {
       example.choices = {"no", "yes"};
       example.target = 1;
       example.target_text = "yes";
-      example.prediction = correct[i] ? "yes" : "no";
+      example.choice_scores = {4.5, nll[i] / 2};
+      example.prediction = scores[i] == 1 ? "yes" : "no";
       example.predicted = true;
-      example.correct = correct[i];
+      example.score = scores[i];
     }
     if (method == "phatgoose") result.weight_by_expert = {3, 1, 0};
     const auto found = items_of(items, method, task);
@@ -186,6 +188,37 @@ TEST_F(Items, keys_of_generated_answers_change_with_what_generates_them) {
   config_.eval.length_penalty = 2;
   all.merge(keys({"none"}));
   EXPECT_EQ(all.size(), 12u);
+}
+
+TEST_F(Items, keys_change_with_rules_of_scoring_where_these_say_something) {
+  const auto by_tokens = keys({"none"});
+  std::set<std::string> all = by_tokens;
+  for (const char* normalise : {"none", "characters", "prior"}) {
+    config_.eval.normalise = normalise;
+    all.merge(keys({"none"}));
+  }
+  EXPECT_EQ(all.size(), 12u);
+  config_.eval.normalise = "characters";
+  const auto before = keys({"none"});
+  for (auto& example : tasks_[0].splits[2]) example.choice_characters = {1, 2};
+  EXPECT_NE(keys({"none"}), before);
+  config_.eval.stem = true;
+  EXPECT_NE(keys({"none"}), before);
+  for (auto& example : tasks_[0].splits[2]) example.choice_characters = {};
+  EXPECT_EQ(keys({"none"}), before);  // no text is generated
+
+  for (TokenTask& task : tasks_) task.metric = "rouge_l";
+  const auto stemmed = keys({"none"});
+  config_.eval.stem = false;
+  const auto plain = keys({"none"});
+  EXPECT_NE(plain, stemmed);
+  config_.eval.normalise = "tokens";
+  EXPECT_EQ(keys({"none"}), plain);  // nothing is ranked
+  for (TokenTask& task : tasks_) task.metric = "f1";
+  const auto f1 = keys({"none"});
+  EXPECT_NE(f1, plain);
+  config_.eval.stem = true;
+  EXPECT_EQ(keys({"none"}), f1);
 }
 
 TEST_F(Items, poly_has_items_for_the_tasks_it_has_routing_rows_of_and_the_average_for_all) {
@@ -318,7 +351,37 @@ TEST_F(Items, result_files_come_back_as_they_went) {
   EXPECT_EQ(back.examples[0].choices, example.choices);
   EXPECT_EQ(back.examples[0].target, 1u);
   EXPECT_TRUE(back.examples[0].predicted);
-  EXPECT_FALSE(back.examples[0].correct);
+  EXPECT_EQ(back.examples[0].score, 0);
+}
+
+TEST_F(Items, choice_scores_and_shares_come_back_from_result_files) {
+  const auto all = items({"none"});
+  ItemResult result;
+  for (const double score : {0.25, 1.0 / 3}) {
+    ExampleResult& example = result.examples.emplace_back();
+    example.scores = {{3, 2}, {1, 1}};
+    example.choice_scores = {0.1, -7};
+    example.predicted = true;
+    example.score = score;
+  }
+  result.examples[1].choice_scores[1] = NAN;
+  write_file_atomic(result_path(folder_, all[0].key), result_json(context(), all[0], result));
+  const ItemResult back = read_result(result_path(folder_, all[0].key));
+  EXPECT_EQ(back.examples[0].choice_scores, result.examples[0].choice_scores);
+  EXPECT_EQ(back.examples[0].score, 0.25);
+  EXPECT_EQ(back.examples[1].score, 1.0 / 3);
+  EXPECT_TRUE(back.examples[0].finite());
+  EXPECT_FALSE(back.examples[1].finite());
+}
+
+TEST_F(Items, results_of_earlier_versions_are_read) {
+  const auto path = folder_ / "old.json";
+  write_file_atomic(path,
+                    R"({"format": 1, "weight_by_expert": [], "examples": [{"id": "a", "nll": [3, 4], "tokens": [1, 2],
+    "choices": ["x", "y z"], "target": 1, "target_text": "y z", "prediction": "y z", "predicted": true, "correct": true}]})");
+  const ItemResult old = read_result(path);
+  EXPECT_EQ(old.examples[0].score, 1);
+  EXPECT_EQ(old.examples[0].choice_scores, (std::vector<double>{3, 2}));
 }
 
 TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) {
@@ -337,7 +400,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   const std::vector<bool> held_in = {true, true, false};
   EXPECT_EQ(summary.held_in, held_in);
   EXPECT_DOUBLE_EQ(summary.scores[0][0].nll_per_token(), 1.0);
-  EXPECT_DOUBLE_EQ(summary.scores[0][0].accuracy(), 0.5);
+  EXPECT_DOUBLE_EQ(summary.scores[0][0].mean_score(), 0.5);
   EXPECT_DOUBLE_EQ(mixed(summary, 0, true).nll_per_token(), 1.0);
   EXPECT_DOUBLE_EQ(mixed(summary, 1, true).nll_per_token(), 0.75);
   EXPECT_EQ(summary.oracle_expert[1][0], "sarcasm");
@@ -356,7 +419,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   for (std::string line; std::getline(lines, line); ++count) {
     const auto prediction = nlohmann::json::parse(line);
     for (const char* field : {"task", "id", "method", "choice_nll", "choice_tokens", "target_nll", "target_tokens",
-                              "prediction", "target", "correct"})
+                              "prediction", "target", "score", "correct", "normalise", "choice_score"})
       EXPECT_TRUE(prediction.contains(field)) << field;
   }
   EXPECT_EQ(count, 12u);
@@ -394,6 +457,74 @@ TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
     const auto prediction = nlohmann::json::parse(line);
     EXPECT_EQ(prediction["target_nll"].is_null(), prediction["prediction"].is_null()) << line;
   }
+}
+
+TEST_F(Items, shares_are_averaged_decide_for_oracles_and_are_not_called_right) {
+  for (TokenTask& task : tasks_) task.metric = "f1";
+  const auto chosen = methods({"none", "oracle"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 3; ++task) finish<double>(all, "none", task, {3, 3}, {0.25, 0.5});
+  finish<double>(all, "expert:sarcasm", 0, {1, 1}, {0.5, 1});
+  finish<double>(all, "expert:tomi", 1, {1, 1}, {0.5, 1});
+  finish<double>(all, "expert:tomi", 2, {1, 1}, {0.5, 0.5});
+  finish<double>(all, "expert:sarcasm", 2, {9, 9}, {0.4, 0.7});
+  finish<double>(all, "expert:bare", 2, {1, 1}, {1, 0});
+  const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
+  EXPECT_EQ(summary.oracle_expert[1][2], "sarcasm");
+  EXPECT_DOUBLE_EQ(mixed(summary, 0, true).mean_score(), 0.375);
+  const auto json = nlohmann::json::parse(summary_json(summary));
+  for (const auto& score : {json["methods"]["none"]["tasks"]["unseen"], json["methods"]["none"]["held_in_mixed"]}) {
+    EXPECT_EQ(score["score"], 0.375);
+    EXPECT_FALSE(score.contains("correct") || score.contains("accuracy"));
+  }
+  const std::string text = summary_block(summary);
+  EXPECT_NE(text.find("held-out score %"), std::string::npos) << text;
+  EXPECT_EQ(text.find("right"), std::string::npos) << text;
+  std::istringstream lines(read_file(folder_ / "predictions.jsonl"));
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(nlohmann::json::parse(line)["score"], 0.25);
+  EXPECT_FALSE(nlohmann::json::parse(line).contains("correct"));
+}
+
+TEST_F(Items, templates_of_a_dataset_have_a_mean_and_a_median) {
+  for (const char* name : {"rte_1", "rte_2", "rte_3", "wic_1"}) {
+    tasks_.push_back(tasks_[2]);
+    tasks_.back().name = name;
+    tasks_.back().group = std::string(name).substr(0, 3);
+  }
+  const auto chosen = methods({"none", "uniform"});
+  const auto all = make_items(context(), chosen);
+  for (size_t task = 0; task < 7; ++task) finish<double>(all, "none", task, {3, 3}, {0, 1});
+  for (size_t task : {0, 1, 2}) finish<double>(all, "uniform", task, {3, 3}, {0, 0});
+  finish<double>(all, "uniform", 3, {3, 3}, {1, 1});
+  finish<double>(all, "uniform", 4, {3, 3}, {0, 0});
+  finish<double>(all, "uniform", 5, {3, 3}, {0, 1});
+  finish<double>(all, "uniform", 6, {3, 3}, {1, 1});
+  Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
+  const auto groups = template_groups(summary);
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].name, "rte");
+  EXPECT_EQ(groups[0].tasks, (std::vector<size_t>{3, 4, 5}));
+  EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).mean, 0.5);
+  EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).median, 0.5);
+  summary.scores[1][5].points = 0;
+  EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).mean, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).median, 0);
+  const auto json = nlohmann::json::parse(summary_json(summary));
+  EXPECT_EQ(json["methods"]["uniform"]["groups"]["rte"],
+            (nlohmann::json{{"mean_score", 1.0 / 3}, {"median_score", 0.0}}));
+  EXPECT_EQ(json["tasks"]["wic_1"]["group"], "wic");
+  EXPECT_FALSE(json["tasks"]["unseen"].contains("group"));
+  const std::string text = summary_block(summary);
+  for (const char* line :
+       {"mean of the templates' right %   rte    wic  mean\n", "uniform                         33.3  100.0  66.7\n",
+        "median of the templates' right %   rte    wic  mean\n",
+        "uniform                            0.0  100.0  50.0\n"})
+    EXPECT_NE(text.find(line), std::string::npos) << line << text;
+  summary.scores[1][3] = {};  // a template without a result
+  EXPECT_TRUE(std::isnan(over_templates(summary, 1, groups[0]).median));
+  EXPECT_EQ(median_of({4, 1, 3, 2}), 2.5);
 }
 
 TEST_F(Items, a_method_is_not_scored_where_an_expert_that_it_uses_is_not_finite) {

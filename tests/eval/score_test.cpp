@@ -91,11 +91,6 @@ TEST(ByLength, each_choice_scores_as_its_whole_text) {
   }
 }
 
-TEST(BestChoice, is_the_least_nll_per_token_and_the_first_of_equals) {
-  EXPECT_EQ(best_choice(std::vector<ContinuationScore>{{3, 1}, {4, 2}, {9, 3}}), 1);
-  EXPECT_EQ(best_choice(std::vector<ContinuationScore>{{3, 1}, {2, 1}, {4, 2}}), 1);
-}
-
 TEST(Batches, are_by_length_within_the_budget_and_lose_nothing) {
   const std::vector<int64_t> lengths = {5, 1, 9, 5, 20, 2};
   const auto batches = batches_by_length(lengths, 10);
