@@ -39,6 +39,8 @@ Complaints cross_check(const Config& config) {
             config.comm.backend);
   refuse_if(config.eval.length_penalty != 1 && config.eval.beams == 1, complaints, "eval.length_penalty",
             "eval.length_penalty belongs to beam search: set eval.beams > 1");
+  refuse_if(config.eval.shots_split != "train" && config.eval.shots == 0, complaints, "eval.shots_split",
+            "eval.shots_split belongs to eval.shots > 0: the solved examples before each question");
   check_sampling(complaints, config);
   check_poly(complaints, config);
   check_adapt(complaints, config);

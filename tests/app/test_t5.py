@@ -40,14 +40,27 @@ def base_model(shop):
     return kinds.load(shop.folder / "base", KIND, dtype=torch.float32)
 
 
+@torch.no_grad()
+def nll_of(model, source, target, **more):
+    logp = kinds.target_logits(model, {"source": source, "input": [0], "target": target}, **more).double().log_softmax(-1)
+    return -logp.gather(1, torch.tensor(target)[:, None]).sum().item()
+
+
 def assert_same(found, model, shop, method, tasks, **more):
-    @torch.no_grad()
     def nll(model, example):
-        fed = {"source": example["input_ids"], "input": [0], "target": example["target_ids"]}
-        logp = kinds.target_logits(model, fed, **more).double().log_softmax(-1)
-        return -logp.gather(1, torch.tensor(example["target_ids"])[:, None]).sum().item()
+        return nll_of(model, example["input_ids"], example["target_ids"], **more)
 
     test_peft_and_eval.assert_same(found, model, shop, method, tasks, nll=nll)
+
+
+def test_the_prior_of_a_choice_reads_an_empty_source(shop):
+    from tokenizers import Tokenizer
+
+    found = predictions(shop, "--eval.methods=['none']", "--eval.tasks=['tasks/vowel.jsonl']", "--eval.normalise=prior")
+    model, tokenizer = base_model(shop), Tokenizer.from_file(str(shop.folder / "base/tokenizer.json"))
+    for line in found.values():
+        priors = [nll_of(model, [kinds.END], tokenizer.encode(choice).ids) for choice in line["choices"]]
+        assert line["choice_score"] == pytest.approx([n - p for n, p in zip(line["choice_nll"], priors)], abs=1e-3)
 
 
 def run_bits(shop, folder):

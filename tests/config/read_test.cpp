@@ -195,6 +195,7 @@ TEST_F(ReadConfig, RulesBetweenKeys) {
            {{"poly.sample=example", "alignment.space=both"}, "no single mixture"},
            {{"poly.sample=example", "alignment.space=mixed"}, "no single mixture"},
            {{"eval.length_penalty=2"}, "belongs to beam search: set eval.beams > 1"},
+           {{"eval.shots_split=validation"}, "belongs to eval.shots > 0"},
            {{"train.scale_parameter=true"}, "belongs to train.optimizer = \"adafactor\""},
            {{"train.label_smoothing=1"}, "train.label_smoothing: expected a number >= 0 and < 1, got 1"},
            {{"data.sampling=capped"}, "--data.sampling: data.sampling = \"capped\" needs data.sampling_cap > 0"},

@@ -12,6 +12,8 @@ PASSED_OVER = {"work", ".staging", "aside", "tensorboard", "checkpoints", "colle
 # Times, and digests that change with the names of files in a version's folder.
 LEFT_OUT = {"format", "parent_sha256", "lora_sha256", "gate_sha256", "sums_sha256", "seconds", "step_seconds",
             "tokens_per_s"}
+# Of an evaluation: older programs do not say it. By the rules that they know it follows from `correct`, NLL and tokens.
+NOT_SAID_BY_OLDER = {"collection", "base", "score", "normalise", "choice_score"}
 SIDECARS = {"expert.json", "routed.json", "inventory.json", "row.json", "routing_row.json"}
 KINDS = {"experts": "experts", "inventories": "inventories", "routing_rows": "routing rows", "collections": "collections"}
 
@@ -74,7 +76,8 @@ def of_file(path, parts):
         yield from ((f"{kind}: sidecars' values", field, value) for field, value in leaves(about))
     elif name == "predictions.jsonl":
         for line in map(parsed, path.read_text().splitlines()):
-            yield "predictions: examples", f"{line['method']} {line['task']} {line['id']}", line
+            said = {field: value for field, value in line.items() if field not in NOT_SAID_BY_OLDER}
+            yield "predictions: examples", f"{line['method']} {line['task']} {line['id']}", said
     elif name.endswith(".jsonl"):
         what = {"metrics.jsonl": "metrics: steps"}.get(name, f"{name}: lines")
         for line in map(parsed, path.read_text().splitlines()):  # what was done twice counts as it was last
@@ -82,9 +85,10 @@ def of_file(path, parts):
             yield what, where, {key: value for key, value in line.items() if key not in LEFT_OUT}
     elif name.endswith(".json"):
         values = parsed(path.read_text())
-        if kind in ("adapt", "eval"):  # what was evaluated: older programs do not say it
-            values = {field: value for field, value in values.items() if field not in ("collection", "base")}
-        yield from ((f"{kind}: JSON values", field, value) for field, value in leaves(values))
+        if kind in ("adapt", "eval"):
+            values = {field: value for field, value in values.items() if field not in NOT_SAID_BY_OLDER}
+        yield from ((f"{kind}: JSON values", field, value) for field, value in leaves(values)
+                    if kind != "eval" or field.split(".")[-1] not in NOT_SAID_BY_OLDER)
     else:
         yield f"{kind}: other files", "", path.read_text()
 

@@ -43,6 +43,9 @@ RULES = {"acc": "none", "acc_norm": "characters", "acc_mutual_info": "prior"}
 def shop(tmp_path_factory, tiny_world, gaggle, root):
     sys.path.insert(0, str(root / "tools"))
     shop = grow(tmp_path_factory.mktemp("harness"), tiny_world, gaggle)
+    # Without a class transformers takes Llama's for any model of that type, which reads tokenizer.json otherwise.
+    config = shop.folder / "base/tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
     (shop.folder / "asked").mkdir()
     write_choosing(shop.folder / "asked/kinds.jsonl")
     copied = [json.loads(line) for line in (shop.folder / "tasks/copy.jsonl").read_text().splitlines()]
