@@ -96,17 +96,25 @@ def test_shots_that_cannot_be_are_refused(trained):
     assert "eval.shots = 2 is of gaggle eval" in refused.stderr
 
 
+WRITTEN = ["--run.name=written", "--eval.tasks=['written']", "--eval.max_new_tokens=8",
+           "--eval.methods=['none','expert:copy']"]
+
+
 @pytest.fixture(scope="module")
 def generated(trained):
-    """The task copy under three metrics, two of them of one group."""
+    """A task under three metrics, two of them of one group. Its outputs hold more or less of what the base writes."""
     (trained.folder / "written").mkdir()
-    text = (trained.folder / "tasks/copy.jsonl").read_text()
+    said = predictions(trained, "--run.name=said", "--eval.tasks=['tasks/copy.jsonl']", *WRITTEN[2:], name="said")
+    rows = [json.loads(line) for line in (trained.folder / "tasks/copy.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["split"] == "test"]
+    for i, row in enumerate(rows):
+        text = said["none", "copy", row["id"]]["prediction"].strip()
+        row["output"] = [text, f"The {text} cat", f"dog, dog {text}!", "fox"][i % 4]
     for name, about in {"f1": 'metric = "f1"\ngroup = "copies"', "rouge": 'metric = "rouge_l"',
                         "exact": 'metric = "exact_match"\ngroup = "copies"'}.items():
-        (trained.folder / f"written/{name}.jsonl").write_text(text)
+        (trained.folder / f"written/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         (trained.folder / f"written/{name}.toml").write_text(about)
-    found = predictions(trained, "--run.name=written", "--eval.tasks=['written']", "--eval.max_new_tokens=8",
-                        "--eval.methods=['none','expert:copy']", name="written")
+    found = predictions(trained, *WRITTEN, name="written")
     return found, json.loads((trained.folder / "runs/written/eval/results.json").read_text())
 
 
@@ -121,8 +129,9 @@ def overlap(prediction, target):
 
 def test_generated_texts_have_a_share_each_and_tasks_its_mean(generated):
     found, results = generated
-    shares = [line["score"] for (_, task, _), line in found.items() if task == "f1"]
-    assert any(0 < share < 1 for share in shares), "no share lies between: this shows nothing"
+    for task, between in (("f1", True), ("rouge", True), ("exact", False)):
+        shares = [line["score"] for (_, of, _), line in found.items() if of == task]
+        assert {0, 1} < set(shares) if between else {0, 1} == set(shares), task
     for (method, task, name), line in found.items():
         twin = found[method, "exact", name]
         assert line["prediction"] == twin["prediction"]
@@ -142,14 +151,12 @@ def test_generated_texts_have_a_share_each_and_tasks_its_mean(generated):
 
 def test_stems_change_rouge_and_nothing_else_is_scored_again(trained, generated):
     before = set((trained.folder / "runs/written/eval/items").iterdir())
-    predictions(trained, "--run.name=written", "--eval.tasks=['written']", "--eval.max_new_tokens=8", "--eval.stem=true",
-                "--eval.normalise=characters", "--eval.methods=['none','expert:copy']", name="written")
+    predictions(trained, *WRITTEN, "--eval.stem=true", "--eval.normalise=characters", name="written")
     new = set((trained.folder / "runs/written/eval/items").iterdir()) - before
     assert sorted(json.loads(path.read_text())["task"] for path in new) == ["rouge", "rouge"]
 
 
 def test_the_table_names_groups_and_shares(trained, generated):
-    done = trained.run("eval", "tiny.toml", "--run.name=written", "--eval.tasks=['written']", "--eval.max_new_tokens=8",
-                       "--eval.methods=['none','expert:copy']")
+    done = trained.run("eval", "tiny.toml", *WRITTEN)
     for words in ("held-out score %", "mean of the templates' score %", "median of the templates' score %", "copies"):
         assert words in done.stdout
