@@ -60,13 +60,13 @@ void Ia3Adapter::begin(const Microbatch& batch) {
   }
   weights_ = at::stack(w, 1).contiguous();
   const auto count = static_cast<int64_t>(members_.size());
-  takes_gradients_ = wanted_ || watch_.sink;
+  takes_gradients_ = wanted_ || watch_.on();
   for (const Side side : sides) {
     const TokenSequences& set = batch.side(side);
     TokenMembers& tokens = token_members_[side] = {member_by_token(members.segments[side], values_.device()), {}, {}};
     if (!takes_gradients_) continue;
     tokens.indicator = at::zeros({count, set.count()}, values_.options()).scatter_(0, tokens.by_token.unsqueeze(0), 1);
-    if (!watch_.sink) continue;
+    if (!watch_.halves) continue;
     at::Tensor even = at::zeros({set.count()}, values_.options());
     for (const Segment& segment : set.even) even.narrow(0, segment.begin, segment.end - segment.begin).fill_(1);
     tokens.even = tokens.indicator * even;
@@ -103,7 +103,7 @@ void Ia3Adapter::backward(const Site& site, const at::Tensor& x, const at::Tenso
     entry->d_l = at::mm(tokens.indicator, d_by_token);
     entry->even_d_l.reset();
     if (tokens.even.defined()) {
-      const Stopwatch watching(watch_.seconds);
+      const Stopwatch watching(watch_.seconds());
       entry->even_d_l = at::mm(tokens.even, d_by_token);
     }
   }
@@ -112,7 +112,7 @@ void Ia3Adapter::backward(const Site& site, const at::Tensor& x, const at::Tenso
 }
 
 void Ia3Adapter::report(const RescaledSite& entry, const at::Tensor& d_l, bool even) {
-  const Stopwatch watching(watch_.seconds);
+  const Stopwatch watching(watch_.seconds());
   const auto number = static_cast<size_t>(&entry - rescaled_sites_.data());
   for (size_t m = 0; m < members_.size(); ++m) {
     at::Tensor gradient = d_l[static_cast<int64_t>(m)];
@@ -122,7 +122,7 @@ void Ia3Adapter::report(const RescaledSite& entry, const at::Tensor& d_l, bool e
                           weights_[entry.router].narrow(0, static_cast<int64_t>(m), 1), to, {});
       gradient = to.flatten();
     }
-    watch_.sink({members_[m].task, even, number, gradient});
+    watch_.show({members_[m].task, even, number, gradient});
   }
 }
 
@@ -135,10 +135,8 @@ void Ia3Adapter::finish_gradients() {
     const auto count = static_cast<int64_t>(members_.size());
     mix_skills_backward(entry.d_l.view({count, spec_.heads, -1}), entry.skills, weights_[entry.router], entry.gradient,
                         d_weights[entry.router]);
-    if (entry.even_d_l.defined()) {
-      report(entry, entry.d_l, false);
-      report(entry, entry.even_d_l, true);
-    }
+    if (watch_.on()) report(entry, entry.d_l, false);
+    if (entry.even_d_l.defined()) report(entry, entry.even_d_l, true);
     entry.d_l.reset();
   }
   if (!d_weights.defined()) return;

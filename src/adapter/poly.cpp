@@ -159,6 +159,11 @@ ParameterLayout mixture_layout(const PolySpec& spec) {
   return spec.skill == SkillKind::rescaling ? poly_layout(one_skill(spec)) : lora_layout(spec.sites);
 }
 
+at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights) {
+  const at::Tensor w = weights.to(products.device(), at::kDouble).transpose(0, 1);  // [h, T, K]
+  return (at::bmm(w, w.transpose(1, 2)) * products).sum(0);
+}
+
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values) {
   const at::Tensor even =
       at::full({1, spec.heads, spec.skills}, 1 / static_cast<double>(spec.skills), values.options());

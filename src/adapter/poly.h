@@ -61,6 +61,12 @@ PolySpec one_skill(PolySpec spec);
 // Of one mixture of the skills: lora_layout(spec.sites), or poly_layout(one_skill(spec)).
 ParameterLayout mixture_layout(const PolySpec& spec);
 
+// The Gram [T, T] of T tasks' gradients of the shared skills, from products per head of their mixtures' gradients
+// [h, T, T] and weights [T, h, K]: with one routing row per task the gradient of skill k at head q is w_qk G[q], so
+//   <g_t, g_t'> = Σ_q (Σ_k w^t_qk w^t'_qk) <G_t[q], G_t'[q]>
+// fp64, on the products' device.
+at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);
+
 // MHR-μ: the skills averaged into one adapter, mean A and mean B or mean l, [mixture_layout(spec).size()].
 at::Tensor averaged_skills(const PolySpec& spec, const at::Tensor& values);
 

@@ -101,7 +101,16 @@ at::Tensor SkillAdapter::gradient_of(const at::Tensor& flat, const std::string& 
 }
 
 void SkillAdapter::set_gradients(const at::Tensor& flat) {
+  watch_.whole = {};
   for (Router& router : routers_) router.gradient = gradient_of(flat, router.name);
+}
+
+void SkillAdapter::set_gradients_by_task(const at::Tensor& flat, const ParameterLayout& layout,
+                                         GradientWatch::Sink sink) {
+  set_gradients({});
+  watch_.whole = std::move(sink);
+  for (Router& router : routers_)
+    if (layout.find(router.name)) router.gradient = layout.view(flat, router.name);
 }
 
 void SkillAdapter::begin_step(int64_t step) {

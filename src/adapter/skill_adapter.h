@@ -46,19 +46,27 @@ class SkillAdapter : public Trainable {
   at::Tensor all_values() const;
   // In this step: samples are drawn per example.
   bool per_example() const { return sampling_now_ == Sampling::example; }
+  // In some step of its schedule.
+  bool samples_per_example() const {
+    return spec_.routing == Routing::learned && schedule_.sampling == Sampling::example;
+  }
 
   void set_gradients(const at::Tensor& flat) override;
   void begin_step(int64_t step) override;
   void begin_evaluation() override;
 
   // From here on gradients go to `sink` too; empty: no more. Nothing that is trained changes by it.
-  void watch(std::function<void(const WatchedGradient&)> sink) { watch_.sink = std::move(sink); }
+  void watch(GradientWatch::Sink sink) { watch_.halves = std::move(sink); }
+  // In place of set_gradients, until that is called: the skills' gradients go to `sink` alone, by task, and those of the
+  // routing tables that `layout` names to their places in `flat`.
+  void set_gradients_by_task(const at::Tensor& flat, const ParameterLayout& layout, GradientWatch::Sink sink);
   WatchedSizes watched_sizes(const LoraSite& site) const;
   // Mixing weights of tasks in this step, for each of PolySpec::sites [T, h, K];
   // empty where every example has its own.
   std::vector<at::Tensor> routing_of(std::span<const int> tasks) const;
-  // Seconds that watching has cost so far, the sink's own among them.
-  double watching_seconds() const { return watch_.seconds; }
+  // Seconds that watching has cost so far, and keeping tasks apart while nobody watched; the sinks' own are among them.
+  double watching_seconds() const { return watch_.halves_seconds; }
+  double by_task_seconds() const { return watch_.whole_seconds; }
 
  protected:
   // `values`: [poly_layout(spec).size()].

@@ -1,9 +1,10 @@
 #include "alignment/expert_sketch.h"
 
-#include "alignment/similarity.h"
+#include "alignment/record.h"
 #include "alignment/sketch.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/table.h"
 #include "formats/safetensors.h"
@@ -104,6 +105,23 @@ std::string compare_sketches(const StartSketches& sketches, const std::vector<Sk
   return fmt::format("\ngradients of {} at the common start, {} examples each ({})\n{}",
                      plural(static_cast<int64_t>(names.size()), "task"), sketches.examples,
                      result.lexically_normal().string(), similarity_block(similarity, shown_pairs));
+}
+
+TaskSimilarity read_similarity(const fs::path& result) {
+  const SafetensorsFile file(result);
+  const auto found = file.metadata().find("tasks");
+  if (found == file.metadata().end())
+    user_error("{}: no similarity of tasks, as gaggle experts leaves it", file.name());
+  try {
+    TaskSimilarity similarity{parse_json(found->second), matrix_of(file, "cosine"), matrix_of(file, "error"), 0};
+    const auto tasks = static_cast<int64_t>(similarity.tasks.size());
+    for (const at::Tensor& matrix : {similarity.cosine, similarity.error})
+      if (matrix.sizes() != at::IntArrayRef{tasks, tasks})
+        user_error("{}: {} tasks, but a matrix of {} × {}", file.name(), tasks, matrix.size(0), matrix.size(-1));
+    return similarity;
+  } catch (const nlohmann::json::exception& error) {
+    user_error("{}: no similarity of tasks ({})", file.name(), error.what());
+  }
 }
 
 }  // namespace gaggle

@@ -2,6 +2,7 @@
 // and at the end of a job the sketches are compared.
 #pragma once
 
+#include "alignment/similarity.h"
 #include "train/recipe.h"
 
 namespace gaggle {
@@ -30,5 +31,7 @@ struct SketchedTask {
 // of them left a sketch.
 std::string compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks,
                              const std::filesystem::path& result);
+// What such a file holds; `dims` is not kept. Throws UserError where it is not of this form.
+TaskSimilarity read_similarity(const std::filesystem::path& result);
 
 }  // namespace gaggle

@@ -1,8 +1,8 @@
 #include "alignment/gram.h"
 
-#include <cstring>
-
+#include "adapter/poly.h"
 #include "base/error.h"
+#include "train/exchange.h"
 
 namespace gaggle {
 namespace {
@@ -23,18 +23,6 @@ at::Tensor by_head(const at::Tensor& gradients, const AlignedSite& site) {
       .transpose(0, 1);
 }
 
-// [sites, T, T] on every rank, from the ranks that have them.
-void gather_sites(at::Tensor& by_site, const std::vector<std::vector<size_t>>& dealt, Communicator& group) {
-  const size_t bytes = by_site[0].nbytes();
-  auto* base = static_cast<char*>(by_site.mutable_data_ptr());
-  std::string mine;
-  for (const size_t s : dealt[static_cast<size_t>(group.rank())]) mine.append(base + s * bytes, bytes);
-  const std::vector<std::string> all = group.all_gather_text(mine);
-  for (size_t r = 0; r < dealt.size(); ++r)
-    for (size_t i = 0; i < dealt[r].size(); ++i)
-      std::memcpy(base + dealt[r][i] * bytes, all[r].data() + i * bytes, bytes);
-}
-
 }  // namespace
 
 Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even, const BatchTasks& batch) {
@@ -48,11 +36,6 @@ Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Te
                    o = scaled(whole - first, batch.odd_share);
   const at::Tensor across = at::bmm(e, o.transpose(1, 2));
   return {at::bmm(g, g.transpose(1, 2)), (across + across.transpose(1, 2)) / 2};
-}
-
-at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights) {
-  const at::Tensor w = weights.to(products.device(), at::kDouble).transpose(0, 1);  // [heads, T, K]
-  return (at::bmm(w, w.transpose(1, 2)) * products).sum(0);
 }
 
 std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, const TaskGradients& mine,
@@ -79,9 +62,12 @@ std::map<GradientSpace, Grams> task_grams(std::span<const AlignedSite> sites, co
   });
   if (group.size() == 1 || tasks == 0) return grams;
   const auto dealt = deal_sites(sites, group.size());
+  std::vector<int> of_site(sites.size());
+  for (size_t rank = 0; rank < dealt.size(); ++rank)
+    for (const size_t site : dealt[rank]) of_site[site] = static_cast<int>(rank);
   for (auto& [space, gram] : grams) {
-    gather_sites(gram.full, dealt, group);
-    gather_sites(gram.halves, dealt, group);
+    gather_rows(gram.full, of_site, group);
+    gather_rows(gram.halves, of_site, group);
   }
   return grams;
 }

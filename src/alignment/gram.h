@@ -25,9 +25,6 @@ struct Grams {
 // the Gram in the gradients' own space.
 Grams head_products(const AlignedSite& site, const at::Tensor& all, const at::Tensor& even, const BatchTasks& batch);
 
-// The skill-space Gram [T, T] from products per head [heads, T, T] and weights [T, heads, K].
-at::Tensor skill_gram(const at::Tensor& products, const at::Tensor& weights);
-
 // The Grams of all sites in the spaces wanted, on every rank. The gradients' own space can always be had; skill
 // space from mixed gradients needs weights. Collective: all-to-all of the gradients by site, then an all-gather
 // of sites · T² numbers. Costs 6 · T² · values FLOP in fp64, shared by the ranks.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "alignment/windows.h"
+#include "formats/safetensors.h"
 
 namespace gaggle {
 
@@ -22,6 +23,9 @@ void truncate_steps(const std::filesystem::path& folder, int64_t step);
 void write_windows(const std::filesystem::path& folder, const AlignmentWindows& windows);
 // Throws UserError where the file is missing or not of this form.
 AlignmentWindows read_windows(const std::filesystem::path& folder);
+
+// An F64 or I64 tensor of a file. Throws UserError: another type, or it is not there.
+at::Tensor matrix_of(const SafetensorsFile& file, const std::string& name);
 
 // The start of a run that goes on from `step` (0: from the beginning): later lines go, and the windows are
 // those in the folder if they are of the same tasks, sites and window and hold nothing later; else `fresh`

@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "formats/safetensors.h"
 #include "train/checkpoint.h"
 
 namespace gaggle {
@@ -37,14 +36,6 @@ void visit(const std::string& prefix, WindowMatrices& window, const Visit& what)
   what(prefix + ".complete.noise_free_count", window.noise_free_count);
 }
 
-at::Tensor tensor_of(const TensorView& view, const std::string& where) {
-  if (view.dtype != DType::i64 && view.dtype != DType::f64)
-    user_error("{}: {} is {}, expected F64 or I64", where, view.name, name_of(view.dtype));
-  at::Tensor tensor = at::empty(view.shape, view.dtype == DType::i64 ? at::kLong : at::kDouble);
-  std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
-  return tensor;
-}
-
 // `when`: "running" or "complete".
 template <class Window>
 void read_window(const json& state, const char* when, GradientSpace space, const SafetensorsFile& file,
@@ -54,8 +45,7 @@ void read_window(const json& state, const char* when, GradientSpace space, const
   Window& window = windows[space];
   window.measurements = state.at(at).at("measurements");
   window.last_step = state.at(at).at("last_step");
-  visit(name_of(space), window,
-        [&](const std::string& name, at::Tensor& to) { to = tensor_of(file.at(name), file.name()); });
+  visit(name_of(space), window, [&](const std::string& name, at::Tensor& to) { to = matrix_of(file, name); });
 }
 
 int64_t newest_step(const AlignmentWindows& windows) {
@@ -65,6 +55,15 @@ int64_t newest_step(const AlignmentWindows& windows) {
 }
 
 }  // namespace
+
+at::Tensor matrix_of(const SafetensorsFile& file, const std::string& name) {
+  const TensorView& view = file.at(name);
+  if (view.dtype != DType::i64 && view.dtype != DType::f64)
+    user_error("{}: {} is {}, expected F64 or I64", file.name(), view.name, name_of(view.dtype));
+  at::Tensor tensor = at::empty(view.shape, view.dtype == DType::i64 ? at::kLong : at::kDouble);
+  std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+  return tensor;
+}
 
 void write_windows(const fs::path& folder, const AlignmentWindows& windows) {
   AlignmentWindows held = windows;  // copies share their tensors

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alignment/linkage.h"
 #include "alignment/sketch.h"
 #include "alignment/statistics.h"
 #include "base/error.h"
@@ -43,30 +44,6 @@ TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor&
   const AlignedSite slot{"all sites", "", 0, 1, 1, sketches.size(1), 0, 0};
   const size_t first = 0;
   return {std::move(tasks), cosines(gram)[0], cosine_errors(gram, {&slot, 1}, {&first, 1}), sketches.size(1)};
-}
-
-std::vector<int> linkage_order(const at::Tensor& similarity) {
-  const at::Tensor known = at::nan_to_num(similarity.to(at::kDouble), 0.0).contiguous();
-  const auto tasks = static_cast<size_t>(known.size(0));
-  std::vector<double> sums(known.const_data_ptr<double>(), known.const_data_ptr<double>() + tasks * tasks);
-  const auto sum = [&](size_t a, size_t b) -> double& { return sums[a * tasks + b]; };
-  std::vector<std::vector<int>> clusters;  // at the place of their lowest task; empty: joined to another
-  for (size_t t = 0; t < tasks; ++t) clusters.push_back({static_cast<int>(t)});
-  for (size_t joins = 1; joins < tasks; ++joins) {
-    size_t best_a = 0, best_b = 0;
-    double best = -std::numeric_limits<double>::infinity();
-    for (size_t a = 0; a < tasks; ++a)
-      for (size_t b = a + 1; b < tasks && !clusters[a].empty(); ++b) {
-        if (clusters[b].empty()) continue;
-        const double mean = sum(a, b) / static_cast<double>(clusters[a].size() * clusters[b].size());
-        if (mean > best) best = mean, best_a = a, best_b = b;
-      }
-    clusters[best_a].insert(clusters[best_a].end(), clusters[best_b].begin(), clusters[best_b].end());
-    clusters[best_b].clear();
-    for (size_t other = 0; other < tasks; ++other)
-      sum(best_a, other) = sum(other, best_a) = sum(best_a, other) + sum(best_b, other);
-  }
-  return tasks == 0 ? std::vector<int>() : clusters[0];
 }
 
 std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine) {

@@ -1,5 +1,5 @@
 // Tasks that never met: cosines of gradients at a common start from the sketches that independent experts send,
-// with their error; and the order in which a T×T matrix is shown.
+// with their error; and how a T×T matrix is shown.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -17,11 +17,6 @@ struct TaskSimilarity {
 };
 // sketches [T, dims] of one plan (Slots::one). At the start B = 0, so dA is 0: sketches are of dB.
 TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor& sketches);
-
-// Average-linkage clustering (Sokal and Michener 1958) of similarities [T, T] fp64 (NaN counts as 0): the two
-// clusters of the highest mean similarity are joined until one is left. Returns the tasks in the order of its
-// leaves: the lower number first, ties by number. O(T³).
-std::vector<int> linkage_order(const at::Tensor& similarity);
 
 // "+0.123" with three digits; "-": NaN.
 std::string cosine_cell(double value, int digits);

@@ -43,6 +43,7 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(generate)              \
   NAME(data)                  \
   NAME(align)                 \
+  NAME(cluster)               \
   NAME(registry)              \
   NAME(doctor)                \
   NAME(bench)                 \

@@ -38,6 +38,11 @@ void check_poly(Complaints& complaints, const Config& config) {
   refuse_if(poly.average_from > 0 && poly.average_last_steps > 0, complaints, "poly.average_from",
             "poly.average_from and poly.average_last_steps exclude each other: both say when routing becomes "
             "uniform");
+  refuse_if(
+      poly.method == "private" && config.train.combine != "sum", complaints, "train.combine",
+      "train.combine = \"{}\" joins gradients of skills that tasks share; with poly.method = \"private\" each has its "
+      "own: leave it out",
+      config.train.combine);
   refuse_if(poly.sample == "example" && config.alignment.space != "skill", complaints, "alignment.space",
             "alignment.space = \"{}\" cannot be measured with poly.sample = \"example\": a task has "
             "no single mixture then; take \"skill\"",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -79,6 +80,28 @@ About read_about(const std::filesystem::path& file) {
     for (const toml::node& node : *files->as_array()) about.files.push_back(file_of(file, node));
   }
   return about;
+}
+
+std::string about_text(const About& about, const std::filesystem::path& folder) {
+  toml::table table;
+  const auto put = [&](const char* key, const std::string& text) {
+    if (!text.empty()) table.insert(key, text);
+  };
+  put("definition", about.definition);
+  put("prompt", about.prompt);
+  put("metric", about.metric);
+  put("category", about.category);
+  toml::array files;
+  for (const WeightedFile& file : about.files) {
+    toml::table entry{{"path", std::filesystem::relative(file.path, folder).string()}};
+    if (file.weight != 1) entry.insert("weight", file.weight);
+    entry.is_inline(true);
+    files.push_back(std::move(entry));
+  }
+  if (!files.empty()) table.insert("files", std::move(files));
+  std::ostringstream text;
+  text << table << "\n";
+  return text.str();
 }
 
 int64_t times_taken(int64_t i, double weight) {

@@ -21,6 +21,9 @@ struct About {
 // Throws UserError with file:line:column for TOML errors, unknown keys and values of the wrong type.
 About read_about(const std::filesystem::path& file);
 
+// What read_about reads, for a file in `folder`: paths are written relative to it.
+std::string about_text(const About& about, const std::filesystem::path& folder);
+
 // How often example i of a file of this weight is taken for training: ⌊(i+1)·w⌋ - ⌊i·w⌋.
 int64_t times_taken(int64_t i, double weight);
 

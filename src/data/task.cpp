@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/names.h"
 #include "base/terminal.h"
-#include "data/about.h"
 #include "data/example.h"
 
 namespace gaggle {
@@ -123,7 +122,7 @@ std::string metric_of(const About& about, const std::vector<ExampleOfFile>& exam
   return bare == examples.end() ? "accuracy" : "exact_match";
 }
 
-Task load_task(const Source& source, int64_t limit, const std::function<void()>& heed) {
+About about_of(const Source& source) {
   About about;
   if (!source.about.empty()) about = read_about(source.about);
   if (about.files.empty()) {
@@ -131,6 +130,11 @@ Task load_task(const Source& source, int64_t limit, const std::function<void()>&
       user_error("{}: names no files, and no {}.jsonl lies beside it", source.path(), source.name());
     about.files = {{source.examples, 1}};
   }
+  return about;
+}
+
+Task load_task(const Source& source, int64_t limit, const std::function<void()>& heed) {
+  const About about = about_of(source);
   const std::vector<ExampleOfFile> examples = weighted_examples(about, heed);
   if (examples.empty()) user_error("{}: the task is empty (no examples)", source.path());
   Task task;
@@ -178,6 +182,12 @@ bool is_of_generated(const std::string& metric) {
 }
 
 bool counts_right(const std::string& metric) { return metric == "accuracy" || metric == "exact_match"; }
+
+std::vector<TaskFiles> find_tasks(const std::vector<std::string>& paths) {
+  std::vector<TaskFiles> tasks;
+  for (const Source& source : find_sources(paths)) tasks.push_back({source.name(), about_of(source)});
+  return tasks;
+}
 
 void require_train_examples(const std::string& task, size_t train, size_t validation, size_t test) {
   if (train == 0)

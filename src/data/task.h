@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/about.h"
+
 namespace gaggle {
 
 enum class Split { train, validation, test };
@@ -53,6 +55,14 @@ void limit_examples(Task& task, int64_t limit);
 bool is_of_generated(const std::string& metric);
 // Whether it says right or wrong of each example; else it is a share between 0 and 1.
 bool counts_right(const std::string& metric);
+
+// Where tasks lie, in name order; examples are not read. `about.files` is never empty. Throws UserError as load_tasks does
+// for paths and for NAME.toml.
+struct TaskFiles {
+  std::string name;
+  About about;
+};
+std::vector<TaskFiles> find_tasks(const std::vector<std::string>& paths);
 
 // Throws UserError that names the task if it has no examples to train on: for whoever is about to train on it.
 void require_train_examples(const std::string& task, size_t train, size_t validation, size_t test);

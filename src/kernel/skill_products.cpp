@@ -142,8 +142,8 @@ void SkillProducts::backward(size_t number, const at::Tensor& x, const at::Tenso
   for (SkillMixture* m : mixtures_) m->touched = true;
   if (is_stacked_) return backward_stacked(number, x, dy, dx, watch);
   backward_pairs(number, x, dy, dx, /*even=*/false);
-  if (!watch.sink || of_samples_) return;
-  const Stopwatch watching(watch.seconds);
+  if (!watch.halves || of_samples_) return;
+  const Stopwatch watching(watch.seconds());
   backward_pairs(number, x, dy, {}, /*even=*/true);
 }
 
@@ -211,7 +211,7 @@ void SkillProducts::backward_stacked(size_t number, const at::Tensor& x, const a
   }
   stacked_skills_backward(x, dy, dx, w, skills, grad);
   d_weights_[site.router].index_add_(0, mixture_by_token_[site.side], grad.w);
-  if (watch.sink) show_stacked(number, x, dy, w, watch);
+  if (watch.on()) show_stacked(number, x, dy, w, watch);
 }
 
 // [M, h, n] of A and of B.
@@ -240,8 +240,8 @@ at::Tensor SkillProducts::finish(std::span<SkillMixture* const> mixtures, Gradie
       mix_skills_backward(gradients.a, site.a, w[site.router], site.grad_a, d_weights_[site.router]);
       mix_skills_backward(gradients.b, site.b, w[site.router], site.grad_b, d_weights_[site.router]);
     }
-    if (watch.sink) {
-      const Stopwatch watching(watch.seconds);
+    if (watch.on()) {
+      const Stopwatch watching(watch.seconds());
       of_samples_ ? show_samples(mixtures, w, watch) : show_tasks(mixtures, watch);
     }
   }

@@ -44,7 +44,7 @@ struct MixtureTokens {
   int64_t count = 0;
 };
 
-// What gradient alignment sees of a lane: a task's gradient at one site with respect to its mixture, A [h,
+// What is seen of a lane's gradients: a task's gradient at one site with respect to its mixture, A [h,
 // d_in/h, r] then B [h, r, d_out/h], or l [h, width/h]; with samples per example with respect to the skills,
 // [h, K, …] in place of [h, …]. Contributions add up over micro-batches and lanes.
 struct WatchedGradient {
@@ -54,8 +54,18 @@ struct WatchedGradient {
   at::Tensor gradient;  // flat, fp32
 };
 struct GradientWatch {
-  std::function<void(const WatchedGradient&)> sink;  // empty: nobody watches
-  double seconds = 0;                                // that watching has cost so far, the sink's among them
+  using Sink = std::function<void(const WatchedGradient&)>;
+  Sink halves;  // of gradient alignment: sees what is of all samples, and that of even ones besides; empty: it is off
+  Sink whole;   // of combined gradients: sees what is of all samples; empty: they are summed as they come
+  double halves_seconds = 0,
+         whole_seconds = 0;  // that showing has cost so far: while alignment is on, and while it is not
+
+  bool on() const { return halves || whole; }
+  double& seconds() { return halves ? halves_seconds : whole_seconds; }
+  void show(const WatchedGradient& gradient) const {
+    if (halves) halves(gradient);
+    if (whole && !gradient.even) whole(gradient);
+  }
 };
 
 // [T] int64: the member of every token of these segments.

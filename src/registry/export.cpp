@@ -17,33 +17,15 @@
 namespace gaggle {
 namespace {
 
-// Writes beside, into a folder that is ours alone, and renames: `to` is there whole or not at all.
-void write_folder(const ExportTarget& export_to, std::map<std::string, std::string> files) {
-  const fs::path& to = export_to.folder;
+void write_folder(const ExportTarget& to, std::map<std::string, std::string> files) {
   require_finite(files, "it is not finite and is not exported");
-  files = files_to_export(std::move(files), export_to.base_path);
-  const fs::path target = named_folder(to);
-  if (fs::exists(fs::symlink_status(target))) user_error("--to {}: is there already; name a new folder", to.string());
-  for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
-    outer = outer.parent_path();
-    if (fs::exists(outer / "registry.json"))
-      user_error("--to {}: lies in the registry {}; name a folder outside", to.string(), outer.string());
-  }
-  require_writable(target.parent_path(), "--to");
-  const fs::path beside = make_folder_beside(target);
-  try {
+  files = files_to_export(std::move(files), to.base_path);
+  make_new_folder(to.folder, "--to", [&](const fs::path& beside) {
     for (const auto& [name, bytes] : files) {
       fs::create_directories((beside / name).parent_path());
       write_file_durable(beside / name, bytes);
     }
-    open_folder_to_others(beside);
-    if (!rename_to_new(beside, target)) user_error("--to {}: is there already; name a new folder", to.string());
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(beside, ignored);
-    throw;
-  }
-  fsync_folder(target.parent_path());
+  });
 }
 
 // What was made from a version, as a PEFT folder. Its modules are as the version names them: which endings are enough

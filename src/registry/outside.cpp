@@ -5,19 +5,43 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/sha256.h"
 #include "formats/peft_files.h"
+#include "registry/stage.h"
 #include "registry/sums.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
 
-namespace fs = std::filesystem;
-
 fs::path named_folder(const fs::path& path) {
   const fs::path whole = fs::absolute(path).lexically_normal();
   return whole.has_filename() ? whole : whole.parent_path();
+}
+
+void make_new_folder(const fs::path& to, const std::string& option,
+                     const std::function<void(const fs::path& beside)>& fill) {
+  const fs::path target = named_folder(to);
+  const auto refuse_taken = [&] { user_error("{} {}: is there already; name a new folder", option, to.string()); };
+  if (fs::exists(fs::symlink_status(target))) refuse_taken();
+  for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
+    outer = outer.parent_path();
+    if (fs::exists(outer / "registry.json"))
+      user_error("{} {}: lies in the registry {}; name a folder outside", option, to.string(), outer.string());
+  }
+  require_writable(target.parent_path(), option);
+  const fs::path beside = make_folder_beside(target);
+  try {
+    fill(beside);
+    open_folder_to_others(beside);
+    if (!rename_to_new(beside, target)) refuse_taken();
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(beside, ignored);
+    throw;
+  }
+  fsync_folder(target.parent_path());
 }
 
 fs::path gates_in(const fs::path& folder) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -14,6 +15,11 @@ namespace gaggle {
 
 // "…/out" of "out", "out/" and "sub/../out".
 std::filesystem::path named_folder(const std::filesystem::path& path);
+
+// Makes a folder that is there whole or not at all: `fill` writes into one beside it that is ours alone and is then renamed.
+// Throws UserError that names `option`: something is there already, or it would lie in a registry.
+void make_new_folder(const std::filesystem::path& to, const std::string& option,
+                     const std::function<void(const std::filesystem::path& beside)>& fill);
 
 // The gates beside an adapter: where a version has them, or where an export puts them. "": there are none. Throws
 // UserError where both are there.

@@ -39,6 +39,7 @@ const Inventory& source_of(const AdaptSources& sources, AdaptMethod method) {
 PhaseSettings adapt_phase(const AdaptSections& config, uint64_t run_seed, const AdaptRecipe& recipe,
                           const TokenTask& few) {
   const AdaptConfig& adapt = config.adapt;
+  require_sum(config.train, "what is adapted");
   const double lr = adapt.lr.value_or(config.train.lr.value_or(default_skills_lr(recipe.spec.skill)));
   const double router_lr = adapt.router_lr.value_or(config.poly.router_lr);
   const bool only_routing_row = recipe.info().trains == AdaptTrains::routing_row;

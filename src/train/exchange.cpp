@@ -1,6 +1,7 @@
 #include "train/exchange.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 #include "kernel/squared_norms.h"
@@ -101,6 +102,23 @@ void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges
   }
 }
 
+void gather_rows(at::Tensor& all, const std::vector<int>& of_row, Communicator& group) {
+  GAGGLE_CHECK(all.is_contiguous() && static_cast<size_t>(all.size(0)) == of_row.size());
+  if (group.size() == 1 || all.numel() == 0) return;
+  const size_t bytes = all[0].nbytes();
+  auto* base = static_cast<char*>(all.mutable_data_ptr());
+  std::string mine;
+  for (size_t row = 0; row < of_row.size(); ++row)
+    if (of_row[row] == group.rank()) mine.append(base + row * bytes, bytes);
+  const std::vector<std::string> of_ranks = group.all_gather_text(mine);
+  std::vector<size_t> taken(of_ranks.size(), 0);
+  for (size_t row = 0; row < of_row.size(); ++row) {
+    const auto rank = static_cast<size_t>(of_row[row]);
+    std::memcpy(base + row * bytes, of_ranks[rank].data() + taken[rank], bytes);
+    taken[rank] += bytes;
+  }
+}
+
 Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t lanes, at::Device device)
     : group_(group),
       device_(group.size() > 1 ? group.device() : nullptr),
@@ -112,7 +130,7 @@ Exchange::Exchange(Communicator& group, const ParameterLayout& layout, int64_t l
   my_starts_there_ = gaggle::to_device(my_starts_, device);
 }
 
-at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces) {
+at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, const Owners& owners) {
   if (group_.size() == 1) {
     std::map<TreeNode, at::Tensor> all;
     for (const Piece& piece : pieces) all[piece.node] = piece.sum;
@@ -132,9 +150,9 @@ at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces) {
   std::vector<std::span<std::byte>> receive;
   for (size_t r = 0; r < ranks; ++r) {
     std::vector<at::Tensor> parts;
-    for (const Piece& piece : pieces) parts.push_back(gather_ranges(piece.sum, owners_.ranges[r]));
+    for (const Piece& piece : pieces) parts.push_back(gather_ranges(piece.sum, owners.ranges[r]));
     out.push_back(at::cat(parts).to(place));
-    in.push_back(at::empty({static_cast<int64_t>(nodes_of(r).size()), owners_.counts[me]}, place));
+    in.push_back(at::empty({static_cast<int64_t>(nodes_of(r).size()), owners.counts[me]}, place));
     send.push_back(bytes_of(out.back()));
     receive.push_back(writable_bytes_of(in.back()));
   }

@@ -42,6 +42,9 @@ Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int 
 at::Tensor gather_ranges(const at::Tensor& flat, std::span<const FlatRange> ranges);
 void scatter_ranges(const at::Tensor& compact, std::span<const FlatRange> ranges, at::Tensor flat);
 
+// `all` [n, …], dense on the CPU, of which rank of_row[i] has row i: after it every rank has all. Collective.
+void gather_rows(at::Tensor& all, const std::vector<int>& of_row, Communicator& group);
+
 class Exchange {
  public:
   // Collective: connects the group's GPUs. `device`: of the values.
@@ -50,9 +53,9 @@ class Exchange {
   std::span<const FlatRange> mine() const { return owners_.ranges[static_cast<size_t>(group_.rank())]; }
   std::vector<ParameterInfo> my_tensors() const;
 
-  // Sends pieces to the owners; returns the sum over all lanes of what this rank owns, compact, on the pieces'
-  // device.
-  at::Tensor sum_to_owners(const std::vector<Piece>& pieces);
+  // Sends pieces to the owners, of a layout that need not be this one; returns the sum over all lanes of what this rank
+  // owns of it, compact, on the pieces' device.
+  at::Tensor sum_to_owners(const std::vector<Piece>& pieces, const Owners& owners);
   // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
   // lane by lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {

@@ -85,9 +85,9 @@ void JointStep::run_lanes() {
   for (int64_t lane = run_.begin; lane < run_.end; ++lane)
     passes += static_cast<int64_t>(of_lanes.emplace_back(microbatches_of_lane(lane)).size());
   const int64_t idle = idle_passes(base_, group_, passes);
-  for (const StepPart& part : parts_) part.trainer.sums_.begin();
+  for (const StepPart& part : parts_) part.trainer.begin_lanes(part.batch);
   for (int64_t lane = run_.begin; lane < run_.end; ++lane) {
-    for (const StepPart& part : parts_) part.trainer.adapter_.set_gradients(part.trainer.sums_.begin_lane());
+    for (const StepPart& part : parts_) part.trainer.set_gradients(part.trainer.sums_.begin_lane());
     if (pack_) pack_->gather();
     const auto of_lane =
         std::span(losses_).subspan(static_cast<size_t>((lane - run_.begin) * tasks_), static_cast<size_t>(tasks_));
@@ -107,7 +107,7 @@ void JointStep::run_lanes() {
 
 void JointStep::make_idle_passes(int64_t count) {
   if (count == 0) return;
-  for (const StepPart& part : parts_) part.trainer.adapter_.set_gradients({});
+  for (const StepPart& part : parts_) part.trainer.set_gradients({});
   if (pack_) pack_->gather();
   for (int64_t pass = 0; pass < count; ++pass)
     base_.forward_backward(idle_batch(own_[0].samples[0]), adapter(), {}, settings().dropout);

@@ -45,6 +45,8 @@ struct StepReport {
   int64_t tokens = 0;                     // tokens that all ranks fed in this step
   double flops = 0;                       // useful FLOP of this rank's share of the step
   std::vector<double> by_task;            // loss per target token; NaN: the batch has none of the task
+  std::vector<double> weights_by_task;    // as in StepResult; empty: gradients are summed
+  double combine_seconds = 0;             // of this rank's `seconds`
   std::optional<double> validation_loss;  // after this step, the mean over tasks; nullopt: not measured
   std::vector<double> validation_by_task;
 };

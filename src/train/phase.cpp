@@ -51,6 +51,8 @@ StepReport Phase::end_step(const StepResult& done, double seconds) {
   report.tokens = done.tokens;
   report.flops = done.flops;
   report.by_task = done.by_task;
+  report.weights_by_task = done.weights_by_task;
+  report.combine_seconds = done.combine_seconds;
   if (hooks_.after_step) hooks_.after_step(report);
   if (hooks_.compare_every > 0 && state_.step % hooks_.compare_every == 0) compare_ranks();
   return report;

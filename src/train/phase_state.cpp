@@ -30,6 +30,7 @@ nlohmann::json report_json(const StepReport& report) {
                          {"rows", report.tokens},
                          {"by_task", report.by_task}};
   for (const StepNumber& number : step_numbers) json[number.name] = report.*number.value;
+  if (!report.weights_by_task.empty()) json["weights_by_task"] = report.weights_by_task;
   return json;
 }
 
@@ -41,6 +42,8 @@ StepReport report_from(const nlohmann::json& json) {
   report.tokens = json.at("rows");
   for (const auto& loss : json.at("by_task")) report.by_task.push_back(number_of(loss));
   for (const StepNumber& number : step_numbers) report.*number.value = number_of(json.at(number.name));
+  for (const auto& weight : json.value("weights_by_task", nlohmann::json::array()))
+    report.weights_by_task.push_back(number_of(weight));
   return report;
 }
 

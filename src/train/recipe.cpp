@@ -63,6 +63,7 @@ PhaseSettings gate_settings(const ExpertSections& config, uint64_t seed) {
 
 void check_task(const TrainConfig& train, const TokenTask& task) {
   require_train(task);
+  require_sum(train, "an expert");
   if (train.keep == "best" && task.examples(Split::validation).empty())
     user_error("train.keep = \"best\" needs validation examples, and task {} has none", task.name);
   if (train.keep == "best" && train.validate_every == 0)
@@ -101,6 +102,14 @@ PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr,
   return phase;
 }
 
+void require_sum(const TrainConfig& train, const std::string& what) {
+  if (train.combine != "sum")
+    user_error(
+        "train.combine = \"{}\" joins the gradients of tasks that are trained together, as gaggle pretrain does; {} is "
+        "trained on one task: leave it out, or give --train.combine=sum",
+        train.combine, what);
+}
+
 nlohmann::json phase_json(const PhaseSettings& phase) {
   nlohmann::json json = {{"steps", phase.schedule.steps},
                          {"batch_size", phase.batch_size},
@@ -118,6 +127,7 @@ nlohmann::json phase_json(const PhaseSettings& phase) {
   if (phase.step.label_smoothing > 0) json["label_smoothing"] = phase.step.label_smoothing;
   if (phase.step.dropout.p > 0) json["dropout"] = phase.step.dropout.p;
   if (phase.step.tfew) json["loss"] = "tfew";
+  if (phase.step.combine.how != Combine::sum) json["combine"] = name_of(phase.step.combine.how);
   const OptimizerSettings& optimizer = phase.step.optimizer;
   if (optimizer.kind != OptimizerKind::adamw) {
     json["optimizer"] = name_of(optimizer.kind);
@@ -175,6 +185,7 @@ Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const
 Recipe gates_recipe(const RecipeBase& base, const ExpertSections& config, const TokenTask& task, Lora lora,
                     const std::string& lora_digest) {
   require_train(task);
+  require_sum(config.train, "a gate");
   Recipe recipe;
   recipe.seed = base.seed;
   recipe.sites = std::move(lora.sites);

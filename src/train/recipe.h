@@ -60,6 +60,8 @@ std::string values_digest(const ParameterLayout& layout, const at::Tensor& value
 PhaseSettings training_phase(const TrainConfig& train, uint64_t seed, double lr, int64_t examples);
 // What every recipe's JSON begins with; `data` names the tasks and digests their examples.
 nlohmann::json recipe_json(const RecipeBase& base, uint64_t seed, nlohmann::json data, std::span<const LoraSite> sites);
+// Throws UserError where train.combine is another than sum: it joins gradients of several tasks, `what` has one.
+void require_sum(const TrainConfig& train, const std::string& what);
 nlohmann::json task_json(const TokenTask& task);
 nlohmann::json phase_json(const PhaseSettings& phase);
 std::string dtype_text(at::ScalarType dtype);

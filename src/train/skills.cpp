@@ -24,12 +24,19 @@ RoutingSchedule routing_schedule(const PolyConfig& poly, uint64_t seed, int64_t 
 }
 
 PhaseSettings skills_phase(const PolyConfig& poly, const TrainConfig& train, uint64_t seed, int64_t lanes,
-                           int64_t examples) {
+                           const std::vector<TokenTask>& tasks) {
+  int64_t examples = 0;
+  for (const TokenTask& task : tasks) examples += static_cast<int64_t>(task.examples(Split::train).size());
   const double lr = train.lr.value_or(default_skills_lr(skill_named(poly.adapter)));
   PhaseSettings phase = training_phase(train, seed, lr, examples);
   phase.name = poly.method;
   phase.step.lanes = lanes;
   phase.step.optimizer.router_rate = poly.router_lr / phase.schedule.lr;
+  const auto count = static_cast<int64_t>(tasks.size());
+  phase.step.combine = {combine_named(train.combine), seed, std::min(count, train.batch_size)};
+  if (phase.step.combine.how != Combine::sum && count < 2)
+    user_error("train.combine = \"{}\" joins the gradients of several tasks, and data.tasks has one, {}: leave it out",
+               train.combine, tasks[0].name);
   return phase;
 }
 
@@ -102,14 +109,10 @@ double default_skills_lr(SkillKind skill) { return skill == SkillKind::rescaling
 
 SkillsRecipe skills_recipe(const RecipeBase& base, const SkillsSections& config, const std::vector<TokenTask>& tasks,
                            int64_t lanes) {
-  int64_t examples = 0;
-  for (const TokenTask& task : tasks) {
-    require_train(task);
-    examples += static_cast<int64_t>(task.examples(Split::train).size());
-  }
+  for (const TokenTask& task : tasks) require_train(task);
   SkillsRecipe recipe;
   recipe.spec = poly_spec(config.poly, config.lora.targets, base.sites, static_cast<int64_t>(tasks.size()));
-  recipe.phase = skills_phase(config.poly, config.train, base.seed, lanes, examples);
+  recipe.phase = skills_phase(config.poly, config.train, base.seed, lanes, tasks);
   recipe.schedule = routing_schedule(config.poly, base.seed, recipe.phase.schedule.steps);
   recipe.mix = {config.data.sampling, config.data.sampling_cap, config.data.sampling_temperature};
   recipe.start = start_values(recipe.spec, config.poly.init_from, base.seed);

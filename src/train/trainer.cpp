@@ -18,6 +18,13 @@ std::vector<int> owners_of_state(const ParameterLayout& state, const ParameterLa
   return of_tensor;
 }
 
+std::unique_ptr<GradientsByTask> kept_by_task(Trainable& adapter, const CombineSettings& combine) {
+  if (combine.how == Combine::sum) return nullptr;
+  auto* const skills = dynamic_cast<SkillAdapter*>(&adapter);
+  GAGGLE_CHECK(skills, "only gradients of skills are combined");
+  return std::make_unique<GradientsByTask>(*skills, combine.most_tasks);
+}
+
 }  // namespace
 
 Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks)
@@ -27,8 +34,11 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
       settings_(std::move(settings)),
       wanted_tokens_(settings_.tokens_per_microbatch),
       exchange_(group, adapter.layout(), settings_.lanes, adapter.values().device()),
-      sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes, adapter.layout().size(),
-            adapter.values().device()),
+      by_task_(kept_by_task(adapter, settings_.combine)),
+      gradient_owners_(by_task_ ? owners_of(by_task_->layout(), exchange_.owners().of_tensor, group.size())
+                                : exchange_.owners()),
+      sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes,
+            by_task_ ? by_task_->layout().size() : adapter.layout().size(), adapter.values().device()),
       tasks_(tasks),
       optimizer_(settings_.optimizer, exchange_.my_tensors(), adapter.values().options()),
       state_layout_(gaggle::state_layout(settings_.optimizer, adapter.layout().tensors())),
@@ -54,9 +64,32 @@ StepResult Trainer::step(std::span<const Sample> batch, double lr, StepStatus st
   return result;
 }
 
+void Trainer::begin_lanes(std::span<const Sample> batch) {
+  sums_.begin();
+  if (by_task_) by_task_->begin(batch);
+}
+
+void Trainer::set_gradients(const at::Tensor& flat) {
+  by_task_&& flat.defined() ? by_task_->set_gradients(flat) : adapter_.set_gradients(flat);
+}
+
+at::Tensor Trainer::step_gradient(std::span<const Sample> batch, StepResult& result) {
+  const at::Tensor sums = exchange_.sum_to_owners(sums_.pieces(), gradient_owners_);
+  if (!by_task_) return sums;
+  const GradientsByTask::Joined joined = by_task_->join(
+      sums, gradient_owners_,
+      [&](const at::Tensor& gram) { return combining_weights(settings_.combine, gram, batch[0].global_index); },
+      group_);
+  result.combine_seconds = joined.seconds;
+  result.weights_by_task.assign(static_cast<size_t>(tasks_), std::nan(""));
+  for (size_t i = 0; i < joined.tasks.size(); ++i)
+    result.weights_by_task[static_cast<size_t>(joined.tasks[i])] = joined.weights[i];
+  return joined.gradient;
+}
+
 StepResult Trainer::finish(std::span<const Sample> batch, std::span<const double> losses, double lr) {
   StepResult result;
-  const at::Tensor gradient = exchange_.sum_to_owners(sums_.pieces());
+  const at::Tensor gradient = step_gradient(batch, result);
   const Exchange::Totals totals = exchange_.totals(gradient, losses, tasks_);
   for (const double sum : totals.sums) result.loss += sum;
   result.by_task = losses_per_token(batch, totals.sums);

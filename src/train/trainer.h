@@ -3,11 +3,14 @@
 // the base are of all of them.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "adapter/trainable.h"
 #include "train/batch.h"
+#include "train/combine.h"
 #include "train/exchange.h"
+#include "train/gradients_by_task.h"
 #include "train/optimizer.h"
 
 namespace gaggle {
@@ -20,7 +23,8 @@ struct StepSettings {
   OptimizerSettings optimizer;
   double label_smoothing = 0;
   BaseDropout dropout;
-  bool tfew = false;  // T-Few's three losses (tfew.h) instead of the plain one; a single task
+  CombineSettings combine;  // of an inventory of skills that tasks share; everything else is summed
+  bool tfew = false;        // T-Few's three losses (tfew.h) instead of the plain one; a single task
 };
 
 struct StepResult {
@@ -32,6 +36,9 @@ struct StepResult {
   int64_t tokens = 0;                  // fed by all ranks
   double flops = 0;                    // useful FLOP of this rank's share
   StepStatus status = StepStatus::ok;  // the worst of the group
+  // Where gradients are not summed: weights by task (NaN: it is not in the batch), and this rank's seconds for them.
+  std::vector<double> weights_by_task;
+  double combine_seconds = 0;
 };
 
 class Trainer {
@@ -59,6 +66,11 @@ class Trainer {
 
  private:
   friend class JointStep;
+  // A step's lanes begin; one lane's gradients go to `flat`, undefined: none are wanted.
+  void begin_lanes(std::span<const Sample> batch);
+  void set_gradients(const at::Tensor& flat);
+  // Of this rank's tensors, from the sums of its lanes.
+  at::Tensor step_gradient(std::span<const Sample> batch, StepResult& result);
   // From the sums of this rank's lanes, whose losses are [lanes of this rank × tasks]: the update.
   StepResult finish(std::span<const Sample> batch, std::span<const double> losses, double lr);
   std::vector<double> losses_per_token(std::span<const Sample> batch, const std::vector<double>& sums) const;
@@ -68,6 +80,8 @@ class Trainer {
   StepSettings settings_;
   int64_t wanted_tokens_;
   Exchange exchange_;
+  std::unique_ptr<GradientsByTask> by_task_;  // null: gradients are summed as they come
+  Owners gradient_owners_;                    // of what lanes sum
   LaneSums sums_;
   int64_t tasks_;
   Optimizer optimizer_;  // of what this rank owns

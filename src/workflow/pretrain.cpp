@@ -14,6 +14,8 @@ Exit run_pretraining(PretrainJob pretraining) {
     check_same_recipe(pretraining);
     if (config.alignment.every > 0) check_alignment(config.alignment, pretraining.tasks, pretraining.recipe.spec.sites);
   }
+  const JobPlan plan = pretrain_plan(pretraining);
+  if (pretraining.version.empty()) check_memory_by_task(pretraining, plan.memory);
   std::optional<Registry> registry;
   if (!context.options.dry_run) {
     registry = open_registry(context, /*create=*/true);
@@ -34,7 +36,7 @@ Exit run_pretraining(PretrainJob pretraining) {
     registry->make_current(Kind::inventory, item.name, version);
   };
   job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
-  return plan_and_run(context, job, pretrain_plan(pretraining));
+  return plan_and_run(context, job, plan);
 }
 
 }  // namespace gaggle

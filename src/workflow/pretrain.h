@@ -48,6 +48,11 @@ struct TrainedCounts {
 };
 TrainedCounts trained_counts(const PolySpec& spec);
 
+// Of a rank, for the gradients that train.combine keeps apart; 0: they are summed.
+uint64_t bytes_by_task(const PretrainJob& job);
+// Throws UserError where they make the difference between what fits into the memory and what does not.
+void check_memory_by_task(const PretrainJob& job, const JobMemory& need);
+
 // Parts of it.
 Commit pretrain(const PretrainJob& job, Registry& registry, Attempt& attempt);
 ItemWork pretrain_work(const PretrainJob& job);

@@ -1,4 +1,5 @@
 // What a pretraining run says before it starts and after it has ended.
+#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "alignment/routing_record.h"
@@ -89,6 +90,24 @@ TrainedCounts trained_counts(const PolySpec& spec) {
   return counts;
 }
 
+uint64_t bytes_by_task(const PretrainJob& job) {
+  const StepSettings& step = job.recipe.phase.step;
+  if (step.combine.how == Combine::sum) return 0;
+  const bool per_example = job.recipe.schedule.sampling == Sampling::example;
+  const auto values =
+      static_cast<uint64_t>(layout_by_task(job.recipe.spec, step.combine.most_tasks, per_example).size());
+  const auto ranks = static_cast<uint64_t>(job.context.session.world->size());
+  const uint64_t lanes = (static_cast<uint64_t>(step.lanes) + ranks - 1) / ranks;  // of a rank
+  // Lane sums that wait for each other, log2(lanes) + 1; what is sent and received; the Gram's fp64 copy is small.
+  return sizeof(float) * values * (static_cast<uint64_t>(std::bit_width(lanes)) + (ranks > 1 ? 2 : 0));
+}
+
+void check_memory_by_task(const PretrainJob& job, const JobMemory& need) {
+  const JobMemory least = with_recompute(need, job.config().train.recompute, /*available=*/0);
+  refuse_too_much_apart(job.recipe.phase.step.combine, bytes_by_task(job), least.all(),
+                        job.context.session.free_memory);
+}
+
 double steps_flops(const PretrainJob& job) {
   double pass = 0, examples = 0;
   for (const TokenTask& task : job.tasks) {
@@ -106,9 +125,11 @@ ItemWork pretrain_work(const PretrainJob& job) {
     validation += 0.5 * training_flops(job.context.base, task.examples(Split::validation));
   const int64_t every = job.config().alignment.every;
   const std::string kind = fmt::format(
-      "skills: {} of {} in {} heads, {} values{}, {} lanes on {} ranks, {}", job.config().poly.method, spec.skills,
-      spec.heads, poly_layout(spec).size(), every > 0 ? fmt::format(", compared every {} steps", every) : "",
-      phase.step.lanes, job.context.session.world->size(),
+      "skills: {} of {} in {} heads, {} values{}{}, {} lanes on {} ranks, {}", job.config().poly.method, spec.skills,
+      spec.heads, poly_layout(spec).size(),
+      phase.step.combine.how == Combine::sum ? "" : fmt::format(", joined by {}", name_of(phase.step.combine.how)),
+      every > 0 ? fmt::format(", compared every {} steps", every) : "", phase.step.lanes,
+      job.context.session.world->size(),
       passes_text(phase, tokens_per_step(job) / static_cast<double>(phase.batch_size)));
   // The base and the skills are validated in the end, too.
   return {kind, steps_flops(job) + (2 + validations(phase)) * validation};
@@ -122,6 +143,9 @@ JobPlan pretrain_plan(const PretrainJob& job) {
                 {"train", training_text(job)},
                 {"lanes", lanes_text(job)},
                 {"data", data_text(tasks) + ", sampled by " + job.config().data.sampling}};
+  if (const CombineSettings& combine = job.recipe.phase.step.combine; combine.how != Combine::sum)
+    plan.lines.push_back({"combine", fmt::format("gradients of up to {} of a step apart, joined by {}",
+                                                 plural(combine.most_tasks, "task"), name_of(combine.how))});
   if (job.config().alignment.every > 0)
     plan.lines.push_back({"align", fmt::format("gradients of tasks compared every {} steps, {} space",
                                                job.config().alignment.every, job.config().alignment.space)});
@@ -130,8 +154,11 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   plan.verb = "train";
   if (!job.version.empty())
     plan.notes = {{"", fmt::format("inventories/{} {} is there already: nothing to train", job.name, job.version)}};
-  plan.memory = memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()), tasks,
-                            Split::train, job.recipe.phase.batch_size, BaseUse::training);
+  const uint64_t apart = bytes_by_task(job);
+  plan.memory =
+      memory_need(job.context, training_bytes(job.context.base, trained_counts(job.recipe.spec).all()) + apart, tasks,
+                  Split::train, job.recipe.phase.batch_size, BaseUse::training);
+  if (apart > 0) plan.memory.adapter_text = "adapter with optimiser, checkpoint and gradients by task";
   const uint64_t stored = size_of(stored_dtype(job.config().registry.dtype));
   plan.disk = {static_cast<uint64_t>(poly_layout(job.recipe.spec).size()) * stored, 5, job.config().registry.path};
   return plan;

@@ -16,7 +16,7 @@
 namespace gaggle {
 namespace {
 
-// Losses of each task, and what the routing table looked like after the step, by kind of site.
+// Losses and weights of each task, and what the routing table looked like after the step, by kind of site.
 Metrics metrics_of(const PretrainJob& job, const StepReport& step, std::span<const RoutingNumbers> routing) {
   Metrics values;
   const auto by_task = [&](const std::string& kind, const std::vector<double>& losses) {
@@ -24,6 +24,7 @@ Metrics metrics_of(const PretrainJob& job, const StepReport& step, std::span<con
       if (!std::isnan(losses[t])) values.emplace_back(kind + "/" + job.tasks[t].name, losses[t]);
   };
   by_task("loss", step.by_task);
+  by_task("weight", step.weights_by_task);
   by_task("validation_loss", step.validation_by_task);
   for (const RoutingNumbers& numbers : routing)
     for (const RoutingField& field : routing_fields)
@@ -45,6 +46,8 @@ class PretrainReport {
 
   void step(const StepReport& step) {
     const bool look = has_routing_table(job_.recipe.spec) && (step.validation_loss || step.step == step.steps);
+    seconds_ += step.seconds;
+    combine_seconds_ += step.combine_seconds;
     report_.step(step, metrics_of(job_, step, look ? look_at_routing(step.step) : std::vector<RoutingNumbers>()));
     if (step.validation_loss)
       report_.say(fmt::format("step {}: validation loss {:.3f} (mean over tasks)", step.step, *step.validation_loss));
@@ -53,6 +56,9 @@ class PretrainReport {
   void finish(const AlignmentWatch* watch) {
     report_.say(
         fmt::format("{} steps in {}", job_.recipe.phase.schedule.steps, time_text(monotonic_seconds() - started_)));
+    if (const Combine how = job_.recipe.phase.step.combine.how; how != Combine::sum && seconds_ > 0)
+      report_.say(fmt::format("gradients joined by {}: {:.1f} s, {:.1f}% of the steps' {:.0f} s", name_of(how),
+                              combine_seconds_, 100 * combine_seconds_ / seconds_, seconds_));
     if (watch && watch->measurements() > 0)
       report_.say(fmt::format(
           "gradient alignment: {} measurements in {:.1f} s, {:.1f}% of the steps' {:.0f} s · gaggle align {}",
@@ -68,6 +74,7 @@ class PretrainReport {
   SkillAdapter& adapter_;
   ItemReport& report_;
   double started_ = monotonic_seconds();
+  double seconds_ = 0, combine_seconds_ = 0;  // of this start's steps
 };
 
 void watch_alignment(AlignmentWatch& watch, LoopHooks& hooks) {

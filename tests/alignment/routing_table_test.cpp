@@ -5,8 +5,8 @@
 
 #include <fstream>
 
+#include "alignment/linkage.h"
 #include "alignment/routing_record.h"
-#include "alignment/similarity.h"
 
 namespace gaggle {
 namespace {
@@ -70,23 +70,6 @@ TEST(RoutingTable, TasksThatRouteAlike) {
   const std::string text = routing_block(sites, {"add", "cat", "sub", "dog"});
   EXPECT_LT(text.find("sub"), text.find("cat")) << text;
   EXPECT_NE(text.find("discreteness"), std::string::npos) << text;
-}
-
-TEST(LinkageOrder, JoinsByTheMeanOfAllPairs) {
-  const auto order = [](std::vector<double> upper) {  // a-b a-c a-d b-c b-d c-d
-    at::Tensor similarity = at::eye(4, at::kDouble);
-    const std::vector<std::pair<int, int>> places = {{0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}};
-    for (size_t i = 0; i < places.size(); ++i)
-      similarity[places[i].first][places[i].second] = similarity[places[i].second][places[i].first] = upper[i];
-    return linkage_order(similarity);
-  };
-  EXPECT_EQ(order({0.1, 0.9, 0.1, 0.1, 0.8, 0.1}), (std::vector<int>{0, 2, 1, 3}));
-  // a-b join; c is near a (0.8) and far from b (0): mean 0.4. d is at 0.45 of both: d joins before c.
-  EXPECT_EQ(order({0.9, 0.8, 0.45, 0.0, 0.45, 0.0}), (std::vector<int>{0, 1, 3, 2}));
-  // d is nearer to b (0.5) than to a and c together (mean 0.3, sum 0.6).
-  EXPECT_EQ(order({0.0, 0.9, 0.3, 0.0, 0.5, 0.3}), (std::vector<int>{0, 2, 1, 3}));
-  EXPECT_EQ(order({std::nan(""), 0.2, 0.1, 0.1, 0.1, 0.1}), (std::vector<int>{0, 2, 3, 1}));  // a-b counts as 0
-  EXPECT_EQ(linkage_order(at::empty({0, 0}, at::kDouble)).size(), 0u);
 }
 
 // What is written comes back; lines after the step that a run goes on from are gone.

@@ -1,6 +1,7 @@
 // Count-sketches: the error they promise, that they add, and that nothing but names and places keys them.
 #include "alignment/sketch.h"
 
+#include "adapter/poly.h"
 #include "alignment/similarity.h"
 #include "alignment/statistics.h"
 #include "made.h"

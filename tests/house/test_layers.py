@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     "report": ["base", "formats", "coordinator"],
     "job": ["base", "config", "cluster", "comm", "formats", "text", "data", "kernel", "model", "registry",
             "train", "coordinator", "report"],
-    "workflow": ["base", "config", "cluster", "text", "model", "registry", "adapter", "library", "train",
+    "workflow": ["base", "config", "cluster", "text", "data", "model", "registry", "adapter", "library", "train",
             "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
     "bench": ["base", "config", "comm", "kernel", "model", "adapter", "train", "eval", "doctor", "job"],

@@ -18,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Config small_config(const std::string& sample = "example", const std::string& optimizer = "adamw") {
+Config small_config(const std::string& sample = "example", const std::string& optimizer = "adamw",
+                    const std::string& combine = "sum") {
   Config config;
   config.poly.method = "mhr";
   config.poly.skills = 3, config.poly.heads = 4, config.poly.rank = 2;
@@ -29,6 +30,7 @@ Config small_config(const std::string& sample = "example", const std::string& op
   config.train.lr = 0.02;
   config.train.optimizer = optimizer;
   config.train.scale_parameter = optimizer == "adafactor";
+  config.train.combine = combine;
   config.train.weight_decay = 0.1;
   config.train.clip = 0.05;  // always at work
   config.train.tokens_per_microbatch = 6;
@@ -209,12 +211,12 @@ TEST(Skills, LearnsEveryTask) {
 }
 
 struct Mode {
-  const char *sample, *optimizer;
+  const char *sample, *optimizer, *combine = "sum";
 };
 class SkillsBits : public testing::TestWithParam<Mode> {
  protected:
   SkillsBits() { config.train.lr = -0.02; }  // uphill: the best lies early
-  Config config = small_config(GetParam().sample, GetParam().optimizer);
+  Config config = small_config(GetParam().sample, GetParam().optimizer, GetParam().combine);
 };
 
 TEST_P(SkillsBits, AreTheSameOnAnyNumberOfRanks) {
@@ -243,9 +245,14 @@ TEST_P(SkillsBits, AreTheSameFromAnyInterruptionOnOtherRanks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Modes, SkillsBits, testing::Values(Mode{"example", "adamw"}, Mode{"task", "adafactor"}, Mode{"none", "adafactor"}),
-    [](const auto& info) { return fmt::format("{}_{}", info.param.sample, info.param.optimizer); });
+INSTANTIATE_TEST_SUITE_P(Modes, SkillsBits,
+                         testing::Values(Mode{"example", "adamw"}, Mode{"task", "adafactor"}, Mode{"none", "adafactor"},
+                                         Mode{"none", "adamw", "upgrad"}, Mode{"task", "adafactor", "pcgrad"},
+                                         Mode{"example", "adamw", "upgrad"}),
+                         [](const auto& info) {
+                           const Mode& m = info.param;
+                           return fmt::format("{}_{}_{}", m.sample, m.optimizer, m.combine);
+                         });
 
 TEST(Skills, AveragingContinuesThePlainRun) {
   Config config = small_config("task");
@@ -335,7 +342,8 @@ TEST(Skills, KeyFollowsWhatChangesTheResultAndNothingElse) {
            [](Config& c) { c.poly.average_from = 2; }, [](Config& c) { c.poly.method = "shared"; },
            [](Config& c) { c.poly.method = "private"; }, [](Config& c) { c.data.sampling = "uniform"; },
            [](Config& c) { c.run.seed = 1; }, [](Config& c) { c.train.label_smoothing = 0.1; },
-           [](Config& c) { c.train.optimizer = "adafactor"; }}) {
+           [](Config& c) { c.train.optimizer = "adafactor"; }, [](Config& c) { c.train.combine = "upgrad"; },
+           [](Config& c) { c.train.combine = "pcgrad"; }}) {
     Config changed = config;
     change(changed);
     EXPECT_NE(Setting(changed).recipe.key, key);
