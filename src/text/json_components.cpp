@@ -22,7 +22,7 @@ void each_member(const Json& node, const char* list, const std::function<void(co
 
 // What Metaspace puts in place of a blank: one character, as in the tokenizers library.
 std::string read_replacement(const Json& node) {
-  const std::string replacement = text_at(node, "replacement");
+  const std::string replacement = required_text(node, "replacement");
   size_t end = 0;
   if (!replacement.empty()) next_char(replacement, end);
   if (end == 0 || end != replacement.size())
@@ -33,8 +33,8 @@ std::string read_replacement(const Json& node) {
 // "pattern" of a step: {"String": …} or {"Regex": …}
 Pattern read_pattern(const char* component, const Json& step) {
   const Json& node = step.at("pattern");
-  if (node.contains("String")) return Pattern::literal(text_at(node, "String"));
-  const std::string regex = text_at(node, "Regex");
+  if (node.contains("String")) return Pattern::literal(required_text(node, "String"));
+  const std::string regex = required_text(node, "Regex");
   return with_place(component, [&] { return Pattern(regex); });
 }
 
@@ -63,15 +63,15 @@ MetaspaceStep::Prepend read_prepend(const Json& node) {
 
 void add_pre_tokenizer(const Json& node, TokenizerParts& parts) {
   std::vector<PreTokenizerStep>& steps = parts.pre_tokenizer;
-  const std::string type = text_at(node, "type");
+  const std::string type = required_text(node, "type");
   if (parts.byte_level) unsupported("pre_tokenizer", type + " after ByteLevel");
   if (type == "ByteLevel") {
     if (value_or(node, "add_prefix_space", true)) steps.emplace_back(PrefixSpaceStep{});
     if (value_or(node, "use_regex", true)) steps.emplace_back(SplitStep{Pattern(kGpt2Pattern)});
     parts.byte_level = true;
   } else if (type == "Split") {
-    steps.emplace_back(SplitStep{read_pattern("pre_tokenizer Split", node), read_behavior(text_at(node, "behavior")),
-                                 value_or(node, "invert", false)});
+    steps.emplace_back(SplitStep{read_pattern("pre_tokenizer Split", node),
+                                 read_behavior(required_text(node, "behavior")), value_or(node, "invert", false)});
   } else if (type == "Digits") {
     const bool individual = value_or(node, "individual_digits", false);
     steps.emplace_back(SplitStep{Pattern(individual ? R"(\p{N})" : R"(\p{N}+)")});
@@ -95,20 +95,21 @@ std::vector<NormalizerStep> read_normalizer(const Json& node) {
       {"NFC", NormalForm::nfc}, {"NFD", NormalForm::nfd}, {"NFKC", NormalForm::nfkc}, {"NFKD", NormalForm::nfkd}};
   std::vector<NormalizerStep> steps;
   each_member(node, "normalizers", [&](const Json& member) {
-    const std::string type = text_at(member, "type");
+    const std::string type = required_text(member, "type");
     if (const auto form = kForms.find(type); form != kForms.end())
       steps.emplace_back(form->second);
     else if (type == "Prepend")
-      steps.emplace_back(PrependText{text_at(member, "prepend")});
+      steps.emplace_back(PrependText{required_text(member, "prepend")});
     else if (type == "Replace")
-      steps.emplace_back(ReplaceText{read_pattern("normalizer Replace", member), text_at(member, "content")});
+      steps.emplace_back(ReplaceText{read_pattern("normalizer Replace", member), required_text(member, "content")});
     else if (type == "Strip")
       steps.emplace_back(StripSpace{member.at("strip_left").get<bool>(), member.at("strip_right").get<bool>()});
     else if (type == "Nmt")
       steps.emplace_back(NmtRule{});
     else if (type == "Precompiled")
-      steps.emplace_back(with_place("normalizer Precompiled",
-                                    [base64 = text_at(member, "precompiled_charsmap")] { return Charsmap(base64); }));
+      steps.emplace_back(with_place("normalizer Precompiled", [base64 = required_text(member, "precompiled_charsmap")] {
+        return Charsmap(base64);
+      }));
     else
       unsupported("normalizer", type);
   });
@@ -122,7 +123,7 @@ void read_pre_tokenizer(const Json& node, TokenizerParts& parts) {
 std::vector<DecoderStep> read_decoder(const Json& node) {
   std::vector<DecoderStep> steps;
   each_member(node, "decoders", [&](const Json& member) {
-    const std::string type = text_at(member, "type");
+    const std::string type = required_text(member, "type");
     if (type == "ByteLevel") {
       steps.emplace_back(ByteLevelDecoder{});
     } else if (type == "ByteFallback") {
@@ -133,10 +134,10 @@ std::vector<DecoderStep> read_decoder(const Json& node) {
       const bool drop_first = read_prepend(member) != MetaspaceStep::Prepend::never;
       steps.emplace_back(MetaspaceDecoder{read_replacement(member), drop_first});
     } else if (type == "Replace") {
-      steps.emplace_back(ReplaceDecoder{read_pattern("decoder Replace", member), text_at(member, "content")});
+      steps.emplace_back(ReplaceDecoder{read_pattern("decoder Replace", member), required_text(member, "content")});
     } else if (type == "Strip") {
       size_t at = 0;
-      const std::string content = text_at(member, "content");
+      const std::string content = required_text(member, "content");
       if (content.empty()) unsupported("decoder", "Strip without content");
       steps.emplace_back(StripDecoder{next_char(content, at), whole_number_of<size_t>(member.at("start")),
                                       whole_number_of<size_t>(member.at("stop"))});
@@ -150,7 +151,7 @@ std::vector<DecoderStep> read_decoder(const Json& node) {
 Surroundings read_post_processor(const Json& node) {
   Surroundings around;
   each_member(node, "processors", [&](const Json& member) {
-    const std::string type = text_at(member, "type");
+    const std::string type = required_text(member, "type");
     if (type == "ByteLevel") return;  // moves offsets only
     if (type != "TemplateProcessing") unsupported("post_processor", type);
     bool after_text = false;
@@ -160,7 +161,7 @@ Surroundings read_post_processor(const Json& node) {
         after_text = true;
         continue;
       }
-      const std::string name = text_at(item.at("SpecialToken"), "id");
+      const std::string name = required_text(item.at("SpecialToken"), "id");
       for (const Json& id : member.at("special_tokens").at(name).at("ids"))
         (after_text ? after : before).push_back(whole_number_of<int32_t>(id));
     }

@@ -45,6 +45,6 @@ T value_or(const Json& object, const char* key, T otherwise) {
   return optional_value<T>(object, key).value_or(std::move(otherwise));
 }
 
-inline std::string text_at(const Json& object, const char* key) { return object.at(key).get<std::string>(); }
+inline std::string required_text(const Json& object, const char* key) { return object.at(key).get<std::string>(); }
 
 }  // namespace gaggle

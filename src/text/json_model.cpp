@@ -21,7 +21,7 @@ std::pair<std::string, std::string> merge_pair(const Json& node) {
 Bpe read_bpe(const Json& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (!value_or<std::string>(model, key, "").empty())
-      user_error("model.{} '{}' is not supported", key, shown(text_at(model, key)));
+      user_error("model.{} '{}' is not supported", key, shown(required_text(model, key)));
   if (value_or(model, "dropout", 0.0) != 0.0) user_error("model.dropout is not supported");
   Bpe bpe;
   for (const auto& [token, id] : model.at("vocab").items()) bpe.ids.emplace(token, read_id(id, token));

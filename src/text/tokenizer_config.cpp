@@ -111,7 +111,7 @@ std::optional<int32_t> id_of(const TokenizerConfig& config, const Tokenizer& tok
 
 AddedToken read_added_token(const Json& node, int32_t id) {
   return {.id = id,
-          .content = text_at(node, "content"),
+          .content = required_text(node, "content"),
           .special = value_or(node, "special", false),
           .single_word = value_or(node, "single_word", false),
           .lstrip = value_or(node, "lstrip", false),

@@ -76,7 +76,7 @@ std::vector<AddedToken> read_added_tokens(const Json& root, const KnownTokens& v
   std::unordered_set<int32_t> ids;  // as the file has them
   for (const Json& token : root.value("added_tokens", Json::array())) {
     added.add(read_added_token(token, -1));
-    ids.insert(read_id(token.at("id"), text_at(token, "content")));
+    ids.insert(read_id(token.at("id"), required_text(token, "content")));
   }
   std::vector<AddedToken> again = config.added;
   if (!config.added_wins) {
