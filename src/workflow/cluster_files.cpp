@@ -34,6 +34,10 @@ About merged(const std::string& cluster, const std::vector<const TaskFiles*>& ta
   About about;
   about.definition = common(cluster, tasks, &About::definition, "definition");
   about.prompt = common(cluster, tasks, &About::prompt, "prompt");
+  if (about.definition.empty() && about.prompt.find("{definition}") != std::string::npos)
+    user_error(
+        "{}: its tasks share a prompt with {{definition}}, but not the definition: give them one prompt without it",
+        cluster);
   about.metric = common(cluster, tasks, &About::metric, "metric");
   for (const TaskFiles* task : tasks)
     about.files.insert(about.files.end(), task->about.files.begin(), task->about.files.end());
@@ -49,7 +53,7 @@ std::vector<std::string> write_cluster_tasks(const Likeness& likeness, const Clu
   const fs::path target = named_folder(out);
   check_name(target.filename().string(), "--out: the folder names the tasks, and");
   std::vector<std::string> names;
-  make_new_folder(target, "--out", [&](const fs::path& beside) {
+  make_new_folder(out, "--out", [&](const fs::path& beside) {
     const size_t digits = std::to_string(clusters.size()).size();
     for (size_t c = 0; c < clusters.size(); ++c) {
       names.push_back(fmt::format("{}-{:0{}}", target.filename().string(), c + 1, digits));

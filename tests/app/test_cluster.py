@@ -153,14 +153,19 @@ def test_pretraining_is_clustered_by_gradients_and_by_routing(workshop):
 def test_what_tasks_do_not_share_is_left_out_and_said(workshop):
     write_similarity(workshop.folder / "found.safetensors", ["copy", "first", "reverse"],
                      np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1.0]]))
-    (workshop.folder / "tasks/copy.toml").write_text('definition = "Copy."\nprompt = "{definition} {input}"\n')
-    (workshop.folder / "tasks/first.toml").write_text(
-        'definition = "First."\nprompt = "{definition} {input}"\nfiles = [{ path = "first.jsonl", weight = 2.0 }]\n')
+    describe = lambda prompt: [(workshop.folder / f"tasks/{name}.toml").write_text(
+        f'definition = "As {name}."\nprompt = "{prompt}"\nfiles = [{{ path = "{name}.jsonl", weight = 2.0 }}]\n')
+        for name in ["copy", "first"]]
+    describe("{definition} {input}")
+    said = workshop.run("cluster", "found.safetensors", "--clusters", "2", "--tasks", "tasks", "--out", "two", expect=2).stderr
+    assert "two-1: its tasks share a prompt with {definition}" in said and not list(workshop.folder.glob("two*"))
+    describe(">> {input}")
     done = workshop.run("cluster", "found.safetensors", "--clusters", "2", "--tasks", "tasks", "--out", "two")
     assert "two-1: its tasks differ in definition" in done.stderr and "prompt" not in done.stderr
     text = (workshop.folder / "two/two-1.toml").read_text()
-    assert "{definition} {input}" in text and "weight = 2.0" in text and "Copy." not in text
-    assert workshop.run("data", "show", "tiny.toml", "--data.tasks=['two']", "--task", "two-1").stdout.count("copy-") >= 1
+    assert ">> {input}" in text and text.count("weight = 2.0") == 2 and "As copy." not in text
+    shown = workshop.run("data", "show", "tiny.toml", "--data.tasks=['two']", "--task", "two-1", "--jsonl").stdout
+    assert len(shown.splitlines()) == 2 * 2 * 48
 
 
 def spoil(shop, what):
@@ -174,7 +179,7 @@ def spoil(shop, what):
         "two of them, auto": (["found.safetensors", "copy", "first"], ["--clusters auto", "three"]),
         "one": (["found.safetensors", "copy"], ["two at least"]),
         "no tasks": (["found.safetensors", "--out", "out"], ["--out out", "--tasks"]),
-        "a task without a file": (["found.safetensors", "--tasks", "tasks", "--out", "out"], ["task tally", "did you mean"]),
+        "a task without a file": (["found.safetensors", "--tasks", "tasks", "--out", "out"], ["task tally", "known: copy, first"]),
         "taken": (["found.safetensors", "--tasks", "tasks", "--out", "tasks"], ["--out tasks: is there already"]),
         "not ours": (["base/model.safetensors"], ["base/model.safetensors", "gaggle experts"]),
         "keys": (["found.safetensors", "--train.steps=3"], ["--train.steps", "takes no keys"]),

@@ -72,7 +72,6 @@ def test_a_stop_changes_no_bit(workshop, combine, sample):
     job.send_signal(signal.SIGKILL)
     job.communicate()
     pretrain(workshop, *long, ranks=2)
-    assert len(lines_of(workshop)) >= 40
     pretrain(workshop, *long, "--registry.path=whole", "--run.dir=whole_runs")
     assert bits(workshop) == bits(workshop, registry="whole")
     if sample == "none":
@@ -144,46 +143,48 @@ def test_the_update_is_that_of_pytorch_and_torchjd(workshop, combine, names):
     theirs, weights = train_in_pytorch(model, tasks, WEIGH[combine])
     workshop.run(*full, f"--train.combine={combine}")
     for line, expected in zip(lines_of(workshop), weights, strict=True):
-        assert list(weights_of(line).values()) == pytest.approx(expected.tolist(), rel=2e-3)  # of fp32 gradients
-    assert max(float(w.max() / w.min()) for w in weights) > 1.2  # tasks that conflict
+        assert list(weights_of(line).values()) == pytest.approx(expected.tolist(), rel=1e-4)
     ours = load_file(workshop.folder / "registry/inventories/tiny/v0001/adapter_model.safetensors")
     workshop.run(*full, "--registry.path=sum", "--run.dir=sum_runs")
-    summed = load_file(workshop.folder / "registry/../sum/inventories/tiny/v0001/adapter_model.safetensors")
+    summed = load_file(workshop.folder / "sum/inventories/tiny/v0001/adapter_model.safetensors")
     norm = lambda tensors: sum(float(t.double().norm() ** 2) for t in tensors) ** 0.5
     skills = [name for name in theirs if "module_logits" not in name]
     update = norm(theirs[n] - start[n] for n in skills)
-    assert norm(ours[n] - theirs[n] for n in skills) < 0.01 * update
-    assert norm(ours[n] - summed[n] for n in skills) > 0.1 * update
+    apart, from_sum = (norm(t[n] - theirs[n] for n in skills) / update for t in (ours, summed))
+    assert apart < 1e-4 and from_sum > 0.05, (apart, from_sum)
     for name in theirs:
         assert torch.allclose(ours[name], theirs[name], atol=2e-3), name
 
 
-def write_quarrel(folder):
-    """Two tasks with the same inputs and other answers, one of them four times as large."""
-    (folder / "quarrel").mkdir()
+def write_quarrel(folder, sizes):
+    """Two tasks with the same inputs and other answers."""
+    folder.mkdir()
     draw = random.Random(2)
-    words = "ant bee cat dog elk fox gnu hen".split()
-    inputs = [" ".join(draw.sample(words, 3)) for _ in range(16)]
-    for name, answer, times in [("much", "owl owl", 4), ("little", "toad toad", 1)]:
-        with open(folder / "quarrel" / f"{name}.jsonl", "w") as file:
-            for n in range(times):
-                for i, text in enumerate(inputs):
-                    file.write(json.dumps({"id": f"{name}-{n}-{i}", "input": text, "output": answer, "split": "train"}) + "\n")
+    inputs = [" ".join(draw.sample("ant bee cat dog elk fox gnu hen".split(), 3)) for _ in range(16)]
+    for name, answer in [("much", "owl owl"), ("little", "toad toad")]:
+        with open(folder / f"{name}.jsonl", "w") as file:
+            for i in range(sizes[name]):
+                file.write(json.dumps({"id": f"{name}-{i}", "input": inputs[i % 16], "output": answer, "split": "train"}) + "\n")
 
 
 def test_both_of_two_tasks_that_quarrel_gain_where_the_sum_lets_one_lose(workshop):
-    write_quarrel(workshop.folder)
+    """The adapter has learnt what the smaller task says; now four of five examples say otherwise."""
+    write_quarrel(workshop.folder / "before", {"much": 16, "little": 64})
+    write_quarrel(workshop.folder / "quarrel", {"much": 64, "little": 16})
+    shared = ["pretrain", "tiny.toml", "--poly.method=shared", "--poly.rank=4", "--train.batch_size=80", "--train.warmup=0"]
+    workshop.run(*shared, "--data.tasks=['before']", "--train.steps=60", "--registry.path=start", "--run.dir=runs_start")
     losses = {}
     for combine in ["sum", "upgrad", "pcgrad"]:
-        workshop.run("pretrain", "tiny.toml", "--data.tasks=['quarrel']", "--poly.method=shared", "--poly.rank=4",
-                     f"--train.combine={combine}", "--train.batch_size=80", "--train.steps=60", "--train.lr=3e-3",
-                     "--train.warmup=0", f"--registry.path={combine}", f"--run.dir=runs_{combine}")
+        workshop.run(*shared, "--data.tasks=['quarrel']", "--poly.init_from=start/inventories/tiny/v0001", "--train.lr=2e-3",
+                     f"--train.combine={combine}", "--train.steps=40", f"--registry.path={combine}", f"--run.dir=runs_{combine}")
         lines = lines_of(workshop, f"runs_{combine}")
         losses[combine] = {task: [line[f"loss/{task}"] for line in lines] for task in ["much", "little"]}
-    change = {how: {task: of[-1] - of[0] for task, of in by.items()} for how, by in losses.items()}
-    print(change)
-    assert change["sum"]["much"] < 0 < change["sum"]["little"]
-    assert max(change["upgrad"].values()) < 0 and max(change["pcgrad"].values()) < 0
+    assert losses["sum"]["much"][-1] < 0.7 * losses["sum"]["much"][0]
+    assert losses["sum"]["little"][-1] > 1.1 * losses["sum"]["little"][0]
+    for combine in ["upgrad", "pcgrad"]:
+        assert losses[combine]["much"][-1] < 0.7 * losses[combine]["much"][0]
+        little = losses[combine]["little"]
+        assert little[-1] < 0.95 * little[0] and all(b < a for a, b in zip(little, little[1:])), little
 
 
 @pytest.mark.parametrize("command, overrides, words", [
