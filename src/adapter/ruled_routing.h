@@ -29,7 +29,7 @@ struct Calibration {
 
 // The likeness of a query and the experts, added to scores: `weight` times the largest cosine of the query's vector and an
 // expert's.
-struct Likeness {
+struct QueryLikeness {
   double weight = 0;  // 0: none
   std::vector<at::Tensor>
       rows;  // [N] of each expert [n, d] fp32 of length 1; undefined: it has none, and the cosine is 0
@@ -43,7 +43,7 @@ struct RuledRouting {
   std::vector<RoutedSite> sites;         // of the base, with candidates; all pairs are there
   std::unique_ptr<SiteScores> scores;    // null: all 0
   std::vector<Calibration> calibration;  // [sites]; empty: none
-  Likeness likeness = {};
+  QueryLikeness likeness = {};
   std::vector<std::vector<at::Tensor>> gates = {};  // [sites][N] raw, of abstain
   std::vector<double> gate_bias = {};               // [N], of abstain; empty: 0
   std::vector<LowRank> general = {};                // [sites] the mean of all experts, where the rule takes it away

@@ -29,7 +29,7 @@ void take_vectors(const Config& config, const BaseModel& base, const std::vector
   }
   const auto by_text = std::make_shared<std::map<uint64_t, at::Tensor>>();
   for (const TokenTask& task : tasks) {
-    const auto& examples = task.examples(split_named(config.eval.split));
+    const auto& examples = task.examples(split_named(config.eval.split, "eval.split"));
     const at::Tensor rows = rows_of(task.name, config.eval.split);
     if (rows.size(0) < static_cast<int64_t>(examples.size()))
       user_error("{}: {}/{} has {} rows, and the task has {} examples there", file, task.name, config.eval.split,
