@@ -119,8 +119,7 @@ double Score::mean_score() const {
 
 Score mixed(const Summary& summary, size_t method, bool held_in) {
   Score all;
-  for (size_t t = 0; t < summary.tasks.size(); ++t) {
-    if (summary.held_in[t] != held_in) continue;
+  for (const size_t t : tasks_of(summary, held_in)) {
     const Score& score = summary.scores[method][t];
     if (score.examples == 0) return {};  // a mean over other examples than the other methods' would mislead
     all.nll += score.nll;
@@ -130,6 +129,18 @@ Score mixed(const Summary& summary, size_t method, bool held_in) {
     all.points += score.points;
   }
   return all;
+}
+
+std::vector<size_t> tasks_of(const Summary& summary, bool held_in) {
+  std::vector<size_t> tasks;
+  for (size_t t = 0; t < summary.tasks.size(); ++t)
+    if (summary.held_in[t] == held_in) tasks.push_back(t);
+  return tasks;
+}
+
+bool all_count_right(const Summary& summary, const std::vector<size_t>& tasks) {
+  return std::ranges::none_of(
+      tasks, [&](size_t t) { return is_of_generated(summary.metrics[t]) && !counts_right(summary.metrics[t]); });
 }
 
 std::vector<TemplateGroup> template_groups(const Summary& summary) {

@@ -51,6 +51,9 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
 
 Score mixed(const Summary& summary, size_t method, bool held_in);  // all examples of held-in or held-out tasks together
 
+std::vector<size_t> tasks_of(const Summary& summary, bool held_in);
+bool all_count_right(const Summary& summary, const std::vector<size_t>& tasks);  // none of their metrics is a share
+
 // A dataset and the tasks that are its templates, in the order of the tasks.
 struct TemplateGroup {
   std::string name;

@@ -12,7 +12,7 @@
 namespace gaggle {
 namespace {
 
-// `counted`: every score there is is one of right or wrong. What is not finite is written as null.
+// `counted`: every score is one of right or wrong. What is not finite is written as null.
 nlohmann::ordered_json score_json(const Score& score, bool counted) {
   nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
   json["nll_per_token"] = score.nll_per_token();
@@ -26,14 +26,6 @@ nlohmann::ordered_json score_json(const Score& score, bool counted) {
     }
   }
   return json;
-}
-
-// Whether all tasks held in, or all held out, that predict anything count right answers.
-bool all_counted(const Summary& summary, bool held_in) {
-  for (size_t t = 0; t < summary.tasks.size(); ++t)
-    if (summary.held_in[t] == held_in && is_of_generated(summary.metrics[t]) && !counts_right(summary.metrics[t]))
-      return false;
-  return true;
 }
 
 nlohmann::ordered_json json_of_groups(const Summary& summary, size_t method) {
@@ -60,7 +52,8 @@ std::string summary_json(const Summary& summary) {
     if (!summary.inventories[m].empty()) method["inventory"] = summary.inventories[m];
     for (const bool held_in : {true, false})
       if (const Score score = mixed(summary, m, held_in); score.examples > 0)
-        method[held_in ? "held_in_mixed" : "held_out_mixed"] = score_json(score, all_counted(summary, held_in));
+        method[held_in ? "held_in_mixed" : "held_out_mixed"] =
+            score_json(score, all_count_right(summary, tasks_of(summary, held_in)));
     if (const auto groups = json_of_groups(summary, m); !groups.empty()) method["groups"] = groups;
     for (size_t z = 0; z < summary.expert_share[m].size(); ++z)
       method["share_of_routing_weight"][summary.experts[z]] = summary.expert_share[m][z];

@@ -66,38 +66,34 @@ std::string number_table(const std::string& corner, const std::vector<std::strin
 template <class Value>  // of a Score
 std::vector<Column> task_columns(const Summary& summary, bool held_in, const Value& value) {
   std::vector<Column> columns;
-  for (size_t t = 0; t < summary.tasks.size(); ++t) {
-    if (summary.held_in[t] != held_in) continue;
+  for (const size_t t : tasks_of(summary, held_in)) {
     Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
     for (const auto& scores : summary.scores) column.numbers.push_back(value(scores[t]));
   }
   return columns;
 }
 
-// "right %", or "score %" where a metric of these tasks is a share.
-template <class Chosen>
-std::string score_word(const Summary& summary, const Chosen& chosen) {
-  bool counted = true;
-  for (size_t t = 0; t < summary.tasks.size(); ++t)
-    if (chosen(t) && is_of_generated(summary.metrics[t])) counted = counted && counts_right(summary.metrics[t]);
-  return counted ? "right %" : "score %";
+std::string score_word(const Summary& summary, const std::vector<size_t>& tasks) {
+  return all_count_right(summary, tasks) ? "right" : "score";
 }
 
 std::string score_table(const Summary& summary, bool held_in) {
-  const std::string word = score_word(summary, [&](size_t t) { return summary.held_in[t] == held_in; });
-  return number_table(fmt::format("{} {}", held_in ? "held-in" : "held-out", word), line_names(summary, held_in),
+  const std::string word = score_word(summary, tasks_of(summary, held_in));
+  return number_table(fmt::format("{} {} %", held_in ? "held-in" : "held-out", word), line_names(summary, held_in),
                       task_columns(summary, held_in, [](const Score& score) { return 100 * score.mean_score(); }), 1);
 }
 
 std::string template_table(const Summary& summary, const std::string& name, double OverTemplates::*of) {
   std::vector<Column> columns;
+  std::vector<size_t> templates;
   for (const TemplateGroup& group : template_groups(summary)) {
+    templates.insert(templates.end(), group.tasks.begin(), group.tasks.end());
     Column& column = columns.emplace_back(Column{group.name, {}});
     for (size_t m = 0; m < summary.methods.size(); ++m)
       column.numbers.push_back(100 * (over_templates(summary, m, group).*of));
   }
-  const std::string word = score_word(summary, [&](size_t t) { return !summary.groups[t].empty(); });
-  return number_table(fmt::format("{} of the templates' {}", name, word), summary.methods, std::move(columns), 1);
+  return number_table(fmt::format("{} of the templates' {} %", name, score_word(summary, templates)), summary.methods,
+                      std::move(columns), 1);
 }
 
 // NLL per target token over all held-in examples; NaN: there is no such method.
@@ -108,8 +104,7 @@ double mixed_nll(const Summary& summary, const std::string& method) {
 }
 
 std::string mixed_table(const Summary& summary) {
-  const std::string word = score_word(summary, [&](size_t t) { return bool(summary.held_in[t]); });
-  Table table({"held-in examples mixed, no task names", "NLL/token", word.substr(0, word.find(' '))});
+  Table table({"held-in examples mixed, no task names", "NLL/token", score_word(summary, tasks_of(summary, true))});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
     const std::string right = cell_text(100 * score.mean_score(), 1);
