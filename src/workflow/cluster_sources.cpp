@@ -69,6 +69,9 @@ Likeness of_gradients(const fs::path& from) {
     likeness.names = std::move(similarity.tasks);
     likeness.similarity = similarity.cosine;
   }
+  const auto count = static_cast<int64_t>(likeness.names.size());
+  if (!likeness.similarity.defined() || likeness.similarity.sizes() != at::IntArrayRef{count, count})
+    user_error("{}: {} tasks, but no matrix of {} × {}", file.string(), count, count, count);
   likeness.tasks = likeness.names;
   likeness.about =
       fmt::format("tasks of {} by the cosines of their gradients {}", file.lexically_normal().string(), how);
