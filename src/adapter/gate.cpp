@@ -10,7 +10,8 @@ ParameterLayout gate_layout(std::span<const LoraSite> sites) {
   return ParameterLayout(std::move(tensors));
 }
 
-GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device)
+GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at::ScalarType dtype, at::Device device,
+                         double bias)
     : PairAdapter(std::move(sites)) {
   layout_ = gate_layout(sites_);
   values_ = at::zeros({layout_.size()}, at::TensorOptions().dtype(at::kFloat).device(device));
@@ -23,7 +24,7 @@ GateAdapter::GateAdapter(std::vector<LoraSite> sites, const at::Tensor& lora, at
     const at::Tensor both = at::zeros({width, a.size(1)}, a.options());
     both.narrow(0, 0, r).copy_(a);
     on_sites_[s.site].pairs = {{both.narrow(0, 0, r), frozen.view(used, s.site.name + ".lora_B"), s.scale,
-                                layout_.view(values_, s.site.name + ".gate"), both}};
+                                layout_.view(values_, s.site.name + ".gate"), both, bias}};
     on_sites_[s.site].grads.resize(1);
   }
 }

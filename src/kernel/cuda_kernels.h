@@ -24,9 +24,10 @@ void gated_backward_cuda(Activation activation, void* gate, void* up, const void
 void cross_entropy_cuda(void* logits, bool bf16, const int32_t* starts, const int32_t* ids, const float* weights,
                         float* nll, int64_t rows, int64_t width, float smoothing, void* stream);
 // As row_gated and row_gate_backward (kernel/row_gate.h): all [rows, width], e and gated [rows, rank], out as all.
-void row_gated_cuda(const void* all, bool bf16, void* gated, int64_t rows, int64_t width, int64_t rank, void* stream);
+void row_gated_cuda(const void* all, bool bf16, void* gated, int64_t rows, int64_t width, int64_t rank, float bias,
+                    void* stream);
 void row_gate_backward_cuda(const void* all, const void* e, bool bf16, void* out, int64_t rows, int64_t width,
-                            int64_t rank, float scale, void* stream);
+                            int64_t rank, float scale, float bias, void* stream);
 // As dropout_ (kernel/dropout.h): keys [rows]; what has random bits below `below` becomes 0, all else is scaled.
 void dropout_cuda(void* x, bool bf16, const uint64_t* keys, uint64_t below, float scale, int64_t rows, int64_t width,
                   void* stream);

@@ -25,12 +25,12 @@ struct PairRows {
   const Bf16 *x, *dy, *a, *bt;       // [n, d_in], [n, d_out], [width, d_in], [r, d_out]
   Bf16 *y, *dx;                      // nullptr: not wanted
   int64_t n, d_in, d_out, r, width;  // a row more than r where there is a gate
-  float scale;
+  float scale, bias;                 // bias: of the gate
   bool wants_b;
   int64_t first_a, last_a;  // the rows of a whose gradients are wanted
 };
 
-// Of a block's tokens what goes into products: g∘h and the gradient of [h; logit], both times scale.
+// Of a block's tokens what goes into products: g∘h and the gradient of [h; v·x], both times scale.
 struct BlockBuffers {
   int64_t stride;                  // of the rows of `few_tokens`
   std::vector<float> h, e;         // [few_tokens, width], [few_tokens, r]
@@ -54,14 +54,14 @@ PairRows pair_rows(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b
   PairRows p{};
   p.x = bf16_of(x), p.a = bf16_of(a), p.bt = bf16_of(bt);
   p.n = x.size(0), p.d_in = x.size(1), p.d_out = bt.size(1), p.r = bt.size(0), p.width = a.size(0);
-  p.scale = static_cast<float>(member.scale);
+  p.scale = static_cast<float>(member.scale), p.bias = static_cast<float>(member.gate_bias);
   return p;
 }
 
 Bf16 to_bf16(float x) { return {c10::detail::round_to_nearest_even(x)}; }
 
 // g of a token whose h is there.
-float gate_of(const PairRows& p, const float* h) { return p.width > p.r ? 1 / (1 + std::exp(-h[p.r])) : 1; }
+float gate_of(const PairRows& p, const float* h) { return p.width > p.r ? 1 / (1 + std::exp(-(h[p.r] + p.bias))) : 1; }
 
 void forward_few(const PairRows& p, int64_t t, int64_t count, BlockBuffers& to) {
   rough_dots(p.x + t * p.d_in, count, p.a, p.width, p.d_in, to.h.data());
@@ -73,7 +73,7 @@ void forward_few(const PairRows& p, int64_t t, int64_t count, BlockBuffers& to) 
   add_product_bf16({to.few_h.data(), count, to.stride, p.bt, p.r, p.d_out}, p.y + t * p.d_out);
 }
 
-// The gradient of one token's [h; logit] to `to`, from its h and its e.
+// The gradient of one token's [h; v·x] to `to`, from its h and its e.
 void hidden_gradient(const PairRows& p, const float* h, const float* e, Bf16* to) {
   const float g = gate_of(p, h), weight = p.scale * g;
   for (int64_t q = 0; q < p.r; ++q) to[q] = to_bf16(weight * e[q]);

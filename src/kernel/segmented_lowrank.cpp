@@ -1,4 +1,4 @@
-// The gate's v rides through every product as one more row of A: its logits come out of the same product as h,
+// The gate's v rides through every product as one more row of A: v·x comes out of the same product as h,
 // and its gradient out of the same product as dA. Six products a segment, all of width r or r + 1; bf16 has a loop of
 // its own where the processor multiplies it (kernel/lowrank_rows).
 #include "kernel/segmented_lowrank.h"
@@ -44,7 +44,8 @@ void segmented_lowrank_forward(const at::Tensor& x, at::Tensor& y, std::span<con
       continue;
     }
     const at::Tensor h = at::mm(xs, a.t());
-    ys.addmm_(member.gate.defined() ? row_gated(h, member.a.size(0)) : h, member.b.t(), 1, member.scale);
+    const at::Tensor gh = member.gate.defined() ? row_gated(h, member.a.size(0), member.gate_bias) : h;
+    ys.addmm_(gh, member.b.t(), 1, member.scale);
   }
 }
 
@@ -71,8 +72,8 @@ void segmented_lowrank_backward(const at::Tensor& x, const at::Tensor& dy, at::T
     at::Tensor e = at::mm(dys, member.b);  // [n, r]
     at::Tensor h;
     if (gated || grad.b.defined()) h = at::mm(xs, a_and_gate.t());
-    if (grad.b.defined()) add_wide_mm(grad.b, dys.t(), gated ? row_gated(h, r) : h, member.scale);
-    if (gated) e = row_gate_backward(h, e, member.scale);
+    if (grad.b.defined()) add_wide_mm(grad.b, dys.t(), gated ? row_gated(h, r, member.gate_bias) : h, member.scale);
+    if (gated) e = row_gate_backward(h, e, member.scale, member.gate_bias);
     const double left = gated ? 1 : member.scale;
     if (grad.gate.defined()) {
       // dA, and dv below it.

@@ -15,9 +15,10 @@ struct LowRank {
   at::Tensor a;  // [r, d_in]; undefined: the member is absent at this site
   at::Tensor b;  // [d_out, r]
   double scale = 1;
-  at::Tensor gate;  // v [d_in] fp32 (fp64): g[t] = σ(v·x[t]); undefined: g = 1
+  at::Tensor gate;  // v [d_in] fp32 (fp64): g[t] = σ(v·x[t] + b); undefined: g = 1
   // A, below it v in A's type, then rows of zeros; undefined: joined for every pass.
   at::Tensor a_and_gate = {};
+  double gate_bias = 0;  // b, which does not train
 };
 
 // Where gradients are added; an undefined tensor is not wanted.

@@ -14,10 +14,11 @@ namespace {
 
 std::string parameter_of(const Site& site, size_t i) { return site.name + (i == 0 ? ".lora_A" : ".lora_B"); }
 
-std::string store(Registry& registry, NewVersion version, const PeftAdapter& lora) {
-  const std::vector<NamedTensor> gates = gate_tensors(lora);
+std::string store(Registry& registry, NewVersion version, const PeftAdapter& peft, double gate_bias) {
+  const std::vector<NamedTensor> gates = gate_tensors(peft);
   if (!gates.empty()) version.files[gate_file] = tensor_file_bytes(gates);
   version.sidecar["gated"] = !gates.empty();
+  if (gate_bias != 0) version.sidecar[gate_bias_key] = gate_bias;
   return registry.commit(version);
 }
 
@@ -27,6 +28,7 @@ Lora lora_of(const Version& version, const PeftAdapter& peft, const std::vector<
   lora.version = version.version;
   lora.digest = digest_of(version);
   lora.not_finite = peft.not_finite;
+  if (!lora.gates.empty()) lora.gate_bias = gate_bias_in(version.folder);
   return lora;
 }
 
@@ -99,7 +101,7 @@ std::string store_lora(Registry& registry, const Lora& lora, const Provenance& m
   const PeftAdapter peft = lora_to_peft(lora, peft_base(made.base.spec()));
   NewVersion version = new_version(Kind::expert, lora.name, made);
   add_adapter(version, peft, made);
-  return store(registry, std::move(version), peft);
+  return store(registry, std::move(version), peft, lora.gate_bias);
 }
 
 std::string store_gates(Registry& registry, const std::string& parent, const Lora& lora, const Provenance& made) {
@@ -112,7 +114,7 @@ std::string store_gates(Registry& registry, const std::string& parent, const Lor
   // Whose LoRA it is stays as it was: imported, or adapted.
   if (const std::string origin = text_at(read_sidecar(from), "origin"); !origin.empty())
     version.sidecar["origin"] = origin;
-  return store(registry, std::move(version), peft);
+  return store(registry, std::move(version), peft, lora.gate_bias);
 }
 
 }  // namespace gaggle

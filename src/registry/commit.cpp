@@ -35,9 +35,11 @@ Digests digests_of(const NewVersion& version, const std::string& sidecar) {
 }
 
 // What stands in a sidecar alone and is a part of what the version is: the tasks of a routing table, the
-// experts of a collection.
+// experts of a collection, the bias of gates.
 nlohmann::json contents_of(const nlohmann::json& sidecar) {
-  return {sidecar.value("tasks", nlohmann::json()), sidecar.value("experts", nlohmann::json())};
+  nlohmann::json contents;
+  for (const char* key : {"tasks", "experts", gate_bias_key}) contents.push_back(sidecar.value(key, nlohmann::json()));
+  return contents;
 }
 
 // Whether the version at `theirs` is what is given: by its key, or, where there is none, by its files. A collection is

@@ -1,12 +1,14 @@
 #include "registry/version_files.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/terminal.h"
 #include "formats/safetensors.h"
 #include "registry/layout.h"
 #include "registry/sums.h"
@@ -56,6 +58,17 @@ std::string digest_of(const Version& version) {
 }
 
 bool is_gated(const Version& expert) { return fs::is_regular_file(expert.folder / gate_file); }
+
+double gate_bias_in(const fs::path& expert_folder) {
+  const json sidecar = read_sidecar(expert_folder, Kind::expert);
+  const auto found = sidecar.find(gate_bias_key);
+  if (found == sidecar.end()) return 0;
+  const double bias = found->is_number() ? found->get<double>() : NAN;
+  if (!(std::abs(bias) <= 20))
+    user_error("{}: {} {}; expected a number between -20 and 20",
+               (expert_folder / words_of(Kind::expert).sidecar).string(), gate_bias_key, shown(found->dump()));
+  return bias;
+}
 
 std::string text_at(const json& object, const char* key) {
   const auto found = object.find(key);

@@ -89,9 +89,10 @@ void gate_phase(const TrainingRun& run, std::vector<Member>& members) {
   std::vector<PhaseMember> together;
   for (Member& member : members) {
     const Recipe& recipe = member.recipe;
-    adapters.push_back(
-        std::make_unique<GateAdapter>(recipe.sites, member.result.lora, run.base.dtype(), run.base.device()));
-    // Gates start half open: what this lies above validation_loss is all that they can learn from.
+    adapters.push_back(std::make_unique<GateAdapter>(recipe.sites, member.result.lora, run.base.dtype(),
+                                                     run.base.device(), recipe.gate_bias));
+    // Gates start half open, or as far as gate.bias says: what this lies above validation_loss is all that they can
+    // learn from.
     if (!member.in_gates())
       member.result.metrics["half_open_loss"] = validation_loss(run, member.task, recipe, adapters.back().get());
     together.push_back(member.in_phase(recipe.gate, *adapters.back(), kept_of(member.result, recipe)));

@@ -61,6 +61,17 @@ PhaseSettings gate_settings(const ExpertSections& config, uint64_t seed) {
   return phase;
 }
 
+void add_gates(Recipe& recipe, const ExpertSections& config, uint64_t seed) {
+  recipe.gate = gate_settings(config, seed);
+  recipe.gate_bias = config.gate.bias;
+}
+
+nlohmann::json gate_json(const Recipe& recipe) {
+  nlohmann::json json = phase_json(recipe.gate);
+  if (recipe.gate_bias != 0) json["bias"] = recipe.gate_bias;  // it came later, as some in phase_json
+  return json;
+}
+
 void check_task(const TrainConfig& train, const TokenTask& task) {
   require_train(task);
   require_sum(train, "an expert");
@@ -161,7 +172,7 @@ Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const
   recipe.seed = base.seed;
   recipe.init_std = lora.init_std;
   recipe.lora = lora_settings(config, base.seed, task);
-  recipe.gate = gate_settings(config, base.seed);
+  add_gates(recipe, config, base.seed);
   if (lora.init_from.empty()) {
     recipe.sites = lora_sites(base.sites, lora.targets, lora.rank, lora.alpha);
   } else {
@@ -177,7 +188,7 @@ Recipe expert_recipe(const RecipeBase& base, const ExpertSections& config, const
   else
     recipe.json["lora"]["init_std"] = lora.init_std;
   recipe.json["train"] = phase_json(recipe.lora);
-  if (recipe.gate.schedule.steps > 0) recipe.json["gate"] = phase_json(recipe.gate);
+  if (recipe.gate.schedule.steps > 0) recipe.json["gate"] = gate_json(recipe);
   recipe.key = sha256_hex(recipe.json.dump());
   return recipe;
 }
@@ -191,11 +202,11 @@ Recipe gates_recipe(const RecipeBase& base, const ExpertSections& config, const 
   recipe.sites = std::move(lora.sites);
   recipe.start = lora.values;
   recipe.train_lora = false;
-  recipe.gate = gate_settings(config, base.seed);
+  add_gates(recipe, config, base.seed);
   if (recipe.gate.schedule.steps == 0) user_error("gate.steps = 0: there is nothing to train");
   recipe.json = recipe_json(base, recipe.seed, task_json(task), recipe.sites);
   recipe.json["lora"]["tensors"] = lora_digest;
-  recipe.json["gate"] = phase_json(recipe.gate);
+  recipe.json["gate"] = gate_json(recipe);
   recipe.key = sha256_hex(recipe.json.dump());
   return recipe;
 }

@@ -19,6 +19,7 @@ struct Recipe {
   at::Tensor start;          // given initial LoRA (lora.init_from, or the LoRA under new gates); undefined: drawn
   bool train_lora = true;    // false: `start` is frozen and only its gates are trained
   PhaseSettings lora, gate;  // gate.schedule.steps = 0: no gates
+  double gate_bias = 0;      // b of σ(v·x + b) in the gates' phase
   nlohmann::json json;       // every setting that changes the result, with the digests of base and data
   std::string key;           // SHA-256 of json's canonical text
 };

@@ -36,7 +36,10 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
   expert.name = item.name;
   expert.sites = item.recipe.sites;
   expert.values = result.lora;
-  if (result.gate.defined()) expert.gates = gates_by_site(expert.sites, result.gate);
+  if (result.gate.defined()) {
+    expert.gates = gates_by_site(expert.sites, result.gate);
+    expert.gate_bias = item.recipe.gate_bias;
+  }
   Provenance made{job.context.base,
                   stored_dtype(job.config().registry.dtype),
                   item.recipe.key,
@@ -96,7 +99,8 @@ double expert_rate(const ExpertJob& job, const ExpertPack& pack, double flops) {
     if (recipe.train_lora)
       adapters.push_back(std::make_unique<LoraAdapter>(recipe.sites, std::vector{start}, base.dtype(), base.device()));
     else
-      adapters.push_back(std::make_unique<GateAdapter>(recipe.sites, start, base.dtype(), base.device()));
+      adapters.push_back(
+          std::make_unique<GateAdapter>(recipe.sites, start, base.dtype(), base.device(), recipe.gate_bias));
     all += epochs_of(phase, *item.task) * training_flops(base, item.task->examples(Split::train));
     together.push_back({phase, *adapters.back(), single_task(*item.task, phase)});
   }

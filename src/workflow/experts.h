@@ -53,6 +53,8 @@ double expert_rate(const ExpertJob& job, const ExpertPack& pack, double flops);
 Commit train_experts(const ExpertJob& job, const ExpertPack& pack, Registry& registry, Attempt& attempt);
 struct JobPlan;
 JobPlan expert_plan(const ExpertJob& job);
+// How far gates are open when they begin, σ(gate.bias): "half open", "11.9% open".
+std::string openness_text(double bias);
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);
 std::string collection_block(const ExpertJob& job, const Registry& registry);
 

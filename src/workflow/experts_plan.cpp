@@ -88,8 +88,11 @@ std::string lora_text(const ExpertJob& job) {
 std::string gate_text(const ExpertJob& job) {
   const Recipe& recipe = job.items[0].recipe;
   if (recipe.gate.schedule.steps == 0) return "none (gate.steps = 0)";
-  return fmt::format("one vector per site, {} trained per expert, {}",
-                     count_text(static_cast<double>(gate_values(recipe))), phase_text(true, job.items));
+  return fmt::format("one vector per site, {} trained per expert, {}{}",
+                     count_text(static_cast<double>(gate_values(recipe))), phase_text(true, job.items),
+                     recipe.gate_bias == 0 ? ""
+                                           : fmt::format(", {} at the start (gate.bias {:g})",
+                                                         openness_text(recipe.gate_bias), recipe.gate_bias));
 }
 
 // "4 experts together, 12 times: arc +3, …"; "": each is trained alone.

@@ -1,5 +1,6 @@
 // The end of a job of experts: their table, and the collection.
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -42,8 +43,13 @@ const std::string& work_key(const ExpertJob& job, const ExpertItem& item) {
 
 }  // namespace
 
+std::string openness_text(double bias) {
+  return bias == 0 ? "half open" : fmt::format("{:.3g}% open", 100 / (1 + std::exp(-bias)));
+}
+
 std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
-  Table table({"expert", "version", "task loss", "half open", "base", "gate |v|", "trained on", "time"});
+  Table table({"expert", "version", "task loss", openness_text(job.config().gate.bias), "base", "gate |v|",
+               "trained on", "time"});
   for (const ExpertItem& item : job.items) {
     const std::string& key = work_key(job, item);
     const auto info = registry.find_key(Kind::expert, item.name, item.recipe.key);

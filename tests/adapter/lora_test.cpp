@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "adapter/gate.h"
+#include "adapter/pack.h"
 #include "base/error.h"
 
 namespace gaggle {
@@ -95,6 +98,31 @@ TEST(GateAdapter, StartsAtHalfAndTrainsGatesAlone) {
   EXPECT_TRUE(at::allclose(adapter.layout().view(gradient, "layers.0.q_proj.gate"), expected, 1e-4, 1e-5));
   EXPECT_EQ(adapter.layout().view(gradient, "layers.1.up.gate").abs().max().item<float>(), 0);
   EXPECT_TRUE(at::equal(lora, kept));
+}
+
+// σ(v·x + b) begins at σ(b), and the slope there is σ(b)(1 - σ(b)).
+TEST(GateAdapter, StartsWhereItsBiasSays) {
+  at::manual_seed(2);
+  const double bias = -2, g = 1 / (1 + std::exp(-bias));
+  const at::Tensor lora = random_lora(3);
+  GateAdapter adapter(adapted(), lora, at::kFloat, at::kCPU, bias);
+  PairAdapter* members[] = {&adapter};
+  PackAdapter pack(members);
+  const at::Tensor x = at::randn({4, 6}), dy = at::randn({4, 4});
+  const at::Tensor z = naive(sites[0], lora, x);
+  const at::Tensor expected = (dy * z).sum(1, /*keepdim=*/true).mul(g * (1 - g)).mul(x).sum(0);
+  for (const bool packed : {false, true}) {
+    at::Tensor gradient = at::zeros({adapter.layout().size()});
+    adapter.set_gradients(gradient);
+    pack.gather();
+    SiteAdapter& used = packed ? static_cast<SiteAdapter&>(pack) : adapter;
+    used.begin(batch_of({{0, 0, 4}}));
+    at::Tensor y = at::zeros({4, 4}), dx = at::zeros({4, 6});
+    used.forward(sites[0], x, y);
+    EXPECT_TRUE(at::allclose(y, g * z, 1e-5, 1e-6)) << packed;
+    used.backward(sites[0], x, dy, dx);
+    EXPECT_TRUE(at::allclose(adapter.layout().view(gradient, "layers.0.q_proj.gate"), expected, 1e-4, 1e-5)) << packed;
+  }
 }
 
 TEST(GateAdapter, RefusesSeveralMembers) {

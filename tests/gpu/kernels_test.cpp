@@ -169,7 +169,7 @@ TEST_P(Types, AttentionBehindACache) {
 
 TEST_P(Types, SegmentedLowRank) {
   const std::vector<Segment> segments = {{1, 0, 5}, {0, 5, 5}, {0, 5, 6}, {2, 6, 9}, {1, 9, 13}};
-  for (const bool with_gate : {false, true}) {
+  for (const std::optional<double> bias : gate_biases) {
     const at::Tensor x = values({13, 10}), dy = values({13, 6});
     at::Tensor y = values({13, 6}), dx = values({13, 10});
     at::Tensor ys = on_gpu(y), dxs = on_gpu(dx);
@@ -178,7 +178,7 @@ TEST_P(Types, SegmentedLowRank) {
     for (const int64_t r : {1, 64, 7}) {
       LowRank m{values({r, 10}), values({6, r}), 1.0 / static_cast<double>(r + 1), {}};
       LowRank n{on_gpu(m.a), on_gpu(m.b), m.scale, {}};
-      if (with_gate) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat);
+      if (bias) m.gate = values({10}) * 0.25, n.gate = m.gate.to(gpu, at::kFloat), m.gate_bias = n.gate_bias = *bias;
       const auto zeros = [](const LowRank& like, at::TensorOptions on) {
         LowRankGrad grad{at::zeros(like.a.sizes(), on), at::zeros(like.b.sizes(), on), {}};
         if (like.gate.defined()) grad.gate = at::zeros(like.gate.sizes(), on);
@@ -198,7 +198,7 @@ TEST_P(Types, SegmentedLowRank) {
     for (size_t i = 0; i < 3; ++i) {
       EXPECT_LT(apart(grads_on_gpu[i].a, grads[i].a), limit);
       EXPECT_LT(apart(grads_on_gpu[i].b, grads[i].b), limit);
-      if (with_gate) {
+      if (bias) {
         EXPECT_LT(apart(grads_on_gpu[i].gate, grads[i].gate), limit);
       }
     }

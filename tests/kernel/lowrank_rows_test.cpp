@@ -22,7 +22,7 @@ struct RowsCase {
 };
 
 // Two members and one that is absent; the first has two segments, one of the others is empty.
-RowsCase rows_case(const Shape& s, bool gated) {
+RowsCase rows_case(const Shape& s, std::optional<double> bias) {
   at::manual_seed(11);
   RowsCase c{values({s.tokens, s.d_in}),
              values({s.tokens, s.d_out}),
@@ -32,7 +32,10 @@ RowsCase rows_case(const Shape& s, bool gated) {
              {}};
   for (const int64_t rank : {s.rank, s.rank + 1}) {
     LowRank member{values({rank, s.d_in}) / 8, values({s.d_out, rank}) / 8, 0.75, {}};
-    if (gated) member.gate = values({s.d_in}) / 16;
+    if (bias) {
+      member.gate = values({s.d_in}) / 16;
+      member.gate_bias = *bias * static_cast<double>(c.members.size() + 1);
+    }
     c.members.push_back(member);
   }
   c.members.push_back({});
@@ -79,7 +82,7 @@ const std::vector<Shape> shapes = {
     {50, 1, 1, 3},  {200, 96, 64, 8}, {333, 95, 161, 17}, {97, 130, 66, 31}, {40, 64, 96, 70},
 };
 
-class LowrankRows : public testing::TestWithParam<bool> {};
+class LowrankRows : public testing::TestWithParam<std::optional<double>> {};
 
 TEST_P(LowrankRows, FollowTheFormulaInFp64) {
   for (const Shape& s : shapes) {
@@ -156,8 +159,7 @@ TEST(LowrankRowsSums, AreNotRoundedToBf16) {
   EXPECT_TRUE(at::equal(grad.b, at::full({1, 1}, 1000 + 1.0 / 128)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Gate, LowrankRows, testing::Bool(),
-                         [](const auto& info) { return info.param ? "gated" : "plain"; });
+INSTANTIATE_TEST_SUITE_P(Gate, LowrankRows, testing::ValuesIn(gate_biases), gate_case_name);
 
 }  // namespace
 }  // namespace gaggle

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "base/microbatch.h"
 
 namespace gaggle {
@@ -15,6 +17,12 @@ inline double apart(const at::Tensor& ours, const at::Tensor& exact) {
 
 // Random values that bf16 holds exactly, so that types differ in arithmetic only.
 inline at::Tensor values(at::IntArrayRef shape) { return at::randn(shape).to(at::kBFloat16).to(at::kDouble); }
+
+// The gates that low-rank pairs are tested with: none, or with so much beside v·x.
+inline const std::vector<std::optional<double>> gate_biases = {std::nullopt, 0, -0.7};
+inline const auto gate_case_name = [](const auto& info) {
+  return !info.param ? "plain" : *info.param == 0 ? "gated" : "biased";
+};
 
 // Sequences of these lengths, without ids that mean anything.
 inline Microbatch ragged(const std::vector<int64_t>& lengths) {

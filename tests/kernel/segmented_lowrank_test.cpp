@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "made.h"
+
 namespace gaggle {
 namespace {
 
@@ -12,8 +14,9 @@ struct Case {
   std::vector<LowRank> members;
 };
 
-// Segments of 5, 0, 1, 3 and 4 rows; ranks 1, 64 and 7; one member absent, one used twice.
-Case make_case(bool gated) {
+// Segments of 5, 0, 1, 3 and 4 rows; ranks 1, 64 and 7; one member absent, one used twice. With a bias they have gates,
+// each of its own.
+Case make_case(std::optional<double> bias) {
   at::manual_seed(7);
   const auto options = at::TensorOptions().dtype(at::kDouble);
   Case c;
@@ -24,7 +27,10 @@ Case make_case(bool gated) {
   c.segments = {{1, 0, 5}, {0, 5, 5}, {0, 5, 6}, {2, 6, 9}, {3, 9, 10}, {1, 10, 13}};
   for (const int64_t r : {1, 64, 7}) {
     LowRank member{at::randn({r, d_in}, options), at::randn({d_out, r}, options), 1.0 / static_cast<double>(r + 1), {}};
-    if (gated) member.gate = at::randn({d_in}, options) * 0.3;
+    if (bias) {
+      member.gate = at::randn({d_in}, options) * 0.3;
+      member.gate_bias = *bias * static_cast<double>(c.members.size() + 1);
+    }
     c.members.push_back(member);
   }
   c.members.push_back({});
@@ -39,7 +45,7 @@ at::Tensor naive(const Case& c, const at::Tensor& x, const at::Tensor& y) {
     at::Tensor part = y.slice(0, s.begin, s.end);
     if (m.a.defined()) {
       at::Tensor added = at::matmul(at::matmul(xs, m.a.t()), m.b.t()) * m.scale;
-      if (m.gate.defined()) added = added * at::sigmoid(at::matmul(xs, m.gate)).unsqueeze(1);
+      if (m.gate.defined()) added = added * at::sigmoid(at::matmul(xs, m.gate) + m.gate_bias).unsqueeze(1);
       part = part + added;
     }
     parts.push_back(part);
@@ -63,7 +69,7 @@ double distance(const at::Tensor& a, const at::Tensor& b) {
   return ((a - b).norm() / (b.norm() + 1e-30)).item<double>();
 }
 
-class SegmentedLowrank : public testing::TestWithParam<bool> {};
+class SegmentedLowrank : public testing::TestWithParam<std::optional<double>> {};
 
 TEST_P(SegmentedLowrank, EqualsAutogradOfTheNaiveFormula) {
   Case c = make_case(GetParam());
@@ -197,8 +203,7 @@ TEST_P(SegmentedLowrank, WritesIntoTheTensorItWasGiven) {
   EXPECT_EQ(c.y.data_ptr(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Gate, SegmentedLowrank, testing::Bool(),
-                         [](const auto& info) { return info.param ? "gated" : "plain"; });
+INSTANTIATE_TEST_SUITE_P(Gate, SegmentedLowrank, testing::ValuesIn(gate_biases), gate_case_name);
 
 }  // namespace
 }  // namespace gaggle

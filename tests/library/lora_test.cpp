@@ -78,6 +78,25 @@ TEST(Lora, GatesForOneThatIsThereShareItsFile) {
   EXPECT_EQ(collection.not_finite, std::vector<std::string>{""});
 }
 
+TEST(Lora, TheBiasOfItsGatesIsStoredWithThem) {
+  const made::Folder folder;
+  const test::SitesOnly base(sites);
+  Registry registry = Registry::open(folder.path / "r", made::base, true);
+  Lora lora = random_lora();
+  store_lora(registry, lora, {base, DType::f32, "k1", {{"task", "t"}}});
+  lora.gates = {at::ones({6}), at::ones({4})};
+  store_gates(registry, "tomi@v0001", lora, {base, DType::f32, "k2", {{"task", "t"}}});
+  lora.gate_bias = -2.5;
+  store_gates(registry, "tomi@v0001", lora, {base, DType::f32, "k3", {{"task", "t"}}});
+  EXPECT_EQ(load_lora(registry, "tomi@v0001", sites).gate_bias, 0);
+  EXPECT_EQ(load_lora(registry, "tomi@v0002", sites).gate_bias, 0);
+  EXPECT_FALSE(read_sidecar(registry.load(Kind::expert, "tomi@v0002")).contains("gate_bias"));
+  EXPECT_EQ(load_lora(registry, "tomi", sites).gate_bias, -2.5);
+  registry.collect("demo", {"tomi"});
+  EXPECT_EQ(load_collection(registry, "demo", sites)[0].gate_bias, -2.5);
+  EXPECT_TRUE(registry.verify().empty());
+}
+
 TEST(Lora, WhatTheStoredTypeCannotHoldIsNotCommitted) {
   const made::Folder folder;
   const test::SitesOnly base(sites);

@@ -34,6 +34,7 @@ Config config_of(const json& spec) {
   config.train.tokens_per_microbatch = spec.value("tokens_per_microbatch", 64);
   config.gate.steps = spec.value("gate_steps", 30);
   config.gate.lr = spec.value("gate_lr", 5e-3);
+  config.gate.bias = spec.value("gate_bias", 0.0);
   return config;
 }
 

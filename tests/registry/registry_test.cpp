@@ -64,6 +64,25 @@ TEST(Registry, WithoutAKeyEveryTensorDecides) {
   NewVersion other_lora = made::expert("tomi", "", 1);
   other_lora.files[adapter_file] = tensor_file_bytes(made::lora(2));
   EXPECT_EQ(registry.commit(other_lora), "v0003");
+  NewVersion other_bias = made::expert("tomi", "", 1);
+  other_bias.sidecar["gate_bias"] = -2;
+  EXPECT_EQ(registry.commit(other_bias), "v0004");
+  EXPECT_EQ(registry.commit(other_bias), "v0004");
+}
+
+TEST(Registry, VerifyNamesABiasThatIsNone) {
+  made::Folder folder;
+  Registry registry = open_new(folder.path / "r");
+  NewVersion expert = made::expert("a", "k1", 1);
+  for (const auto& [bias, shown] : {std::pair(nlohmann::ordered_json("closed"), "\"closed\""), {-21, "-21"}}) {
+    expert.sidecar["gate_bias"] = bias;
+    expert.key = shown;
+    registry.commit(expert);
+    const auto complaints = registry.verify();
+    ASSERT_FALSE(complaints.empty()) << shown;
+    EXPECT_NE(complaints.back().find(fmt::format("gate_bias {}; expected a number", shown)), std::string::npos)
+        << complaints.back();
+  }
 }
 
 // A version that is sound in itself, but is not what the collection was made of.

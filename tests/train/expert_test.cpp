@@ -19,6 +19,20 @@ TEST(Expert, LearnsAndItsGatesMove) {
   EXPECT_LT(half_open, done.metrics["base_loss"].get<double>());
 }
 
+// Nearly closed, they stand between the base and half open, and learn other gates; the LoRA does not know.
+TEST(Expert, GatesBeginWhereTheirBiasSays) {
+  const ExpertResult half = train_small_expert(small_config());
+  Config config = small_config();
+  config.gate.bias = -2;
+  const ExpertResult nearly_closed = train_small_expert(config);
+  const auto start = [](const ExpertResult& done) { return done.metrics["half_open_loss"].get<double>(); };
+  EXPECT_GT(start(nearly_closed), start(half));
+  EXPECT_LT(start(nearly_closed), half.metrics["base_loss"].get<double>());
+  EXPECT_LT(nearly_closed.metrics["gated_loss"].get<double>(), start(nearly_closed));
+  EXPECT_FALSE(at::equal(nearly_closed.gate, half.gate));
+  EXPECT_TRUE(at::equal(nearly_closed.lora, half.lora));
+}
+
 TEST(Expert, RanksMakeEqualBits) {
   const ExpertResult alone = train_small_expert(small_config());
   for (const int ranks : {2, 3, 4, 8}) {
@@ -148,6 +162,12 @@ TEST(Recipe, KeyFollowsWhatChangesTheResultAndNothingElse) {
   other.train.lr = 0.001;
   EXPECT_EQ(difference_text(small_recipe(base, task, config).json, small_recipe(base, task, other).json),
             "train.lr 0.02 → 0.001");
+  // A setting that came later: unset, it is not in the key.
+  EXPECT_FALSE(small_recipe(base, task, config).json["gate"].contains("bias"));
+  Config biased = config;
+  biased.gate.bias = -2;
+  EXPECT_EQ(difference_text(small_recipe(base, task, config).json, small_recipe(base, task, biased).json),
+            "gate.bias none → -2.0");
 }
 
 TEST(Recipe, RefusesWhatItCannotExplain) {

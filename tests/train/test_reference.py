@@ -7,23 +7,24 @@ import torch
 from safetensors.torch import load_file, save_file
 
 STEPS, LR, RANK, ALPHA = 30, 5e-3, 4, 0.25
+BIAS = {"llama": 0.0, "t5-v1.1": -1.0, "t5-v1.0": 0.0}  # of the gates
 
 
 class Adapted(torch.nn.Module):
-    """y = W x + g · scale · B A x with g = 1, or σ(v·x) once gated."""
+    """y = W x + g · scale · B A x with g = 1, or σ(v·x + b) once gated."""
 
-    def __init__(self, linear, a, b):
+    def __init__(self, linear, a, b, bias):
         super().__init__()
         self.linear, self.a, self.b = linear, torch.nn.Parameter(a.clone()), torch.nn.Parameter(b.clone())
         self.v = torch.nn.Parameter(torch.zeros(linear.in_features))
-        self.gated = False
+        self.gated, self.bias = False, bias
 
     @property
     def weight(self):  # T5 asks its type
         return self.linear.weight
 
     def forward(self, x):
-        g = torch.sigmoid(x @ self.v).unsqueeze(-1) if self.gated else 1.0
+        g = torch.sigmoid(x @ self.v + self.bias).unsqueeze(-1) if self.gated else 1.0
         return self.linear(x) + g * (ALPHA / RANK) * ((x @ self.a.T) @ self.b.T)
 
 
@@ -32,7 +33,7 @@ def adapt(model, start, kind):
     for name, module in list(model.named_modules()):
         if kinds.is_site(name, kind):
             parent, _, last = name.rpartition(".")
-            sites[name] = Adapted(module, start[name + ".lora_A"], start[name + ".lora_B"])
+            sites[name] = Adapted(module, start[name + ".lora_A"], start[name + ".lora_B"], BIAS[kind])
             setattr(model.get_submodule(parent), last, sites[name])
     return sites
 
@@ -99,7 +100,7 @@ def distances(ours, theirs):
 
 def test_lora_then_gates_equal_plain_pytorch(probe, setting):
     folder, model, examples, start, kind = setting
-    ours, about = run_probe(probe, folder, examples, "alone")
+    ours, about = run_probe(probe, folder, examples, "alone", gate_bias=BIAS[kind])
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     sites = adapt(model, start, kind)
