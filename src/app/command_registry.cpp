@@ -1,5 +1,6 @@
 // gaggle registry: what is in a registry, whether it is sound, and adapters in and out of it.
 #include "app/command.h"
+#include "library/merged.h"
 #include "registry/verbs.h"
 
 namespace gaggle {
@@ -28,6 +29,10 @@ Command registry_command() {
             parser.add_flag("--mu", request->mu, "Export the averaged skills of an inventory, as a plain LoRA or IA3");
             parser.add_option("--task", request->task,
                               "Export this task's mixture of an inventory's skills, as a plain LoRA or IA3");
+            parser.add_flag("--merged", request->merged,
+                            "Export the mean of the experts of a collection, as one plain LoRA");
+            parser.add_option("--rank", request->rank, "Rank of what --merged writes (default: that of the mean)");
+            request->export_merged = export_merged;
             parser.add_option("--add", request->add,
                               "Experts that collect adds to the collection (as those behind NAME)");
             parser.add_option("--only", request->only, "Experts that collect pins alone, whatever the collection has");

@@ -84,10 +84,14 @@ std::vector<Lora> load_collection(const Registry& registry, const std::string& n
 }
 
 // All of its bytes are read in any case, so that they are held against what was committed.
-Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites) {
+PeftAdapter read_pinned(const Version& collection, const Version& expert) {
   if (const auto wrong = check_listed(expert.folder); !wrong.empty())
     user_error("collection {}: {}", collection.pin(), wrong[0]);
-  return lora_of(expert, read_adapter(expert), sites);
+  return read_adapter(expert);
+}
+
+Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites) {
+  return lora_of(expert, read_pinned(collection, expert), sites);
 }
 
 std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates) {

@@ -33,6 +33,7 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 
 // One of them, after every byte was held against what was committed. Throws UserError as load_collection does.
+PeftAdapter read_pinned(const Version& collection, const Version& expert);
 Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.

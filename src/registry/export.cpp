@@ -57,6 +57,15 @@ std::vector<float> logits_at(const Version& row, const std::vector<NamedTensor>&
 
 }  // namespace
 
+void export_lora(const PeftAdapter& lora, const std::string& sidecar, const ExportTarget& to) {
+  auto config = parse_json<nlohmann::ordered_json>(peft_config_json(lora, {}));
+  config["target_modules"] = nlohmann::ordered_json::array();
+  for (const PeftSite& site : lora.sites) config["target_modules"].push_back(site.site);
+  write_folder(to, {{adapter_config_file, config.dump(2) + "\n"},
+                    {adapter_file, tensor_file_bytes(peft_tensors(lora, DType::f32))},
+                    {words_of(Kind::expert).sidecar, sidecar}});
+}
+
 void export_version(const Registry& registry, const std::string& name, const ExportTarget& to) {
   const Version from = registry.locate(name, {Kind::expert, Kind::inventory});
   // What was committed, and nothing that was put beside it since.

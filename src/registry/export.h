@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "formats/peft.h"
 #include "registry/registry.h"
 
 namespace gaggle {
@@ -13,6 +14,12 @@ struct ExportTarget {
   std::string base_path;         // what adapter_config.json calls its base; "": as it is
 };
 
+// Throws UserError where the folder is there already, lies in a registry, or cannot be made.
+void check_target(const ExportTarget& to);
+
+// A LoRA that was made of several versions, in fp32, with `sidecar` as its expert.json. Its modules are named by their
+// whole paths, for which no base has to be at hand.
+void export_lora(const PeftAdapter& lora, const std::string& sidecar, const ExportTarget& to);
 // A copy of a version (of an expert or an inventory), as it was committed, as a folder that loads in PEFT. Throws UserError
 // if `to` is there already or lies in the registry, where several kinds have that name (Registry::locate), or where a
 // file is not what SHA256SUMS says.

@@ -3,7 +3,6 @@
 #include <map>
 
 #include "base/terminal.h"
-#include "registry/export.h"
 #include "registry/import.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
@@ -49,18 +48,25 @@ Exit export_one(const RegistryRequest& request) {
   if (request.to.empty()) user_error("gaggle registry export: --to DIR is missing");
   const Registry registry = open_existing(request);
   const std::string& name = request.arguments[0];
-  if (request.mu + request.fold_scale + !request.task.empty() > 1)
-    user_error("--mu, --task, --fold-scale: one of them; what --mu and --task write has one lora_alpha already");
-  if (request.mu)
-    export_mean(registry, name, {request.to, request.base_path});
+  const ExportTarget to{request.to, request.base_path};
+  if (request.mu + request.fold_scale + !request.task.empty() + request.merged > 1)
+    user_error("--mu, --task, --merged, --fold-scale: one of them; what the others write has one lora_alpha already");
+  if (request.rank && !request.merged) user_error("--rank: belongs to gaggle registry export --merged");
+  if (request.rank && *request.rank < 0)
+    user_error("--rank {}: expected 1 or more, or 0 for the rank that the mean has", *request.rank);
+  std::string words;
+  if (request.merged)
+    words = ": " + request.export_merged(registry, name, request.rank.value_or(0), to);
+  else if (request.mu)
+    export_mean(registry, name, to);
   else if (request.fold_scale)
-    export_scale_in_b(registry, name, {request.to, request.base_path});
+    export_scale_in_b(registry, name, to);
   else if (!request.task.empty() ||
            registry.locate(name, {Kind::expert, Kind::inventory, Kind::routing_row}).kind == Kind::routing_row)
-    export_mixture(registry, name, request.task, {request.to, request.base_path});
+    export_mixture(registry, name, request.task, to);
   else
-    export_version(registry, name, {request.to, request.base_path});
-  write_out(fmt::format("{} → {}\n", request.arguments[0], request.to));
+    export_version(registry, name, to);
+  write_out(fmt::format("{} → {}{}\n", name, request.to, words));
   return Exit::done;
 }
 
@@ -121,6 +127,8 @@ Exit act_on_registry(const RegistryRequest& request) {
   belongs("--base-path", !request.base_path.empty(), "export");
   belongs("--tasks", !request.tasks.empty(), "import");
   belongs("--task", !request.task.empty(), "export");
+  belongs("--merged", request.merged, "export");
+  belongs("--rank", request.rank.has_value(), "export");
   belongs("--add", !request.add.empty(), "collect");
   belongs("--drop", !request.drop.empty() && request.action != "import", "collect");
   belongs("--only", !request.only.empty(), "collect");

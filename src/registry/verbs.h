@@ -2,10 +2,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "registry/export.h"
 
 namespace gaggle {
 
@@ -19,11 +22,16 @@ struct RegistryRequest {
   std::string base_path;               // --base-path: what an export calls its base
   bool mu = false;                     // --mu: export the averaged skills of an inventory
   std::string task;                    // --task: export this task's mixture of an inventory's skills
+  bool merged = false;                 // --merged: export the mean of a collection's experts
+  std::optional<int64_t> rank;         // --rank: of that; 0: its own
   std::vector<std::string> drop;       // --drop: parts that import leaves out, or experts that collect does
   std::vector<std::string> add, only;  // --add, --only: what collect adds to a collection, what it pins alone
   bool fold_scale = false;             // --fold-scale: export a LoRA with its scales in B
   std::string name;                    // --name: of an import of one folder
   bool accept_base = false;
+  // What --merged does: library/merged.h, which this room does not see.
+  std::function<std::string(const Registry&, const std::string& collection, int64_t rank, const ExportTarget&)>
+      export_merged;
 };
 
 // Throws UserError: an unknown verb, arguments that are missing or do not belong to it.

@@ -31,7 +31,7 @@ MAY_INCLUDE = {
             "alignment", "coordinator", "eval", "job"],
     "doctor": ["base", "config", "cluster", "comm", "kernel", "model", "registry", "coordinator", "job"],
     "bench": ["base", "config", "comm", "kernel", "model", "adapter", "train", "eval", "doctor", "job"],
-    "app": ["base", "config", "cluster", "comm", "data", "registry", "alignment", "eval", "report", "job",
+    "app": ["base", "config", "cluster", "comm", "data", "registry", "library", "alignment", "eval", "report", "job",
             "workflow", "doctor", "bench"],
 }
 WITH_TORCH = {"kernel", "model", "adapter", "library", "train", "alignment", "eval", "job", "workflow", "doctor", "bench",
