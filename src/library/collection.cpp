@@ -66,6 +66,7 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
     const Lora& expert = experts[z];
     collection.names.push_back(expert.name);
     collection.not_finite.push_back(why_not_finite(expert, base.dtype()));
+    collection.gate_bias.push_back(expert.gate_bias);
     const ParameterLayout layout = lora_layout(expert.sites);
     const auto tensor = [&](const LoraSite& s, const char* part) {
       return layout.view(expert.values, s.site.name + part).to(base.device(), base.dtype(), false, /*copy=*/true);

@@ -1,26 +1,19 @@
 #include "library/merged.h"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "library/lora.h"
+#include "library/shared_sites.h"
+#include "registry/outside.h"
 #include "registry/pins.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
-
-// A site's pairs in all experts that have one.
-using PairsOfExperts = std::vector<const PeftSite*>;
-
-at::Tensor wide(const PeftTensor& tensor) {
-  return at::from_blob(const_cast<float*>(tensor.values.data()), tensor.shape, at::kFloat).to(at::kDouble);
-}
 
 PeftTensor narrow(const at::Tensor& values) {
   const at::Tensor floats = values.to(at::kFloat).contiguous();
@@ -29,11 +22,11 @@ PeftTensor narrow(const at::Tensor& values) {
 }
 
 // `site` gets its tensors and its rank.
-SiteEnergy merge(const PairsOfExperts& pairs, size_t experts, int64_t rank, PeftSite& site) {
+SiteEnergy merge(const SharedSite& shared, size_t experts, int64_t rank, PeftSite& site) {
   std::vector<at::Tensor> a, b;
-  for (const PeftSite* pair : pairs) {
-    a.push_back(wide(pair->tensors[0]));
-    b.push_back(wide(pair->tensors[1]).mul_(pair->scale / static_cast<double>(experts)));
+  for (const PeftSite* pair : shared.sites) {
+    a.push_back(doubles_of(pair->tensors[0]));
+    b.push_back(doubles_of(pair->tensors[1]).mul_(pair->scale / static_cast<double>(experts)));
   }
   const auto [q_a, r_a] = at::linalg_qr(at::cat(a).t(), "reduced");
   const auto [q_b, r_b] = at::linalg_qr(at::cat(b, 1), "reduced");
@@ -51,20 +44,6 @@ SiteEnergy merge(const PairsOfExperts& pairs, size_t experts, int64_t rank, Peft
   return energy;
 }
 
-// A mean needs sites of one width. `seen`: who has a site first, and how wide it is there.
-using SeenSites = std::map<std::string, std::pair<std::string, PeftWidths>>;
-void check_widths(const Version& collection, const std::string& pin, const PeftAdapter& expert, SeenSites& seen) {
-  for (const PeftSite& site : expert.sites) {
-    const PeftWidths here = widths_of(expert, site);
-    const auto& [first, there] = seen.try_emplace(site.site, pin, here).first->second;
-    if (there.in != here.in || there.out != here.out)
-      user_error(
-          "collection {}: site {} is {} wide in and {} out in {}, {} and {} in {}: they have no mean; gaggle registry "
-          "collect {} --drop leaves one out",
-          collection.pin(), site.site, there.in, there.out, first, here.in, here.out, pin, collection.name);
-  }
-}
-
 struct PinnedLoras {
   std::vector<std::string> pins;
   std::vector<PeftAdapter> experts;
@@ -72,12 +51,10 @@ struct PinnedLoras {
 
 PinnedLoras read_experts(const Registry& registry, const Version& collection) {
   PinnedLoras read;
-  SeenSites seen;
   for (const PinnedExpert& pinned : read_pins(collection)) {
     read.pins.push_back(pinned.pin.text());
     read.experts.push_back(read_pinned(collection, pinned_expert(registry, collection, pinned)));
     require_finite(read.experts.back());
-    check_widths(collection, read.pins.back(), read.experts.back(), seen);
   }
   if (read.experts.empty()) user_error("collection {}: it pins no experts, which have no mean", collection.pin());
   return read;
@@ -91,24 +68,21 @@ nlohmann::ordered_json energy_json(const MergedLora& merged) {
 
 double SiteEnergy::share() const { return all > 0 ? kept / all : 1; }
 
-MergedLora mean_expert(const std::vector<PeftAdapter>& experts, int64_t rank) {
-  std::map<std::string, PairsOfExperts> by_site;
-  for (const PeftAdapter& expert : experts)
-    for (const PeftSite& site : expert.sites) by_site[site.site].push_back(&site);
+MergedLora mean_expert(std::span<const PeftAdapter> experts, std::span<const std::string> names, int64_t rank) {
   MergedLora merged;
-  merged.lora.base = experts.at(0).base;
-  std::vector<PairsOfExperts> pairs;
-  for (const auto& [site, of_experts] : by_site) {
-    merged.lora.sites.emplace_back().site = site;
-    pairs.push_back(of_experts);
+  merged.lora.base = experts[0].base;
+  std::vector<SharedSite> sites;
+  for (auto& [name, shared] : shared_sites(experts, names)) {
+    merged.lora.sites.emplace_back().site = name;
+    sites.push_back(shared);
   }
-  std::vector<SiteEnergy> energies(pairs.size());
+  std::vector<SiteEnergy> energies(sites.size());
   // A thread has whole sites, so that no bits depend on how many there are.
-  at::parallel_for(0, static_cast<int64_t>(pairs.size()), 1, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, static_cast<int64_t>(sites.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
-      energies[i] = merge(pairs[i], experts.size(), rank, merged.lora.sites[i]);
+      energies[i] = merge(sites[i], experts.size(), rank, merged.lora.sites[i]);
   });
-  for (size_t i = 0; i < pairs.size(); ++i) {
+  for (size_t i = 0; i < sites.size(); ++i) {
     const SiteEnergy& site = energies[i];
     merged.energy.rank = std::max(merged.energy.rank, site.rank);
     merged.energy.all += site.all;
@@ -124,9 +98,9 @@ MergedLora mean_expert(const std::vector<PeftAdapter>& experts, int64_t rank) {
 std::string export_merged(const Registry& registry, const std::string& collection, int64_t rank,
                           const ExportTarget& to) {
   const Version from = registry.locate(collection, {Kind::collection});
-  check_target(to);
+  check_new_folder(to.folder, "--to");
   const PinnedLoras pinned = read_experts(registry, from);
-  const MergedLora merged = mean_expert(pinned.experts, rank);
+  const MergedLora merged = mean_expert(pinned.experts, pinned.pins, rank);
   NewVersion about{Kind::expert, from.name, "", {}, {}, {{"origin", "merged"}}};
   about.sidecar.update({{"collection", from.pin()},
                         {"collection_sha256", digest_of(from)},

@@ -1,6 +1,8 @@
 // A collection's mean expert, which the method `merged` scores, as one LoRA that others load.
 #pragma once
 
+#include <span>
+
 #include "formats/peft.h"
 #include "registry/export.h"
 
@@ -22,11 +24,12 @@ struct MergedLora {
 
 // M = (1/N) Σ scale · B A over N LoRAs, at every site of any of them; who has none there counts as zero. Of M's singular
 // values the `rank` largest are kept (0: all that are not zero), split as B = U √S, A = √S Vᵀ: by QR of the joined
-// factors [B_1 … B_N] and [A_1; …; A_N] and an SVD between them, in fp64. A site has one width in all of them.
-MergedLora mean_expert(const std::vector<PeftAdapter>& experts, int64_t rank);
+// factors [B_1 … B_N] and [A_1; …; A_N] and an SVD between them, in fp64.
+// `names`: of the LoRAs, for messages. Throws UserError where two of them have a site with other widths.
+MergedLora mean_expert(std::span<const PeftAdapter> experts, std::span<const std::string> names, int64_t rank);
 
 // That of the experts that a collection pins, as a PEFT folder whose expert.json says what it is of and how much of Σσ²
-// it keeps. Returns words on it. Throws UserError, also where sites have other widths in another expert, and NotFinite.
+// it keeps. Returns words on it. Throws UserError and NotFinite.
 std::string export_merged(const Registry& registry, const std::string& collection, int64_t rank,
                           const ExportTarget& to);
 

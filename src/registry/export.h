@@ -14,9 +14,6 @@ struct ExportTarget {
   std::string base_path;         // what adapter_config.json calls its base; "": as it is
 };
 
-// Throws UserError where the folder is there already, lies in a registry, or cannot be made.
-void check_target(const ExportTarget& to);
-
 // A LoRA that was made of several versions, in fp32, with `sidecar` as its expert.json. Its modules are named by their
 // whole paths, for which no base has to be at hand.
 void export_lora(const PeftAdapter& lora, const std::string& sidecar, const ExportTarget& to);

@@ -164,8 +164,8 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
     read_gates(gates, adapter);
     check_gates(adapter, gates);
     version.files[gate_file] = tensor_file_bytes(read_tensors(gates));
-    if (fs::exists(folder / words_of(Kind::expert).sidecar))
-      if (const double bias = gate_bias_in(folder); bias != 0) version.sidecar[gate_bias_key] = bias;
+    if (const double bias = gate_bias_in(folder / words_of(Kind::expert).sidecar); bias != 0)
+      version.sidecar[gate_bias_key] = bias;
   }
   require_finite(adapter);
   warn_of_oddities(files, adapter, base);

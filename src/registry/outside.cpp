@@ -20,22 +20,34 @@ fs::path named_folder(const fs::path& path) {
   return whole.has_filename() ? whole : whole.parent_path();
 }
 
-void make_new_folder(const fs::path& to, const std::string& option,
-                     const std::function<void(const fs::path& beside)>& fill) {
+namespace {
+
+[[noreturn]] void refuse_taken(const fs::path& to, const std::string& option) {
+  user_error("{} {}: is there already; name a new folder", option, to.string());
+}
+
+}  // namespace
+
+void check_new_folder(const fs::path& to, const std::string& option) {
   const fs::path target = named_folder(to);
-  const auto refuse_taken = [&] { user_error("{} {}: is there already; name a new folder", option, to.string()); };
-  if (fs::exists(fs::symlink_status(target))) refuse_taken();
+  if (fs::exists(fs::symlink_status(target))) refuse_taken(to, option);
   for (fs::path outer = fs::weakly_canonical(target); outer.has_relative_path();) {
     outer = outer.parent_path();
     if (fs::exists(outer / "registry.json"))
       user_error("{} {}: lies in the registry {}; name a folder outside", option, to.string(), outer.string());
   }
   require_writable(target.parent_path(), option);
+}
+
+void make_new_folder(const fs::path& to, const std::string& option,
+                     const std::function<void(const fs::path& beside)>& fill) {
+  check_new_folder(to, option);
+  const fs::path target = named_folder(to);
   const fs::path beside = make_folder_beside(target);
   try {
     fill(beside);
     open_folder_to_others(beside);
-    if (!rename_to_new(beside, target)) refuse_taken();
+    if (!rename_to_new(beside, target)) refuse_taken(to, option);
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(beside, ignored);

@@ -16,8 +16,10 @@ namespace gaggle {
 // "…/out" of "out", "out/" and "sub/../out".
 std::filesystem::path named_folder(const std::filesystem::path& path);
 
+// Throws UserError that names `option`: something is there already, or it would lie in a registry, or cannot be written.
+void check_new_folder(const std::filesystem::path& to, const std::string& option);
 // Makes a folder that is there whole or not at all: `fill` writes into one beside it that is ours alone and is then renamed.
-// Throws UserError that names `option`: something is there already, or it would lie in a registry.
+// Throws UserError as check_new_folder does.
 void make_new_folder(const std::filesystem::path& to, const std::string& option,
                      const std::function<void(const std::filesystem::path& beside)>& fill);
 

@@ -67,7 +67,7 @@ void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
   check_name(version.name, words_of(kind).one);
   read_sidecar(version);
   if (kind == Kind::expert || kind == Kind::inventory) read_adapter(version);
-  if (kind == Kind::expert) gate_bias_in(folder);
+  if (kind == Kind::expert) gate_bias_in(file_of(version, words_of(kind).sidecar));
   if (kind == Kind::routing_row) {
     parent_of(registry, version);
     read_routing_row(version);

@@ -21,9 +21,9 @@ fs::path file_of(const Version& version, const char* name) {
   return without_links(version.folder, version.folder / name);
 }
 
-json read_sidecar(const fs::path& version_folder, Kind kind) {
-  const fs::path file = version_folder / words_of(kind).sidecar;
-  without_links(version_folder, file);
+namespace {
+
+json read_object(const fs::path& file) {
   try {
     json sidecar = parse_json(read_file(file));
     if (!sidecar.is_object()) user_error("{}: expected a JSON object", file.string());
@@ -31,6 +31,12 @@ json read_sidecar(const fs::path& version_folder, Kind kind) {
   } catch (const json::exception& error) {
     user_error("{}: not JSON ({})", file.string(), error.what());
   }
+}
+
+}  // namespace
+
+json read_sidecar(const fs::path& version_folder, Kind kind) {
+  return read_object(without_links(version_folder, version_folder / words_of(kind).sidecar));
 }
 
 json read_sidecar(const Version& version) { return read_sidecar(version.folder, version.kind); }
@@ -59,14 +65,14 @@ std::string digest_of(const Version& version) {
 
 bool is_gated(const Version& expert) { return fs::is_regular_file(expert.folder / gate_file); }
 
-double gate_bias_in(const fs::path& expert_folder) {
-  const json sidecar = read_sidecar(expert_folder, Kind::expert);
+double gate_bias_in(const fs::path& file) {
+  if (!fs::exists(file)) return 0;
+  const json sidecar = read_object(file);
   const auto found = sidecar.find(gate_bias_key);
   if (found == sidecar.end()) return 0;
   const double bias = found->is_number() ? found->get<double>() : NAN;
   if (!(std::abs(bias) <= 20))
-    user_error("{}: {} {}; expected a number between -20 and 20",
-               (expert_folder / words_of(Kind::expert).sidecar).string(), gate_bias_key, shown(found->dump()));
+    user_error("{}: {} {}; expected a number between -20 and 20", file.string(), gate_bias_key, shown(found->dump()));
   return bias;
 }
 

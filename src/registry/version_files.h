@@ -32,10 +32,10 @@ std::vector<std::string> parents_of(const std::filesystem::path& version_folder,
 // SHA-256 of its SHA256SUMS, which names a version with everything in it; "": it has none.
 std::string digest_of(const Version& version);
 bool is_gated(const Version& expert);
-// b of σ(v·x + b) that an expert's gates were trained with, in its sidecar under this key; 0: it says nothing. Throws
-// UserError: no number between -20 and 20.
+// b of σ(v·x + b) that an expert's gates were trained with, under this key of its sidecar `file`; 0: nothing is said, or no
+// such file is there. Throws UserError: no number between -20 and 20.
 inline constexpr const char* gate_bias_key = "gate_bias";
-double gate_bias_in(const std::filesystem::path& expert_folder);
+double gate_bias_in(const std::filesystem::path& file);
 
 std::string text_at(const nlohmann::json& object, const char* key);       // "": no text there
 int64_t number_at(const nlohmann::json& object, const char* key);         // 0: no whole number there

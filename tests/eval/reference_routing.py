@@ -9,7 +9,8 @@ RULE = dict(top_k=2, temperature=1.0, granularity="token", scope="site", calibra
 
 
 class Reference:
-    """`prepared`: averages {expert: {site: v}}, states {expert: [n, d]}, statistics {site: {expert: (mean, std)}}.
+    """`prepared`: averages {expert: {site: v}}, states {expert: [n, d]}, statistics {site: {expert: (mean, std)}},
+    gate_bias {expert: b}.
     `layer_of` and `encoder_side` say of a site's name in which layer it is, and whether it reads the encoder's tokens."""
 
     def __init__(self, model, experts, method, rule=None, prepared=None, layer_of=None, encoder_side=lambda site: False):
@@ -136,7 +137,8 @@ class Reference:
         if self.rule["abstain"]:
             for i, e in enumerate(experts):
                 if site in e.gates:
-                    weights[:, i] *= (x @ e.gates[site]).sigmoid()
+                    bias = self.prepared.get("gate_bias", {}).get(e.name, 0.0)
+                    weights[:, i] *= (x @ e.gates[site] + bias).sigmoid()
         return weights, experts
 
     def run(self, run, prompts):

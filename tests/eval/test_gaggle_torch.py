@@ -19,6 +19,7 @@ EXPERTS = {
                      rank_pattern={"o_proj": 8}, alpha_pattern={"layers.1.self_attn.o_proj": 5, "down_proj": 3}),
     "ungated": dict(r=8, lora_alpha=4, target_modules=["q_proj", "up_proj"]),
 }
+GATE_BIAS = {"wide": -1.5}  # that its gates were trained with: routing drops it, eval.abstain does not
 EXPERTS_OF_T5 = EXPERTS | {
     # As large as that, it lets T5's attention, which is not scaled, make 1e-4 of a rounding.
     "wide": EXPERTS["wide"] | dict(lora_alpha=1),
@@ -49,6 +50,8 @@ def write_expert(base, folder, name, settings, gated, seed):
                 site = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
                 gates[site + ".gate"] = torch.randn(value.shape[1], generator=generator)
         save_file(gates, version / "gate.safetensors")
+    if name in GATE_BIAS:
+        (version / "expert.json").write_text(json.dumps({"format": 1, "name": name, "gate_bias": GATE_BIAS[name]}))
     (folder / "experts" / name / "CURRENT").write_text("v0001\n")
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
-from test_gaggle_torch import examples_of, model_of, world  # noqa: F401 (a fixture)
+from test_gaggle_torch import GATE_BIAS, examples_of, model_of, world  # noqa: F401 (a fixture)
 
 METHODS = ["phatgoose", "average", "arrow", "spectr", "arrow+spectr", "retrieval"]
 RULES = [dict(), dict(top_k=1), dict(top_k=0), dict(temperature=0.3), dict(granularity="sequence"), dict(scope="layer"),
@@ -39,7 +39,7 @@ def prepared(world):  # noqa: F811
         for name, (mean, std) in by.items():
             tensors |= {f"mean/{name}/{site}": mean, f"std/{name}/{site}": std}
     save_file(tensors, world / "prepared.safetensors")
-    return experts, {"averages": averages, "states": states, "statistics": statistics}
+    return experts, {"averages": averages, "states": states, "statistics": statistics, "gate_bias": GATE_BIAS}
 
 
 def layer_of(site):

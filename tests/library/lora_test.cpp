@@ -93,7 +93,9 @@ TEST(Lora, TheBiasOfItsGatesIsStoredWithThem) {
   EXPECT_FALSE(read_sidecar(registry.load(Kind::expert, "tomi@v0002")).contains("gate_bias"));
   EXPECT_EQ(load_lora(registry, "tomi", sites).gate_bias, -2.5);
   registry.collect("demo", {"tomi"});
-  EXPECT_EQ(load_collection(registry, "demo", sites)[0].gate_bias, -2.5);
+  const std::vector<Lora> experts = load_collection(registry, "demo", sites);
+  EXPECT_EQ(experts[0].gate_bias, -2.5);
+  EXPECT_EQ(routed_collection(experts, base).gate_bias, std::vector<double>{-2.5});
   EXPECT_TRUE(registry.verify().empty());
 }
 

@@ -50,9 +50,11 @@ double apart(const at::Tensor& ours, const at::Tensor& exact) {
   return ((ours - exact).norm() / exact.norm()).item<double>();
 }
 
+const std::vector<std::string> three_names = {"a", "b", "c"};
+
 TEST(MeanExpert, IsTheDenseMeanAtItsOwnRank) {
   const std::vector<PeftAdapter> experts = three();
-  const MergedLora merged = mean_expert(experts, 0);
+  const MergedLora merged = mean_expert(experts, three_names, 0);
   ASSERT_EQ(merged.lora.sites.size(), 2u);
   EXPECT_EQ(merged.energy.rank, 9);  // of a.up: 2 + 7 + 4, but no more than it is wide
   for (const PeftSite& site : merged.lora.sites) {
@@ -69,7 +71,7 @@ TEST(MeanExpert, IsTheDenseMeanAtItsOwnRank) {
 TEST(MeanExpert, OfALowerRankKeepsTheLargestSingularValues) {
   const std::vector<PeftAdapter> experts = three();
   for (const int64_t rank : {1, 3, 6}) {
-    const MergedLora merged = mean_expert(experts, rank);
+    const MergedLora merged = mean_expert(experts, three_names, rank);
     double all = 0, kept = 0, worst = 2;
     std::string worst_site;
     for (const PeftSite& site : merged.lora.sites) {
@@ -91,7 +93,7 @@ TEST(MeanExpert, OfALowerRankKeepsTheLargestSingularValues) {
 TEST(MeanExpert, OfExpertsThatCancelIsZero) {
   std::vector<PeftAdapter> experts = {three()[1], three()[1]};
   for (PeftSite& site : experts[1].sites) site.scale = -site.scale;
-  const MergedLora merged = mean_expert(experts, 0);
+  const MergedLora merged = mean_expert(experts, std::span(three_names).first(2), 0);
   for (const PeftSite& site : merged.lora.sites) {
     EXPECT_EQ(site.rank, 1);
     EXPECT_LT(product(site).norm().item<double>(), 1e-12);
@@ -104,7 +106,8 @@ TEST(MeanExpert, HasTheSameBitsOnAnyNumberOfThreads) {
   for (const int n : {1, 2, 3}) {
     at::set_num_threads(n);
     values.emplace_back();
-    for (const PeftSite& site : mean_expert(three(), 3).lora.sites)
+    const MergedLora merged = mean_expert(three(), three_names, 3);
+    for (const PeftSite& site : merged.lora.sites)
       for (const PeftTensor& tensor : site.tensors)
         values.back().insert(values.back().end(), tensor.values.begin(), tensor.values.end());
   }
