@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* combine_names[] = {"sum", "upgrad", "pcgrad"};
 constexpr double regularisation = 1e-4;  // TorchJD's reg_eps
-// A gradient below it counts as none: far above rounding, far below what a weight's sixth digit comes from.
+// What a task's weight would have to bring for each 1, of a G whose trace is 1: less is rounding.
 constexpr double least_gain = 1e-12;
 
 // A symmetric matrix, row after row.

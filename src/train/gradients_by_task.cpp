@@ -38,12 +38,11 @@ GradientsByTask::GradientsByTask(SkillAdapter& adapter, int64_t most_tasks)
     for (const std::string& name : skill_names(spec.skill)) {
       const ParameterInfo& info = layout_.at(s.site.name + name);
       of_site.push_back(static_cast<size_t>(&info - layout_.tensors().data()));
-      const int64_t a_row = info.count / rows_;
       TensorOfSkills& tensor = tensors_[of_site.back()];
       tensor.site = static_cast<int>(tensors_of_site_.size()) - 1;
       tensor.heads = per_example_ ? 1 : spec.heads;
       tensor.skills = per_example_ ? 1 : spec.skills;
-      tensor.values = a_row / tensor.heads;
+      tensor.values = info.count / rows_ / tensor.heads;
     }
   }
 }
@@ -92,28 +91,33 @@ at::Tensor GradientsByTask::mixing_of(const TensorOfSkills& tensor) const {
   return at::ones({static_cast<int64_t>(tasks_.size()), 1, 1}, adapter_.values().options());
 }
 
+at::Tensor GradientsByTask::gram_of(const std::vector<at::Tensor>& mine, const Owners& owners,
+                                    Communicator& group) const {
+  const auto tasks = static_cast<int64_t>(tasks_.size());
+  at::Tensor by_tensor = at::zeros({static_cast<int64_t>(tensors_.size()), tasks, tasks}, at::kDouble);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (!mine[i].defined() || tensors_[i].site < 0) continue;
+    const at::Tensor by_head = rows_of(tensors_[i], mine[i]).transpose(0, 1).to(at::kDouble).contiguous();
+    const at::Tensor products = at::bmm(by_head, by_head.transpose(1, 2));
+    by_tensor[static_cast<int64_t>(i)].copy_(skill_gram(products, mixing_of(tensors_[i])));
+  }
+  gather_rows(by_tensor, owners.of_tensor, group);
+  at::Tensor gram = at::zeros({tasks, tasks}, at::kDouble);
+  for (size_t i = 0; i < tensors_.size(); ++i) gram.add_(by_tensor[static_cast<int64_t>(i)]);
+  return gram;
+}
+
 GradientsByTask::Joined GradientsByTask::join(const at::Tensor& sums, const Owners& owners, const WeightsOf& weights_of,
                                               Communicator& group) {
   const double began = monotonic_seconds();
-  const auto tasks = static_cast<int64_t>(tasks_.size());
   std::vector<at::Tensor> mine(tensors_.size());  // sums of the tensors that this rank owns
-  int64_t begin = 0;
-  for (size_t i = 0; i < tensors_.size(); ++i)
-    if (owners.of_tensor[i] == group.rank()) {
-      mine[i] = sums.narrow(0, begin, layout_.tensors()[i].count);
-      begin += mine[i].numel();
-    }
-  at::Tensor grams = at::zeros({static_cast<int64_t>(tensors_.size()), tasks, tasks}, at::kDouble);
-  for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (!mine[i].defined() || tensors_[i].site < 0) continue;
-    const at::Tensor by_head = rows_of(tensors_[i], mine[i]).transpose(0, 1).to(at::kDouble, false, false).contiguous();
-    grams[static_cast<int64_t>(i)].copy_(skill_gram(at::bmm(by_head, by_head.transpose(1, 2)), mixing_of(tensors_[i])));
+  for (size_t i = 0, begin = 0; i < tensors_.size(); ++i) {
+    if (owners.of_tensor[i] != group.rank()) continue;
+    mine[i] = sums.narrow(0, static_cast<int64_t>(begin), layout_.tensors()[i].count);
+    begin += static_cast<size_t>(mine[i].numel());
   }
-  gather_rows(grams, owners.of_tensor, group);
-  at::Tensor gram = at::zeros({tasks, tasks}, at::kDouble);
-  for (size_t i = 0; i < tensors_.size(); ++i) gram.add_(grams[static_cast<int64_t>(i)]);
-  Joined joined{{}, tasks_, weights_of(gram)};
-  const at::Tensor weights = at::tensor(joined.weights, at::kDouble).to(sums.options()).view({tasks, 1, 1});
+  Joined joined{{}, tasks_, weights_of(gram_of(mine, owners, group))};
+  const at::Tensor weights = at::tensor(joined.weights, at::kDouble).to(sums.options()).view({-1, 1, 1});
   std::vector<at::Tensor> parts;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const TensorOfSkills& tensor = tensors_[i];

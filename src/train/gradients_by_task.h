@@ -57,6 +57,8 @@ class GradientsByTask {
   // [T, heads, values] of a tensor's sums, and the weights [T, heads, skills] that its tasks mix by.
   at::Tensor rows_of(const TensorOfSkills& tensor, const at::Tensor& sums) const;
   at::Tensor mixing_of(const TensorOfSkills& tensor) const;
+  // Of all tensors, on every rank; `mine`: sums by tensor, undefined where another rank owns it.
+  at::Tensor gram_of(const std::vector<at::Tensor>& mine, const Owners& owners, Communicator& group) const;
 
   SkillAdapter& adapter_;
   int64_t rows_;
