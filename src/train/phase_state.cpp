@@ -30,7 +30,9 @@ nlohmann::json report_json(const StepReport& report) {
                          {"rows", report.tokens},
                          {"by_task", report.by_task}};
   for (const StepNumber& number : step_numbers) json[number.name] = report.*number.value;
-  if (!report.weights_by_task.empty()) json["weights_by_task"] = report.weights_by_task;
+  if (report.weights_by_task.empty()) return json;
+  json["weights_by_task"] = report.weights_by_task;
+  json["combine_seconds"] = report.combine_seconds;
   return json;
 }
 
@@ -42,8 +44,9 @@ StepReport report_from(const nlohmann::json& json) {
   report.tokens = json.at("rows");
   for (const auto& loss : json.at("by_task")) report.by_task.push_back(number_of(loss));
   for (const StepNumber& number : step_numbers) report.*number.value = number_of(json.at(number.name));
-  for (const auto& weight : json.value("weights_by_task", nlohmann::json::array()))
-    report.weights_by_task.push_back(number_of(weight));
+  if (!json.contains("weights_by_task")) return report;
+  for (const auto& weight : json["weights_by_task"]) report.weights_by_task.push_back(number_of(weight));
+  report.combine_seconds = number_of(json.at("combine_seconds"));
   return report;
 }
 

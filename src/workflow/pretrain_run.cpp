@@ -16,7 +16,8 @@
 namespace gaggle {
 namespace {
 
-// Losses and weights of each task, and what the routing table looked like after the step, by kind of site.
+// Losses and weights of each task, what the weights cost, and what the routing table looked like after the step, by kind
+// of site.
 Metrics metrics_of(const PretrainJob& job, const StepReport& step, std::span<const RoutingNumbers> routing) {
   Metrics values;
   const auto by_task = [&](const std::string& kind, const std::vector<double>& losses) {
@@ -25,6 +26,7 @@ Metrics metrics_of(const PretrainJob& job, const StepReport& step, std::span<con
   };
   by_task("loss", step.by_task);
   by_task("weight", step.weights_by_task);
+  if (!step.weights_by_task.empty()) values.emplace_back("combine_seconds", step.combine_seconds);
   by_task("validation_loss", step.validation_by_task);
   for (const RoutingNumbers& numbers : routing)
     for (const RoutingField& field : routing_fields)

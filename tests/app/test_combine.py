@@ -52,6 +52,7 @@ def test_what_a_person_sees(joined):
     for line in lines:
         losses = {name.removeprefix("loss/") for name in line if name.startswith("loss/")}
         assert set(weights_of(line)) == losses and len(losses) >= 2
+        assert 0 < line["combine_seconds"] < line["seconds"]
         assert all(weight >= 1 / len(losses) - 1e-9 for weight in weights_of(line).values())
     recipe = json.loads((joined.folder / "runs/tiny/recipe.json").read_text())
     assert recipe["train"]["combine"] == "upgrad"
