@@ -116,6 +116,7 @@ void TokenAdapter::forward(const Site& site, const at::Tensor& x, at::Tensor& y)
   const RoutedSite& experts = sites_[static_cast<size_t>(site.index)];
   if (experts.candidates.empty() || x.size(0) == 0) return;
   const TokenRouting routed = choose(site, experts, x);
+  if (observer_) observer_(site, routed);
   if (source_) fetch(routed.experts);
   add_routed(x, y, experts, routed);
   if (!weight_.defined()) weight_ = at::zeros({experts_}, routed.weights.options().dtype(at::kDouble));

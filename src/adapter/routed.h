@@ -2,6 +2,7 @@
 // mixture of skills.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -37,6 +38,9 @@ struct RoutedCollection {
   int number_of(const std::string& name) const;  // -1: not there
 };
 
+// Told what a site chose: experts and weights of the tokens that it reads, on the base's device.
+using RoutingObserver = std::function<void(const Site& site, const TokenRouting& routed)>;
+
 class RoutedAdapter : public SiteAdapter {
  public:
   void begin(const Microbatch&) override {}
@@ -44,6 +48,8 @@ class RoutedAdapter : public SiteAdapter {
   void backward(const Site&, const at::Tensor&, const at::Tensor&, at::Tensor&) override;
   // Σ of routing weight per expert over the tokens and sites seen, [N]; empty where nothing is routed by token.
   virtual std::vector<double> weight_by_expert() const { return {}; }
+  // Who is told of every choice from here on (empty: nobody); where nothing is routed by token there is none to tell of.
+  virtual void observe(RoutingObserver) {}
 };
 
 // Experts that are chosen for every token and site; a routing method says which, and their weights.
@@ -51,6 +57,7 @@ class TokenAdapter : public RoutedAdapter {
  public:
   void forward(const Site& site, const at::Tensor& x, at::Tensor& y) override;
   std::vector<double> weight_by_expert() const override;
+  void observe(RoutingObserver observer) override { observer_ = std::move(observer); }
 
  protected:
   // `sites`: those of the collection with their candidates.
@@ -70,6 +77,7 @@ class TokenAdapter : public RoutedAdapter {
   std::shared_ptr<ExpertSource> source_;
   std::vector<char> there_;  // [N] whose pairs are
   at::Tensor weight_;        // [N] fp64
+  RoutingObserver observer_;
 };
 
 // Experts without a gate at a site are no candidates there. k = 0: dense.

@@ -27,8 +27,8 @@ RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run)
   };
 }
 
-DeclareOptions with_job_options(Exit (*run)(const Config&, const JobOptions&)) {
-  return [run](CLI::App& parser) -> RunCommand {
+DeclareOptions with_job_options(std::function<Exit(const Config&, const JobOptions&)> run) {
+  return [run = std::move(run)](CLI::App& parser) -> RunCommand {
     const auto options = std::make_shared<JobOptions>();
     RunCommand command = with_config(parser, [options, run](const Config& config) {
       watch_for_stop({}, config.run.max_minutes);

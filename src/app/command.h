@@ -28,7 +28,7 @@ Exit print(const std::string& text);
 // For a command that takes a config: CONFIG and --print-config.
 RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run);
 // The same for a job, with the options that all jobs share.
-DeclareOptions with_job_options(Exit (*run)(const Config&, const JobOptions&));
+DeclareOptions with_job_options(std::function<Exit(const Config&, const JobOptions&)> run);
 // For a command that takes no config: overrides are a mistake.
 RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
 
@@ -40,6 +40,7 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(adapt)                 \
   NAME(prepare)               \
   NAME(eval)                  \
+  NAME(analyse)               \
   NAME(generate)              \
   NAME(data)                  \
   NAME(align)                 \

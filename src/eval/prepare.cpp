@@ -103,17 +103,22 @@ std::vector<ScoreSums> score_sums(const PreparePasses& passes, const Method& met
   return sums.sums();
 }
 
-double nll_per_token(const PreparePasses& passes, SiteAdapter& adapter) {
+TargetNll nll_of_targets(const PreparePasses& passes, SiteAdapter& adapter) {
   std::vector<Question> questions;
   for (const TokenExample& example : passes.examples)
     questions.push_back({example.source, example.input, {example.target}});
-  double nll = 0, tokens = 0;
+  TargetNll all;
   for (const auto& of_question :
        score_continuations(passes.base, &adapter, questions, passes.token_budget, passes.between)) {
-    nll += of_question[0].nll;
-    tokens += static_cast<double>(of_question[0].tokens);
+    all.nll += of_question[0].nll;
+    all.tokens += of_question[0].tokens;
   }
-  return nll / tokens;
+  return all;
+}
+
+double nll_per_token(const PreparePasses& passes, SiteAdapter& adapter) {
+  const TargetNll all = nll_of_targets(passes, adapter);
+  return all.nll / static_cast<double>(all.tokens);
 }
 
 at::Tensor prompt_states(const PreparePasses& passes) {

@@ -24,7 +24,12 @@ std::vector<at::Tensor> mean_inputs(const PreparePasses& passes, const RoutedCol
 // The base's mean state over each example's prompt, divided by its length: [examples, d] fp32.
 at::Tensor prompt_states(const PreparePasses& passes);
 
-// The nll of the examples' targets per target token, with this adapter.
+// Of the examples' targets with this adapter.
+struct TargetNll {
+  double nll = 0;  // Σ, nats
+  int64_t tokens = 0;
+};
+TargetNll nll_of_targets(const PreparePasses& passes, SiteAdapter& adapter);
 double nll_per_token(const PreparePasses& passes, SiteAdapter& adapter);
 
 // Of the scores that a method takes, over all tokens of the examples in passes of the base alone.

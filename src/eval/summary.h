@@ -26,9 +26,10 @@ Score score_of(const std::vector<ExampleResult>& examples);
 // their role ({"collection": "all@v0001"}; "" or null where there is none), and the base with the digest of its
 // contents.
 nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string& base, const std::string& content);
-// The end of the names of results.json and of what lies beside it in `folder`: "" where they are of this or not there
-// yet, else "-all@v0002-3f0c2a91".
-std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of);
+// The end of the names of results.json (or another `file` that says what it is of) and of what lies beside it in `folder`:
+// "" where they are of this or not there yet, else "-all@v0002-3f0c2a91".
+std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of,
+                            const char* file = "results.json");
 
 struct Summary {
   nlohmann::ordered_json results_of = nlohmann::ordered_json::object();

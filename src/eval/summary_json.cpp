@@ -75,11 +75,11 @@ nlohmann::ordered_json results_of(nlohmann::ordered_json pins, const std::string
   return pins;
 }
 
-std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of) {
-  const std::filesystem::path file = folder / "results.json";
-  if (!std::filesystem::exists(file)) return "";
+std::string ending_of_names(const std::filesystem::path& folder, const nlohmann::ordered_json& results_of,
+                            const char* file) {
+  if (!std::filesystem::exists(folder / file)) return "";
   try {
-    const nlohmann::json there = parse_json(read_file(file)), ours = results_of;
+    const nlohmann::json there = parse_json(read_file(folder / file)), ours = results_of;
     if (std::ranges::all_of(ours.items(), [&](const auto& of) { return there.at(of.key()) == of.value(); })) return "";
   } catch (const nlohmann::json::exception&) {
     // It says nothing of what it is of, as those of older gaggles: it is kept.

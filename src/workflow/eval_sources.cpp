@@ -35,7 +35,8 @@ std::string needed_collection(const Config& config) {
   return name;
 }
 
-EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep) {
+EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep,
+                         bool all) {
   EvalSources sources;
   sources.collection = routed_collection({}, base);
   const auto& names = config.eval.methods;
@@ -45,9 +46,9 @@ EvalSources load_sources(const Config& config, const BaseModel& base, const std:
   if (needs_collection(config.eval)) {
     // Which version is in use is asked once: another may be in use a moment later.
     sources.collection_pin = registry->load(Kind::collection, needed_collection(config)).pin();
-    const bool whole = std::ranges::any_of(names, [&](const std::string& text) {
-      return needs_whole_collection(kind_of_method(text), read_method_text(config, text).eval);
-    });
+    const bool whole = all || std::ranges::any_of(names, [&](const std::string& text) {
+                         return needs_whole_collection(kind_of_method(text), read_method_text(config, text).eval);
+                       });
     OpenedCollection opened = open_collection(*registry, sources.collection_pin, base, keep, whole);
     sources.collection = std::move(opened.collection);
     sources.pins = std::move(opened.pins);
@@ -58,6 +59,22 @@ EvalSources load_sources(const Config& config, const BaseModel& base, const std:
     if (method.kind == MethodKind::target) method.targets = target_experts(*registry, base, tasks);
   if (registry) sources.prepared = prepared_for(config, *registry, base, sources, tasks);
   return sources;
+}
+
+uint64_t bytes_of(const RoutedCollection& collection) {
+  const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : size_t{0}; };
+  uint64_t all = 0;
+  for (const RoutedSite& site : collection.sites)
+    for (const LowRank& pair : site.experts) all += bytes(pair.a) + bytes(pair.b);
+  for (const auto& site : collection.gates)
+    for (const at::Tensor& gate : site) all += bytes(gate);
+  return all;
+}
+
+void check_examples(const EvalContext& context) {
+  for (const TokenTask& task : context.tasks)
+    if (task.examples(context.split).empty())
+      user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name, context.eval.split);
 }
 
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config) {

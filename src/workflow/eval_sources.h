@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "eval/method.h"
+#include "eval/items.h"
 #include "job/plan.h"
 #include "library/collection.h"
 #include "library/prepared.h"
@@ -21,14 +21,18 @@ struct EvalSources {
 
 // Reads only what the methods need. Throws UserError as read_methods, load_inventories and read_prepared do, and where a
 // collection is needed and none is named. `tasks`: what is scored. `keep`: what it computes of the collection may be kept
-// in the registry.
-EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep);
+// in the registry. `all`: every expert is read at once, whether a method needs that or not.
+EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep,
+                         bool all = false);
 
 // Part of it: of prepared_sources.cpp.
 PreparedExperts prepared_for(const Config& config, const Registry& registry, const BaseModel& base,
                              const EvalSources& sources, const std::vector<TokenTask>& tasks);
 
 std::string needed_collection(const Config& config);  // throws UserError: none is named
+
+uint64_t bytes_of(const RoutedCollection& collection);  // of pairs and gates in memory
+void check_examples(const EvalContext& context);        // throws UserError: a task has none in the split
 
 // For the plan: collection, inventories and routing rows.
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config);

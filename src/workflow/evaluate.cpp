@@ -8,6 +8,7 @@
 #include "base/pulse.h"
 #include "base/table.h"
 #include "cluster/stop.h"
+#include "eval/kept_adapters.h"
 #include "eval/summary.h"
 #include "job/plan.h"
 #include "workflow/try_scoring.h"
@@ -22,12 +23,6 @@ struct EvalJob {
   std::vector<EvalItem> items;
   fs::path folder;
 };
-
-void check_examples(const EvalContext& context) {
-  for (const TokenTask& task : context.tasks)
-    if (task.examples(context.split).empty())
-      user_error("task {}: no examples in split {}: give it some, or set eval.split", task.name, context.eval.split);
-}
 
 void add_tasks(std::vector<PlanLine>& lines, const EvalJob& job) {
   std::vector<std::string> seen, unseen;
@@ -60,16 +55,6 @@ void add_methods(std::vector<PlanLine>& lines, const EvalJob& job) {
     lines.push_back({"note", note});
 }
 
-uint64_t bytes_of(const RoutedCollection& collection) {
-  const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : size_t{0}; };
-  uint64_t all = 0;
-  for (const RoutedSite& site : collection.sites)
-    for (const LowRank& pair : site.experts) all += bytes(pair.a) + bytes(pair.b);
-  for (const auto& site : collection.gates)
-    for (const at::Tensor& gate : site) all += bytes(gate);
-  return all;
-}
-
 JobPlan eval_plan(const EvalJob& job) {
   JobPlan plan;
   plan.lines = source_lines(job.sources, job.context.config);
@@ -87,10 +72,9 @@ JobPlan eval_plan(const EvalJob& job) {
   return plan;
 }
 
-// Adapters are kept from item to item: making one costs more than scoring a small item.
 class Scorer {
  public:
-  explicit Scorer(const EvalJob& job) : job_(job) {}
+  explicit Scorer(const EvalJob& job) : job_(job), adapters_(job.scoring) {}
 
   Commit score(const EvalItem& item, Attempt& attempt) {
     pulse("eval item", static_cast<int64_t>(item.first));
@@ -99,7 +83,8 @@ class Scorer {
     const bool finite = not_finite_in(item.method, job_.scoring.collection).empty();
     // Ranks that share a base hear of a stop between two items, or each would leave at another place.
     const auto between = job_.scoring.base.shards() ? [] { pulse(); } : heed_stop_requests;
-    const ItemResult result = run_item(job_.scoring, item, finite ? adapter_of(item) : nullptr, between);
+    RoutedAdapter* adapter = finite ? adapters_.of(item.method, job_.scoring.tasks[item.task].name) : nullptr;
+    const ItemResult result = run_item(job_.scoring, item, adapter, between);
     return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
       return "";
@@ -107,19 +92,8 @@ class Scorer {
   }
 
  private:
-  RoutedAdapter* adapter_of(const EvalItem& item) {
-    const std::string& task = job_.scoring.tasks[item.task].name;
-    const std::pair key(item.method.name, depends_on_task(item.method) ? task : "");
-    auto& adapter = adapters_[key];
-    // Also once more where it could not be made: nothing would be scored in the method's name but the base.
-    if (!adapter)
-      adapter = make_adapter(item.method, job_.scoring.collection, job_.scoring.prepared, job_.scoring.seed,
-                             job_.scoring.base, task);
-    return adapter.get();
-  }
-
   const EvalJob& job_;
-  std::map<std::pair<std::string, std::string>, std::unique_ptr<RoutedAdapter>> adapters_;
+  KeptAdapters adapters_;
 };
 
 // With an adapter of its own: those of the scorer count what they have routed.
