@@ -7,7 +7,7 @@ namespace {
 
 Exit analyse(const Config& config, const JobOptions& options, const AnalyseOptions& wanted) {
   const Config routed = with_routed_methods(config);
-  const Split split = split_named(config.eval.split);
+  const Split split = split_named(config.eval.split, "eval.split");
   const auto& paths = config.eval.tasks.empty() ? config.data.tasks : config.eval.tasks;
   StartedJob start = start_job(
       config, options, load_inputs(config, paths, config.eval.limit_examples), BaseUse::inference,

@@ -33,6 +33,16 @@ std::vector<Method> finite_methods(const EvalSources& sources) {
   return methods;
 }
 
+// In its own file and once more in analysis.json: twenty digits for each expert and site, some for a token of a text.
+uint64_t bytes_of_result(const AnalysisJob& job, const AnalysisItem& item) {
+  if (item.part != AnalysisPart::routing) return 1000;
+  uint64_t tokens = 0;
+  const auto& examples = job.scoring.tasks[item.scored[0].task].examples(job.scoring.split);
+  for (size_t i = 0; i < item.texts; ++i)
+    tokens += examples[i].source.size() + examples[i].input.size() + examples[i].target.size();
+  return 40 * (job.scoring.collection.names.size() + 3) * job.scoring.base.sites().size() + 60 * tokens;
+}
+
 JobPlan analysis_plan(const AnalysisJob& job) {
   const Config& config = job.context.config;
   JobPlan plan;
@@ -56,7 +66,7 @@ JobPlan analysis_plan(const AnalysisJob& job) {
                                                                : "")});
   if (!others.empty())
     plan.lines.push_back(
-        {"note", fmt::format("without {}: no experts are chosen there by scores", join(others, ", "))});
+        {"note", fmt::format("left out, since they choose no experts by scores: {}", join(others, ", "))});
   for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
     plan.lines.push_back({"note", note});
   plan.place = job.folder.string();
@@ -64,10 +74,7 @@ JobPlan analysis_plan(const AnalysisJob& job) {
   plan.memory =
       memory_need(job.context, bytes_of(job.sources.collection), token_tasks, job.scoring.split, 1, BaseUse::inference);
   plan.disk = {0, static_cast<int64_t>(job.items.size()) + 1, job.folder};
-  // A number of twenty digits for each expert and site, once in an item and once in analysis.json.
-  const uint64_t numbers = job.scoring.collection.names.size() * job.scoring.base.sites().size();
-  for (const AnalysisItem& item : job.items)
-    plan.disk.bytes += item.part == AnalysisPart::routing ? 40 * numbers : 1000;
+  for (const AnalysisItem& item : job.items) plan.disk.bytes += bytes_of_result(job, item);
   return plan;
 }
 

@@ -122,6 +122,27 @@ TEST(RoutedAdapter, weight_by_expert_counts_every_token_and_site_once) {
   EXPECT_GE(weight[0], 6 - 1e-9);  // alone at the second site
 }
 
+TEST(RoutedAdapter, an_observer_is_told_of_every_choice_until_it_leaves) {
+  const auto collection = example();
+  const auto adapter = make_phatgoose(collection, 2);
+  std::vector<std::string> sites;
+  std::vector<double> weight(3, 0);
+  adapter->observe([&](const Site& site, const TokenRouting& routed) {
+    sites.push_back(site.name);
+    for (int64_t t = 0; t < routed.experts.size(0); ++t)
+      for (int64_t j = 0; j < routed.experts.size(1); ++j)
+        weight[routed.experts[t][j].item<size_t>()] += routed.weights[t][j].item<double>();
+  });
+  for (const Site& site : {first, second}) added(*adapter, site, normal({6, d_in}, 5));
+  added(*adapter, first, normal({0, d_in}, 5));  // nothing to choose for
+  const auto all = adapter->weight_by_expert();
+  for (size_t z = 0; z < 3; ++z) EXPECT_NEAR(weight[z], all[z], 1e-9);
+  EXPECT_EQ(sites, (std::vector<std::string>{"first", "second"}));
+  adapter->observe({});
+  added(*adapter, first, normal({6, d_in}, 5));
+  EXPECT_EQ(sites.size(), 2u);
+}
+
 TEST(RoutedAdapter, fixed_is_one_lora_at_its_sites_and_nothing_elsewhere) {
   const std::vector<LoraSite> lora = {{second, 3, 0.5}};
   const ParameterLayout layout = lora_layout(lora);

@@ -245,3 +245,25 @@ def test_the_demonstration_runs_on_a_tiny_t5(tmp_path, gaggle, root):
     assert "collection demo: 6 experts" in shown and "t5" in shown
     shown = shop.run("eval", *settings, ranks=2).stdout
     assert "phatgoose / oracle" in shown and "held-out" in shown
+
+
+def test_analysis_counts_the_tokens_that_each_side_reads(grown):
+    grown.run("analyse", "tiny.toml", "--eval.methods=['phatgoose','phatgoose granularity=sequence scope=model']", "--texts", "1")
+    found = json.loads((grown.folder / "runs/tiny/eval/analysis.json").read_text())
+    sides = [site["side"] for site in found["sites"]]
+    for method, of_method in found["methods"].items():
+        for task, mine in of_method["tasks"].items():
+            sources = [len(e["input_ids"]) for e in examples(grown, task)]
+            targets = [len(e["target_ids"]) for e in examples(grown, task)]  # and so many are fed: the start, then all but the last
+            routed = [side for side, weights in zip(sides, mine["weights"]) if weights]
+            encoder, decoder = routed.count("encoder"), routed.count("decoder")
+            assert encoder > 0 and decoder > 0
+            assert mine["by_part"]["prompt"]["tokens"] == encoder * sum(sources) + decoder * len(targets)
+            assert mine["by_part"]["answer"]["tokens"] == decoder * (sum(targets) - len(targets))
+            assert sum(of["tokens"] for of in mine["by_class"].values()) == encoder * sum(sources) + decoder * sum(targets)
+            assert all(sum(weights) == pytest.approx(1, abs=1e-5) for weights in mine["weights"] if weights)
+            (text,) = mine["texts"]
+            parts = [found["parts"][p] for p in text["part"]]
+            assert parts == ["prompt"] * (sources[0] + 1) + ["answer"] * (targets[0] - 1)
+            if "model" in method:  # one choice for the whole text
+                assert len(set(zip(text["first"], text["weight"]))) == 1
