@@ -131,7 +131,7 @@ TEST(RoutedAdapter, an_observer_is_told_of_every_choice_until_it_leaves) {
     sites.push_back(site.name);
     for (int64_t t = 0; t < routed.experts.size(0); ++t)
       for (int64_t j = 0; j < routed.experts.size(1); ++j)
-        weight[routed.experts[t][j].item<size_t>()] += routed.weights[t][j].item<double>();
+        weight[static_cast<size_t>(routed.experts[t][j].item<int64_t>())] += routed.weights[t][j].item<double>();
   });
   for (const Site& site : {first, second}) added(*adapter, site, normal({6, d_in}, 5));
   added(*adapter, first, normal({0, d_in}, 5));  // nothing to choose for
