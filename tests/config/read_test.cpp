@@ -314,6 +314,7 @@ TEST_F(ReadConfig, PrintedConfigReadsBackTheSame) {
   moved.poly.heads = 1;
   moved.poly.adapter = "lora";
   moved.poly.average_from = 0;
+  moved.train.combine = "sum";
   moved.adapt.loss = "lm";
   Config back = read_config(write("elsewhere/b.toml", print_config(moved)), {});
   for (const Key& key : config_keys()) EXPECT_EQ(toml_text(key.field(back)), toml_text(key.field(moved))) << key.full();

@@ -493,14 +493,14 @@ TEST_F(Items, templates_of_a_dataset_have_a_mean_and_a_median) {
     tasks_.back().name = name;
     tasks_.back().group = std::string(name).substr(0, 3);
   }
-  const auto chosen = methods({"none", "uniform"});
+  const auto chosen = methods({"none", "merged"});
   const auto all = make_items(context(), chosen);
   for (size_t task = 0; task < 7; ++task) finish<double>(all, "none", task, {3, 3}, {0, 1});
-  for (size_t task : {0, 1, 2}) finish<double>(all, "uniform", task, {3, 3}, {0, 0});
-  finish<double>(all, "uniform", 3, {3, 3}, {1, 1});
-  finish<double>(all, "uniform", 4, {3, 3}, {0, 0});
-  finish<double>(all, "uniform", 5, {3, 3}, {0, 1});
-  finish<double>(all, "uniform", 6, {3, 3}, {1, 1});
+  for (size_t task : {0, 1, 2}) finish<double>(all, "merged", task, {3, 3}, {0, 0});
+  finish<double>(all, "merged", 3, {3, 3}, {1, 1});
+  finish<double>(all, "merged", 4, {3, 3}, {0, 0});
+  finish<double>(all, "merged", 5, {3, 3}, {0, 1});
+  finish<double>(all, "merged", 6, {3, 3}, {1, 1});
   Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   const auto groups = template_groups(summary);
   ASSERT_EQ(groups.size(), 2u);
@@ -512,15 +512,15 @@ TEST_F(Items, templates_of_a_dataset_have_a_mean_and_a_median) {
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).mean, 1.0 / 3);
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).median, 0);
   const auto json = nlohmann::json::parse(summary_json(summary));
-  EXPECT_EQ(json["methods"]["uniform"]["groups"]["rte"],
+  EXPECT_EQ(json["methods"]["merged"]["groups"]["rte"],
             (nlohmann::json{{"mean_score", 1.0 / 3}, {"median_score", 0.0}}));
   EXPECT_EQ(json["tasks"]["wic_1"]["group"], "wic");
   EXPECT_FALSE(json["tasks"]["unseen"].contains("group"));
   const std::string text = summary_block(summary);
   for (const char* line :
-       {"mean of the templates' right %   rte    wic  mean\n", "uniform                         33.3  100.0  66.7\n",
+       {"mean of the templates' right %   rte    wic  mean\n", "merged                          33.3  100.0  66.7\n",
         "median of the templates' right %   rte    wic  mean\n",
-        "uniform                            0.0  100.0  50.0\n"})
+        "merged                             0.0  100.0  50.0\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   summary.scores[1][3] = {};  // a template without a result
   EXPECT_TRUE(std::isnan(over_templates(summary, 1, groups[0]).median));
