@@ -7,7 +7,7 @@
 namespace gaggle {
 namespace {
 
-Exit train_tasks_experts(const Config& config, const JobOptions& options) {
+Exit train_experts(const Config& config, const JobOptions& options) {
   if (asks_for_cost_alone(config, options)) return print(experts_cost_block(config));
   StartedJob start = start_job(
       config, options, load_inputs(config, config.data.tasks, config.data.limit_examples), BaseUse::training,
@@ -28,8 +28,9 @@ Exit train_tasks_experts(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command experts_command() {
-  return {"experts", "Train one expert (LoRA, then gate) per task into the registry",
-          with_job_options(train_tasks_experts)};
+  return {
+      "experts", "Train one expert (LoRA, then gate) per task into the registry",
+      with_job_options([](const Config& config, const JobOptions& options) { return train_experts(config, options); })};
 }
 
 }  // namespace gaggle

@@ -53,7 +53,7 @@ Json task_json(const Analysis& analysis, const MethodRouting& method, size_t tas
   json["own_first"] = own < 0 ? Json() : by_sites_json(measures.own_first);
   json["oracle_divergence"] = own < 0 ? Json() : by_sites_json(measures.oracle_divergence);
   json["by_class"] = kinds_json(routed.sums.classes, token_class_names);
-  json["by_part"] = kinds_json(routed.sums.parts, text_part_names);
+  json["by_part"] = kinds_json(routed.sums.parts, token_part_names);
   json["texts"] = routed.texts;
   if (method.without.empty()) return json;
   for (const auto& of_expert : method.without) {
@@ -75,7 +75,7 @@ Json method_json(const Analysis& analysis, const MethodRouting& method) {
       row.push_back(routed && other ? Json(divergence(routed->sums, other->sums)) : Json());
   }
   json["by_class"] = kinds_json(all.classes, token_class_names);
-  json["by_part"] = kinds_json(all.parts, text_part_names);
+  json["by_part"] = kinds_json(all.parts, token_part_names);
   return json;
 }
 
@@ -144,7 +144,7 @@ std::string analysis_json(const Analysis& analysis) {
                              {"kind", site.kind},
                              {"layer", site.layer},
                              {"side", site.side == Side::encoder ? "encoder" : "decoder"}});
-  json.update({{"classes", token_class_names}, {"parts", text_part_names}});
+  json.update({{"classes", token_class_names}, {"parts", token_part_names}});
   json["gate_similarity"] = analysis.gate_similarity;
   json["lora_similarity"] = analysis.lora_similarity;
   json["methods"] = Json::object();

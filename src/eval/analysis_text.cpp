@@ -68,7 +68,7 @@ std::string class_table(const Analysis& analysis, const MethodRouting& method) {
                largest_text(analysis.experts, sums.weight, weight, 1)});
   };
   for (size_t c = 0; c < all.classes.size(); ++c) line(token_class_names[c], all.classes[c]);
-  for (size_t p = 0; p < all.parts.size(); ++p) line(text_part_names[p], all.parts[p]);
+  for (size_t p = 0; p < all.parts.size(); ++p) line(token_part_names[p], all.parts[p]);
   return table.text();
 }
 

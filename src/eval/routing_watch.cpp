@@ -55,7 +55,7 @@ void RoutingWatch::begin(const Microbatch& batch) {
       const auto ids = std::span(sequences.ids).subspan(static_cast<size_t>(begin), static_cast<size_t>(count));
       std::ranges::copy(classes_.classes_of(ids), std::back_inserter(tokens.classes));
       const int64_t prompt = sequences.prompts.empty() ? count : sequences.prompts[s];
-      for (int64_t t = 0; t < count; ++t) tokens.parts.push_back(t < prompt ? TextPart::prompt : TextPart::answer);
+      for (int64_t t = 0; t < count; ++t) tokens.parts.push_back(t < prompt ? TokenPart::prompt : TokenPart::answer);
     }
   }
   routing_.begin(batch);

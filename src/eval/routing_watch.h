@@ -10,8 +10,8 @@
 namespace gaggle {
 
 // Whose token it is: the prompt's (what an encoder reads included) or the answer's.
-enum class TextPart { prompt, answer };
-inline constexpr std::array<const char*, 2> text_part_names = {"prompt", "answer"};
+enum class TokenPart { prompt, answer };
+inline constexpr std::array<const char*, 2> token_part_names = {"prompt", "answer"};
 
 // The routing weight over some tokens, at one site or at all that read them. All sums are fp64.
 struct WeightSums {
@@ -27,14 +27,14 @@ struct SiteSums : WeightSums {
 struct RoutingSums {
   std::vector<SiteSums> sites;  // [sites of the base]; without tokens where nothing is routed
   std::array<WeightSums, token_class_names.size()> classes;
-  std::array<WeightSums, text_part_names.size()> parts;
+  std::array<WeightSums, token_part_names.size()> parts;
 };
 void add(RoutingSums& to, const RoutingSums& more);
 
 struct RoutedToken {
   std::string text;
   TokenClass kind = TokenClass::other;
-  TextPart part = TextPart::prompt;
+  TokenPart part = TokenPart::prompt;
   int first = -1, second = -1;  // the experts with the most weight over all sites that read it; -1: none has any
   double weight = 0, second_weight = 0;  // theirs, as means over these sites
 };
@@ -58,7 +58,7 @@ class RoutingWatch : public RoutedAdapter {
   struct Tokens {
     std::vector<int32_t> ids;
     std::vector<TokenClass> classes;
-    std::vector<TextPart> parts;
+    std::vector<TokenPart> parts;
     std::vector<double> weight;  // [T, N] Σ over sites
     int64_t sites = 0;           // that have read them
   };

@@ -71,7 +71,7 @@ TEST(RoutedExamples, ComeBackAsTheyWentAndAddUp) {
   const fs::path path = fs::path(testing::TempDir()) / "gaggle_analysis_test.json";
   RoutedExamples routed{2, 5, 0.1 + 0.2, sums_by_hand(), {}};
   routed.sums.sites[0].weight[0] = 1.0 / 3;
-  routed.texts.push_back(text_json("x", {{" dog", TokenClass::word_start, TextPart::answer, 1, -1, 0.99996, 0}}));
+  routed.texts.push_back(text_json("x", {{" dog", TokenClass::word_start, TokenPart::answer, 1, -1, 0.99996, 0}}));
   write_file_atomic(path, routed_json(routed));
   const RoutedExamples back = read_routed(path);
   EXPECT_EQ(routed_json(back), routed_json(routed));
