@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def arguments():
     parser = argparse.ArgumentParser(prog="tools/study/run.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="start nothing")
+    what.add_argument("--dry-run", action="store_true", help="start nothing; only the task files are made")
     what.add_argument("--status", action="store_true", help="start nothing; list the stages")
     what.add_argument("--page", action="store_true", help="start nothing; make the page of what is done")
     parser.add_argument("--sample", action="store_true", help="configs/study/sample.toml, whose page is written into its own folder")
