@@ -125,4 +125,4 @@ def test_what_is_wrong_is_said_and_nothing_is_written(shop, tmp_path):
     shop.run("registry", "import", other)
     shop.run("registry", "collect", "all")
     said = refused("export", "all", "--merged", *no)
-    assert "other@v0001 and patterned@v0001 are of different bases" in said and "80 wide in" in said, said
+    assert "patterned@v0001 and other@v0001 are of different bases" in said and "80 wide in" in said, said
