@@ -6,6 +6,13 @@
 
 namespace gaggle {
 
+void append_range(std::vector<FlatRange>& ranges, FlatRange next) {
+  if (!ranges.empty() && ranges.back().offset + ranges.back().count == next.offset)
+    ranges.back().count += next.count;
+  else
+    ranges.push_back(next);
+}
+
 ParameterLayout::ParameterLayout(std::vector<ParameterInfo> tensors) : tensors_(std::move(tensors)) {
   std::sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (ParameterInfo& tensor : tensors_) {

@@ -18,6 +18,13 @@ struct ParameterInfo {
   int64_t count = 0;
 };
 
+// A run of neighbouring values in the flat tensor.
+struct FlatRange {
+  int64_t offset = 0, count = 0;
+};
+// Behind those that are there; neighbours are joined.
+void append_range(std::vector<FlatRange>& ranges, FlatRange next);
+
 // Tensors in name order, without holes.
 class ParameterLayout {
  public:

@@ -34,6 +34,12 @@ class Communicator {
   virtual std::vector<std::string> all_gather_text(const std::string& mine) = 0;
   // A communicator over the ranks of the same colour, in rank order.
   virtual std::unique_ptr<Communicator> split(int colour) = 0;
+  // The same ranks once more, for verbs of one other thread beside the one that calls these. The first call splits it
+  // off: all make it together.
+  Communicator& beside() {
+    if (!beside_) beside_ = split(0);
+    return *beside_;
+  }
 
   // The same ranks with verbs over spans of the GPU's memory (comm/nccl_backend.h); null: data travels through
   // the host's. The first call connects the ranks: all make it together.
@@ -43,6 +49,9 @@ class Communicator {
   // "rank 1 has left: out of memory" where one of these ranks is gone for good; "": all are there. Any thread
   // may ask.
   virtual std::string who_left() { return ""; }
+
+ private:
+  std::unique_ptr<Communicator> beside_;
 };
 
 // A world of one rank.

@@ -22,22 +22,10 @@ struct WeightShards::Gathered {
   Units::iterator unit;
   std::vector<at::Tensor> wholes;  // [bytes of all parts] uint8
   DevicePoint free, ready;         // on a GPU: its memory may be written; it is written
-  bool here = false;
-  std::exception_ptr failure;
+  std::shared_future<void> here;
 };
 
-WeightShards::WeightShards(ShardGroup group, at::Device device) : group_(std::move(group)), device_(device) {
-  thread_ = std::thread([this] { work(); });
-}
-
-WeightShards::~WeightShards() {
-  {
-    const std::lock_guard lock(mutex_);
-    leaving_ = true;
-  }
-  changed_.notify_all();
-  thread_.join();
-}
+WeightShards::WeightShards(ShardGroup group, at::Device device) : group_(std::move(group)), device_(device) {}
 
 at::Tensor WeightShards::part_of(const at::Tensor& whole) const {
   const auto bytes = static_cast<int64_t>(whole.nbytes()), each = bytes_of_part(bytes, group_.size);
@@ -81,17 +69,11 @@ void WeightShards::start(Units::iterator unit) {
     gathered->wholes.push_back(at::empty({part.numel() * group_.size}, part.options()));
   gathered->free = DevicePoint(device_);
   held_.push_back(gathered);
-  {
-    const std::lock_guard lock(mutex_);
-    asked_.push_back(gathered);
-  }
-  changed_.notify_all();
+  gathered->here = gathering_.run([this, gathered] { gather(*gathered); });
 }
 
-void WeightShards::wait(Gathered& gathered) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return gathered.here; });
-  if (gathered.failure) std::rethrow_exception(gathered.failure);
+void WeightShards::wait(Gathered& gathered) const {
+  gathered.here.get();
   gathered.ready.wait();
 }
 
@@ -122,25 +104,6 @@ void WeightShards::gather(Gathered& gathered) const {
   const std::vector<at::Tensor>& parts = gathered.unit->second.parts;
   for (size_t i = 0; i < parts.size(); ++i) group_.gather(bytes_of(parts[i]), bytes_of(gathered.wholes[i]));
   gathered.ready = DevicePoint(device_);
-}
-
-void WeightShards::work() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [&] { return leaving_ || !asked_.empty(); });
-    if (asked_.empty()) return;
-    const std::shared_ptr<Gathered> gathered = asked_.front();
-    asked_.pop_front();
-    lock.unlock();
-    try {
-      gather(*gathered);
-    } catch (...) {
-      gathered->failure = std::current_exception();
-    }
-    lock.lock();
-    gathered->here = true;
-    changed_.notify_all();
-  }
 }
 
 FrozenTensor::FrozenTensor(std::shared_ptr<WeightShards> shards, const std::string& unit, size_t number,

@@ -5,17 +5,15 @@
 
 #include <ATen/ATen.h>
 
-#include <condition_variable>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
-#include <thread>
 #include <vector>
+
+#include "base/side_thread.h"
 
 namespace gaggle {
 
@@ -31,8 +29,6 @@ class WeightShards {
  public:
   static constexpr size_t most_held = 3;  // units that are here whole: used now, used before it, next
   WeightShards(ShardGroup group, at::Device device);
-  ~WeightShards();
-  WeightShards(const WeightShards&) = delete;
 
   // This rank's part of a dense tensor on the CPU, on the device: [bytes / ranks, rounded up] uint8. From any thread.
   at::Tensor part_of(const at::Tensor& whole) const;
@@ -58,8 +54,7 @@ class WeightShards {
   struct Gathered;
   using Units = std::map<std::string, Unit>;
   void start(Units::iterator unit);
-  void wait(Gathered& gathered);
-  void work();
+  void wait(Gathered& gathered) const;
   void gather(Gathered& gathered) const;
 
   ShardGroup group_;
@@ -70,12 +65,7 @@ class WeightShards {
   std::string before_, now_;
   std::deque<std::shared_ptr<Gathered>> held_;  // the latest last
   Counts counts_;
-
-  std::mutex mutex_;  // of what follows
-  std::condition_variable changed_;
-  std::deque<std::shared_ptr<Gathered>> asked_;
-  bool leaving_ = false;
-  std::thread thread_;
+  SideThread gathering_;
 };
 
 // A frozen tensor: held here, or in parts.

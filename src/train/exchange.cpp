@@ -77,11 +77,7 @@ Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int 
     const ParameterInfo& tensor = layout.tensors()[i];
     const auto rank = static_cast<size_t>(of_tensor[i]);
     owners.counts[rank] += tensor.count;
-    auto& ranges = owners.ranges[rank];
-    if (!ranges.empty() && ranges.back().offset + ranges.back().count == tensor.offset)
-      ranges.back().count += tensor.count;
-    else
-      ranges.push_back({tensor.offset, tensor.count});
+    append_range(owners.ranges[rank], {tensor.offset, tensor.count});
   }
   owners.of_tensor = std::move(of_tensor);
   return owners;
@@ -136,34 +132,45 @@ at::Tensor Exchange::sum_to_owners(const std::vector<Piece>& pieces, const Owner
     for (const Piece& piece : pieces) all[piece.node] = piece.sum;
     return finish_tree(all, lanes_);
   }
-  const auto ranks = static_cast<size_t>(group_.size());
-  const auto me = static_cast<size_t>(group_.rank());
-  const auto nodes_of = [&](size_t rank) {
-    return complete_subtrees(lanes_of_rank(static_cast<int>(rank), group_.size(), lanes_), lanes_);
-  };
-  GAGGLE_CHECK(pieces.size() == nodes_of(me).size());
-  const at::Device pieces_device = pieces.front().sum.device();
-  const auto place = at::TensorOptions(memory(pieces.front().sum)).dtype(at::kFloat);
+  Parcels parcels = pack(pieces, owners);
+  send(parcels);
+  return sum(parcels);
+}
 
-  std::vector<at::Tensor> out, in;  // by rank: what each piece holds of the owner's tensors, piece by piece
+std::vector<TreeNode> Exchange::nodes_of(int rank) const {
+  return complete_subtrees(lanes_of_rank(rank, group_.size(), lanes_), lanes_);
+}
+
+Exchange::Parcels Exchange::pack(const std::vector<Piece>& pieces, const Owners& owners) const {
+  GAGGLE_CHECK(pieces.size() == nodes_of(group_.rank()).size());
+  const at::Tensor& like = pieces.front().sum;
+  const auto place = at::TensorOptions(memory(like)).dtype(at::kFloat);
+  const int64_t owned = owners.counts[static_cast<size_t>(group_.rank())];
+  Parcels parcels{{}, {}, like.device()};
+  for (int r = 0; r < group_.size(); ++r) {
+    std::vector<at::Tensor> parts;
+    for (const Piece& piece : pieces) parts.push_back(gather_ranges(piece.sum, owners.ranges[static_cast<size_t>(r)]));
+    parcels.out.push_back(at::cat(parts).to(place));
+    parcels.in.push_back(at::empty({static_cast<int64_t>(nodes_of(r).size()), owned}, place));
+  }
+  return parcels;
+}
+
+void Exchange::send(Parcels& parcels) const {
   std::vector<std::span<const std::byte>> send;
   std::vector<std::span<std::byte>> receive;
-  for (size_t r = 0; r < ranks; ++r) {
-    std::vector<at::Tensor> parts;
-    for (const Piece& piece : pieces) parts.push_back(gather_ranges(piece.sum, owners.ranges[r]));
-    out.push_back(at::cat(parts).to(place));
-    in.push_back(at::empty({static_cast<int64_t>(nodes_of(r).size()), owners.counts[me]}, place));
-    send.push_back(bytes_of(out.back()));
-    receive.push_back(writable_bytes_of(in.back()));
-  }
+  for (const at::Tensor& out : parcels.out) send.push_back(bytes_of(out));
+  for (const at::Tensor& in : parcels.in) receive.push_back(writable_bytes_of(in));
   path().all_to_all(send, receive);
+}
 
+at::Tensor Exchange::sum(const Parcels& parcels) const {
   std::map<TreeNode, at::Tensor> all;
-  for (size_t r = 0; r < ranks; ++r) {
+  for (int r = 0; r < group_.size(); ++r) {
     int64_t row = 0;
-    for (const TreeNode& node : nodes_of(r)) all[node] = in[r][row++];
+    for (const TreeNode& node : nodes_of(r)) all[node] = parcels.in[static_cast<size_t>(r)][row++];
   }
-  return finish_tree(all, lanes_).to(pieces_device);
+  return finish_tree(all, lanes_).to(parcels.device);
 }
 
 std::vector<ParameterInfo> Exchange::my_tensors() const {

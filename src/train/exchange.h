@@ -21,11 +21,6 @@ enum class StepStatus : int32_t { ok = 0, save = 1, resumable = 2, stopped = 3, 
 // The worst of the group. Collective. Throws SystemError if another rank failed.
 StepStatus worst_status(Communicator& group, StepStatus mine);
 
-// A run of neighbouring values in the flat tensor.
-struct FlatRange {
-  int64_t offset = 0, count = 0;
-};
-
 // Which rank holds the optimiser state of which tensors.
 struct Owners {
   std::vector<int> of_tensor;                  // by place in the layout
@@ -56,6 +51,14 @@ class Exchange {
   // Sends pieces to the owners, of a layout that need not be this one; returns the sum over all lanes of what this rank
   // owns of it, compact, on the pieces' device.
   at::Tensor sum_to_owners(const std::vector<Piece>& pieces, const Owners& owners);
+  // The same in three steps, of more than one rank; send is what is collective.
+  struct Parcels {
+    std::vector<at::Tensor> out, in;  // by rank: what each piece holds of the owner's values, piece by piece
+    at::Device device = at::kCPU;     // of the pieces
+  };
+  Parcels pack(const std::vector<Piece>& pieces, const Owners& owners) const;
+  void send(Parcels& parcels) const;
+  at::Tensor sum(const Parcels& parcels) const;  // changes what came
   // The gradient's squared norm, and `width` sums over lanes: my_lane_values has those of this rank's lanes,
   // lane by lane. From whoever has them, added in tensor order and in tree order.
   struct Totals {
@@ -72,6 +75,7 @@ class Exchange {
  private:
   // Where tensors travel: the communicator over that memory, and the memory.
   Communicator& path() const { return device_ ? *device_ : group_; }
+  std::vector<TreeNode> nodes_of(int rank) const;
   at::Device memory(const at::Tensor& like) const { return device_ ? like.device() : at::kCPU; }
 
   Communicator& group_;

@@ -10,6 +10,7 @@
 #include "train/passed_batches.h"
 #include "train/tfew.h"
 #include "train/trainer.h"
+#include "train/watched_layers.h"
 
 namespace gaggle {
 
@@ -28,7 +29,10 @@ class JointStep {
   std::vector<Microbatch> microbatches_of_lane(int64_t lane) const;
   void make_idle_passes(int64_t count);
   // Of a micro-batch; its nll. T-Few's losses are added to `losses` here.
-  at::Tensor forward_backward(const Microbatch& batch, std::span<double> losses);
+  at::Tensor forward_backward(const Microbatch& batch, SiteAdapter& adapter, std::span<double> losses);
+  void begin_sending();
+  // Sums of the layers that were not sent yet go on their way, down to this one.
+  void send_layers(int down_to, bool failed);
   std::vector<double> losses_of(const Part& part) const;
   void with_less_memory(const std::exception_ptr& failure);
   SiteAdapter& adapter() { return pack_ ? static_cast<SiteAdapter&>(*pack_) : parts_[0].trainer.adapter_; }
@@ -43,6 +47,8 @@ class JointStep {
   std::unique_ptr<PackAdapter> pack_;  // null: one trainer, whose adapter sits on the sites by itself
   std::vector<double> losses_;         // [lanes of this rank × tasks]
   double flops_ = 0;
+  int next_layer_ = -1;                 // of those that are sent early, the highest first
+  std::unique_ptr<SideThread> beside_;  // sends them; null: none are
 };
 
 JointStep::JointStep(std::span<const StepPart> parts)
@@ -58,6 +64,7 @@ JointStep::JointStep(std::span<const StepPart> parts)
     part.weights = loss_weights(batch, trainer.settings_.loss_average);
     tasks_ += part.tasks;
     adapters.push_back(dynamic_cast<PairAdapter*>(&trainer.adapter_));
+    if (trainer.early_ && !beside_) beside_ = std::make_unique<SideThread>();
   }
   if (parts.size() == 1) return;
   for (const PairAdapter* adapter : adapters) GAGGLE_CHECK(adapter, "only pairs go in packs");
@@ -91,15 +98,16 @@ void JointStep::run_lanes() {
     if (pack_) pack_->gather();
     const auto of_lane =
         std::span(losses_).subspan(static_cast<size_t>((lane - run_.begin) * tasks_), static_cast<size_t>(tasks_));
-    for (Microbatch& microbatch : of_lanes[static_cast<size_t>(lane - run_.begin)]) {
-      flops_ += useful_flops(base_, microbatch);
-      const at::Tensor nll = forward_backward(microbatch, of_lane);
-      if (!settings().tfew) passed.add(nll, std::move(microbatch), of_lane);
+    std::vector<Microbatch>& microbatches = of_lanes[static_cast<size_t>(lane - run_.begin)];
+    const bool last = lane + 1 == run_.end;
+    WatchedLayers watched(adapter(), base_.sites(), [&](int layer) { send_layers(layer, false); });
+    for (size_t i = 0; i < microbatches.size(); ++i) {
+      const bool watch = beside_ && last && i + 1 == microbatches.size();
+      flops_ += useful_flops(base_, microbatches[i]);
+      const at::Tensor nll = forward_backward(microbatches[i], watch ? watched : adapter(), of_lane);
+      if (!settings().tfew) passed.add(nll, std::move(microbatches[i]), of_lane);
     }
-    for (const StepPart& part : parts_) {
-      part.trainer.adapter_.finish_gradients();
-      part.trainer.sums_.end_lane();
-    }
+    for (const StepPart& part : parts_) part.trainer.end_lane(last);
   }
   make_idle_passes(idle);
   passed.add_losses();
@@ -113,7 +121,19 @@ void JointStep::make_idle_passes(int64_t count) {
     base_.forward_backward(idle_batch(own_[0].samples[0]), adapter(), {}, settings().dropout);
 }
 
-at::Tensor JointStep::forward_backward(const Microbatch& batch, std::span<double> losses) {
+void JointStep::begin_sending() {
+  next_layer_ = std::ranges::max(base_.sites(), {}, &Site::layer).layer;
+  for (const StepPart& part : parts_)
+    if (part.trainer.early_) part.trainer.early_->begin();
+}
+
+void JointStep::send_layers(int down_to, bool failed) {
+  for (; next_layer_ >= down_to; --next_layer_)
+    for (const StepPart& part : parts_)
+      if (part.trainer.early_) part.trainer.early_->send(next_layer_, part.trainer.sums_, failed, *beside_);
+}
+
+at::Tensor JointStep::forward_backward(const Microbatch& batch, SiteAdapter& adapter, std::span<double> losses) {
   LossOptions options{settings().label_smoothing, {}};
   if (settings().tfew) {
     GAGGLE_CHECK(losses.size() == 1);
@@ -121,7 +141,7 @@ at::Tensor JointStep::forward_backward(const Microbatch& batch, std::span<double
       losses[0] += tfew_loss(all, nll, weights);
     };
   }
-  return base_.forward_backward(batch, adapter(), options, settings().dropout);
+  return base_.forward_backward(batch, adapter, options, settings().dropout);
 }
 
 std::vector<double> JointStep::losses_of(const Part& part) const {
@@ -155,6 +175,7 @@ std::vector<StepResult> JointStep::make(StepStatus status) {
   for (;;) {
     StepStatus mine = status;
     std::exception_ptr failure;
+    begin_sending();
     try {
       run_lanes();
     } catch (const std::exception& error) {
@@ -163,6 +184,7 @@ std::vector<StepResult> JointStep::make(StepStatus status) {
       // The others stand in the middle of a pass, in which they want this rank's parts.
       if (base_.shards()) throw;
     }
+    if (beside_) send_layers(0, failure != nullptr);
     StepStatus worst = StepStatus::failed;
     try {
       worst = worst_status(group_, mine);

@@ -71,8 +71,30 @@ at::Tensor LaneSums::begin_lane() {
 }
 
 void LaneSums::end_lane() {
-  while (stack_.back().node.level < root_level(lanes_)) {
-    Piece& right = stack_.back();
+  const FlatRange all{0, size_};
+  fold(stack_, {&all, 1}, free_);
+}
+
+std::vector<Piece> LaneSums::pieces_of(std::span<const FlatRange> ranges) {
+  GAGGLE_CHECK(next_ == range_.end);
+  std::vector<Piece> pieces = stack_;
+  std::vector<at::Tensor> still_held;
+  fold(pieces, ranges, still_held);
+  return pieces;
+}
+
+std::vector<Piece> LaneSums::stand_ins() const {
+  const at::Tensor any =
+      stack_.empty() ? at::zeros({size_}, at::TensorOptions().dtype(at::kFloat).device(device_)) : stack_.front().sum;
+  std::vector<Piece> pieces;
+  for (const TreeNode& node : complete_subtrees(range_, lanes_)) pieces.push_back({node, any});
+  return pieces;
+}
+
+void LaneSums::fold(std::vector<Piece>& stack, std::span<const FlatRange> ranges,
+                    std::vector<at::Tensor>& freed) const {
+  while (stack.back().node.level < root_level(lanes_)) {
+    Piece& right = stack.back();
     const TreeNode parent = parent_of(right.node);
     const LaneRange all = lanes_of_node(parent, lanes_);
     if (!inside(all, range_) || all.end > next_) return;  // outside our run, or its right half is still to come
@@ -80,11 +102,12 @@ void LaneSums::end_lane() {
       right.node = parent;  // the odd one, carried
       continue;
     }
-    Piece& left = stack_[stack_.size() - 2];
-    left.sum.add_(right.sum);
+    Piece& left = stack[stack.size() - 2];
+    for (const FlatRange& range : ranges)
+      left.sum.narrow(0, range.offset, range.count).add_(right.sum.narrow(0, range.offset, range.count));
     left.node = parent;
-    free_.push_back(std::move(right.sum));
-    stack_.pop_back();
+    freed.push_back(std::move(right.sum));
+    stack.pop_back();
   }
 }
 

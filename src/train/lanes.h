@@ -10,6 +10,8 @@
 #include <span>
 #include <vector>
 
+#include "adapter/parameters.h"
+
 namespace gaggle {
 
 struct LaneRange {
@@ -48,9 +50,17 @@ class LaneSums {
   void end_lane();
   // After the last lane: one sum per complete subtree, in lane order. Valid until the next begin().
   const std::vector<Piece>& pieces() const { return stack_; }
+  // In place of the last lane's end_lane, part after part: its buffer is complete in these ranges. The pieces, of which
+  // the ranges alone are right. Each range once.
+  std::vector<Piece> pieces_of(std::span<const FlatRange> ranges);
+  // Pieces that say nothing, for a rank that failed on its way.
+  std::vector<Piece> stand_ins() const;
   void begin();  // a new step
 
  private:
+  // Adds the last of the stack to what its tree pairs it with, in these ranges; what is no longer needed goes to `freed`.
+  void fold(std::vector<Piece>& stack, std::span<const FlatRange> ranges, std::vector<at::Tensor>& freed) const;
+
   LaneRange range_;
   int64_t lanes_, size_, next_ = 0;
   at::Device device_;

@@ -25,6 +25,15 @@ std::unique_ptr<GradientsByTask> kept_by_task(Trainable& adapter, const CombineS
   return std::make_unique<GradientsByTask>(*skills, combine.most_tasks);
 }
 
+// Only of pairs the gradients are complete as soon as the pass has left their layer. Where ranks share the base, its layers
+// travel in that time, and a rank that fails leaves in the middle of a pass.
+std::unique_ptr<EarlySums> sent_early(const BaseModel& base, Trainable& adapter, Communicator& group, int64_t lanes) {
+  const at::Device device = adapter.values().device();
+  if (group.size() == 1 || base.shards() || !dynamic_cast<PairAdapter*>(&adapter)) return nullptr;
+  if (!device.is_cpu() && !group.device()) return nullptr;  // through the host's memory: every copy would stop the pass
+  return std::make_unique<EarlySums>(group, adapter.layout(), lanes, device, base.sites());
+}
+
 }  // namespace
 
 Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepSettings settings, int64_t tasks)
@@ -39,6 +48,7 @@ Trainer::Trainer(BaseModel& base, Trainable& adapter, Communicator& group, StepS
                                 : exchange_.owners()),
       sums_(lanes_of_rank(group.rank(), group.size(), settings_.lanes), settings_.lanes,
             by_task_ ? by_task_->layout().size() : adapter.layout().size(), adapter.values().device()),
+      early_(sent_early(base, adapter, group, settings_.lanes)),
       tasks_(tasks),
       optimizer_(settings_.optimizer, exchange_.my_tensors(), adapter.values().options()),
       state_layout_(gaggle::state_layout(settings_.optimizer, adapter.layout().tensors())),
@@ -73,8 +83,13 @@ void Trainer::set_gradients(const at::Tensor& flat) {
   by_task_&& flat.defined() ? by_task_->set_gradients(flat) : adapter_.set_gradients(flat);
 }
 
+void Trainer::end_lane(bool last) {
+  adapter_.finish_gradients();
+  if (!early_ || !last) sums_.end_lane();
+}
+
 at::Tensor Trainer::step_gradient(std::span<const Sample> batch, StepResult& result) {
-  const at::Tensor sums = exchange_.sum_to_owners(sums_.pieces(), gradient_owners_);
+  const at::Tensor sums = early_ ? early_->take() : exchange_.sum_to_owners(sums_.pieces(), gradient_owners_);
   if (!by_task_) return sums;
   const GradientsByTask::Joined joined = by_task_->join(
       sums, gradient_owners_,

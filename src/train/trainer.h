@@ -9,6 +9,7 @@
 #include "adapter/trainable.h"
 #include "train/batch.h"
 #include "train/combine.h"
+#include "train/early_sums.h"
 #include "train/exchange.h"
 #include "train/gradients_by_task.h"
 #include "train/optimizer.h"
@@ -69,6 +70,8 @@ class Trainer {
   // A step's lanes begin; one lane's gradients go to `flat`, undefined: none are wanted.
   void begin_lanes(std::span<const Sample> batch);
   void set_gradients(const at::Tensor& flat);
+  // The lane's passes are done. Of the last one, what early_ has not sent is still to be sent.
+  void end_lane(bool last);
   // Of this rank's tensors, from the sums of its lanes.
   at::Tensor step_gradient(std::span<const Sample> batch, StepResult& result);
   // From the sums of this rank's lanes, whose losses are [lanes of this rank × tasks]: the update.
@@ -83,6 +86,7 @@ class Trainer {
   std::unique_ptr<GradientsByTask> by_task_;  // null: gradients are summed as they come
   Owners gradient_owners_;                    // of what lanes sum
   LaneSums sums_;
+  std::unique_ptr<EarlySums> early_;  // null: sums are sent when all passes are done
   int64_t tasks_;
   Optimizer optimizer_;  // of what this rank owns
   ParameterLayout state_layout_;

@@ -54,6 +54,7 @@ class FakeBase : public BaseModel {
                                                           at::mm(d.mul(weights), out_));
     at::Tensor dz = at::mm(adapter.rescaled_gradient(sites_[1], dout), second_);
     adapter.backward(sites_[1], z_, dout, dz);
+    if (between_layers) between_layers();
     const at::Tensor dy = dz.mul(1 - z_.square());
     at::Tensor dx = at::mm(adapter.rescaled_gradient(sites_[0], dy), first_);
     adapter.backward(sites_[0], x_, dy, dx);
@@ -64,6 +65,7 @@ class FakeBase : public BaseModel {
   int64_t fail_after = -1;                                    // passes until one answers NaN
   int64_t most_tokens = std::numeric_limits<int64_t>::max();  // of a training pass: memory ends there
   std::vector<int64_t> passes;                                // tokens of each
+  std::function<void()> between_layers;                       // in a backward pass, once the upper one is done
 
  private:
   static at::Tensor ids(const std::vector<int32_t>& values) {
