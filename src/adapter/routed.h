@@ -33,6 +33,7 @@ struct RoutedCollection {
   std::vector<std::string> not_finite;         // [N] why an expert cannot be computed with; "": it can
   std::shared_ptr<ExpertSource> source = {};   // not null: sites and gates have shapes alone (kernel/routing.h)
   std::vector<double> gate_bias = {};          // [N] b of σ(v·x + b) in the gates' training; empty: 0
+  std::vector<std::string> categories = {};    // [N] of the tasks they were trained on; "", or empty: not known
 
   bool gated(int expert) const;                  // at one site at least
   int number_of(const std::string& name) const;  // -1: not there

@@ -40,9 +40,9 @@ struct QueryLikeness {
 
 struct RuledRouting {
   RoutingRule rule;
-  std::vector<RoutedSite> sites;         // of the base, with candidates; all pairs are there
-  std::unique_ptr<SiteScores> scores;    // null: all 0
-  std::vector<Calibration> calibration;  // [sites]; empty: none
+  std::vector<RoutedSite> sites = {};         // of the base, with candidates; all pairs are there
+  std::unique_ptr<SiteScores> scores = {};    // null: all 0
+  std::vector<Calibration> calibration = {};  // [sites]; empty: none
   QueryLikeness likeness = {};
   std::vector<std::vector<at::Tensor>> gates = {};  // [sites][N] raw, of abstain
   std::vector<double> gate_bias = {};               // [N], of abstain; empty: 0

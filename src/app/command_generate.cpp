@@ -77,7 +77,7 @@ Exit answer(const Config& given, const std::string& prompt, const std::string& a
   log::info("answered by {}", method);
   if (const auto& inventory = sources.methods[0].inventory) log::info("{}", inventory->description());
   for (const std::string& note : notes_on(sources.methods, collection, {})) log::info("{}", note);
-  const auto adapter = make_adapter(sources.methods[0], collection, sources.prepared, config.run.seed, *base, "");
+  const auto adapter = make_adapter(sources.methods[0], collection, sources.prepared, config.run.seed, *base, {});
 
   const TokenTask task = tokens_of(config, inputs, prompt);
   const TokenExample& example = task.examples(Split::test)[0];

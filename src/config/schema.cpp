@@ -103,7 +103,8 @@ const std::vector<Key> job_keys = {
     {KEY(eval, scope), "", "where a choice holds: at one linear, in a layer, or in the whole model",
      one_of({"site", "layer", "model"})},
     {KEY(eval, temperature), "", "scores are divided by it before the softmax", above(0)},
-    {KEY(eval, leave_out), "", "experts that take no part in routing: names, or own: the one of the task itself"},
+    {KEY(eval, leave_out), "",
+     "experts that take no part in routing: names, own (the one of the task itself), category:NAME, own_category"},
     {KEY(eval, calibrate), "",
      "of scores of unlike experts: norm: divided by |scale·B A|; stats: standardised over shared tokens "
      "(gaggle prepare)",

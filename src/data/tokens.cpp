@@ -280,6 +280,7 @@ TokenTask tokenize_task(const Task& task, const Tokenizer& tokenizer, const Toke
   if (!cached) result.digest = content_digest(result);
   if (!cached && !options.cache.empty()) write_cached(options.cache, key, result);
   result.group = task.group;
+  result.category = task.category;
   result.foreign_format = foreign_format_text(prompt, tokenizer, where);
   return result;
 }

@@ -36,6 +36,7 @@ struct TokenTask {
   int32_t end_id = -1;
   std::string digest;          // of the name and the ids of every example of every split: part of an expert's key
   std::string group;           // the dataset whose template the task is; "": of none
+  std::string category;        // as its NAME.toml has it; "": it says none
   std::string foreign_format;  // a sentence where the prompt is another chat format than the model's own; "": it is not
   const std::vector<TokenExample>& examples(Split split) const { return splits[static_cast<size_t>(split)]; }
 };

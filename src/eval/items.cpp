@@ -66,7 +66,7 @@ std::vector<EvalItem> make_items(const EvalContext& context, const std::vector<M
     for (size_t first = 0; first < examples; first += examples_per_item) {
       EvalItem item{"", method, task, first, std::min(examples, first + examples_per_item)};
       const auto settings =
-          settings_of(method, context.collection, context.prepared, context.seed, context.tasks[task].name);
+          settings_of(method, context.collection, context.prepared, context.seed, scored_task(context.tasks[task]));
       const bool of_collection =
           method.kind != MethodKind::none && method.kind != MethodKind::target && !method.inventory;
       item.key = sha256_hex(fmt::format("eval 1\n{}\n{}\n{}\n{}\n{}\n{}\n", settings, of_collection ? context.pins : "",

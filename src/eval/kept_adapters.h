@@ -14,7 +14,7 @@ class KeptAdapters {
  public:
   explicit KeptAdapters(const EvalContext& context) : context_(context) {}  // which lives longer
   // Null for none. By the method's name.
-  RoutedAdapter* of(const Method& method, const std::string& task);
+  RoutedAdapter* of(const Method& method, const ScoredTask& task);
 
  private:
   const EvalContext& context_;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "config/method_text.h"
+#include "eval/left_out.h"
 #include "eval/routing_of.h"
 
 namespace gaggle {
@@ -47,7 +48,8 @@ std::vector<std::string> partial(const RoutedCollection& collection) {
   return names;
 }
 
-// Throws UserError, with the nearest name: it is none of the collection.
+}  // namespace
+
 int expert_number(const std::string& expert, const RoutedCollection& collection) {
   const int number = collection.number_of(expert);
   if (number < 0)
@@ -56,13 +58,19 @@ int expert_number(const std::string& expert, const RoutedCollection& collection)
   return number;
 }
 
-}  // namespace
-
 MethodKind kind_of_method(const std::string& method) {
   // By what stands before a colon and before keys, if there are any.
   const auto known = std::ranges::find(plain_methods, method.substr(0, method.find_first_of(": ")), &PlainMethod::name);
   GAGGLE_CHECK(known != std::end(plain_methods), "no method {}", method);
   return known->kind;
+}
+
+ScoredTask scored_task(const TokenTask& task) { return {task.name, task.category}; }
+
+std::vector<ScoredTask> scored_tasks(const std::vector<TokenTask>& tasks) {
+  std::vector<ScoredTask> all;
+  for (const TokenTask& task : tasks) all.push_back(scored_task(task));
+  return all;
 }
 
 bool is_routed(MethodKind kind) {
@@ -80,10 +88,9 @@ bool is_routed(MethodKind kind) {
 }
 
 bool depends_on_task(const Method& method) {
-  const auto& out = method.eval.leave_out;
   const bool masked = is_routed(method.kind) || method.kind == MethodKind::random;
   return method.kind == MethodKind::poly || method.kind == MethodKind::target ||
-         (masked && std::ranges::count(out, "own") > 0);
+         (masked && depends_on_task(method.eval.leave_out));
 }
 
 bool needs_collection(const EvalConfig& eval) {
@@ -134,8 +141,7 @@ std::vector<Method> read_methods(const Config& config, const RoutedCollection& c
       } else {
         add({kind, text.whole, -1, nullptr, text.eval});
       }
-      for (const std::string& name : text.eval.leave_out)
-        if (name != "own" && !keys_of_method(text.name).empty()) expert_number(name, collection);
+      if (!keys_of_method(text.name).empty()) check_left_out(text.eval.leave_out, collection);
       const bool by_gates = kind == MethodKind::phatgoose || (is_routed(kind) && text.eval.abstain);
       if (by_gates && ungated(collection).size() == collection.names.size())
         user_error("{} needs gates, and none of the experts has any: train them with `gaggle gates {}`", text.whole,
@@ -153,7 +159,7 @@ bool serves(const Method& method, const std::string& task) {
 }
 
 std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
-                                  const std::vector<std::string>& tasks) {
+                                  const std::vector<ScoredTask>& tasks) {
   std::vector<std::string> notes;
   for (const Method& method : methods) {
     if (method.kind == MethodKind::phatgoose)
@@ -164,14 +170,16 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
         notes.push_back(fmt::format("merged is the mean over all {} experts; {} count as zero where they have no LoRA",
                                     collection.names.size(), join(names, ", ")));
     std::vector<std::string> left_out;
-    for (const std::string& task : tasks)
-      if (!serves(method, task)) left_out.push_back(task);
+    for (const ScoredTask& task : tasks)
+      if (!serves(method, task.name)) left_out.push_back(task.name);
     if (!left_out.empty() && method.kind == MethodKind::target)
       notes.push_back(fmt::format("target leaves out {}: the registry has no expert of {}", join(left_out, ", "),
                                   left_out.size() == 1 ? "that name" : "these names"));
     if (!left_out.empty() && method.inventory)
       notes.push_back(fmt::format("{} leaves out {}: {} has no routing row for {}", method.name, join(left_out, ", "),
                                   method.inventory->pin(), left_out.size() == 1 ? "it" : "them"));
+    if (const std::string note = note_on_categories(method.eval.leave_out, collection, tasks); !note.empty())
+      notes.push_back(method.name + ": " + note);
     if (const std::string reason = not_finite_in(method, collection); !reason.empty())
       notes.push_back(fmt::format("{} is not scored: {}", method.name, reason));
   }
@@ -193,7 +201,7 @@ std::string not_finite_in(const Method& method, const RoutedCollection& collecti
 }
 
 std::string settings_of(const Method& method, const RoutedCollection& collection, const PreparedExperts& prepared,
-                        uint64_t seed, const std::string& task) {
+                        uint64_t seed, const ScoredTask& task) {
   if (method.inventory)
     return fmt::format("{} {}:{}", method.name.substr(0, method.name.find(':')), method.inventory->pin(),
                        method.inventory->digest);
@@ -211,7 +219,7 @@ std::string settings_of(const Method& method, const RoutedCollection& collection
     case MethodKind::best:
       return "best, which is " + prepared.best;
     case MethodKind::target:
-      return "target " + method.targets->pins[static_cast<size_t>(method.targets->collection.number_of(task))];
+      return "target " + method.targets->pins[static_cast<size_t>(method.targets->collection.number_of(task.name))];
     default:
       if (!is_routed(method.kind)) return method.name;
       text = fmt::format("{} k={}", method.name.substr(0, method.name.find(' ')), eval.top_k);
@@ -223,10 +231,10 @@ std::string settings_of(const Method& method, const RoutedCollection& collection
 
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
                                             const PreparedExperts& prepared, uint64_t seed, BaseModel& base,
-                                            const std::string& task) {
+                                            const ScoredTask& task) {
   if (method.inventory) {
     const Inventory& inventory = *method.inventory;
-    const int row = method.kind == MethodKind::poly ? inventory.task_number(task) : 0;
+    const int row = method.kind == MethodKind::poly ? inventory.task_number(task.name) : 0;
     return make_fixed(inventory.spec,
                       method.kind == MethodKind::mu ? averaged_skills(inventory.spec, inventory.values)
                                                     : mixed_adapter(inventory.spec, inventory.values, row),
@@ -239,7 +247,7 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
     case MethodKind::merged:
       return make_merged(collection);
     case MethodKind::random: {
-      const std::vector<char> out = left_out(method, collection, task);
+      const std::vector<char> out = left_out(method.eval.leave_out, collection, task);
       return make_random(std::ranges::count(out, 1) > 0 ? without(collection, out) : collection, method.eval.top_k,
                          seed);
     }
@@ -248,7 +256,7 @@ std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCo
     case MethodKind::best:
       return make_single(collection, collection.number_of(prepared.best));
     case MethodKind::target:
-      return make_single(method.targets->collection, method.targets->collection.number_of(task));
+      return make_single(method.targets->collection, method.targets->collection.number_of(task.name));
     default:
       GAGGLE_CHECK(false, "{} has no adapter of its own", method.name);
       return nullptr;

@@ -8,6 +8,7 @@
 
 #include "adapter/routed.h"
 #include "config/config.h"
+#include "data/tokens.h"
 #include "eval/inventories.h"
 
 namespace gaggle {
@@ -49,7 +50,16 @@ struct Method {
 
 struct PreparedExperts;  // library/prepared.h
 
+// What a method may be told of the task that is scored; a prompt is of none.
+struct ScoredTask {
+  std::string name = {}, category = {};
+};
+ScoredTask scored_task(const TokenTask& task);
+std::vector<ScoredTask> scored_tasks(const std::vector<TokenTask>& tasks);
+
 MethodKind kind_of_method(const std::string& text);  // an entry of eval.methods
+// Throws UserError, with the nearest name: it is none of the collection.
+int expert_number(const std::string& expert, const RoutedCollection& collection);
 
 // Whether experts are chosen by scores, for tokens or sequences (eval/routing_of.h).
 bool is_routed(MethodKind kind);
@@ -73,14 +83,14 @@ bool serves(const Method& method, const std::string& task);
 // A sentence for each method that some experts cannot serve, that cannot serve some of the tasks, or that cannot be
 // computed, by name.
 std::vector<std::string> notes_on(const std::vector<Method>& methods, const RoutedCollection& collection,
-                                  const std::vector<std::string>& tasks);
+                                  const std::vector<ScoredTask>& tasks);
 
 // Why a method cannot be computed: an expert that it uses, or its skills, are not finite; "": they are.
 std::string not_finite_in(const Method& method, const RoutedCollection& collection);
 
 // What changes the method's results beside the collection (and, of poly, the task's name), for the item's key.
 std::string settings_of(const Method& method, const RoutedCollection& collection, const PreparedExperts& prepared,
-                        uint64_t seed, const std::string& task);
+                        uint64_t seed, const ScoredTask& task);
 
 // Whether another task has another adapter.
 bool depends_on_task(const Method& method);
@@ -89,6 +99,6 @@ bool depends_on_task(const Method& method);
 // matters to random alone, `task` where depends_on_task says so.
 std::unique_ptr<RoutedAdapter> make_adapter(const Method& method, const RoutedCollection& collection,
                                             const PreparedExperts& prepared, uint64_t seed, BaseModel& base,
-                                            const std::string& task);
+                                            const ScoredTask& task);
 
 }  // namespace gaggle

@@ -53,7 +53,7 @@ std::string result_json(const EvalContext& context, const EvalItem& item, const 
   }
   const nlohmann::ordered_json json = {{"format", 1},
                                        {"method", settings_of(item.method, context.collection, context.prepared,
-                                                              context.seed, context.tasks[item.task].name)},
+                                                              context.seed, scored_task(context.tasks[item.task]))},
                                        {"task", context.tasks[item.task].name},
                                        {"split", split_names[static_cast<size_t>(context.split)]},
                                        {"first", item.first},

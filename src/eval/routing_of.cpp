@@ -138,13 +138,13 @@ std::vector<std::string> needed_by(const Method& method) {
 }
 
 std::vector<std::string> settings_of_rule(const Method& method, const RoutedCollection& collection,
-                                          const std::string& task) {
+                                          const ScoredTask& task) {
   const EvalConfig &eval = method.eval, plain;
   std::vector<std::string> settings;
   const auto add = [&](const char* key, const auto& value, const auto& by_default) {
     if (value != by_default) settings.push_back(fmt::format("{}={}", key, value));
   };
-  const std::vector<char> out = left_out(method, collection, task);
+  const std::vector<char> out = left_out(method.eval.leave_out, collection, task);
   for (size_t z = 0; z < out.size(); ++z)
     if (out[z]) settings.push_back("without=" + collection.names[z]);
   if (method.kind == MethodKind::random) return settings;
@@ -175,15 +175,6 @@ bool needs_whole_collection(MethodKind kind, const EvalConfig& eval) {
   }
 }
 
-std::vector<char> left_out(const Method& method, const RoutedCollection& collection, const std::string& task) {
-  std::vector<char> out(collection.names.size(), 0);
-  for (const std::string& name : method.eval.leave_out) {
-    const int expert = collection.number_of(name == "own" ? task : name);
-    if (expert >= 0) out[static_cast<size_t>(expert)] = 1;
-  }
-  return out;
-}
-
 ScoredSites scored_sites(const Method& method, const RoutedCollection& collection, const PreparedExperts& prepared) {
   ScoredSites scored{sites_to_score(method, collection, prepared, mean_of(method, collection)), nullptr};
   scored.scores = scores_of(method, scored.sites);
@@ -191,9 +182,9 @@ ScoredSites scored_sites(const Method& method, const RoutedCollection& collectio
 }
 
 std::unique_ptr<RoutedAdapter> make_routing(const Method& method, const RoutedCollection& all,
-                                            const PreparedExperts& prepared, BaseModel& base, const std::string& task) {
+                                            const PreparedExperts& prepared, BaseModel& base, const ScoredTask& task) {
   const EvalConfig& eval = method.eval;
-  const std::vector<char> out = left_out(method, all, task);
+  const std::vector<char> out = left_out(method.eval.leave_out, all, task);
   const RoutedCollection collection = std::ranges::count(out, 1) > 0 ? without(all, out) : all;
   if (is_plain(eval)) {
     if (method.kind == MethodKind::phatgoose) return make_phatgoose(collection, eval.top_k);

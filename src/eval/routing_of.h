@@ -23,10 +23,7 @@ bool needs_whole_collection(MethodKind kind, const EvalConfig& eval);
 
 // Of its rule what is not as by default, a word each; who takes no part when `task` is scored, too.
 std::vector<std::string> settings_of_rule(const Method& method, const RoutedCollection& collection,
-                                          const std::string& task);
-
-// Experts that take no part when `task` is scored, [N].
-std::vector<char> left_out(const Method& method, const RoutedCollection& collection, const std::string& task);
+                                          const ScoredTask& task);
 
 // The scores that a method takes, and the sites with who takes part: statistics are of these.
 struct ScoredSites {
@@ -36,6 +33,6 @@ struct ScoredSites {
 ScoredSites scored_sites(const Method& method, const RoutedCollection& collection, const PreparedExperts& prepared);
 
 std::unique_ptr<RoutedAdapter> make_routing(const Method& method, const RoutedCollection& collection,
-                                            const PreparedExperts& prepared, BaseModel& base, const std::string& task);
+                                            const PreparedExperts& prepared, BaseModel& base, const ScoredTask& task);
 
 }  // namespace gaggle

@@ -20,7 +20,7 @@ struct Session {
   int threads = 1;  // per rank, set in Torch
   int64_t free_memory =
       -1;  // bytes of the device that were free at the start, by the ranks that share it; -1: not known
-  std::filesystem::path run_dir;  // <run.dir>/<run.name>[-variant]; made by make_run_folder
+  std::filesystem::path run_dir = {};  // <run.dir>/<run.name>[-variant]; made by make_run_folder
 };
 
 // Work and looks (a dry run, an answer to a prompt) refuse ranks that are not alike, the doctor wants to tell of them. One

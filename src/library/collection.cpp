@@ -67,6 +67,7 @@ RoutedCollection routed_collection(const std::vector<Lora>& experts, const BaseM
     collection.names.push_back(expert.name);
     collection.not_finite.push_back(why_not_finite(expert, base.dtype()));
     collection.gate_bias.push_back(expert.gate_bias);
+    collection.categories.push_back(expert.category);
     const ParameterLayout layout = lora_layout(expert.sites);
     const auto tensor = [&](const LoraSite& s, const char* part) {
       return layout.view(expert.values, s.site.name + part).to(base.device(), base.dtype(), false, /*copy=*/true);

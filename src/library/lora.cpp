@@ -28,7 +28,9 @@ Lora lora_of(const Version& version, const PeftAdapter& peft, const std::vector<
   lora.version = version.version;
   lora.digest = digest_of(version);
   lora.not_finite = peft.not_finite;
-  if (!lora.gates.empty()) lora.gate_bias = gate_bias_in(file_of(version, words_of(Kind::expert).sidecar));
+  const auto sidecar = file_of(version, words_of(Kind::expert).sidecar);
+  lora.category = category_in(sidecar);
+  if (!lora.gates.empty()) lora.gate_bias = gate_bias_in(sidecar);
   return lora;
 }
 

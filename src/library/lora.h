@@ -15,6 +15,7 @@ struct Lora {
   std::string name, version;      // "tomi", "v0001" of a registry, where it is of one
   std::string digest;             // of that version's SHA256SUMS
   std::string not_finite = {};    // as in PeftAdapter; "" but for experts of a collection
+  std::string category = {};      // of the task it was trained on, where that said one
   double gate_bias = 0;           // b of σ(v·x + b) that the gates were trained with; routing knows v alone
   std::string pin() const { return name + "@" + version; }
 };

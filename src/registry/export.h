@@ -11,7 +11,7 @@ namespace gaggle {
 
 struct ExportTarget {
   std::filesystem::path folder;  // new, outside the registry
-  std::string base_path;         // what adapter_config.json calls its base; "": as it is
+  std::string base_path = {};    // what adapter_config.json calls its base; "": as it is
 };
 
 // A LoRA that was made of several versions, in fp32, with `sidecar` as its expert.json. Its modules are named by their

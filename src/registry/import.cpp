@@ -170,6 +170,8 @@ NewVersion read_import(const fs::path& folder, const std::string& name, const st
   require_finite(adapter);
   warn_of_oddities(files, adapter, base);
   version.sidecar.update(sizes_json(adapter));
+  if (const std::string category = category_in(folder / words_of(Kind::expert).sidecar); !category.empty())
+    version.sidecar[category_key] = category;
   if (version.kind == Kind::expert) version.sidecar["gated"] = version.files.contains(gate_file);
   return version;
 }

@@ -76,6 +76,10 @@ double gate_bias_in(const fs::path& file) {
   return bias;
 }
 
+std::string category_in(const fs::path& file) {
+  return fs::exists(file) ? text_at(read_object(file), category_key) : "";
+}
+
 std::string text_at(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";

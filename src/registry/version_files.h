@@ -36,6 +36,9 @@ bool is_gated(const Version& expert);
 // such file is there. Throws UserError: no number between -20 and 20.
 inline constexpr const char* gate_bias_key = "gate_bias";
 double gate_bias_in(const std::filesystem::path& file);
+// The category of the task that an expert was trained on, likewise; "": nothing is said.
+inline constexpr const char* category_key = "category";
+std::string category_in(const std::filesystem::path& file);
 
 std::string text_at(const nlohmann::json& object, const char* key);       // "": no text there
 int64_t number_at(const nlohmann::json& object, const char* key);         // 0: no whole number there

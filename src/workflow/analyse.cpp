@@ -67,7 +67,7 @@ JobPlan analysis_plan(const AnalysisJob& job) {
   if (!others.empty())
     plan.lines.push_back(
         {"note", fmt::format("left out, since they choose no experts by scores: {}", join(others, ", "))});
-  for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
+  for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, scored_tasks(job.scoring.tasks)))
     plan.lines.push_back({"note", note});
   plan.place = job.folder.string();
   plan.verb = "do";

@@ -145,12 +145,12 @@ std::string Analyser::run(const AnalysisItem& item) {
 
 RoutedExamples Analyser::routing_of(const AnalysisItem& item) {
   const EvalItem& scored = item.scored[0];
-  const std::string& task = job_.scoring.tasks[scored.task].name;
+  const ScoredTask task = scored_task(job_.scoring.tasks[scored.task]);
   const auto examples = examples_of(job_, scored);
   RoutedAdapter& adapter = *adapters_.of(scored.method, task);
   const RoutedCollection& collection = job_.scoring.collection;
   const auto watch = [&] {
-    return RoutingWatch(adapter, collection.sites.size(), collection.names.size(), collection.number_of(task),
+    return RoutingWatch(adapter, collection.sites.size(), collection.names.size(), collection.number_of(task.name),
                         classes_);
   };
   RoutedExamples routed;
@@ -175,11 +175,11 @@ std::string Analyser::scores_without(const AnalysisItem& item) const {
   std::unique_ptr<RoutedAdapter> adapter;
   std::string made_for;
   for (const EvalItem& scored : item.scored) {
-    const std::string& task = job_.scoring.tasks[scored.task].name;
-    if (!adapter || (depends_on_task(scored.method) && task != made_for)) {
+    const ScoredTask task = scored_task(job_.scoring.tasks[scored.task]);
+    if (!adapter || (depends_on_task(scored.method) && task.name != made_for)) {
       adapter = make_adapter(scored.method, job_.scoring.collection, job_.scoring.prepared, job_.scoring.seed,
                              job_.scoring.base, task);
-      made_for = task;
+      made_for = task.name;
     }
     const TargetNll targets = nll_of_targets(passes_of(job_, examples_of(job_, scored)), *adapter);
     json["nll"].push_back(targets.nll);

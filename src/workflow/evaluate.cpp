@@ -42,16 +42,15 @@ void add_tasks(std::vector<PlanLine>& lines, const EvalJob& job) {
 }
 
 void add_methods(std::vector<PlanLine>& lines, const EvalJob& job) {
-  std::vector<std::string> methods, tasks;
+  std::vector<std::string> methods;
   for (const Method& method : job.sources.methods) methods.push_back(method.name);
-  for (const TokenTask& task : job.scoring.tasks) tasks.push_back(task.name);
   const auto by_rule = [](const Method& method) { return is_routed(method.kind) || method.kind == MethodKind::random; };
   const int64_t k = job.scoring.eval.top_k;
   const std::string top_k = std::ranges::any_of(job.sources.methods, by_rule)
                                 ? fmt::format(" (top_k {})", k == 0 ? "0: dense" : std::to_string(k))
                                 : "";
   lines.push_back({"methods", join(methods, ", ") + top_k});
-  for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, tasks))
+  for (const std::string& note : notes_on(job.sources.methods, job.sources.collection, scored_tasks(job.scoring.tasks)))
     lines.push_back({"note", note});
 }
 
@@ -83,7 +82,7 @@ class Scorer {
     const bool finite = not_finite_in(item.method, job_.scoring.collection).empty();
     // Ranks that share a base hear of a stop between two items, or each would leave at another place.
     const auto between = job_.scoring.base.shards() ? [] { pulse(); } : heed_stop_requests;
-    RoutedAdapter* adapter = finite ? adapters_.of(item.method, job_.scoring.tasks[item.task].name) : nullptr;
+    RoutedAdapter* adapter = finite ? adapters_.of(item.method, scored_task(job_.scoring.tasks[item.task])) : nullptr;
     const ItemResult result = run_item(job_.scoring, item, adapter, between);
     return [this, &item, text = result_json(job_.scoring, item, result)] {
       write_file_atomic(result_path(job_.folder, item.key), text);
@@ -101,7 +100,7 @@ double rate_of(const EvalJob& job, const EvalItem& item, double flops) {
   const EvalContext& scoring = job.scoring;
   if (!not_finite_in(item.method, scoring.collection).empty()) return 0;
   const auto adapter = make_adapter(item.method, scoring.collection, scoring.prepared, scoring.seed, scoring.base,
-                                    scoring.tasks[item.task].name);
+                                    scored_task(scoring.tasks[item.task]));
   return scoring_rate(scoring, item, adapter.get(), flops);
 }
 

@@ -7,6 +7,7 @@
 #include "job/cost.h"
 #include "job/training.h"
 #include "library/lora.h"
+#include "registry/version_files.h"
 #include "train/expert.h"
 #include "train/short_steps.h"
 #include "workflow/experts.h"
@@ -47,6 +48,7 @@ std::string commit_expert(const ExpertJob& job, Registry& registry, const Expert
                    {"recipe", item.recipe.json},
                    {"data", item.task->digest},
                    {"metrics", result.metrics}}};
+  if (!item.task->category.empty()) made.about[category_key] = item.task->category;
   if (item.parent.empty()) return store_lora(registry, expert, made);
   made.about["parents"] = {item.parent};
   return store_gates(registry, item.parent, expert, made);

@@ -228,7 +228,7 @@ TEST_F(Items, poly_has_items_for_the_tasks_it_has_routing_rows_of_and_the_averag
   const std::multiset<std::string> expected = {"poly on tomi", "poly on unseen", "mu on sarcasm", "mu on tomi",
                                                "mu on unseen"};
   EXPECT_EQ(needed, expected);
-  const auto notes = notes_on(methods({"mu", "poly"}), collection_, {"tomi", "sarcasm"});
+  const auto notes = notes_on(methods({"mu", "poly"}), collection_, {{"tomi", ""}, {"sarcasm", ""}});
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_NE(notes[0].find("poly leaves out sarcasm"), std::string::npos);
 }

@@ -22,8 +22,9 @@ struct RoutingRules : Stories {
     config.eval.methods = {text};
     return read_methods(config, collection_)[0];
   }
-  std::unique_ptr<RoutedAdapter> adapter(const std::string& text, const std::string& task = "") {
-    return make_adapter(method(text), collection_, prepared_, 0, *base_, task);
+  std::unique_ptr<RoutedAdapter> adapter(const std::string& text, const std::string& task = "",
+                                         const std::string& category = "") {
+    return make_adapter(method(text), collection_, prepared_, 0, *base_, {task, category});
   }
   double nll(SiteAdapter* adapter, const Ids& prompt, const std::vector<Ids>& answers, size_t which,
              int64_t budget = 1) {
@@ -120,6 +121,45 @@ TEST_F(RoutingRules, own_leaves_out_the_expert_of_the_task) {
   }
 }
 
+TEST_F(RoutingRules, categories_leave_out_the_experts_of_their_tasks) {
+  collection_.categories = {"logic", "", "logic"};
+  const Ids prompt = ids(11, 1), answer = ids(4, 2);
+  const auto nll_of = [&](const std::string& text, const std::string& category) {
+    return nll(adapter(text, "d", category).get(), prompt, {answer}, 0);
+  };
+  for (const std::string name : {"phatgoose", "spectr", "random", "retrieval"}) {
+    const double without = nll_of(name + " leave_out=a,c", "");
+    EXPECT_NE(without, nll_of(name, "")) << name;
+    EXPECT_EQ(nll_of(name + " leave_out=category:logic", ""), without) << name;
+    EXPECT_EQ(nll_of(name + " leave_out=own_category", "logic"), without) << name;
+    EXPECT_EQ(nll_of(name + " leave_out=own_category", "arithmetic"), nll_of(name, "")) << name;
+    EXPECT_EQ(nll_of(name + " leave_out=own_category", ""), nll_of(name, "")) << name << ": b has no category either";
+  }
+  EXPECT_TRUE(depends_on_task(method("spectr leave_out=own_category")));
+  EXPECT_FALSE(depends_on_task(method("spectr leave_out=category:logic")));
+}
+
+TEST_F(RoutingRules, categories_that_nobody_has_are_refused_or_said) {
+  const auto why = [&](const std::string& text) -> std::string {
+    try {
+      method(text);
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_NE(why("spectr leave_out=own_category").find("none of the experts says of which category"), std::string::npos);
+  collection_.categories = {"logic", "", "words"};
+  EXPECT_NE(why("spectr leave_out=category:lgic")
+                .find("no expert is of category lgic (did you mean logic?); "
+                      "there are logic, words"),
+            std::string::npos)
+      << why("spectr leave_out=category:lgic");
+  EXPECT_EQ(notes_on({method("spectr leave_out=own_category")}, collection_, {{"x", "logic"}, {"y", ""}}),
+            (std::vector<std::string>{"spectr leave_out=own_category: own_category leaves out never experts without a "
+                                      "category: b; none for tasks without one: y"}));
+}
+
 TEST_F(RoutingRules, what_changes_scores_is_in_the_settings) {
   const std::vector<std::string> all = {"phatgoose",
                                         "phatgoose top_k=1",
@@ -138,10 +178,10 @@ TEST_F(RoutingRules, what_changes_scores_is_in_the_settings) {
                                         "random",
                                         "random top_k=1"};
   std::set<std::string> seen;
-  for (const std::string& text : all) seen.insert(settings_of(method(text), collection_, prepared_, 0, "b"));
+  for (const std::string& text : all) seen.insert(settings_of(method(text), collection_, prepared_, 0, {"b"}));
   EXPECT_EQ(seen.size(), all.size());
-  EXPECT_EQ(settings_of(method("phatgoose leave_out=own"), collection_, prepared_, 0, "b"),
-            settings_of(method("phatgoose leave_out=b"), collection_, prepared_, 0, "b"));
+  EXPECT_EQ(settings_of(method("phatgoose leave_out=own"), collection_, prepared_, 0, {"b"}),
+            settings_of(method("phatgoose leave_out=b"), collection_, prepared_, 0, {"b"}));
 }
 
 TEST(OutputScoresOfBest, are_minus_infinity_beyond_the_best_by_direction) {
@@ -171,7 +211,9 @@ TEST(OutputScoresOfBest, are_minus_infinity_beyond_the_best_by_direction) {
       EXPECT_NEAR(all[t][z].item<double>(), length, 1e-5 * length);
       const bool among_best = (arrows[t] > arrows[t][z]).sum().item<int64_t>() < 2;
       EXPECT_EQ(std::isfinite(two[t][z].item<double>()), among_best);
-      if (among_best) EXPECT_NEAR(two[t][z].item<double>(), length, 1e-5 * length);
+      if (among_best) {
+        EXPECT_NEAR(two[t][z].item<double>(), length, 1e-5 * length);
+      }
     }
 }
 

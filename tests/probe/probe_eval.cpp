@@ -64,7 +64,7 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   const auto methods = read_methods(config, collection);
   const PreparedExperts prepared =
       arguments.size() > 5 ? read_prepared_file(arguments[5], collection, *base, methods.at(0)) : PreparedExperts{};
-  const auto adapter = make_adapter(methods.at(0), collection, prepared, config.run.seed, *base, "");
+  const auto adapter = make_adapter(methods.at(0), collection, prepared, config.run.seed, *base, {});
   const auto rows = nlohmann::json::parse(std::cin).at("rows");
   Microbatch batch = batch_in_order(rows);
   for (const auto& row : rows) batch.decoder.prompts.push_back(static_cast<int64_t>(row.at("input").size()));
