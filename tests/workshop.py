@@ -36,6 +36,10 @@ def write_unigram(folder, texts=None, vocab_size=200):
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.train_from_iterator(texts, trainers.UnigramTrainer(
         vocab_size=vocab_size, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    # Training gives equal pieces another order each time, and with it other ids.
+    vocab = [(piece, round(score, 6)) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+    ordered = vocab[:3] + sorted(vocab[3:], key=lambda entry: (-entry[1], entry[0]))
+    tokenizer.model = models.Unigram(ordered, unk_id=2)
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     tokenizer.save(str(folder / "tokenizer.json"))
 

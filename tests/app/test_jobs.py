@@ -27,7 +27,7 @@ class Job:
 POLY = ["--poly.skills=3", "--poly.heads=4", "--poly.rank=2"]
 JOBS = {
     "experts": Job(["experts"], "experts", "registry", ["registry/experts/*/v*/*.safetensors"], 25_000, ["--train.steps=150"]),
-    "gates": Job(["gates"], "experts", "registry", ["registry/experts/*/v0002/gate.safetensors"], 15_000, ["--gate.steps=300"]),
+    "gates": Job(["gates"], "experts", "registry", ["registry/experts/*/v0002/gate.safetensors"], 18_500, ["--gate.steps=300"]),
     "pretrain": Job(["pretrain", *POLY], "pretraining", "runs/tiny", ["registry/*/tiny/v*/*.safetensors"], 25_000,
                     ["--train.steps=150"]),
     "adapt": Job(["adapt", "--adapt.from=skills", "--adapt.method=['full', 'mu']", "--adapt.shots=[8]", "--adapt.seeds=1",

@@ -39,7 +39,7 @@ STEPS = {
                     '--adapt.method=["full","z","mu","random","shared","lora"]'],
                    ["adapt", *ADAPT, "--adapt.from=ia3", "--run.name=adapted-ia3", '--adapt.method=["full","mu"]',
                     "--adapt.loss=tfew"]],
-    "evaluation": [["eval", "--eval.methods=['none','experts','uniform','arrow','oracle','phatgoose']", "--run.name=routed"],
+    "evaluation": [["eval", "--eval.methods=['none','experts','merged','arrow','oracle','phatgoose']", "--run.name=routed"],
                    ["eval", "--eval.methods=['arrow','phatgoose']", "--eval.top_k=0", "--eval.arrow=phatgoose",
                     "--eval.beams=2", "--run.name=dense"],
                    ["eval", "--eval.methods=['poly','mu','shared:one','poly:ia3']", "--eval.inventory=mhr",
