@@ -26,8 +26,8 @@ cuda=$!
 set +m
 trap 'kill -- -$builds -$cuda 2>/dev/null; rm -rf "$clean"' EXIT
 say "Python tests"
-# File after file in the order of tests/conftest.py, the long ones first.
-OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+# File after file in the order of tests/conftest.py, the long ones first. A test that hangs fails, with its name.
+OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 \
   --durations=8 tests || failed=1
 kill -- -$builds 2>/dev/null
 wait $builds 2>/dev/null
