@@ -90,7 +90,8 @@ def about(runner):
     plan = runner.plan
     done = [stage for stage in runner.stages if runner.done(stage)]
     return {"machine": runs.machine(), "program": runner.version(), "commits": sorted({runner.record(s)["commit"] for s in done}),
-            "base": plan.base_name(), "ranks": plan.data["ranks"], "resamples": plan.data["resamples"], "pools": plan.pools(),
+            "plan": plan.path.name, "base": plan.base_name(), "ranks": plan.data["ranks"],
+            "resamples": plan.data["resamples"], "pools": plan.pools(),
             "train": [task_name(task) for task in plan.pool(max(plan.pools()))] if plan.pools() else [],
             "held_out": {name: [task_name(task) for task in tasks] for name, tasks in plan.sets().items()},
             "few_shot": [task_name(task) for task in plan.at_hand(plan.data["few_shot"])],

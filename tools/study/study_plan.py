@@ -8,16 +8,19 @@ class Plan:
         self.path, self.folder = pathlib.Path(path).resolve(), pathlib.Path(folder).resolve()
         self.data = tomllib.loads(self.path.read_text())
         self.config = self.path.parent / self.data["config"]
-        self.settings = tomllib.loads(self.config.read_text())
+        self.settings = {}  # of the config over what it includes
+        for text in reversed(self.config_texts()):
+            for section, values in tomllib.loads(text).items():
+                self.settings[section] = self.settings.get(section, {}) | values if isinstance(values, dict) else values
 
-    def config_text(self):
-        """Of the config and what it includes."""
-        text, file = "", self.config
+    def config_texts(self):
+        """Of the config and what it includes, one after the other."""
+        texts, file = [], self.config
         while file:
-            read = file.read_text()
-            text, included = text + read, tomllib.loads(read).get("include")
+            texts.append(file.read_text())
+            included = tomllib.loads(texts[-1]).get("include")
             file = file.parent / included if included else None
-        return text
+        return texts
 
     def base_name(self):
         return pathlib.Path(self.data.get("base") or self.settings["model"]["path"]).name

@@ -34,7 +34,7 @@ class Runner:
 
     def key(self, stage):
         """Of everything that a stage's results follow from: with another plan or config it is another stage."""
-        own = [stage.command, words(self.plan, stage), [self.keys[name] for name in stage.needs], self.plan.config_text()]
+        own = [stage.command, words(self.plan, stage), [self.keys[name] for name in stage.needs], "".join(self.plan.config_texts())]
         if stage.command == "tasks":
             own += [self.plan.all_tasks(), self.plan.data["rows"]]
         return hashlib.sha256(json.dumps(own).replace(str(self.folder), "").encode()).hexdigest()

@@ -135,6 +135,7 @@ def conditions(answers):
     flags = f" ({', '.join(machine['flags'])})" if machine["flags"] else ""
     total = sum(of["seconds"].values())
     return "\n".join([
+        f"- plan: {of['plan']}",
         f"- machine: {machine['processor']}{flags}, {machine['cores']} cores, {machine['memory_gb']} GB; {of['ranks']} ranks of one thread",
         f"- program: {of['program']}, commit {', '.join(of['commits'])}", f"- base: {of['base']}",
         f"- training tasks, {len(of['train'])}: {', '.join(of['train'])}",

@@ -32,8 +32,11 @@ def write_rows(path, rows):
 
 def import_evals(wheel, names, about, limits, folder):
     """By the importer of tools/tasks.py; then its rows are trimmed."""
-    subprocess.run([sys.executable, TOOLS / "tasks.py", "evals", wheel, "--names", ",".join(names), "--limit", "500", "--max-chars",
-                    str(about["max_chars"]), "--percents", "80/5/15", "--out", folder], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, TOOLS / "tasks.py", "evals", wheel, "--names", ",".join(names), "--limit", "500",
+                           "--max-chars", str(about["max_chars"]), "--percents", "80/5/15", "--out", folder],
+                          stdout=subprocess.DEVNULL)
+    if done.returncode:
+        sys.exit("the tasks of the plan cannot be made; what is in the way stands above")
     for name in names:
         path = folder / f"{name}.jsonl"
         write_rows(path, trimmed([row for _, row in json_lines(read_text(path), path)], limits))
