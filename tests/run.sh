@@ -34,7 +34,7 @@ wait $builds 2>/dev/null
 while kill -0 -- -$builds 2>/dev/null; do sleep 0.1; done  # two ninjas must not meet in one folder
 say "rooms without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer"
 build sanitize && ctest --test-dir build-sanitize -j3 --output-on-failure || failed=1
-say "communicators, watchdog and coordinator under ThreadSanitizer"
+say "side threads, communicators, watchdog and coordinator under ThreadSanitizer"
 build tsan && ctest --preset tsan -j3 || failed=1
 say "the preset cuda in a clean clone"
 if wait $cuda; then tail -n 12 "$clean/log"; else
