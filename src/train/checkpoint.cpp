@@ -11,6 +11,7 @@
 #include "base/sha256.h"
 #include "formats/safetensors.h"
 #include "kernel/device_stream.h"
+#include "train/out_of_memory.h"
 
 namespace gaggle {
 namespace {
@@ -156,13 +157,15 @@ std::optional<Snapshot> newest_snapshot(const std::vector<fs::path>& folders, co
 SnapshotWriter::SnapshotWriter(fs::path folder, std::string key, int64_t keep)
     : folder_(std::move(folder)), key_(std::move(key)), keep_(keep) {}
 
-SnapshotWriter::~SnapshotWriter() {
-  if (thread_.joinable()) thread_.join();
-}
-
 void SnapshotWriter::wait() {
-  if (thread_.joinable()) thread_.join();
-  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  if (!written_.valid()) return;
+  try {
+    std::exchange(written_, {}).get();
+  } catch (const std::exception& error) {
+    const auto save = std::exchange(save_, nullptr);
+    if (!is_out_of_memory(error)) throw;
+    save();
+  }
 }
 
 void SnapshotWriter::write(Snapshot snapshot) {
@@ -170,22 +173,22 @@ void SnapshotWriter::write(Snapshot snapshot) {
   at::Device device = at::kCPU;
   for (const auto& [name, tensor] : snapshot.tensors)
     if (!tensor.device().is_cpu()) device = tensor.device();
-  const auto save = [this, device, made = DevicePoint(device),
-                     saved = std::make_shared<Snapshot>(std::move(snapshot))] {
-    try {
-      const OwnStream beside(device);
-      made.wait();
-      bring_home(*saved);
-      write_snapshot(folder_, key_, *saved, keep_);
-    } catch (...) {
-      failure_ = std::current_exception();
-    }
+  save_ = [this, device, made = DevicePoint(device), saved = std::make_shared<Snapshot>(std::move(snapshot))] {
+    const OwnStream beside(device);
+    made.wait();
+    bring_home(*saved);
+    write_snapshot(folder_, key_, *saved, keep_);
+  };
+  const auto once = [this] {
+    save_();
+    save_ = nullptr;  // its copy of everything goes
   };
   try {
-    thread_ = std::thread(save);
+    if (!beside_) beside_ = std::make_unique<SideThread>();
   } catch (const std::system_error&) {
-    save();  // there is no room for a thread: training waits
+    return once();  // there is no room for a thread: training waits
   }
+  written_ = beside_->run(once);
 }
 
 }  // namespace gaggle

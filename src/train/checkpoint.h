@@ -4,17 +4,17 @@
 
 #include <ATen/ATen.h>
 
-#include <exception>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "adapter/parameters.h"
+#include "base/side_thread.h"
 #include "formats/tensor.h"
 
 namespace gaggle {
@@ -42,12 +42,12 @@ at::Tensor float_tensor(const TensorView& view);
 std::optional<Snapshot> newest_snapshot(const std::vector<std::filesystem::path>& folders, const std::string& key,
                                         int64_t last_step = std::numeric_limits<int64_t>::max());
 
-// Writes snapshots in a thread, one at a time; errors come out of the next call.
+// Writes snapshots in a thread, one at a time; errors come out of the next call. Where memory ended for it, since the pass
+// beside it had all, it is written by that call.
 class SnapshotWriter {
  public:
   // keep: how many stay in the folder.
   SnapshotWriter(std::filesystem::path folder, std::string key, int64_t keep);
-  ~SnapshotWriter();
   void write(Snapshot snapshot);  // its tensors must not change any more
   void wait();
 
@@ -55,8 +55,9 @@ class SnapshotWriter {
   std::filesystem::path folder_;
   std::string key_;
   int64_t keep_;
-  std::thread thread_;
-  std::exception_ptr failure_;
+  std::function<void()> save_;          // the latest, until it is written
+  std::shared_future<void> written_;    // not valid: nothing is
+  std::unique_ptr<SideThread> beside_;  // null: none was wanted yet, or there is no room for one
 };
 
 }  // namespace gaggle
