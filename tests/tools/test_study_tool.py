@@ -123,7 +123,8 @@ def plan(tmp_path, root):
     """The study's own plan, where only a folder of tasks is at hand."""
     text = (root / "configs/study/plan.toml").read_text().replace("../../../shared/data/tasks", "data").replace("../../demo", "none")
     (tmp_path / "plan.toml").write_text(text.replace("pools = [10, 20, 40]", "pools = [2, 4]"))
-    (tmp_path / "study.toml").write_text((root / "configs/study/study.toml").read_text())
+    (tmp_path / "study.toml").write_text((root / "configs/study/study.toml").read_text().replace("../base.toml", "base.toml"))
+    (tmp_path / "base.toml").write_text((root / "configs/base.toml").read_text())
     return Plan(tmp_path / "plan.toml", tmp_path / "runs")
 
 
@@ -132,6 +133,12 @@ def put(plan, *tasks, rows=({"split": "train", "input": "i", "output": "o"},)):
         path = plan.path.parent / "data" / f"{task}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_settings_are_those_of_the_config_over_what_it_includes(root, tmp_path):
+    small = Plan(root / "configs/study/small.toml", tmp_path)
+    assert small.settings["train"]["steps"] == 40 and small.settings["train"]["batch_size"] == 16
+    assert small.settings["poly"]["skills"] == 8 and len(small.config_texts()) == 3
 
 
 def test_what_is_not_at_hand_is_left_out_and_named(plan):
@@ -189,7 +196,7 @@ def answers():
     windows = [{"first": 3 * i, "last": 3 * i + 3, "estimate": 0.1 * i, "interval": [0.1 * i - 0.1, 0.1 * i + 0.1], "n": 4} for i in range(3)]
     runs = [{"run": m, "method": m, "combine": "sum", "windows": windows, "estimate": 0.1, "interval": [0, 0.2], "n": 3} for m in ("mhr", "shared")]
     return {"about": {"machine": {"processor": "P", "flags": [], "cores": 2, "memory_gb": 24}, "program": "gaggle 0.1", "commits": ["c"],
-                      "base": "b", "ranks": 2, "resamples": 100, "pools": [10, 20], "train": ["t"], "held_out": {"akin": ["u"]},
+                      "plan": "plan.toml", "base": "b", "ranks": 2, "resamples": 100, "pools": [10, 20], "train": ["t"], "held_out": {"akin": ["u"]},
                       "few_shot": ["v"], "rows": {"train": 3}, "seconds": {"tasks": 1800, "adapt": 5400}},
             "scores": scores, "missing": ["eval-x: not run"],
             "comparisons": [comparison("routing", "merging", "worse", pool=20),
