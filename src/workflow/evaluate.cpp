@@ -1,6 +1,7 @@
 #include "workflow/evaluate.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -145,7 +146,12 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   Job job{.kind = "evaluation", .thing = "item", .folder = eval.folder};
   job.wait = true;                                                                // the tables are of all items
   if (context.base.shards()) job.ranks_per_item = context.session.world->size();  // every pass is made by all
+  std::set<std::string> keys;
+  std::vector<const EvalItem*> work;
   for (const EvalItem& item : eval.items) {
+    // Methods that come to the same on a task ("leave_out=own" where nothing is its own) share what is scored.
+    if (!keys.insert(item.key).second) continue;
+    work.push_back(&item);
     job.items.push_back({item.key, item.method.name + " · " + tasks[item.task].name});
     job.work.push_back({scoring_kind(eval.scoring, item), scoring_flops(eval.scoring, item)});
   }
@@ -153,8 +159,8 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
     return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;
   };
   Scorer scorer(eval);
-  job.try_out = [&](size_t item, double flops) { return rate_of(eval, eval.items[item], flops); };
-  job.run = [&](size_t item, Attempt& attempt) { return scorer.score(eval.items[item], attempt); };
+  job.try_out = [&](size_t item, double flops) { return rate_of(eval, *work[item], flops); };
+  job.run = [&](size_t item, Attempt& attempt) { return scorer.score(*work[item], attempt); };
   job.closing_block = [&](const JobEnd&) { return closing_block(eval); };
   return plan_and_run(context, job, eval_plan(eval));
 }

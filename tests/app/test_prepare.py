@@ -102,6 +102,18 @@ def test_best_is_the_expert_with_the_lowest_mean_nll_on_validation(prepared):
         assert line["target_nll"] == found[f"expert:{best}", task, example]["target_nll"]
 
 
+def test_methods_that_come_to_the_same_share_what_is_scored(prepared):
+    found = predictions(prepared, "--eval.methods=['phatgoose','phatgoose top_k=2','phatgoose leave_out=own','phatgoose leave_out=copy']",
+                        "--run.name=same", name="same")
+    nll = {key: line["target_nll"] for key, line in found.items()}
+    for (method, task, example), value in nll.items():
+        if method == "phatgoose top_k=2":
+            assert value == nll["phatgoose", task, example]
+        if method == "phatgoose leave_out=own":
+            assert (value == nll["phatgoose leave_out=copy", task, example]) == (task == "copy")
+    assert len(list((prepared.folder / "runs/same/eval/items").glob("*.json"))) == (1 + 1 + 1) * len(EXPERTS) - 1
+
+
 @torch.no_grad()
 def test_average_and_stats_route_as_gaggle_torch_with_the_same_numbers(prepared, root):
     """From prompt to nll: the reference is given what was prepared, the program finds it by itself."""
