@@ -61,9 +61,9 @@ std::string note_on_categories(const std::vector<std::string>& leave_out, const 
   for (const ScoredTask& task : tasks)
     if (task.category.empty()) scored.push_back(task.name);
   std::vector<std::string> parts;
-  if (!experts.empty()) parts.push_back("never experts without a category: " + join(experts, ", "));
-  if (!scored.empty()) parts.push_back("none for tasks without one: " + join(scored, ", "));
-  return parts.empty() ? "" : "own_category leaves out " + join(parts, "; ");
+  if (!experts.empty()) parts.push_back("experts without a category take part everywhere: " + join(experts, ", "));
+  if (!scored.empty()) parts.push_back("tasks without one leave nobody out: " + join(scored, ", "));
+  return join(parts, "; ");
 }
 
 std::vector<char> left_out(const std::vector<std::string>& leave_out, const RoutedCollection& collection,

@@ -155,9 +155,10 @@ TEST_F(RoutingRules, categories_that_nobody_has_are_refused_or_said) {
                       "there are logic, words"),
             std::string::npos)
       << why("spectr leave_out=category:lgic");
-  EXPECT_EQ(notes_on({method("spectr leave_out=own_category")}, collection_, {{"x", "logic"}, {"y", ""}}),
-            (std::vector<std::string>{"spectr leave_out=own_category: own_category leaves out never experts without a "
-                                      "category: b; none for tasks without one: y"}));
+  EXPECT_EQ(
+      notes_on({method("spectr leave_out=own_category")}, collection_, {{"x", "logic"}, {"y", ""}}),
+      (std::vector<std::string>{"spectr leave_out=own_category: experts without a category take part everywhere: b; "
+                                "tasks without one leave nobody out: y"}));
 }
 
 TEST_F(RoutingRules, what_changes_scores_is_in_the_settings) {
