@@ -27,7 +27,7 @@ set +m
 trap 'kill -- -$builds -$cuda 2>/dev/null; rm -rf "$clean"' EXIT
 say "Python tests"
 # File after file in the order of tests/conftest.py, the long ones first. A test that hangs fails, with its name.
-OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 600 \
+OMP_NUM_THREADS=1 GAGGLE_BUILD=build .venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --timeout 900 \
   --durations=8 tests || failed=1
 kill -- -$builds 2>/dev/null
 wait $builds 2>/dev/null
