@@ -46,7 +46,7 @@ std::string findings_block(const ReportBlock& block, size_t line_width) {
   for (const Finding& finding : block.findings) {
     const auto lines = wrapped(finding.words, std::max<size_t>(30, line_width - std::min(line_width, indent)));
     text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_names[static_cast<int>(finding.severity)], finding.topic,
-                        topic_width, fmt::join(lines, "\n" + std::string(indent, ' ')));
+                        topic_width, fmt::join(lines, fmt::format("\n{:{}}", "", indent)));
   }
   return text;
 }
