@@ -79,8 +79,16 @@ std::string range_text(const OverSeeds& o) {
   return fmt::format("{:.1f} to {:.1f}", o.least, o.most);
 }
 
+// What a percentage is of: right answers, or scores where some task's metric gives shares (F1, ROUGE-L).
+std::string measured(const AdaptJob& job) {
+  const auto in_shares = [](const TokenTask& task) {
+    return is_of_generated(task.metric) && !counts_right(task.metric);
+  };
+  return std::ranges::any_of(job.tasks, in_shares) ? "score %" : "right %";
+}
+
 std::string task_table(const AdaptJob& job, const AdaptResults& results) {
-  Table table({"task", "method", "shots", "trained values", "right %: median", "mean", "min to max", "base",
+  Table table({"task", "method", "shots", "trained values", measured(job) + ": median", "mean", "min to max", "base",
                "NLL/token: median", "base"});
   for (size_t t = 0; t < job.tasks.size(); ++t)
     for (const int64_t shots : job.config().adapt.shots)
@@ -113,7 +121,7 @@ OverTasks over_tasks(const AdaptJob& job, const AdaptResults& results, int64_t s
 
 std::string method_table(const AdaptJob& job, const AdaptResults& results) {
   Table table(
-      {plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", "right %", "NLL/token"});
+      {plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", measured(job), "NLL/token"});
   OverTasks base;
   const auto tasks = static_cast<double>(job.tasks.size());
   for (const Score& score : results.base) {

@@ -314,3 +314,12 @@ def test_another_base_is_refused(shop, tmp_path):
         shutil.copy(shop.folder / "base" / name, tmp_path / "other" / name)
     done = adapt(shop, "--model.path=other", expect=2)
     assert "another base" in done.stderr and not (shop.folder / "runs").exists()
+
+
+def test_tasks_whose_answers_have_shares_are_said_to_have_scores(shop):
+    (shop.folder / "tasks/copy.toml").write_text('metric = "f1"\n')
+    settings = ["--adapt.method=['mu']", "--adapt.shots=[4]", "--adapt.seeds=1", "--adapt.steps=1", "--eval.limit_examples=2"]
+    shares = adapt(shop, "--adapt.tasks=['tasks/copy.jsonl']", "--eval.normalise=tokens", *settings).stdout
+    assert "score %: median" in shares and "right %" not in shares, shares
+    choices = adapt(shop, "--adapt.tasks=['tasks/vowel.jsonl']", *settings).stdout
+    assert "right %: median" in choices and "score %" not in choices, choices
