@@ -173,7 +173,7 @@ struct EvalConfig {
   std::string granularity = "token";   // token | sequence: what a choice of experts is made for
   std::string scope = "site";          // site | layer | model: where it holds
   double temperature = 1;              // of the softmax over scores
-  std::vector<std::string> leave_out;  // experts that take no part: names, or "own"
+  std::vector<std::string> leave_out;  // experts that take no part (eval/left_out.h)
   std::string calibrate = "none";      // none | norm | stats: what makes scores of unlike experts comparable
   double prior = 0;                    // β of the likeness of query and expert; 0: off
   double general = 0;                  // λ of the mean expert that is taken from each

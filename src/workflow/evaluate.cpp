@@ -1,6 +1,7 @@
 #include "workflow/evaluate.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/file.h"
@@ -55,10 +56,24 @@ void add_methods(std::vector<PlanLine>& lines, const EvalJob& job) {
     lines.push_back({"note", note});
 }
 
+// How answers are scored where that is not as by default.
+void add_scoring(std::vector<PlanLine>& lines, const EvalConfig& eval) {
+  const std::map<std::string, std::string> by = {{"tokens", ""},
+                                                 {"characters", "choices by nll per character"},
+                                                 {"none", "choices by their whole nll"},
+                                                 {"prior", "choices by nll less that without the question"}};
+  std::vector<std::string> parts;
+  if (eval.shots > 0)
+    parts.push_back(fmt::format("{} of split {} before each question", plural(eval.shots, "shot"), eval.shots_split));
+  if (!by.at(eval.normalise).empty()) parts.push_back(by.at(eval.normalise));
+  if (!parts.empty()) lines.push_back({"scored", join(parts, ", ")});
+}
+
 JobPlan eval_plan(const EvalJob& job) {
   JobPlan plan;
   plan.lines = source_lines(job.sources, job.context.config);
   add_tasks(plan.lines, job);
+  add_scoring(plan.lines, job.scoring.eval);
   add_methods(plan.lines, job);
   plan.place = job.folder.string();
   plan.verb = "score";

@@ -160,3 +160,11 @@ def test_the_table_names_groups_and_shares(trained, generated):
     done = trained.run("eval", "tiny.toml", *WRITTEN)
     for words in ("held-out score %", "mean of the templates' score %", "median of the templates' score %", "copies"):
         assert words in done.stdout
+
+
+def test_the_plan_says_how_answers_are_scored_where_that_is_not_as_by_default(trained):
+    plan = lambda *more: trained.run("eval", "tiny.toml", "--dry-run", "--eval.methods=['none']", *more).stdout
+    assert "scored    3 shots of split train before each question, choices by nll per character" in plan(
+        "--eval.shots=3", "--eval.normalise=characters")
+    assert "scored    1 shot of split validation before each question\n" in plan("--eval.shots=1", "--eval.shots_split=validation")
+    assert "scored " not in plan()
