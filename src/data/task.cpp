@@ -183,6 +183,8 @@ bool is_of_generated(const std::string& metric) {
 
 bool counts_right(const std::string& metric) { return metric == "accuracy" || metric == "exact_match"; }
 
+bool is_a_share(const std::string& metric) { return is_of_generated(metric) && !counts_right(metric); }
+
 std::vector<TaskFiles> find_tasks(const std::vector<std::string>& paths) {
   std::vector<TaskFiles> tasks;
   for (const Source& source : find_sources(paths)) tasks.push_back({source.name(), about_of(source)});

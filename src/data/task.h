@@ -55,6 +55,8 @@ void limit_examples(Task& task, int64_t limit);
 bool is_of_generated(const std::string& metric);
 // Whether it says right or wrong of each example; else it is a share between 0 and 1.
 bool counts_right(const std::string& metric);
+// Whether what is generated gets such a share.
+bool is_a_share(const std::string& metric);
 
 // Where tasks lie, in name order; examples are not read. `about.files` is never empty. Throws UserError as load_tasks does
 // for paths and for NAME.toml.

@@ -139,8 +139,7 @@ std::vector<size_t> tasks_of(const Summary& summary, bool held_in) {
 }
 
 bool all_count_right(const Summary& summary, const std::vector<size_t>& tasks) {
-  return std::ranges::none_of(
-      tasks, [&](size_t t) { return is_of_generated(summary.metrics[t]) && !counts_right(summary.metrics[t]); });
+  return std::ranges::none_of(tasks, [&](size_t t) { return is_a_share(summary.metrics[t]); });
 }
 
 std::vector<TemplateGroup> template_groups(const Summary& summary) {

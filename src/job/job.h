@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,16 @@ struct Job {
   std::function<void()> merge = {};                              // when every item is done, by each worker that sees it
   std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
 };
+
+// The first item of each key: others would come to the same result.
+template <class Item>
+std::vector<const Item*> one_of_each_key(const std::vector<Item>& items) {
+  std::set<std::string> keys;
+  std::vector<const Item*> first;
+  for (const Item& item : items)
+    if (keys.insert(item.key).second) first.push_back(&item);
+  return first;
+}
 
 // Groups of ranks that take items.
 int worker_count(const Job& job, const Session& session);

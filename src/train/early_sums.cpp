@@ -30,8 +30,7 @@ EarlySums::EarlySums(Communicator& group, const ParameterLayout& layout, int64_t
     Bucket& bucket = buckets_[layer_of(tensor.name, sites)];
     bucket.owners.ranges.resize(ranks);
     bucket.owners.counts.resize(ranks);
-    bucket.owners.counts[static_cast<size_t>(owner)] += tensor.count;
-    append_range(bucket.owners.ranges[static_cast<size_t>(owner)], {tensor.offset, tensor.count});
+    give(bucket.owners, tensor, owner);
     append_range(bucket.ranges, {tensor.offset, tensor.count});
     if (owner != group.rank()) continue;
     append_range(bucket.mine, {owned_, tensor.count});

@@ -66,20 +66,20 @@ Owners assign_owners(const ParameterLayout& layout, int ranks) {
     of_tensor.push_back(static_cast<int>(lightest - counts.begin()));
     *lightest += tensor.count;
   }
-  return owners_of(layout, std::move(of_tensor), ranks);
+  return owners_of(layout, of_tensor, ranks);
 }
 
-Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int ranks) {
+void give(Owners& owners, const ParameterInfo& tensor, int rank) {
+  owners.of_tensor.push_back(rank);
+  owners.counts[static_cast<size_t>(rank)] += tensor.count;
+  append_range(owners.ranges[static_cast<size_t>(rank)], {tensor.offset, tensor.count});
+}
+
+Owners owners_of(const ParameterLayout& layout, const std::vector<int>& of_tensor, int ranks) {
   Owners owners;
   owners.ranges.resize(static_cast<size_t>(ranks));
-  owners.counts.assign(static_cast<size_t>(ranks), 0);
-  for (size_t i = 0; i < of_tensor.size(); ++i) {
-    const ParameterInfo& tensor = layout.tensors()[i];
-    const auto rank = static_cast<size_t>(of_tensor[i]);
-    owners.counts[rank] += tensor.count;
-    append_range(owners.ranges[rank], {tensor.offset, tensor.count});
-  }
-  owners.of_tensor = std::move(of_tensor);
+  owners.counts.resize(static_cast<size_t>(ranks));
+  for (size_t i = 0; i < of_tensor.size(); ++i) give(owners, layout.tensors()[i], of_tensor[i]);
   return owners;
 }
 

@@ -30,8 +30,10 @@ struct Owners {
 
 // Tensors in name order, each to the rank with the fewest values so far (ties: the lower rank).
 Owners assign_owners(const ParameterLayout& layout, int ranks);
+// Gives the next tensor to a rank. Ranges and counts have a place for each rank.
+void give(Owners& owners, const ParameterInfo& tensor, int rank);
 // The same for tensors whose owners are given.
-Owners owners_of(const ParameterLayout& layout, std::vector<int> of_tensor, int ranks);
+Owners owners_of(const ParameterLayout& layout, const std::vector<int>& of_tensor, int ranks);
 
 // The ranges of a flat tensor one after the other; the tensor itself, uncopied, where they are all of it.
 at::Tensor gather_ranges(const at::Tensor& flat, std::span<const FlatRange> ranges);

@@ -1,5 +1,6 @@
 // The passes of a step that several trainers make together.
 #include <exception>
+#include <optional>
 
 #include "adapter/pack.h"
 #include "base/error.h"
@@ -100,11 +101,12 @@ void JointStep::run_lanes() {
         std::span(losses_).subspan(static_cast<size_t>((lane - run_.begin) * tasks_), static_cast<size_t>(tasks_));
     std::vector<Microbatch>& microbatches = of_lanes[static_cast<size_t>(lane - run_.begin)];
     const bool last = lane + 1 == run_.end;
-    WatchedLayers watched(adapter(), base_.sites(), [&](int layer) { send_layers(layer, false); });
+    std::optional<WatchedLayers> watched;
     for (size_t i = 0; i < microbatches.size(); ++i) {
-      const bool watch = beside_ && last && i + 1 == microbatches.size();
+      if (beside_ && last && i + 1 == microbatches.size())
+        watched.emplace(adapter(), base_.sites(), [&](int layer) { send_layers(layer, false); });
       flops_ += useful_flops(base_, microbatches[i]);
-      const at::Tensor nll = forward_backward(microbatches[i], watch ? watched : adapter(), of_lane);
+      const at::Tensor nll = forward_backward(microbatches[i], watched ? *watched : adapter(), of_lane);
       if (!settings().tfew) passed.add(nll, std::move(microbatches[i]), of_lane);
     }
     for (const StepPart& part : parts_) part.trainer.end_lane(last);

@@ -81,10 +81,7 @@ std::string range_text(const OverSeeds& o) {
 
 // What a percentage is of: right answers, or scores where some task's metric gives shares (F1, ROUGE-L).
 std::string measured(const AdaptJob& job) {
-  const auto in_shares = [](const TokenTask& task) {
-    return is_of_generated(task.metric) && !counts_right(task.metric);
-  };
-  return std::ranges::any_of(job.tasks, in_shares) ? "score %" : "right %";
+  return std::ranges::any_of(job.tasks, is_a_share, &TokenTask::metric) ? "score %" : "right %";
 }
 
 std::string task_table(const AdaptJob& job, const AdaptResults& results) {

@@ -1,7 +1,6 @@
 #include "workflow/analyse.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -122,13 +121,10 @@ Exit run_analysis(const JobContext& context, const EvalSources& sources, const T
   Job job{.kind = "analysis", .thing = "item", .folder = analysis.folder};
   job.wait = true;                                                                // analysis.json is of all items
   if (context.base.shards()) job.ranks_per_item = context.session.world->size();  // every pass is made by all
-  std::set<std::string> keys;
-  std::vector<const AnalysisItem*> work;
-  for (const AnalysisItem& item : analysis.items) {
-    if (!keys.insert(item.key).second) continue;
-    work.push_back(&item);
-    job.items.push_back({item.key, item.name});
-    job.work.push_back(item.work);
+  const std::vector<const AnalysisItem*> work = one_of_each_key(analysis.items);
+  for (const AnalysisItem* item : work) {
+    job.items.push_back({item->key, item->name});
+    job.work.push_back(item->work);
   }
   job.result = [&](const WorkItem& item) {
     return fs::exists(result_path(analysis.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;

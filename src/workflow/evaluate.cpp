@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -161,14 +160,11 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   Job job{.kind = "evaluation", .thing = "item", .folder = eval.folder};
   job.wait = true;                                                                // the tables are of all items
   if (context.base.shards()) job.ranks_per_item = context.session.world->size();  // every pass is made by all
-  std::set<std::string> keys;
-  std::vector<const EvalItem*> work;
-  for (const EvalItem& item : eval.items) {
-    // Methods that come to the same on a task ("leave_out=own" where nothing is its own) share what is scored.
-    if (!keys.insert(item.key).second) continue;
-    work.push_back(&item);
-    job.items.push_back({item.key, item.method.name + " · " + tasks[item.task].name});
-    job.work.push_back({scoring_kind(eval.scoring, item), scoring_flops(eval.scoring, item)});
+  // Methods that come to the same on a task ("leave_out=own" where nothing is its own) share what is scored.
+  const std::vector<const EvalItem*> work = one_of_each_key(eval.items);
+  for (const EvalItem* item : work) {
+    job.items.push_back({item->key, item->method.name + " · " + tasks[item->task].name});
+    job.work.push_back({scoring_kind(eval.scoring, *item), scoring_flops(eval.scoring, *item)});
   }
   job.result = [&](const WorkItem& item) {
     return fs::exists(result_path(eval.folder, item.key)) ? std::optional<std::string>("") : std::nullopt;

@@ -3,24 +3,34 @@ import pathlib
 import tomllib
 
 
+def texts_of(file):
+    """Of a TOML file and what it includes, one after the other."""
+    texts = []
+    while file:
+        texts.append(file.read_text())
+        included = tomllib.loads(texts[-1]).get("include")
+        file = file.parent / included if included else None
+    return texts
+
+
+def layered(texts):
+    """Of each section's keys the first one's."""
+    found = {}
+    for text in reversed(texts):
+        for section, values in tomllib.loads(text).items():
+            found[section] = found.get(section, {}) | values if isinstance(values, dict) else values
+    return found
+
+
 class Plan:
     def __init__(self, path, folder):
         self.path, self.folder = pathlib.Path(path).resolve(), pathlib.Path(folder).resolve()
-        self.data = tomllib.loads(self.path.read_text())
+        self.data = layered(texts_of(self.path))
         self.config = self.path.parent / self.data["config"]
-        self.settings = {}  # of the config over what it includes
-        for text in reversed(self.config_texts()):
-            for section, values in tomllib.loads(text).items():
-                self.settings[section] = self.settings.get(section, {}) | values if isinstance(values, dict) else values
+        self.settings = layered(self.config_texts())
 
     def config_texts(self):
-        """Of the config and what it includes, one after the other."""
-        texts, file = [], self.config
-        while file:
-            texts.append(file.read_text())
-            included = tomllib.loads(texts[-1]).get("include")
-            file = file.parent / included if included else None
-        return texts
+        return texts_of(self.config)
 
     def base_name(self):
         return pathlib.Path(self.data.get("base") or self.settings["model"]["path"]).name
