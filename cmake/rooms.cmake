@@ -107,5 +107,4 @@ endfunction()
 function(gaggle_program target)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
     INSTALL_RPATH_USE_LINK_PATH ON BUILD_RPATH_USE_ORIGIN OFF)
-  install(TARGETS ${target} RUNTIME DESTINATION bin)
 endfunction()

@@ -2,12 +2,14 @@
 # shellcheck shell=bash disable=SC2128
 GAGGLE_HOME=$(cd "$(dirname "${BASH_SOURCE:-launch/env.sh}")/.." && pwd)
 
-# The program: the build for GPUs where there is one.
+# The program: the build for GPUs where there is one; where this is PREFIX/share/gaggle/launch, the installed one.
 if [ -z "${GAGGLE:-}" ]; then
-  GAGGLE=$GAGGLE_HOME/build-cuda/gaggle
-  [ -x "$GAGGLE" ] || GAGGLE=$GAGGLE_HOME/build/gaggle
+  for GAGGLE in "${GAGGLE_HOME%/share/gaggle}/bin/gaggle" "$GAGGLE_HOME/build-cuda/gaggle" "$GAGGLE_HOME/build/gaggle"; do
+    [ ! -x "$GAGGLE" ] || break
+  done
 fi
 export GAGGLE
+case :$PATH: in *:"${GAGGLE%/*}":*) ;; *) export PATH="${GAGGLE%/*}:$PATH" ;; esac  # gaggle is what every "next:" line types
 
 # The mpirun of the MPI that gaggle was built with. On a cluster with an MPI of its own there is none in .venv.
 [ -x "$GAGGLE_HOME/.venv/bin/mpirun" ] && export PATH="$GAGGLE_HOME/.venv/bin:$PATH"

@@ -44,6 +44,12 @@ if [ -z "${GAGGLE_PRESET:-}" ] && command -v nvcc >/dev/null && nvidia-smi >/dev
 [ -x .venv/bin/pip ] || python3 -m venv .venv
 install_requirements tools --no-deps tools/requirements.txt
 [ "$preset" = cuda ] && install_requirements cuda --no-deps tools/requirements-cuda.txt
+if [ "$preset" = cuda ] && [ -z "${CUDACXX:-}" ] && ! command -v nvcc >/dev/null; then
+  install_requirements nvcc --no-deps tools/requirements-nvcc.txt
+  toolkit=$(echo "$PWD"/.venv/lib/python3*/site-packages/nvidia/cu13)
+  ln -sf libcudart.so.13 "$toolkit/lib/libcudart.so"  # what is linked by; the package brings what is loaded
+  export CUDACXX=$toolkit/bin/nvcc
+fi
 [ $with_tests = yes ] && install_requirements tests tests/requirements.txt
 
 options=(-DGAGGLE_TESTS=OFF)
@@ -56,4 +62,15 @@ folder=build
 say "build (preset $preset)"
 PATH="$PWD/.venv/bin:$PATH"
 cmake --preset "$preset" "${options[@]}" >.venv/configure.log || { cat .venv/configure.log; exit 1; }
-cmake --build --preset "$preset" -- --quiet
+# ninja's own line counts on a terminal; elsewhere each twentieth step is a line. What a compiler says is shown.
+if [ -t 1 ]; then
+  NINJA_STATUS='[%f of %t steps, %e s] ' cmake --build --preset "$preset"
+else
+  NINJA_STATUS='[%f of %t steps, %e s] ' cmake --build --preset "$preset" |
+    awk '/^\[[0-9]+ of [0-9]+ steps, / { if (int(20 * substr($1, 2) / $3) == told) next; told = int(20 * substr($1, 2) / $3)
+      sub(/\].*/, "]") } { print; fflush() }'
+fi
+
+say "built: $folder/gaggle"
+echo "next: . launch/env.sh      in each shell: puts gaggle, mpirun and cmake on PATH
+      gaggle --help"

@@ -1,0 +1,27 @@
+# What `cmake --install` puts into a prefix: the program into bin; its man page and the shells' completion where they look for
+# them; and launch, configs and tools under share/gaggle, as they lie in the sources. LibTorch and MPI stay where they were found:
+# the program knows their folders, and a .venv that they came from is linked beside the scripts, which look for mpirun and Python there.
+include(GNUInstallDirs)
+set(share ${CMAKE_INSTALL_DATADIR}/gaggle)
+
+# CMake itself keeps only folders outside the sources, and .venv lies inside them.
+list(TRANSFORM MPI_CXX_LIBRARIES REPLACE "/[^/]*$" "" OUTPUT_VARIABLE mpi_folders)
+list(FILTER mpi_folders INCLUDE REGEX "^/")
+set(library_folders ${TORCH_ROOT}/lib ${mpi_folders})
+list(REMOVE_DUPLICATES library_folders)
+set_target_properties(gaggle PROPERTIES INSTALL_RPATH "${library_folders}")
+install(TARGETS gaggle RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(PROGRAMS launch/local.sh DESTINATION ${share}/launch)
+install(FILES launch/env.sh launch/slurm.sbatch launch/array.sbatch DESTINATION ${share}/launch)
+install(DIRECTORY configs DESTINATION ${share})
+install(FILES tools/tasks.py tools/gaggle_torch.py tools/gaggle_lm_eval.py tools/requirements-lm-eval.txt DESTINATION ${share}/tools)
+install(DIRECTORY tools/tasks DESTINATION ${share}/tools PATTERN __pycache__ EXCLUDE)
+install(FILES README.md BENCHMARKS.md STUDY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+if(EXISTS ${venv})
+  install(CODE "
+    set(link \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${share}/.venv)
+    message(STATUS \"Installing: \${link} -> ${venv}\")
+    file(CREATE_LINK ${venv} \${link} SYMBOLIC)")
+endif()
