@@ -89,7 +89,11 @@ find_path(TORCH_ROOT include/ATen/ATen.h PATH_SUFFIXES torch libtorch HINTS ${to
 if(NOT TORCH_ROOT)
   message(FATAL_ERROR "LibTorch was not found: run tools/setup.sh, or set CMAKE_PREFIX_PATH to your libtorch folder")
 endif()
-file(STRINGS ${TORCH_ROOT}/include/torch/headeronly/version.h torch_version REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
+set(torch_version_file ${TORCH_ROOT}/include/torch/headeronly/version.h)
+if(NOT EXISTS ${torch_version_file})  # where LibTorch 2.9 has it
+  set(torch_version_file ${TORCH_ROOT}/include/torch/csrc/api/include/torch/version.h)
+endif()
+file(STRINGS ${torch_version_file} torch_version REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
 list(TRANSFORM torch_version REPLACE ".* ([0-9]+)$" "\\1")
 list(JOIN torch_version "." torch_version)
 if(torch_version VERSION_LESS 2.9)
