@@ -85,8 +85,7 @@ void leave_sketch(const StartSketches& sketches, const TokenTask& task, const Re
                                             {{"format", "pt"}, {"task", task.name}, {"settings", settings}}));
 }
 
-std::string compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks,
-                             const fs::path& result) {
+Page compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks, const fs::path& result) {
   std::vector<std::string> names;
   std::vector<at::Tensor> rows;
   for (const SketchedTask& task : tasks) {
@@ -96,15 +95,16 @@ std::string compare_sketches(const StartSketches& sketches, const std::vector<Sk
     names.push_back(task.name);
     rows.push_back(sketch->flatten());
   }
-  if (names.size() < 2) return "";
+  if (names.size() < 2) return {};
   const TaskSimilarity similarity = task_similarity(names, at::stack(rows));
   const at::Tensor cosine = similarity.cosine.contiguous(), error = similarity.error.contiguous();
   fs::create_directories(result.parent_path());
   write_file_atomic(result, safetensors_bytes({tensor_view("cosine", cosine), tensor_view("error", error)},
                                               {{"format", "pt"}, {"tasks", nlohmann::json(names).dump()}}));
-  return fmt::format("\ngradients of {} at the common start, {} examples each ({})\n{}",
-                     plural(static_cast<int64_t>(names.size()), "task"), sketches.examples,
-                     result.lexically_normal().string(), similarity_block(similarity, shown_pairs));
+  return Page(fmt::format("\ngradients of {} at the common start, {} each ({})\n",
+                          plural(static_cast<int64_t>(names.size()), "task"), plural(sketches.examples, "example"),
+                          result.lexically_normal().string())) +
+         similarity_page(similarity, shown_pairs);
 }
 
 TaskSimilarity read_similarity(const fs::path& result) {

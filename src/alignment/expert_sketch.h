@@ -29,8 +29,8 @@ struct SketchedTask {
 };
 // The similarity of the tasks as text, and as matrices in the safetensors file `result`; "" where fewer than two
 // of them left a sketch.
-std::string compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks,
-                             const std::filesystem::path& result);
+Page compare_sketches(const StartSketches& sketches, const std::vector<SketchedTask>& tasks,
+                      const std::filesystem::path& result);
 // What such a file holds; `dims` is not kept. Throws UserError where it is not of this form.
 TaskSimilarity read_similarity(const std::filesystem::path& result);
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alignment/expert_sketch.h"
 #include "alignment/record.h"
 #include "alignment/similarity.h"
+#include "alignment/statistics.h"
 #include "base/error.h"
 #include "base/table.h"
 
@@ -69,7 +71,7 @@ std::vector<std::string> with_cells(std::vector<std::string> line, const Summary
   return line;
 }
 
-std::string last_windows_table(const std::vector<Window>& windows) {
+Table last_windows_table(const std::vector<Window>& windows) {
   Table table({"steps", "measured", "mean cosine", "conflicting", "noise-free median", "pairs a step"});
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
@@ -78,11 +80,11 @@ std::string last_windows_table(const std::vector<Window>& windows) {
     line.push_back(fmt::format("{:.0f}", summary.pairs.value()));
     table.add(std::move(line));
   }
-  return table.text();
+  return table;
 }
 
 // Kinds one by one; layers in at most six ranges, each the mean of its layers.
-std::string by_group_table(const Window& window) {
+Table by_group_table(const Window& window) {
   const std::vector<GroupNumbers>& groups = window.back()->groups;
   Table table({"sites", "mean cosine", "conflicting", "noise-free median"});
   const auto add = [&](const std::string& name, std::span<const size_t> chosen) {
@@ -101,7 +103,19 @@ std::string by_group_table(const Window& window) {
     add(first == last ? "layer " + first : fmt::format("layers {}–{}", first, last),
         std::span(layers).subspan(begin, end - begin));
   }
-  return table.text();
+  return table;
+}
+
+// A run of experts in a table of runs: gradients at the common start.
+std::vector<std::string> with_experts(const AlignmentRun& run) {
+  const PairStatistics pairs = pair_statistics(run.experts->cosine);
+  return {run.name,
+          "start",
+          std::to_string(run.experts->tasks.size()),
+          "0",
+          cosine_cell(pairs.mean_cosine, 3),
+          percent_cell(pairs.conflicting),
+          "-"};
 }
 
 std::string cost_line(const Window& window) {
@@ -122,40 +136,51 @@ std::string cost_line(const Window& window) {
 
 AlignmentRun read_alignment_run(const std::filesystem::path& run_folder) {
   const auto folder = run_folder / "alignment";
-  AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}, read_routing(run_folder)};
-  if (run.steps.empty())
+  AlignmentRun run{run_folder.filename().string(), read_steps(folder), {}, read_routing(run_folder), {}};
+  if (!run.steps.empty()) {
+    run.windows = read_windows(folder);
+    return run;
+  }
+  const auto experts = folder / "experts.safetensors";
+  if (!std::filesystem::exists(experts))
     user_error(
         "{}: no alignment was measured; train with alignment.every = N, "
         "or pass over a checkpoint with --examples",
         folder.string());
-  run.windows = read_windows(folder);
+  run.experts = read_similarity(experts);
   return run;
 }
 
-std::string alignment_block(const AlignmentRun& run, int64_t pairs) {
-  std::string text;
+Page alignment_page(const AlignmentRun& run, int64_t pairs) {
+  Page page;
+  if (run.experts)
+    page += Page(fmt::format("{} · gradients at the experts' common start\n", run.name)) +
+            similarity_page(*run.experts, pairs) + "\n" +
+            matrix_page("tasks' gradients", run.experts->tasks, run.experts->cosine);
   for (const auto& [space, running] : run.windows.running) {
     const auto windows = windows_of(run, space);
     if (windows.empty()) continue;
     const WindowMatrices matrices = newest_matrices(run.windows, space);
-    if (!text.empty()) text += '\n';
-    text += fmt::format("{} · {} space\n\n{}\n{}\n{}\n", run.name, name_of(space), last_windows_table(windows),
-                        by_group_table(windows.back()), cost_line(windows.back()));
-    text +=
-        fmt::format("pairs of tasks over {} measurements up to step {}\n\n", matrices.measurements, matrices.last_step);
-    text += pairs_table(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
-    text += fmt::format("\n{}", matrix_table(run.windows.tasks, matrices.cosine));
+    if (!page.empty()) page += "\n";
+    page += fmt::format("{} · {} space\n\n", run.name, name_of(space));
+    page +=
+        last_windows_table(windows) + Page("\n") + by_group_table(windows.back()) + "\n" + cost_line(windows.back());
+    page += fmt::format("\npairs of tasks over {} up to step {}\n\n", plural(matrices.measurements, "measurement"),
+                        matrices.last_step);
+    page += pairs_table(run.windows.tasks, matrices.cosine, matrices.noise_free, "noise-free", pairs);
+    page += Page("\n") + matrix_page("tasks' gradients", run.windows.tasks, matrices.cosine);
   }
   if (!run.routing.empty())
-    text += fmt::format("\n{} · routing over training, mean over sites\n\n{}", run.name,
-                        routing_over_training_table(run.routing));
-  return text;
+    page += Page(fmt::format("\n{} · routing over training, mean over sites\n\n", run.name)) +
+            routing_over_training_table(run.routing);
+  return page + glossary_line();
 }
 
-std::string comparison_table(std::span<const AlignmentRun> runs) {
+Table comparison_table(std::span<const AlignmentRun> runs) {
   Table table({"run", "space", "tasks", "steps", "mean cosine", "conflicting", "noise-free median"});
   const size_t all = 0;
-  for (const AlignmentRun& run : runs)
+  for (const AlignmentRun& run : runs) {
+    if (run.experts) table.add(with_experts(run));
     for (const auto& [space, running] : run.windows.running) {
       const auto windows = windows_of(run, space);
       if (windows.empty()) continue;
@@ -163,7 +188,8 @@ std::string comparison_table(std::span<const AlignmentRun> runs) {
           with_cells({run.name, name_of(space), std::to_string(run.windows.tasks.size()), steps_text(windows.back())},
                      summary_of(windows.back(), {&all, 1})));
     }
-  return table.text();
+  }
+  return table;
 }
 
 }  // namespace gaggle

@@ -50,14 +50,14 @@ std::vector<RoutingStep> read_routing(const fs::path& run_folder) {
   return steps;
 }
 
-std::string routing_over_training_table(std::span<const RoutingStep> steps) {
+Table routing_over_training_table(std::span<const RoutingStep> steps) {
   Table table(routing_heading("after step"));
   const size_t lines = std::min(steps.size(), steps_shown);
   for (size_t i = 0; i < lines; ++i) {
     const RoutingStep& step = steps[lines == 1 ? 0 : i * (steps.size() - 1) / (lines - 1)];
     table.add(routing_cells(std::to_string(step.step), step.by_kind.back()));
   }
-  return table.text();
+  return table;
 }
 
 }  // namespace gaggle

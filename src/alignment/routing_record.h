@@ -22,6 +22,6 @@ void truncate_routing(const std::filesystem::path& run_folder, int64_t step);
 std::vector<RoutingStep> read_routing(const std::filesystem::path& run_folder);
 
 // The means over all sites, a line a step; of many steps about six, with the first and the last.
-std::string routing_over_training_table(std::span<const RoutingStep> steps);
+Table routing_over_training_table(std::span<const RoutingStep> steps);
 
 }  // namespace gaggle

@@ -114,11 +114,12 @@ std::vector<std::string> routing_cells(const std::string& first, const RoutingNu
   return cells;
 }
 
-std::string routing_block(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks) {
+Page routing_page(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks) {
   Table table(routing_heading("routing"));
   for (const RoutingNumbers& numbers : routing_by_kind(sites, routing_by_site(sites)))
     table.add(routing_cells(numbers.name, numbers));
-  return table.text() + "\n" + matrix_table(tasks, routing_similarity(sites));
+  return Page(std::move(table)) + "\n" +
+         matrix_page("tasks' routing rows, less their mean", tasks, routing_similarity(sites));
 }
 
 }  // namespace gaggle

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapter/poly.h"
+#include "base/page.h"
 
 namespace gaggle {
 
@@ -62,6 +63,6 @@ std::vector<std::string> routing_heading(const std::string& first);
 std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers);
 
 // Numbers by kind and in all; then the tasks in linkage order with their similarities.
-std::string routing_block(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
+Page routing_page(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);
 
 }  // namespace gaggle

@@ -46,12 +46,13 @@ TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor&
   return {std::move(tasks), cosines(gram)[0], cosine_errors(gram, {&slot, 1}, {&first, 1}), sketches.size(1)};
 }
 
-std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine) {
+Page matrix_page(const std::string& what, const std::vector<std::string>& tasks, const at::Tensor& cosine) {
   const std::vector<int> order = linkage_order(cosine);
+  const std::string caption = "cosines of " + what + ", alike ones side by side";
   if (tasks.size() > widest_matrix) {
     std::vector<std::string> names;
     for (const int t : order) names.push_back(tasks[static_cast<size_t>(t)]);
-    return "tasks, alike ones side by side: " + join(names, ", ") + "\n";
+    return "by the " + caption + ": " + join(names, ", ") + "\n";
   }
   std::vector<std::string> header = {"#", "task"};
   for (size_t i = 0; i < order.size(); ++i) header.push_back(std::to_string(i + 1));
@@ -62,15 +63,15 @@ std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor
     for (size_t j = 0; j < order.size(); ++j) line.push_back(i == j ? "" : cosine_cell(value[order[i]][order[j]], 2));
     table.add(std::move(line));
   }
-  return table.text();
+  return Page(caption + "\n") + std::move(table);
 }
 
-std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
-                        const std::string& beside_name, int64_t count) {
+Table pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
+                  const std::string& beside_name, int64_t count) {
   const std::vector<Pair> pairs = sorted_pairs(cosine);
   const size_t closest = std::min(static_cast<size_t>(count), pairs.size());
   const size_t farthest = std::min(static_cast<size_t>(count), pairs.size() - closest);  // no pair twice
-  std::vector<std::string> header = {"", "tasks", "", "cosine"};
+  std::vector<std::string> header = {"pairs", "task", "and", "cosine"};
   if (beside.defined()) header.push_back(beside_name);
   Table table(header);
   const auto add = [&](const std::string& what, const Pair& pair) {
@@ -79,19 +80,24 @@ std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor&
     if (beside.defined()) line.push_back(cosine_cell(beside[pair.a][pair.b].item<double>(), 3));
     table.add(std::move(line));
   };
-  for (size_t i = 0; i < closest; ++i) add(i == 0 ? "closest" : "", pairs[i]);
-  for (size_t i = 0; i < farthest; ++i) add(i == 0 ? "most conflicting" : "", pairs[pairs.size() - 1 - i]);
-  return table.text();
+  for (size_t i = 0; i < closest; ++i) add("closest", pairs[i]);
+  for (size_t i = 0; i < farthest; ++i) {
+    const Pair& pair = pairs[pairs.size() - 1 - i];
+    add(pair.cosine < 0 ? "most conflicting" : "least alike", pair);
+  }
+  return table;
 }
 
-std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs) {
+Page similarity_page(const TaskSimilarity& similarity, int64_t pairs) {
   const PairStatistics statistics = pair_statistics(similarity.cosine);
-  std::string text = fmt::format("{} tasks, mean cosine {}, {} pairs, {} of them conflicting\n",
-                                 similarity.tasks.size(), cosine_cell(statistics.mean_cosine, 3), statistics.pairs,
-                                 statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
-  text += fmt::format("from sketches of {} dimensions: standard error of a cosine {:.3f}\n\n", similarity.dims,
-                      typical_error(similarity.error));
-  return text + pairs_table(similarity.tasks, similarity.cosine, {}, "", pairs);
+  std::string words = fmt::format("{}, mean cosine {}, {}, {} of them conflicting\n",
+                                  plural(static_cast<int64_t>(similarity.tasks.size()), "task"),
+                                  cosine_cell(statistics.mean_cosine, 3), plural(statistics.pairs, "pair"),
+                                  statistics.pairs == 0 ? "-" : fmt::format("{:.0f} %", 100 * statistics.conflicting));
+  words += fmt::format("{}standard error of a cosine {:.3f}\n\n",
+                       similarity.dims > 0 ? fmt::format("from sketches of {} dimensions: ", similarity.dims) : "",
+                       typical_error(similarity.error));
+  return Page(words) + pairs_table(similarity.tasks, similarity.cosine, {}, "", pairs);
 }
 
 }  // namespace gaggle

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
+
 namespace gaggle {
 
 struct TaskSimilarity {
@@ -21,15 +23,16 @@ TaskSimilarity task_similarity(std::vector<std::string> tasks, const at::Tensor&
 // "+0.123" with three digits; "-": NaN.
 std::string cosine_cell(double value, int digits);
 
-// The tasks in linkage order with their cosines in two digits: names in the first column, their numbers in that
-// order above. More than 16 tasks do not fit a terminal: their order alone, in one line.
-std::string matrix_table(const std::vector<std::string>& tasks, const at::Tensor& cosine);
+// The tasks in linkage order with their cosines in two digits, below a caption that names `what` they are of ("tasks'
+// gradients"): names in the first column, their numbers in that order above. More than 16 tasks do not fit a terminal: their
+// order alone, in one line.
+Page matrix_page(const std::string& what, const std::vector<std::string>& tasks, const at::Tensor& cosine);
 
 // The `count` pairs with the highest and with the lowest cosine, one table: pair, cosine, and `beside` (a
-// column of the given name) unless it is undefined.
-std::string pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
-                        const std::string& beside_name, int64_t count);
+// column of the given name) unless it is undefined. Of the lowest those below 0 are called conflicting.
+Table pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosine, const at::Tensor& beside,
+                  const std::string& beside_name, int64_t count);
 
-std::string similarity_block(const TaskSimilarity& similarity, int64_t pairs);
+Page similarity_page(const TaskSimilarity& similarity, int64_t pairs);
 
 }  // namespace gaggle

@@ -1,5 +1,6 @@
 #include "app/command.h"
 
+#include <map>
 #include <memory>
 
 #include "base/terminal.h"
@@ -11,6 +12,21 @@ namespace gaggle {
 Exit print(const std::string& text) {
   write_out(text);
   return Exit::done;
+}
+
+Exit print(const Page& page) {
+  page.print();
+  return Exit::done;
+}
+
+void add_format(CLI::App& parser) {
+  std::map<std::string, TableFormat> formats;
+  for (const char* name : table_formats) formats[name] = static_cast<TableFormat>(formats.size());
+  parser
+      .add_option_function<std::string>(
+          "--format", [formats](const std::string& name) { set_table_format(formats.at(name)); },
+          "Tables as text, csv, json or markdown; but as text they are all of standard output, words go to standard error")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(table_formats), std::end(table_formats))));
 }
 
 RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run) {
@@ -37,6 +53,7 @@ DeclareOptions with_job_options(std::function<Exit(const Config&, const JobOptio
     parser.add_flag("--dry-run", options->dry_run, "Load and check everything, print the plan, start nothing");
     parser.add_flag("--accept-base", options->accept_base,
                     "Write to a registry whose base has the same shapes but other contents");
+    add_format(parser);
     parser.add_flag("--retry", options->retry, "Take up items that were set aside");
     return [command](const std::vector<std::string>& overrides) {
       // A stop request may come while the model is still being read: from the first moment on it must not kill a job.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "config/config.h"
 #include "job/job.h"
 
@@ -24,6 +25,10 @@ struct Command {
 
 // For a command whose work is a text: prints it.
 Exit print(const std::string& text);
+Exit print(const Page& page);  // as --format has it
+
+// For a command that ends in tables: --format.
+void add_format(CLI::App& parser);
 
 // For a command that takes a config: CONFIG and --print-config.
 RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run);

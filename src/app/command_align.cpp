@@ -48,7 +48,7 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  return print(runs.size() > 1 ? comparison_table(runs) : alignment_block(runs[0], options.pairs));
+  return print(runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs));
 }
 
 }  // namespace
@@ -61,9 +61,10 @@ Command align_command() {
                 .add_option("--examples", options->examples,
                             "Measure every pair of tasks at a checkpoint, with so many examples of each task")
                 ->check(CLI::PositiveNumber);
+            add_format(parser);
             parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
                 ->check(CLI::NonNegativeNumber);
-            parser.add_option("--pairs", options->pairs, "Closest and most conflicting pairs to show")
+            parser.add_option("--pairs", options->pairs, "Most and least alike pairs to show")
                 ->check(CLI::PositiveNumber)
                 ->capture_default_str();
             return without_config(parser, [options] { return command_align(*options); });

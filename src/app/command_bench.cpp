@@ -22,6 +22,7 @@ Command bench_command() {
             parser.add_option("--repeats", options->repeats, "Rounds (default: 7)")->check(CLI::Range(1, 1000));
             parser.add_option("--json", options->json, "Also write the numbers to this file");
             parser.add_option("--compare", options->compare, "What is better or worse than in this file of --json");
+            add_format(parser);
             parser.add_flag("--fail-if-worse", options->fail_if_worse, "Exit code 1 where a line is worse");
             parser.add_flag("--small", options->small, "A batch of at most 512 tokens, N up to 8: seconds, for tests");
             return command;

@@ -36,9 +36,10 @@ Command cluster_command() {
                             "Task files or folders of the members (default: data.tasks of the run)")
                 ->delimiter(',')
                 ->allow_extra_args(false);
+            add_format(parser);
             parser.add_option("--out", request->out,
                               "A new folder for the task files, which get its name and a number");
-            return without_config(parser, [request] { return print(cluster_block(*request)); });
+            return without_config(parser, [request] { return print(cluster_page(*request)); });
           }};
 }
 

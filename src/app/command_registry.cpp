@@ -32,6 +32,7 @@ Command registry_command() {
             parser.add_flag("--merged", request->merged,
                             "Export the mean of the experts of a collection, as one plain LoRA");
             parser.add_option("--rank", request->rank, "Rank of what --merged writes (default: that of the mean)");
+            add_format(parser);
             request->export_merged = export_merged;
             parser.add_option("--add", request->add,
                               "Experts that collect adds to the collection (as those behind NAME)");

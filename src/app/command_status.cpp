@@ -51,7 +51,7 @@ void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& a
     if (options.json)
       json.push_back(status_json(places[i].kind, all[i]));
     else
-      write_out((i > 0 ? "\n" : "") + status_block(places[i].kind, all[i]));
+      (Page(i > 0 ? "\n" : "") + status_page(places[i].kind, all[i])).print();
   }
   if (options.json)
     write_out(json.dump(options.watch ? -1 : 2, ' ', true, nlohmann::json::error_handler_t::replace) + "\n");
@@ -75,6 +75,7 @@ Command status_command() {
   return {"status", "Who works on what, and what is done, open and set aside", [](CLI::App& parser) {
             const auto options = std::make_shared<StatusOptions>();
             parser.add_option("PATH", options->path, "A registry or a run folder, e.g. runs/demo")->required();
+            add_format(parser);
             parser.add_flag("--json", options->json, "Print it for machines");
             parser.add_flag("--watch", options->watch, "Look again every few seconds until all is done");
             return without_config(parser, [options] { return show_status(*options); });

@@ -3,6 +3,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/screen.h"
 #include "base/terminal.h"
 
 namespace gaggle::log {
@@ -22,6 +23,13 @@ spdlog::logger& logger() {
 // A message of ours is shorter; what is longer repeats a file.
 constexpr size_t most_characters = 20'000;
 
+void write(spdlog::level::level_enum level, const std::string& words, const std::string& text) {
+  std::string line = words + visible(text, most_characters);
+  if (const auto columns = error_columns()) line = wrapped(line, *columns);
+  const AsideForText aside("\n");
+  logger().log(level, "{}", line);
+}
+
 std::string prefix() { return the_rank > 0 ? fmt::format("rank {}: ", the_rank) : ""; }
 
 }  // namespace
@@ -29,11 +37,9 @@ std::string prefix() { return the_rank > 0 ? fmt::format("rank {}: ", the_rank) 
 void set_rank(int rank) { the_rank = rank; }
 
 void write_info(const std::string& text) {
-  if (the_rank == 0) logger().info("{}", visible(text, most_characters));
+  if (the_rank == 0) write(spdlog::level::info, "", text);
 }
-void write_warning(const std::string& text) {
-  logger().warn("{}warning: {}", prefix(), visible(text, most_characters));
-}
-void write_error(const std::string& text) { logger().error("{}error: {}", prefix(), visible(text, most_characters)); }
+void write_warning(const std::string& text) { write(spdlog::level::warn, prefix() + "warning: ", text); }
+void write_error(const std::string& text) { write(spdlog::level::err, prefix() + "error: ", text); }
 
 }  // namespace gaggle::log

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/screen.h"
 
 namespace gaggle {
 namespace {
@@ -80,6 +81,7 @@ std::string in_quotes(std::string_view text, size_t most) { return "\"" + shown(
 
 void write_out(std::string_view text) {
   const std::string safe = visible(text);
+  const AsideForText aside(safe);
   if (std::fwrite(safe.data(), 1, safe.size(), stdout) == safe.size() && std::fflush(stdout) == 0) return;
   system_error("standard output cannot be written ({})", std::strerror(errno));
 }

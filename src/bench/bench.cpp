@@ -145,11 +145,11 @@ std::string head_block(const BenchOptions& options, const BenchResult& result) {
   const auto text = [](const nlohmann::ordered_json& value) {
     return value.is_string() ? shown(value.get<std::string>()) : value.dump();
   };
-  return fmt::format("{}\n{}, {}, threads {}, ranks {}\n{}: {} tokens in {} rows, {} scored; {} repeats\n",
-                     options.title, text(result.machine["processor"]), text(result.machine["computes"]),
+  return fmt::format("{}\n{}, {}, threads {}, ranks {}\n{}: {} tokens in {} rows, {} scored; {}\n", options.title,
+                     text(result.machine["processor"]), text(result.machine["computes"]),
                      text(result.machine["threads"]), text(result.machine["ranks"]), text(result.subject["base"]),
                      text(result.subject["tokens"]), text(result.subject["rows"]), text(result.subject["targets"]),
-                     result.repeats);
+                     plural(result.repeats, "repeat"));
 }
 
 }  // namespace
@@ -169,7 +169,7 @@ Exit run_bench(const Config& given, const BenchOptions& options) {
   if (before && std::min(before->repeats, result.repeats) < 3)
     log::warning("--compare: fewer than 3 rounds say nothing of the noise; measure both with --repeats 3 or more");
   if (session.world->rank() == 0) {
-    write_out(head_block(options, result) + bench_table(result, comparison ? &*comparison : nullptr));
+    (Page(head_block(options, result)) + bench_page(result, comparison ? &*comparison : nullptr)).print();
     if (!options.json.empty()) write_file_atomic(options.json, bench_json(result));
   }
   end_session(session);

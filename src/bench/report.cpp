@@ -56,7 +56,7 @@ std::vector<std::string> cells_of(const BenchLine& line, const MachineRates& rat
                         : "memory"};
 }
 
-std::string group_table(const BenchResult& result, const std::string& group, const BenchComparison* comparison) {
+Page group_table(const BenchResult& result, const std::string& group, const BenchComparison* comparison) {
   std::vector<std::string> header = {group, "time", "±", "FLOP/s", "bytes/s", "tokens/s", "share", "of"};
   if (comparison) header.insert(header.end(), {"change", "verdict"});
   Table table(header);
@@ -69,7 +69,7 @@ std::string group_table(const BenchResult& result, const std::string& group, con
     }
     table.add(cells);
   }
-  return "\n" + table.text();
+  return Page("\n") + std::move(table);
 }
 
 std::string comparison_line(const BenchComparison& comparison) {
@@ -110,14 +110,14 @@ BenchResult bench_result_of(const std::string& text, const std::string& where) {
   }
 }
 
-std::string bench_table(const BenchResult& result, const BenchComparison* comparison) {
+Page bench_page(const BenchResult& result, const BenchComparison* comparison) {
   std::vector<std::string> groups;
   for (const BenchLine& line : result.lines)
     if (groups.empty() || groups.back() != line.group) groups.push_back(line.group);
-  std::string text;
-  for (const std::string& group : groups) text += group_table(result, group, comparison);
-  if (comparison) text += comparison_line(*comparison);
-  return text;
+  Page page;
+  for (const std::string& group : groups) page += group_table(result, group, comparison);
+  if (comparison) page += comparison_line(*comparison);
+  return page + glossary_line();
 }
 
 }  // namespace gaggle

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "bench/verdict.h"
 
 namespace gaggle {
@@ -23,6 +24,6 @@ std::string bench_json(const BenchResult& result);
 BenchResult bench_result_of(const std::string& text, const std::string& where);
 
 // One table for each group; with a comparison two more columns, and a sentence on what was compared.
-std::string bench_table(const BenchResult& result, const BenchComparison* comparison);
+Page bench_page(const BenchResult& result, const BenchComparison* comparison);
 
 }  // namespace gaggle

@@ -37,13 +37,13 @@ std::string examples_page(const TokenTask& task, Split split, size_t shown, cons
     tokens += length;
     longest = std::max(longest, length);
   }
-  print("{} · {} · {} examples · {} tokens, longest {} · {} cut · end token {} ({})\n", task.name,
-        split_names[static_cast<size_t>(split)], with_commas(static_cast<int64_t>(examples.size())),
-        with_commas(static_cast<int64_t>(tokens)), longest, cut, task.end_id, tokenizer.token_of(task.end_id));
+  print("{} · {} · {} · {}, longest {} · {} cut · end token {} ({})\n", task.name,
+        split_names[static_cast<size_t>(split)], plural(examples.size(), "example"), plural(tokens, "token"), longest,
+        cut, task.end_id, tokenizer.token_of(task.end_id));
   for (size_t i = 0; i < shown; ++i) {
     const TokenExample& example = examples[i];
-    print("\n{} · {} + {} tokens{}\n", gaggle::shown(example.id), shown_input(example).size(), example.target.size(),
-          example.cut ? " · cut" : "");
+    print("\n{} · {} + {}{}\n", gaggle::shown(example.id), shown_input(example).size(),
+          plural(example.target.size(), "token"), example.cut ? " · cut" : "");
     print("  input   {}\n", tokens_text(tokenizer, shown_input(example)));
     print("          {}\n", fmt::join(shown_input(example), " "));
     print("  target  {}\n", tokens_text(tokenizer, example.target));
@@ -52,7 +52,7 @@ std::string examples_page(const TokenTask& task, Split split, size_t shown, cons
     print("  choices {}, the {}. is right\n", example.choices.size(), example.answer + 1);
     for (const auto& choice : example.choices) print("          {}\n", tokens_text(tokenizer, choice));
   }
-  if (shown < examples.size()) print("\n… {} examples more\n", examples.size() - shown);
+  if (shown < examples.size()) print("\n… {} more\n", plural(examples.size() - shown, "example"));
   return page;
 }
 

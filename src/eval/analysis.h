@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "eval/routing_watch.h"
 
 namespace gaggle {
@@ -69,7 +70,7 @@ struct Analysis {
   int own(size_t task) const;  // the expert of the task's name; -1: there is none
 };
 
-std::string analysis_json(const Analysis& analysis);   // analysis.json
-std::string analysis_block(const Analysis& analysis);  // for the terminal
+std::string analysis_json(const Analysis& analysis);  // analysis.json
+Page analysis_page(const Analysis& analysis);
 
 }  // namespace gaggle

@@ -36,7 +36,7 @@ std::string dearest_text(const Analysis& analysis, const MethodRouting& method, 
   return words;
 }
 
-std::string task_table(const Analysis& analysis, const MethodRouting& method) {
+Table task_table(const Analysis& analysis, const MethodRouting& method) {
   std::vector<std::string> header = {method.name, "entropy (nats)", "of a token", "own first", "most weight"};
   if (!method.without.empty()) header.push_back("dearest (nats per token)");
   Table table(header);
@@ -51,10 +51,10 @@ std::string task_table(const Analysis& analysis, const MethodRouting& method) {
     if (!method.without.empty()) line.push_back(dearest_text(analysis, method, t));
     table.add(std::move(line));
   }
-  return table.text();
+  return table;
 }
 
-std::string class_table(const Analysis& analysis, const MethodRouting& method) {
+Table class_table(const Analysis& analysis, const MethodRouting& method) {
   RoutingSums all;
   int64_t tokens = 0;
   for (const auto& routed : method.tasks)
@@ -69,17 +69,17 @@ std::string class_table(const Analysis& analysis, const MethodRouting& method) {
   };
   for (size_t c = 0; c < all.classes.size(); ++c) line(token_class_names[c], all.classes[c]);
   for (size_t p = 0; p < all.parts.size(); ++p) line(token_part_names[p], all.parts[p]);
-  return table.text();
+  return table;
 }
 
 }  // namespace
 
-std::string analysis_block(const Analysis& analysis) {
-  std::string text;
+Page analysis_page(const Analysis& analysis) {
+  Page page;
   for (const MethodRouting& method : analysis.methods)
-    text += task_table(analysis, method) + "\n" + class_table(analysis, method) + "\n";
-  if (!analysis.missing.empty()) text += "no result (set aside): " + join(analysis.missing, "; ") + "\n";
-  return text;
+    page += task_table(analysis, method) + Page("\n") + class_table(analysis, method) + "\n";
+  if (!analysis.missing.empty()) page += "no result (set aside): " + join(analysis.missing, "; ") + "\n";
+  return page;
 }
 
 }  // namespace gaggle

@@ -167,8 +167,8 @@ std::vector<std::string> notes_on(const std::vector<Method>& methods, const Rout
         notes.push_back(fmt::format("{} routes without {}: no gates", method.name, join(names, ", ")));
     if (method.kind == MethodKind::merged)
       if (const auto names = partial(collection); !names.empty())
-        notes.push_back(fmt::format("merged is the mean over all {} experts; {} count as zero where they have no LoRA",
-                                    collection.names.size(), join(names, ", ")));
+        notes.push_back(fmt::format("merged is the mean over {}; where they have no LoRA, these count as zero: {}",
+                                    plural(collection.names.size(), "expert"), join(names, ", ")));
     std::vector<std::string> left_out;
     for (const ScoredTask& task : tasks)
       if (!serves(method, task.name)) left_out.push_back(task.name);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "eval/items.h"
 
 namespace gaggle {
@@ -69,8 +70,8 @@ OverTemplates over_templates(const Summary& summary, size_t method, const Templa
 
 double median_of(std::vector<double> values);  // of an even number the mean of the two in the middle; not empty
 
-std::string cell_text(double value, int digits);    // of a table; "-" for NaN
-std::string summary_block(const Summary& summary);  // for the terminal
+std::string cell_text(double value, int digits);  // of a table; "-" for NaN
+Page summary_page(const Summary& summary);
 // Each expert's share of the routing weight, the largest first. `weight`: of RoutedAdapter::weight_by_expert.
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight);
 std::string summary_json(const Summary& summary);  // results.json

@@ -17,7 +17,7 @@ struct Column {
   std::vector<double> numbers;
 };
 
-std::string column_name(const std::string& task) { return task.size() <= 16 ? task : fmt::format("{:.15}…", task); }
+constexpr size_t few_tasks = 6;  // that stand beside each other; more stand below each other
 
 // The oracle of a task without an expert of its own has looked at the test.
 bool looked(const Summary& summary, size_t method, size_t task) {
@@ -39,28 +39,38 @@ std::vector<std::string> line_names(const Summary& summary, bool held_in) {
   return names;
 }
 
-// A line for each method: its number of every column that any method has one in, then their mean. "": no such column.
-std::string number_table(const std::string& corner, const std::vector<std::string>& lines, std::vector<Column> columns,
-                         int digits) {
+// NaN stays NaN: no mean over fewer tasks than the other methods'.
+double mean_of(const std::vector<Column>& columns, size_t method) {
+  double sum = 0;
+  for (const Column& column : columns) sum += column.numbers[method];
+  return sum / static_cast<double>(columns.size());
+}
+
+// The mean, then the number of every column that any method has one in. Few columns have a line for each method, many are
+// lines themselves. Empty: there is no such column.
+Page number_table(const std::string& corner, const std::vector<std::string>& methods, std::vector<Column> columns,
+                  int digits) {
   std::erase_if(columns, [](const Column& column) {
     return std::ranges::all_of(column.numbers, [](double number) { return std::isnan(number); });
   });
-  if (columns.empty()) return "";
+  if (columns.empty()) return {};
+  Column mean{"mean", {}};
+  for (size_t m = 0; m < methods.size(); ++m) mean.numbers.push_back(mean_of(columns, m));
+  const bool lines_are_methods = columns.size() <= few_tasks;
+  columns.insert(columns.begin(), std::move(mean));
   std::vector<std::string> header = {corner};
-  for (const Column& column : columns) header.push_back(column_name(column.name));
-  header.push_back("mean");
+  if (lines_are_methods)
+    for (const Column& column : columns) header.push_back(column.name);
+  else
+    header.insert(header.end(), methods.begin(), methods.end());
   Table table(header);
-  for (size_t m = 0; m < lines.size(); ++m) {
-    std::vector<std::string> line = {lines[m]};
-    double sum = 0;
-    for (const Column& column : columns) {
-      sum += column.numbers[m];  // NaN stays NaN: no mean over fewer tasks than the other methods'
-      line.push_back(cell_text(column.numbers[m], digits));
-    }
-    line.push_back(cell_text(sum / static_cast<double>(columns.size()), digits));
+  for (size_t i = 0; i < (lines_are_methods ? methods.size() : columns.size()); ++i) {
+    std::vector<std::string> line = {lines_are_methods ? methods[i] : columns[i].name};
+    for (size_t j = 0; j < (lines_are_methods ? columns.size() : methods.size()); ++j)
+      line.push_back(cell_text(lines_are_methods ? columns[j].numbers[i] : columns[i].numbers[j], digits));
     table.add(std::move(line));
   }
-  return table.text() + "\n";
+  return Page(std::move(table)) + "\n";
 }
 
 template <class Value>  // of a Score
@@ -77,13 +87,13 @@ std::string score_word(const Summary& summary, const std::vector<size_t>& tasks)
   return all_count_right(summary, tasks) ? "right" : "score";
 }
 
-std::string score_table(const Summary& summary, bool held_in) {
+Page score_table(const Summary& summary, bool held_in) {
   const std::string word = score_word(summary, tasks_of(summary, held_in));
   return number_table(fmt::format("{} {} %", held_in ? "held-in" : "held-out", word), line_names(summary, held_in),
                       task_columns(summary, held_in, [](const Score& score) { return 100 * score.mean_score(); }), 1);
 }
 
-std::string template_table(const Summary& summary, const std::string& name, double OverTemplates::*of) {
+Page template_table(const Summary& summary, const std::string& name, double OverTemplates::*of) {
   std::vector<Column> columns;
   std::vector<size_t> templates;
   for (const TemplateGroup& group : template_groups(summary)) {
@@ -103,7 +113,7 @@ double mixed_nll(const Summary& summary, const std::string& method) {
   return mixed(summary, static_cast<size_t>(found - summary.methods.begin()), true).nll_per_token();
 }
 
-std::string mixed_table(const Summary& summary) {
+Page mixed_table(const Summary& summary) {
   Table table({"held-in examples mixed, no task names", "NLL/token", score_word(summary, tasks_of(summary, true))});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
@@ -111,13 +121,13 @@ std::string mixed_table(const Summary& summary) {
     table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
                std::isfinite(score.mean_score()) ? right + " %" : right});
   }
-  std::string text = table.text();
+  Page page = std::move(table);
   for (const auto* other : {"oracle", "merged"}) {
     const double ours = mixed_nll(summary, "phatgoose"), theirs = mixed_nll(summary, other), ratio = ours / theirs;
     if (std::isfinite(ours) && std::isfinite(theirs))
-      text += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
+      page += fmt::format("phatgoose / {} = {:.3f} (NLL per target token)\n", other, ratio);
   }
-  return text;
+  return page;
 }
 
 }  // namespace
@@ -127,28 +137,28 @@ std::string cell_text(double value, int digits) {
   return std::isnan(value) ? "-" : fmt::format("{:.{}f}", value, digits);
 }
 
-std::string summary_block(const Summary& summary) {
-  std::string text;
+Page summary_page(const Summary& summary) {
+  Page page;
   bool any_held_in = false;
   for (const bool held_in : {true, false}) {
-    const std::string nlls =
+    Page nlls =
         number_table(held_in ? "held-in NLL/token" : "held-out NLL/token", line_names(summary, held_in),
                      task_columns(summary, held_in, [](const Score& score) { return score.nll_per_token(); }), 3);
-    text += nlls + score_table(summary, held_in);
     any_held_in = any_held_in || (held_in && !nlls.empty());
+    page += std::move(nlls) + score_table(summary, held_in);
   }
-  text += template_table(summary, "mean", &OverTemplates::mean);
-  text += template_table(summary, "median", &OverTemplates::median);
+  page += template_table(summary, "mean", &OverTemplates::mean);
+  page += template_table(summary, "median", &OverTemplates::median);
   std::vector<std::string> chosen;
   for (size_t m = 0; m < summary.methods.size(); ++m)
     for (size_t t = 0; t < summary.tasks.size(); ++t)
       if (looked(summary, m, t)) chosen.push_back(summary.tasks[t] + ": " + summary.oracle_expert[m][t]);
   if (!chosen.empty())
-    text +=
+    page +=
         "* looks at the test: the expert with the best score on these very examples (" + join(chosen, ", ") + ")\n\n";
-  if (any_held_in) text += mixed_table(summary);
-  if (!summary.missing.empty()) text += "no result (set aside): " + join(summary.missing, "; ") + "\n";
-  return text;
+  if (any_held_in) page += mixed_table(summary);
+  if (!summary.missing.empty()) page += "no result (set aside): " + join(summary.missing, "; ") + "\n";
+  return page;
 }
 
 std::string shares_block(const RoutedCollection& collection, const std::vector<double>& weight) {

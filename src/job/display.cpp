@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
 #include "base/table.h"
@@ -15,10 +16,9 @@ JobDisplay::JobDisplay(const Job& job, const std::vector<WorkItem>& open, const 
     : thing_(job.thing),
       own_worker_(own_worker),
       reader_(job.folder, job_name),
-      live_(stdout),
       workers_(static_cast<size_t>(workers)) {
   for (const WorkItem& item : open) {
-    open_[item.key] = {item.cost, false};
+    open_[item.key] = {item.cost};
     all_seconds_ += item.cost;
   }
   thread_ = std::jthread([this](std::stop_token stop) { follow(stop); });
@@ -28,6 +28,10 @@ void JobDisplay::stop() {
   if (!thread_.joinable()) return;
   thread_.request_stop();
   thread_.join();
+  if (open_.empty()) return;
+  const bool all = committed_ == open_.size();
+  live_.end(fmt::format("{} of {} done{} in {}", committed_, plural(static_cast<int64_t>(open_.size()), thing_),
+                        all ? "" : " by this job", time_text(monotonic_seconds() - begun_)));
 }
 
 void JobDisplay::wait_for_workers(double patience_s) {
@@ -70,7 +74,12 @@ void JobDisplay::follow(std::stop_token stop) {
 double JobDisplay::share_done(const std::vector<WorkerStatus>& at_work) const {
   double done = 0;
   for (const auto& [key, item] : open_) done += item.done ? item.seconds : 0;
-  for (const WorkerStatus& worker : at_work) done += open_.at(worker.key).seconds * worker.progress.share;
+  for (const WorkerStatus& worker : at_work) {
+    const OpenItem& item = open_.at(worker.key);
+    // Of an item that tells nothing on its way, as long as it was expected to take it is not done.
+    const double by_time = std::min(0.95 * item.seconds, monotonic_seconds() - item.begun);
+    done += worker.progress.step > 0 ? item.seconds * worker.progress.share : by_time;
+  }
   return all_seconds_ > 0 ? done / all_seconds_ : 0;
 }
 
@@ -83,9 +92,7 @@ void JobDisplay::say_what_is_new() {
     if (event.kind != "committed" || item == open_.end()) continue;
     item->second.done = true;
     ++committed_;
-    // A terminal shows the closing table instead: nothing should scroll there.
-    if (!live_.terminal() && !event.detail.empty())
-      live_.say(fmt::format("{} committed as {}", event.item, event.detail));
+    if (!event.detail.empty()) live_.say(fmt::format("{} committed as {}", event.item, event.detail));
   }
 }
 
@@ -96,10 +103,11 @@ void JobDisplay::draw() {
   std::vector<WorkerStatus> at_work;
   for (const WorkerStatus& worker : reader_.workers()) {
     const auto item = open_.find(worker.key);
-    const bool said_something = worker.progress.steps > 0;
-    if (!worker.finished && said_something && item != open_.end() && !item->second.done) at_work.push_back(worker);
+    if (worker.finished || item == open_.end() || item->second.done) continue;
+    if (item->second.begun < 0) item->second.begun = monotonic_seconds();
+    at_work.push_back(worker);
   }
-  if (at_work.empty()) return;
+  if (at_work.empty() && !pace_) return;  // nothing has begun
   const double share = share_done(at_work);
   if (!pace_) pace_.emplace(all_seconds_ / static_cast<double>(workers_));
   live_.draw(at_work, share,

@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "base/clock.h"
 #include "job/job.h"
 #include "report/live.h"
 
@@ -23,6 +24,7 @@ class JobDisplay {
   // Waits until all other workers have said goodbye, but not for one that has been silent for `patience_s`: their
   // items are this job's too.
   void wait_for_workers(double patience_s);
+  // The view ends with a line that says what was done.
   void stop();
   const std::vector<JournalEvent>& events() const { return reader_.events(); }  // after stop()
 
@@ -30,6 +32,7 @@ class JobDisplay {
   struct OpenItem {
     double seconds = 0;  // expected
     bool done = false;
+    double begun = -1;  // monotonic seconds when somebody was first seen at it; -1: nobody yet
   };
   void follow(std::stop_token stop);
   void draw();
@@ -40,7 +43,7 @@ class JobDisplay {
   LiveView live_;
   size_t workers_;
   std::map<std::string, OpenItem> open_;  // by key
-  double all_seconds_ = 0;
+  double all_seconds_ = 0, begun_ = monotonic_seconds();
   std::optional<Pace> pace_;
   size_t events_said_ = 0, committed_ = 0;
   std::mutex mutex_;

@@ -122,7 +122,7 @@ class JobRun {
     if (job_.merge && plan.size() > 0 && all_done) job_.merge();
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {
-      write_out(job_.closing_block({plan, events}));
+      job_.closing_page({plan, events}).print();
       for (const PlannedItem& held : all_done ? std::vector<PlannedItem>() : queue_->held_by_others())
         log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
                   held.note);

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "coordinator/journal.h"
 #include "coordinator/plan.h"
 #include "job/item_report.h"
@@ -83,8 +84,8 @@ struct Job {
   // any is taken and at the end: other settings' version may be served now, and a commit may have failed behind its
   // rename.
   std::function<void(const WorkItem&, const std::string& version)> serve = {};
-  std::function<void()> merge = {};                              // when every item is done, by each worker that sees it
-  std::function<std::string(const JobEnd&)> closing_block = {};  // the first rank's last word
+  std::function<void()> merge = {};                      // when every item is done, by each worker that sees it
+  std::function<Page(const JobEnd&)> closing_page = {};  // the first rank's last word
 };
 
 // The first item of each key: others would come to the same result.

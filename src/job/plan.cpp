@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/screen.h"
 #include "base/table.h"
 #include "base/terminal.h"
 #include "comm/mpi_job.h"
@@ -64,9 +65,9 @@ Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
   const ExpectedCosts expected = expect_costs(context, job);
   if (context.session.world->rank() == 0) {
     const std::vector<PlanLine> lines = plan_lines(context, job, plan, memory, expected);
-    write_out(plan_block(machine_text(context), context.base, lines));
+    print_words(plan_block(machine_text(context), context.base, lines));
     if (context.options.dry_run)
-      write_out((plan.dry_run_table ? plan.dry_run_table(job.items) : "") + "nothing was started\n");
+      ((plan.dry_run_page ? plan.dry_run_page(job.items) : Page()) + "nothing was started\n").print();
   }
   const Exit code = context.options.dry_run ? Exit::done : run_job(context, job);
   end_session(context.session);
@@ -75,10 +76,14 @@ Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
 
 std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines) {
   std::string text = machine + "\n";
-  const auto add = [&](const PlanLine& line) { text += fmt::format("{:<9} {}\n", line.label, line.words); };
+  constexpr size_t indent = 10;
+  const size_t columns = output_columns().value_or(std::string::npos);
+  const auto add = [&](const PlanLine& line) {
+    text += wrapped(fmt::format("{:<9} {}", line.label, line.words), columns, indent) + "\n";
+  };
   add({"model",
-       fmt::format("{}   {}, {} parameters frozen, {} sites{}", base.spec().name, base.spec().model_type,
-                   with_commas(base.parameters()), base.sites().size(),
+       fmt::format("{}   {}, {} parameters frozen, {}{}", base.spec().name, base.spec().model_type,
+                   with_commas(base.parameters()), plural(base.sites().size(), "site"),
                    base.ranks() > 1 ? fmt::format(" · {} ranks hold it together (model.shard)", base.ranks()) : "")});
   std::ranges::for_each(lines, add);
   return text;
@@ -102,8 +107,8 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
       longest = std::max(longest, fed_tokens(example));
     }
   }
-  return fmt::format("{}, {} training examples of {} to {} tokens, {} cut",
-                     plural(static_cast<int64_t>(tasks.size()), "task"), with_commas(examples), shortest, longest,
+  return fmt::format("{}, {} of {} to {} tokens, {} cut",
+                     plural(static_cast<int64_t>(tasks.size()), "task"), plural(examples, "training example"), shortest, longest,
                      with_commas(cut));
 }
 

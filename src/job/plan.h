@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "job/cost.h"
 #include "job/job.h"
 #include "train/trainer.h"
@@ -32,7 +33,7 @@ struct JobPlan {
   JobMemory memory;
   DiskNeed disk;
   // More for --dry-run: what every item will cost.
-  std::function<std::string(const std::vector<WorkItem>&)> dry_run_table = {};
+  std::function<Page(const std::vector<WorkItem>&)> dry_run_page = {};
 };
 
 // Looks up or tries out how fast the items will go, prints the plan on the first rank and, unless it is a dry run, runs

@@ -25,7 +25,7 @@ PeftKind kind_of(const PolySpec& spec) {
 
 std::string sizes_text(PeftKind kind, int64_t tasks, int64_t skills, int64_t heads) {
   if (kind == PeftKind::ia3) return "one vector a site for all tasks";
-  return fmt::format("{} skills, {} heads and {} tasks", skills, heads, tasks);
+  return fmt::format("{}, {} and {}", plural(skills, "skill"), plural(heads, "head"), plural(tasks, "task"));
 }
 
 at::Tensor logits_of(const PolySpec& spec, const ParameterLayout& layout, const at::Tensor& values, const Site& site) {

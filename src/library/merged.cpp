@@ -108,10 +108,10 @@ std::string export_merged(const Registry& registry, const std::string& collectio
                         {"energy", energy_json(merged)}});
   about.sidecar.update(sizes_json(merged.lora));
   export_lora(merged.lora, sidecar_text(about), to);
-  return fmt::format(
-      "the mean of {} experts at {} sites, rank {} of {}, with {:.2f}% of its energy Σσ² ({:.2f}% at {})",
-      pinned.pins.size(), merged.lora.sites.size(), merged.lora.sites[0].rank, merged.energy.rank,
-      100 * merged.energy.share(), 100 * merged.worst.share(), merged.worst_site);
+  return fmt::format("the mean of {} at {}, rank {} of {}, with {:.2f}% of its energy Σσ² ({:.2f}% at {})",
+                     plural(pinned.pins.size(), "expert"), plural(merged.lora.sites.size(), "site"),
+                     merged.lora.sites[0].rank, merged.energy.rank, 100 * merged.energy.share(),
+                     100 * merged.worst.share(), merged.worst_site);
 }
 
 }  // namespace gaggle

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "formats/checkpoint.h"
 #include "registry/new_version.h"
 
@@ -34,7 +35,7 @@ NewVersion read_import(const std::filesystem::path& folder, const std::string& n
 
 // What an import did: a line for each folder, and how many were refused.
 struct ImportReport {
-  std::string text;
+  Page page;
   size_t refused = 0;
 };
 // Reads, judges and commits one folder after the other; no registry is made for nothing. `name`: of a single folder, or

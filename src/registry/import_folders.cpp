@@ -86,10 +86,10 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
                  [&lines, line = lines.size() - 1](const std::string& number) { lines[line][2] += number; });
   }
   if (commits) commits->finish();
-  Table table({"folder", "", "as", "why"});
+  Table table({"folder", "verdict", "as", "why"});
   for (auto& line : lines) table.add(std::move(line));
-  report.text =
-      table.text() + fmt::format("{} accepted, {} refused\n", folders.size() - report.refused, report.refused);
+  report.page = Page(std::move(table)) +
+                fmt::format("{} accepted, {} refused\n", folders.size() - report.refused, report.refused);
   return report;
 }
 

@@ -72,10 +72,10 @@ std::vector<std::string> row_cells(const Version& row, const json& sidecar, cons
 
 // One that cannot be read is marked, and its reason added to `broken`; the others are listed all the same.
 template <class Cells>
-std::string table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells,
-                     std::string& broken) {
+Page table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells,
+              std::string& broken) {
   const std::vector<Version> versions = registry.list(kind);
-  if (versions.empty()) return "";
+  if (versions.empty()) return {};
   const BaseFingerprint base = registry.base();
   Table table(heads);
   for (const Version& version : versions) {
@@ -88,7 +88,7 @@ std::string table_of(const Registry& registry, Kind kind, const std::vector<std:
     }
     table.add(std::move(line));
   }
-  return table.text();
+  return table;
 }
 
 std::string collection_lines(const Registry& registry, std::string& broken) {
@@ -97,7 +97,7 @@ std::string collection_lines(const Registry& registry, std::string& broken) {
     if (!collection.current) continue;
     std::string words = "broken";
     try {
-      words = fmt::format("{} experts", read_pins(collection).size());
+      words = plural(static_cast<int64_t>(read_pins(collection).size()), "expert");
     } catch (const UserError& error) {
       broken += fmt::format("broken: {}\n", error_text(error));
     }
@@ -115,33 +115,35 @@ uint64_t bytes_of(const Version& version) {
   return bytes;
 }
 
-std::string listing_text(const Registry& registry) {
-  std::string broken, text;
-  text += table_of(registry, Kind::expert,
+Page listing_page(const Registry& registry) {
+  std::string broken;
+  Page page;
+  page += table_of(registry, Kind::expert,
                    {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"}, expert_cells,
                    broken);
-  text += table_of(registry, Kind::inventory,
+  page += table_of(registry, Kind::inventory,
                    {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
                     "size", "made from"},
                    inventory_cells, broken);
-  text +=
+  page +=
       table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells, broken);
-  text += collection_lines(registry, broken);
+  if (const std::string lines = collection_lines(registry, broken); !lines.empty()) page += lines;
   if (!broken.empty())
-    text += broken + "gaggle registry verify says all that is wrong, gaggle registry rm NAME removes what is broken\n";
-  return text.empty() ? "nothing in it yet\n" : text;
+    page += broken + "gaggle registry verify says all that is wrong, gaggle registry rm NAME removes what is broken\n";
+  return page.empty() ? Page("nothing in it yet\n") : page;
 }
 
 std::string soundness_block(const Registry& registry, const std::vector<std::string>& complaints,
                             const std::string& where) {
   if (!complaints.empty())
-    return fmt::format("{}\n{}: {} complaints\n", join(complaints, "\n"), where, complaints.size());
+    return fmt::format("{}\n{}: {}\n", join(complaints, "\n"), where,
+                       plural(static_cast<int64_t>(complaints.size()), "complaint"));
   size_t versions = 0;
   for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row}) versions += registry.list(kind).size();
-  return fmt::format("{}: sound, {} versions\n", where, versions);
+  return fmt::format("{}: sound, {}\n", where, plural(static_cast<int64_t>(versions), "version"));
 }
 
-std::string sidecar_block(const Version& version) {
+Page sidecar_page(const Version& version) {
   Table table({"key", "value"});
   // Nested objects flattened ("metrics.loss"), so that one glance down the column finds a value.
   const json flat = read_sidecar(version).flatten();
@@ -151,7 +153,7 @@ std::string sidecar_block(const Version& version) {
     std::ranges::replace(key, '/', '.');
     table.add({key, value.is_string() ? value.get<std::string>() : value.dump()});
   }
-  return fmt::format("{}\n{}", version.folder.string(), table.text());
+  return Page(version.folder.string() + "\n") + std::move(table);
 }
 
 }  // namespace gaggle

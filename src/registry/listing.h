@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "registry/registry.h"
 
 namespace gaggle {
@@ -11,10 +12,11 @@ namespace gaggle {
 uint64_t bytes_of(const Version& version);  // of its files
 
 // A table for each kind that there is something of, and a line for each collection.
-std::string listing_text(const Registry& registry);
+Page listing_page(const Registry& registry);
 // The version's folder and its sidecar, a line for each value.
-std::string sidecar_block(const Version& version);
+Page sidecar_page(const Version& version);
 // What verify() complains of, or how many versions are sound; `where`: the registry's folder as it was asked for.
 std::string soundness_block(const Registry& registry, const std::vector<std::string>& complaints,
                             const std::string& where);
+
 }  // namespace gaggle

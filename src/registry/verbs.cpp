@@ -19,7 +19,7 @@ Registry open_existing(const RegistryRequest& request) {
 }
 
 Exit list_all(const RegistryRequest& request) {
-  write_out(listing_text(open_existing(request)));
+  listing_page(open_existing(request)).print();
   return Exit::done;
 }
 
@@ -39,7 +39,7 @@ Exit import_adapters(const RegistryRequest& request) {
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
   const ImportReport report = import_folders(request.registry, request.arguments, request.name, request.base,
                                              request.accept_base, {request.drop, request.tasks});
-  write_out(report.text);
+  report.page.print();
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 
@@ -97,13 +97,14 @@ Exit collect(const RegistryRequest& request) {
   const auto old = request.only.empty() && before ? read_pins(*before) : std::vector<PinnedExpert>();
   const std::string version = registry.collect(name, asked_for(request, registry, name, experts));
   const auto pins = read_pins(registry.load(Kind::collection, name + "@" + version));
-  write_out(fmt::format("collection {}@{}: {} experts{}\n", name, version, pins.size(), changes_text(old, pins)));
+  write_out(fmt::format("collection {}@{}: {}{}\n", name, version, plural(static_cast<int64_t>(pins.size()), "expert"),
+                        changes_text(old, pins)));
   return Exit::done;
 }
 
 Exit show(const RegistryRequest& request) {
   need_arguments(request, 1, "a name");
-  for (const std::string& name : request.arguments) write_out(sidecar_block(open_existing(request).locate(name)));
+  for (const std::string& name : request.arguments) sidecar_page(open_existing(request).locate(name)).print();
   return Exit::done;
 }
 

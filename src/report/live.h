@@ -1,7 +1,6 @@
 // A line per worker and a bar, redrawn in place on a terminal; elsewhere plain lines every few seconds.
 #pragma once
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -11,22 +10,19 @@ namespace gaggle {
 
 class LiveView {
  public:
-  // plain_every: seconds between plain lines of one worker where `out` is no terminal.
-  explicit LiveView(std::FILE* out, double plain_every = 5);
-  ~LiveView();  // leaves the last picture standing
+  // plain_every: seconds between plain lines where there is no terminal.
+  explicit LiveView(double plain_every = 5) : plain_every_(plain_every) {}
+  ~LiveView();  // takes the picture away
 
   // The workers' newest progress, and the bar's share and words ("4 of 6 experts · 2:41 left").
   void draw(const std::vector<WorkerStatus>& workers, double share, const std::string& words);
-  // A line that stays ("tomi v0001 committed"), above the redrawn ones.
+  // A line that stays ("tomi committed as v0001"), above the picture.
   void say(const std::string& line);
-  bool terminal() const { return terminal_; }
+  // All is over: a line that stays takes the picture's place.
+  void end(const std::string& line);
 
  private:
-  void erase();
-  std::FILE* out_;
-  bool terminal_;
   double plain_every_, last_plain_ = -1e9;
-  std::vector<std::string> drawn_;
 };
 
 }  // namespace gaggle

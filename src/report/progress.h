@@ -8,12 +8,10 @@
 namespace gaggle {
 
 // "rank 0 · tomi    · lora   37/60 · loss 0.412 · |g| 0.88 · lr 5.0e-03 · 1,420 tok/s · 55% of its GEMM rate ·
-// 0:21 left"; the item is padded to item_width. An item that is scored, not trained, has no loss, gradient or rate:
+// 0:21 left"; the item is padded to item_width. Where that is longer than `columns`, whole parts are left out, what matters
+// least first. An item that is scored, not trained, has no loss, gradient or rate:
 // "rank 0 · arrow · tomi · score  37/60".
-std::string progress_line(const WorkerStatus& worker, size_t item_width);
-
-// "▕██████▌   ▏ 4 of 6 experts · 2:41 left"; share in [0, 1].
-std::string progress_bar(double share, const std::string& words);
+std::string progress_line(const WorkerStatus& worker, size_t item_width, size_t columns = std::string::npos);
 
 // When a job of several workers will be through: from its own pace once it has one, before that from the plan.
 class Pace {

@@ -12,7 +12,7 @@ namespace gaggle {
 namespace {
 
 // Who works on what.
-std::string workers_table(const WorkStatus& status) {
+Table workers_table(const WorkStatus& status) {
   Table table({"item", "worker", "host", "job", "rank", "phase", "step", "loss", "tokens/s", "for", "state"});
   for (const ItemStatus& s : status.items) {
     if (s.state != ItemState::held) continue;
@@ -24,7 +24,7 @@ std::string workers_table(const WorkStatus& status) {
                stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
                s.running ? "running" : "looks dead"});
   }
-  return table.text();
+  return table;
 }
 
 const char* state_name(const ItemStatus& s) {
@@ -34,27 +34,27 @@ const char* state_name(const ItemStatus& s) {
 
 }  // namespace
 
-std::string status_block(const std::string& what, const WorkStatus& status) {
+Page status_page(const std::string& what, const WorkStatus& status) {
   const size_t silent = status.count(ItemState::held) - status.workers;
-  std::string text = fmt::format(
-      "{} in {}: {} item{}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n", what,
-      status.folder.string(), status.items.size(), status.items.size() == 1 ? "" : "s", status.count(ItemState::done),
+  Page page = fmt::format(
+      "{} in {}: {}, {} done, {} running, {} held by workers that look dead, {} open, {} set aside\n", what,
+      status.folder.string(), plural(static_cast<int64_t>(status.items.size()), "item"), status.count(ItemState::done),
       status.workers, silent, status.count(ItemState::open), status.count(ItemState::aside));
-  if (status.count(ItemState::held) > 0) text += workers_table(status);
+  if (status.count(ItemState::held) > 0) page += workers_table(status);
   std::vector<std::string> open;
   for (const ItemStatus& s : status.items)
     if (s.state == ItemState::open) open.push_back(s.item.name);
-  if (!open.empty()) text += fmt::format("open        {}\n", join(open, ", "));
+  if (!open.empty()) page += fmt::format("open        {}\n", join(open, ", "));
   for (const ItemStatus& s : status.items)
-    if (s.state == ItemState::aside) text += fmt::format("set aside   {}: {}\n", s.item.name, s.note);
+    if (s.state == ItemState::aside) page += fmt::format("set aside   {}: {}\n", s.item.name, s.note);
   if (!status.last_committed.empty())
-    text += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
+    page += fmt::format("last done   {} at {}\n", status.last_committed, status.last_committed_utc);
   if (status.seconds_left > 0)
-    text += fmt::format("left        about {} with {} worker{}\n", time_text(status.seconds_left), status.workers,
-                        status.workers == 1 ? "" : "s");
+    page += fmt::format("left        about {} with {}\n", time_text(status.seconds_left),
+                        plural(static_cast<int64_t>(status.workers), "worker"));
   else if (status.count(ItemState::open) + silent > 0)
-    text += "left        nobody works on what is open: start the command again\n";
-  return text;
+    page += "left        nobody works on what is open: start the command again\n";
+  return page;
 }
 
 nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& status) {

@@ -4,12 +4,13 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "base/page.h"
 #include "coordinator/status.h"
 
 namespace gaggle {
 
 // `what`: "experts", "evaluation", …
-std::string status_block(const std::string& what, const WorkStatus& status);
+Page status_page(const std::string& what, const WorkStatus& status);
 nlohmann::ordered_json status_json(const std::string& what, const WorkStatus& status);
 
 }  // namespace gaggle

@@ -71,7 +71,7 @@ Exit run_adaptation(AdaptJob adapt) {
     const AdaptItem& item = item_of(adapt, work);
     if (item.recipe) registry.make_current(stored_kind(*item.recipe), item.name, version);
   };
-  job.closing_block = [&](const JobEnd&) { return adapt_closing_block(adapt); };
+  job.closing_page = [&](const JobEnd&) { return adapt_closing_page(adapt); };
   return plan_and_run(context, job, adapt_plan(adapt));
 }
 

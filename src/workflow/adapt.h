@@ -62,7 +62,7 @@ JobPlan adapt_plan(const AdaptJob& job);
 Commit adapt_item(const AdaptJob& job, const AdaptItem& item, const EvalContext& scoring, Registry& registry,
                   Attempt& attempt);
 // Reads every item's result, writes results.json and returns the tables over tasks and over methods.
-std::string adapt_closing_block(const AdaptJob& job);
+Page adapt_closing_page(const AdaptJob& job);
 
 // What an item came to, one JSON file that is there whole or not at all and holds nothing that differs between
 // two runs.

@@ -15,10 +15,10 @@ std::string inventory_text(const AdaptJob& job, const Inventory& from) {
   const PolySpec& spec = from.spec;
   const bool vectors = spec.skill == SkillKind::rescaling;
   return fmt::format(
-      "{} of {}   {}: {} of {}, {}, on {} sites, pretrained on {}", from.pin(),
+      "{} of {}   {}: {} of {}, {}, on {}, pretrained on {}", from.pin(),
       fs::path(job.config().registry.path).lexically_normal().string(), from.method, plural(spec.skills, "skill"),
       vectors ? std::string("(IA)³") : fmt::format("rank {}", spec.sites[0].rank), plural(spec.heads, "head"),
-      spec.sites.size(), plural(static_cast<int64_t>(from.tasks.size()), "task"));
+      plural(spec.sites.size(), "site"), plural(static_cast<int64_t>(from.tasks.size()), "task"));
 }
 
 std::string tasks_text(const AdaptJob& job) {
@@ -31,10 +31,10 @@ std::string tasks_text(const AdaptJob& job) {
     most = std::max(most, examples);
     scored += job.scored_examples(t);
   }
-  return fmt::format("{}: {}; {} training examples each, {} examples of split {} scored",
+  return fmt::format("{}: {}; {} training examples each, {} of split {} scored",
                      plural(static_cast<int64_t>(names.size()), "task"), join(names, ", "),
                      least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
-                     with_commas(static_cast<int64_t>(scored)), job.config().eval.split);
+                     plural(scored, "example"), job.config().eval.split);
 }
 
 std::string adapt_shots_text(const AdaptJob& job) {
@@ -62,9 +62,10 @@ std::string rates_text(const AdaptJob& job) {
 
 std::string training_text(const AdaptJob& job) {
   const PhaseSettings& phase = job.items.back().recipe->phase;  // the first item is the base alone
-  return fmt::format("{} of {} examples in {}, {}, {}{}, loss {}; the last step is kept, no examples validate",
-                     plural(phase.schedule.steps, "step"), phase.batch_size, plural(phase.step.lanes, "lane"),
-                     name_of(phase.step.optimizer.kind), rates_text(job), phase.schedule.linear ? ", falling to 0" : "",
+  return fmt::format("{} of {} in {}, {}, {}{}, loss {}; the last step is kept, no examples validate",
+                     plural(phase.schedule.steps, "step"), plural(phase.batch_size, "example"),
+                     plural(phase.step.lanes, "lane"), name_of(phase.step.optimizer.kind), rates_text(job),
+                     phase.schedule.linear ? ", falling to 0" : "",
                      phase.step.tfew ? "lm + unlikelihood + ranking (tfew)" : "lm");
 }
 

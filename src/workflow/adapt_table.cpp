@@ -84,9 +84,9 @@ std::string measured(const AdaptJob& job) {
   return std::ranges::any_of(job.tasks, is_a_share, &TokenTask::metric) ? "score %" : "right %";
 }
 
-std::string task_table(const AdaptJob& job, const AdaptResults& results) {
+Table task_table(const AdaptJob& job, const AdaptResults& results) {
   Table table({"task", "method", "shots", "trained values", measured(job) + ": median", "mean", "min to max", "base",
-               "NLL/token: median", "base"});
+               "NLL/token: median", "base NLL/token"});
   for (size_t t = 0; t < job.tasks.size(); ++t)
     for (const int64_t shots : job.config().adapt.shots)
       for (const AdaptMethod method : job.methods) {
@@ -96,7 +96,7 @@ std::string task_table(const AdaptJob& job, const AdaptResults& results) {
                    cell_text(100 * results.base[t].mean_score(), 1), cell_text(cell.nll.median, 3),
                    cell_text(results.base[t].nll_per_token(), 3)});
       }
-  return table.text();
+  return table;
 }
 
 // Means over tasks of the seeds' medians. NaN where a task has none: no mean over fewer tasks than the others'.
@@ -116,7 +116,7 @@ OverTasks over_tasks(const AdaptJob& job, const AdaptResults& results, int64_t s
   return mean;
 }
 
-std::string method_table(const AdaptJob& job, const AdaptResults& results) {
+Page method_table(const AdaptJob& job, const AdaptResults& results) {
   Table table(
       {plural(static_cast<int64_t>(job.tasks.size()), "task"), "shots", "trained values", measured(job), "NLL/token"});
   OverTasks base;
@@ -132,7 +132,7 @@ std::string method_table(const AdaptJob& job, const AdaptResults& results) {
       table.add({method_name(method), shots_text(shots), with_commas(results.cells.at({0, shots, method}).trained),
                  cell_text(mean.accuracy, 1), cell_text(mean.nll, 3)});
     }
-  return table.text() + "means over tasks of the medians over seeds\n";
+  return Page(std::move(table)) + "means over tasks of the medians over seeds\n";
 }
 
 nlohmann::ordered_json json_of(const OverSeeds& o) {
@@ -198,15 +198,15 @@ std::string results_json(const AdaptJob& job, const AdaptResults& results, const
 
 }  // namespace
 
-std::string adapt_closing_block(const AdaptJob& job) {
+Page adapt_closing_page(const AdaptJob& job) {
   const AdaptResults results = read_results(job);
   const nlohmann::ordered_json of = results_of_job(job);
   const std::string ending = ending_of_names(job.folder(), of);
   const fs::path file = job.folder() / fmt::format("results{}.json", ending);
   write_file_atomic(file, results_json(job, results, of));
   if (!ending.empty()) log::info("results.json there is of another inventory or base: these have a name of their own");
-  return fmt::format("\n{}\n{}\n{}   these tables, and every seed's score\n", task_table(job, results),
-                     method_table(job, results), file.string());
+  return Page("\n") + task_table(job, results) + "\n" + method_table(job, results) + glossary_line() +
+         fmt::format("\n{}   these tables, and every seed's score\n", file.string());
 }
 
 }  // namespace gaggle

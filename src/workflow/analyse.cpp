@@ -57,12 +57,13 @@ JobPlan analysis_plan(const AnalysisJob& job) {
   for (const Method& method : job.methods) methods.push_back(method.name);
   for (const std::string& entry : config.eval.methods)
     if (!chooses_by_scores(entry)) others.push_back(entry);
-  plan.lines.push_back({"tasks", fmt::format("{} examples of split {} in {}: {}", with_commas(examples),
-                                             config.eval.split, tasks.size(), join(tasks, ", "))});
+  plan.lines.push_back({"tasks", fmt::format("{} of split {} in {}: {}", plural(examples, "example"), config.eval.split,
+                                             tasks.size(), join(tasks, ", "))});
   plan.lines.push_back(
-      {"methods", join(methods, ", ") + (job.options.knock_out ? fmt::format(", each also without one of {} experts",
-                                                                             job.scoring.collection.names.size())
-                                                               : "")});
+      {"methods",
+       join(methods, ", ") + (job.options.knock_out ? fmt::format(", each also without one of {}",
+                                                                  plural(job.scoring.collection.names.size(), "expert"))
+                                                    : "")});
   if (!others.empty())
     plan.lines.push_back(
         {"note", fmt::format("left out, since they choose no experts by scores: {}", join(others, ", "))});
@@ -77,15 +78,16 @@ JobPlan analysis_plan(const AnalysisJob& job) {
   return plan;
 }
 
-std::string write_analysis(const AnalysisJob& job) {
+Page write_analysis(const AnalysisJob& job) {
   const Analysis analysis = analysis_of(job);
   const char* name = "analysis.json";
   const std::string ending = ending_of_names(job.folder, analysis.of, name);
   const fs::path file = job.folder / fmt::format("analysis{}.json", ending);
   write_file_atomic(file, analysis_json(analysis));
   if (!ending.empty()) log::info("{} there is of another collection or base: this one has a name of its own", name);
-  return fmt::format("\n{}{}  all of it: weights by site, divergences, similarities, texts token by token\n",
-                     analysis_block(analysis), file.string());
+  return Page("\n") + analysis_page(analysis) + glossary_line() +
+         fmt::format("{}  all of it: weights by site, divergences, similarities, texts token by token\n",
+                     file.string());
 }
 
 }  // namespace
@@ -137,7 +139,7 @@ Exit run_analysis(const JobContext& context, const EvalSources& sources, const T
       return "";
     };
   };
-  job.closing_block = [&](const JobEnd&) { return write_analysis(analysis); };
+  job.closing_page = [&](const JobEnd&) { return write_analysis(analysis); };
   return plan_and_run(context, job, analysis_plan(analysis));
 }
 

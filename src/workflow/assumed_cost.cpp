@@ -79,15 +79,14 @@ const Gpu& gpu_of(const Config& config) {
 
 PlanLine data_line(const Config& config, const Shapes& shapes) {
   const size_t input = shapes.example.source.empty() ? shapes.example.input.size() : shapes.example.source.size();
-  return {"data",
-          fmt::format("{} of {} examples, {} + {} tokens each (plan.tasks, examples, input_tokens, target_tokens)",
-                      plural(config.plan.tasks, "task"), with_commas(config.plan.examples), input,
-                      shapes.example.target.size())};
+  return {"data", fmt::format("{} of {}, {} + {} tokens each (plan.tasks, examples, input_tokens, target_tokens)",
+                              plural(config.plan.tasks, "task"), plural(config.plan.examples, "example"), input,
+                              shapes.example.target.size())};
 }
 
 PlanLine train_line(const PhaseSettings& phase, const char* label, const std::string& more) {
-  return {label, fmt::format("{}; {} steps of {} examples", more, with_commas(phase.schedule.steps),
-                             with_commas(phase.batch_size))};
+  return {label,
+          fmt::format("{}; {} of {}", more, plural(phase.schedule.steps, "step"), plural(phase.batch_size, "example"))};
 }
 
 JobMemory memory_of(const Config& config, const BaseModel& base, const TokenExample& example, int64_t trained) {

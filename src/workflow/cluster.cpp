@@ -11,7 +11,7 @@
 namespace gaggle {
 namespace {
 
-std::string table_of(const Likeness& likeness, const Clusters& clusters) {
+Table table_of(const Likeness& likeness, const Clusters& clusters) {
   Table table({"cluster", "members", "inside", "to others", "of"});
   for (size_t c = 0; c < clusters.size(); ++c) {
     std::vector<std::string> names;
@@ -20,7 +20,7 @@ std::string table_of(const Likeness& likeness, const Clusters& clusters) {
     table.add({std::to_string(c + 1), std::to_string(names.size()), cosine_cell(means.inside, 3),
                cosine_cell(means.others, 3), join(names, ", ")});
   }
-  return table.text();
+  return table;
 }
 
 // Of pairs whose cosine is not known.
@@ -36,7 +36,8 @@ std::string unknown_line(const at::Tensor& similarity) {
 
 Clusters chosen_clusters(const ClusterRequest& request, const at::Tensor& similarity) {
   const int64_t members = similarity.size(0);
-  if (request.clusters > members) user_error("--clusters {}: there are {} members", request.clusters, members);
+  if (request.clusters > members)
+    user_error("--clusters {}: there are {}", request.clusters, plural(members, "member"));
   if (request.clusters > 0)
     return clusters_of(average_linkage(similarity), static_cast<int>(members), static_cast<int>(request.clusters));
   if (members < 3)
@@ -46,23 +47,23 @@ Clusters chosen_clusters(const ClusterRequest& request, const at::Tensor& simila
 
 }  // namespace
 
-std::string cluster_block(const ClusterRequest& request) {
+Page cluster_page(const ClusterRequest& request) {
   const Likeness likeness = read_likeness(request);
   const Clusters clusters = chosen_clusters(request, likeness.similarity);
   const auto count = static_cast<int64_t>(clusters.size());
-  std::string text =
-      fmt::format("{}\n{}\n{}\n{}(mean cosines of pairs)\n", likeness.about, unknown_line(likeness.similarity),
-                  matrix_table(likeness.names, likeness.similarity), table_of(likeness, clusters));
+  Page page = Page(fmt::format("{}\n{}\n", likeness.about, unknown_line(likeness.similarity))) +
+              matrix_page("pairs", likeness.names, likeness.similarity) + "\n" + table_of(likeness, clusters) +
+              "(mean cosines of pairs)\n";
   if (count > 1)
-    text += fmt::format(
+    page += fmt::format(
         "mean silhouette {:.3f}{}\n", silhouette(likeness.similarity, clusters),
         request.clusters > 0 ? "" : fmt::format(", the largest of 2 to {} clusters", likeness.names.size() - 1));
-  if (request.out.empty()) return text;
+  if (request.out.empty()) return page;
   const auto& paths = request.tasks.empty() ? likeness.task_paths : request.tasks;
   write_cluster_tasks(likeness, clusters, paths, request.out);
-  return text + fmt::format("\n{} in {} · next: gaggle experts CONFIG --data.tasks='[\"{}\"]'\n",
-                            plural(count, "task file"), request.out.lexically_normal().string(),
-                            request.out.lexically_normal().string());
+  return std::move(page) + fmt::format("\n{} in {} · next: gaggle experts CONFIG --data.tasks='[\"{}\"]'\n",
+                                       plural(count, "task file"), request.out.lexically_normal().string(),
+                                       request.out.lexically_normal().string());
 }
 
 }  // namespace gaggle

@@ -39,6 +39,6 @@ std::vector<std::string> write_cluster_tasks(const Likeness& likeness, const Clu
                                              const std::filesystem::path& out);
 
 // The whole command; what it prints. Throws UserError.
-std::string cluster_block(const ClusterRequest& request);
+Page cluster_page(const ClusterRequest& request);
 
 }  // namespace gaggle

@@ -80,9 +80,9 @@ void check_examples(const EvalContext& context) {
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config) {
   std::vector<PlanLine> lines;
   if (!sources.collection_pin.empty())
-    lines.push_back(
-        {"collection", fmt::format("{} of {}   {} experts: {}", sources.collection_pin, config.registry.path,
-                                   sources.collection.names.size(), join(sources.collection.names, ", "))});
+    lines.push_back({"collection", fmt::format("{} of {}   {}: {}", sources.collection_pin, config.registry.path,
+                                               plural(sources.collection.names.size(), "expert"),
+                                               join(sources.collection.names, ", "))});
   std::set<std::string> said;
   for (const Method& method : sources.methods)
     if (method.inventory && said.insert(method.inventory->digest).second)

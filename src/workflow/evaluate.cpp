@@ -33,8 +33,8 @@ void add_tasks(std::vector<PlanLine>& lines, const EvalJob& job) {
     examples += static_cast<int64_t>(task.examples(job.scoring.split).size());
     cut += task.examples_cut;
   }
-  lines.push_back({"tasks", fmt::format("{} examples of split {} ({} cut by data.truncate in all splits)",
-                                        with_commas(examples), job.scoring.eval.split, cut)});
+  lines.push_back({"tasks", fmt::format("{} of split {} ({} cut by data.truncate in all splits)",
+                                        plural(examples, "example"), job.scoring.eval.split, cut)});
   const auto group = [&](const char* label, const std::vector<std::string>& names) {
     if (!names.empty()) lines.push_back({"", fmt::format("{} {}: {}", label, names.size(), join(names, ", "))});
   };
@@ -120,7 +120,7 @@ double rate_of(const EvalJob& job, const EvalItem& item, double flops) {
 }
 
 // Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
-std::string closing_block(const EvalJob& job) {
+Page closing_page(const EvalJob& job) {
   const BaseModel& base = job.scoring.base;
   const auto of = results_of({{"collection", job.sources.collection_pin}}, base.spec().name, base.content_digest());
   const std::string ending = ending_of_names(job.folder, of);
@@ -130,15 +130,16 @@ std::string closing_block(const EvalJob& job) {
   summary.results_of = of;
   write_file_atomic(results, summary_json(summary));
   if (!ending.empty()) log::info("results.json there is of another collection or base: these have a name of their own");
-  std::string text = fmt::format(
-      "\n{}\n{}  every example: nll and tokens per choice, prediction, target\n"
-      "{}       this table, and the share of routing weight per expert\n",
-      summary_block(summary), predictions.string(), results.string());
+  Page page = Page("\n") + summary_page(summary) + glossary_line() +
+              fmt::format(
+                  "\n{}  every example: nll and tokens per choice, prediction, target\n"
+                  "{}       these tables, and the share of routing weight per expert\n",
+                  predictions.string(), results.string());
   const bool more_than_base =
       std::ranges::any_of(job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
   if (summary.missing.empty() && more_than_base && !prompt_method(job.scoring.eval).empty())
-    text += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
-  return text;
+    page += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
+  return page;
 }
 
 }  // namespace
@@ -172,7 +173,7 @@ Exit run_evaluation(const JobContext& context, const EvalSources& sources, const
   Scorer scorer(eval);
   job.try_out = [&](size_t item, double flops) { return rate_of(eval, *work[item], flops); };
   job.run = [&](size_t item, Attempt& attempt) { return scorer.score(*work[item], attempt); };
-  job.closing_block = [&](const JobEnd&) { return closing_block(eval); };
+  job.closing_page = [&](const JobEnd&) { return closing_page(eval); };
   return plan_and_run(context, job, eval_plan(eval));
 }
 

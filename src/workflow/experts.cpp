@@ -103,17 +103,17 @@ void collect(const ExpertJob& job, Registry& registry, const PinsByKey& served) 
 }
 
 // How alike the tasks are by their gradients at the common start.
-std::string similarity_of_tasks(const ExpertJob& job, const fs::path& registry) {
+Page similarity_of_tasks(const ExpertJob& job, const fs::path& registry) {
   std::vector<SketchedTask> tasks;
   for (const ExpertItem& item : job.items) tasks.push_back({item.name, item.recipe});
   return compare_sketches(start_sketches(job.context.base, registry, job.config().alignment, job.config().run.seed),
                           tasks, job.context.session.run_dir / "alignment" / "experts.safetensors");
 }
 
-std::string closing_block(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
+Page closing_page(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   const bool all_done = end.plan.count(ItemState::done) == job.items.size();
   const bool collected = all_done && !job.items.empty() && !job.config().registry.collection.empty();
-  return "\n" + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) +
+  return Page("\n") + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) + glossary_line() +
          (collected ? collection_block(job, registry) : "");
 }
 
@@ -169,7 +169,7 @@ Exit run_experts(ExpertJob experts) {
     for (const size_t member : pack_of(experts, item).members) serve(experts.items[member], *registry, pins);
   };
   job.merge = [&] { collect(experts, *registry, pins); };
-  job.closing_block = [&](const JobEnd& end) { return closing_block(experts, *registry, end); };
+  job.closing_page = [&](const JobEnd& end) { return closing_page(experts, *registry, end); };
   return plan_and_run(context, job, expert_plan(experts));
 }
 

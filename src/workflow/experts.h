@@ -55,7 +55,7 @@ struct JobPlan;
 JobPlan expert_plan(const ExpertJob& job);
 // How far gates are open when they begin, σ(gate.bias): "half open", "11.9% open".
 std::string openness_text(double bias);
-std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);
+Table expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end);
 std::string collection_block(const ExpertJob& job, const Registry& registry);
 
 }  // namespace gaggle

@@ -68,11 +68,11 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
     if (epochs > most) most = epochs, worst = item.name;
   }
   const PhaseSettings& phase = gate ? items[0].recipe.gate : items[0].recipe.lora;
-  std::string text =
-      fmt::format("{} steps of {} examples, {} epochs, lr {:g}{}{}",
-                  range_text(std::to_string(least_steps), std::to_string(most_steps)), phase.batch_size,
-                  range_text(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)), phase.schedule.lr,
-                  phase.schedule.linear ? " falling to 0" : "", dropout_text(phase.step));
+  std::string text = fmt::format(
+      "{} of {}, {} epochs, lr {:g}{}{}",
+      least_steps == most_steps ? plural(most_steps, "step") : fmt::format("{} to {} steps", least_steps, most_steps),
+      plural(phase.batch_size, "example"), range_text(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)),
+      phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "", dropout_text(phase.step));
   if (most > many_epochs) text += fmt::format("  (warning: {} sees its examples {:.0f} times)", worst, most);
   return text;
 }
@@ -80,8 +80,8 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
 std::string lora_text(const ExpertJob& job) {
   const Recipe& recipe = job.items[0].recipe;
   const std::string& from = job.config().lora.init_from;
-  return fmt::format("rank {}, scale {:g}, {} sites{}, {} trained per expert, {}", recipe.sites[0].rank,
-                     recipe.sites[0].scale, recipe.sites.size(), from.empty() ? "" : " from " + from,
+  return fmt::format("rank {}, scale {:g}, {}{}, {} trained per expert, {}", recipe.sites[0].rank,
+                     recipe.sites[0].scale, plural(recipe.sites.size(), "site"), from.empty() ? "" : " from " + from,
                      count_text(static_cast<double>(lora_values(recipe))), phase_text(false, job.items));
 }
 
@@ -106,13 +106,14 @@ std::string packs_text(const ExpertJob& job) {
 }
 
 // `work`: the packs with what each will take.
-std::string dry_run_table(const ExpertJob& job, const std::vector<WorkItem>& work) {
+Page dry_run_page(const ExpertJob& job, const std::vector<WorkItem>& work) {
   std::vector<std::pair<std::string, double>> in_pack(
       job.items.size());  // by item: its pack, and its share of the time
   for (size_t p = 0; p < job.packs.size(); ++p)
     for (const size_t member : job.packs[p].members)
       in_pack[member] = {job.packs[p].name, work[p].cost / static_cast<double>(job.packs[p].members.size())};
-  Table table({"expert", "examples", "validation", "lora steps", "epochs", "gate steps", "epochs", "time", "pack", ""});
+  Table table({"expert", "examples", "validation", "lora steps", "lora epochs", "gate steps", "gate epochs", "time",
+               "pack", "note"});
   const auto steps = [](const PhaseSettings& phase, bool runs) {
     return runs ? std::to_string(phase.schedule.steps) : "-";
   };
@@ -130,7 +131,7 @@ std::string dry_run_table(const ExpertJob& job, const std::vector<WorkItem>& wor
                : std::max(lora, gate) > many_epochs ? "warning: sees its examples more than 20 times"
                                                     : ""});
   }
-  return fmt::format("\n{}\n", table.text());
+  return Page("\n") + std::move(table) + "\n";
 }
 
 }  // namespace
@@ -143,7 +144,7 @@ JobPlan expert_plan(const ExpertJob& job) {
     if (const std::string packs = packs_text(job); !packs.empty()) plan.lines.push_back({"pack", packs});
     plan.lines.push_back({"data", data_text(tasks_of(job))});
     plan.memory = memory_of(job);
-    plan.dry_run_table = [&job](const std::vector<WorkItem>& work) { return dry_run_table(job, work); };
+    plan.dry_run_page = [&job](const std::vector<WorkItem>& work) { return dry_run_page(job, work); };
   }
   plan.label = "registry";
   plan.place = std::filesystem::path(job.config().registry.path).lexically_normal().string();

@@ -47,7 +47,7 @@ std::string openness_text(double bias) {
   return bias == 0 ? "half open" : fmt::format("{:.3g}% open", 100 / (1 + std::exp(-bias)));
 }
 
-std::string expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
+Table expert_table(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   Table table({"expert", "version", "task loss", openness_text(job.config().gate.bias), "base", "gate |v|",
                "trained on", "time"});
   for (const ExpertItem& item : job.items) {
@@ -63,7 +63,7 @@ std::string expert_table(const ExpertJob& job, const Registry& registry, const J
     table.add({item.name, info->version, number(metrics, "validation_loss"), number(metrics, "half_open_loss"),
                number(metrics, "base_loss"), number(metrics, "gate_norm"), where, time});
   }
-  return table.text();
+  return table;
 }
 
 std::string collection_block(const ExpertJob& job, const Registry& registry) {

@@ -144,8 +144,9 @@ JobPlan prepare_plan(const PrepareJob& job) {
     names.push_back(expert.name);
     tasks.push_back(&job.tasks.at(expert.name));
   }
-  plan.lines.push_back({"collection", fmt::format("{} of {}   {} experts: {}", job.files.pin(),
-                                                  job.context.config.registry.path, names.size(), join(names, ", "))});
+  plan.lines.push_back(
+      {"collection", fmt::format("{} of {}   {}: {}", job.files.pin(), job.context.config.registry.path,
+                                 plural(names.size(), "expert"), join(names, ", "))});
   std::set<std::string> kinds;
   for (const PrepareItem& item : job.items) kinds.insert(item.what);
   plan.lines.push_back({"prepares", fmt::format("{}, from at most {} training examples of each expert's task",
@@ -191,7 +192,7 @@ Job job_of(const PrepareJob& job) {
       return "";
     };
   };
-  all.closing_block = [&job](const JobEnd&) {
+  all.closing_page = [&job](const JobEnd&) {
     return job.later.empty() ? fmt::format("next: gaggle eval {}\n", job.context.config.file)
                              : fmt::format("next: gaggle prepare {} once more, for statistics of averages\n",
                                            job.context.config.file);

@@ -35,7 +35,7 @@ Exit run_pretraining(PretrainJob pretraining) {
   job.serve = [&](const WorkItem& item, const std::string& version) {
     registry->make_current(Kind::inventory, item.name, version);
   };
-  job.closing_block = [&](const JobEnd&) { return pretrain_closing_block(pretraining, *registry); };
+  job.closing_page = [&](const JobEnd&) { return pretrain_closing_page(pretraining, *registry); };
   return plan_and_run(context, job, plan);
 }
 

@@ -61,6 +61,6 @@ double steps_flops(const PretrainJob& job);  // of all steps, without validation
 double pretrain_rate(const PretrainJob& job, double flops);
 JobPlan pretrain_plan(const PretrainJob& job);
 // Loss by task, what the routing table looks like, where it is stored, what to type next.
-std::string pretrain_closing_block(const PretrainJob& job, const Registry& registry);
+Page pretrain_closing_page(const PretrainJob& job, const Registry& registry);
 
 }  // namespace gaggle

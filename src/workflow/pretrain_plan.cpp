@@ -35,7 +35,7 @@ std::string training_text(const PretrainJob& job) {
   const PhaseSettings& phase = job.recipe.phase;
   const StepSettings& step = phase.step;
   std::string text =
-      fmt::format("{} steps of {} examples, {}, lr {:g}{}", with_commas(phase.schedule.steps), phase.batch_size,
+      fmt::format("{} of {}, {}, lr {:g}{}", plural(phase.schedule.steps, "step"), plural(phase.batch_size, "example"),
                   step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW", phase.schedule.lr,
                   phase.schedule.linear ? " falling to 0" : "") +
       dropout_text(step);
@@ -164,7 +164,7 @@ JobPlan pretrain_plan(const PretrainJob& job) {
   return plan;
 }
 
-std::string pretrain_closing_block(const PretrainJob& job, const Registry& registry) {
+Page pretrain_closing_page(const PretrainJob& job, const Registry& registry) {
   const auto stored = registry.find_key(Kind::inventory, job.name, job.recipe.key);
   if (!stored) return fmt::format("\n{} is not finished\n", job.name);
   const nlohmann::json metrics = object_at(read_sidecar(*stored), "metrics");
@@ -175,18 +175,20 @@ std::string pretrain_closing_block(const PretrainJob& job, const Registry& regis
     table.add({task.name, with_commas(static_cast<int64_t>(task.examples(Split::train).size())),
                number(base, task.name), number(after, task.name)});
   table.add({"mean over tasks", "", number(metrics, "base_loss"), number(metrics, "validation_loss")});
-  std::string text = fmt::format("\n{}(nats per target token on validation examples)\n", table.text());
+  Page page = Page("\n") + std::move(table) + "(nats per target token on validation examples)\n";
   const PolySpec& spec = job.recipe.spec;
   if (has_routing_table(spec)) {
     const std::vector<RoutingStep> steps = read_routing(job.run_dir());
-    if (!steps.empty()) text += fmt::format("\n{}", routing_over_training_table(steps));
+    if (!steps.empty()) page += Page("\n") + routing_over_training_table(steps);
     const Inventory inventory = load_inventory(registry, stored->pin(), job.context.base.sites());
-    text += fmt::format("\n{}", routing_block(routing_sites(spec, inventory.values), inventory.tasks));
+    page += Page("\n") + routing_page(routing_sites(spec, inventory.values), inventory.tasks);
   }
-  text += fmt::format("\n{} {}: {} tasks, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name,
-                      stored->version, job.tasks.size(), stored->folder.lexically_normal().string(), job.config().file,
-                      job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
-  return text;
+  page += glossary_line();
+  page +=
+      fmt::format("\n{} {}: {}, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name, stored->version,
+                  plural(static_cast<int64_t>(job.tasks.size()), "task"), stored->folder.lexically_normal().string(),
+                  job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
+  return page;
 }
 
 }  // namespace gaggle

@@ -56,16 +56,16 @@ class PretrainReport {
   }
 
   void finish(const AlignmentWatch* watch) {
-    report_.say(
-        fmt::format("{} steps in {}", job_.recipe.phase.schedule.steps, time_text(monotonic_seconds() - started_)));
+    report_.say(fmt::format("{} in {}", plural(job_.recipe.phase.schedule.steps, "step"),
+                            time_text(monotonic_seconds() - started_)));
     if (const Combine how = job_.recipe.phase.step.combine.how; how != Combine::sum && seconds_ > 0)
       report_.say(fmt::format("gradients joined by {}: {:.1f} s, {:.1f}% of the steps' {:.0f} s", name_of(how),
                               combine_seconds_, 100 * combine_seconds_ / seconds_, seconds_));
     if (watch && watch->measurements() > 0)
-      report_.say(fmt::format(
-          "gradient alignment: {} measurements in {:.1f} s, {:.1f}% of the steps' {:.0f} s · gaggle align {}",
-          watch->measurements(), watch->seconds(), 100 * watch->seconds() / watch->step_seconds(),
-          watch->step_seconds(), job_.run_dir().lexically_normal().string()));
+      report_.say(fmt::format("gradient alignment: {} in {:.1f} s, {:.1f}% of the steps' {:.0f} s · gaggle align {}",
+                              plural(watch->measurements(), "measurement"), watch->seconds(),
+                              100 * watch->seconds() / watch->step_seconds(), watch->step_seconds(),
+                              job_.run_dir().lexically_normal().string()));
   }
 
  private:

@@ -67,7 +67,7 @@ TEST(RoutingTable, TasksThatRouteAlike) {
   EXPECT_GT(similarity[1][3].item<double>(), 0.95);
   EXPECT_LT(similarity[0][1].item<double>(), -0.95);
   EXPECT_EQ(linkage_order(similarity), (std::vector<int>{0, 2, 1, 3}));
-  const std::string text = routing_block(sites, {"add", "cat", "sub", "dog"});
+  const std::string text = routing_page(sites, {"add", "cat", "sub", "dog"}).text();
   EXPECT_LT(text.find("sub"), text.find("cat")) << text;
   EXPECT_NE(text.find("discreteness"), std::string::npos) << text;
 }
@@ -90,7 +90,7 @@ TEST(RoutingRecord, GoesOnFromAStep) {
     for (const RoutingField& field : routing_fields)
       EXPECT_DOUBLE_EQ(steps[1].by_kind[k].*field.value, expected[k].*field.value);
   }
-  EXPECT_NE(routing_over_training_table(steps).find("0.500"), std::string::npos);
+  EXPECT_NE(routing_over_training_table(steps).text().find("0.500"), std::string::npos);
   std::filesystem::remove_all(folder);
 }
 

@@ -154,8 +154,8 @@ TEST(Similarity, OfTasksThatNeverMet) {
   EXPECT_LT(((similarity.cosine - exact).abs() / similarity.error).max().item<double>(), 4);
   EXPECT_NEAR(similarity.error[0][1].item<double>(),
               std::sqrt((1 + std::pow(similarity.cosine[0][1].item<double>(), 2)) / 2048), 1e-9);
-  EXPECT_NE(similarity_block(similarity, 1).find("standard error of a cosine 0.02"), std::string::npos)
-      << similarity_block(similarity, 1);
+  EXPECT_NE(similarity_page(similarity, 1).text().find("standard error of a cosine 0.02"), std::string::npos)
+      << similarity_page(similarity, 1).text();
 }
 
 }  // namespace

@@ -209,14 +209,18 @@ TEST_F(AlignmentRecord, BadFilesAreNamed) {
 TEST_F(AlignmentRecord, ReportShowsWindowsSitesPairsAndMatrix) {
   train(0, 160, 4);
   const AlignmentRun run = read_alignment_run(run_);
-  const std::string text = alignment_block(run, 2);
+  const std::string text = alignment_page(run, 2).text();
   for (const char* part : {"mixed space", "20–80 ", "100–160 ", "q_proj", "down_proj", "layer 0", "layers 5–6",
-                           "closest", "most conflicting", "exact gradients", "4 measurements up to step 160"})
+                           "closest", "least alike", "exact gradients", "4 measurements up to step 160"})
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   EXPECT_EQ(text.find("nan"), std::string::npos) << text;
+  EXPECT_EQ(text.find("most conflicting"), std::string::npos) << text;  // for no cosine is negative
+  const at::Tensor apart = at::tensor({1.0, -0.5, 0.2, -0.5, 1.0, 0.3, 0.2, 0.3, 1.0}, at::kDouble).view({3, 3});
+  const std::string pairs = pairs_table({"a", "b", "c"}, apart, {}, "", 1).text();
+  EXPECT_NE(pairs.find("most conflicting  a     b    -0.500"), std::string::npos) << pairs;
   AlignmentRun other = run;
   other.name = "shared";
-  const std::string comparison = comparison_table(std::vector{run, other});
+  const std::string comparison = comparison_table(std::vector{run, other}).text();
   EXPECT_NE(comparison.find("shared"), std::string::npos) << comparison;
   EXPECT_EQ(std::count(comparison.begin(), comparison.end(), '\n'), 3) << comparison;
   if (std::getenv("SHOW")) std::fputs((text + "\n" + comparison).c_str(), stderr);

@@ -300,7 +300,7 @@ TEST_F(Items, tasks_of_an_inventory_are_held_in_and_the_oracle_stays_what_it_was
   const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_EQ(summary.held_in, std::vector<bool>(3, true));
   EXPECT_EQ(summary.oracle_expert[1], (std::vector<std::string>{"sarcasm", "tomi", "bare"}));
-  const std::string text = summary_block(summary);
+  const std::string text = summary_page(summary).text();
   EXPECT_EQ(text.find("held-out"), std::string::npos) << text;
   EXPECT_NE(text.find("oracle*"), std::string::npos) << text;  // bare was chosen on unseen's own examples
   EXPECT_NE(text.find("(unseen: bare)"), std::string::npos) << text;
@@ -407,7 +407,7 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   EXPECT_EQ(summary.oracle_expert[1][2], "sarcasm");
   EXPECT_EQ(summary.expert_share[0], (std::vector<double>{0.75, 0.25, 0}));
 
-  const std::string text = summary_block(summary);
+  const std::string text = summary_page(summary).text();
   EXPECT_NE(text.find("phatgoose / oracle = 1.333"), std::string::npos) << text;
   EXPECT_NE(text.find("oracle*"), std::string::npos) << text;
   EXPECT_NE(text.find("unseen: sarcasm"), std::string::npos) << text;
@@ -446,12 +446,12 @@ TEST_F(Items, scores_that_are_not_finite_mark_their_cells_and_no_others) {
       EXPECT_TRUE(json["methods"]["merged"]["tasks"][task][field].is_null()) << task << field;
       EXPECT_TRUE(json["methods"]["phatgoose"]["tasks"][task][field].is_number()) << task << field;
     }
-  std::istringstream lines(summary_block(summary));
+  std::istringstream lines(summary_page(summary).text());
   for (std::string line; std::getline(lines, line);) {
     const bool marked = line.find("not finite") != std::string::npos;
     EXPECT_TRUE(marked || !line.starts_with("merged")) << line;
   }
-  EXPECT_EQ(summary_block(summary).find("phatgoose / merged"), std::string::npos);
+  EXPECT_EQ(summary_page(summary).text().find("phatgoose / merged"), std::string::npos);
   std::istringstream predictions(read_file(folder_ / "predictions.jsonl"));
   for (std::string line; std::getline(predictions, line);) {
     const auto prediction = nlohmann::json::parse(line);
@@ -477,7 +477,7 @@ TEST_F(Items, shares_are_averaged_decide_for_oracles_and_are_not_called_right) {
     EXPECT_EQ(score["score"], 0.375);
     EXPECT_FALSE(score.contains("correct") || score.contains("accuracy"));
   }
-  const std::string text = summary_block(summary);
+  const std::string text = summary_page(summary).text();
   EXPECT_NE(text.find("held-out score %"), std::string::npos) << text;
   EXPECT_EQ(text.find("right"), std::string::npos) << text;
   std::istringstream lines(read_file(folder_ / "predictions.jsonl"));
@@ -516,11 +516,11 @@ TEST_F(Items, templates_of_a_dataset_have_a_mean_and_a_median) {
             (nlohmann::json{{"mean_score", 1.0 / 3}, {"median_score", 0.0}}));
   EXPECT_EQ(json["tasks"]["wic_1"]["group"], "wic");
   EXPECT_FALSE(json["tasks"]["unseen"].contains("group"));
-  const std::string text = summary_block(summary);
+  const std::string text = summary_page(summary).text();
   for (const char* line :
-       {"mean of the templates' right %   rte    wic  mean\n", "merged                          33.3  100.0  66.7\n",
-        "median of the templates' right %   rte    wic  mean\n",
-        "merged                             0.0  100.0  50.0\n"})
+       {"mean of the templates' right %  mean   rte    wic\n", "merged                          66.7  33.3  100.0\n",
+        "median of the templates' right %  mean   rte    wic\n",
+        "merged                            50.0   0.0  100.0\n"})
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   summary.scores[1][3] = {};  // a template without a result
   EXPECT_TRUE(std::isnan(over_templates(summary, 1, groups[0]).median));

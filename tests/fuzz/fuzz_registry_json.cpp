@@ -68,13 +68,13 @@ void put_in(Place& place, std::string_view bytes) {
 }
 
 void read_all(const Registry& registry, const std::vector<Place>& places) {
-  listing_text(registry);
+  listing_page(registry);
   soundness_block(registry, registry.verify(), "registry");
   for (const Place& place : places) attempt([&] { holders_of(registry, place.version); });
   const Version& first = places[0].version;
   key_of(first.folder, first.kind);
   parents_of(first.folder, first.kind);
-  attempt([&] { sidecar_block(first); });
+  attempt([&] { sidecar_page(first); });
   attempt([&] { tasks_of(registry.load(Kind::inventory, "skills")); });
   attempt([&] { parent_of(registry, registry.load(Kind::routing_row, "row")); });
   attempt([&] { changes_text({}, read_pins(registry.load(Kind::collection, "flock"))); });

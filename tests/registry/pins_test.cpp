@@ -161,9 +161,9 @@ TEST_F(Pins, WhatIsBrokenIsMarkedAndStandsInNobodysWay) {
   registry.collect("d", {"three"});
   write_file_durable(root / "experts" / "one" / "v0001" / "expert.json", "{");
   write_file_durable(root / "collections" / "c" / "v0001" / "collection.json", "{");
-  const std::string text = listing_text(registry);
+  const std::string text = listing_page(registry).text();
   for (const char* words : {"one ", "v0001 broken", "two ", "expert.json: not JSON", "collection c: broken",
-                            "collection.json: not JSON", "collection d: 1 experts"})
+                            "collection.json: not JSON", "collection d: 1 expert"})
     EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
   EXPECT_EQ(registry.commit(made::expert("one", "", 1)), "v0002");
   registry.remove("one");

@@ -166,7 +166,7 @@ TEST(Registry, AnEmptySidecarIsShown) {
   registry.commit(made::expert("tomi", "k1", 0.5f));
   const Version version = registry.load(Kind::expert, "tomi");
   write_file_durable(version.folder / "expert.json", "{}");
-  EXPECT_NE(sidecar_block(version).find("key"), std::string::npos);
+  EXPECT_NE(sidecar_page(version).text().find("key"), std::string::npos);
 }
 
 TEST(Registry, AnotherBaseIsRefused) {
@@ -293,9 +293,10 @@ TEST(Registry, ImportTakesEachNameOnce) {
   open_new(folder.path / "r");
   const auto path = [&](const char* name) { return (folder.path / name).string(); };
   const ImportReport report = import_folders(folder.path / "r", {path("a"), path("b"), path("a/")}, "", "", false);
-  EXPECT_EQ(report.refused, 2u) << report.text;
-  EXPECT_NE(report.text.find("another folder of this import is named a too"), std::string::npos) << report.text;
-  EXPECT_NE(report.text.find("1 accepted, 2 refused"), std::string::npos) << report.text;
+  EXPECT_EQ(report.refused, 2u) << report.page.text();
+  EXPECT_NE(report.page.text().find("another folder of this import is named a too"), std::string::npos)
+      << report.page.text();
+  EXPECT_NE(report.page.text().find("1 accepted, 2 refused"), std::string::npos) << report.page.text();
 }
 
 // Many are committed at once; told of in the order in which they were named.
@@ -309,11 +310,11 @@ TEST(Registry, ImportCommitsMany) {
   }
   Registry registry = open_new(folder.path / "r");
   const ImportReport report = import_folders(registry.folder(), folders, "", "", false);
-  EXPECT_EQ(report.refused, 1u) << report.text;
+  EXPECT_EQ(report.refused, 1u) << report.page.text();
   size_t at = 0;
   for (int i = 0; i < 100; ++i) {
-    at = report.text.find(i == 50 ? std::string("refused") : fmt::format(" e{}@v0001", 99 - i), at);
-    ASSERT_NE(at, std::string::npos) << i << "\n" << report.text;
+    at = report.page.text().find(i == 50 ? std::string("refused") : fmt::format(" e{}@v0001", 99 - i), at);
+    ASSERT_NE(at, std::string::npos) << i << "\n" << report.page.text();
     if (i == 50) continue;
     EXPECT_EQ(value_of(registry.load(Kind::expert, fmt::format("e{}", 99 - i))), i);
   }
