@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "cluster/identity.h"
 #include "cluster/stop.h"
 #include "comm/mpi_job.h"
@@ -77,6 +78,7 @@ void leave_exit_code(int code) {
 
 int run_program(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows beyond the allowed size is an error with a message
+  if (launched_rank() > 0) silence_long_phases();
   const int code = run_and_report(argc, argv);
   leave_exit_code(code);
   return code;

@@ -10,13 +10,13 @@
 namespace gaggle {
 namespace {
 
-constexpr double patience_s = 2, between_looks_s = 0.2;
+constexpr double between_looks_s = 0.2;
 
 std::atomic<bool> one_is_shown = false;
 
 }  // namespace
 
-LongPhase::LongPhase(std::string doing, double all)
+LongPhase::LongPhase(std::string doing, double all, double patience_s)
     : doing_(std::move(doing)),
       all_(all),
       begun_(monotonic_seconds()),

@@ -11,7 +11,8 @@ class LongPhase {
  public:
   // `doing`: "reading smollm2". `all`: of what is counted (bytes, examples, folders); 0: not known, so that neither a
   // share nor a time is said. One inside another, or beside a live view, is silent.
-  LongPhase(std::string doing, double all);
+  // `patience_s`: before it says anything.
+  LongPhase(std::string doing, double all, double patience_s = 2);
   ~LongPhase();
   LongPhase(const LongPhase&) = delete;
   LongPhase& operator=(const LongPhase&) = delete;

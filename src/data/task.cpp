@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "base/terminal.h"
 #include "data/example.h"
 
@@ -168,7 +170,16 @@ Split split_named(const std::string& name, const std::string& where) {
 std::vector<Task> load_tasks(const std::vector<std::string>& paths, int64_t limit_examples,
                              const std::function<void()>& heed) {
   std::vector<Task> tasks;
-  for (const Source& source : find_sources(paths)) tasks.push_back(load_task(source, limit_examples, heed));
+  const std::vector<Source> sources = find_sources(paths);
+  LongPhase phase("reading " + plural(sources.size(), "task"), static_cast<double>(sources.size()));
+  const auto between = [&] {
+    if (heed) heed();
+    phase.add(0);
+  };
+  for (const Source& source : sources) {
+    tasks.push_back(load_task(source, limit_examples, between));
+    phase.add();
+  }
   return tasks;
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/long_phase.h"
 #include "base/file.h"
 
 namespace gaggle {
@@ -180,6 +181,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
       summary.missing.push_back(fmt::format("{} on {} examples {}-{}", item.method.name, summary.tasks[item.task],
                                             item.first + 1, item.last));
   std::string lines;
+  LongPhase phase("reading results", static_cast<double>(methods.size() * summary.tasks.size()));
   for (const Method& method : methods) {
     summary.methods.push_back(method.name);
     summary.inventories.push_back(method.inventory ? method.inventory->pin() : "");
@@ -193,6 +195,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
       chosen.push_back(cell.expert);
       append_predictions(lines, context.tasks[t], method.name, context.eval.normalise, cell.examples);
       add(weight, cell.weight_by_expert);
+      phase.add();
     }
     const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
     for (double& w : weight) w = sum == 0 ? 0 : w / sum;  // NaN stays NaN

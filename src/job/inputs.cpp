@@ -1,10 +1,12 @@
 #include "job/inputs.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "cluster/stop.h"
 #include "data/task.h"
 #include "job/shared_base.h"
@@ -15,7 +17,7 @@ namespace gaggle {
 namespace {
 
 // [data]'s rules for this model.
-TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
+TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec, const std::function<void()>& heed) {
   std::string truncate = config.data.truncate;
   if (truncate == "auto") truncate = spec.encoder_decoder() ? "right" : "left";
   return {config.data.prompt,
@@ -26,7 +28,16 @@ TokenizeOptions tokenize_options(const Config& config, const ModelSpec& spec) {
           cache_folder(config),
           spec.decoder_start,
           spec.vocab,
-          heed_stop_requests};
+          heed};
+}
+
+// That are taken of them.
+double examples_of(const std::vector<Task>& tasks, int64_t limit) {
+  size_t examples = 0;
+  for (const Task& task : tasks)
+    for (const auto& split : task.splits)
+      examples += limit == 0 ? split.size() : std::min(split.size(), static_cast<size_t>(limit));
+  return static_cast<double>(examples);
 }
 
 }  // namespace
@@ -38,8 +49,8 @@ std::string cache_folder(const Config& config) {
   return home ? std::string(home) + cache.substr(1) : "";
 }
 
-TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task) {
-  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec()));
+TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task, const std::function<void()>& heed) {
+  return tokenize_task(task, *inputs.tokenizer, tokenize_options(config, inputs.checkpoint->spec(), heed));
 }
 
 Inputs open_inputs(const Config& config) {
@@ -60,10 +71,15 @@ Inputs load_inputs(const Config& config, const std::vector<std::string>& paths, 
   // A chat format that the model was not trained with is the user's to choose, but not to choose unseen. Once for all
   // tasks that say the same.
   std::set<std::string> said;
+  LongPhase phase("tokenising " + plural(tasks.size(), "task"), examples_of(tasks, limit));
+  const auto after_each = [&] {
+    heed_stop_requests();
+    phase.add();
+  };
   for (Task& task : tasks) {
     give_shots(task, shots);
     limit_examples(task, limit);
-    const TokenTask& tokens = inputs.tasks.emplace_back(tokenized(config, inputs, task));
+    const TokenTask& tokens = inputs.tasks.emplace_back(tokenized(config, inputs, task, after_each));
     shots_left_out += tokens.shots_left_out;
     if (!tokens.foreign_format.empty() && said.insert(tokens.foreign_format).second)
       log::warning("{}", tokens.foreign_format);
@@ -83,7 +99,7 @@ Inputs load_scored_inputs(const Config& config, Split split) {
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path) {
   const auto tasks = load_tasks({path}, config.data.limit_examples, heed_stop_requests);
   GAGGLE_CHECK(tasks.size() == 1);
-  return tokenized(config, inputs, tasks[0]);
+  return tokenized(config, inputs, tasks[0], heed_stop_requests);
 }
 
 std::map<std::string, TokenTask> tasks_of_experts(const Config& config, const Inputs& inputs) {

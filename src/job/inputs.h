@@ -1,6 +1,7 @@
 // What a run reads: base model, tokenizer, tasks as tokens. Checked whole before anything is written.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,8 +36,9 @@ Inputs load_scored_inputs(const Config& config, Split split);
 TokenTask load_one_task(const Config& config, const Inputs& inputs, const std::string& path);
 // By expert: a task of its name, or the one that gate.tasks names.
 std::map<std::string, TokenTask> tasks_of_experts(const Config& config, const Inputs& inputs);
-// The task under [data]'s rules for this model.
-TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task);
+// The task under [data]'s rules for this model; `heed` is called with each example.
+TokenTask tokenized(const Config& config, const Inputs& inputs, const Task& task,
+                    const std::function<void()>& heed = {});
 // On the session's device, with model.shard in parts. `together`: neighbouring ranks that do everything together; 0: all.
 // Throws UserError, before anything is read, for what does not fit into its share of the memory, and where the ranks that
 // share a base would go ways of their own. Collective.

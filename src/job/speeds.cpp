@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "base/names.h"
 #include "base/pulse.h"
 #include "base/sha256.h"
@@ -117,9 +118,11 @@ RatesByKind measure(const JobContext& context, const Job& job, const Outset& out
   const double begun = monotonic_seconds();
   const double seconds = outset.measuring_s / static_cast<double>(outset.tried.size());
   std::vector<double> mine(outset.tried.size(), 0);
+  LongPhase phase("short steps, to see how fast they go", static_cast<double>(mine.size()));
   for (size_t i = 0; i < mine.size() && monotonic_seconds() - begun < outset.measuring_s; ++i) {
     pulse("short steps", static_cast<int64_t>(i));
     mine[i] = rate_of_item(job, outset.tried[i], seconds);
+    phase.add();
   }
   const std::vector<double> all = gather_values(world, mine);
   RatesByKind rates;

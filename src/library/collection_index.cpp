@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/long_phase.h"
+#include "base/table.h"
 #include "library/kept_tensors.h"
 #include "registry/cache.h"
 
@@ -63,7 +65,10 @@ CollectionIndex made_index(const StoredCollection& stored) {
   CollectionIndex index{{}, at::zeros(shape, at::kDouble), at::zeros(shape, at::kDouble), {}};
   auto ranks = index.ranks.accessor<double, 2>(), scales = index.scales.accessor<double, 2>();
   Directions gates = nothing(stored);
+  LongPhase phase("reading and hashing " + plural(stored.experts.size(), "expert"),
+                  static_cast<double>(stored.experts.size()));
   for (size_t z = 0; z < stored.experts.size(); ++z) {
+    phase.add(z == 0 ? 0 : 1);
     const Lora expert = read_pinned(stored.collection, stored.experts[z], stored.sites);
     index.not_finite.push_back(why_not_finite(expert, stored.dtype));
     for (size_t i = 0; i < expert.sites.size(); ++i) {
@@ -114,11 +119,13 @@ std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const Coll
   if (const auto kept = open_cache(stored.registry, file))
     return candidates_in(kept_tensors(*kept), stored.sites.size(), stored.dtype);
   Directions directions = nothing(stored);
+  LongPhase phase("directions of " + plural(stored.experts.size(), "expert"), static_cast<double>(stored.experts.size()));
   at::parallel_for(0, static_cast<int64_t>(stored.experts.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto z = static_cast<size_t>(begin); z < static_cast<size_t>(end); ++z) {
       const std::vector<LowRank> expert = pairs(z);
       for (size_t s = 0; s < expert.size(); ++s)
         if (expert[s].a.defined()) directions[s][z] = arrow_direction(expert[s].a, expert[s].b);
+      phase.add();
     }
   });
   std::vector<SiteCandidates> arrows = candidates_by(directions, shapes_of(stored, index));

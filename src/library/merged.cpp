@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/long_phase.h"
+#include "base/table.h"
 #include "library/lora.h"
 #include "library/shared_sites.h"
 #include "registry/outside.h"
@@ -77,10 +79,13 @@ MergedLora mean_expert(std::span<const PeftAdapter> experts, std::span<const std
     sites.push_back(shared);
   }
   std::vector<SiteEnergy> energies(sites.size());
+  LongPhase phase("the mean of " + plural(experts.size(), "expert"), static_cast<double>(sites.size()));
   // A thread has whole sites, so that no bits depend on how many there are.
   at::parallel_for(0, static_cast<int64_t>(sites.size()), 1, [&](int64_t begin, int64_t end) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
       energies[i] = merge(sites[i], experts.size(), rank, merged.lora.sites[i]);
+      phase.add();
+    }
   });
   for (size_t i = 0; i < sites.size(); ++i) {
     const SiteEnergy& site = energies[i];

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "base/error.h"
+#include "base/long_phase.h"
 #include "base/pulse.h"
 #include "base/sha256.h"
 
@@ -48,6 +49,10 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
     if (goes_in_parts(weights[i]))
       numbers[i] = shards->reserve(unit_of_weight(weights[i].name),
                                    form_in_memory(storage, checkpoint, weights[i]) ? codes_and_scales : 1);
+  double values_in_all = 0;
+  for (const WeightInfo& weight : weights)
+    values_in_all += static_cast<double>(c10::multiply_integers(weight.shape));
+  LongPhase phase("reading and hashing " + checkpoint.spec().name, values_in_all);
   at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode no_autograd;
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
@@ -75,6 +80,7 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
         stored[i] = StoredWeight(rows, dtype, device, place);
       else
         tensors[i] = place(values.to(kept_wide(weight) ? residual_dtype(dtype) : dtype));
+      phase.add(static_cast<double>(span.size()));
     }
   });
   WeightTensors all;

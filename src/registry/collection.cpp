@@ -6,7 +6,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "formats/safetensors.h"
 #include "registry/new_version.h"
 #include "registry/pins.h"
@@ -93,7 +95,9 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
   std::vector<Version> gated;
   std::vector<PinnedExpert> pins;
   std::set<std::string> seen;
+  LongPhase phase("collecting " + plural(wanted.size(), "expert"), 2 * static_cast<double>(wanted.size()));
   for (const std::string& text : wanted) {
+    phase.add();
     const Version expert = load(Kind::expert, text);
     if (!seen.insert(expert.name).second) user_error("collection {}: expert {} is named twice", name, expert.name);
     const PinnedExpert& pinned = pins.emplace_back(pin_of(expert));
@@ -108,7 +112,10 @@ std::string Registry::collect(const std::string& name, const std::vector<std::st
   // Who removed an expert since it was looked at did not see this collection: one of the two looks again in time.
   const Version made = load(Kind::collection, name + "@" + version);
   try {
-    for (const PinnedExpert& pinned : pins) pinned_expert(*this, made, pinned);
+    for (const PinnedExpert& pinned : pins) {
+      pinned_expert(*this, made, pinned);
+      phase.add();
+    }
   } catch (const UserError& error) {
     withdraw(*this, made);
     user_error("{}; it was removed meanwhile, and nothing was collected", error_text(error));

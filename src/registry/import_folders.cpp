@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/long_phase.h"
 #include "base/table.h"
 #include "registry/import.h"
 #include "registry/outside.h"
@@ -64,7 +65,9 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
   std::optional<Commits> commits;
   std::set<std::string> names;
   // Read one after the other, so that few adapters at a time lie in memory.
+  LongPhase phase("importing " + plural(folders.size(), "folder"), static_cast<double>(folders.size()));
   for (const std::string& folder : folders) {
+    phase.add(folder == folders.front() ? 0 : 1);
     const std::string as = name.empty() ? named_folder(folder).filename().string() : name;
     NewVersion version;
     try {

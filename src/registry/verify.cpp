@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/long_phase.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "formats/safetensors.h"
 #include "registry/cache.h"
 #include "registry/layout.h"
@@ -33,7 +35,7 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
 }
 
 // Versions of every name under experts/, inventories/, … whose sums are right: the others are complained of.
-std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints) {
+std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints, LongPhase& phase) {
   std::vector<fs::path> sound;
   if (fs::is_symlink(fs::symlink_status(root))) complaints.push_back(root.string() + ": a link");
   if (!fs::is_directory(fs::symlink_status(root))) return sound;
@@ -47,6 +49,7 @@ std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::stri
       const auto wrong = check_sums(entry.path() / version);
       complaints.insert(complaints.end(), wrong.begin(), wrong.end());
       if (wrong.empty()) sound.push_back(entry.path() / version);
+      phase.add(wrong.empty() ? 1 : 2);
     }
   }
   return sound;
@@ -91,9 +94,14 @@ std::vector<std::string> Registry::verify() const {
     }
   };
   attempt([&] { base(); });
+  size_t versions = 0;
+  for (const Kind kind : all_kinds) versions += list(kind).size();
+  LongPhase phase("verifying " + plural(versions, "version"), 2 * static_cast<double>(versions));  // bytes, then contents
   for (Kind kind : all_kinds)
-    for (const fs::path& folder : sound_versions(folder_ / words_of(kind).folder, complaints))
+    for (const fs::path& folder : sound_versions(folder_ / words_of(kind).folder, complaints, phase)) {
       attempt([&] { check_contents(*this, kind, folder, complaints); });
+      phase.add();
+    }
   attempt([&] {
     const auto wrong = check_cache(*this);
     complaints.insert(complaints.end(), wrong.begin(), wrong.end());

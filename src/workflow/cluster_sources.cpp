@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "base/long_phase.h"
 #include "base/table.h"
 #include "config/read.h"
 #include "library/expert_products.h"
@@ -82,7 +83,9 @@ Likeness of_gradients(const fs::path& from) {
 Likeness of_weights(const Registry& registry, const std::vector<Version>& experts, const std::string& what) {
   Likeness likeness;
   std::vector<PeftAdapter> loras;
+  LongPhase phase("reading " + plural(experts.size(), "expert"), static_cast<double>(experts.size()));
   for (const Version& expert : experts) {
+    phase.add(loras.empty() ? 0 : 1);
     if (const auto wrong = check_listed(expert.folder); !wrong.empty())
       user_error("{} {}: {}", expert.pin(), registry.folder().string(), wrong[0]);
     loras.push_back(read_adapter(expert));

@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "base/long_phase.h"
 #include "base/screen.h"
 #include "report/live.h"
 
@@ -52,14 +51,6 @@ TEST(Progress, ScoringHasNoLossOrRate) {
   WorkerStatus worker;
   worker.progress = {"arrow · tomi", "score", 3, 24};
   EXPECT_EQ(progress_line(worker, 12), "rank 0 · arrow · tomi · score   3/24");
-}
-
-TEST(Progress, BarIsAsWideAtEveryShare) {
-  const auto points = [](const std::string& text) {
-    return std::count_if(text.begin(), text.end(),
-                         [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
-  };
-  for (int i = 0; i <= 100; ++i) EXPECT_EQ(points(progress_bar(i / 100.0, "")), points(progress_bar(0, "")));
 }
 
 TEST(LiveView, WhereThereIsNoTerminalLinesArePlainAndRare) {
