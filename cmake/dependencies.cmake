@@ -89,15 +89,15 @@ find_path(TORCH_ROOT include/ATen/ATen.h PATH_SUFFIXES torch libtorch HINTS ${to
 if(NOT TORCH_ROOT)
   message(FATAL_ERROR "LibTorch was not found: run tools/setup.sh, or set CMAKE_PREFIX_PATH to your libtorch folder")
 endif()
-set(torch_version_file ${TORCH_ROOT}/include/torch/headeronly/version.h)
-if(NOT EXISTS ${torch_version_file})  # where LibTorch 2.9 has it
-  set(torch_version_file ${TORCH_ROOT}/include/torch/csrc/api/include/torch/version.h)
+set(torch_version_file ${TORCH_ROOT}/include/torch/csrc/api/include/torch/version.h)  # up to 2.9
+if(EXISTS ${TORCH_ROOT}/include/torch/headeronly/version.h)
+  set(torch_version_file ${TORCH_ROOT}/include/torch/headeronly/version.h)
 endif()
 file(STRINGS ${torch_version_file} torch_version REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
 list(TRANSFORM torch_version REPLACE ".* ([0-9]+)$" "\\1")
 list(JOIN torch_version "." torch_version)
-if(torch_version VERSION_LESS 2.9)
-  message(FATAL_ERROR "gaggle needs LibTorch 2.9 or newer (found '${torch_version}' in ${TORCH_ROOT})")
+if(torch_version VERSION_LESS 2.11)  # c10::Stream::native_handle, at::cpu::get_cpu_capabilities, DeviceAllocator::getMemoryInfo
+  message(FATAL_ERROR "gaggle needs LibTorch 2.11 or newer (found '${torch_version}' in ${TORCH_ROOT})")
 endif()
 message(STATUS "LibTorch: ${torch_version} in ${TORCH_ROOT}")
 add_library(gaggle_torch INTERFACE)
