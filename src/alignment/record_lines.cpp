@@ -1,4 +1,6 @@
 // alignment.jsonl. JSON has no NaN: nlohmann writes null for it.
+#include <cmath>
+
 #include "alignment/record.h"
 #include "base/error.h"
 #include "base/json_lines.h"
@@ -30,6 +32,13 @@ GroupNumbers group_of(const Json& json, std::string by, std::string name) {
            number_of(json.at("noise_free_conflicting")), json.at("noise_free_pairs")}};
 }
 
+// Four digits: there may be many.
+Json rounded(const std::vector<double>& values) {
+  Json json = Json::array();
+  for (const double value : values) json.push_back(std::round(value * 1e4) / 1e4);
+  return json;
+}
+
 Json line_of(const MeasuredStep& step) {
   GAGGLE_CHECK(!step.groups.empty() && step.groups[0].by == "all");
   Json line = {{"step", step.step}, {"space", name_of(step.space)}, {"tasks", step.tasks}};
@@ -41,6 +50,8 @@ Json line_of(const MeasuredStep& step) {
     group.update(json_of(step.groups[g]));
   }
   line["sites"] = step.site_cosines;
+  line["batch"] = step.batch;
+  line["pair_cosines"] = rounded(step.pair_cosines);
   line["sketch_dims"] = step.sketch_dims;
   line["sketch_error"] = step.sketch_error;
   line["seconds"] = step.seconds;

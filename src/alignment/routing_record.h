@@ -1,5 +1,5 @@
 // The routing table over training, runs/NAME/routing.jsonl: one line per time it was looked at, with the
-// numbers of every site and their means by kind of site.
+// numbers of every site, their means by kind of site, and the weights themselves, of which nothing is read back.
 #pragma once
 
 #include <filesystem>

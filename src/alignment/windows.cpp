@@ -14,6 +14,15 @@ WindowMatrices matrices_of(const RunningWindow& running) {
           running.last_step};
 }
 
+// [t, t] → its pairs, row by row.
+std::vector<double> pairs_of(const at::Tensor& matrix) {
+  std::vector<double> pairs;
+  const auto value = matrix.accessor<double, 2>();
+  for (int64_t i = 0; i < matrix.size(0); ++i)
+    for (int64_t j = i + 1; j < matrix.size(0); ++j) pairs.push_back(value[i][j]);
+  return pairs;
+}
+
 }  // namespace
 
 MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, GradientSpace space, const Grams& grams,
@@ -35,12 +44,14 @@ MeasuredStep add_measurement(AlignmentWindows& windows, int64_t step, GradientSp
   measured.step = step;
   measured.space = space;
   measured.tasks = static_cast<int64_t>(batch.tasks.size());
+  measured.batch = batch.tasks;
   measured.window_measurements = running.measurements;
   const at::Tensor now = cosines(full), noise_free = pair_cosines(running.halves);
   for (int64_t g = 0; g < groups; ++g) {
     const SiteGroup& group = windows.groups[static_cast<size_t>(g)];
     measured.groups.push_back({group.by, group.name, pair_statistics(now[g]), pair_statistics(noise_free[g])});
   }
+  measured.pair_cosines = pairs_of(now[0]);
   const at::Tensor by_site = cosines(grams.full);
   for (int64_t s = 0; s < by_site.size(0); ++s)
     measured.site_cosines.push_back(pair_statistics(by_site[s]).mean_cosine);

@@ -14,11 +14,13 @@ struct GroupNumbers {
   PairStatistics noise_free;  // of the running window, this measurement included
 };
 
-// One line of alignment.jsonl.
+// One line of alignment.jsonl. What it says of single pairs is for who draws them: it is not read back.
 struct MeasuredStep {
   int64_t step = 0;
   GradientSpace space = GradientSpace::skill;
   int64_t tasks = 0;                     // in the batch
+  std::vector<int> batch;                // their numbers, ascending
+  std::vector<double> pair_cosines;      // of its pairs, all sites: (0, 1), (0, 2), …, (1, 2), …
   int64_t window_measurements = 0;       // in the running window, this one included
   std::vector<GroupNumbers> groups;      // "all" first
   std::vector<double> site_cosines;      // mean cosine by site

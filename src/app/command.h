@@ -53,7 +53,8 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(registry)              \
   NAME(doctor)                \
   NAME(bench)                 \
-  NAME(status)
+  NAME(status)                \
+  NAME(report)
 
 #define GAGGLE_DECLARE(NAME) Command NAME##_command();
 GAGGLE_COMMANDS(GAGGLE_DECLARE)

@@ -1,0 +1,83 @@
+"""Loss curves: items/NAME/metrics.jsonl of a run, one line a step."""
+import numpy as np
+
+from report_files import number, read_lines, rounded
+
+MOST_POINTS = 60_000  # of all curves together: what a page draws in a moment
+
+
+def steps_of(path):
+    """phase → [line by step]; a step that was made again after a kill counts once, as it was made last."""
+    phases = {}
+    for line in read_lines(path):
+        if isinstance(line.get("step"), int) and isinstance(line.get("phase"), str):
+            phases.setdefault(line["phase"], {})[line["step"]] = line
+    return {phase: [lines[step] for step in sorted(lines)] for phase, lines in phases.items()}
+
+
+def column(lines, name):
+    return np.array([np.nan if (value := number(line.get(name))) is None else value for line in lines], dtype=float)
+
+
+def thinned(values, points, mean):
+    """Means over neighbouring steps, or each one's last value."""
+    if len(values) <= points:
+        return values
+    with np.errstate(invalid="ignore"):
+        parts = np.array_split(values, points)
+        return np.array([np.nanmean(part) if mean and not np.isnan(part).all() else part[-1] for part in parts])
+
+
+def curve(lines, points):
+    seconds, speed = column(lines, "seconds"), column(lines, "tokens_per_s")
+    tokens = np.cumsum(np.nan_to_num(seconds * speed))
+    steps, clock = column(lines, "step"), np.cumsum(np.nan_to_num(seconds))
+    validation = column(lines, "validation_loss")
+    there = np.flatnonzero(~np.isnan(validation))
+    axes = {"step": steps, "tokens": tokens, "seconds": clock}
+    return {"loss": rounded(thinned(column(lines, "loss"), points, True)),
+            **{name: rounded(thinned(values, points, False), 6) for name, values in axes.items()},
+            "validation": {"loss": rounded(validation[there]), **{name: rounded(values[there], 6) for name, values in axes.items()}},
+            "steps": int(steps[-1])}
+
+
+def with_last_validation(made, loss):
+    """A run that validates at the end alone has that number in the registry's sidecar."""
+    if loss is not None and not made["validation"]["loss"] and made["loss"]:
+        made["validation"] = {"loss": [loss], **{name: [made[name][-1]] for name in ("step", "tokens", "seconds")}}
+
+
+def by_task(lines, points):
+    """Of pretraining: the loss of each task, as curves of their own."""
+    tasks = sorted({name for line in lines[:200] for name in line if name.startswith("loss/")})
+    steps = column(lines, "step")
+    found = []
+    for name in tasks:
+        loss, validation = column(lines, name), column(lines, f"validation_loss/{name[5:]}")
+        there, checked = np.flatnonzero(~np.isnan(loss)), np.flatnonzero(~np.isnan(validation))
+        if len(there):
+            found.append({"name": name[5:], "loss": rounded(thinned(loss[there], points, True)),
+                          "step": rounded(thinned(steps[there], points, False), 6), "steps": int(steps[-1]),
+                          "validation": {"loss": rounded(validation[checked]), "step": rounded(steps[checked], 6)}})
+    return found
+
+
+def loss_section(run, metrics):
+    """`metrics`: expert → what its sidecar says."""
+    paths = sorted((run / "items").glob("*/metrics.jsonl")) if (run / "items").is_dir() else []
+    read = [(path.parent.name, steps_of(path)) for path in paths]
+    read = [(name, phases) for name, phases in read if phases]
+    if not read:
+        return None
+    points = max(60, min(600, MOST_POINTS // len(read)))
+    phases, tasks = {}, []
+    for name, of in read:
+        for phase, lines in of.items():
+            made = curve(lines, points)
+            kept = {"lora": "validation_loss", "gate": "gated_loss"}.get(phase)
+            with_last_validation(made, number(metrics.get(name, {}).get(kept)))
+            phases.setdefault(phase, []).append({"name": name, **made})
+            tasks += by_task(lines, points) if len(read) == 1 else []
+    if tasks:
+        phases["by task"] = tasks
+    return {"draw": "losses", "title": "Loss", "phases": phases}

@@ -1,0 +1,84 @@
+"""The map of experts: two dimensions from how alike they are by gradients, by weights or by gates."""
+import json
+
+import numpy as np
+
+from report_files import Tensors, rounded
+from report_order import two_dimensions
+
+MOST_ROWS = 1200         # experts · rank whose products are made here; more are left to gaggle analyse
+MOST_BYTES = 1 << 30     # of files that are read for it
+
+
+def cosines(rows):
+    rows = np.asarray(rows, dtype=np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        unit = rows / norms
+    return (unit @ unit.T).astype(float)
+
+
+def by_gates(gates):
+    """Mean cosine of standardised gates over the sites that two experts share. [N, N]; NaN: none."""
+    sites = sorted({site for of in gates for site in of})
+    sums, counts = np.zeros((len(gates),) * 2), np.zeros((len(gates),) * 2)
+    for site in sites:
+        have = [i for i, of in enumerate(gates) if site in of and of[site].std() > 0]
+        if len(have) > 1 and len({gates[i][site].size for i in have}) == 1:
+            rows = np.stack([gates[i][site] - gates[i][site].mean() for i in have])
+            block = np.ix_(have, have)
+            sums[block] += cosines(rows)
+            counts[block] += 1
+    with np.errstate(invalid="ignore"):
+        return sums / counts
+
+
+def by_weights(experts):
+    """Cosine of B A over all sites, from r × r products; None where that is too much here."""
+    files = [Tensors(expert.folder / "adapter_model.safetensors") for expert in experts]
+    rank = max(((expert.about.get("lora") or {}).get("rank") or 0 for expert in experts), default=0)
+    if not files or len(files) * max(rank, 1) > MOST_ROWS or sum(file.bytes() for file in files) > MOST_BYTES:
+        return None
+    sites = sorted({name.removesuffix(".lora_A.weight") for file in files for name in file.names() if name.endswith(".lora_A.weight")})
+    products = np.zeros((len(files),) * 2)
+    for site in sites:
+        pairs = [(file.get(f"{site}.lora_A.weight"), file.get(f"{site}.lora_B.weight")) for file in files]
+        have = [i for i, (a, b) in enumerate(pairs) if a is not None and b is not None and a.ndim == 2]
+        if len({pairs[i][0].shape[1] for i in have}) != 1:
+            continue
+        a, b = np.concatenate([pairs[i][0] for i in have]).astype("f4"), np.concatenate([pairs[i][1].T for i in have]).astype("f4")
+        starts = np.cumsum([0] + [len(pairs[i][0]) for i in have])[:-1]
+        both = (a @ a.T) * (b @ b.T)
+        products[np.ix_(have, have)] += np.add.reduceat(np.add.reduceat(both, starts, 0), starts, 1)
+    norm = np.sqrt(np.diag(products))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return products / np.outer(norm, norm)
+
+
+def by_gradients(run, names):
+    """Of the tasks' gradients at the experts' common start, in the experts' order; None: not of them all."""
+    file = Tensors(run / "alignment" / "experts.safetensors") if run else None
+    if not file or not file.header:
+        return None
+    tasks, cosine = json.loads(file.metadata.get("tasks", "[]")), file.get("cosine")
+    if cosine is None or not set(names) <= set(tasks):
+        return None
+    order = [tasks.index(name) for name in names]
+    return cosine[np.ix_(order, order)]
+
+
+def placed(similarity):
+    if similarity is None or np.isnan(similarity[~np.eye(len(similarity), dtype=bool)]).all():
+        return None
+    places, kept = two_dimensions(similarity)
+    return {"x": rounded(places[:, 0]), "y": rounded(places[:, 1]), "kept": kept}
+
+
+def map_section(experts, gates, run):
+    if len(experts) < 3:
+        return None
+    maps = {"gradients at the common start": by_gradients(run, [expert.task for expert in experts]), "weights (B A)": by_weights(experts),
+            "gates": by_gates(gates)}
+    maps = {name: made for name, similarity in maps.items() if (made := placed(similarity))}
+    return {"draw": "map", "title": "Map of the experts", "names": [expert.name for expert in experts], "maps": maps,
+            "categories": [expert.category for expert in experts]} if maps else None

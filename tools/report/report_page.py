@@ -1,0 +1,27 @@
+"""The page: one HTML file with plotly.js, the drawing code and the data in it."""
+import html
+import json
+import pathlib
+
+PAGE = pathlib.Path(__file__).resolve().parent / "page"
+SCRIPTS = ["base.js", "table.js", "figure.js", "matrix.js", "curves.js", "results.js", "gates.js", "routing.js", "texts.js", "alignment.js", "map.js",
+           "skills.js", "work.js", "main.js"]
+MARK = '<meta name="generator" content="gaggle report">'
+
+
+def data_text(value):
+    """JSON that no parser of HTML takes for anything else."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text.encode("utf-8", "replace").decode()
+
+
+def page_text(subjects, title):
+    import plotly.offline  # not before: what is read is read without it
+
+    fill = {"TITLE": html.escape(title), "GENERATOR": MARK, "STYLE": (PAGE / "page.css").read_text(), "PLOTLY": plotly.offline.get_plotlyjs(),
+            "SCRIPT": "\n".join((PAGE / name).read_text() for name in SCRIPTS),
+            "DATA": "\n".join(f'<script type="application/json" class="subject">{data_text(subject)}</script>' for subject in subjects)}
+    parts = (PAGE / "page.html").read_text().split("@@")
+    return "".join(fill[part] if i % 2 else part for i, part in enumerate(parts))

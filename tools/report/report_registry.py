@@ -1,0 +1,74 @@
+"""A registry: its experts with what their sidecars say, inventories, collections, and what was set aside."""
+from report_files import number, read_json, read_text
+
+COLUMNS = [["expert", "text"], ["version", "text"], ["category", "text"], ["origin", "text"], ["rank", "integer"], ["base loss", "number"],
+           ["loss with LoRA", "number"], ["half open", "number"], ["gates as learnt", "number"], ["gate |v|", "number"]]
+
+
+def versions(folder):
+    return sorted(path.name for path in folder.glob("v[0-9]*") if path.is_dir()) if folder.is_dir() else []
+
+
+def current(folder):
+    """The version in use: what CURRENT says if it is there, else the newest; None: there is none."""
+    there, said = versions(folder), read_text(folder / "CURRENT").strip()
+    return said if said in there else there[-1] if there else None
+
+
+def stored(registry, kind):
+    """name → the folder of its version in use."""
+    folder = registry / kind
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return {name: folder / name / version for name in names if (version := current(folder / name))}
+
+
+class Expert:
+    def __init__(self, name, folder):
+        self.name, self.folder, self.version = name, folder, folder.name
+        found = read_json(folder / "expert.json")
+        self.about = found if isinstance(found, dict) else {}
+        self.torn = not isinstance(found, dict)
+        self.metrics = self.about.get("metrics") or {}
+        self.category = self.about.get("category") or ""
+        self.task = self.about.get("task") or name
+
+
+def experts_of(registry, only=None):
+    """The experts in use; those that gaggle adapt made are results of an adaptation, and left out unless they are all there is."""
+    found = [Expert(name, folder) for name, folder in stored(registry, "experts").items() if only is None or name in only]
+    own = [expert for expert in found if expert.about.get("origin") != "adapted"]
+    return own if own or only is None else found
+
+
+def expert_table(experts):
+    rows = []
+    for expert in experts:
+        metrics = [number(expert.metrics.get(name)) for name in ("base_loss", "validation_loss", "half_open_loss", "gated_loss", "gate_norm")]
+        rank = (expert.about.get("lora") or {}).get("rank") or ((expert.about.get("recipe") or {}).get("lora") or {}).get("rank")
+        rows.append([expert.name, expert.version, expert.category, "cannot be read" if expert.torn else expert.about.get("origin", ""), rank, *metrics])
+    return {"draw": "table", "title": "Experts", "columns": COLUMNS, "rows": rows, "about":
+            "Losses are nats per target token on the task's validation examples: of the base alone, with the LoRA, with its gates half open "
+            "(as they start) and with its gates as learnt. |v| is the mean length of a gate's vector. A gate whose loss is that of half open "
+            "has learnt nothing, and is easily overheard in routing."} if rows else None
+
+
+def other_tables(registry):
+    sections, rows = [], []
+    for name, folder in stored(registry, "inventories").items():
+        about = read_json(folder / "inventory.json", {})
+        poly, metrics = about.get("poly") or {}, about.get("metrics") or {}
+        if about.get("origin") != "adapted":
+            rows.append([name, folder.name, about.get("method", ""), len(about.get("tasks") or about.get("data") or []), poly.get("skills"),
+                         poly.get("heads"), number(metrics.get("base_loss")), number(metrics.get("validation_loss"))])
+    if rows:
+        sections.append({"draw": "table", "title": "Inventories", "rows": rows, "columns": [
+            ["inventory", "text"], ["version", "text"], ["method", "text"], ["tasks", "integer"], ["skills", "integer"], ["heads", "integer"],
+            ["base loss", "number"], ["validation loss", "number"]]})
+    rows = []
+    for name, folder in stored(registry, "collections").items():
+        members = [of.get("name", "") for of in read_json(folder / "collection.json", {}).get("experts", [])]
+        rows.append([name, folder.name, len(members), ", ".join(members[:12]) + (f" … and {len(members) - 12} more" if len(members) > 12 else "")])
+    if rows:
+        sections.append({"draw": "table", "title": "Collections", "rows": rows,
+                         "columns": [["collection", "text"], ["version", "text"], ["experts", "integer"], ["members", "text"]]})
+    return sections

@@ -1,0 +1,118 @@
+"""Results of an evaluation: methods × tasks with intervals, and the rows behind each number."""
+import pathlib
+import sys
+
+import numpy as np
+
+from report_files import clipped, number, read_json, read_lines, rounded
+from report_tasks import prompts, task_files
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "study"))
+from study_bootstrap import Pair, interval, over_rows  # noqa: E402
+
+RESAMPLES = 1000
+MOST_SINGLES = 16  # experts alone that stand among the methods; more are a picture
+
+
+def predictions(file):
+    """(method, task) → its lines."""
+    found = {}
+    for line in read_lines(file):
+        found.setdefault((line.get("method"), line.get("task")), []).append(line)
+    return found
+
+
+def pair_of(lines, measure):
+    """What a score is summed of; None where a row has none."""
+    if measure == "nll":
+        values, weights = [number(line.get("target_nll")) for line in lines], [number(line.get("target_tokens")) for line in lines]
+    else:
+        values, weights = [number(line.get("score")) for line in lines], [1] * len(lines)
+    if not lines or None in values or None in weights or not sum(weights):
+        return None
+    return Pair(np.array(values, float), np.zeros(len(lines)), np.array(weights, float))
+
+
+def between(pairs):
+    """The interval of the mean over tasks, rows drawn anew; the same rows for every method."""
+    if not pairs or any(pair is None or len(pair.a) < 2 for pair in pairs):
+        return [None, None]
+    return rounded(interval(over_rows(pairs, RESAMPLES, np.random.default_rng(0))), 5)
+
+
+def cell(value, pairs):
+    return [value, *(between(pairs) if value is not None else [None, None])]
+
+
+def measure_of(results, lines, methods, tasks, measure):
+    """cells [methods][tasks] and means [methods] by held_in and held_out, each [value, low, high]."""
+    key = "nll_per_token" if measure == "nll" else "score"
+    cells, means = [], {"held_in": [], "held_out": []}
+    for method in methods:
+        of = results["methods"].get(method, {}).get("tasks", {})
+        values = [number(of.get(task, {}).get(key)) for task in tasks]
+        pairs = [pair_of(lines.get((method, task), []), measure) for task in tasks]
+        cells.append([cell(value, [pair]) for value, pair in zip(values, pairs)])
+        for name, held_in in (("held_in", True), ("held_out", False)):
+            chosen = [i for i, task in enumerate(tasks) if bool(results["tasks"][task].get("held_in")) == held_in]
+            whole = chosen and all(values[i] is not None for i in chosen)
+            mean = sum(values[i] for i in chosen) / len(chosen) if whole else None
+            means[name].append(cell(mean, [pairs[i] for i in chosen]))
+    return {"cells": cells, "means": means}
+
+
+def rows_of(results, lines, methods, tasks, files, budget):
+    """task → the examples behind its numbers: what was asked, what was right, what each method answered."""
+    found, share = {}, max(4, budget // max(1, len(tasks) * max(1, len(methods))))
+    for task in tasks:
+        by_id = {}
+        for m, method in enumerate(methods):
+            for line in lines.get((method, task), []):
+                row = by_id.setdefault(str(line.get("id")), {"target": clipped(line.get("target"), 600), "answers": [None] * len(methods)})
+                answer = None if line.get("prediction") is None else clipped(line["prediction"], 400)
+                row["answers"][m] = [answer, number(line.get("score")), rounded([number(line.get("target_nll")) or np.nan])[0]]
+        kept = dict(list(by_id.items())[:share])
+        asked = prompts(files[task][0], set(kept)) if task in files else {}
+        found[task] = {"all": len(by_id), "rows": [{"id": name, "prompt": asked.get(name), **row} for name, row in kept.items()]}
+    return found
+
+
+def shares(results, methods):
+    """method → share of the routing weight by expert, the largest first."""
+    found = {}
+    for method in methods:
+        of = results["methods"][method].get("share_of_routing_weight")
+        if of:
+            pairs = sorted(((name, number(share)) for name, share in of.items() if number(share) is not None), key=lambda p: -p[1])
+            found[method] = [[name, rounded([share])[0]] for name, share in pairs[:60]]
+    return found
+
+
+def singles_of(results, tasks):
+    """Of many experts alone: nll per token [experts][tasks]."""
+    names = [method for method in results["methods"] if method.startswith("expert:")]
+    values = [[number(results["methods"][name]["tasks"].get(task, {}).get("nll_per_token")) for task in tasks] for name in names]
+    return {"names": [name[7:] for name in names], "tasks": tasks, "nll": [rounded([np.nan if v is None else v for v in row], 3) for row in values]}
+
+
+def result_sections(folder, config, budget):
+    """Of every results*.json of an evaluation."""
+    files = task_files((config.get("eval") or {}).get("tasks") or (config.get("data") or {}).get("tasks") or [])
+    sections = []
+    for path in sorted(folder.glob("results*.json")):
+        results = read_json(path)
+        if not isinstance(results, dict) or not isinstance(results.get("methods"), dict) or "table" in results:
+            continue
+        tasks = list(results.get("tasks", {}))
+        singles = [method for method in results["methods"] if method.startswith("expert:")]
+        methods = [method for method in results["methods"] if method not in singles or len(singles) <= MOST_SINGLES]
+        lines = predictions(path.with_name(path.name.replace("results", "predictions", 1) + "l"))
+        sections.append({
+            "draw": "results", "title": "Results", "of": results.get("collection") or "", "base": (results.get("base") or {}).get("name"),
+            "tasks": [{"name": task, **results["tasks"][task]} for task in tasks], "methods": methods,
+            "experts": {m: {t: of["expert"] for t, of in results["methods"][m]["tasks"].items() if "expert" in of} for m in methods},
+            "measures": {"score": measure_of(results, lines, methods, tasks, "score"), "nll": measure_of(results, lines, methods, tasks, "nll")},
+            "rows": rows_of(results, lines, methods, tasks, files, budget), "shares": shares(results, results["methods"]),
+            "singles": singles_of(results, tasks) if len(singles) > 1 else None,
+            "missing": results.get("missing", []), "file": path.name})
+    return sections

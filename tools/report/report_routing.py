@@ -1,0 +1,84 @@
+"""What routing chooses: analysis.json of gaggle analyse."""
+import base64
+
+import numpy as np
+
+from report_files import clipped, number, read_json, rounded
+
+MOST_VALUES = 2_000_000  # of all maps sites × experts
+MOST_SHOWN = 24          # experts of such a map, those with the most weight
+MOST_TOKENS = 40_000     # of all texts
+
+
+def array_of(value):
+    """Nested lists with null → float array."""
+    return np.array(value, dtype=object).astype(float) if value else np.zeros((0, 0))
+
+
+def packed(values):
+    """Shares from 0 to 1 as 16-bit numbers, in base64."""
+    whole = np.round(np.clip(np.nan_to_num(values), 0, 1) * 65535).astype("<u2")
+    return base64.b64encode(whole.tobytes()).decode()
+
+
+def site_map(weights, experts):
+    """A task's mean weights [sites][N], of the experts with the most weight."""
+    values = np.array([row if row else [np.nan] * experts for row in weights], dtype=float)
+    order = np.argsort(-np.nan_to_num(values).sum(0), kind="stable")[:MOST_SHOWN]
+    return {"experts": [int(i) for i in order], "weights": packed(values[:, order])}
+
+
+def layers_of(task, name):
+    by_layer = (task.get(name) or {}).get("by_layer") or []
+    return rounded([np.nan if number(value) is None else value for value in by_layer])
+
+
+def method_of(method, tasks, sites, experts, room):
+    of = [method["tasks"].get(task) for task in tasks]
+    made = {"share": [rounded(t["share_of_routing_weight"], 3) if t and t.get("share_of_routing_weight") else None for t in of],
+            "entropy": [layers_of(t, "entropy") if t else [] for t in of],
+            "token_entropy": [layers_of(t, "token_entropy") if t else [] for t in of],
+            "own_first": [number((t.get("own_first") or {}).get("mean")) if t else None for t in of], "maps": [],
+            "by_class": {name: rounded(kind["weights"], 3) for name, kind in method.get("by_class", {}).items() if kind.get("weights")},
+            "knock_out": None}
+    for task in of:
+        room -= len(sites) * min(experts, MOST_SHOWN)
+        made["maps"].append(site_map(task["weights"], experts) if task and task.get("weights") and room >= 0 else None)
+    if all(t and t.get("knock_out") for t in of):
+        made["knock_out"] = [rounded([np.nan if number(v) is None else v for v in t["knock_out"]["cost"]], 3) for t in of]
+    return made, room
+
+
+def texts_of(method, tasks, room):
+    """task → texts by token; as many as there is room for."""
+    found = {}
+    for task in tasks:
+        kept = []
+        for text in (method["tasks"].get(task) or {}).get("texts") or []:
+            room -= len(text["tokens"])
+            if room >= 0:
+                kept.append({"id": clipped(str(text["id"]), 100), **{name: text[name] for name in
+                             ("tokens", "part", "first", "weight", "second", "second_weight") if name in text}})
+        if kept:
+            found[task] = kept
+    return found, room
+
+
+def routing_sections(folder_or_file):
+    files = [folder_or_file] if folder_or_file.is_file() else sorted(folder_or_file.glob("analysis*.json"))
+    sections = []
+    for path in files:
+        analysis = read_json(path)
+        if not isinstance(analysis, dict) or not isinstance(analysis.get("methods"), dict) or not analysis.get("experts"):
+            continue
+        experts, tasks, sites = analysis["experts"], analysis["tasks"], analysis.get("sites") or []
+        about = {"experts": experts, "tasks": tasks, "of": analysis.get("collection") or "", "file": path.name}
+        methods, texts, room, tokens = {}, {}, MOST_VALUES, MOST_TOKENS
+        for name, method in analysis["methods"].items():
+            methods[name], room = method_of(method, tasks, sites, len(experts), room)
+            texts[name], tokens = texts_of(method, tasks, tokens)
+        sections.append({"draw": "routing", "title": "Routing", **about, "methods": methods,
+                         "sites": [[site["name"], site["kind"], site["layer"]] for site in sites]})
+        if any(texts.values()):
+            sections.append({"draw": "texts", "title": "Who answers each token", **about, "methods": texts, "parts": analysis.get("parts", [])})
+    return sections

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# What gaggle report starts: sees to Python and the packages that the page is made with, then to the page (tools/report.py).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+venv=$here/../../.venv
+needs="gaggle report draws with Python 3.11 or newer and the packages of $here/requirements.txt"
+
+say() { echo "error: $*" >&2 && exit 2; }
+has_packages() { "$1" -c 'import numpy, plotly, tomllib' 2>/dev/null; }
+
+if [ -x "$venv/bin/pip" ]; then
+  python=$venv/bin/python
+  stamp=$venv/.installed-report
+  if ! cmp -s "$here/requirements.txt" "$stamp"; then
+    if "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >"$venv/report.log" 2>&1; then
+      cp "$here/requirements.txt" "$stamp"
+    else
+      has_packages "$python" || say "$needs; they could not be installed: $(tail -n 1 "$venv/report.log")"
+    fi
+  fi
+else
+  python=$(command -v python3) || say "$needs; there is no python3 on PATH: install it"
+  has_packages "$python" || say "$needs, which $python lacks: $python -m pip install -r $here/requirements.txt (in a virtual environment that is on PATH)"
+fi
+exec "$python" "$here/../report.py" "$@"
