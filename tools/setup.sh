@@ -11,7 +11,7 @@ with_tests=no
 packages=(g++ git ccache pkg-config unzip python3 python3-venv
   nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libssl-dev
   libsentencepiece-dev libpcre2-dev libutf8proc-dev libjemalloc-dev)
-[ $with_tests = yes ] && packages+=(libgtest-dev libbenchmark-dev clang slurm-wlm munge libpmix-dev iproute2)
+[ $with_tests = yes ] && packages+=(libgtest-dev libbenchmark-dev clang slurm-wlm munge libpmix-dev iproute2 chromium-headless-shell)
 
 say() { printf '\n== %s\n' "$*"; }
 

@@ -35,7 +35,7 @@ def curve(lines, points):
     validation = column(lines, "validation_loss")
     there = np.flatnonzero(~np.isnan(validation))
     axes = {"step": steps, "tokens": tokens, "seconds": clock}
-    return {"loss": rounded(thinned(column(lines, "loss"), points, True)),
+    return {"loss": rounded(thinned(column(lines, "loss"), points, True), 5),
             **{name: rounded(thinned(values, points, False), 6) for name, values in axes.items()},
             "validation": {"loss": rounded(validation[there]), **{name: rounded(values[there], 6) for name, values in axes.items()}},
             "steps": int(steps[-1])}

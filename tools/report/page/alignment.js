@@ -29,7 +29,7 @@ function alignment_numbers(of) {
   const lines = ["mean cosine", "noise-free median"].filter(name => of.numbers[name].some(known));
   return el("div", { class: "pair" }, el("div", {}, el("h3", {}, "Agreement over training"), figure(() => ({ data: lines.map((name, i) => ({ type: "scatter", mode: "lines+markers", name, x: of.numbers.step, y: of.numbers[name],
     hoverinfo: "none", line: { color: color(i), width: 2, dash: i ? "dot" : "solid" }, marker: { size: 5, symbol: SYMBOLS[i] } })),
-  layout: { height: 290, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, xaxis: { title: { text: "step" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
+  layout: { height: 290, ...above(lines), xaxis: { title: { text: "step" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
   { name: "agreement over training", hover: point => [lines[point.curveNumber], `step ${point.x}: ${signed(point.y, 3)}`] })),
   el("div", {}, el("h3", {}, "Share of conflicting pairs"), figure(() => ({ data: [{ type: "scatter", mode: "lines+markers", x: of.numbers.step, y: of.numbers.conflicting.map(v => known(v) ? 100 * v : null), hoverinfo: "none",
     line: { color: css("--mark"), width: 2 }, marker: { size: 5 } }], layout: { height: 290, xaxis: { title: { text: "step" } }, yaxis: { title: { text: "% of the pairs of a batch" }, rangemode: "tozero" } } }),
@@ -39,7 +39,7 @@ function alignment_numbers(of) {
 function by_depth(of) {
   return [el("h3", {}, "By depth"), figure(() => ({ data: [1, 2].map(k => ({ type: "scatter", mode: "lines+markers", name: ["", "mean cosine", "noise-free median"][k], x: of.layers.map(l => +l[0]), y: of.layers.map(l => l[k]), hoverinfo: "none",
     line: { color: color(k - 1), width: 2, dash: k > 1 ? "dot" : "solid" }, marker: { size: 5, symbol: SYMBOLS[k - 1] } })).filter(trace => trace.y.some(known)),
-  layout: { height: 270, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, xaxis: { ...whole_axis(of.layers.map(l => +l[0])), title: { text: "layer, at the last measurement" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
+  layout: { height: 270, ...above(["mean cosine", "noise-free median"]), xaxis: { ...whole_axis(of.layers.map(l => +l[0])), title: { text: "layer, at the last measurement" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
   { name: "agreement by depth", hover: point => [`layer ${point.x}`, signed(point.y, 3)] })];
 }
 

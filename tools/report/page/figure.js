@@ -27,6 +27,13 @@ function log_axis(values) {
 // Whole numbers alone, such as layers.
 const whole_axis = values => values.length <= 16 ? { tickvals: values, ticktext: values.map(String) } : {};
 
+// A legend above the picture, in a margin that is as high as its names need: Plotly's own sometimes never settles.
+function above(names) {
+  const width = small() ? innerWidth - 90 : 760, rows = Math.max(1, Math.ceil(names.reduce((sum, name) => sum + 7 * String(name).length + 48, 0) / width));
+  return { showlegend: true, legend: { orientation: "h", x: 0, yref: "container", y: 1, yanchor: "top", font: { size: 12 } }, margin: { l: 52, r: 14, t: 14 + 20 * rows, b: 44 } };
+}
+const dates = () => ({ type: "date", nticks: small() ? 4 : 9, tickangle: 0 });
+
 const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"] };
 
 // make() → {data, layout}; the figure's height is layout's. hover(point, event) → lines of the tip, or null; out(): the pointer has left.

@@ -45,7 +45,7 @@ function worth_figure(section) {
   return figure(() => ({ data: [{ type: "scatter", mode: "lines", hoverinfo: "skip", showlegend: false, line: { color: css("--line"), width: 5 }, x: order.flatMap(row => [row[2], row[3], null]), y: order.flatMap((_, i) => [i, i, null]) },
     ...kinds.map((kind, k) => ({ type: "scatter", mode: "markers", name: kind, x: order.map(row => row[k + 1]), y: order.map((_, i) => i), customdata: order, hoverinfo: "none",
       marker: { symbol: looks[k][0], size: 10, color: [css("--muted"), color(1), color(0), color(2)][k], line: { width: 2 } } }))],
-  layout: { height: Math.max(230, order.length * 26 + 130), showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
+  layout: { height: Math.max(230, order.length * 26 + 130), ...above(kinds),
     xaxis: { ...log_axis(order.flatMap(row => row.slice(1).filter(known))), title: { text: "validation loss, nats per token" } }, yaxis: { tickvals: order.map((_, i) => i), ticktext: order.map(row => label(row[0], small() ? 14 : 28)), autorange: "reversed", zeroline: false } } }),
   { name: "loss with gates closed, half open, as learnt, open", hover: point => words(point.customdata) });
 }

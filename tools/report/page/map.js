@@ -10,8 +10,8 @@ draw.map = (section, host) => {
     return { data: of.map(({ category, c, who }) => ({ type: "scatter", mode: many ? "markers" : "markers+text", name: label(category || "no category"), x: who.map(i => at.x[i]), y: who.map(i => at.y[i]), customdata: who, hoverinfo: "none",
       text: many ? null : who.map(i => label(section.names[i], small() ? 12 : 26)), textposition: "top center", textfont: { size: 11, color: css("--muted") },
       marker: { size: many ? 7 : 12, opacity: many ? .8 : 1, color: named ? color(c) : css("--accent"), symbol: named ? SYMBOLS[Math.floor(c / 8 + c) % 8] : "circle", line: { width: 1, color: css("--panel") } } })),
-    layout: { height: small() ? 380 : 460, showlegend: named, legend: { orientation: "h", y: -.06, yanchor: "top", x: 0, font: { size: 12 } }, xaxis: { showticklabels: false, zeroline: false, ticks: "" },
-      yaxis: { showticklabels: false, zeroline: false, ticks: "", scaleanchor: "x" }, margin: { l: 10, r: 10, t: 20, b: 10 } } };
+    layout: { height: small() ? 380 : 460, ...(named ? above(categories) : {}), xaxis: { showticklabels: false, zeroline: false, ticks: "" },
+      yaxis: { showticklabels: false, zeroline: false, ticks: "", scaleanchor: "x" }} };
   }, { name: "map of the experts", hover: point => [section.names[point.customdata], section.categories[point.customdata] && `category: ${section.categories[point.customdata]}`] });
   add(host, about(`Near is alike. Distances are those of cosines${named ? "; colour and sign are the task's category" : ""}. Axes have no meaning of their own.`),
     controls(choice("by", kinds.map(name => [name, name]), kind, value => { kind = value; show(plot); }, false)), plot, said);

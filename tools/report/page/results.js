@@ -85,7 +85,7 @@ function means_figure(section, measure) {
     return { type: "scatter", mode: "markers", name: GROUPS[group].replace("mean, ", ""), x: middle, y: order.map((_, i) => i + (groups.length > 1 ? (g ? -.14 : .14) : 0)), hoverinfo: "none",
       customdata: order.map(m => [m, group]), marker: { size: 9, color: color(g), symbol: SYMBOLS[g] },
       error_x: { type: "data", symmetric: false, array: gap(2), arrayminus: gap(1), color: color(g), thickness: 1.6, width: 0 } };
-  }), layout: { height: Math.max(220, order.length * 24 + 90), showlegend: groups.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+  }), layout: { height: Math.max(220, order.length * 24 + 90), ...(groups.length > 1 ? above(groups) : {}),
     xaxis: { title: { text: `${of.words}, mean over tasks` } }, yaxis: { tickvals: order.map((_, i) => i), ticktext: order.map(m => label(section.methods[m], small() ? 16 : 34)), zeroline: false } } }),
   { name: "means over tasks with intervals", hover: point => {
     const [m, group] = point.customdata, cell = means[group][m];

@@ -18,8 +18,8 @@ function timeline(place) {
       marker: { symbol: "triangle-right", size: 11, color: css("--ink"), line: { width: 1, color: css("--panel") } } });
     if (dead.length) data.push({ type: "scatter", mode: "markers", name: "last word of a lost worker", x: dead.map(d => ms(d.worker.end)), y: dead.map(d => d.w), customdata: dead.map(d => ({ dead: d.worker })), hoverinfo: "none",
       marker: { symbol: "x", size: 11, color: css("--mark"), line: { width: 1, color: css("--panel") } } });
-    return { data, layout: { height: Math.max(150, Math.min(1100, workers.length * row + 110)), barmode: "overlay", bargap: .18, showlegend: true, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12 } },
-      xaxis: { type: "date", title: { text: "UTC" } }, yaxis: { tickvals: workers.length <= 60 ? workers.map((_, w) => w) : [], ticktext: workers.map(worker => label(worker.name, small() ? 10 : 24)), autorange: "reversed", zeroline: false, showgrid: false } } };
+    return { data, layout: { height: Math.max(150, Math.min(1100, workers.length * row + 110)), barmode: "overlay", bargap: .18, ...above(data.map(trace => trace.name)),
+      xaxis: { ...dates(), title: { text: "UTC" } }, yaxis: { tickvals: workers.length <= 60 ? workers.map((_, w) => w) : [], ticktext: workers.map(worker => label(worker.name, small() ? 10 : 24)), autorange: "reversed", zeroline: false, showgrid: false } } };
   }, { name: "timeline of workers", hover: point => {
     const span = point.customdata;
     if (span?.dead) return [span.dead.name, "was lost: its journal ends here, without a goodbye"];
@@ -35,7 +35,7 @@ function speed(place) {
   const plot = curves(() => workers.map(worker => {
     const y = worker.rates.map(rate => known(rate[which]) ? rate[which] * (which === 2 ? 100 : 1) : null);
     return { name: worker.name, x: worker.rates.map(rate => new Date(rate[0] * 1000).toISOString().replace("Z", "")), y, last: mean(y.filter(known)) };
-  }), () => ({ x: "UTC", y: which === 1 ? "tokens / s" : "% of the rate measured at the start", xaxis: { type: "date" }, yaxis: { rangemode: "tozero" } }),
+  }), () => ({ x: "UTC", y: which === 1 ? "tokens / s" : "% of the rate measured at the start", xaxis: dates(), yaxis: { rangemode: "tozero" } }),
   (curve, x, y) => [curve.name, which === 1 ? `${brief(y)} tokens/s` : `${digits(y, 1)} % of the rate of a large product of matrices there`], { height: 280, name: "speed over time", value: last => which === 1 ? brief(last) : `${digits(last, 0)} %` });
   return [el("h3", {}, "Speed"), about("What each worker reported, a running mean over its last steps. The rate is that of a large product of matrices, measured when the run began. Beside the names: the mean."),
     controls(has_share ? choice("show", [[1, "tokens / s"], [2, "share of the rate"]], which, value => { which = value; show(plot); }) : null), plot];

@@ -1,0 +1,329 @@
+"""gaggle report in a real browser: the numbers of the files, hover, sort, sliders; texts that stay texts; five hundred experts."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report_worlds import HOSTILE, hostile_run, many_experts, write_json, write_lines
+from workshop import Workshop
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sys.path.insert(0, str(TOOLS / "report"))
+    from screenshots import BROWSERS
+    sys.path.remove(str(TOOLS / "report"))
+    from playwright.sync_api import sync_playwright
+
+    if not (path := next(filter(None, map(shutil.which, BROWSERS)), None)):
+        pytest.skip("no Chromium is here (tools/setup.sh --tests installs one)")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """A report that is open: whatever it complains of or asks the world for is kept."""
+
+    def __init__(self, browser, file, width=1200, theme="light"):
+        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+        self.said, self.asked = [], []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(Path(file).resolve().as_uri())
+        self.names = self.page.evaluate("Array.from({ length: report.count }, (_, i) => subject(i).name)")
+        self.open(0)
+
+    def open(self, which):
+        self.page.evaluate("i => { report.open_subject(i); report.draw_all(); }", which if isinstance(which, int) else self.names.index(which))
+
+    def section(self, title):
+        return self.page.locator("main section", has=self.page.locator("h2", has_text=title)).first
+
+    def rows(self, table):
+        """The texts of a table's cells, without the intervals under them."""
+        return table.evaluate("""table => [...table.querySelectorAll('tbody tr')].map(row => [...row.children].map(cell => {
+            const copy = cell.cloneNode(true); copy.querySelectorAll('.low-high').forEach(part => part.remove()); return copy.textContent; }))""")
+
+    def choose(self, section, words):
+        section.locator(".choice button", has_text=words).first.click()
+
+    def check(self):
+        assert not self.said and len(self.asked) == 1, (self.said, self.asked)
+        assert not self.page.get_by_text("could not be drawn").count()
+
+
+def report(out, *paths, expect=0):
+    done = subprocess.run([sys.executable, TOOLS / "report.py", *paths, "--out", out], capture_output=True, text=True)
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def shop(trained, gaggle, tmp_path_factory):
+    """Experts, their evaluation and analysis, a pretrained inventory and its adaptation, and the report of all, by the command."""
+    folder = tmp_path_factory.mktemp("reported")
+    shutil.copytree(trained.folder, folder, dirs_exist_ok=True)
+    made = Workshop(folder, gaggle)
+    made.run("eval", "tiny.toml", '--eval.methods=["none", "experts", "oracle", "phatgoose"]')
+    made.run("analyse", "tiny.toml", '--eval.methods=["phatgoose"]')
+    small = ["--run.variant=mhr", "--poly.skills=4", "--poly.heads=2", "--poly.rank=2", "--train.lr=1e-2"]
+    made.run("pretrain", "tiny.toml", *small, "--train.steps=12", "--train.validate_every=4", "--alignment.every=4")
+    made.run("adapt", "tiny.toml", "--run.variant=adapt", "--adapt.from=tiny-mhr", '--adapt.method=["z", "mu"]', "--adapt.shots=4", "--adapt.seeds=2", "--adapt.steps=2")
+    said = made.run("report", "runs", "registry", "--out", "all.html").stdout
+    assert said.startswith("all.html ") and "4 subjects" in said
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(shop, browser):
+    page = Page(browser, shop.folder / "all.html")
+    yield page
+    page.check()
+
+
+def read(shop, path):
+    return json.loads((shop.folder / path).read_text())
+
+
+def test_every_subject_is_drawn_from_this_file_alone(page):
+    assert page.names == ["tiny", "tiny-adapt", "tiny-mhr", "registry"]
+    wanted = {"tiny": ["Results", "Loss", "Routing", "Who answers each token", "Gates", "Map of the experts", "Experts", "Gradient alignment at the common start", "Work"],
+              "tiny-adapt": ["Few-shot adaptation", "Loss of each adaptation", "Work"], "tiny-mhr": ["Loss", "Gradient alignment", "Routing table over training", "Work"],
+              "registry": ["Experts", "Inventories", "Collections", "Gates", "Map of the experts", "Work"]}
+    for name, titles in wanted.items():
+        page.open(name)
+        assert page.page.evaluate("[...document.querySelectorAll('main h2')].map(title => title.firstChild.textContent)") == titles
+        assert page.page.evaluate("[...figures].every(host => host.querySelector('svg.main-svg').getBoundingClientRect().width > 100)")
+        lines = page.page.locator(".lines p").all_inner_texts()
+        assert len(lines) == 2 and all(lines), lines
+        page.check()
+
+
+@pytest.mark.parametrize("measure, scale, digits, key", [("right", 100, 1, "score"), ("NLL", 1, 3, "nll_per_token")])
+def test_tables_hold_the_numbers_of_results_json(page, shop, measure, scale, digits, key):
+    page.open("tiny")
+    results, section = read(shop, "runs/tiny/eval/results.json"), page.section("Results")
+    page.choose(section, measure)
+    rows = page.rows(section.locator("table.results"))
+    assert [row[0] for row in rows] == list(results["methods"])
+    for row in rows:
+        values = [results["methods"][row[0]]["tasks"][task][key] for task in results["tasks"]]
+        assert [cell.replace("★ ", "") for cell in row[1:]] == [f"{scale * value:.{digits}f}" for value in [sum(values) / len(values), *values]]
+    if key == "nll_per_token":  # of right ones there are none here
+        assert len(results["tasks"]) <= section.locator("td.best").count() < 2 * len(rows)
+    section.locator("button", has_text="tasks").last.click()
+    assert [row[0] for row in page.rows(section.locator("table.results"))] == ["mean, held-in", *results["tasks"]]
+
+
+def test_tables_of_experts_and_of_adaptations(page, shop):
+    page.open("registry")
+    for name, version, _, origin, rank, base, loss, half, learnt, norm in page.rows(page.section("Experts").locator("table")):
+        about = read(shop, f"registry/experts/{name}/{version}/expert.json")
+        wanted = [about["metrics"][key] for key in ("base_loss", "validation_loss", "half_open_loss", "gated_loss", "gate_norm")]
+        assert [base, loss, half, learnt, norm] == [f"{value:.3f}" for value in wanted] and (origin, rank) == ("trained", "4")
+    page.open("tiny-adapt")
+    results = read(shop, "runs/tiny-adapt/adapt/results.json")
+    page.choose(page.section("Few-shot"), "NLL")
+    rows = {row[0]: row[2:] for row in page.rows(page.section("Few-shot").locator("table.results"))}
+    for line in results["table"]:
+        task = list(results["tasks"]).index(line["task"])
+        assert rows[f"{line['method']} · {line['shots']} shots"][task] == f"{line['nll_per_token']['median']:.3f}"
+    page.section("Few-shot").locator("button.cell").last.click()
+    assert page.page.locator("dialog tbody tr").count() == 2 * 2  # methods and seeds
+    page.page.keyboard.press("Escape")
+
+
+def test_a_click_sorts_and_a_click_opens_the_rows(page, shop):
+    page.open("tiny")
+    section = page.section("Results")
+    page.choose(section, "NLL")
+    head = section.locator("table.results thead th").nth(2)
+    for direction in ("ascending", "descending"):
+        head.locator("button").click()
+        values = [float(row[2]) for row in page.rows(section.locator("table.results"))]
+        assert head.get_attribute("aria-sort") == direction and values == sorted(values, reverse=direction == "descending")
+    lines = [json.loads(line) for line in (shop.folder / "runs/tiny/eval/predictions.jsonl").read_text().splitlines()]
+    asked = {row["id"]: row for row in map(json.loads, (shop.folder / "tasks/copy.jsonl").read_text().splitlines())}
+    section.locator("tr", has_text="phatgoose").locator("button.cell").first.click()
+    cards = page.page.locator("dialog .example")
+    ids = [line["id"] for line in lines if (line["task"], line["method"]) == ("copy", "phatgoose")]
+    assert cards.count() == len(ids) == 6
+    text = cards.first.evaluate("card => card.textContent")
+    assert asked[ids[0]]["input"] in text and asked[ids[0]]["output"] in text
+    answered = cards.first.evaluate("card => [...card.querySelectorAll('dd')].slice(2).map(cell => cell.lastChild.textContent)")
+    assert answered == [next(line["prediction"] for line in lines if (line["id"], line["method"]) == (ids[0], method))
+                        for method in read(shop, "runs/tiny/eval/results.json")["methods"]]
+    page.page.keyboard.press("Escape")
+
+
+def test_the_curve_that_is_pointed_at_comes_to_the_front(page, shop):
+    page.open("tiny")
+    section = page.section("Loss")
+    plot = section.locator(".plot").first
+    page.choose(section, "as measured")
+    plot.scroll_into_view_if_needed()
+    x, y, loss = plot.evaluate("""plot => { const trace = plot.data[0], layout = plot._fullLayout, box = plot.getBoundingClientRect();
+        return [box.x + layout._size.l + layout.xaxis.c2p(trace.x[5]), box.y + layout._size.t + layout.yaxis.c2p(trace.y[5]), trace.y[5]]; }""")
+    page.page.mouse.move(x - 3, y - 3)
+    page.page.mouse.move(x, y)
+    tip = page.page.locator("#tip")
+    tip.wait_for(state="visible")
+    name = tip.locator("div").first.inner_text()
+    lines = [json.loads(line) for line in (shop.folder / f"runs/tiny/items/{name}/metrics.jsonl").read_text().splitlines()]
+    assert f"{loss:.4f}" in tip.inner_text() and f"{lines[5]['loss']:.4f}" == f"{loss:.4f}"
+    raised = "plot => plot.data[plot.data.length - 2].y.length"
+    assert plot.evaluate(raised) == 12 and section.locator(".names li.on").inner_text().startswith(name)
+    page.page.mouse.move(5, 5)
+    page.page.wait_for_function("() => document.getElementById('tip').hidden")
+    other = section.locator(".names li", has_text="vowel")
+    other.click()
+    assert plot.evaluate(raised) == 12  # pinned
+    assert plot.evaluate("plot => plot.data.filter(trace => trace.mode === 'markers').at(-1).y.length") == 1  # its validation on top
+    page.choose(section, "linear")
+    page.choose(section, "tokens")
+    assert plot.evaluate("plot => plot._fullLayout.yaxis.type") == "linear" and "tokens" in plot.evaluate("plot => plot.layout.xaxis.title.text")
+
+
+def test_sliders_go_over_training(page, shop):
+    page.open("tiny-mhr")
+    section = page.section("Gradient alignment")
+    lines = [json.loads(line) for line in (shop.folder / "runs/tiny-mhr/alignment/alignment.jsonl").read_text().splitlines()]
+    slider, plot = section.locator("input[type=range]").first, section.locator(".plot").first
+    for at, line in enumerate(line for line in lines if line["space"] == "skill"):
+        slider.evaluate("(slider, at) => { slider.value = at; slider.dispatchEvent(new Event('input')); }", at)
+        assert section.locator("output").first.inner_text() == f"step {line['step']}"
+        names = plot.evaluate("plot => plot.layout.yaxis.ticktext")
+        shown = plot.evaluate("plot => plot.data[0].z")
+        pairs = [(a, b) for a in range(4) for b in range(a + 1, 4)]
+        tasks = ["copy", "first", "reverse", "vowel"]
+        for (a, b), cosine in zip(pairs, line["pair_cosines"], strict=True):
+            assert abs(shown[names.index(tasks[a])][names.index(tasks[b])] - cosine) < 0.006
+        assert f"{sum(cosine < 0 for cosine in line['pair_cosines'])} of 6 pairs conflict" in section.inner_text()
+    routing = page.section("Routing table")
+    last = json.loads((shop.folder / "runs/tiny-mhr/routing.jsonl").read_text().splitlines()[-1])
+    site = next(iter(last["weights"]))
+    table = routing.locator(".plot").nth(1)
+    order = table.evaluate("plot => plot.layout.yaxis.ticktext")
+    for row, name in zip(table.evaluate("plot => plot.data[0].z"), order):
+        assert row == pytest.approx(last["weights"][site][tasks.index(name)], abs=0.003)
+
+
+def test_a_token_says_who_answered_it_and_who_came_next(page, shop):
+    page.open("tiny")
+    analysis = read(shop, "runs/tiny/eval/analysis.json")
+    task, text = next((task, of["texts"][0]) for task, of in analysis["methods"]["phatgoose"]["tasks"].items())
+    section = page.section("Who answers")
+    section.locator("select").last.select_option(label=task)
+    tokens = section.locator("div.text").first.locator(".token")
+    assert tokens.count() == len(text["tokens"])
+    tokens.nth(1).scroll_into_view_if_needed()
+    tokens.nth(1).focus()
+    said = page.page.locator("#tip").inner_text()
+    assert f"{analysis['experts'][text['first'][1]]}, weight {text['weight'][1]:.3f}" in said
+    assert f"then {analysis['experts'][text['second'][1]]}, weight {text['second_weight'][1]:.3f}" in said
+    tokens.nth(1).blur()
+
+
+def test_themes_print_and_a_phone(page, shop, browser):
+    page.open("tiny")
+    page.page.locator("#theme").click()
+    assert page.page.evaluate("theme()") == "dark" and page.page.evaluate("figures.values().next().value.layout.font.color") == "#e4e9ee"
+    page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.page.evaluate("theme()") == "light" and page.page.evaluate("waiting.every(host => host.drawn)")
+    page.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.page.locator("#theme").click()
+    phone = Page(browser, shop.folder / "all.html", width=400, theme="dark")
+    for i in range(len(phone.names)):
+        phone.open(i)
+        assert phone.page.evaluate("document.documentElement.scrollWidth") == 400
+    phone.check()
+    phone.page.close()
+
+
+def test_names_and_texts_never_become_markup(browser, tmp_path):
+    report(tmp_path / "page.html", hostile_run(tmp_path))
+    page = Page(browser, tmp_path / "page.html")
+    assert page.page.evaluate("window.hacked") is None and page.page.locator("main :is(img, script, b:not(li b), a, i:not(li i, .legend i))").count() == 0
+    assert HOSTILE in page.page.locator("div.text").inner_text() and HOSTILE in page.section("Work").locator("td").first.inner_text()
+    ticks = page.page.evaluate("[...document.querySelectorAll('.ytick text')].map(text => text.textContent)")
+    assert any(tick.startswith("<img src=x") for tick in ticks)
+    page.section("Results").locator("button.cell").first.click()
+    assert page.page.locator("dialog .example").inner_text().count(HOSTILE) >= 3
+    page.check()
+    page.page.close()
+
+
+def test_five_hundred_experts(browser, tmp_path):
+    report(tmp_path / "page.html", many_experts(tmp_path, 500))
+    assert (tmp_path / "page.html").stat().st_size < 20e6
+    page = Page(browser, tmp_path / "page.html")
+    page.check()
+    # A thread's own time, whoever else works here: of the scripts and layouts of opening the page anew, with all sections.
+    tracing = page.page.context.new_cdp_session(page.page)
+    tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
+    spent = lambda: {of["name"]: of["value"] for of in tracing.send("Performance.getMetrics")["metrics"]}["TaskDuration"]  # noqa: E731
+    before = spent()
+    page.open(0)
+    assert spent() - before < 3
+    page.section("Loss").locator("input[type=search]").fill("task499")
+    assert page.section("Loss").locator(".names li").all_inner_texts()[0].startswith("task499")
+    page.check()
+    page.page.close()
+
+
+def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
+    """A run that has begun, one whose files are torn, an empty registry, and a place where workers were lost."""
+    empty, torn, registry = tmp_path / "p" / "empty", tmp_path / "p" / "torn", tmp_path / "p" / "registry"
+    empty.mkdir(parents=True)
+    (empty / "config.toml").write_text("[run]\nname = 'empty'\n")
+    write_lines(torn / "items" / "a" / "metrics.jsonl", [{"phase": "lora", "step": 1, "loss": None}, {"phase": "lora", "step": 2, "loss": 1.5}])
+    with open(torn / "items" / "a" / "metrics.jsonl", "a") as file:
+        file.write('{"phase": "lora", "st')
+    (torn / "config.toml").write_text("[run]\nname = 'torn")
+    for name in ("eval/results.json", "eval/analysis.json", "alignment/alignment.safetensors"):
+        (torn / name).parent.mkdir(exist_ok=True)
+        (torn / name).write_bytes(b'{"format": 1, "tas')
+    write_json(registry / "registry.json", {"format": 2})
+    (registry / "experts" / "torn" / "v0001").mkdir(parents=True)
+    begin = {"kind": "started", "job": "j", "host": os.uname().nodename, "pid": 1, "start": -1, "utc": "2026-01-01T00:00:00Z", "rank": 0, "seconds": 0}
+    write_lines(registry / "work" / "journal" / "w1.jsonl", [{**begin, "worker": "w1"}, {"kind": "taken", "item": "a", "key": "k", "seconds": 1}, {"kind": "progress", "item": "a", "seconds": 60}])
+    write_lines(registry / "work" / "journal" / "w2.jsonl", [{**begin, "worker": "w2"}, {"kind": "taken", "item": "a", "key": "k", "seconds": 90}, {"kind": "committed", "item": "a", "key": "k", "seconds": 190},
+                                                             {"kind": "finished", "seconds": 191}])
+    write_json(registry / "work" / "jobs" / "d.json", {"items": [{"key": "k", "name": "a"}, {"key": "l", "name": "b"}]})
+    write_json(registry / "aside" / "l.json", {"key": "l", "name": "b", "reason": "five steps running were not finite"})
+    report(tmp_path / "page.html", tmp_path / "p")
+    page = Page(browser, tmp_path / "page.html")
+    assert page.names == ["empty", "torn", "registry"] and "nothing to draw yet" in page.page.locator("main").inner_text()
+    page.open("torn")
+    assert page.section("Loss").locator(".names li").all_inner_texts() == ["a\n1.500"]
+    page.open("registry")
+    work = page.section("Work").inner_text()
+    assert "1 of 2 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work and "five steps running were not finite" in work
+    shown = page.section("Work").locator(".plot").first.evaluate("plot => Object.fromEntries(plot.data.map(trace => [trace.name, trace.y]))")
+    assert shown == {"done": [1], "worker was lost": [0], "taken up again": [1], "last word of a lost worker": [0]}
+    assert "cannot be read" in page.section("Experts").inner_text()
+    page.check()
+    page.page.close()
+
+
+def test_mistakes_are_named(tmp_path):
+    (tmp_path / "mine.html").write_text("<p>mine")
+    (tmp_path / "empty").mkdir()
+    assert "no such file or folder" in report(tmp_path / "x.html", tmp_path / "gone", expect=2).stderr
+    assert "nothing here that gaggle wrote" in report(tmp_path / "x.html", tmp_path / "empty", expect=2).stderr
+    assert "no report of gaggle's" in report(tmp_path / "mine.html", tmp_path, expect=2).stderr and (tmp_path / "mine.html").read_text() == "<p>mine"
+    # An installation without a .venv, and a python3 that has no packages.
+    shutil.copytree(TOOLS / "report", tmp_path / "tools" / "report")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    done = subprocess.run(["bash", tmp_path / "tools/report/run.sh", "x"], env=os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}, capture_output=True, text=True)
+    assert done.returncode == 2 and "-m pip install -r" in done.stderr
