@@ -18,7 +18,8 @@ from report_subjects import subjects_of  # noqa: E402
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="gaggle report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="gaggle report", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", metavar="PATH")
     parser.add_argument("--out", type=Path, help="the file (default: report-NAME.html here)")
     parser.add_argument("--open", action="store_true", help="open it in the browser")

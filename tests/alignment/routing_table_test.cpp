@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "alignment/linkage.h"
 #include "alignment/routing_record.h"
@@ -70,6 +71,37 @@ TEST(RoutingTable, TasksThatRouteAlike) {
   const std::string text = routing_page(sites, {"add", "cat", "sub", "dog"}).text();
   EXPECT_LT(text.find("sub"), text.find("cat")) << text;
   EXPECT_NE(text.find("discreteness"), std::string::npos) << text;
+}
+
+std::vector<nlohmann::json> lines_of(const std::filesystem::path& file) {
+  std::vector<nlohmann::json> lines;
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+// For who draws the table: all of a small one; of a large one some sites, so that a line stays small.
+TEST(RoutingRecord, KeepsTheWeightsOfEnoughSites) {
+  const auto folder = std::filesystem::temp_directory_path() / fmt::format("gaggle_weights_{}", getpid());
+  std::filesystem::remove_all(folder);
+  const RoutingSite small = site_of("q_proj", 2, 2, {0, 0, on, off, off, on, 0, 0});
+  record_routing(folder, 0, std::vector{small});
+  std::vector<RoutingSite> large;
+  for (int i = 0; i < 70; ++i)
+    large.push_back(site_of("site" + std::to_string(i), 1, 512, std::vector<double>(2048, 0.0)));
+  record_routing(folder, 1, large);
+  const auto lines = lines_of(folder / "routing.jsonl");
+  std::filesystem::remove_all(folder);
+  const auto rows = lines.at(0).at("weights").at("layers.0.q_proj");
+  ASSERT_EQ(rows.size(), 2u);
+  const at::Tensor expected = routing_weights(small).flatten(1);
+  for (int64_t task = 0; task < 2; ++task)
+    for (int64_t k = 0; k < 4; ++k)
+      EXPECT_NEAR(rows[static_cast<size_t>(task)][static_cast<size_t>(k)].get<double>(),
+                  expected[task][k].item<double>(), 5e-4);
+  const auto& kept = lines.at(1).at("weights");
+  EXPECT_EQ(kept.size(), 24u) << "of 70 sites of 2,048 weights every third";
+  EXPECT_TRUE(kept.contains("layers.0.site0") && kept.contains("layers.0.site69"));
 }
 
 // What is written comes back; lines after the step that a run goes on from are gone.

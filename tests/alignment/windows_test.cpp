@@ -2,6 +2,7 @@
 #include "alignment/windows.h"
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 #include "alignment/record.h"
 #include "alignment/report.h"
@@ -160,6 +161,17 @@ TEST_F(AlignmentRecord, IsReadBack) {
   EXPECT_EQ(windows.complete.at(GradientSpace::mixed).last_step, 120);
   const double noise_free = pair_statistics(windows.complete.at(GradientSpace::mixed).noise_free).mean_cosine;
   EXPECT_DOUBLE_EQ(noise_free, steps[5].groups[0].noise_free.mean_cosine);
+}
+
+// For who draws single pairs: their cosines of this measurement, whose mean and conflicts the line says too.
+TEST_F(AlignmentRecord, KeepsTheCosinesOfTheBatchsPairs) {
+  train(0, 20, 3);
+  std::ifstream file(folder() / "alignment.jsonl");
+  const auto line = nlohmann::json::parse(file);
+  EXPECT_EQ(line.at("batch"), (std::vector<int>{0, 1, 2}));
+  const std::vector<double> pairs = line.at("pair_cosines");
+  ASSERT_EQ(pairs.size(), 3u);
+  EXPECT_NEAR((pairs[0] + pairs[1] + pairs[2]) / 3, line.at("mean_cosine").get<double>(), 1e-4);
 }
 
 // A run that was cut off at step 110 and goes on from the checkpoint of step 80: same lines, same matrices.

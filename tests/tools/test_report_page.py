@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from report_worlds import HOSTILE, hostile_run, many_experts, write_json, write_lines
+from report_worlds import HOSTILE, hostile_run, journal_line, many_experts, write_json, write_lines
 from workshop import Workshop
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
@@ -39,10 +39,10 @@ class Page:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(Path(file).resolve().as_uri())
         self.names = self.page.evaluate("Array.from({ length: report.count }, (_, i) => subject(i).name)")
-        self.open(0)
+        self.open(self.names[0])
 
-    def open(self, which):
-        self.page.evaluate("i => { report.open_subject(i); report.draw_all(); }", which if isinstance(which, int) else self.names.index(which))
+    def open(self, name):
+        self.page.evaluate("i => { report.open_subject(i); report.draw_all(); }", self.names.index(name))
 
     def section(self, title):
         return self.page.locator("main section", has=self.page.locator("h2", has_text=title)).first
@@ -50,7 +50,10 @@ class Page:
     def rows(self, table):
         """The texts of a table's cells, without the intervals under them."""
         return table.evaluate("""table => [...table.querySelectorAll('tbody tr')].map(row => [...row.children].map(cell => {
-            const copy = cell.cloneNode(true); copy.querySelectorAll('.low-high').forEach(part => part.remove()); return copy.textContent; }))""")
+            const copy = cell.cloneNode(true);
+            copy.querySelectorAll('.low-high').forEach(part => part.remove());
+            return copy.textContent;
+        }))""")
 
     def choose(self, section, words):
         section.locator(".choice button", has_text=words).first.click()
@@ -76,7 +79,8 @@ def shop(trained, gaggle, tmp_path_factory):
     made.run("analyse", "tiny.toml", '--eval.methods=["phatgoose"]')
     small = ["--run.variant=mhr", "--poly.skills=4", "--poly.heads=2", "--poly.rank=2", "--train.lr=1e-2"]
     made.run("pretrain", "tiny.toml", *small, "--train.steps=12", "--train.validate_every=4", "--alignment.every=4")
-    made.run("adapt", "tiny.toml", "--run.variant=adapt", "--adapt.from=tiny-mhr", '--adapt.method=["z", "mu"]', "--adapt.shots=4", "--adapt.seeds=2", "--adapt.steps=2")
+    made.run("adapt", "tiny.toml", "--run.variant=adapt", "--adapt.from=tiny-mhr", '--adapt.method=["z", "mu"]',
+             "--adapt.shots=4", "--adapt.seeds=2", "--adapt.steps=2")
     said = made.run("report", "runs", "registry", "--out", "all.html").stdout
     assert said.startswith("all.html ") and "4 subjects" in said
     return made
@@ -95,13 +99,15 @@ def read(shop, path):
 
 def test_every_subject_is_drawn_from_this_file_alone(page):
     assert page.names == ["tiny", "tiny-adapt", "tiny-mhr", "registry"]
-    wanted = {"tiny": ["Results", "Loss", "Routing", "Who answers each token", "Gates", "Map of the experts", "Experts", "Gradient alignment at the common start", "Work"],
-              "tiny-adapt": ["Few-shot adaptation", "Loss of each adaptation", "Work"], "tiny-mhr": ["Loss", "Gradient alignment", "Routing table over training", "Work"],
+    wanted = {"tiny": ["Results", "Loss", "Routing", "Who answers each token", "Gates", "Map of the experts", "Experts",
+                       "Gradient alignment at the common start", "Work"],
+              "tiny-adapt": ["Few-shot adaptation", "Loss of each adaptation", "Work"],
+              "tiny-mhr": ["Loss", "Gradient alignment", "Routing table over training", "Work"],
               "registry": ["Experts", "Inventories", "Collections", "Gates", "Map of the experts", "Work"]}
     for name, titles in wanted.items():
         page.open(name)
         assert page.page.evaluate("[...document.querySelectorAll('main h2')].map(title => title.firstChild.textContent)") == titles
-        assert page.page.evaluate("[...figures].every(host => host.querySelector('svg.main-svg').getBoundingClientRect().width > 100)")
+        assert page.page.evaluate("[...figures].every(host => host.querySelector('svg.main-svg').clientWidth > 100)")
         lines = page.page.locator(".lines p").all_inner_texts()
         assert len(lines) == 2 and all(lines), lines
         page.check()
@@ -116,7 +122,8 @@ def test_tables_hold_the_numbers_of_results_json(page, shop, measure, scale, dig
     assert [row[0] for row in rows] == list(results["methods"])
     for row in rows:
         values = [results["methods"][row[0]]["tasks"][task][key] for task in results["tasks"]]
-        assert [cell.replace("★ ", "") for cell in row[1:]] == [f"{scale * value:.{digits}f}" for value in [sum(values) / len(values), *values]]
+        wanted = [sum(values) / len(values), *values]
+        assert [cell.replace("★ ", "") for cell in row[1:]] == [f"{scale * value:.{digits}f}" for value in wanted]
     if key == "nll_per_token":  # of right ones there are none here
         assert len(results["tasks"]) <= section.locator("td.best").count() < 2 * len(rows)
     section.locator("button", has_text="tasks").last.click()
@@ -170,8 +177,10 @@ def test_the_curve_that_is_pointed_at_comes_to_the_front(page, shop):
     plot = section.locator(".plot").first
     page.choose(section, "as measured")
     plot.scroll_into_view_if_needed()
-    x, y, loss = plot.evaluate("""plot => { const trace = plot.data[0], layout = plot._fullLayout, box = plot.getBoundingClientRect();
-        return [box.x + layout._size.l + layout.xaxis.c2p(trace.x[5]), box.y + layout._size.t + layout.yaxis.c2p(trace.y[5]), trace.y[5]]; }""")
+    x, y, loss = plot.evaluate("""plot => {
+        const { x, y } = plot.data[0], { xaxis, yaxis, _size } = plot._fullLayout, box = plot.getBoundingClientRect();
+        return [box.x + _size.l + xaxis.c2p(x[5]), box.y + _size.t + yaxis.c2p(y[5]), y[5]];
+    }""")
     page.page.mouse.move(x - 3, y - 3)
     page.page.mouse.move(x, y)
     tip = page.page.locator("#tip")
@@ -186,10 +195,10 @@ def test_the_curve_that_is_pointed_at_comes_to_the_front(page, shop):
     other = section.locator(".names li", has_text="vowel")
     other.click()
     assert plot.evaluate(raised) == 12  # pinned
-    assert plot.evaluate("plot => plot.data.filter(trace => trace.mode === 'markers').at(-1).y.length") == 1  # its validation on top
+    assert plot.evaluate("plot => plot.data.at(-1).y.length") == 1  # its validation on top
     page.choose(section, "linear")
     page.choose(section, "tokens")
-    assert plot.evaluate("plot => plot._fullLayout.yaxis.type") == "linear" and "tokens" in plot.evaluate("plot => plot.layout.xaxis.title.text")
+    assert plot.evaluate("plot => [plot._fullLayout.yaxis.type, plot.layout.xaxis.title.text]") == ["linear", "tokens"]
 
 
 def test_sliders_go_over_training(page, shop):
@@ -235,14 +244,14 @@ def test_a_token_says_who_answered_it_and_who_came_next(page, shop):
 def test_themes_print_and_a_phone(page, shop, browser):
     page.open("tiny")
     page.page.locator("#theme").click()
-    assert page.page.evaluate("theme()") == "dark" and page.page.evaluate("figures.values().next().value.layout.font.color") == "#e4e9ee"
+    assert page.page.evaluate("[theme(), [...figures][0].layout.font.color]") == ["dark", "#e4e9ee"]
     page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.page.evaluate("theme()") == "light" and page.page.evaluate("waiting.every(host => host.drawn)")
     page.page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.page.locator("#theme").click()
     phone = Page(browser, shop.folder / "all.html", width=400, theme="dark")
-    for i in range(len(phone.names)):
-        phone.open(i)
+    for name in phone.names:
+        phone.open(name)
         assert phone.page.evaluate("document.documentElement.scrollWidth") == 400
     phone.check()
     phone.page.close()
@@ -251,8 +260,10 @@ def test_themes_print_and_a_phone(page, shop, browser):
 def test_names_and_texts_never_become_markup(browser, tmp_path):
     report(tmp_path / "page.html", hostile_run(tmp_path))
     page = Page(browser, tmp_path / "page.html")
-    assert page.page.evaluate("window.hacked") is None and page.page.locator("main :is(img, script, b:not(li b), a, i:not(li i, .legend i))").count() == 0
-    assert HOSTILE in page.page.locator("div.text").inner_text() and HOSTILE in page.section("Work").locator("td").first.inner_text()
+    assert page.page.evaluate("window.hacked") is None
+    assert page.page.locator("main :is(img, script, a, b:not(li b), i:not(li i, .legend i))").count() == 0
+    assert HOSTILE in page.page.locator("div.text").inner_text()
+    assert HOSTILE in page.section("Work").locator("td").first.inner_text()
     ticks = page.page.evaluate("[...document.querySelectorAll('.ytick text')].map(text => text.textContent)")
     assert any(tick.startswith("<img src=x") for tick in ticks)
     page.section("Results").locator("button.cell").first.click()
@@ -269,9 +280,11 @@ def test_five_hundred_experts(browser, tmp_path):
     # A thread's own time, whoever else works here: of the scripts and layouts of opening the page anew, with all sections.
     tracing = page.page.context.new_cdp_session(page.page)
     tracing.send("Performance.enable", {"timeDomain": "threadTicks"})
-    spent = lambda: {of["name"]: of["value"] for of in tracing.send("Performance.getMetrics")["metrics"]}["TaskDuration"]  # noqa: E731
+
+    def spent():
+        return next(of["value"] for of in tracing.send("Performance.getMetrics")["metrics"] if of["name"] == "TaskDuration")
     before = spent()
-    page.open(0)
+    page.open("many")
     assert spent() - before < 3
     page.section("Loss").locator("input[type=search]").fill("task499")
     assert page.section("Loss").locator(".names li").all_inner_texts()[0].startswith("task499")
@@ -280,11 +293,12 @@ def test_five_hundred_experts(browser, tmp_path):
 
 
 def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
-    """A run that has begun, one whose files are torn, an empty registry, and a place where workers were lost."""
+    """A run that has begun, one whose files are torn, a registry in which workers were lost, stages of a study, clusters."""
     empty, torn, registry = tmp_path / "p" / "empty", tmp_path / "p" / "torn", tmp_path / "p" / "registry"
     empty.mkdir(parents=True)
     (empty / "config.toml").write_text("[run]\nname = 'empty'\n")
-    write_lines(torn / "items" / "a" / "metrics.jsonl", [{"phase": "lora", "step": 1, "loss": None}, {"phase": "lora", "step": 2, "loss": 1.5}])
+    write_lines(torn / "items" / "a" / "metrics.jsonl", [{"phase": "lora", "step": 1, "loss": None},
+                                                         {"phase": "lora", "step": 2, "loss": 1.5}])
     with open(torn / "items" / "a" / "metrics.jsonl", "a") as file:
         file.write('{"phase": "lora", "st')
     (torn / "config.toml").write_text("[run]\nname = 'torn")
@@ -293,21 +307,34 @@ def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
         (torn / name).write_bytes(b'{"format": 1, "tas')
     write_json(registry / "registry.json", {"format": 2})
     (registry / "experts" / "torn" / "v0001").mkdir(parents=True)
-    begin = {"kind": "started", "job": "j", "host": os.uname().nodename, "pid": 1, "start": -1, "utc": "2026-01-01T00:00:00Z", "rank": 0, "seconds": 0}
-    write_lines(registry / "work" / "journal" / "w1.jsonl", [{**begin, "worker": "w1"}, {"kind": "taken", "item": "a", "key": "k", "seconds": 1}, {"kind": "progress", "item": "a", "seconds": 60}])
-    write_lines(registry / "work" / "journal" / "w2.jsonl", [{**begin, "worker": "w2"}, {"kind": "taken", "item": "a", "key": "k", "seconds": 90}, {"kind": "committed", "item": "a", "key": "k", "seconds": 190},
-                                                             {"kind": "finished", "seconds": 191}])
+    begin = {"kind": "started", "job": "j", "host": os.uname().nodename, "pid": 1, "start": -1, "utc": "2026-01-01T00:00:00Z",
+             "rank": 0, "seconds": 0}
+    write_lines(registry / "work" / "journal" / "w1.jsonl", [
+        {**begin, "worker": "w1"}, journal_line("taken", "a", "k", 1), journal_line("progress", "a", "", 60)])
+    write_lines(registry / "work" / "journal" / "w2.jsonl", [
+        {**begin, "worker": "w2"}, journal_line("taken", "a", "k", 90), journal_line("committed", "a", "k", 190),
+        {"kind": "finished", "seconds": 191}])
     write_json(registry / "work" / "jobs" / "d.json", {"items": [{"key": "k", "name": "a"}, {"key": "l", "name": "b"}]})
     write_json(registry / "aside" / "l.json", {"key": "l", "name": "b", "reason": "five steps running were not finite"})
+    write_json(tmp_path / "p" / "study" / "stages" / "pool-10.json", {"key": "k", "seconds": 90.5, "code": 3, "commit": "abc"})
+    (tmp_path / "p" / "groups").mkdir()
+    (tmp_path / "p" / "groups" / "groups-1.toml").write_text('files = [{ path = "../tasks/copy.jsonl" }, { path = "../tasks/first.jsonl" }]')
     report(tmp_path / "page.html", tmp_path / "p")
     page = Page(browser, tmp_path / "page.html")
-    assert page.names == ["empty", "torn", "registry"] and "nothing to draw yet" in page.page.locator("main").inner_text()
+    assert page.names == ["study", "empty", "torn", "registry", "groups"]
+    assert page.rows(page.section("Stages").locator("table")) == [["pool-10", "done, some set aside", "90.500", "abc"]]
+    page.open("groups")
+    assert page.rows(page.section("Groups").locator("table")) == [["groups-1", "2", "copy, first"]]
+    page.open("empty")
+    assert "nothing to draw yet" in page.page.locator("main").inner_text()
     page.open("torn")
     assert page.section("Loss").locator(".names li").all_inner_texts() == ["a\n1.500"]
     page.open("registry")
     work = page.section("Work").inner_text()
-    assert "1 of 2 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work and "five steps running were not finite" in work
-    shown = page.section("Work").locator(".plot").first.evaluate("plot => Object.fromEntries(plot.data.map(trace => [trace.name, trace.y]))")
+    assert "1 of 2 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work
+    assert "five steps running were not finite" in work
+    plot = page.section("Work").locator(".plot").first
+    shown = plot.evaluate("plot => Object.fromEntries(plot.data.map(trace => [trace.name, trace.y]))")
     assert shown == {"done": [1], "worker was lost": [0], "taken up again": [1], "last word of a lost worker": [0]}
     assert "cannot be read" in page.section("Experts").inner_text()
     page.check()
@@ -319,11 +346,13 @@ def test_mistakes_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     assert "no such file or folder" in report(tmp_path / "x.html", tmp_path / "gone", expect=2).stderr
     assert "nothing here that gaggle wrote" in report(tmp_path / "x.html", tmp_path / "empty", expect=2).stderr
-    assert "no report of gaggle's" in report(tmp_path / "mine.html", tmp_path, expect=2).stderr and (tmp_path / "mine.html").read_text() == "<p>mine"
+    assert "no report of gaggle's" in report(tmp_path / "mine.html", tmp_path,
+                                             expect=2).stderr and (tmp_path / "mine.html").read_text() == "<p>mine"
     # An installation without a .venv, and a python3 that has no packages.
     shutil.copytree(TOOLS / "report", tmp_path / "tools" / "report")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "bin" / "python3").chmod(0o755)
-    done = subprocess.run(["bash", tmp_path / "tools/report/run.sh", "x"], env=os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}, capture_output=True, text=True)
+    done = subprocess.run(["bash", tmp_path / "tools/report/run.sh", "x"],
+                          env=os.environ | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}, capture_output=True, text=True)
     assert done.returncode == 2 and "-m pip install -r" in done.stderr

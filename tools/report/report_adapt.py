@@ -12,7 +12,8 @@ def median_cell(of, scale):
 def measure_of(results, wanted, tasks, measure):
     key, scale = KEYS[measure]
     table = {(line["method"], line["shots"], line["task"]): line for line in results["table"]}
-    cells = [[[None if (value := number(results["tasks"][task]["base"].get(key))) is None else value * scale, None, None] for task in tasks]]
+    base = [number(results["tasks"][task]["base"].get(key)) for task in tasks]
+    cells = [[[None if value is None else value * scale, None, None] for value in base]]
     cells += [[median_cell(table.get((*name, task), {}).get(key), scale) for task in tasks] for name in wanted]
     means = []
     for row in cells:
@@ -27,8 +28,8 @@ def seeds_of(results, wanted, task):
     for method, shots in wanted:
         for item in results["items"]:
             if (item["method"], item["shots"], item["task"]) == (method, shots, task):
-                rows.append([f"{method}, {shots or 'all'} shots", item["seed"], number(item.get("right_percent")), number(item["nll_per_token"]),
-                             item.get("trained_values"), item.get("stored")])
+                rows.append([f"{method}, {shots or 'all'} shots", item["seed"], number(item.get("right_percent")),
+                             number(item["nll_per_token"]), item.get("trained_values"), item.get("stored")])
     return {"columns": ["method", "seed", "right %", "NLL/token", "trained values", "stored as"], "table": rows}
 
 

@@ -40,14 +40,6 @@ def mean_cosines(lines, tasks):
         return (sums + sums.T) / (counts + counts.T)
 
 
-def noise_free(file, space):
-    for when in ("complete", "running"):
-        matrix = file.get(f"{space}.{when}.noise_free") if when == "complete" else None
-        if matrix is not None:
-            return matrix
-    return None
-
-
 def space_of(lines, names, file, space):
     """One space's frames over training, its numbers by step, and by layer in the end."""
     measured = [line for line in lines if line.get("space") == space]
@@ -59,14 +51,14 @@ def space_of(lines, names, file, space):
         matrix = mean_cosines(of, len(names))
         if not np.isnan(matrix).all():
             frames.append((label, matrix))
-    newest = noise_free(file, space)
+    newest = file.get(f"{space}.complete.noise_free")
     if newest is not None and newest.shape == (len(names),) * 2:
         frames.append(("the newest window, noise free", newest))
     with np.errstate(invalid="ignore"):
         order = linkage_order(np.nanmean([np.nan_to_num(matrix) for _, matrix in frames], axis=0)) if frames else []
-    numbers = {"step": [line["step"] for line in measured], "mean cosine": [number(line.get("mean_cosine")) for line in measured],
-               "noise-free median": [number(line.get("noise_free_median")) for line in measured],
-               "conflicting": [number(line.get("conflicting")) for line in measured]}
+    fields = {"mean cosine": "mean_cosine", "noise-free median": "noise_free_median", "conflicting": "conflicting"}
+    numbers = {name: [number(line.get(field)) for line in measured] for name, field in fields.items()}
+    numbers["step"] = [line["step"] for line in measured]
     layers = [[group["name"], number(group.get("mean_cosine")), number(group.get("noise_free_median"))]
               for group in (measured[-1].get("groups") or []) if group.get("by") == "layer"]
     return {"order": [int(i) for i in order], "frames": [frame(*of) for of in frames], "numbers": numbers, "layers": layers,
@@ -94,6 +86,6 @@ def start_section(run):
         return None
     names = json.loads(file.metadata.get("tasks", "[]"))
     middle = float(np.nanmedian(error)) if error is not None and not np.isnan(error).all() else None
-    return {"draw": "alignment", "title": "Gradient alignment at the common start", "tasks": names, "spaces": {"start": {
-        "order": [int(i) for i in linkage_order(cosine)], "frames": [frame("before the first step", cosine)], "numbers": None, "layers": [],
-        "sketch_error": None if middle is None else rounded([middle], 2)[0]}}}
+    space = {"order": [int(i) for i in linkage_order(cosine)], "frames": [frame("before the first step", cosine)], "numbers": None,
+             "layers": [], "sketch_error": None if middle is None else rounded([middle], 2)[0]}
+    return {"draw": "alignment", "title": "Gradient alignment at the common start", "tasks": names, "spaces": {"start": space}}

@@ -15,7 +15,9 @@ def kind_of_results(path):
         return None
     if "gate_similarity" in found:
         return "analysis"
-    return "evaluation" if "experts" in found and isinstance(found.get("methods"), dict) else "adaptation" if "table" in found else None
+    if "experts" in found and isinstance(found.get("methods"), dict):
+        return "evaluation"
+    return "adaptation" if "table" in found else None
 
 
 def is_clusters(folder):

@@ -41,6 +41,7 @@ def gate_section(experts, gates):
               if number(expert.metrics.get("gated_loss")) is not None]
     if not depth and not losses:
         return None
-    sided = any(side for side, _ in layers)
-    return {"draw": "gates", "title": "Gates", "layers": [f"{'decoder' if side else 'encoder'} {n}" if sided else n for side, n in layers],
-            "depth": depth, "losses": losses, "kinds": [words for _, words in LOSSES]}
+    sided = len({side for side, _ in layers}) > 1
+    names = [f"{'decoder' if side else 'encoder'} {n}" if sided else n for side, n in layers]
+    kinds = [words for _, words in LOSSES]
+    return {"draw": "gates", "title": "Gates", "layers": names, "depth": depth, "losses": losses, "kinds": kinds}

@@ -37,7 +37,7 @@ def curve(lines, points):
     axes = {"step": steps, "tokens": tokens, "seconds": clock}
     return {"loss": rounded(thinned(column(lines, "loss"), points, True), 5),
             **{name: rounded(thinned(values, points, False), 6) for name, values in axes.items()},
-            "validation": {"loss": rounded(validation[there]), **{name: rounded(values[there], 6) for name, values in axes.items()}},
+            "validation": {"loss": rounded(validation[there], 5), **{name: rounded(of[there], 6) for name, of in axes.items()}},
             "steps": int(steps[-1])}
 
 

@@ -39,14 +39,15 @@ def by_weights(experts):
     rank = max(((expert.about.get("lora") or {}).get("rank") or 0 for expert in experts), default=0)
     if not files or len(files) * max(rank, 1) > MOST_ROWS or sum(file.bytes() for file in files) > MOST_BYTES:
         return None
-    sites = sorted({name.removesuffix(".lora_A.weight") for file in files for name in file.names() if name.endswith(".lora_A.weight")})
+    ending = ".lora_A.weight"
+    sites = sorted({name.removesuffix(ending) for file in files for name in file.names() if name.endswith(ending)})
     products = np.zeros((len(files),) * 2)
     for site in sites:
         pairs = [(file.get(f"{site}.lora_A.weight"), file.get(f"{site}.lora_B.weight")) for file in files]
         have = [i for i, (a, b) in enumerate(pairs) if a is not None and b is not None and a.ndim == 2]
         if len({pairs[i][0].shape[1] for i in have}) != 1:
             continue
-        a, b = np.concatenate([pairs[i][0] for i in have]).astype("f4"), np.concatenate([pairs[i][1].T for i in have]).astype("f4")
+        a, b = (np.concatenate(rows).astype("f4") for rows in ([pairs[i][0] for i in have], [pairs[i][1].T for i in have]))
         starts = np.cumsum([0] + [len(pairs[i][0]) for i in have])[:-1]
         both = (a @ a.T) * (b @ b.T)
         products[np.ix_(have, have)] += np.add.reduceat(np.add.reduceat(both, starts, 0), starts, 1)
@@ -77,8 +78,8 @@ def placed(similarity):
 def map_section(experts, gates, run):
     if len(experts) < 3:
         return None
-    maps = {"gradients at the common start": by_gradients(run, [expert.task for expert in experts]), "weights (B A)": by_weights(experts),
-            "gates": by_gates(gates)}
+    maps = {"gradients at the common start": by_gradients(run, [expert.task for expert in experts]),
+            "weights (B A)": by_weights(experts), "gates": by_gates(gates)}
     maps = {name: made for name, similarity in maps.items() if (made := placed(similarity))}
     return {"draw": "map", "title": "Map of the experts", "names": [expert.name for expert in experts], "maps": maps,
             "categories": [expert.category for expert in experts]} if maps else None

@@ -1,8 +1,11 @@
 """A registry: its experts with what their sidecars say, inventories, collections, and what was set aside."""
 from report_files import number, read_json, read_text
 
-COLUMNS = [["expert", "text"], ["version", "text"], ["category", "text"], ["origin", "text"], ["rank", "integer"], ["base loss", "number"],
-           ["loss with LoRA", "number"], ["half open", "number"], ["gates as learnt", "number"], ["gate |v|", "number"]]
+LOSSES = {"base loss": "base_loss", "loss with LoRA": "validation_loss", "half open": "half_open_loss",
+          "gates as learnt": "gated_loss", "gate |v|": "gate_norm"}
+ABOUT = ("Losses are nats per target token on the task's validation examples: of the base alone, with the LoRA, with its gates half "
+         "open (as they start) and with its gates as learnt. |v| is the mean length of a gate's vector. A gate whose loss is that of "
+         "half open has learnt nothing, and is easily overheard in routing.")
 
 
 def versions(folder):
@@ -40,35 +43,40 @@ def experts_of(registry, only=None):
     return own if own or only is None else found
 
 
+def table(title, kinds, rows, about=None):
+    """A section; None without rows. `kinds`: a column's name → text, integer or number."""
+    return {"draw": "table", "title": title, "columns": list(kinds.items()), "rows": rows, "about": about} if rows else None
+
+
 def expert_table(experts):
     rows = []
     for expert in experts:
-        metrics = [number(expert.metrics.get(name)) for name in ("base_loss", "validation_loss", "half_open_loss", "gated_loss", "gate_norm")]
         rank = (expert.about.get("lora") or {}).get("rank") or ((expert.about.get("recipe") or {}).get("lora") or {}).get("rank")
-        rows.append([expert.name, expert.version, expert.category, "cannot be read" if expert.torn else expert.about.get("origin", ""), rank, *metrics])
-    return {"draw": "table", "title": "Experts", "columns": COLUMNS, "rows": rows, "about":
-            "Losses are nats per target token on the task's validation examples: of the base alone, with the LoRA, with its gates half open "
-            "(as they start) and with its gates as learnt. |v| is the mean length of a gate's vector. A gate whose loss is that of half open "
-            "has learnt nothing, and is easily overheard in routing."} if rows else None
+        origin = "cannot be read" if expert.torn else expert.about.get("origin", "")
+        metrics = [number(expert.metrics.get(name)) for name in LOSSES.values()]
+        rows.append([expert.name, expert.version, expert.category, origin, rank, *metrics])
+    names = dict.fromkeys(("expert", "version", "category", "origin"), "text")
+    return table("Experts", {**names, "rank": "integer", **dict.fromkeys(LOSSES, "number")}, rows, ABOUT)
 
 
-def other_tables(registry):
-    sections, rows = [], []
+def inventory_table(registry):
+    rows = []
     for name, folder in stored(registry, "inventories").items():
         about = read_json(folder / "inventory.json", {})
         poly, metrics = about.get("poly") or {}, about.get("metrics") or {}
         if about.get("origin") != "adapted":
-            rows.append([name, folder.name, about.get("method", ""), len(about.get("tasks") or about.get("data") or []), poly.get("skills"),
-                         poly.get("heads"), number(metrics.get("base_loss")), number(metrics.get("validation_loss"))])
-    if rows:
-        sections.append({"draw": "table", "title": "Inventories", "rows": rows, "columns": [
-            ["inventory", "text"], ["version", "text"], ["method", "text"], ["tasks", "integer"], ["skills", "integer"], ["heads", "integer"],
-            ["base loss", "number"], ["validation loss", "number"]]})
+            tasks = len(about.get("tasks") or about.get("data") or [])
+            rows.append([name, folder.name, about.get("method", ""), tasks, poly.get("skills"), poly.get("heads"),
+                         number(metrics.get("base_loss")), number(metrics.get("validation_loss"))])
+    kinds = {"inventory": "text", "version": "text", "method": "text", "tasks": "integer", "skills": "integer", "heads": "integer",
+             "base loss": "number", "validation loss": "number"}
+    return table("Inventories", kinds, rows)
+
+
+def collection_table(registry):
     rows = []
     for name, folder in stored(registry, "collections").items():
         members = [of.get("name", "") for of in read_json(folder / "collection.json", {}).get("experts", [])]
-        rows.append([name, folder.name, len(members), ", ".join(members[:12]) + (f" … and {len(members) - 12} more" if len(members) > 12 else "")])
-    if rows:
-        sections.append({"draw": "table", "title": "Collections", "rows": rows,
-                         "columns": [["collection", "text"], ["version", "text"], ["experts", "integer"], ["members", "text"]]})
-    return sections
+        more = f" … and {len(members) - 12} more" if len(members) > 12 else ""
+        rows.append([name, folder.name, len(members), ", ".join(members[:12]) + more])
+    return table("Collections", {"collection": "text", "version": "text", "experts": "integer", "members": "text"}, rows)

@@ -68,7 +68,8 @@ def rows_of(results, lines, methods, tasks, files, budget):
         by_id = {}
         for m, method in enumerate(methods):
             for line in lines.get((method, task), []):
-                row = by_id.setdefault(str(line.get("id")), {"target": clipped(line.get("target"), 600), "answers": [None] * len(methods)})
+                fresh = {"target": clipped(line.get("target"), 600), "answers": [None] * len(methods)}
+                row = by_id.setdefault(str(line.get("id")), fresh)
                 answer = None if line.get("prediction") is None else clipped(line["prediction"], 400)
                 row["answers"][m] = [answer, number(line.get("score")), rounded([number(line.get("target_nll")) or np.nan])[0]]
         kept = dict(list(by_id.items())[:share])
@@ -83,16 +84,17 @@ def shares(results, methods):
     for method in methods:
         of = results["methods"][method].get("share_of_routing_weight")
         if of:
-            pairs = sorted(((name, number(share)) for name, share in of.items() if number(share) is not None), key=lambda p: -p[1])
-            found[method] = [[name, rounded([share])[0]] for name, share in pairs[:60]]
+            order = sorted((name for name in of if number(of[name]) is not None), key=lambda name: -of[name])
+            found[method] = [[name, rounded([of[name]])[0]] for name in order[:60]]
     return found
 
 
 def singles_of(results, tasks):
     """Of many experts alone: nll per token [experts][tasks]."""
     names = [method for method in results["methods"] if method.startswith("expert:")]
-    values = [[number(results["methods"][name]["tasks"].get(task, {}).get("nll_per_token")) for task in tasks] for name in names]
-    return {"names": [name[7:] for name in names], "tasks": tasks, "nll": [rounded([np.nan if v is None else v for v in row], 3) for row in values]}
+    of = [results["methods"][name]["tasks"] for name in names]
+    values = [[number(scores.get(task, {}).get("nll_per_token")) for task in tasks] for scores in of]
+    return {"names": [name[7:] for name in names], "tasks": tasks, "nll": rounded(np.array(values, dtype=float), 3)}
 
 
 def result_sections(folder, config, budget):
@@ -108,10 +110,11 @@ def result_sections(folder, config, budget):
         methods = [method for method in results["methods"] if method not in singles or len(singles) <= MOST_SINGLES]
         lines = predictions(path.with_name(path.name.replace("results", "predictions", 1) + "l"))
         sections.append({
-            "draw": "results", "title": "Results", "of": results.get("collection") or "", "base": (results.get("base") or {}).get("name"),
+            "draw": "results", "title": "Results", "of": results.get("collection") or "",
+            "base": (results.get("base") or {}).get("name"),
             "tasks": [{"name": task, **results["tasks"][task]} for task in tasks], "methods": methods,
             "experts": {m: {t: of["expert"] for t, of in results["methods"][m]["tasks"].items() if "expert" in of} for m in methods},
-            "measures": {"score": measure_of(results, lines, methods, tasks, "score"), "nll": measure_of(results, lines, methods, tasks, "nll")},
+            "measures": {name: measure_of(results, lines, methods, tasks, name) for name in ("score", "nll")},
             "rows": rows_of(results, lines, methods, tasks, files, budget), "shares": shares(results, results["methods"]),
             "singles": singles_of(results, tasks) if len(singles) > 1 else None,
             "missing": results.get("missing", []), "file": path.name})

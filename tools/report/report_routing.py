@@ -10,11 +10,6 @@ MOST_SHOWN = 24          # experts of such a map, those with the most weight
 MOST_TOKENS = 40_000     # of all texts
 
 
-def array_of(value):
-    """Nested lists with null → float array."""
-    return np.array(value, dtype=object).astype(float) if value else np.zeros((0, 0))
-
-
 def packed(values):
     """Shares from 0 to 1 as 16-bit numbers, in base64."""
     whole = np.round(np.clip(np.nan_to_num(values), 0, 1) * 65535).astype("<u2")
@@ -29,8 +24,7 @@ def site_map(weights, experts):
 
 
 def layers_of(task, name):
-    by_layer = (task.get(name) or {}).get("by_layer") or []
-    return rounded([np.nan if number(value) is None else value for value in by_layer])
+    return rounded(np.array((task.get(name) or {}).get("by_layer") or [], dtype=float))
 
 
 def method_of(method, tasks, sites, experts, room):
@@ -39,13 +33,12 @@ def method_of(method, tasks, sites, experts, room):
             "entropy": [layers_of(t, "entropy") if t else [] for t in of],
             "token_entropy": [layers_of(t, "token_entropy") if t else [] for t in of],
             "own_first": [number((t.get("own_first") or {}).get("mean")) if t else None for t in of], "maps": [],
-            "by_class": {name: rounded(kind["weights"], 3) for name, kind in method.get("by_class", {}).items() if kind.get("weights")},
             "knock_out": None}
     for task in of:
         room -= len(sites) * min(experts, MOST_SHOWN)
         made["maps"].append(site_map(task["weights"], experts) if task and task.get("weights") and room >= 0 else None)
     if all(t and t.get("knock_out") for t in of):
-        made["knock_out"] = [rounded([np.nan if number(v) is None else v for v in t["knock_out"]["cost"]], 3) for t in of]
+        made["knock_out"] = rounded(np.array([t["knock_out"]["cost"] for t in of], dtype=float), 3)
     return made, room
 
 
@@ -80,5 +73,6 @@ def routing_sections(folder_or_file):
         sections.append({"draw": "routing", "title": "Routing", **about, "methods": methods,
                          "sites": [[site["name"], site["kind"], site["layer"]] for site in sites]})
         if any(texts.values()):
-            sections.append({"draw": "texts", "title": "Who answers each token", **about, "methods": texts, "parts": analysis.get("parts", [])})
+            parts = analysis.get("parts", [])
+            sections.append({"draw": "texts", "title": "Who answers each token", **about, "methods": texts, "parts": parts})
     return sections

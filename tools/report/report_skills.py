@@ -40,8 +40,9 @@ def packed(matrix):
     return base64.b64encode(np.round(np.clip(matrix, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
 
 
-def skill_section(run, heads=None, skills=None):
-    lines = [line for line in read_lines(run / "routing.jsonl") if isinstance(line.get("step"), int) and isinstance(line.get("kinds"), dict)]
+def skill_section(run):
+    lines = read_lines(run / "routing.jsonl")
+    lines = [line for line in lines if isinstance(line.get("step"), int) and isinstance(line.get("kinds"), dict)]
     if not lines:
         return None
     recipe = read_json(run / "recipe.json") or {}
@@ -58,13 +59,13 @@ def skill_section(run, heads=None, skills=None):
             continue
         tables.append({"label": f"step {line['step']}", "weights": [packed(weights[site]) for site in kept]})
         frames.append((f"step {line['step']}", routed_alike(weights)))
-    alike = {"order": [int(i) for i in linkage_order(frames[-1][1])], "frames": [frame(*of) for of in frames], "numbers": None,
-             "layers": [], "sketch_error": None} if frames else None
+    alike = {"order": [int(i) for i in linkage_order(frames[-1][1])], "frames": [frame(*of) for of in frames]} if frames else None
     names = names or [f"task {i}" for i in range(len(frames[-1][1]) if frames else 0)]
     steps = spread(lines, 400)
     kinds = list(steps[-1]["kinds"])
     numbers = {field: {kind: [number((line["kinds"].get(kind) or {}).get(field)) for line in steps] for kind in kinds} for field in FIELDS}
     columns = np.shape(shown[-1]["weights"][kept[0]])[1] if kept else 0
-    return {"draw": "skills", "title": "Routing table over training", "tasks": names, "sites": kept, "tables": tables, "alike": alike,
-            "steps": [line["step"] for line in steps], "numbers": numbers, "columns": columns, "heads": poly.get("heads") or heads or 1,
-            "skills": poly.get("skills") or skills}
+    return {"draw": "skills", "title": "Routing table over training", "tasks": names, "sites": kept, "tables": tables,
+            "alike": alike,
+            "steps": [line["step"] for line in steps], "numbers": numbers, "columns": columns, "heads": poly.get("heads") or 1,
+            "skills": poly.get("skills")}

@@ -7,7 +7,7 @@ from report_files import read_json, read_toml
 from report_gates import gate_section, gates_of
 from report_losses import loss_section
 from report_map import map_section
-from report_registry import expert_table, experts_of, other_tables
+from report_registry import collection_table, expert_table, experts_of, inventory_table, table
 from report_results import result_sections
 from report_routing import routing_sections
 from report_skills import skill_section
@@ -26,7 +26,7 @@ def subject(kind, path, config, sections, lines=None):
 
 def of_experts(experts, run):
     gates = [gates_of(expert) for expert in experts]
-    return [gate_section(experts, gates), map_section(experts, gates, run), expert_table(experts)]
+    return [gate_section(experts, gates), map_section(experts, gates, run)]
 
 
 def registry_of(config):
@@ -51,7 +51,8 @@ def run_subject(run, budget):
     places = [place_of("experts", registry, items) if of_registry else None, place_of("pretraining", run),
               place_of("evaluation", run / "eval"), place_of("adaptation", run / "adapt")]
     return subject("run", run, config, [
-        *results, *adapt_sections(run / "adapt"), losses, *routing_sections(run / "eval"), *of_experts(experts, run),
+        *results, *adapt_sections(run / "adapt"), losses, *routing_sections(run / "eval"), *of_experts(experts,
+                                                                                                       run), expert_table(experts),
         start_section(run), alignment_section(run), skill_section(run), work_section(places)])
 
 
@@ -59,19 +60,18 @@ def registry_subject(registry):
     experts = experts_of(registry)
     about = read_json(registry / "registry.json") or {}
     base = about.get("base") or {}
-    tables = other_tables(registry)
-    place = place_of("experts", registry)
-    count = {"Experts": len(experts), **{section["title"]: len(section["rows"]) for section in tables}}
-    kinds = ", ".join(plural(n, {"Experts": "expert", "Inventories": "inventory", "Collections": "collection"}[title]) for title, n in count.items())
-    lines = [f"Registry of {kinds}. Base: {base.get('name') or 'not known yet'}.", two_lines({}, [work_section([place])] if place else [])[1]]
-    sections = of_experts(experts, None)
-    return subject("registry", registry, {}, [sections[2], *tables, *sections[:2], work_section([place])], lines)
+    work = work_section([place_of("experts", registry)])
+    tables = {"expert": expert_table(experts), "inventory": inventory_table(registry), "collection": collection_table(registry)}
+    kinds = ", ".join(plural(len(found["rows"]), name) for name, found in tables.items() if found) or "nothing yet"
+    lines = [f"Registry of {kinds}. Base: {base.get('name') or 'not known yet'}.", two_lines({}, [work] if work else [])[1]]
+    return subject("registry", registry, {}, [*tables.values(), *of_experts(experts, None), work], lines)
 
 
 def evaluation_subject(path, budget):
     folder = path if path.is_dir() else path.parent
     config = read_toml(folder.parent / "config.toml")
-    sections = [*result_sections(folder, config, budget), *adapt_sections(folder), *routing_sections(path if path.is_file() else folder)]
+    sections = [*result_sections(folder, config, budget), *adapt_sections(folder),
+                *routing_sections(path if path.is_file() else folder)]
     return subject("evaluation", path, config, [*sections, work_section([place_of("evaluation", folder)])])
 
 
@@ -79,27 +79,31 @@ def study_subject(study):
     rows = []
     for file in sorted((study / "stages").glob("*.json")):
         about = read_json(file) or {}
-        ended = {0: "done", 3: "done, some set aside", 75: "stopped", 4: "stopped"}.get(about.get("code"), f"exit code {about.get('code')}")
+        code = about.get("code")
+        ended = {0: "done", 3: "done, some set aside", 75: "stopped", 4: "stopped"}.get(code, f"exit code {code}")
         rows.append([file.stem, ended, about.get("seconds"), about.get("commit", "")])
     whole = sum(row[2] or 0 for row in rows)
     done = sum(row[1].startswith("done") for row in rows)
-    lines = [f"A study, {plural(len(rows), 'stage')} so far; its runs follow as subjects of their own.", f"{plural(done, 'stage')} are done, after {clock(whole)} of work."]
-    return subject("study", study, {}, [{"draw": "table", "title": "Stages", "rows": rows, "columns": [
-        ["stage", "text"], ["state", "text"], ["seconds", "number"], ["commit", "text"]]}], lines)
+    lines = [f"A study, {plural(len(rows), 'stage')} so far; its runs follow as subjects of their own.",
+             f"{plural(done, 'stage')} done, after {clock(whole)} of work."]
+    kinds = {"stage": "text", "state": "text", "seconds": "number", "commit": "text"}
+    return subject("study", study, {}, [table("Stages", kinds, rows)], lines)
 
 
 def clusters_subject(folder):
     rows, members = [], 0
     for file in sorted(folder.glob("*.toml")):
-        files = [pathlib.PurePath(part.get("path", "")).stem for part in read_toml(file).get("files", []) if isinstance(part, dict)]
+        parts = [part for part in read_toml(file).get("files", []) if isinstance(part, dict)]
+        files = [pathlib.PurePath(part.get("path", "")).stem for part in parts]
         members += len(files)
         rows.append([file.stem, len(files), ", ".join(files)])
-    lines = [f"{plural(len(rows), 'group')} of {plural(members, 'task')} that are alike, as gaggle cluster put them.", "Each is a task of several files, to train an expert on."]
-    return subject("clusters", folder, {}, [{"draw": "table", "title": "Groups", "rows": rows, "columns": [
-        ["group", "text"], ["members", "integer"], ["tasks", "text"]]}], lines)
+    lines = [f"{plural(len(rows), 'group')} of {plural(members, 'task')} that are alike, as gaggle cluster put them.",
+             "Each is a task of several files, to train an expert on."]
+    return subject("clusters", folder, {}, [table("Groups", {"group": "text", "members": "integer", "tasks": "text"}, rows)], lines)
 
 
 def subjects_of(places):
     budget = MOST_ROWS // max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
-    makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject, "clusters": clusters_subject}
+    makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject,
+              "clusters": clusters_subject}
     return [makers.get(kind, lambda path: evaluation_subject(path, budget))(path) for kind, path in places]

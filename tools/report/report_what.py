@@ -37,22 +37,22 @@ def trained(config, losses):
     poly = config.get("poly") or {}
     if "lora" in phases or "gate" in phases:
         count = len(phases.get("lora") or phases["gate"])
-        parts = [f"LoRA of rank {lora.get('rank')}, {steps_of(train, losses, 'lora')} steps of {train.get('batch_size')} examples"] if "lora" in phases else []
+        steps = steps_of(train, losses, "lora")
+        parts = [f"LoRA of rank {lora.get('rank')}, {steps} steps of {train.get('batch_size')} examples"] if "lora" in phases else []
         parts += [f"gates, {steps_of(gate, losses, 'gate')} steps"] if "gate" in phases else []
         return f"{plural(count, 'expert')}: {', then '.join(parts)}"
     skills = [phase for phase in phases if phase in ("mhr", "poly", "shared", "private")]
     if skills:
-        tasks = len(phases.get("by task", []))
-        return (f"{skills[0].upper() if skills[0] == 'mhr' else skills[0].capitalize()} inventory of {poly.get('skills')} skills, "
-                f"{plural(poly.get('heads') or 1, 'head')}, rank {poly.get('rank')}, over {plural(tasks, 'task')}: {steps_of(train, losses, skills[0])} steps of "
-                f"{train.get('batch_size')} examples")
+        method, steps = skills[0], steps_of(train, losses, skills[0])
+        name, tasks = "MHR" if method == "mhr" else method.capitalize(), plural(len(phases.get("by task", [])), "task")
+        return (f"{name} inventory of {poly.get('skills')} skills, {plural(poly.get('heads') or 1, 'head')}, rank {poly.get('rank')}, "
+                f"over {tasks}: {steps} steps of {train.get('batch_size')} examples")
     return ""
 
 
 def scored(section):
-    adapted = section.get("over_seeds")
-    of = f" of {section['of']}" if section["of"] else ""
-    return f"{'adaptation' if adapted else 'evaluation'}{of}: {plural(len(section['methods']), 'method')} on {plural(len(section['tasks']), 'task')}"
+    kind, of = "adaptation" if section.get("over_seeds") else "evaluation", f" of {section['of']}" if section["of"] else ""
+    return f"{kind}{of}: {plural(len(section['methods']), 'method')} on {plural(len(section['tasks']), 'task')}"
 
 
 def when(places):
@@ -70,8 +70,9 @@ def state_of(places):
     workers = [worker for place in places for worker in place["workers"]]
     if any(worker["alive"] for worker in workers):
         return "running"
-    unfinished = any(place["done"] + len(place["aside"]) < place["items"] for place in places)
-    return "unfinished" if unfinished else "done with items set aside" if any(place["aside"] for place in places) else "done" if places else ""
+    if any(place["done"] + len(place["aside"]) < place["items"] for place in places):
+        return "unfinished"
+    return "" if not places else "done with items set aside" if any(place["aside"] for place in places) else "done"
 
 
 def two_lines(config, sections):
@@ -79,12 +80,13 @@ def two_lines(config, sections):
     by = {}
     for section in sections:
         by.setdefault(section["draw"], []).append(section)
-    losses, places = (by.get("losses") or [None])[0], [place for section in by.get("work", []) for place in section["places"]]
+    losses = (by.get("losses") or [None])[0]
+    places = [place for section in by.get("work", []) for place in section["places"]]
     parts = [trained(config, losses), *map(scored, by.get("results", []))]
     base = base_of(config) or next((section["base"] for section in by.get("results", []) if section["base"]), "")
     first = "; ".join(part for part in parts if part) or "nothing was made here yet"
     first = first[0].upper() + first[1:] + (f". On {base}" if base else "") + "."
-    counts = [f"{place['done']:,} of {place['items']:,} {'items' if place['kind'] != 'experts' else 'experts'} done ({place['kind']})"
+    counts = [f"{place['done']:,} of {place['items']:,} items of {place['kind']} done"
               + (f", {len(place['aside'])} set aside" if place["aside"] else "") for place in places]
     second = "; ".join([*counts, when(places)]).strip("; ")
     return [first, (second[0].upper() + second[1:] + ".") if second else "No worker has left a journal."]

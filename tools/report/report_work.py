@@ -45,6 +45,11 @@ def sessions(path):
     return found
 
 
+def is_one_of(item, names):
+    """An item of several experts names them all."""
+    return not names or item in names or any(part in names for part in item.replace(",", " ").split())
+
+
 def worker_of(lines, path, names):
     """One start of a worker: what it took and how that ended, its speed over time; None: nothing of these items."""
     first, begun = lines[0], utc(lines[0].get("utc"))
@@ -60,7 +65,7 @@ def worker_of(lines, path, names):
             spans.append(open_span)
         elif kind == "progress":
             phase = line.get("phase", "")
-            rates.append((at(line), number(line.get("tokens_per_s")), number(line.get("gemm_share"))))
+            rates.append((at(line), *rounded(np.array([line.get("tokens_per_s"), line.get("gemm_share")], dtype=float), 3)))
             if open_span:
                 open_span["last"] = f"{phase} step {line.get('step')} of {line.get('steps')}"
         elif kind in ("committed", "failed", "aside") and open_span and line.get("key") == open_span["key"]:
@@ -70,13 +75,12 @@ def worker_of(lines, path, names):
     alive = not finished and lives(first, path)
     if open_span:
         open_span.update(to=end, how="running" if alive else "stopped" if finished else "lost", detail=open_span.pop("last", ""))
-    spans = [{**span, "from": round(span["from"], 2), "to": round(span["to"], 2)} for span in spans if not names or span["item"] in names
-             or any(part in names for part in span["item"].replace(",", " ").split())]
+    spans = [{**span, "from": round(span["from"], 2), "to": round(span["to"], 2)} for span in spans if is_one_of(span["item"],
+                                                                                                                 names)]
     rates = rates[::max(1, len(rates) // MOST_RATES)]
-    return {"name": first.get("worker", path.stem), "host": first.get("host", ""), "rank": first.get("rank", 0), "job": first.get("job", ""),
+    return {"name": first.get("worker", path.stem), "host": first.get("host", ""), "rank": first.get("rank", 0),
             "begun": round(begun, 2), "end": round(end, 2), "finished": finished, "alive": alive, "spans": spans,
-            "rates": [[round(t, 2), *rounded([np.nan if v is None else v for v in (speed, share)], 3)] for t, speed, share in rates if speed],
-            } if spans or not names else None
+            "rates": [[round(t, 2), speed, share] for t, speed, share in rates if speed]} if spans or not names else None
 
 
 def aside_of(folder):

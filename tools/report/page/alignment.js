@@ -1,61 +1,116 @@
-// How well tasks agree: a matrix of cosines, ordered so that neighbours are alike, over training.
-function cosine_frames(tasks, of, words) {
-  let now = of.frames.length - 1, z = [];
-  const names = of.order.map(i => tasks[i] ?? `task ${i}`), said = el("p", { class: "note" }), pairs = el("div");
-  const unpack = frame => {
-    const values = bytes_of(frame.cosine, Int8Array), count = of.order.length;
-    return of.order.map(i => of.order.map(j => i === j || values[i * count + j] === -128 ? null : values[i * count + j] / 100));
-  };
-  const plot = matrix(() => {
-    z = unpack(of.frames[now]);
-    return { rows: names, columns: names, z, sides: true, square: true, marks: true, max: Math.max(.05, ...z.map(row => Math.max(0, ...row.filter(known).map(Math.abs)))), text: value => signed(value, 2).replace("0.", ".") };
-  }, (r, c, value) => r === c ? null : [`${names[r]} and ${names[c]}`, known(value) ? `cosine ${signed(value, 2)}${value < 0 ? ": they conflict" : ""}` : "never in one batch"], words);
-  const closest = () => {
-    const all = z.flatMap((row, r) => row.slice(0, r).map((value, c) => [names[c], names[r], value])).filter(pair => known(pair[2])).sort((a, b) => b[2] - a[2]);
-    const few = all.length > 10 ? [...all.slice(0, 5), ...all.slice(-5)] : all;
-    pairs.replaceChildren(all.length > 1 ? table([{ name: "task", kind: "text" }, { name: "and task", kind: "text" }, { name: "cosine", kind: "number", digits: 2 }], few) : "");
-  };
-  const say = () => {
-    const frame = of.frames[now];
-    said.textContent = `${frame.label}: ${frame.conflicting} of ${frame.pairs} pairs conflict (cosine below 0${names.length <= 48 && (names.length > 16 || small()) ? ", marked ×" : ""}), mean cosine ${signed(frame.mean, 3)}`
-      + (known(of.sketch_error) ? `; measured on sketches, standard error about ${brief(of.sketch_error)}.` : ".");
-  };
-  const wide = el("div", { class: names.length <= 24 ? "beside" : "" }, plot, pairs);
-  wide.again = () => { plot.again(); say(); closest(); };
-  return [controls(slider("over training", of.frames.length, now, i => of.frames[i].label, i => { now = i; wide.again(); })), wide, said];
-}
-
+// How well the tasks' gradients agree: the matrix over training, and numbers by step and by layer.
 function alignment_numbers(of) {
-  const lines = ["mean cosine", "noise-free median"].filter(name => of.numbers[name].some(known));
-  return el("div", { class: "pair" }, el("div", {}, el("h3", {}, "Agreement over training"), figure(() => ({ data: lines.map((name, i) => ({ type: "scatter", mode: "lines+markers", name, x: of.numbers.step, y: of.numbers[name],
-    hoverinfo: "none", line: { color: color(i), width: 2, dash: i ? "dot" : "solid" }, marker: { size: 5, symbol: SYMBOLS[i] } })),
-  layout: { height: 290, ...above(lines), xaxis: { title: { text: "step" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
-  { name: "agreement over training", hover: point => [lines[point.curveNumber], `step ${point.x}: ${signed(point.y, 3)}`] })),
-  el("div", {}, el("h3", {}, "Share of conflicting pairs"), figure(() => ({ data: [{ type: "scatter", mode: "lines+markers", x: of.numbers.step, y: of.numbers.conflicting.map(v => known(v) ? 100 * v : null), hoverinfo: "none",
-    line: { color: css("--mark"), width: 2 }, marker: { size: 5 } }], layout: { height: 290, xaxis: { title: { text: "step" } }, yaxis: { title: { text: "% of the pairs of a batch" }, rangemode: "tozero" } } }),
-  { name: "conflicting pairs over training", hover: point => [`step ${point.x}`, `${digits(point.y, 1)} % of the pairs conflict`] })));
+  const lines = ['mean cosine', 'noise-free median'].filter(name => of.numbers[name].some(known));
+  return el(
+      'div', {class: 'pair'},
+      el('div', {}, el('h3', {}, 'Agreement over training'),
+         figure(
+             () => ({
+               data: lines.map((name, i) => ({
+                                 type: 'scatter',
+                                 mode: 'lines+markers',
+                                 name,
+                                 x: of.numbers.step,
+                                 y: of.numbers[name],
+                                 hoverinfo: 'none',
+                                 line: {color: color(i), width: 2, dash: i ? 'dot' : 'solid'},
+                                 marker: {size: 5, symbol: SYMBOLS[i]}
+                               })),
+               layout: {
+                 height: 290,
+                 ...above(lines),
+                 xaxis: {title: {text: 'step'}},
+                 yaxis: {title: {text: 'cosine'}, zeroline: true}
+               }
+             }),
+             {
+               name: 'agreement over training',
+               hover: point => [lines[point.curveNumber], `step ${point.x}: ${signed(point.y, 3)}`]
+             })),
+      el('div', {}, el('h3', {}, 'Share of conflicting pairs'),
+         figure(
+             () => ({
+               data: [{
+                 type: 'scatter',
+                 mode: 'lines+markers',
+                 x: of.numbers.step,
+                 y: of.numbers.conflicting.map(v => known(v) ? 100 * v : null),
+                 hoverinfo: 'none',
+                 line: {color: css('--mark'), width: 2},
+                 marker: {size: 5}
+               }],
+               layout: {
+                 height: 290,
+                 xaxis: {title: {text: 'step'}},
+                 yaxis: {title: {text: '% of the pairs of a batch'}, rangemode: 'tozero'}
+               }
+             }),
+             {
+               name: 'conflicting pairs over training',
+               hover: point => [`step ${point.x}`, `${digits(point.y, 1)} % of the pairs conflict`]
+             })));
 }
 
 function by_depth(of) {
-  return [el("h3", {}, "By depth"), figure(() => ({ data: [1, 2].map(k => ({ type: "scatter", mode: "lines+markers", name: ["", "mean cosine", "noise-free median"][k], x: of.layers.map(l => +l[0]), y: of.layers.map(l => l[k]), hoverinfo: "none",
-    line: { color: color(k - 1), width: 2, dash: k > 1 ? "dot" : "solid" }, marker: { size: 5, symbol: SYMBOLS[k - 1] } })).filter(trace => trace.y.some(known)),
-  layout: { height: 270, ...above(["mean cosine", "noise-free median"]), xaxis: { ...whole_axis(of.layers.map(l => +l[0])), title: { text: "layer, at the last measurement" } }, yaxis: { title: { text: "cosine" }, zeroline: true } } }),
-  { name: "agreement by depth", hover: point => [`layer ${point.x}`, signed(point.y, 3)] })];
+  return [
+    el('h3', {}, 'By depth'),
+    figure(
+        () => ({
+          data: [1, 2]
+                    .map(k => ({
+                           type: 'scatter',
+                           mode: 'lines+markers',
+                           name: ['', 'mean cosine', 'noise-free median'][k],
+                           x: of.layers.map(l => +l[0]),
+                           y: of.layers.map(l => l[k]),
+                           hoverinfo: 'none',
+                           line: {color: color(k - 1), width: 2, dash: k > 1 ? 'dot' : 'solid'},
+                           marker: {size: 5, symbol: SYMBOLS[k - 1]}
+                         }))
+                    .filter(trace => trace.y.some(known)),
+          layout: {
+            height: 270,
+            ...above(['mean cosine', 'noise-free median']),
+            xaxis: {...whole_axis(of.layers.map(l => +l[0])), title: {text: 'layer, at the last measurement'}},
+            yaxis: {title: {text: 'cosine'}, zeroline: true}
+          }
+        }),
+        {name: 'agreement by depth', hover: point => [`layer ${point.x}`, signed(point.y, 3)]})
+  ];
 }
 
-const SPACES = { skill: "the shared skills", mixed: "each task's mixed adapter", start: "the common start" };
+const SPACES = {
+  skill: 'the shared skills',
+  mixed: 'each task\'s mixed adapter',
+  start: 'the common start'
+};
 
 draw.alignment = (section, host) => {
-  const spaces = Object.keys(section.spaces).filter(name => section.spaces[name].frames.length || section.spaces[name].numbers), place = el("div");
+  const spaces = Object.keys(section.spaces)
+                     .filter(name => section.spaces[name].frames.length || section.spaces[name].numbers),
+        place = el('div');
   let space = spaces[0];
   const put = () => {
     const of = section.spaces[space];
-    place.replaceChildren(...[...of.frames.length ? cosine_frames(section.tasks, of, "cosines of the tasks' gradients") : [note("These lines were written before single pairs were kept: only means are there.")],
-      of.numbers?.step.length > 1 ? alignment_numbers(of) : null, ...of.layers.length > 1 ? by_depth(of) : []].flat().filter(Boolean));
-    if (host.isConnected) for (const part of place.children) part.again ? part.again() : show(part);
+    place.replaceChildren(
+        ...[...of.frames.length ?
+                cosine_frames(section.tasks, of, 'cosines of the tasks\' gradients', 'conflict') :
+                [note('These lines were written before single pairs were kept: only means are there.')],
+            of.numbers?.step.length > 1 ? alignment_numbers(of) : null, ...of.layers.length > 1 ? by_depth(of) : []]
+            .flat()
+            .filter(Boolean));
+    if (host.isConnected)
+      for (const part of place.children) part.again ? part.again() : show(part);
   };
-  add(host, about("Cosines of the tasks' gradients. Blue: a step for one task helps the other. Orange: they conflict. Tasks that agree stand side by side. "
-    + "Cosines of small batches are noisy and pulled towards zero; noise-free ones come from two halves of each batch."),
-  controls(choice("gradients of", spaces.map(name => [name, SPACES[name] || name]), space, value => { space = value; put(); }, false)), place);
+  add(host,
+      about(
+          'Cosines of the tasks\' gradients. Blue: a step for one task helps the other. Orange: they conflict. ' +
+          'Tasks that agree stand side by side. ' +
+          'Cosines of small batches are noisy and pulled towards zero; noise-free ones come from two halves of ' +
+          'each batch.'),
+      controls(choice('gradients of', spaces.map(name => [name, SPACES[name] || name]), space, value => {
+        space = value;
+        put();
+      }, false)), place);
   host.after_draw = put;
 };

@@ -1,5 +1,5 @@
 // The page itself: one subject at a time, its sections drawn when they come near, both themes, print.
-const subjects = [...document.querySelectorAll("script.subject")];
+const subjects = [...document.querySelectorAll('script.subject')];
 const parsed = new Map();
 const subject = i => parsed.get(i) ?? parsed.set(i, JSON.parse(subjects[i].textContent)).get(i);
 let waiting = [];
@@ -7,62 +7,95 @@ let waiting = [];
 function draw_now(host) {
   if (host.drawn) return;
   host.drawn = true;
-  host.style.minHeight = "";
+  host.style.minHeight = '';
   try {
     draw[host.section.draw](host.section, host.body);
-    if (host.body.after_draw) host.body.after_draw();
-    else show(host.body);
-  } catch (error) { // one section that cannot be drawn does not take the others with it
+    if (host.body.after_draw)
+      host.body.after_draw();
+    else
+      show(host.body);
+  } catch (error) {  // one section that cannot be drawn does not take the others with it
     host.body.append(note(`This section could not be drawn (${error.message}).`));
     console.error(error);
   }
 }
 const draw_all = () => waiting.forEach(draw_now);
-const near = new IntersectionObserver(entries => entries.forEach(entry => entry.isIntersecting && draw_now(entry.target)), { rootMargin: "500px" });
-const here = new IntersectionObserver(entries => entries.forEach(entry => entry.target.link.classList.toggle("here", entry.isIntersecting)), { rootMargin: "-110px 0px -70% 0px" });
+const near = new IntersectionObserver(
+    entries => entries.forEach(entry => entry.isIntersecting && draw_now(entry.target)), {rootMargin: '500px'});
+const here = new IntersectionObserver(
+    entries => entries.forEach(entry => entry.target.link.classList.toggle('here', entry.isIntersecting)),
+    {rootMargin: '-110px 0px -70% 0px'});
 
 // The numbers that a page begins with, of what its sections hold.
 function tiles(of) {
-  const by = name => of.sections.filter(section => section.draw === name), found = [], tile = (value, words) => found.push(el("div", { class: "tile" }, el("div", { class: "value" }, value), el("div", { class: "label" }, words)));
-  const gates = by("gates")[0]?.losses || [];
+  const by = name => of.sections.filter(section => section.draw === name), found = [],
+        tile = (value, words) => found.push(
+            el('div', {class: 'tile'}, el('div', {class: 'value'}, value), el('div', {class: 'label'}, words)));
+  const gates = by('gates')[0]?.losses || [];
   const base = mean(gates.map(row => row[1]).filter(known)), learnt = mean(gates.map(row => row[3]).filter(known));
-  if (known(base) && known(learnt)) tile(`${digits(base, 2)} → ${digits(learnt, 2)}`, `mean validation loss of ${gates.length} experts: base, then with its gates`);
-  for (const section of by("results").slice(0, 2)) {
-    const means = section.measures.score.means, group = ["held_in", "all", "held_out"].find(name => means[name]?.some(cell => known(cell[0])));
+  if (known(base) && known(learnt))
+    tile(
+        `${digits(base, 2)} → ${digits(learnt, 2)}`,
+        `mean validation loss of ${gates.length} experts: base, then with its gates`);
+  for (const section of by('results').slice(0, 2)) {
+    const means = section.measures.score.means,
+          group = ['held_in', 'all', 'held_out'].find(name => means[name]?.some(cell => known(cell[0])));
     if (!group) continue;
-    const [m] = best_of(means[group], rivals(section.methods), true), oracle = section.methods.indexOf("oracle");
-    if (m != null) tile(`${digits(100 * means[group][m][0], 1)} %`, `right by ${cut(section.methods[m], 40)}, the best ${GROUPS[group].replace("mean, ", "on ").replace("mean", "mean")}`);
-    if (oracle >= 0 && known(means[group][oracle]?.[0])) tile(`${digits(100 * means[group][oracle][0], 1)} %`, "right by oracle, which knows the task");
+    const [m] = best_of(means[group], rivals(section.methods), true), oracle = section.methods.indexOf('oracle');
+    if (m != null)
+      tile(
+          `${digits(100 * means[group][m][0], 1)} %`,
+          `right by ${cut(section.methods[m], 40)}, the best ${
+              GROUPS[group].replace('mean, ', 'on ').replace('mean', 'mean')}`);
+    if (oracle >= 0 && known(means[group][oracle]?.[0]))
+      tile(`${digits(100 * means[group][oracle][0], 1)} %`, 'right by oracle, which knows the task');
   }
-  const last = by("alignment").find(section => section.spaces.skill || section.spaces.mixed), space = last && (last.spaces.skill || last.spaces.mixed), frame = space?.frames.at(-1);
-  if (frame) tile(`${digits(100 * frame.conflicting / Math.max(1, frame.pairs), 0)} %`, `of ${frame.pairs} pairs of tasks conflict in their gradients at the end`);
-  const places = by("work").flatMap(section => section.places), rates = places.flatMap(place => place.workers.map(worker => mean(worker.rates.map(rate => rate[1]).filter(known)))).filter(known);
+  const last = by('alignment').find(section => section.spaces.skill || section.spaces.mixed),
+        space = last && (last.spaces.skill || last.spaces.mixed), frame = space?.frames.at(-1);
+  if (frame)
+    tile(
+        `${digits(100 * frame.conflicting / Math.max(1, frame.pairs), 0)} %`,
+        `of ${frame.pairs} pairs of tasks conflict in their gradients at the end`);
+  const places = by('work').flatMap(section => section.places),
+        rates =
+            places.flatMap(place => place.workers.map(worker => mean(worker.rates.map(rate => rate[1]).filter(known))))
+                .filter(known);
   if (rates.length) tile(`${brief(mean(rates))}`, `tokens/s of a worker in training, mean of ${rates.length}`);
-  const aside = places.reduce((sum, place) => sum + place.aside.length, 0), lost = places.reduce((sum, place) => sum + place.lost, 0);
-  if (aside) tile(commas(aside), "items set aside: see Work");
-  if (lost) tile(commas(lost), "times a worker was lost at an item");
-  return found.length ? el("div", { class: "tiles" }, found) : null;
+  const aside = places.reduce((sum, place) => sum + place.aside.length, 0),
+        lost = places.reduce((sum, place) => sum + place.lost, 0);
+  if (aside) tile(commas(aside), 'items set aside: see Work');
+  if (lost) tile(commas(lost), 'times a worker was lost at an item');
+  return found.length ? el('div', {class: 'tiles'}, found) : null;
 }
 
 function open_subject(i) {
-  const of = subject(i), main = byId("main"), bar = byId("sections");
+  const of = subject(i), main = byId('main'), bar = byId('sections');
   near.disconnect(), here.disconnect(), no_tip();
   figures.forEach(host => host.heard && Plotly.purge(host));
   figures.clear();
-  const badge = of.state ? el("span", { class: `badge ${of.state.split(" ")[0]}${of.state.includes("aside") ? " aside" : ""}` }, of.state) : null;
-  main.replaceChildren(...[el("div", { class: "what" }, el("h1", {}, of.name, badge), el("div", { class: "path" }, `${of.kind} · ${of.path}`), el("div", { class: "lines" }, of.lines.map(line => el("p", {}, line)))), tiles(of)].filter(Boolean));
+  const badge = of.state ?
+      el('span', {class: `badge ${of.state.split(' ')[0]}${of.state.includes('aside') ? ' aside' : ''}`}, of.state) :
+      null;
+  main.replaceChildren(...[el('div', {class: 'what'}, el('h1', {}, of.name, badge),
+                              el('div', {class: 'path'}, `${of.kind} · ${of.path}`),
+                              el('div', {class: 'lines'}, of.lines.map(line => el('p', {}, line)))),
+                           tiles(of)]
+                           .filter(Boolean));
   bar.replaceChildren();
   waiting = of.sections.map((section, s) => {
-    const host = el("section", { id: `s${s}` }, el("h2", {}, section.title, section.of ? el("span", { class: "of" }, section.of) : null));
-    host.section = section, host.body = host.appendChild(el("div"));
-    host.style.minHeight = "220px";
-    host.link = bar.appendChild(el("a", { href: `#s${s}` }, section.title));
+    const host =
+        el('section', {id: `s${s}`},
+           el('h2', {}, section.title, section.of ? el('span', {class: 'of'}, section.of) : null));
+    host.section = section, host.body = host.appendChild(el('div'));
+    host.style.minHeight = '220px';
+    host.link = bar.appendChild(el('a', {href: `#s${s}`}, section.title));
     main.append(host);
     near.observe(host), here.observe(host);
     return host;
   });
-  if (!waiting.length) main.append(el("section", {}, about("There is nothing to draw yet: nothing was finished in this folder.")));
-  const list = byId("subjects").querySelector("select");
+  if (!waiting.length)
+    main.append(el('section', {}, about('There is nothing to draw yet: nothing was finished in this folder.')));
+  const list = byId('subjects').querySelector('select');
   if (list) list.selectedIndex = i;
   waiting.slice(0, 1).forEach(draw_now);
 }
@@ -74,19 +107,37 @@ function set_theme(name) {
 }
 
 function start() {
-  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", event => set_theme(event.matches ? "dark" : "light"));
-  byId("theme").addEventListener("click", () => set_theme(theme() === "dark" ? "light" : "dark"));
-  byId("rows").querySelector(".close").addEventListener("click", () => byId("rows").close());
-  byId("rows").addEventListener("click", event => event.target === byId("rows") && byId("rows").close());
+  document.documentElement.dataset.theme = matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+  matchMedia('(prefers-color-scheme: dark)')
+      .addEventListener('change', event => set_theme(event.matches ? 'dark' : 'light'));
+  byId('theme').addEventListener('click', () => set_theme(theme() === 'dark' ? 'light' : 'dark'));
+  byId('rows').querySelector('.close').addEventListener('click', () => byId('rows').close());
+  byId('rows').addEventListener('click', event => event.target === byId('rows') && byId('rows').close());
   const names = subjects.map((_, i) => `${subject(i).kind}: ${subject(i).name}`);
-  const list = el("select", { "aria-label": "subject", onchange: () => { open_subject(list.selectedIndex); scrollTo(0, 0); } }, names.map(name => el("option", {}, cut(name, 60))));
-  byId("subjects").replaceChildren(...names.length > 1 ? [list] : []);
+  const list =
+      el('select', {
+        'aria-label': 'subject',
+        onchange: () => {
+          open_subject(list.selectedIndex);
+          scrollTo(0, 0);
+        }
+      },
+         names.map(name => el('option', {}, cut(name, 60))));
+  byId('subjects').replaceChildren(...names.length > 1 ? [list] : []);
   let before = null;
-  addEventListener("beforeprint", () => { draw_all(); before = theme(); set_theme("light"); });
-  addEventListener("afterprint", () => before && set_theme(before));
-  addEventListener("scroll", no_tip, { passive: true });
+  addEventListener('beforeprint', () => {
+    draw_all();
+    before = theme();
+    set_theme('light');
+  });
+  addEventListener('afterprint', () => before && set_theme(before));
+  addEventListener('scroll', no_tip, {passive: true});
   open_subject(0);
 }
-window.report = { draw_all, open_subject, set_theme, count: subjects.length };
+window.report = {
+  draw_all,
+  open_subject,
+  set_theme,
+  count: subjects.length
+};
 start();
