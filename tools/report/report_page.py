@@ -6,7 +6,7 @@ import pathlib
 PAGE = pathlib.Path(__file__).resolve().parent / "page"
 SCRIPTS = ["base.js", "table.js", "figure.js", "matrix.js", "curves.js", "rows.js", "means.js", "results.js", "losses.js",
            "gates.js",
-           "routing.js", "texts.js", "frames.js", "alignment.js", "map.js", "skills.js", "work.js", "main.js"]
+           "routing.js", "texts.js", "frames.js", "alignment.js", "map.js", "skills.js", "work.js", "tiles.js", "main.js"]
 MARK = '<meta name="generator" content="gaggle report">'
 
 
@@ -21,7 +21,9 @@ def data_text(value):
 def page_text(subjects, title):
     import plotly.offline  # not before: what is read is read without it
 
-    data = [f'<script type="application/json" class="subject">{data_text(subject)}</script>' for subject in subjects]
+    names = [html.escape(f"{subject['kind']}: {subject['name']}") for subject in subjects]
+    data = [f'<script type="application/json" class="subject" data-name="{name}">{data_text(subject)}</script>'
+            for name, subject in zip(names, subjects)]
     fill = {"TITLE": html.escape(title), "GENERATOR": MARK, "STYLE": (PAGE / "page.css").read_text(), "DATA": "\n".join(data),
             "PLOTLY": plotly.offline.get_plotlyjs(), "SCRIPT": "\n".join((PAGE / name).read_text() for name in SCRIPTS)}
     parts = (PAGE / "page.html").read_text().split("@@")

@@ -26,48 +26,6 @@ const here = new IntersectionObserver(
     entries => entries.forEach(entry => entry.target.link.classList.toggle('here', entry.isIntersecting)),
     {rootMargin: '-110px 0px -70% 0px'});
 
-// The numbers that a page begins with, of what its sections hold.
-function tiles(of) {
-  const by = name => of.sections.filter(section => section.draw === name), found = [],
-        tile = (value, words) => found.push(
-            el('div', {class: 'tile'}, el('div', {class: 'value'}, value), el('div', {class: 'label'}, words)));
-  const gates = by('gates')[0]?.losses || [];
-  const base = mean(gates.map(row => row[1]).filter(known)), learnt = mean(gates.map(row => row[3]).filter(known));
-  if (known(base) && known(learnt))
-    tile(
-        `${digits(base, 2)} → ${digits(learnt, 2)}`,
-        `mean validation loss of ${gates.length} experts: base, then with its gates`);
-  for (const section of by('results').slice(0, 2)) {
-    const means = section.measures.score.means,
-          group = ['held_in', 'all', 'held_out'].find(name => means[name]?.some(cell => known(cell[0])));
-    if (!group) continue;
-    const [m] = best_of(means[group], rivals(section.methods), true), oracle = section.methods.indexOf('oracle');
-    if (m != null)
-      tile(
-          `${digits(100 * means[group][m][0], 1)} %`,
-          `right by ${cut(section.methods[m], 40)}, the best ${
-              GROUPS[group].replace('mean, ', 'on ').replace('mean', 'mean')}`);
-    if (oracle >= 0 && known(means[group][oracle]?.[0]))
-      tile(`${digits(100 * means[group][oracle][0], 1)} %`, 'right by oracle, which knows the task');
-  }
-  const last = by('alignment').find(section => section.spaces.skill || section.spaces.mixed),
-        space = last && (last.spaces.skill || last.spaces.mixed), frame = space?.frames.at(-1);
-  if (frame)
-    tile(
-        `${digits(100 * frame.conflicting / Math.max(1, frame.pairs), 0)} %`,
-        `of ${frame.pairs} pairs of tasks conflict in their gradients at the end`);
-  const places = by('work').flatMap(section => section.places),
-        rates =
-            places.flatMap(place => place.workers.map(worker => mean(worker.rates.map(rate => rate[1]).filter(known))))
-                .filter(known);
-  if (rates.length) tile(`${brief(mean(rates))}`, `tokens/s of a worker in training, mean of ${rates.length}`);
-  const aside = places.reduce((sum, place) => sum + place.aside.length, 0),
-        lost = places.reduce((sum, place) => sum + place.lost, 0);
-  if (aside) tile(commas(aside), 'items set aside: see Work');
-  if (lost) tile(commas(lost), 'times a worker was lost at an item');
-  return found.length ? el('div', {class: 'tiles'}, found) : null;
-}
-
 function open_subject(i) {
   const of = subject(i), main = byId('main'), bar = byId('sections');
   near.disconnect(), here.disconnect(), no_tip();
@@ -113,7 +71,6 @@ function start() {
   byId('theme').addEventListener('click', () => set_theme(theme() === 'dark' ? 'light' : 'dark'));
   byId('rows').querySelector('.close').addEventListener('click', () => byId('rows').close());
   byId('rows').addEventListener('click', event => event.target === byId('rows') && byId('rows').close());
-  const names = subjects.map((_, i) => `${subject(i).kind}: ${subject(i).name}`);
   const list =
       el('select', {
         'aria-label': 'subject',
@@ -122,8 +79,8 @@ function start() {
           scrollTo(0, 0);
         }
       },
-         names.map(name => el('option', {}, cut(name, 60))));
-  byId('subjects').replaceChildren(...names.length > 1 ? [list] : []);
+         subjects.map(of => el('option', {}, cut(of.dataset.name, 60))));
+  byId('subjects').replaceChildren(...subjects.length > 1 ? [list] : []);
   let before = null;
   addEventListener('beforeprint', () => {
     draw_all();
