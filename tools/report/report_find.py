@@ -38,7 +38,8 @@ def kind_of(path):
     for file in sorted(path.glob("results*.json")):
         if kind := kind_of_results(file):
             return kind
-    if any((path / name).exists() for name in ("routing.jsonl", "alignment")) or next(path.glob("items/*/metrics.jsonl"), None):
+    left = ("routing.jsonl", "alignment/alignment.jsonl", "alignment/experts.safetensors")
+    if any((path / name).exists() for name in left) or next(path.glob("items/*/metrics.jsonl"), None):
         return "run"
     return "clusters" if is_clusters(path) else None
 

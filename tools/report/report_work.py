@@ -71,8 +71,8 @@ def worker_of(lines, path, names):
         elif kind in ("committed", "failed", "aside") and open_span and line.get("key") == open_span["key"]:
             open_span.update(how=kind, to=at(line), detail=clipped(line.get("detail"), 300))
             open_span = None
-    end = at(lines[-1])
     alive = not finished and lives(first, path)
+    end = max(at(lines[-1]), time.time()) if alive else at(lines[-1])
     if open_span:
         open_span.update(to=end, how="running" if alive else "stopped" if finished else "lost", detail=open_span.pop("last", ""))
     spans = [{**span, "from": round(span["from"], 2), "to": round(span["to"], 2)} for span in spans if is_one_of(span["item"],

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import sys
 
+PLACE = "part => { const at = part.getBoundingClientRect(); return { x: at.x, y: at.y + scrollY, width: at.width, height: at.height }; }"
 BROWSERS = ["chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"]
 
 
@@ -37,7 +38,7 @@ def take(page, folder, ending, only):
     for section in page.query_selector_all("main section"):
         name = slug(section.query_selector("h2").evaluate("title => title.firstChild.textContent"))
         if not only or any(name.startswith(word) for word in only):
-            section.screenshot(path=folder / f"{name}-{ending}.png")
+            page.screenshot(path=folder / f"{name}-{ending}.png", full_page=True, clip=section.evaluate(PLACE))
 
 
 def main():

@@ -1,7 +1,7 @@
 // The map of experts: who is near whom.
 draw.map = (section, host) => {
   const kinds = Object.keys(section.maps), categories = [...new Set(section.categories)].sort(),
-        named = categories.some(Boolean);
+        named = categories.length > 1;
   let kind = kinds[0];
   const many = section.names.length > 40, said = el('p', {class: 'note'});
   const plot = figure(() => {
