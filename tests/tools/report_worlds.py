@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 
-HOSTILE = '<img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script><b>b</b>%{x}$\\frac{1}{2}$&lt;i&gt;'
+HOSTILE = '<b>b</b><img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>%{x}$\\frac{1}{2}$&lt;i&gt;'
 
 
 def write_json(path, value):
