@@ -305,6 +305,7 @@ def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
     for name in ("eval/results.json", "eval/analysis.json", "alignment/alignment.safetensors"):
         (torn / name).parent.mkdir(exist_ok=True)
         (torn / name).write_bytes(b'{"format": 1, "tas')
+    write_json(torn / "eval" / "results-odd.json", {"tasks": {"a": 1}, "methods": {"m": 2}})
     write_json(registry / "registry.json", {"format": 2})
     (registry / "experts" / "torn" / "v0001").mkdir(parents=True)
     begin = {"kind": "started", "job": "j", "host": os.uname().nodename, "pid": 1, "start": -1, "utc": "2026-01-01T00:00:00Z",
@@ -329,6 +330,7 @@ def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
     assert "nothing to draw yet" in page.page.locator("main").inner_text()
     page.open("torn")
     assert page.section("Loss").locator(".names li").all_inner_texts() == ["a\n1.500"]
+    assert "not in the form that gaggle writes" in page.section("result sections").inner_text()
     page.open("registry")
     work = page.section("Work").inner_text()
     assert "1 of 2 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work

@@ -1,7 +1,7 @@
 """Loss curves: items/NAME/metrics.jsonl of a run, one line a step."""
 import numpy as np
 
-from report_files import number, read_lines, rounded
+from report_files import number, read_json, read_lines, rounded
 
 MOST_POINTS = 60_000  # of all curves together: what a page draws in a moment
 
@@ -62,11 +62,17 @@ def by_task(lines, points):
     return found
 
 
-def loss_section(run, metrics):
-    """`metrics`: expert → what its sidecar says."""
+def loss_sections(run, metrics):
+    """Of what was trained here, and of adaptations. `metrics`: expert → what its sidecar says."""
     paths = sorted((run / "items").glob("*/metrics.jsonl")) if (run / "items").is_dir() else []
-    read = [(path.parent.name, steps_of(path)) for path in paths]
-    read = [(name, phases) for name, phases in read if phases]
+    jobs = [read_json(path) or {} for path in (run / "adapt" / "work" / "jobs").glob("*.json")]
+    adapted = {item.get("name") for job in jobs for item in job.get("items", [])}
+    return [loss_section("Loss", [path for path in paths if path.parent.name not in adapted], metrics),
+            loss_section("Loss of each adaptation", [path for path in paths if path.parent.name in adapted], {})]
+
+
+def loss_section(title, paths, metrics):
+    read = [(path.parent.name, phases) for path in paths if (phases := steps_of(path))]
     if not read:
         return None
     points = max(60, min(600, MOST_POINTS // len(read)))
@@ -80,4 +86,4 @@ def loss_section(run, metrics):
             tasks += by_task(lines, points) if len(read) == 1 else []
     if tasks:
         phases["by task"] = tasks
-    return {"draw": "losses", "title": "Loss", "phases": phases}
+    return {"draw": "losses", "title": title, "phases": phases}

@@ -37,10 +37,9 @@ class Expert:
 
 
 def experts_of(registry, only=None):
-    """The experts in use; those that gaggle adapt made are results of an adaptation, and left out unless they are all there is."""
+    """The experts in use, of these names; those that gaggle adapt made are results of an adaptation, and left out."""
     found = [Expert(name, folder) for name, folder in stored(registry, "experts").items() if only is None or name in only]
-    own = [expert for expert in found if expert.about.get("origin") != "adapted"]
-    return own if own or only is None else found
+    return [expert for expert in found if expert.about.get("origin") != "adapted"]
 
 
 def table(title, kinds, rows, about=None):

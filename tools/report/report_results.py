@@ -117,5 +117,5 @@ def result_sections(folder, config, budget):
             "measures": {name: measure_of(results, lines, methods, tasks, name) for name in ("score", "nll")},
             "rows": rows_of(results, lines, methods, tasks, files, budget), "shares": shares(results, results["methods"]),
             "singles": singles_of(results, tasks) if len(singles) > 1 else None,
-            "missing": results.get("missing", []), "file": path.name})
+            "routed": results.get("experts", []), "missing": results.get("missing", []), "file": path.name})
     return sections

@@ -3,9 +3,9 @@ import pathlib
 
 from report_adapt import adapt_sections
 from report_alignment import alignment_section, start_section
-from report_files import read_json, read_toml
+from report_files import clipped, read_json, read_toml
 from report_gates import gate_section, gates_of
-from report_losses import loss_section
+from report_losses import loss_sections
 from report_map import map_section
 from report_registry import collection_table, expert_table, experts_of, inventory_table, table
 from report_results import result_sections
@@ -24,9 +24,19 @@ def subject(kind, path, config, sections, lines=None):
             "lines": lines or two_lines(config, sections)}
 
 
+def tried(make, *of):
+    """What `make` gives, as a list of sections. Files of another form than expected take no other section with them."""
+    try:
+        made = make(*of)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        why = f"{', '.join(str(each) for each in of if isinstance(each, pathlib.Path))}: not in the form that gaggle writes ({error!r})"
+        return [{"draw": "unreadable", "title": make.__name__.replace("_", " "), "why": clipped(why, 400)}]
+    return [section for section in (made if isinstance(made, list) else [made]) if section]
+
+
 def of_experts(experts, run):
     gates = [gates_of(expert) for expert in experts]
-    return [gate_section(experts, gates), map_section(experts, gates, run)]
+    return [*tried(gate_section, experts, gates), *tried(map_section, experts, gates, run)]
 
 
 def registry_of(config):
@@ -40,20 +50,18 @@ def run_subject(run, budget):
     registry = registry_of(config)
     items = {path.name for path in (run / "items").iterdir()} if (run / "items").is_dir() else set()
     experts = experts_of(registry, items) if registry and items else []
-    losses = loss_section(run, {expert.name: expert.metrics for expert in experts})
-    if losses and (run / "adapt").is_dir() and not experts:
-        losses["title"] = "Loss of each adaptation"
-    results = result_sections(run / "eval", config, budget)
-    if not experts and registry and results:  # an evaluation alone: of the experts that it routed
-        wanted = set((read_json(run / "eval" / results[0]["file"]) or {}).get("experts") or [])
-        experts = experts_of(registry, wanted) if wanted else []
+    results = tried(result_sections, run / "eval", config, budget)
+    routed = {name for section in results for name in section.get("routed", [])}
+    if not experts and registry and routed:  # an evaluation alone: of the experts that it routed
+        experts = experts_of(registry, routed)
+    losses = tried(loss_sections, run, {expert.name: expert.metrics for expert in experts})
     of_registry = registry and experts and (run / "items").is_dir() and not (run / "recipe.json").exists()
     places = [place_of("experts", registry, items) if of_registry else None, place_of("pretraining", run),
               place_of("evaluation", run / "eval"), place_of("adaptation", run / "adapt")]
     return subject("run", run, config, [
-        *results, *adapt_sections(run / "adapt"), losses, *routing_sections(run / "eval"), *of_experts(experts,
-                                                                                                       run), expert_table(experts),
-        start_section(run), alignment_section(run), skill_section(run), work_section(places)])
+        *results, *tried(adapt_sections, run / "adapt"), *losses, *tried(routing_sections, run / "eval"), *of_experts(experts, run),
+        expert_table(experts), *tried(start_section, run), *tried(alignment_section, run), *tried(skill_section, run),
+        work_section(places)])
 
 
 def registry_subject(registry):
@@ -70,8 +78,8 @@ def registry_subject(registry):
 def evaluation_subject(path, budget):
     folder = path if path.is_dir() else path.parent
     config = read_toml(folder.parent / "config.toml")
-    sections = [*result_sections(folder, config, budget), *adapt_sections(folder),
-                *routing_sections(path if path.is_file() else folder)]
+    sections = [*tried(result_sections, folder, config, budget), *tried(adapt_sections, folder),
+                *tried(routing_sections, path if path.is_file() else folder)]
     return subject("evaluation", path, config, [*sections, work_section([place_of("evaluation", folder)])])
 
 

@@ -31,8 +31,6 @@ def steps_of(settings, losses, phase):
 def trained(config, losses):
     """Of experts or an inventory, from the config and what the curves say; "": nothing was trained here."""
     phases = (losses or {}).get("phases", {})
-    if losses and losses["title"] != "Loss":
-        return ""
     train, lora, gate = config.get("train") or {}, config.get("lora") or {}, config.get("gate") or {}
     poly = config.get("poly") or {}
     if "lora" in phases or "gate" in phases:
@@ -80,13 +78,13 @@ def two_lines(config, sections):
     by = {}
     for section in sections:
         by.setdefault(section["draw"], []).append(section)
-    losses = (by.get("losses") or [None])[0]
+    losses = next((section for section in by.get("losses", []) if section["title"] == "Loss"), None)
     places = [place for section in by.get("work", []) for place in section["places"]]
     parts = [trained(config, losses), *map(scored, by.get("results", []))]
     base = base_of(config) or next((section["base"] for section in by.get("results", []) if section["base"]), "")
     first = "; ".join(part for part in parts if part) or "nothing was made here yet"
     first = first[0].upper() + first[1:] + (f". On {base}" if base else "") + "."
-    counts = [f"{place['done']:,} of {place['items']:,} items of {place['kind']} done"
+    counts = [f"{place['kind']}: {place['done']:,} of {place['items']:,} done"
               + (f", {len(place['aside'])} set aside" if place["aside"] else "") for place in places]
     second = "; ".join([*counts, when(places)]).strip("; ")
     return [first, (second[0].upper() + second[1:] + ".") if second else "No worker has left a journal."]

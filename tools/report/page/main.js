@@ -4,6 +4,8 @@ const parsed = new Map();
 const subject = i => parsed.get(i) ?? parsed.set(i, JSON.parse(subjects[i].textContent)).get(i);
 let waiting = [];
 
+draw.unreadable = (section, host) => add(host, about(section.why));
+
 function draw_now(host) {
   if (host.drawn) return;
   host.drawn = true;
