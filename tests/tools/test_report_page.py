@@ -1,6 +1,7 @@
 """gaggle report in a real browser: the numbers of the files, hover, sort, sliders; texts that stay texts; five hundred experts."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,8 +80,8 @@ def shop(trained, gaggle, tmp_path_factory):
     made.run("analyse", "tiny.toml", '--eval.methods=["phatgoose"]')
     small = ["--run.variant=mhr", "--poly.skills=4", "--poly.heads=2", "--poly.rank=2", "--train.lr=1e-2"]
     made.run("pretrain", "tiny.toml", *small, "--train.steps=12", "--train.validate_every=4", "--alignment.every=4")
-    made.run("adapt", "tiny.toml", "--run.variant=adapt", "--adapt.from=tiny-mhr", '--adapt.method=["z", "mu"]',
-             "--adapt.shots=4", "--adapt.seeds=2", "--adapt.steps=2")
+    made.run("adapt", "tiny.toml", "--run.variant=adapt", "--adapt.from=tiny-mhr", '--adapt.tasks=["tasks/copy.jsonl", "tasks/vowel.jsonl"]',
+             '--adapt.method=["z", "mu"]', "--adapt.shots=4", "--adapt.seeds=2", "--adapt.steps=2")
     said = made.run("report", "runs", "registry", "--out", "all.html").stdout
     assert said.startswith("all.html ") and "4 subjects" in said
     return made
@@ -239,6 +240,14 @@ def test_a_token_says_who_answered_it_and_who_came_next(page, shop):
     assert f"{analysis['experts'][text['first'][1]]}, weight {text['weight'][1]:.3f}" in said
     assert f"then {analysis['experts'][text['second'][1]]}, weight {text['second_weight'][1]:.3f}" in said
     tokens.nth(1).blur()
+
+
+def test_parts_of_a_run(shop, tmp_path):
+    """A results.json alone and an adaptation's folder, as the page's data have them."""
+    report(tmp_path / "page.html", shop.folder / "runs/tiny/eval/results.json", shop.folder / "runs/tiny-adapt/adapt")
+    data = re.findall(r'class="subject" data-name="([^"]*)">(.*?)</script>', (tmp_path / "page.html").read_text())
+    assert [(name, [section["title"] for section in json.loads(text)["sections"]]) for name, text in data] == [
+        ("evaluation: tiny/eval", ["Results", "Work"]), ("adaptation: tiny-adapt/adapt", ["Few-shot adaptation", "Work"])]
 
 
 def test_themes_print_and_a_phone(page, shop, browser):

@@ -62,7 +62,7 @@ def routing_sections(folder_or_file):
     sections = []
     for path in files:
         analysis = read_json(path)
-        if not isinstance(analysis, dict) or not isinstance(analysis.get("methods"), dict) or not analysis.get("experts"):
+        if not isinstance(analysis, dict) or "gate_similarity" not in analysis:
             continue
         experts, tasks, sites = analysis["experts"], analysis["tasks"], analysis.get("sites") or []
         about = {"experts": experts, "tasks": tasks, "of": analysis.get("collection") or "", "file": path.name}

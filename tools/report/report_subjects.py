@@ -75,12 +75,14 @@ def registry_subject(registry):
     return subject("registry", registry, {}, [*tables.values(), *of_experts(experts, None), work], lines)
 
 
-def evaluation_subject(path, budget):
+def part_subject(kind, path, budget):
+    """An evaluation, an adaptation or an analysis, without the run that it lies in."""
     folder = path if path.is_dir() else path.parent
     config = read_toml(folder.parent / "config.toml")
     sections = [*tried(result_sections, folder, config, budget), *tried(adapt_sections, folder),
                 *tried(routing_sections, path if path.is_file() else folder)]
-    return subject("evaluation", path, config, [*sections, work_section([place_of("evaluation", folder)])])
+    work = work_section([place_of("adaptation" if folder.name == "adapt" else "evaluation", folder)])
+    return {**subject(kind, path, config, [*sections, work]), "name": f"{folder.resolve().parent.name}/{folder.resolve().name}"}
 
 
 def study_subject(study):
@@ -114,4 +116,4 @@ def subjects_of(places):
     budget = MOST_ROWS // max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
     makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject,
               "clusters": clusters_subject}
-    return [makers.get(kind, lambda path: evaluation_subject(path, budget))(path) for kind, path in places]
+    return [makers[kind](path) if kind in makers else part_subject(kind, path, budget) for kind, path in places]
