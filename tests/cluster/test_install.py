@@ -36,3 +36,5 @@ def test_configs_and_tools_lie_beside_it(prefix):
     assert (share / "configs/base.toml").exists()
     done = in_a_bare_shell(prefix, f"python3 {share}/tools/tasks.py --help")
     assert done.returncode == 0, done.stderr
+    done = in_a_bare_shell(prefix, "gaggle report /nowhere")
+    assert done.returncode == 2 and "/nowhere: no such file or folder" in done.stderr
