@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A gaggle collection under lm-evaluation-harness (lm_eval with its extra hf), by tools/gaggle_torch.py:
+"""A gaggle collection under lm-evaluation-harness (lm_eval with its extra hf), by tools/gaggle_torch:
 
     python tools/gaggle_lm_eval.py run --model gaggle --tasks arc_easy \\
         --model_args pretrained=MODEL,collection=registry/collections/demo,method=phatgoose,k=2

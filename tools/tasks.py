@@ -82,15 +82,18 @@ def parser():
 
 def add_records(command):
     texts = {"parquet": "Parquet files", "disk": "folders written by datasets' save_to_disk",
-             "csv": "CSV files (.tsv: tabs)", "json": "JSON lists or JSON lines"}
+             "csv": "CSV files (.tsv: tabs)", "json": "JSON lists or JSON lines",
+             "text": "plain text files, of which each paragraph is an output (behind an empty input)"}
     for name, text in texts.items():
         sub = command(name, from_records, text + " → one task")
         sub.add_argument("files", nargs="+", help="files, or folders of them")
         sub.add_argument("--name", help="the task's name (default: the first file's, or its folder's)")
-        sub.add_argument("--input-field", help="default: input; or the row's messages or conversations")
+        sub.add_argument("--input-field", help="default: input, behind the row's instruction where it has one; or the row's "
+                                               "messages or conversations")
         sub.add_argument("--output-field", help="text, or the number or label of a choice (default: output)")
         sub.add_argument("--choices-field", help='a list, or {"text": […], "label": […]}')
         sub.add_argument("--labels", help="choices of every row, by comma: output 0 is the first")
+        sub.add_argument("--no-choices", action="store_true", help="also where the output is a class with names")
         sub.add_argument("--id-field")
         sub.add_argument("--split-field", help='default: the field "split" where rows have one, else what the '
                                                "file's name begins with (train-…, validation-…, test-…)")

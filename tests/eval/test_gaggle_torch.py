@@ -1,4 +1,4 @@
-"""The routed model in C++ against tools/gaggle_torch.py on tiny bases, with experts as PEFT itself writes them."""
+"""The routed model in C++ against tools/gaggle_torch on tiny bases, with experts as PEFT itself writes them."""
 import hashlib
 import json
 import shutil

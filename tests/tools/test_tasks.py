@@ -167,6 +167,34 @@ def test_hidden_labels_and_one_split_of_a_dict(tasks, rows, tmp_path):
     assert [r["output"] for r in rows("named")] == ["good", "bad"], "class names of a hub's Parquet"
 
 
+def test_names_of_classes_become_choices_and_an_instruction_stands_before_its_input(tasks, rows, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])})
+    datasets.Dataset.from_dict({"text": ["x", "y"], "label": [1, 0]}, features=features).to_parquet(tmp_path / "reviews.parquet")
+    fields = ["parquet", tmp_path / "reviews.parquet", "--input-field", "text", "--output-field", "label"]
+    tasks(*fields)
+    assert [(r["output"], r["choices"]) for r in rows("reviews")] == [("good", ["bad", "good"]), ("bad", ["bad", "good"])]
+    assert about(tmp_path, "reviews") == {"metric": "accuracy"}
+    tasks(*fields, "--no-choices")
+    assert [r["output"] for r in rows("reviews")] == ["good", "bad"] and "choices" not in rows("reviews")[0]
+    alpaca = [{"instruction": "Add.", "input": "1 + 1", "output": "2"}, {"instruction": "Greet.", "input": "", "output": "Hi"}]
+    (tmp_path / "alpaca.json").write_text(json.dumps(alpaca))
+    tasks("json", tmp_path / "alpaca.json")
+    assert [row["input"] for row in rows("alpaca")] == ["Add.\n\n1 + 1", "Greet."]
+    tasks("json", tmp_path / "alpaca.json", "--input-field", "input")
+    assert [row["input"] for row in rows("alpaca")] == ["1 + 1", ""], "the field that was named, alone"
+
+
+def test_paragraphs_of_plain_text(tasks, rows, tmp_path):
+    long = " ".join(f"word{i}" for i in range(300))
+    (tmp_path / "tale.txt").write_text(f"Once upon\na time.\n\n\r\n{long}\n\n" + "\n\n".join(f"p {i}" for i in range(90)))
+    tasks("text", tmp_path / "tale.txt")
+    said = rows("tale")
+    assert said[0]["output"] == "Once upon\na time." and {row["input"] for row in said} == {""}
+    assert " ".join(row["output"] for row in said[1:4]) == long and all(len(row["output"]) <= 1000 for row in said)
+    assert about(tmp_path, "tale") == {"metric": "nll"} and {row["split"] for row in said} == {"train", "validation", "test"}
+
+
 def test_load_from_disk_with_class_names_and_splits(tasks, rows, tmp_path):
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])})

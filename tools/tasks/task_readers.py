@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 from task_splits import raw_split_of_file
@@ -44,11 +45,18 @@ def parquet_records(path, class_names=True):
             for number, record in enumerate(table.to_pylist(), 1)]
 
 
+class ClassName(str):
+    """The name of a class, which knows the others: they are a row's choices where nobody names any."""
+    names = ()
+
+
 def with_class_names(record, names):
     """Class numbers as their names; a hidden label, -1, is no answer."""
     for key, classes in names.items():
         number = record[key]
-        record[key] = classes[number] if isinstance(number, int) and 0 <= number < len(classes) else None
+        record[key] = ClassName(classes[number]) if isinstance(number, int) and 0 <= number < len(classes) else None
+        if record[key] is not None:
+            record[key].names = classes
     return record
 
 
@@ -69,8 +77,25 @@ def disk_records(path, class_names=True):
     return records
 
 
+def text_records(path, most=1000):
+    """Pieces of a plain text, each the answer to nothing: paragraphs, cut at white space where they are longer than `most`
+    characters."""
+    pieces = []
+    for paragraph in re.split(r"\n\s*\n", read_text(path).replace("\r\n", "\n")):
+        rest = paragraph.strip()
+        while len(rest) > most:
+            cut = max(rest.rfind(space, 1, most + 1) for space in " \n\t")
+            cut = cut if cut > 0 else most
+            pieces.append(rest[:cut].strip())
+            rest = rest[cut:].strip()
+        if rest:
+            pieces.append(rest)
+    return [(number, {"input": "", "output": piece}) for number, piece in enumerate(pieces, 1)]
+
+
 READERS = {"parquet": (parquet_records, [".parquet"]), "disk": (disk_records, []),
-           "csv": (csv_records, [".csv", ".tsv"]), "json": (json_records, [".json", ".jsonl", ".jsonl.gz"])}
+           "csv": (csv_records, [".csv", ".tsv"]), "json": (json_records, [".json", ".jsonl", ".jsonl.gz"]),
+           "text": (text_records, [".txt", ".md"])}
 
 
 def files_of(paths, endings):

@@ -53,6 +53,14 @@ def answer_of(record, choices, labels, args, where):
     return choices[int(text)]
 
 
+def input_of(record, args, where):
+    """The field that was named; else input, behind the instruction where there is one (as Alpaca has it)."""
+    if args.input_field or not isinstance(record.get("instruction"), str):
+        return as_text(field(record, args.input_field or "input", where), where)
+    parts = [record["instruction"], as_text(record.get("input"), where)]
+    return "\n\n".join(part for part in parts if part.strip())
+
+
 def fill_row(row, record, args, where):
     """Input, output and choices from the fields that were named."""
     choices, labels = [], []
@@ -60,9 +68,10 @@ def fill_row(row, record, args, where):
         choices, labels = choices_of(field(record, args.choices_field, where), where)
     elif args.labels:
         choices = args.labels.split(",")
+    elif not args.no_choices:
+        choices = list(getattr(field(record, args.output_field or "output", where), "names", ()))
     row["output"] = answer_of(record, choices, labels, args, where)
-    row["input"] = (fill(args.template, record, choices, where) if args.template
-                    else as_text(field(record, args.input_field or "input", where), where))
+    row["input"] = fill(args.template, record, choices, where) if args.template else input_of(record, args, where)
     if choices:
         row["choices"] = list(dict.fromkeys(choices))
 
@@ -112,6 +121,7 @@ def from_records(args):
                 rows.append(row)
     if further:
         print("keys passed over: " + ", ".join(f"{key} ({count} rows)" for key, count in further.items()))
-    metric = "accuracy" if rows and all("choices" in row for row in rows) else "exact_match"
+    metric = ("nll" if args.command == "text" else
+              "accuracy" if rows and all("choices" in row for row in rows) else "exact_match")
     write_task(args, args.name or default_name(files[0]), rows, left_out, definition=args.definition,
                category=args.category, metric=metric)

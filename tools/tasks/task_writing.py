@@ -27,9 +27,14 @@ def bucket(text, seed):
     return int.from_bytes(hashlib.sha256(f"{seed}\0{text}".encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
+def asked_text(row):
+    """What tells rows apart when they are dealt or chosen: the prompt, of plain text what it says."""
+    return prompt_text(row) or output_text(row)
+
+
 def deal(row, percents, seed):
     """The split of a row without one: by the digest of its prompt, so that equal prompts stay together."""
-    place = bucket(prompt_text(row), seed) % 100
+    place = bucket(asked_text(row), seed) % 100
     return SPLITS[0 if place < percents[0] else 1 if place < percents[0] + percents[1] else 2]
 
 
@@ -37,7 +42,7 @@ def fits(row, max_chars):
     return not max_chars or len(prompt_text(row)) + len(output_text(row)) <= max_chars
 
 
-def sample(rows, limit, seed, text=prompt_text):
+def sample(rows, limit, seed, text=asked_text):
     """`limit` rows spread over the whole file (the smallest digests of their text), in file order."""
     if not limit or len(rows) <= limit:
         return rows
