@@ -39,6 +39,7 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
 
 // Every command, one word each: NAME stands for NAME_command() in app/command_NAME.cpp.
 #define GAGGLE_COMMANDS(NAME) \
+  NAME(init)                  \
   NAME(experts)               \
   NAME(pretrain)              \
   NAME(gates)                 \

@@ -2,11 +2,31 @@
 // ungated and are named.
 #include "app/command.h"
 #include "base/log.h"
+#include "base/names.h"
+#include "base/terminal.h"
 #include "registry/version_files.h"
 #include "workflow/experts.h"
 
 namespace gaggle {
 namespace {
+
+// Nothing to do is the user's mistake.
+[[noreturn]] void refuse_without_tasks(const Config& config, const Registry& registry,
+                                       const std::map<std::string, TokenTask>& tasks) {
+  std::vector<std::string> experts, named;
+  for (const Version& expert : registry.list(Kind::expert))
+    if (expert.current) experts.push_back(expert.name);
+  for (const auto& [name, task] : tasks) named.push_back(name);
+  if (experts.empty())
+    user_error(
+        "{}: the registry has no experts to give gates to; gaggle registry import FOLDER… brings others' in, gaggle "
+        "experts trains them with their gates",
+        config.registry.path);
+  user_error(
+      "no task has the name of an expert, so there is nothing to train gates on (experts: {}; tasks: {}); name each "
+      "expert's task in the config:\n[gate.tasks]\n{} = \"FILE.jsonl\"",
+      shown(join(experts, ", ")), shown(join(named, ", ")), experts[0]);
+}
 
 Exit train_gates(const Config& config, const JobOptions& options) {
   Inputs inputs = load_inputs(config, config.data.tasks, config.data.limit_examples);
@@ -25,6 +45,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
   const ExpertSections sections{config.lora, config.train, config.gate, config.cluster.ranks_per_expert};
   const JobContext context{config, options, start.session, *start.base, start.gemm_flops};
   ExpertJob job{context, {}};
+  bool matched = false;
   for (const Version& expert : registry.list(Kind::expert)) {
     if (!expert.current) continue;
     const auto task = tasks.find(expert.name);
@@ -32,6 +53,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
       if (!is_gated(expert)) job.ungated.push_back(expert.name);
       continue;
     }
+    matched = true;
     try {
       Lora lora = load_lora(registry, expert.name, base.sites());
       const std::string digest = values_digest(lora_layout(lora.sites), lora.values);
@@ -41,6 +63,7 @@ Exit train_gates(const Config& config, const JobOptions& options) {
       log::warning("{} gets no gates: {}", expert.name, error.what());
     }
   }
+  if (!matched) refuse_without_tasks(config, registry, tasks);
   return run_experts(std::move(job));
 }
 

@@ -2,7 +2,6 @@
 #include "config/check.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "config/schema.h"
 
@@ -16,12 +15,12 @@ Complaints cross_check(const Config& config) {
   const LoraConfig& lora = config.lora;
   const TrainConfig& train = config.train;
   const ClusterConfig& cluster = config.cluster;
-  const double scale = lora.alpha / static_cast<double>(lora.rank);
-  refuse_if(!train.lr && std::abs(scale * 16 - 1) > 1e-9, complaints,
-            config.origin.contains("lora.rank") ? "lora.rank" : "lora.alpha",
-            "lora.alpha / lora.rank = {:.4g}, but the default learning rate 5e-3 belongs to "
-            "scale 1/16: set train.lr, or keep alpha = rank / 16 (here {:g})",
-            scale, static_cast<double>(lora.rank) / 16);
+  refuse_if(
+      !train.lr && !lora.has_default_lr(), complaints,
+      config.origin.contains("lora.alpha") ? "lora.alpha" : "lora.rank",
+      "lora.alpha = {:g}, but the default learning rate 5e-3 belongs to lora.alpha = 1, at any rank: set train.lr, or "
+      "leave lora.alpha out",
+      lora.alpha);
   refuse_if(lora.targets.size() > 1 && std::ranges::find(lora.targets, "all-linear") != lora.targets.end(), complaints,
             "lora.targets", "lora.targets: all-linear stands alone, or name the modules without it");
   refuse_if(train.scale_parameter && train.optimizer != "adafactor", complaints, "train.scale_parameter",

@@ -49,10 +49,16 @@ struct DataConfig {
 
 struct LoraConfig {
   int64_t rank = 16;
-  double alpha = 1;                  // scale = alpha / rank
+  double alpha = 1;                  // scale = alpha / rank: at any rank the same learning rate will do
   std::vector<std::string> targets;  // module name endings or "all-linear" (empty: all linears)
   double init_std = 0.01;            // A ~ N(0, init_std²), B = 0
   std::string init_from;             // a PEFT LoRA folder to start from
+
+  // Whether train.lr's default belongs to it: alpha 1, or scale 1/16, which at PHATGOOSE's rank 16 are one.
+  bool has_default_lr() const {
+    const double scale = alpha / static_cast<double>(rank);
+    return alpha == 1 || (16 * scale > 1 - 1e-9 && 16 * scale < 1 + 1e-9);
+  }
 };
 
 // So many, or as many as the program thinks right.
@@ -64,7 +70,7 @@ struct TrainConfig {
   double epochs = 3;
   int64_t steps = 0;                  // wins over epochs when given
   int64_t batch_size = 32;            // examples per optimiser step
-  std::optional<double> lr;           // 5e-3 belongs to scale 1/16; another scale needs its own
+  std::optional<double> lr;           // 5e-3 belongs to lora.alpha = 1; another one needs its own
   double warmup = 0.06;               // share of the steps
   std::string schedule = "constant";  // constant | linear
   std::string optimizer = "adamw";    // adamw | adafactor

@@ -10,7 +10,8 @@ constexpr double most_pack = 1024;
 
 const std::vector<Key> expert_keys = {
     {KEY(lora, rank), "", "rank r of A and B", between(1, 4096)},
-    {KEY(lora, alpha), "", "the adapter's scale is alpha / rank; train.lr's default belongs to 1/16", above(0)},
+    {KEY(lora, alpha), "", "the adapter's scale is alpha / rank; train.lr's default belongs to alpha 1, at any rank",
+     above(0)},
     {KEY(lora, targets), "", "module name endings (q_proj, v_proj, …) or all-linear; empty: all linears but the head"},
     {KEY(lora, init_std), "", "A starts as N(0, init_std²), B as 0", above(0)},
     {KEY(lora, init_from), "", "a PEFT LoRA folder whose values to start from instead", a_path()},
@@ -18,7 +19,7 @@ const std::vector<Key> expert_keys = {
      above(0, 1e6)},
     {KEY(train, steps), "steps", "optimiser steps per expert; 0: as train.epochs says", between(0, most_steps)},
     {KEY(train, batch_size), "examples", "per optimiser step, whatever the number of ranks", between(1, most_batch)},
-    {KEY(train, lr), "", "learning rate; not set: 5e-3, which belongs to scale 1/16 (another scale needs its own)",
+    {KEY(train, lr), "", "learning rate; not set: 5e-3, which belongs to lora.alpha = 1 (another alpha needs its own)",
      above(0)},
     {KEY(train, warmup), "share of the steps", "the learning rate grows linearly from 0 over these", between(0, 1)},
     {KEY(train, schedule), "", "after warm-up: constant, or linear decay to 0", one_of({"constant", "linear"})},

@@ -70,6 +70,8 @@ std::string toml_text(const Field& field);
 bool is_hub_name(PathKind kind, const std::string& text, const std::filesystem::path& path);
 // A TOML basic string with its quotes.
 std::string toml_quoted(const std::string& text);
+// As comment lines of readable width, each with its end.
+std::string toml_comment(const std::string& text);
 
 // Rules between keys and inside lists (learning rate of another scale, eval.methods, names): complaints as
 // "section.key" → text.

@@ -24,20 +24,6 @@ void make_paths_whole(const Key& key, const Field& field) {
     for (auto& [name, path] : **table) make_whole(path);
 }
 
-// Help as comment lines of readable width.
-std::string comment(const std::string& text) {
-  std::string lines, line = "#";
-  for (const auto part : std::views::split(text, ' ')) {
-    const std::string word(part.begin(), part.end());
-    if (line.size() + word.size() + 1 > 108) {
-      lines += line + "\n";
-      line = "#";
-    }
-    line += " " + word;
-  }
-  return lines + line + "\n";
-}
-
 std::string described(const Key& key) {
   return key.help + (key.unit.empty() ? "" : " (" + key.unit + ")") +
          (key.check.choices.empty() ? "" : " [" + join(key.check.choices, " | ") + "]");
@@ -71,6 +57,19 @@ struct TomlValue {
 
 }  // namespace
 
+std::string toml_comment(const std::string& text) {
+  std::string lines, line = "#";
+  for (const auto part : std::views::split(text, ' ')) {
+    const std::string word(part.begin(), part.end());
+    if (line.size() + word.size() + 1 > 108) {
+      lines += line + "\n";
+      line = "#";
+    }
+    line += " " + word;
+  }
+  return lines + line + "\n";
+}
+
 std::string toml_quoted(const std::string& text) {
   std::string quoted = "\"";
   for (const char c : text) {
@@ -96,7 +95,7 @@ std::string print_config(const Config& config) {
   std::string text = copy.file.empty() ? "# gaggle: every key at its default\n"
                                        : fmt::format("# gaggle: the resolved configuration of {}\n", copy.file);
   for (const Section& section : config_sections()) {
-    text += fmt::format("\n[{}]\n", section.name) + comment(section.help);
+    text += fmt::format("\n[{}]\n", section.name) + toml_comment(section.help);
     std::string tables;  // [gate.tasks] has to come after the plain keys of [gate]
     for (const Key& key : config_keys()) {
       if (key.section != section.name) continue;
@@ -105,13 +104,13 @@ std::string print_config(const Config& config) {
       const Field field = key.field(copy);
       make_paths_whole(key, field);
       if (const auto* table = std::get_if<std::map<std::string, std::string>*>(&field)) {
-        tables += fmt::format("\n[{}]  # {}\n", key.full(), from) + comment(described(key));
+        tables += fmt::format("\n[{}]  # {}\n", key.full(), from) + toml_comment(described(key));
         for (const auto& [name, path] : **table)
           tables += fmt::format("{} = {}\n", toml_quoted(name), toml_quoted(path));
         continue;
       }
       const std::string value = toml_text(field);
-      text += "\n" + comment(described(key));
+      text += "\n" + toml_comment(described(key));
       text += value.empty() ? fmt::format("# {} =  # not set\n", key.name)
                             : fmt::format("{} = {}  # {}\n", key.name, value, from);
     }

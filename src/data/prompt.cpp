@@ -182,6 +182,11 @@ std::vector<const char*> chat_markers(PromptForm form) {
   return {};
 }
 
+const char* chat_end(PromptForm form) {
+  const auto markers = chat_markers(form);
+  return markers.empty() ? "" : markers.back();
+}
+
 Prompt parse_prompt(const std::string& text, const std::string& where) {
   for (const auto& [name, form] : chat_formats)
     if (text == name) return {form, {}, text};

@@ -28,6 +28,8 @@ struct Prompt {
 std::vector<std::string> chat_format_names();
 // What a format writes that must be a token of its own.
 std::vector<const char*> chat_markers(PromptForm form);
+// The marker that ends an answer in the format; "": its EOS token does, or it is a template.
+const char* chat_end(PromptForm form);
 
 // Texts of the tokens that chat formats call bos_token and eos_token.
 struct ChatTokens {

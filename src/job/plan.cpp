@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/names.h"
 #include "base/screen.h"
 #include "base/table.h"
 #include "base/terminal.h"
@@ -99,7 +100,9 @@ std::string dropout_text(const StepSettings& step) {
 
 std::string data_text(const std::vector<const TokenTask*>& tasks) {
   int64_t examples = 0, cut = 0, shortest = INT64_MAX, longest = 0;
+  std::vector<std::string> unvalidated;
   for (const TokenTask* task : tasks) {
+    if (task->examples(Split::validation).empty()) unvalidated.push_back(task->name);
     cut += task->examples_cut;
     examples += static_cast<int64_t>(task->examples(Split::train).size());
     for (const TokenExample& example : task->examples(Split::train)) {
@@ -107,9 +110,10 @@ std::string data_text(const std::vector<const TokenTask*>& tasks) {
       longest = std::max(longest, fed_tokens(example));
     }
   }
-  return fmt::format("{}, {} of {} to {} tokens, {} cut",
+  return fmt::format("{}, {} of {} to {} tokens, {} cut{}",
                      plural(static_cast<int64_t>(tasks.size()), "task"), plural(examples, "training example"), shortest, longest,
-                     with_commas(cut));
+                     with_commas(cut),
+                     unvalidated.empty() ? "" : "; no validation examples, so no loss to judge by: " + join(unvalidated, ", "));
 }
 
 std::string need_text(const JobMemory& need) {

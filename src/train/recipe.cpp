@@ -13,7 +13,7 @@
 namespace gaggle {
 namespace {
 
-constexpr double default_lr = 5e-3;  // belongs to scale 1/16 (PHATGOOSE's recipe)
+constexpr double default_lr = 5e-3;  // PHATGOOSE's, with its alpha of 1
 
 // Lanes of an expert, which one group of ranks trains.
 int64_t expert_lanes(int64_t lanes, int64_t ranks) {
@@ -26,12 +26,9 @@ int64_t expert_lanes(int64_t lanes, int64_t ranks) {
 
 double lora_lr(const TrainConfig& train, const LoraConfig& lora) {
   if (train.lr) return *train.lr;
-  const double scale = lora.alpha / static_cast<double>(lora.rank);
-  if (std::abs(scale * 16 - 1) > 1e-9)
-    user_error(
-        "train.lr: its default of 5e-3 belongs to lora.alpha / lora.rank = 1/16, here it is {:g}; "
-        "set train.lr yourself",
-        scale);
+  if (!lora.has_default_lr())
+    user_error("train.lr: its default of 5e-3 belongs to lora.alpha = 1, here it is {:g}; set train.lr yourself",
+               lora.alpha);
   return default_lr;
 }
 

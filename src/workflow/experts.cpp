@@ -137,16 +137,8 @@ void check_expert_job(const Config& config, const Session& session) {
                config.cluster.ranks_per_expert, session.world->size());
 }
 
-Exit run_experts(ExpertJob experts) {
-  experts.packs = form_packs(experts.items, experts.config().train);
-  look_up(experts);
+Job expert_items(const ExpertJob& experts) {
   const Config& config = experts.config();
-  const JobContext& context = experts.context;
-  std::optional<Registry> registry;
-  if (!context.options.dry_run) {
-    registry = open_registry(context, /*create=*/true);
-    make_run_folder(context.session, config);
-  }
   const bool packs = experts.packs.size() < experts.items.size();
   Job job{.kind = "experts", .thing = packs ? "pack" : "expert", .folder = config.registry.path};
   job.ranks_per_item = static_cast<int>(config.cluster.ranks_per_expert);
@@ -155,11 +147,24 @@ Exit run_experts(ExpertJob experts) {
     job.work.push_back({kind_of(experts, pack), 0});
     for (const size_t member : pack.members) {
       const ExpertItem& expert = experts.items[member];
-      job.work.back().flops += expert_flops(expert, context.base);
+      job.work.back().flops += expert_flops(expert, experts.context.base);
       if (pack.members.size() > 1) item.parts.push_back({expert.recipe.key, expert.name});
     }
   }
   job.try_out = [&](size_t item, double flops) { return expert_rate(experts, experts.packs[item], flops); };
+  return job;
+}
+
+Exit run_experts(ExpertJob experts) {
+  experts.packs = form_packs(experts.items, experts.config().train);
+  look_up(experts);
+  const JobContext& context = experts.context;
+  std::optional<Registry> registry;
+  if (!context.options.dry_run) {
+    registry = open_registry(context, /*create=*/true);
+    make_run_folder(context.session, experts.config());
+  }
+  Job job = expert_items(experts);
   job.result = [&](const WorkItem& item) { return versions_of(experts, pack_of(experts, item), registry); };
   job.run = [&](size_t item, Attempt& attempt) {
     return train_experts(experts, experts.packs[item], *registry, attempt);

@@ -43,6 +43,8 @@ void check_expert_job(const Config& config, const Session& session);
 // collection and prints the closing table. Collective.
 Exit run_experts(ExpertJob job);
 
+// Its packs as work items: what each takes, and how it is tried out. What makes them is run_experts'. `job` outlives it.
+Job expert_items(const ExpertJob& job);
 // Expected FLOP of an item: its steps, and its validation.
 double expert_flops(const ExpertItem& item, const BaseModel& base);
 // FLOP per second of short steps of the first phase of a pack, which come to about `flops`; gates train as fast as LoRAs.

@@ -80,9 +80,10 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
 std::string lora_text(const ExpertJob& job) {
   const Recipe& recipe = job.items[0].recipe;
   const std::string& from = job.config().lora.init_from;
-  return fmt::format("rank {}, scale {:g}, {}{}, {} trained per expert, {}", recipe.sites[0].rank,
+  return fmt::format("rank {}, scale {:g}, {}{}, {} trained per expert, {}{}", recipe.sites[0].rank,
                      recipe.sites[0].scale, plural(recipe.sites.size(), "site"), from.empty() ? "" : " from " + from,
-                     count_text(static_cast<double>(lora_values(recipe))), phase_text(false, job.items));
+                     count_text(static_cast<double>(lora_values(recipe))), phase_text(false, job.items),
+                     job.config().train.lr ? "" : " (the default rate, which belongs to lora.alpha = 1 at any rank)");
 }
 
 std::string gate_text(const ExpertJob& job) {
@@ -157,7 +158,11 @@ JobPlan expert_plan(const ExpertJob& job) {
         {"", fmt::format("collection {0} keeps {1} beside these (gaggle registry collect {0} --drop or "
                          "--only says otherwise)",
                          job.config().registry.collection, join(job.kept, ", "))});
-  if (!job.ungated.empty()) plan.notes.push_back({"", "without data, left ungated: " + join(job.ungated, ", ")});
+  if (!job.ungated.empty())
+    plan.notes.push_back(
+        {"", fmt::format("without data, left ungated: {} ([gate.tasks] EXPERT = \"file.jsonl\" names an "
+                         "expert's task)",
+                         join(job.ungated, ", "))});
   plan.disk = disk_of(job);
   return plan;
 }

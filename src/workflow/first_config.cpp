@@ -1,0 +1,293 @@
+#include "workflow/first_config.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/names.h"
+#include "base/table.h"
+#include "base/terminal.h"
+#include "cluster/stop.h"
+#include "config/assign.h"
+#include "config/schema.h"
+#include "data/example.h"
+#include "workflow/folder_contents.h"
+
+namespace gaggle {
+namespace {
+
+constexpr int64_t rows_looked_at = 1000;  // of each split, for lengths
+constexpr size_t most_listed = 3;
+
+// Where the config goes. Looked at before anything is read.
+fs::path config_target(const FirstConfigRequest& request) {
+  const fs::path target = request.out.empty() ? request.folder / "gaggle.toml" : request.out;
+  if (fs::exists(target))
+    user_error("{}: is there already, and is not written over; move it away, or name another file with --out",
+               target.string());
+  if (target.extension() != ".toml") user_error("--out {}: a config's name ends in .toml", target.string());
+  check_writable(target.has_parent_path() ? target.parent_path() : fs::path("."),
+                 request.out.empty() ? "FOLDER" : "--out");
+  return target;
+}
+
+std::string listed(const std::vector<fs::path>& paths) {
+  std::vector<std::string> names;
+  for (const fs::path& path : paths) names.push_back(path.lexically_normal().string());
+  return join(names, ", ");
+}
+
+fs::path only_model(const fs::path& folder, const FolderContents& found) {
+  if (found.models.empty())
+    user_error(
+        "{}: no model is there (a folder with config.json, or a .gguf file); --model names one that lies elsewhere, or a hub "
+        "name (org/name) in the local hub cache",
+        folder.string());
+  if (found.models.size() > 1)
+    user_error("{}: there are {} models, {}; --model says which", folder.string(), found.models.size(),
+               listed(found.models));
+  return found.models[0];
+}
+
+std::string conversions_text(const std::vector<fs::path>& files, const fs::path& out) {
+  std::string text;
+  for (size_t i = 0; i < std::min(files.size(), most_listed); ++i) text += "\n  " + converting_line(files[i], out);
+  if (files.size() > most_listed) text += fmt::format("\n  and {} more files", files.size() - most_listed);
+  return text;
+}
+
+[[noreturn]] void refuse_unconverted(const fs::path& place, const std::vector<fs::path>& files, const fs::path& out) {
+  user_error("{}: no task is there (*.jsonl), but what becomes one by{}\nthen start gaggle init again", place.string(),
+             conversions_text(files, out.lexically_normal()));
+}
+
+std::vector<std::string> places_in(const fs::path& folder, const FolderContents& found) {
+  std::vector<std::string> places;
+  for (const fs::path& path : found.tasks) places.push_back(path.lexically_normal().string());
+  if (!places.empty()) return places;
+  if (!found.others.empty()) refuse_unconverted(folder, found.others, folder / "tasks");
+  user_error(
+      "{}: no task is there (a .jsonl file of {{\"input\": …, \"output\": …}} rows, docs/tasks.md); --tasks names files or "
+      "folders that lie elsewhere",
+      folder.string());
+}
+
+// What --tasks named, once it is clear that none of it has to be made a task first.
+std::vector<std::string> given_places(const FirstConfigRequest& request) {
+  for (const fs::path path : request.tasks) {
+    if (fs::is_directory(path)) {
+      const FolderContents found = contents_of(path);
+      if (found.tasks.empty() && !found.others.empty())
+        refuse_unconverted(path, found.others, request.folder / "tasks");
+    } else if (fs::exists(path) && path.extension() != ".jsonl" && path.extension() != ".toml") {
+      refuse_unconverted(path, {path}, request.folder / "tasks");
+    }
+  }
+  return request.tasks;
+}
+
+// Rows that are no examples of ours are perhaps another program's: says how they become ours.
+[[noreturn]] void refuse_rows(const UserError& error, const std::vector<std::string>& places) {
+  const std::string said = error.what();
+  for (const TaskFiles& task : find_tasks(places))
+    for (const WeightedFile& file : task.about.files)
+      if (said.starts_with(file.path.string() + ":"))
+        user_error("{}\nrows with other fields become a task by\n  {}", said,
+                   converting_line(file.path, file.path.parent_path() / "tasks"));
+  throw error;
+}
+
+std::vector<Task> read_tasks(const std::vector<std::string>& places) {
+  try {
+    return load_tasks(places, 0, heed_stop_requests);
+  } catch (const UserError& error) {
+    refuse_rows(error, places);
+  }
+}
+
+// How data.tasks may name it by itself.
+std::string path_of(const TaskFiles& task, const std::vector<std::string>& places) {
+  for (const fs::path place : places)
+    for (const fs::path& path : {place, place / (task.name + ".jsonl"), place / (task.name + ".toml")})
+      if (path.stem() == task.name && fs::is_regular_file(path)) return path.string();
+  return task.about.files[0].path.string();
+}
+
+// Why a task has its metric, and what would suit it better.
+std::string about_metric(const Task& task, bool said) {
+  if (said) return "as its .toml says";
+  if (task.metric == "accuracy") return "every row has choices";
+  constexpr size_t few = 10, long_answer = 100;
+  std::set<std::string> outputs;
+  size_t rows = 0, characters = 0;
+  for (const auto& split : task.splits)
+    for (const Example& example : split) {
+      if (outputs.size() <= few) outputs.insert(example.output);
+      characters += example.output.size();
+      ++rows;
+    }
+  if (outputs.size() <= few && rows >= 10 * outputs.size())
+    return fmt::format("only {} different answers: as \"choices\" of each row they would be ranked", outputs.size());
+  if (characters > long_answer * rows)
+    return fmt::format("long answers: metric = \"rouge_l\" in {}.toml counts what is alike", task.name);
+  return "not every row has choices";
+}
+
+std::vector<SeenTask> look_at_tasks(const std::vector<std::string>& places, const Inputs& inputs,
+                                    const Config& config) {
+  const std::vector<TaskFiles> files = find_tasks(places);
+  std::vector<SeenTask> seen;
+  for (Task& task : read_tasks(places)) {
+    const TaskFiles& of = *std::ranges::find(files, task.name, &TaskFiles::name);
+    SeenTask& one = seen.emplace_back(
+        SeenTask{task.name, path_of(of, places), task.metric, about_metric(task, !of.about.metric.empty())});
+    for (size_t split = 0; split < one.rows.size(); ++split)
+      one.rows[split] = static_cast<int64_t>(task.splits[split].size());
+    limit_examples(task, rows_looked_at);
+    one.tokens = tokenized(config, inputs, task);
+  }
+  return seen;
+}
+
+// Relative to the config where the path was given relative to the working folder.
+std::string path_in_config(const std::string& path, const fs::path& target) {
+  if (fs::path(path).is_absolute() || !fs::exists(path)) return toml_quoted(path);
+  const fs::path folder = fs::weakly_canonical(fs::absolute(target)).parent_path();
+  return toml_quoted(fs::weakly_canonical(fs::absolute(path)).lexically_relative(folder).string());
+}
+
+std::string paths_in_config(const std::vector<std::string>& paths, const fs::path& target) {
+  std::vector<std::string> quoted;
+  for (const std::string& path : paths) quoted.push_back(path_in_config(path, target));
+  return "[" + join(quoted, ", ") + "]";
+}
+
+void choose_tasks(FirstConfig& first, const std::vector<SeenTask>& tasks, const std::vector<std::string>& places,
+                  const fs::path& target) {
+  std::vector<std::string> trained, names;
+  for (const SeenTask& task : tasks) {
+    if (task.rows[0] > 0)
+      trained.push_back(task.path);
+    else
+      names.push_back(task.name);
+  }
+  if (trained.empty())
+    user_error(
+        "no task has rows to train on: all rows of {} are of the splits validation or test; give some \"split\": "
+        "\"train\", or leave \"split\" out",
+        join(names, ", "));
+  const bool all = names.empty();
+  first.config.data.tasks = all ? places : trained;
+  first.keys.push_back({"data.tasks", paths_in_config(first.config.data.tasks, target),
+                        fmt::format("{} with rows to train on: an expert for each",
+                                    plural(static_cast<int64_t>(trained.size()), "task"))});
+  if (all) return;
+  first.config.eval.tasks = places;
+  first.keys.push_back({"eval.tasks", paths_in_config(places, target),
+                        fmt::format("scored besides, without rows to train on: {}", join(names, ", "))});
+}
+
+// What a folder's name leaves of itself as a name of ours.
+std::string name_of_folder(const fs::path& folder) {
+  std::string name = fs::weakly_canonical(fs::absolute(folder)).filename().string();
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && c != '+') c = '-';
+  return name.empty() ? "gaggle" : name.substr(0, 64);
+}
+
+// Beside the config, so that it means the same from everywhere.
+void choose_places(FirstConfig& first, const fs::path& folder, const fs::path& target) {
+  const std::string name = name_of_folder(folder);
+  first.choose("run.name", toml_quoted(name), "the folder's name");
+  first.config.run.dir = (target.parent_path() / "runs").string();
+  first.keys.push_back({"run.dir", "\"runs\"", "beside this file: metrics and results"});
+  first.config.registry.path = (target.parent_path() / "registry").string();
+  first.keys.push_back({"registry.path", "\"registry\"", "beside this file: the experts"});
+  first.choose("registry.collection", toml_quoted(name), "all of them together, to be routed");
+}
+
+// Of keys in the order of the schema.
+std::string config_text(const FirstConfig& first, const fs::path& target) {
+  std::string text = toml_comment(fmt::format(
+      "Made by gaggle init, which says above each key why it is so. Every other key is at its default: gaggle experts {} "
+      "--print-config prints them all, with their help.",
+      target.filename().string()));
+  std::string section;
+  for (const ChosenKey& chosen : first.keys) {
+    const Key& key = *find_key(chosen.key);
+    if (key.section != section) text += fmt::format("\n[{}]\n", section = key.section);
+    text += toml_comment(chosen.why) + fmt::format("{} = {}\n", key.name, chosen.value);
+  }
+  return text;
+}
+
+std::string minutes_text(double seconds) {
+  return seconds < 60 ? "(less than a minute)" : fmt::format("(about {})", time_text(seconds));
+}
+
+std::string task_table(const std::vector<SeenTask>& tasks) {
+  Table table({"task", "train", "validation", "test", "metric", "because"});
+  for (const SeenTask& task : tasks)
+    table.add({task.name, with_commas(task.rows[0]), with_commas(task.rows[1]), with_commas(task.rows[2]), task.metric,
+               task.about_metric});
+  return table.text();
+}
+
+std::string key_table(const std::vector<ChosenKey>& keys) {
+  Table table({"key", "value", "because"});
+  for (const ChosenKey& chosen : keys) table.add({chosen.key, chosen.value, chosen.why});
+  return table.text();
+}
+
+}  // namespace
+
+void FirstConfig::choose(const std::string& key, const std::string& value, const std::string& why) {
+  const std::string complaint = assign_text(*find_key(key), value, config);
+  GAGGLE_CHECK(complaint.empty(), "{}", complaint);
+  keys.push_back({key, value, why});
+}
+
+std::string first_config_block(const FirstConfigRequest& request) {
+  const fs::path target = config_target(request);
+  FolderContents found;
+  if (request.model.empty() || request.tasks.empty()) {
+    if (!fs::is_directory(request.folder))
+      user_error("{}: there is no such folder; name the one that holds your model and tasks", request.folder.string());
+    found = contents_of(request.folder);
+  }
+  const std::vector<std::string> places =
+      request.tasks.empty() ? places_in(request.folder, found) : given_places(request);
+  FirstConfig first;
+  first.config.model.path =
+      request.model.empty() ? only_model(request.folder, found).lexically_normal().string() : request.model;
+  first.keys.push_back({"model.path", path_in_config(first.config.model.path, target),
+                        request.model.empty() ? "the only model in the folder" : "as --model says"});
+  const Inputs inputs = open_inputs(first.config);
+  choose_prompt(first, *inputs.tokenizer);
+  Config look = first.config;  // leaves nothing in the token cache
+  look.registry.cache = "";
+  look.data.max_input_tokens = look.data.max_target_tokens = 1 << 20;
+  const std::vector<SeenTask> tasks = look_at_tasks(places, inputs, look);
+  choose_tasks(first, tasks, places, target);
+  choose_limits(first, tasks, inputs.checkpoint->spec());
+  choose_places(first, request.folder, target);
+  resolve_defaults(first.config);
+  Session session = start_session(first.config, Purpose::look);
+  if (session.identity.size > 1) user_error("gaggle init is one process: start it without mpirun");
+  choose_machine(first, inputs, session);
+  const auto base = load_base(first.config, inputs, session, BaseUse::training);
+  const auto [training_s, evaluation_s] = choose_training(first, tasks, session, *base);
+  end_session(session);
+  if (const auto complaints = cross_check(first.config); !complaints.empty())
+    user_error("{}: {}", complaints[0].first, complaints[0].second);
+  require_writable(target.has_parent_path() ? target.parent_path() : fs::path("."), "FOLDER");
+  std::ranges::sort(first.keys, {}, [](const ChosenKey& chosen) { return find_key(chosen.key); });
+  write_file_atomic(target, config_text(first, target));
+  return fmt::format(
+      "{}\n{}\nwritten to {}; change in it what you know better\nnext: gaggle experts {}   {}\nthen: gaggle eval {}      {}\n",
+      task_table(tasks), key_table(first.keys), target.string(), target.string(), minutes_text(training_s),
+      target.string(), minutes_text(evaluation_s));
+}
+
+}  // namespace gaggle
