@@ -81,6 +81,17 @@ def test_a_mistake_is_told_and_nothing_is_written(workshop, what):
     assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
 
 
+def test_the_plan_names_what_is_easily_overlooked(workshop):
+    """A rank alone has a rate that goes with it; who has no validation rows cannot be judged by their loss."""
+    path = workshop.folder / "tasks/copy.jsonl"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if '"validation"' not in line))
+    text = (workshop.folder / "tiny.toml").read_text().replace("lr = 5e-3\n", "").replace("alpha = 0.25\n", "")
+    (workshop.folder / "tiny.toml").write_text(text.replace("rank = 4", "rank = 2"))
+    said = workshop.experts("--dry-run").stdout
+    assert "no validation examples, so no loss to judge by: copy\n" in said
+    assert "rank 2, scale 0.5" in said and "lr 0.005 (the default rate, which belongs to lora.alpha = 1 at any rank)" in said
+
+
 def test_a_registry_of_another_base_is_refused(trained, tmp_path):
     from make_models import make_model
     import shutil

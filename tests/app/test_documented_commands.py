@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from workshop import WORDS
+from workshop import CONFIG, WORDS, write_unigram
 
 PROGRAMS = ("gaggle", "mpirun", "sbatch", "tools/", "launch/", ". launch/", "pip", "cat", "touch", "scancel")
 # In place of machines that are not here, programs of the same name: two ranks are as good as eight, a batch system is its script.
@@ -80,7 +80,83 @@ def poly(folder, world):
     shutil.move(folder / "tasks/vowel.jsonl", folder / "new-tasks/vowel.jsonl")
 
 
-PAGES = {"first-hour.md": first_hour, "from-peft.md": from_peft, "poly.md": poly}
+def cluster(folder, world):
+    """A config of one's own, and what a run of it has left in the registry."""
+    shutil.copytree(world / "tasks", folder / "tasks")
+    (folder / "my.toml").write_text(CONFIG.replace('"base"', '"model"').replace("steps = 12", "steps = 2"))
+
+
+def papers(folder, world):
+    """A T5 whose width has 64 heads; recipes of two steps; of each list the first two entries, with rows in each one's form."""
+    from make_models import make_t5
+
+    tomllib = pytest.importorskip("tomllib")
+    make_t5(folder / "BASE", d_model=64, d_ff=128, num_layers=1, vocab_size=200)
+    write_unigram(folder / "BASE")
+    for path in (folder / "configs/paper").glob("*.toml"):
+        text = re.sub(r"^(steps|validate_every|max_new_tokens|every|shots|seeds) = [1-9]\d*", r"\1 = 2", path.read_text(), flags=re.M)
+        path.write_text(re.sub(r"^batch_size = \d+", "batch_size = 4", text, flags=re.M).replace("epochs = 30", "steps = 2"))
+    lists_file = folder / "tools/tasks/lists.toml"
+    lists = tomllib.loads(lists_file.read_text())
+    for name, about in lists.items():
+        lists[name] = {part: about[part][:2] for part in ("datasets", "tasks") if part in about}
+    lists_file.write_text("".join(f"[{name}]\n{part} = {inline_toml(entries)}\n" for name, about in lists.items()
+                                  for part, entries in about.items()))
+    for about in lists.values():
+        for entry in about.get("datasets", []):
+            write_dataset(folder, entry)
+    write_rows(folder / "FLAN/rows.jsonl", [{"inputs": text, "targets": "ant", "task_name": name, "template_type": "zs_opt"}
+                                            for name in lists["phatgoose-flan"]["tasks"] for text in texts(12, 1)])
+    for i in range(4):
+        task = {"Definition": ["Do it."], "Categories": [f"Kind {i % 2}"],
+                "Instances": [{"id": f"{i}-{n}", "input": text, "output": ["bee"]} for n, text in enumerate(texts(110, i))]}
+        write_json(folder / f"natural-instructions/tasks/task{i}.json", task)
+    splits = folder / "natural-instructions/splits/default"
+    splits.mkdir(parents=True)
+    (splits / "train_tasks.txt").write_text("task0\ntask1\n")
+    (splits / "test_tasks.txt").write_text("task2\n")
+    for name in lists["bbh"]["tasks"] + lists["bbl"]["tasks"]:
+        write_json(folder / f"BIG-bench/bigbench/benchmark_tasks/{name}/task.json",
+                   {"examples": [{"input": text, "target_scores": {"cat": 1, "dog": 0}} for text in texts(4, 2)]})
+    (folder / "BIG-Bench-Hard/bbh").mkdir(parents=True)
+    for name in ["one", "two", "three"]:
+        for part in ["train", "dev", "test"]:
+            path = folder / f"CrossFit/data/{name}/{name}_16_13_{part}.tsv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{text}\telk\n" for text in texts(8, 3)))
+    write_json(folder / "random.json", {"train": ["one", "two"], "dev": [], "test": ["three"]})
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def inline_toml(value):
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {inline_toml(part)}" for key, part in value.items()) + " }"
+    return "[" + ", ".join(map(inline_toml, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+
+def write_dataset(folder, entry):
+    """Rows of each split that a list asks for, and a template beside those that it skips."""
+    place = Path(entry["dataset"], entry.get("subset", ""))
+    splits = (entry.get("splits") or {"train": "train", "validation": "validation"}).values()
+    write_rows(folder / "DATA" / place / "rows.jsonl", [{"split": split, "text": text, "answer": text.split()[0]}
+                                                        for split in splits for text in texts(12, 4)])
+    path = folder / "TEMPLATES" / place / "templates.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"dataset: {json.dumps(entry['dataset'])}\nsubset: {json.dumps(entry.get('subset'))}\ntemplates:\n" + "".join(
+        f"  t{i}:\n    name: {json.dumps(name)}\n    jinja: '{{{{text}}}} ||| {{{{answer}}}}'\n    metadata: {{original_task: true}}\n"
+        for i, name in enumerate(["first word", *entry.get("skip", [])])))
+
+
+PAGES = {"first-hour.md": first_hour, "from-peft.md": from_peft, "poly.md": poly, "cluster.md": cluster, "papers.md": papers}
 
 
 class Reader:

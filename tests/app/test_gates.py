@@ -12,8 +12,10 @@ def test_experts_without_data_stay_ungated_and_are_named(workshop):
     workshop.experts("--gate.steps=0")
     assert not gated(workshop, "copy")
     (workshop.folder / "tasks/vowel.jsonl").rename(workshop.folder / "elsewhere.jsonl")
+    done = workshop.run("gates", "tiny.toml", "--data.tasks=elsewhere.jsonl", expect=2)
+    assert "experts: copy, first, reverse, vowel; tasks: elsewhere" in done.stderr and "[gate.tasks]" in done.stderr
     done = workshop.run("gates", "tiny.toml")
-    assert "left ungated: vowel" in done.stdout
+    assert 'left ungated: vowel ([gate.tasks] EXPERT = "file.jsonl"' in done.stdout
     assert gated(workshop, "copy") and gated(workshop, "reverse") and not gated(workshop, "vowel")
     about = json.loads((workshop.folder / "registry/experts/copy/v0002/expert.json").read_text())
     assert about["parents"] == ["copy@v0001"]

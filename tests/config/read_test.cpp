@@ -162,11 +162,13 @@ TEST_F(ReadConfig, ModelPathMayBeAHubName) {
   EXPECT_EQ(read_config("configs/c.toml", {}).model.path, "gone/model.gguf");
 }
 
-TEST_F(ReadConfig, AnotherScaleNeedsItsOwnLearningRate) {
-  const std::string file = write("a.toml", "[lora]\nrank = 8\n");
-  EXPECT_NE(complaints(file).find("a.toml:2:1: lora.alpha / lora.rank = 0.125"), std::string::npos) << complaints(file);
+TEST_F(ReadConfig, AnotherAlphaNeedsItsOwnLearningRate) {
+  const std::string file = write("a.toml", "[lora]\nrank = 8\nalpha = 4\n");
+  EXPECT_NE(complaints(file).find("a.toml:3:1: lora.alpha = 4, but"), std::string::npos) << complaints(file);
   EXPECT_EQ(complaints(file, {"train.lr=1e-3"}), "nothing");
-  EXPECT_EQ(complaints(file, {"lora.alpha=0.5"}), "nothing");
+  EXPECT_EQ(complaints(file, {"lora.alpha=0.5"}), "nothing");  // scale 1/16, as before
+  EXPECT_EQ(complaints(file, {"lora.alpha=1"}), "nothing");
+  EXPECT_EQ(complaints(write("b.toml", "[lora]\nrank = 2\n")), "nothing");
 }
 
 TEST_F(ReadConfig, RulesBetweenKeys) {

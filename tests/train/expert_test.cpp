@@ -175,7 +175,7 @@ TEST(Recipe, RefusesWhatItCannotExplain) {
   const TokenTask task = fake_task();
   Config config = small_config();
   config.train.lr.reset();
-  EXPECT_THROW(small_recipe(base, task, config), UserError);  // scale 1, and 5e-3 belongs to 1/16
+  EXPECT_THROW(small_recipe(base, task, config), UserError);  // alpha 3, and 5e-3 belongs to 1
   config = small_config();
   config.lora.targets = {"dwon"};
   try {
