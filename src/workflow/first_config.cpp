@@ -22,7 +22,7 @@ constexpr size_t most_listed = 3;
 
 // Where the config goes. Looked at before anything is read.
 fs::path config_target(const FirstConfigRequest& request) {
-  const fs::path target = request.out.empty() ? request.folder / "gaggle.toml" : request.out;
+  const fs::path target = request.out.empty() ? (request.folder / "gaggle.toml").lexically_normal() : request.out;
   if (fs::exists(target))
     user_error("{}: is there already, and is not written over; move it away, or name another file with --out",
                target.string());
@@ -153,8 +153,13 @@ std::vector<SeenTask> look_at_tasks(const std::vector<std::string>& places, cons
 // Relative to the config where the path was given relative to the working folder.
 std::string path_in_config(const std::string& path, const fs::path& target) {
   if (fs::path(path).is_absolute() || !fs::exists(path)) return toml_quoted(path);
-  const fs::path folder = fs::weakly_canonical(fs::absolute(target)).parent_path();
-  return toml_quoted(fs::weakly_canonical(fs::absolute(path)).lexically_relative(folder).string());
+  const auto relative = [&](const auto& whole) {
+    return whole(fs::absolute(path)).lexically_relative(whole(fs::absolute(target)).parent_path());
+  };
+  const fs::path inside = relative([](const fs::path& any) { return any.lexically_normal(); });
+  if (*inside.begin() != "..") return toml_quoted(inside.string());
+  // The folder above a link is not the one above what it leads to.
+  return toml_quoted(relative([](const fs::path& any) { return fs::weakly_canonical(any); }).string());
 }
 
 std::string paths_in_config(const std::vector<std::string>& paths, const fs::path& target) {

@@ -48,6 +48,7 @@ int64_t rounded_up(int64_t tokens) { return (tokens + length_step - 1) / length_
 // Room for the longest where that is at most `common`; else for 95 of 100, within `most`.
 void choose_limit(FirstConfig& first, const std::string& key, const std::vector<int64_t>& sorted, int64_t common,
                   int64_t most, const char* what) {
+  common = std::min(common, most);
   const int64_t longest = sorted.back();
   if (longest <= common)
     return first.choose(key, std::to_string(std::min(rounded_up(longest), most)),

@@ -1,4 +1,5 @@
-"""The names in the tour and in the guide for contributors are there: a file is a file, a function stands in it."""
+"""The names in the tour and in the guide for contributors are there: a file is a file, a function stands in it. And every link of a
+page leads somewhere."""
 import pathlib
 import re
 
@@ -20,3 +21,19 @@ def test_every_file_and_function_that_is_named_is_there(page):
         elif function and function.split("::")[-1] not in path.read_text():
             missing.append(f"{name}: {function}")
     assert not missing, missing
+
+
+def anchors_of(page):
+    """As hubs make them of headings: lower case, without signs, spaces as hyphens."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.M)}
+
+
+def test_every_link_leads_somewhere():
+    broken = []
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text()):
+            file, _, anchor = link.partition("#")
+            target = page.parent / file if file else page
+            if not target.exists() or (anchor and anchor not in anchors_of(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert not broken, broken
