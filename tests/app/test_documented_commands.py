@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy
 import pytest
 from workshop import CONFIG, WORDS, write_unigram
 
-PROGRAMS = ("gaggle", "mpirun", "sbatch", "tools/", "launch/", ". launch/", "pip", "cat", "touch", "scancel")
+PROGRAMS = ("gaggle", "mpirun", "sbatch", "tools/", "launch/", ". launch/", "pip", "python", "cat", "touch", "scancel")
 # In place of machines that are not here, programs of the same name: two ranks are as good as eight, a batch system is its script.
 STAND_INS = {
     "mpirun": 'while [ $# -gt 0 ]; do case $1 in -np|--host|--bind-to) shift 2;; --*) shift;; *) exec "$@";; esac; done',
@@ -174,13 +175,17 @@ class Reader:
             (folder / "bin" / name).chmod(0o755)
         # pip is the real one, but asks nobody and leaves this environment as it is.
         self.environment = os.environ | {
-            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "GAGGLE": str(folder / "bin/gaggle"), "OMP_NUM_THREADS": "1",
+            "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}", "GAGGLE": str(folder / "bin/gaggle"), "OMP_NUM_THREADS": "1",
             "HOME": str(folder), "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0",
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_TARGET": str(folder / "python")}
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_TARGET": str(folder / "python"), "PYTHONPATH": str(folder / "python")}
 
     def type(self, command):
         return subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True,
                               timeout=300, stdin=subprocess.DEVNULL)
+
+
+def test_the_other_pages_for_beginners_have_none(root):
+    assert not any(commands_of((root / "docs" / page).read_text()) for page in ["formats.md", "glossary.md"])
 
 
 @pytest.mark.parametrize("page", PAGES)
