@@ -1,24 +1,16 @@
 #include "workflow/first_config.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
 #include "base/table.h"
-#include "base/terminal.h"
-#include "cluster/stop.h"
 #include "config/assign.h"
 #include "config/schema.h"
-#include "data/example.h"
-#include "workflow/folder_contents.h"
 
 namespace gaggle {
 namespace {
-
-constexpr int64_t rows_looked_at = 1000;  // of each split, for lengths
-constexpr size_t most_listed = 3;
 
 // Where the config goes. Looked at before anything is read.
 fs::path config_target(const FirstConfigRequest& request) {
@@ -30,124 +22,6 @@ fs::path config_target(const FirstConfigRequest& request) {
   check_writable(target.has_parent_path() ? target.parent_path() : fs::path("."),
                  request.out.empty() ? "FOLDER" : "--out");
   return target;
-}
-
-std::string listed(const std::vector<fs::path>& paths) {
-  std::vector<std::string> names;
-  for (const fs::path& path : paths) names.push_back(path.lexically_normal().string());
-  return join(names, ", ");
-}
-
-fs::path only_model(const fs::path& folder, const FolderContents& found) {
-  if (found.models.empty())
-    user_error(
-        "{}: no model is there (a folder with config.json, or a .gguf file); --model names one that lies elsewhere, or a hub "
-        "name (org/name) in the local hub cache",
-        folder.string());
-  if (found.models.size() > 1)
-    user_error("{}: there are {} models, {}; --model says which", folder.string(), found.models.size(),
-               listed(found.models));
-  return found.models[0];
-}
-
-std::string conversions_text(const std::vector<fs::path>& files, const fs::path& out) {
-  std::string text;
-  for (size_t i = 0; i < std::min(files.size(), most_listed); ++i) text += "\n  " + converting_line(files[i], out);
-  if (files.size() > most_listed) text += fmt::format("\n  and {} more files", files.size() - most_listed);
-  return text;
-}
-
-[[noreturn]] void refuse_unconverted(const fs::path& place, const std::vector<fs::path>& files, const fs::path& out) {
-  user_error("{}: no task is there (*.jsonl), but what becomes one by{}\nthen start gaggle init again", place.string(),
-             conversions_text(files, out.lexically_normal()));
-}
-
-std::vector<std::string> places_in(const fs::path& folder, const FolderContents& found) {
-  std::vector<std::string> places;
-  for (const fs::path& path : found.tasks) places.push_back(path.lexically_normal().string());
-  if (!places.empty()) return places;
-  if (!found.others.empty()) refuse_unconverted(folder, found.others, folder / "tasks");
-  user_error(
-      "{}: no task is there (a .jsonl file of {{\"input\": …, \"output\": …}} rows, docs/tasks.md); --tasks names files or "
-      "folders that lie elsewhere",
-      folder.string());
-}
-
-// What --tasks named, once it is clear that none of it has to be made a task first.
-std::vector<std::string> given_places(const FirstConfigRequest& request) {
-  for (const fs::path path : request.tasks) {
-    if (fs::is_directory(path)) {
-      const FolderContents found = contents_of(path);
-      if (found.tasks.empty() && !found.others.empty())
-        refuse_unconverted(path, found.others, request.folder / "tasks");
-    } else if (fs::exists(path) && path.extension() != ".jsonl" && path.extension() != ".toml") {
-      refuse_unconverted(path, {path}, request.folder / "tasks");
-    }
-  }
-  return request.tasks;
-}
-
-// Rows that are no examples of ours are perhaps another program's: says how they become ours.
-[[noreturn]] void refuse_rows(const UserError& error, const std::vector<std::string>& places) {
-  const std::string said = error.what();
-  for (const TaskFiles& task : find_tasks(places))
-    for (const WeightedFile& file : task.about.files)
-      if (said.starts_with(file.path.string() + ":"))
-        user_error("{}\nrows with other fields become a task by\n  {}", said,
-                   converting_line(file.path, file.path.parent_path() / "tasks"));
-  throw error;
-}
-
-std::vector<Task> read_tasks(const std::vector<std::string>& places) {
-  try {
-    return load_tasks(places, 0, heed_stop_requests);
-  } catch (const UserError& error) {
-    refuse_rows(error, places);
-  }
-}
-
-// How data.tasks may name it by itself.
-std::string path_of(const TaskFiles& task, const std::vector<std::string>& places) {
-  for (const fs::path place : places)
-    for (const fs::path& path : {place, place / (task.name + ".jsonl"), place / (task.name + ".toml")})
-      if (path.stem() == task.name && fs::is_regular_file(path)) return path.string();
-  return task.about.files[0].path.string();
-}
-
-// Why a task has its metric, and what would suit it better.
-std::string about_metric(const Task& task, bool said) {
-  if (said) return "as its .toml says";
-  if (task.metric == "accuracy") return "every row has choices";
-  constexpr size_t few = 10, long_answer = 100;
-  std::set<std::string> outputs;
-  size_t rows = 0, characters = 0;
-  for (const auto& split : task.splits)
-    for (const Example& example : split) {
-      if (outputs.size() <= few) outputs.insert(example.output);
-      characters += example.output.size();
-      ++rows;
-    }
-  if (outputs.size() <= few && rows >= 10 * outputs.size())
-    return fmt::format("only {} different answers: as \"choices\" of each row they would be ranked", outputs.size());
-  if (characters > long_answer * rows)
-    return fmt::format("long answers: metric = \"rouge_l\" in {}.toml counts what is alike", task.name);
-  return "not every row has choices";
-}
-
-std::vector<SeenTask> look_at_tasks(const std::vector<std::string>& places, const Inputs& inputs,
-                                    const Config& config) {
-  const std::vector<TaskFiles> files = find_tasks(places);
-  std::vector<SeenTask> seen;
-  for (Task& task : read_tasks(places)) {
-    const TaskFiles& of = *std::ranges::find(files, task.name, &TaskFiles::name);
-    SeenTask& one = seen.emplace_back(
-        SeenTask{task.name, path_of(of, places), task.metric, about_metric(task, !of.about.metric.empty())});
-    for (size_t split = 0; split < one.rows.size(); ++split)
-      one.rows[split] = static_cast<int64_t>(task.splits[split].size());
-    limit_examples(task, rows_looked_at);
-    one.tokens = tokenized(config, inputs, task);
-  }
-  return seen;
 }
 
 // Relative to the config where the path was given relative to the working folder.
@@ -261,11 +135,9 @@ std::string first_config_block(const FirstConfigRequest& request) {
       user_error("{}: there is no such folder; name the one that holds your model and tasks", request.folder.string());
     found = contents_of(request.folder);
   }
-  const std::vector<std::string> places =
-      request.tasks.empty() ? places_in(request.folder, found) : given_places(request);
+  const std::vector<std::string> places = task_places(request, found);
   FirstConfig first;
-  first.config.model.path =
-      request.model.empty() ? only_model(request.folder, found).lexically_normal().string() : request.model;
+  first.config.model.path = model_of(request, found);
   first.keys.push_back({"model.path", path_in_config(first.config.model.path, target),
                         request.model.empty() ? "the only model in the folder" : "as --model says"});
   const Inputs inputs = open_inputs(first.config);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "job/start.h"
+#include "workflow/folder_contents.h"
 
 namespace gaggle {
 
@@ -38,6 +39,12 @@ struct SeenTask {
   TokenTask tokens = {};
 };
 
+// Where the base model is, as the request says or else in the folder. Throws UserError where there is none, or several.
+std::string model_of(const FirstConfigRequest& request, const FolderContents& found);
+// The same of the tasks. What tools/tasks.py could make tasks of is named with the line that does.
+std::vector<std::string> task_places(const FirstConfigRequest& request, const FolderContents& found);
+// All tasks there, by name, under [data]'s rules.
+std::vector<SeenTask> look_at_tasks(const std::vector<std::string>& places, const Inputs& inputs, const Config& config);
 // data.prompt and data.end, by the model's own chat template.
 void choose_prompt(FirstConfig& first, const Tokenizer& tokenizer);
 // data.max_input_tokens and max_target_tokens, by the rows' lengths.
