@@ -37,3 +37,21 @@ def test_every_link_leads_somewhere():
             if not target.exists() or (anchor and anchor not in anchors_of(target)):
                 broken.append(f"{page.relative_to(ROOT)}: {link}")
     assert not broken, broken
+
+
+# Headings of tables that are plain words where they stand.
+PLAIN_WORDS = {"", "#", "and", "as", "because", "examples", "folder", "for", "host", "job", "mean", "members", "method", "metric", "note",
+               "pairs", "run", "step", "steps", "task", "tasks", "test", "time", "train", "validation", "value", "why", "worker",
+               "cosine", "cluster"}
+
+
+def test_every_heading_of_a_table_is_in_the_glossary_or_plain():
+    listed = re.findall(r"^\| (.+?) \|", (ROOT / "docs/glossary.md").read_text().replace("\\|", "!"), re.M)
+    known = {word.replace("!", "|") for cell in listed for word in [cell, *cell.split(", ")]} | PLAIN_WORDS
+    unknown = {}
+    for path in (ROOT / "src").rglob("*.cpp"):
+        headings = re.findall(r"(?:Table \w+\((?:\w+, )?\s*|std::vector<std::string> head\w* = )\{(.*?)\}", path.read_text(), re.S)
+        for word in re.findall(r'"((?:[^"\\]|\\.)*)"', " ".join(headings)):
+            if not {word, *re.split(r": | \(|, | (?:steps|epochs)$", word)} & known:
+                unknown.setdefault(word, path.name)
+    assert not unknown, sorted(unknown)
