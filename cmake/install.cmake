@@ -14,9 +14,9 @@ install(TARGETS gaggle RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(PROGRAMS launch/local.sh DESTINATION ${share}/launch)
 install(FILES launch/env.sh launch/slurm.sbatch launch/array.sbatch DESTINATION ${share}/launch)
 install(DIRECTORY configs DESTINATION ${share})
-install(FILES tools/tasks.py tools/report.py tools/gaggle_torch.py tools/gaggle_lm_eval.py tools/requirements-lm-eval.txt
+install(FILES tools/tasks.py tools/report.py tools/gaggle_lm_eval.py tools/requirements-lm-eval.txt
         DESTINATION ${share}/tools)
-install(DIRECTORY tools/tasks tools/report DESTINATION ${share}/tools PATTERN __pycache__ EXCLUDE)
+install(DIRECTORY tools/gaggle_torch tools/tasks tools/report DESTINATION ${share}/tools PATTERN __pycache__ EXCLUDE PATTERN "*.egg-info" EXCLUDE)
 install(FILES tools/study/study_bootstrap.py DESTINATION ${share}/tools/study)
 install(FILES README.md BENCHMARKS.md STUDY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
