@@ -1,6 +1,8 @@
 """Results of an evaluation: methods × tasks with intervals, and the rows behind each number."""
+import math
 import pathlib
 import sys
+from statistics import NormalDist
 
 import numpy as np
 
@@ -8,7 +10,7 @@ from report_files import clipped, number, read_json, read_lines, rounded
 from report_tasks import prompts, task_files
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "study"))
-from study_bootstrap import Pair, interval, over_rows  # noqa: E402
+from study_bootstrap import LEVEL, Pair, interval, over_rows  # noqa: E402
 
 RESAMPLES = 1000
 MOST_SINGLES = 16  # experts alone that stand among the methods; more are a picture
@@ -33,15 +35,24 @@ def pair_of(lines, measure):
     return Pair(np.array(values, float), np.zeros(len(lines)), np.array(weights, float))
 
 
-def between(pairs):
+def wilson(right, rows):
+    """The interval of a share of right answers (Wilson, 1927): drawing rows anew would give 0 of 24 an interval of no width."""
+    share, z2 = right / rows, NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
+    middle, half = share + z2 / (2 * rows), math.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2)))
+    return [(middle - half) / (1 + z2 / rows), (middle + half) / (1 + z2 / rows)]
+
+
+def between(pairs, right_or_wrong=False):
     """The interval of the mean over tasks, rows drawn anew; the same rows for every method."""
     if not pairs or any(pair is None or len(pair.a) < 2 for pair in pairs):
         return [None, None]
+    if right_or_wrong and len(pairs) == 1 and np.isin(pairs[0].a, (0, 1)).all():
+        return rounded(np.clip(wilson(pairs[0].a.sum(), len(pairs[0].a)), 0, 1), 5)
     return rounded(interval(over_rows(pairs, RESAMPLES, np.random.default_rng(0))), 5)
 
 
-def cell(value, pairs):
-    return [value, *(between(pairs) if value is not None else [None, None])]
+def cell(value, pairs, right_or_wrong):
+    return [value, *(between(pairs, right_or_wrong) if value is not None else [None, None])]
 
 
 def measure_of(results, lines, methods, tasks, measure):
@@ -52,12 +63,12 @@ def measure_of(results, lines, methods, tasks, measure):
         of = results["methods"].get(method, {}).get("tasks", {})
         values = [number(of.get(task, {}).get(key)) for task in tasks]
         pairs = [pair_of(lines.get((method, task), []), measure) for task in tasks]
-        cells.append([cell(value, [pair]) for value, pair in zip(values, pairs)])
+        cells.append([cell(value, [pair], measure == "score") for value, pair in zip(values, pairs)])
         for name, held_in in (("held_in", True), ("held_out", False)):
             chosen = [i for i, task in enumerate(tasks) if bool(results["tasks"][task].get("held_in")) == held_in]
             whole = chosen and all(values[i] is not None for i in chosen)
             mean = sum(values[i] for i in chosen) / len(chosen) if whole else None
-            means[name].append(cell(mean, [pairs[i] for i in chosen]))
+            means[name].append(cell(mean, [pairs[i] for i in chosen], False))
     return {"cells": cells, "means": means}
 
 
@@ -92,6 +103,7 @@ def shares(results, methods):
 def singles_of(results, tasks):
     """Of many experts alone: nll per token [experts][tasks]."""
     names = [method for method in results["methods"] if method.startswith("expert:")]
+    tasks = sorted(tasks, key=lambda task: names.index(f"expert:{task}") if f"expert:{task}" in names else len(names))
     of = [results["methods"][name]["tasks"] for name in names]
     values = [[number(scores.get(task, {}).get("nll_per_token")) for task in tasks] for scores in of]
     return {"names": [name[7:] for name in names], "tasks": tasks, "nll": rounded(np.array(values, dtype=float), 3)}
@@ -107,7 +119,7 @@ def result_sections(folder, config, budget):
             continue
         tasks = list(results.get("tasks", {}))
         singles = [method for method in results["methods"] if method.startswith("expert:")]
-        methods = [method for method in results["methods"] if method not in singles or len(singles) <= MOST_SINGLES]
+        methods = [method for method in results["methods"] if method not in singles] + singles * (len(singles) <= MOST_SINGLES)
         lines = predictions(path.with_name(path.name.replace("results", "predictions", 1) + "l"))
         sections.append({
             "draw": "results", "title": "Results", "of": results.get("collection") or "",

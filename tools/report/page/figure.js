@@ -64,12 +64,12 @@ const CONFIG = {
   modeBarButtonsToRemove: ['select2d', 'lasso2d', 'autoScale2d', 'zoomIn2d', 'zoomOut2d']
 };
 
-// make() → {data, layout}; the figure's height is layout's. hover(point, event) → lines of the tip, or null; out():
+// make(host) → {data, layout}; the figure's height is layout's. hover(point, event) → lines of the tip, or null; out():
 // the pointer has left.
 function figure(make, {hover, out, click, name = 'figure'} = {}) {
   const host = el('div', {class: 'plot', role: 'img', 'aria-label': name});
   host.again = () => {
-    const {data, layout} = make();
+    const {data, layout} = make(host);
     host.style.height = (layout.height || 380) + 'px';
     Plotly.react(host, data, themed(layout), {...CONFIG, displayModeBar: small() ? false : 'hover'});
     if (host.heard) return;

@@ -22,7 +22,7 @@ function largest(frames) {
 
 // The closest pairs and those furthest apart.
 function pair_table(names, z) {
-  const all = z.flatMap((row, r) => row.slice(0, r).map((value, c) => [names[c], names[r], value]));
+  const all = z.flatMap((row, r) => row.slice(0, r).map((value, c) => [cut(names[c], 20), cut(names[r], 20), value]));
   const order = all.filter(pair => known(pair[2])).sort((a, b) => b[2] - a[2]);
   const few = order.length > 10 ? [...order.slice(0, 5), ...order.slice(-5)] : order;
   const columns = [['task', 'text'], ['and task', 'text'], ['cosine', 'number']];
@@ -45,7 +45,7 @@ function cosine_frames(tasks, of, name, against) {
         return r === c ? null : [`${names[r]} and ${names[c]}`, words];
       },
       name);
-  const wide = el('div', {class: names.length <= 24 ? 'beside' : ''}, plot, pairs);
+  const wide = el('div', {class: names.length <= 24 ? 'beside pairs' : ''}, plot, pairs);
   wide.again = () => {
     const frame = of.frames[now], sign = names.length <= 48 && (names.length > 16 || small()) ? ', marked ×' : '';
     const error =

@@ -34,8 +34,16 @@ draw.map = (section, host) => {
       layout: {
         height: small() ? 380 : 460,
         ...(named ? above(categories) : {}),
-        xaxis: {showticklabels: false, zeroline: false, ticks: ''},
-        yaxis: {showticklabels: false, zeroline: false, ticks: '', scaleanchor: 'x'}
+        xaxis: {showticklabels: false, zeroline: false, ticks: '', showgrid: false, showline: true, mirror: true},
+        yaxis: {
+          showticklabels: false,
+          zeroline: false,
+          ticks: '',
+          showgrid: false,
+          showline: true,
+          mirror: true,
+          scaleanchor: 'x'
+        }
       }
     };
   }, {

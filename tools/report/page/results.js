@@ -101,7 +101,7 @@ draw.results = (section, host) => {
       'Medians over seeds, with the smallest and the largest below. ★ is the best of its column. A click on a ' +
           'number opens its seeds.' :
       'The best of each task is marked ★ (oracle, which knows the task, apart). Below each number is its 95 % ' +
-          'interval, by drawing examples anew. A click on a number opens the examples behind it.';
+          'interval: how far it would move with other examples. A click on a number opens the examples behind it.';
   add(host, about(words),
       controls(
           choice(

@@ -16,7 +16,7 @@ function sorted(rows, at, up) {
 }
 
 // A head whose buttons sort; `again(column, up)` puts the rows anew. first_up[c]: whether a first click sorts upwards.
-function sorting_head(names, again, first_up, titles = []) {
+function sorting_head(names, again, first_up, titles = [], left = []) {
   const cells = names.map((name, c) => {
     const sort = () => {
       const is_first = cells[c].getAttribute('aria-sort') !== (first_up[c] ? 'ascending' : 'descending');
@@ -25,8 +25,9 @@ function sorting_head(names, again, first_up, titles = []) {
       cells[c].setAttribute('aria-sort', up ? 'ascending' : 'descending');
       again(c, up);
     };
-    const button = el('button', {type: 'button', title: titles[c] || name, onclick: sort}, cut(name, 30));
-    return el('th', {scope: 'col'}, button);
+    const button =
+        el('button', {type: 'button', title: titles[c] || name, onclick: sort}, cut(name, names.length > 7 ? 16 : 30));
+    return el('th', {scope: 'col', class: left[c] ? 'left' : null}, button);
   });
   return el('thead', {}, el('tr', {}, cells));
 }
@@ -44,7 +45,7 @@ function table(columns, rows) {
   fill(rows);
   const head = sorting_head(
       columns.map(column => column.name), (c, up) => fill(sorted(rows, row => row[c], up)), columns.map(is_text),
-      columns.map(column => column.title));
+      columns.map(column => column.title), columns.map(is_text));
   return el('div', {class: 'scroll', tabindex: 0}, el('table', {}, head, body));
 }
 
