@@ -12,10 +12,11 @@ if [ -x "$venv/bin/pip" ]; then
   python=$venv/bin/python
   stamp=$venv/.installed-report
   if ! cmp -s "$here/requirements.txt" "$stamp"; then
-    if "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >"$venv/report.log" 2>&1; then
-      cp "$here/requirements.txt" "$stamp"
+    echo "putting plotly and NumPy into .venv, once …" >&2
+    if said=$("$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" 2>&1); then
+      cp "$here/requirements.txt" "$stamp" 2>/dev/null || true  # another user's .venv: pip is asked again next time
     else
-      has_packages "$python" || say "$needs; they could not be installed: $(tail -n 1 "$venv/report.log")"
+      has_packages "$python" || say "$needs; they could not be installed: ${said##*$'\n'}"
     fi
   fi
 else
