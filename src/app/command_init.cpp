@@ -19,9 +19,10 @@ Command init_command() {
             ->delimiter(',')
             ->allow_extra_args(false);
         parser.add_option("--out", request->out, "Write the config to this file instead");
+        add_format(parser);
         return without_config(parser, [request] {
           watch_for_stop({}, 0);
-          return print(first_config_block(*request));
+          return print(first_config_page(*request));
         });
       }};
 }

@@ -105,18 +105,18 @@ std::string minutes_text(double seconds) {
   return seconds < 60 ? "(less than a minute)" : fmt::format("(about {})", time_text(seconds));
 }
 
-std::string task_table(const std::vector<SeenTask>& tasks) {
+Table task_table(const std::vector<SeenTask>& tasks) {
   Table table({"task", "train", "validation", "test", "metric", "because"});
   for (const SeenTask& task : tasks)
     table.add({task.name, with_commas(task.rows[0]), with_commas(task.rows[1]), with_commas(task.rows[2]), task.metric,
                task.about_metric});
-  return table.text();
+  return table;
 }
 
-std::string key_table(const std::vector<ChosenKey>& keys) {
+Table key_table(const std::vector<ChosenKey>& keys) {
   Table table({"key", "value", "because"});
   for (const ChosenKey& chosen : keys) table.add({chosen.key, chosen.value, chosen.why});
-  return table.text();
+  return table;
 }
 
 }  // namespace
@@ -127,7 +127,7 @@ void FirstConfig::choose(const std::string& key, const std::string& value, const
   keys.push_back({key, value, why});
 }
 
-std::string first_config_block(const FirstConfigRequest& request) {
+Page first_config_page(const FirstConfigRequest& request) {
   const fs::path target = config_target(request);
   FolderContents found;
   if (request.model.empty() || request.tasks.empty()) {
@@ -161,10 +161,11 @@ std::string first_config_block(const FirstConfigRequest& request) {
   require_writable(target.has_parent_path() ? target.parent_path() : fs::path("."), "FOLDER");
   std::ranges::sort(first.keys, {}, [](const ChosenKey& chosen) { return find_key(chosen.key); });
   write_file_atomic(target, config_text(first, target));
-  return fmt::format(
-      "{}\n{}\nwritten to {}; change in it what you know better\nnext: gaggle experts {}   {}\nthen: gaggle eval {}      {}\n",
-      task_table(tasks), key_table(first.keys), target.string(), target.string(), minutes_text(training_s),
-      target.string(), minutes_text(evaluation_s));
+  const std::string file = target.string();
+  return Page(task_table(tasks)) + "\n" + key_table(first.keys) +
+         fmt::format(
+             "\nwritten to {}; change in it what you know better\nnext: gaggle experts {}   {}\nthen: gaggle eval {}      {}\n",
+             file, file, minutes_text(training_s), file, minutes_text(evaluation_s));
 }
 
 }  // namespace gaggle

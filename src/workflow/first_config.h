@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/page.h"
 #include "job/start.h"
 #include "workflow/folder_contents.h"
 
@@ -19,7 +20,7 @@ struct FirstConfigRequest {
 };
 // The whole command: writes the config and returns what is printed. Throws UserError, and writes nothing, where something is
 // missing or cannot be read, and where the file is there already.
-std::string first_config_block(const FirstConfigRequest& request);
+Page first_config_page(const FirstConfigRequest& request);
 
 // Parts of it. A key of the config, its value as TOML, and why.
 struct ChosenKey {
