@@ -54,10 +54,11 @@ endfunction()
 # What a program that uses GPUs has on top: the kernels in .cu files, and the factory files that name them and NCCL
 # in place of those in room_kernel and room_comm. Every other object serves programs with and without CUDA.
 function(gaggle_cuda_kernels)
+  # The GPU that is none (tests/fake_gpu) takes their place as well.
+  set_source_files_properties(src/kernel/dispatch.cpp src/comm/nccl_absent.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   if(NOT GAGGLE_WITH_CUDA)
     return()
   endif()
-  set_source_files_properties(src/kernel/dispatch.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernel/*.cu)
   # Warnings are errors, and so is a kernel whose registers spill into memory.
   set(strict "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr -Werror all-warnings -Xcompiler -Wall,-Wextra \
@@ -66,7 +67,6 @@ function(gaggle_cuda_kernels)
   target_compile_definitions(cuda_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:GAGGLE_WITH_CUDA>)
   target_compile_options(cuda_kernels PRIVATE ${strict})
   target_link_libraries(cuda_kernels PUBLIC room_base gaggle_torch)
-  set_source_files_properties(src/comm/nccl_absent.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
   add_library(cuda_comm OBJECT)
   target_link_libraries(cuda_comm PUBLIC room_base)
   if(NCCL_INCLUDE)
