@@ -16,6 +16,10 @@ inline double wall_seconds() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+// Since this program began, and that its threads have computed, together.
+double seconds_since_start();
+double processor_seconds();
+
 // Adds the seconds of its life to a sum.
 class Stopwatch {
  public:

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
@@ -52,14 +52,22 @@ struct Standing {
 };
 Standing standing;
 
-std::FILE* stage() { return output_terminal() >= 0 ? stdout : stderr; }
+// Whatever else is written has been flushed.
+void draw(std::string_view text) {
+  const int stage = output_terminal() >= 0 ? STDOUT_FILENO : STDERR_FILENO;
+  while (!text.empty()) {
+    const ssize_t written = ::write(stage, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // a view that cannot be drawn stops nothing
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
 
 // The cursor waits at the beginning of the first standing line: wherever a terminal puts that when it is resized, and
 // however many rows its lines take then, all below it is ours.
 void take_away() {
   if (standing.drawn.empty()) return;
-  std::fputs("\r\033[J", stage());
-  std::fflush(stage());
+  draw("\r\033[J");
   standing.drawn.clear();
 }
 
@@ -85,8 +93,7 @@ void put_back() {
   for (const std::string& line : wanted) text += (text.empty() ? "" : "\n") + line;
   text += "\r";
   if (wanted.size() > 1) text += "\033[" + std::to_string(wanted.size() - 1) + "A";
-  std::fwrite(text.data(), 1, text.size(), stage());
-  std::fflush(stage());
+  draw(text);
   standing.drawn = std::move(wanted);
 }
 

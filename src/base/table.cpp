@@ -134,6 +134,17 @@ std::vector<std::vector<size_t>> parts_of(const std::vector<Column>& columns, si
   return parts;
 }
 
+// What the widest of several parts leaves of a line: the first column stands in all of them.
+size_t room_left(const std::vector<Column>& columns, const std::vector<std::vector<size_t>>& parts, size_t most) {
+  size_t widest = 0;
+  for (const std::vector<size_t>& part : parts) {
+    size_t used = gap * (part.size() - 1);
+    for (const size_t j : part) used += columns[j].width;
+    widest = std::max(widest, used);
+  }
+  return most - std::min(most, widest);
+}
+
 }  // namespace
 
 void set_table_format(TableFormat format) { the_format = format; }
@@ -159,6 +170,8 @@ std::string Table::text(std::optional<size_t> terminal_columns) const {
   narrow(columns, most);
   const std::vector<std::vector<size_t>> parts = parts_of(columns, most);
   if (open) last.width = whole;
+  if (parts.size() > 1)
+    columns[0].width += std::min(columns[0].natural - columns[0].width, room_left(columns, parts, most));
   std::string text;
   for (const std::vector<size_t>& part : parts) {
     if (!text.empty()) text += "\n";

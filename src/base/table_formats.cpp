@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "base/table.h"
 
@@ -14,20 +14,19 @@ using Line = std::vector<std::string>;
 
 constexpr std::string_view shared_unit = " %";
 
+bool is_number(const std::string& text) {
+  static const std::regex number(R"([+-]?(0|[1-9]\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?(e[+-]?\d+)?)");
+  return std::regex_match(text, number);
+}
+
 // What a cell says to a program: "" for "-", numbers as JSON has them, else the cell.
 std::string value_of(const std::string& cell) {
-  static const std::regex number(R"([+-]?(0|[1-9]\d*|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?(e[+-]?\d+)?)");
   if (cell == "-") return "";
-  if (!std::regex_match(cell, number)) return cell;
+  if (!is_number(cell)) return cell;
   std::string plain = cell;
   std::erase(plain, ',');
   if (plain.starts_with('+')) plain.erase(0, 1);
   return plain;
-}
-
-bool is_number(const std::string& value) {
-  const auto json = nlohmann::json::parse(value, nullptr, /*allow_exceptions=*/false);
-  return json.is_number();
 }
 
 // The lines with values for cells; where all of a column are per cent, its head says so.
@@ -95,7 +94,7 @@ nlohmann::ordered_json Table::json() const {
     for (size_t j = 0; j < lines[i].size(); ++j) {
       const std::string &value = lines[i][j], &head = lines[0][j];
       row[row.contains(head) ? head + " 2" : head] = value.empty()      ? Json(nullptr)
-                                                     : is_number(value) ? Json::parse(value)
+                                                     : is_number(value) ? parse_json<Json>(value)
                                                                         : Json(value);
     }
     rows.push_back(std::move(row));

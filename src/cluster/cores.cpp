@@ -2,9 +2,14 @@
 
 #include <sched.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
+
+#include "base/error.h"
+#include "base/table.h"
 
 namespace gaggle {
 namespace {
@@ -53,6 +58,14 @@ CpuQuota cpu_quota(const ControlGroups& groups) {
 }
 
 int usable_cores() { return std::min(affinity_cores(), cpu_quota().cores_each(1, affinity_cores())); }
+
+std::string HostLoad::text() const { return fmt::format("load {:.1f} on {}", threads, plural(cores, "core")); }
+
+HostLoad host_load() {
+  HostLoad load{0, static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN))};
+  if (::getloadavg(&load.threads, 1) != 1) load.threads = 0;
+  return load;
+}
 
 std::string processor_name() {
   std::ifstream cpuinfo("/proc/cpuinfo");

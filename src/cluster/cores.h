@@ -23,6 +23,15 @@ struct CpuQuota {
 CpuQuota cpu_quota(const ControlGroups& groups = {});
 int usable_cores();  // of the mask, and no more than the quota pays for
 
+// What wants to run on this host beside what its cores can.
+struct HostLoad {
+  double threads = 0;  // that ran or waited to, on average over the last minute; this process' are among them
+  int cores = 1;
+  bool busy() const { return threads > 1.25 * cores + 0.5; }
+  std::string text() const;  // "load 10.3 on 2 cores"
+};
+HostLoad host_load();
+
 // /proc/cpuinfo names the model on x86; elsewhere the architecture has to do.
 std::string processor_name();
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/table.h"
+#include "cluster/cores.h"
 #include "doctor/checks.h"
 #include "doctor/odd_one.h"
 
@@ -115,6 +116,21 @@ void add_cores(ReportBlock& block, const std::vector<RankFacts>& ranks) {
             crowded.empty() ? fmt::format("{} a rank; {}", ranks[0].threads, binding) : crowded);
 }
 
+// The busiest host. Of what it is busy with nothing is known but that it takes time from this run.
+void add_load(ReportBlock& block, const std::vector<RankFacts>& ranks) {
+  const auto of = [](const RankFacts& rank) { return HostLoad{rank.load, rank.cores}; };
+  const auto busiest =
+      std::ranges::max_element(ranks, {}, [&](const RankFacts& rank) { return rank.load / rank.cores; });
+  const HostLoad load = of(*busiest);
+  const std::string where = hosts_of(ranks) == std::vector(ranks.size(), ranks[0].host) ? "" : " of " + busiest->host;
+  block.add(
+      warning_if(load.busy()), "load",
+      fmt::format("{:.1f} on {}{}{}", load.threads, plural(load.cores, "core"), where,
+                  load.busy()
+                      ? ": other work takes their time; rates below, and a run's times, are those of a busy machine"
+                      : ""));
+}
+
 void add_rate(ReportBlock& block, const std::vector<RankFacts>& ranks, const std::string& topic,
               ComputeRate RankFacts::*of) {
   std::vector<double> rates;
@@ -160,6 +176,7 @@ ReportBlock machine_block(const std::vector<RankFacts>& ranks) {
   add_alike(block, ranks, "processor", Severity::warning, &RankFacts::processor,
             ": an expert's bits depend on who trains it (run.strict refuses that)");
   add_cores(block, ranks);
+  add_load(block, ranks);
   add_rate(block, ranks, "fp32", &RankFacts::fp32);
   add_rate(block, ranks, "bf16", &RankFacts::bf16);
   add_supplies(block, ranks);

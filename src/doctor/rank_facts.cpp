@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, name, uuid, pci, computes, memory_bytes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ComputeRate, flops_per_s, hardware)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, allowed_cores, mask, quota_cores,
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RankFacts, host, kernel, processor, cores, load, allowed_cores, mask, quota_cores,
                                    quota_group, memory_bytes, available_bytes, open_files, locked_bytes, infiniband,
                                    temporary, temporary_free_bytes, shared_memory_free_bytes, gaggle, libtorch, mpi,
                                    nccl, config, threads, has_gpu, gpu, gpus, fp32, bf16)
@@ -49,6 +49,7 @@ RankFacts host_facts() {
   if (::uname(&system) == 0) facts.kernel = fmt::format("{} {}", system.sysname, system.release);
   facts.processor = processor_name();
   facts.cores = static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN));
+  facts.load = host_load().threads;
   facts.allowed_cores = affinity_cores();
   const std::set<int> cores = allowed_core_numbers();
   facts.mask = ranges_text({cores.begin(), cores.end()}, 2, ",");

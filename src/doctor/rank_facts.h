@@ -25,6 +25,7 @@ struct RankFacts {
   std::string kernel;                              // "Linux 6.1.0"
   std::string processor;                           // "Intel(R) Xeon(R) …"
   int cores = 1;                                   // of the host
+  double load = 0;                                 // threads that want to run there, over the last minute
   int allowed_cores = 1;                           // in this process' affinity mask
   std::string mask;                                // "0-3,8"
   double quota_cores = 0;                          // of processor time, shared by the control group; 0: none

@@ -5,27 +5,13 @@
 #include <algorithm>
 
 #include "base/names.h"
+#include "base/screen.h"
 #include "base/table.h"
 
 namespace gaggle {
 namespace {
 
 constexpr const char* severity_names[] = {"ok", "look at this", "wrong", ""};
-
-// Lines of at most `width`, broken at blanks; a longer word stays whole.
-std::vector<std::string> wrapped(const std::string& words, size_t width) {
-  std::vector<std::string> lines;
-  size_t begin = 0;
-  while (words.size() - begin > width) {
-    size_t end = words.rfind(' ', begin + width);
-    if (end == std::string::npos || end <= begin) end = words.find(' ', begin);
-    if (end == std::string::npos) break;
-    lines.push_back(words.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  lines.push_back(words.substr(begin));
-  return lines;
-}
 
 // "machine: open files" for each finding of that severity.
 std::vector<std::string> names_of(const std::vector<ReportBlock>& blocks, Severity severity) {
@@ -44,9 +30,9 @@ std::string findings_block(const ReportBlock& block, size_t line_width) {
   const size_t indent = 2 + 12 + 2 + topic_width + 2;
   std::string text = "\n" + block.title + "\n";
   for (const Finding& finding : block.findings) {
-    const auto lines = wrapped(finding.words, std::max<size_t>(30, line_width - std::min(line_width, indent)));
-    text += fmt::format("  {:<12}  {:<{}}  {}\n", severity_names[static_cast<int>(finding.severity)], finding.topic,
-                        topic_width, fmt::join(lines, fmt::format("\n{:{}}", "", indent)));
+    const std::string line = fmt::format("  {:<12}  {:<{}}  {}", severity_names[static_cast<int>(finding.severity)],
+                                         finding.topic, topic_width, finding.words);
+    text += wrapped(line, std::max(line_width, indent + 30), indent) + "\n";
   }
   return text;
 }

@@ -5,6 +5,7 @@
 #include "adapter/random_routing.h"
 #include "base/error.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "config/method_text.h"
 #include "eval/left_out.h"
 #include "eval/routing_of.h"

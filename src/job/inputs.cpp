@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/long_phase.h"
+#include "base/table.h"
 #include "cluster/stop.h"
 #include "data/task.h"
 #include "job/shared_base.h"

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
+#include "formats/tfevents.h"
+
 namespace gaggle {
 
 ItemReport::ItemReport(Journal& journal, std::string item, double gemm_flops)
@@ -65,6 +68,11 @@ void ItemReport::progress(const StepReport& report) {
                      speed_.per_second(speed_.flops) / gemm_flops_, share_});
 }
 
+void ItemReport::outcomes(const std::vector<Outcome>& all, size_t member) {
+  for (const auto& [tag, step, value] : all) metrics_[member]->event(tag, step, value);
+  metrics_[member]->flush();
+}
+
 void ItemReport::scored(int64_t done, int64_t all) {
   const double share = static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, all));
   if (share_at_start_ < 0) share_at_start_ = share;
@@ -73,5 +81,14 @@ void ItemReport::scored(int64_t done, int64_t all) {
 }
 
 void ItemReport::say(const std::string& text) { journal_.event("note", item_, "", text); }
+
+void write_events(const std::filesystem::path& run_dir, const std::string& name,
+                  const std::vector<ItemReport::Outcome>& all) {
+  const auto folder = run_dir / "tensorboard" / name;
+  std::filesystem::remove_all(folder);
+  TensorboardWriter events(folder);
+  for (const auto& [tag, step, value] : all) events.scalar(tag, step, value, wall_seconds());
+  events.flush();
+}
 
 }  // namespace gaggle

@@ -32,6 +32,13 @@ class ItemReport {
   // A training step, and what else is to stand in its line of the metrics. What is told of the item is of all members
   // that made the step together: the mean of their losses, their tokens in all.
   void step(const StepReport& report, const Metrics& more = {});
+  // What the item, or a member of it, came to, for TensorBoard alone: tag, step, value.
+  struct Outcome {
+    std::string tag;
+    int64_t step = 0;
+    double value = 0;
+  };
+  void outcomes(const std::vector<Outcome>& all, size_t member = 0);
   // Of an item that is scored: `done` of `all` examples.
   void scored(int64_t done, int64_t all);
   // A line for people that stays above the live view.
@@ -51,5 +58,9 @@ class ItemReport {
   std::vector<StepReport> of_step_;                   // the members' reports of the step that is being told
   RunningSpeed speed_;
 };
+
+// TensorBoard's events of a whole, in place of those that <run folder>/tensorboard/NAME has.
+void write_events(const std::filesystem::path& run_dir, const std::string& name,
+                  const std::vector<ItemReport::Outcome>& all);
 
 }  // namespace gaggle

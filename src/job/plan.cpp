@@ -1,13 +1,16 @@
 #include "job/plan.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
 #include "base/screen.h"
 #include "base/table.h"
 #include "base/terminal.h"
+#include "cluster/cores.h"
 #include "comm/mpi_job.h"
 #include "job/speeds.h"
 #include "model/hardware.h"
@@ -38,6 +41,14 @@ double job_seconds(const std::vector<WorkItem>& items, int workers) {
   return std::max(longest, all / workers);
 }
 
+// Time that is measured while others compute is theirs too.
+std::string busy_text(const HostLoad& load, double seconds, const ExpectedCosts& expected) {
+  const double share = expected.share_of_processor;
+  return fmt::format("the machine is busy ({}): {}", load.text(),
+                     share < 0.8 ? fmt::format("if it were idle, about {}", time_text(seconds * std::max(0.05, share)))
+                                 : std::string("others take time from this"));
+}
+
 std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, const JobPlan& plan,
                                  const JobMemory& memory, const ExpectedCosts& expected) {
   const std::vector<WorkItem>& open = expected.open;
@@ -51,6 +62,9 @@ std::vector<PlanLine> plan_lines(const JobContext& context, const Job& job, cons
   lines.push_back({"disk", disk_text(plan.disk)});
   const double seconds = job_seconds(open, worker_count(job, context.session));
   lines.push_back({"time", fmt::format("about {} ({})", time_text(seconds), expected.source)});
+  if (const double start = seconds_since_start(); start >= std::max(1.0, 0.1 * seconds))
+    lines.push_back({"", fmt::format("the start has taken {} already", time_text(start))});
+  if (const HostLoad load = host_load(); load.busy()) lines.push_back({"", busy_text(load, seconds, expected)});
   return lines;
 }
 
@@ -92,6 +106,13 @@ std::string plan_block(const std::string& machine, const BaseModel& base, const 
 
 std::string program_text() {
   return fmt::format("gaggle {} · LibTorch {} · {}", GAGGLE_VERSION, GAGGLE_TORCH_VERSION, mpi_library_version());
+}
+
+std::string lr_text(const Schedule& schedule) {
+  const auto warmup = static_cast<int64_t>(std::ceil(schedule.warmup * static_cast<double>(schedule.steps)));
+  return fmt::format("lr {:g}{}{}", schedule.lr,
+                     warmup > 0 ? fmt::format(" (from 0 over {} of warm-up)", plural(warmup, "step")) : "",
+                     schedule.linear ? " falling to 0" : "");
 }
 
 std::string dropout_text(const StepSettings& step) {

@@ -22,9 +22,11 @@ namespace {
 
 constexpr double assumed_share = 0.5;
 constexpr double most_remembered_s = 600;
-constexpr double worth_measuring_s = 10;  // a job that is shorter would notice what measuring costs
-// For all kinds together: a share of what the job may take, so that long jobs try batches as they are, not small pieces.
-constexpr double measuring_share = 0.05, least_measuring_s = 2, most_measuring_s = 10;
+// By the assumption, which is far too good for a tiny model. A job that is shorter would notice what measuring costs.
+constexpr double worth_measuring_s = 1;
+// For all kinds together: a share of what the job may take, so that long jobs try batches as they are, not small pieces. Of
+// short jobs a larger one, up to these seconds.
+constexpr double measuring_share = 0.05, share_of_short = 0.2, least_measuring_s = 2, most_measuring_s = 10;
 
 nlohmann::json work_json(const JobContext& context, const std::string& kind) {
   return {{"base", context.base.content_digest()},
@@ -74,7 +76,8 @@ void choose_items_to_try(const JobContext& context, const Job& job, Outset& outs
   }
   all /= worker_count(job, context.session);
   if (!job.try_out || all < worth_measuring_s) return;
-  outset.measuring_s = std::clamp(measuring_share * all, least_measuring_s, most_measuring_s);
+  outset.measuring_s =
+      std::clamp(measuring_share * all, std::min(least_measuring_s, share_of_short * all), most_measuring_s);
   std::vector<std::pair<double, size_t>> kinds;
   for (const auto& [kind, seconds_and_item] : unknown) kinds.push_back(seconds_and_item);
   std::ranges::sort(kinds, std::greater());
@@ -192,7 +195,7 @@ ExpectedCosts expect_costs(const JobContext& context, Job& job) {
   Communicator& world = *context.session.world;
   const std::string seen = world.rank() == 0 ? nlohmann::json(look(context, job)).dump() : "";
   const auto outset = parse_json(world.all_gather_text(seen)[0]).get<Outset>();
-  const double begun = monotonic_seconds();
+  const double begun = monotonic_seconds(), used = processor_seconds();
   const RatesByKind measured = outset.tried.empty() ? RatesByKind() : measure(context, job, outset);
   const double measuring_s = monotonic_seconds() - begun;
   ExpectedCosts expected;
@@ -205,6 +208,8 @@ ExpectedCosts expect_costs(const JobContext& context, Job& job) {
     sources.insert(speed.source);
   }
   expected.source = source_text(sources, measuring_s);
+  if (context.session.device.is_cpu() && sources == std::set{SpeedSource::measured})
+    expected.share_of_processor = (processor_seconds() - used) / (measuring_s * context.session.threads);
   return expected;
 }
 

@@ -40,6 +40,8 @@ Speed choose_speed(const std::string& kind, const RatesByKind& earlier, const Ra
 struct ExpectedCosts {
   std::vector<WorkItem> open;  // as the first rank found them
   std::string source;          // of their speeds: "as in earlier runs here", "measured: short steps now, 1.7 s"
+  // Where all was measured now, on processors: the share that this process got of what its threads could have used.
+  double share_of_processor = 1;
 };
 // Sets the cost of every item, the same on all ranks. Collective.
 ExpectedCosts expect_costs(const JobContext& context, Job& job);

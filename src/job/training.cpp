@@ -18,6 +18,7 @@ TrainingAttempt::TrainingAttempt(const JobContext& context, const Attempt& attem
   writer.emplace(checkpoints, key, context.config.checkpoint.keep);
   hooks.snapshots = &*writer;
   hooks.on_step = [report = attempt.report](const StepReport& step) { report->step(step); };
+  hooks.say = [report = attempt.report](const std::string& text) { report->say(text); };
   hooks.stop = [] { return stop_requested(); };
 }
 

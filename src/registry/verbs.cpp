@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "base/table.h"
 #include "base/terminal.h"
 #include "registry/import.h"
 #include "registry/listing.h"

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/table.h"
 #include "base/terminal.h"
 #include "formats/safetensors.h"
 #include "registry/layout.h"
@@ -115,8 +116,8 @@ PeftAdapter read_adapter(const Version& version) {
   PeftAdapter skills = read_peft(version.folder, {PeftKind::poly, PeftKind::ia3, PeftKind::poly_ia3});
   const auto tasks = static_cast<int64_t>(tasks_of(version).size());
   if (skills.tasks > 0 && skills.tasks != tasks)
-    user_error("{}: names {} tasks, but the routing table has {}",
-               (version.folder / words_of(version.kind).sidecar).string(), tasks, skills.tasks);
+    user_error("{}: names {}, but the routing table has {}", (version.folder / words_of(version.kind).sidecar).string(),
+               plural(tasks, "task"), skills.tasks);
   return skills;
 }
 

@@ -31,6 +31,10 @@ void MetricsLog::write(const std::string& phase, int64_t step,
   lines_ << line.dump() << "\n";
 }
 
+void MetricsLog::event(const std::string& tag, int64_t step, double value) {
+  if (events_) events_->scalar(tag, step, value, wall_seconds());
+}
+
 void MetricsLog::flush() {
   lines_.flush();
   if (!lines_ && !std::exchange(warned_, true))

@@ -20,6 +20,8 @@ class MetricsLog {
   // One line {"phase", "step", name: value, …}; in TensorBoard the tags are "phase/name". Non-finite values are
   // written as null.
   void write(const std::string& phase, int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  // A number that TensorBoard alone shows.
+  void event(const std::string& tag, int64_t step, double value);
   // Lines that the disk does not take are lost, and a warning says so, once: no training ends for them.
   void flush();
 

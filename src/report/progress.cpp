@@ -30,7 +30,7 @@ std::string progress_line(const WorkerStatus& worker, size_t item_width, size_t 
       // with how early each is left out
       {1, fmt::format(" · loss {:.3f}", p.loss)},
       {5, fmt::format(" · |g| {:.2f}", p.grad_norm)},
-      {4, fmt::format(" · lr {:.1e}", p.lr)},
+      {4, p.lr == 0 && p.step == 1 ? " · lr 0 (warm-up)" : fmt::format(" · lr {:.1e}", p.lr)},
       {3, fmt::format(" · {} tok/s", with_commas(std::llround(p.tokens_per_s)))},
       {6, p.gemm_share > 0 ? fmt::format(" · {:.0f}% of its GEMM rate", 100 * p.gemm_share) : ""},
       {2, fmt::format(" · {} left", time_text(p.seconds_left))}};

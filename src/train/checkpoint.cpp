@@ -47,7 +47,7 @@ std::vector<Place> complete_places(const fs::path& folder) {
 }
 
 Snapshot read_snapshot(const Place& place, const SafetensorsFile& file) {
-  Snapshot snapshot{place.phase, place.step, parse_json(file.metadata().at("state")), {}};
+  Snapshot snapshot{place.phase, place.step, parse_json(file.metadata().at("state")), {}, place.folder};
   for (const TensorView& view : file.tensors()) snapshot.tensors[view.name] = float_tensor(view);
   return snapshot;
 }

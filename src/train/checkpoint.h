@@ -24,6 +24,7 @@ struct Snapshot {
   int64_t step = 0;                           // steps done in it
   nlohmann::json state;                       // numbers: updates, best so far, results of finished phases
   std::map<std::string, at::Tensor> tensors;  // fp32, of any shape; on the CPU, or while it is written where they lie
+  std::filesystem::path folder = {};          // that it was read from
 };
 
 // The tensors of a layout, which a snapshot holds under PREFIX + name, from and to a flat tensor in the

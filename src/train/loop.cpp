@@ -23,6 +23,7 @@ class Loop {
 
   std::vector<PhaseEnd> train() {
     for (const auto& phase : phases_) phase->begin();
+    say_where_it_goes_on();
     saved_at_ = monotonic_seconds();
     std::vector<StepReport> cut_short;
     for (const auto& phase : phases_)
@@ -55,6 +56,14 @@ class Loop {
     int64_t most = 0;
     for (const auto& phase : phases_) most = std::max(most, phase->step());
     return most;
+  }
+
+  void say_where_it_goes_on() const {
+    if (!hooks_.say || step() == 0) return;
+    const Phase& longest =
+        *std::ranges::max_element(phases_, {}, [](const auto& phase) { return phase->step(); })->get();
+    hooks_.say(fmt::format("{} goes on from step {} of {} of {} ({})", run_.item, step(), longest.steps(),
+                           longest.name(), run_.from->folder.string()));
   }
 
   // What this rank has to say before a step. Only the group's first rank speaks for itself.

@@ -69,6 +69,9 @@ struct LoopHooks {
   // means that a stop was asked for: the loop writes a checkpoint and throws StopRequested on every rank.
   std::function<std::optional<Exit>()> stop;
 
+  // What people should hear of; null on all but the group's first rank.
+  std::function<void(const std::string&)> say;
+
   SnapshotWriter* snapshots = nullptr;  // set on the group's first rank alone, which writes the checkpoints
   Interval checkpoint_every;            // minutes by the first rank's clock; 0: only when stopped
   bool checkpoint_at_end = false;       // also after the last step of a phase
@@ -86,6 +89,7 @@ struct TrainingRun {
   Communicator& group;
   const LoopHooks& hooks;
   std::optional<Snapshot> from;  // the checkpoint to go on from, the same on every rank
+  std::string item;              // its name, for people
 };
 
 // One of the trainings that go through a phase together: adapter.values() are trained, from `from` if that is a

@@ -42,7 +42,7 @@ TrainingRun begin_training(BaseModel& base, Communicator& group, const LoopHooks
     if (hooks.strict) throw OtherMachine(text + ". Resume where it began, or leave out run.strict");
     if (group.rank() == 0) log::warning("{}", text);
   }
-  return {base, group, hooks, std::move(newest)};
+  return {base, group, hooks, std::move(newest), item};
 }
 
 }  // namespace gaggle

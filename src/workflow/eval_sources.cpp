@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "base/table.h"
 #include "config/method_text.h"
 #include "job/inputs.h"
 

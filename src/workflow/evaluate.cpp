@@ -1,6 +1,7 @@
 #include "workflow/evaluate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "base/file.h"
@@ -119,6 +120,33 @@ double rate_of(const EvalJob& job, const EvalItem& item, double flops) {
   return scoring_rate(scoring, item, adapter.get(), flops);
 }
 
+// Each method beside the others, as runs of one name: its number of each task, and the means of held-in and held-out ones.
+void show_in_tensorboard(const EvalJob& job, const Summary& summary, const std::string& ending) {
+  for (size_t m = 0; m < summary.methods.size(); ++m) {
+    std::vector<ItemReport::Outcome> all;
+    const auto add = [&](const std::string& tag, double value) {
+      if (std::isfinite(value)) all.push_back({tag, 0, value});
+    };
+    for (const bool held_in : {true, false}) {
+      const std::vector<size_t> tasks = tasks_of(summary, held_in);
+      double nll = 0, score = 0;
+      for (const size_t t : tasks) {
+        const Score& of = summary.scores[m][t];
+        add("nll_per_token/" + summary.tasks[t], of.nll_per_token());
+        add("score_percent/" + summary.tasks[t], 100 * of.mean_score());
+        nll += of.nll_per_token() / static_cast<double>(tasks.size());
+        score += 100 * of.mean_score() / static_cast<double>(tasks.size());
+      }
+      if (tasks.empty()) continue;
+      add(held_in ? "mean/nll_per_token_held_in" : "mean/nll_per_token_held_out", nll);
+      add(held_in ? "mean/score_percent_held_in" : "mean/score_percent_held_out", score);
+    }
+    std::string name = summary.methods[m] + ending;
+    std::ranges::replace(name, '/', '_');
+    write_events(job.context.session.run_dir, "eval/" + name, all);
+  }
+}
+
 // Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
 Page closing_page(const EvalJob& job) {
   const BaseModel& base = job.scoring.base;
@@ -129,6 +157,7 @@ Page closing_page(const EvalJob& job) {
   Summary summary = summarise(job.scoring, job.sources.methods, job.items, job.folder, predictions);
   summary.results_of = of;
   write_file_atomic(results, summary_json(summary));
+  if (job.context.config.report.tensorboard) show_in_tensorboard(job, summary, ending);
   if (!ending.empty()) log::info("results.json there is of another collection or base: these have a name of their own");
   Page page = Page("\n") + summary_page(summary) + glossary_line() +
               fmt::format(

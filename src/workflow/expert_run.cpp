@@ -22,6 +22,23 @@ PhaseCosts phase_costs(const Recipe& recipe) {
   return costs;
 }
 
+// Validation at the ends of both phases, which is done whatever train.validate_every says.
+std::vector<ItemReport::Outcome> outcomes_of(const Recipe& recipe, const ExpertResult& result) {
+  std::vector<ItemReport::Outcome> all;
+  const auto add = [&](const PhaseSettings& phase, int64_t step, const char* metric) {
+    const auto found = result.metrics.find(metric);
+    if (found != result.metrics.end() && found->is_number())
+      all.push_back({phase.name + "/validation_loss", step, *found});
+  };
+  if (recipe.train_lora) {
+    add(recipe.lora, 0, "base_loss");
+    add(recipe.lora, recipe.lora.schedule.steps, "validation_loss");
+  }
+  add(recipe.gate, 0, "half_open_loss");
+  add(recipe.gate, recipe.gate.schedule.steps, "gated_loss");
+  return all;
+}
+
 // "v0001, validation loss 0.558 (base 6.42)".
 std::string committed_text(const std::string& version, const nlohmann::json& metrics) {
   const auto is_number = [&](const char* key) { return metrics.contains(key) && metrics[key].is_number(); };
@@ -129,6 +146,8 @@ Commit train_experts(const ExpertJob& job, const ExpertPack& pack, Registry& reg
     results = train_pack(job.context.base, packed, pack.key, attempt.group, training.hooks, attempt.earlier);
   }
   training.wait();
+  if (attempt.report)
+    for (size_t i = 0; i < items.size(); ++i) attempt.report->outcomes(outcomes_of(items[i]->recipe, results[i]), i);
   return [&job, &registry, items, results] { return commit_all(job, registry, items, results); };
 }
 

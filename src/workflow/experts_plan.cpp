@@ -69,10 +69,10 @@ std::string phase_text(bool gate, const std::vector<ExpertItem>& items) {
   }
   const PhaseSettings& phase = gate ? items[0].recipe.gate : items[0].recipe.lora;
   std::string text = fmt::format(
-      "{} of {}, {} epochs, lr {:g}{}{}",
+      "{} of {}, {} epochs, {}{}",
       least_steps == most_steps ? plural(most_steps, "step") : fmt::format("{} to {} steps", least_steps, most_steps),
       plural(phase.batch_size, "example"), range_text(fmt::format("{:.1f}", least), fmt::format("{:.1f}", most)),
-      phase.schedule.lr, phase.schedule.linear ? " falling to 0" : "", dropout_text(phase.step));
+      lr_text(phase.schedule), dropout_text(phase.step));
   if (most > many_epochs) text += fmt::format("  (warning: {} sees its examples {:.0f} times)", worst, most);
   return text;
 }

@@ -7,6 +7,7 @@
 #include "base/names.h"
 #include "base/pulse.h"
 #include "base/sha256.h"
+#include "base/table.h"
 #include "cluster/stop.h"
 #include "config/method_text.h"
 #include "eval/prepare.h"

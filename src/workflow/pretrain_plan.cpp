@@ -35,9 +35,8 @@ std::string training_text(const PretrainJob& job) {
   const PhaseSettings& phase = job.recipe.phase;
   const StepSettings& step = phase.step;
   std::string text =
-      fmt::format("{} of {}, {}, lr {:g}{}", plural(phase.schedule.steps, "step"), plural(phase.batch_size, "example"),
-                  step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW", phase.schedule.lr,
-                  phase.schedule.linear ? " falling to 0" : "") +
+      fmt::format("{} of {}, {}, {}", plural(phase.schedule.steps, "step"), plural(phase.batch_size, "example"),
+                  step.optimizer.kind == OptimizerKind::adafactor ? "Adafactor" : "AdamW", lr_text(phase.schedule)) +
       dropout_text(step);
   if (job.recipe.spec.routing == Routing::learned) text += fmt::format(", routing {:g}", job.config().poly.router_lr);
   const RoutingSchedule& routing = job.recipe.schedule;

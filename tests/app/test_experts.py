@@ -162,6 +162,10 @@ def test_metrics_and_event_files_are_readable(trained):
     events = EventAccumulator(str(trained.folder / "runs" / "tiny" / "tensorboard" / "copy"))
     events.Reload()
     assert len(events.Scalars("lora/loss")) == 12
+    metrics = json.loads((trained.folder / "registry/experts/copy/v0001/expert.json").read_text())["metrics"]
+    ends = [(event.step, event.value) for phase in ("lora", "gate") for event in events.Scalars(f"{phase}/validation_loss")]
+    assert ends == [(step, pytest.approx(metrics[name], rel=1e-6)) for step, name in
+                    [(0, "base_loss"), (12, "validation_loss"), (0, "half_open_loss"), (6, "gated_loss")]]
 
 
 def test_training_lowers_the_loss(workshop):

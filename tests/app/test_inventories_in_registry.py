@@ -56,7 +56,7 @@ def test_a_poly_folder_goes_in_and_comes_out(workshop, tmp_path, heads):
                                       "imported", "verified"]
     shown = registry(workshop, "show", "mhr").stdout
     assert "task 2" in shown and "poly.skills" in shown and "registry/inventories/mhr/v0001" in shown
-    assert "sound, 1 versions" in registry(workshop, "verify").stdout
+    assert "sound, 1 version" in registry(workshop, "verify").stdout
 
     registry(workshop, "export", "mhr", "--to", tmp_path / "out")
     again = from_folder(workshop, tmp_path / "out")

@@ -179,7 +179,7 @@ def test_an_imported_peft_lora_scores_as_in_peft_and_can_be_gated(workshop, tmp_
     # What is imported again is there already, and its gates stay in use.
     again = workshop.run("registry", "import", tmp_path / "copy", "--base", "base", "--registry", "registry")
     assert "copy@v0001" in again.stdout and "CURRENT stays at the newer v0002" in again.stderr
-    assert "1 experts\n" in workshop.run("registry", "collect", "all", "--registry", "registry").stdout
+    assert "1 expert\n" in workshop.run("registry", "collect", "all", "--registry", "registry").stdout
     pins = json.loads(sorted((workshop.folder / "registry/collections/all").glob("v*/collection.json"))[-1].read_text())
     assert [(pin["name"], pin["version"]) for pin in pins["experts"]] == [("copy", "v0002")]
 

@@ -60,9 +60,9 @@ def test_a_collection_grows_by_default_and_shrinks_when_asked(workshop):
     def collect(*words, expect=0):
         return workshop.run("registry", "collect", "all", *words, "--registry", "registry", expect=expect)
 
-    assert "1 experts (dropped copy)" in collect("--drop", "copy").stdout
+    assert "1 expert (dropped copy)" in collect("--drop", "copy").stdout
     assert "2 experts (added copy)" in collect("--add", "copy").stdout
-    assert "1 experts" in collect("--only", "copy").stdout and collection(workshop) == {"copy": "v0001"}
+    assert "1 expert" in collect("--only", "copy").stdout and collection(workshop) == {"copy": "v0001"}
     assert "2 experts (added vowel)" in collect().stdout
     assert "--drop nobody" in collect("--drop", "nobody", expect=2).stderr
     assert "--only" in collect("copy", "--only", "vowel", expect=2).stderr

@@ -13,6 +13,7 @@ import termios
 
 import pyte
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 def set_width(terminal, columns, rows=40):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -122,6 +123,11 @@ def test_programs_read_tables_of_standard_output_alone(trained, tmp_path):
         for name, task in results["methods"][row["held-in NLL/token"]]["tasks"].items():
             assert row[name] == round(task["nll_per_token"], 3)
     assert "12 to score" in done.stderr and "next: gaggle generate" in done.stderr
+    events = EventAccumulator(str(tmp_path / "tiny/tensorboard/eval/merged"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("nll_per_token/copy")] == [
+        pytest.approx(results["methods"]["merged"]["tasks"]["copy"]["nll_per_token"], rel=1e-6)]
+    assert len(events.Scalars("mean/nll_per_token_held_in")) == 1
     first, *_ = trained.run("eval", "tiny.toml", run, "--format=csv").stdout.split("\n\n")
     assert [row["mean"] for row in csv.DictReader(io.StringIO(first))] == [f"{row['mean']:.3f}" for row in tables["held-in NLL/token"]]
     listed = trained.run("registry", "ls", "--registry", "registry", "--format", "markdown").stdout.splitlines()

@@ -58,6 +58,15 @@ TEST(DoctorMachine, ThreadsAboveTheCoresAreSeen) {
             std::string::npos);
 }
 
+TEST(DoctorMachine, ABusyHostIsSomethingToLookAt) {
+  std::vector<RankFacts> ranks = three_hosts();
+  ranks[1].load = 4.5;
+  EXPECT_EQ(worst(machine_block(ranks)), Severity::ok);
+  ranks[1].load = 10.3;
+  EXPECT_EQ(worst(machine_block(ranks)), Severity::warning);
+  EXPECT_NE(words_of(machine_block(ranks), "load").find("10.3 on 4 cores of b: other work"), std::string::npos);
+}
+
 TEST(DoctorMachine, ThreadsAboveTheQuotaAreSeen) {
   std::vector<RankFacts> ranks = {rank_on("a"), rank_on("a"), rank_on("b")};
   for (RankFacts& rank : ranks) rank.quota_cores = 1.5, rank.quota_group = "/sys/fs/cgroup/pod";

@@ -166,7 +166,7 @@ TEST(Inventories, VerifyHoldsTheTasksToTheRoutingRows) {
   write_file_durable(version / "inventory.json", R"({"tasks":["one"]})");
   write_file_durable(version / "SHA256SUMS", sums_text(version));
   ASSERT_EQ(registry.verify().size(), 1u);
-  EXPECT_NE(registry.verify()[0].find("names 1 tasks, but the routing table has 2"), std::string::npos);
+  EXPECT_NE(registry.verify()[0].find("names 1 task, but the routing table has 2"), std::string::npos);
 }
 
 TEST(Registry, AnAmbiguousNameNeedsItsKind) {
