@@ -64,7 +64,8 @@ function(gaggle_cuda_kernels)
   set(strict "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--expt-relaxed-constexpr -Werror all-warnings -Xcompiler -Wall,-Wextra \
 -Xptxas --warn-on-spills,--warning-as-error>")
   add_library(cuda_kernels OBJECT ${sources} ${PROJECT_SOURCE_DIR}/src/kernel/dispatch.cpp)
-  target_compile_definitions(cuda_kernels PRIVATE $<$<COMPILE_LANGUAGE:CXX>:GAGGLE_WITH_CUDA>)
+  target_compile_definitions(cuda_kernels PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:GAGGLE_WITH_CUDA> GAGGLE_CUDA_VERSION="${CUDAToolkit_VERSION}")
   target_compile_options(cuda_kernels PRIVATE ${strict})
   target_link_libraries(cuda_kernels PUBLIC room_base gaggle_torch)
   add_library(cuda_comm OBJECT)
@@ -94,7 +95,7 @@ function(gaggle_for_bundle target name)
     set_target_properties(gaggle_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/for_bundle)
     add_library(bundled OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/src/kernel/dispatch.cpp
       ${PROJECT_SOURCE_DIR}/src/comm/no_mpi.cpp)
-    target_compile_definitions(bundled PRIVATE GAGGLE_WITH_CUDA)
+    target_compile_definitions(bundled PRIVATE GAGGLE_WITH_CUDA GAGGLE_CUDA_VERSION="${CUDAToolkit_VERSION}")
     target_link_libraries(bundled PUBLIC room_base gaggle_torch)
   endif()
   target_link_libraries(${target} PRIVATE bundled gaggle_kernels cuda_comm gaggle_torch_cuda ${CMAKE_DL_LIBS})

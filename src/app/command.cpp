@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 
+#include "app/syntax.h"
 #include "base/terminal.h"
 #include "cluster/stop.h"
 #include "config/read.h"
@@ -64,11 +65,30 @@ DeclareOptions with_job_options(std::function<Exit(const Config&, const JobOptio
 }
 
 RunCommand without_config(CLI::App& parser, std::function<Exit()> run) {
-  return [name = parser.get_name(), run = std::move(run)](const std::vector<std::string>& overrides) {
-    if (!overrides.empty())
-      user_error("--{}: gaggle {} takes no keys of the config; gaggle {} --help lists its options",
-                 overrides[0].substr(0, overrides[0].find('=')), name, name);
+  return [&parser, run = std::move(run)](const std::vector<std::string>& overrides) {
+    refuse_keys(parser, overrides);
     return run();
+  };
+}
+
+void refuse_keys(const CLI::App& parser, const std::vector<std::string>& overrides) {
+  if (!overrides.empty())
+    user_error("--{}: {} takes no keys of the config; {} lists its options",
+               overrides[0].substr(0, overrides[0].find('=')), typed(parser), help_hint(parser));
+}
+
+DeclareOptions with_actions(std::vector<Command> actions) {
+  return [actions = std::move(actions)](CLI::App& parser) -> RunCommand {
+    const auto runs = std::make_shared<std::map<const CLI::App*, RunCommand>>();
+    parser.require_subcommand(1);
+    for (const Command& action : actions) {
+      CLI::App* inner = parser.add_subcommand(action.name, action.help);
+      inner->footer(action.examples);
+      runs->emplace(inner, action.declare(*inner));
+    }
+    return [&parser, runs](const std::vector<std::string>& overrides) {
+      return runs->at(parser.get_subcommands()[0])(overrides);
+    };
   };
 }
 

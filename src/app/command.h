@@ -21,6 +21,7 @@ using DeclareOptions = std::function<RunCommand(CLI::App& parser)>;
 struct Command {
   std::string name, help;
   DeclareOptions declare;
+  std::string examples = {};  // one a line
 };
 
 // For a command whose work is a text: prints it.
@@ -36,6 +37,10 @@ RunCommand with_config(CLI::App& parser, std::function<Exit(const Config&)> run)
 DeclareOptions with_job_options(std::function<Exit(const Config&, const JobOptions&)> run);
 // For a command that takes no config: overrides are a mistake.
 RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
+// Throws UserError: keys of the config were given where none is read.
+void refuse_keys(const CLI::App& parser, const std::vector<std::string>& overrides);
+// For a command that is a family of them, each with its own options: `gaggle registry ls`. So is the program.
+DeclareOptions with_actions(std::vector<Command> actions);
 
 // Every command, one word each: NAME stands for NAME_command() in app/command_NAME.cpp.
 #define GAGGLE_COMMANDS(NAME) \
@@ -55,7 +60,9 @@ RunCommand without_config(CLI::App& parser, std::function<Exit()> run);
   NAME(doctor)                \
   NAME(bench)                 \
   NAME(status)                \
-  NAME(report)
+  NAME(report)                \
+  NAME(help)                  \
+  NAME(completion)
 
 #define GAGGLE_DECLARE(NAME) Command NAME##_command();
 GAGGLE_COMMANDS(GAGGLE_DECLARE)

@@ -27,7 +27,8 @@ Exit adapt_skills(const Config& config, const JobOptions& options) {
 
 Command adapt_command() {
   return {"adapt", "Take a pretrained skill inventory to new tasks, from a few examples of each",
-          with_job_options(adapt_skills)};
+          with_job_options(adapt_skills),
+          "gaggle adapt my.toml --adapt.from=skills --adapt.tasks=new/ --adapt.shots=16"};
 }
 
 }  // namespace gaggle

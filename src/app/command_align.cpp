@@ -48,27 +48,33 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  return print(runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs));
+  return print((runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs)) +
+               fmt::format("{}/alignment   what was measured\nnext: gaggle cluster {}\n", options.runs[0], options.runs[0]));
 }
 
 }  // namespace
 
 Command align_command() {
-  return {"align", "Show and compare the gradient alignment of pretraining runs", [](CLI::App& parser) {
+  return {"align", "Show and compare the gradient alignment of pretraining runs",
+          [](CLI::App& parser) {
             const auto options = std::make_shared<AlignOptions>();
             parser.add_option("RUN", options->runs, "Run folders, e.g. runs/mhr")->required();
             parser
                 .add_option("--examples", options->examples,
                             "Measure every pair of tasks at a checkpoint, with so many examples of each task")
+                ->option_text("N")
                 ->check(CLI::PositiveNumber);
             add_format(parser);
             parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
+                ->option_text("N")
                 ->check(CLI::NonNegativeNumber);
             parser.add_option("--pairs", options->pairs, "Most and least alike pairs to show")
+                ->option_text("N")
                 ->check(CLI::PositiveNumber)
                 ->capture_default_str();
             return without_config(parser, [options] { return command_align(*options); });
-          }};
+          },
+          "gaggle align runs/mhr runs/poly\ngaggle align runs/mhr --examples 32"};
 }
 
 }  // namespace gaggle

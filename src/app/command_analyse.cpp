@@ -28,12 +28,14 @@ Command analyse_command() {
               return analyse(config, options, *wanted);
             })(parser);
             parser.add_option("--texts", wanted->texts, "Examples of each task that are shown token by token")
+                ->option_text("N")
                 ->check(CLI::NonNegativeNumber)
                 ->capture_default_str();
             parser.add_flag("--knock-out", wanted->knock_out,
                             "Score every method without each expert, too: as many evaluations as there are experts");
             return command;
-          }};
+          },
+          "gaggle analyse my.toml --texts 3"};
 }
 
 }  // namespace gaggle

@@ -29,18 +29,22 @@ Command cluster_command() {
                               "Tasks of the run; experts or a collection of the registry, or, by routing rows, an "
                               "inventory of it (none: all tasks, all experts)");
             parser.add_option("--clusters", request->clusters, "How many; auto: by the largest mean silhouette")
+                ->option_text("N|auto")
                 ->transform(count_or_auto)
                 ->default_str("auto");
             parser
                 .add_option("--tasks", request->tasks,
                             "Task files or folders of the members (default: data.tasks of the run)")
+                ->option_text("A,B")
                 ->delimiter(',')
                 ->allow_extra_args(false);
             add_format(parser);
-            parser.add_option("--out", request->out,
-                              "A new folder for the task files, which get its name and a number");
+            parser
+                .add_option("--out", request->out, "A new folder for the task files, which get its name and a number")
+                ->option_text("FOLDER");
             return without_config(parser, [request] { return print(cluster_page(*request)); });
-          }};
+          },
+          "gaggle cluster runs/mhr --clusters 4 --out tasks/groups\ngaggle cluster registry tomi sarcasm"};
 }
 
 }  // namespace gaggle

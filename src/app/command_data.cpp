@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "base/log.h"
 #include "base/names.h"
 #include "base/terminal.h"
 #include "data/page.h"
@@ -36,7 +37,10 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
   const auto& examples = task.examples(split);
   const size_t shown =
       options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
-  if (!options.jsonl) return print(examples_page(task, split, shown, *inputs.tokenizer));
+  if (!options.jsonl) {
+    log::info("next: gaggle experts {} --dry-run says what training on them takes", config.file);
+    return print(examples_page(task, split, shown, *inputs.tokenizer));
+  }
   for (size_t i = 0; i < shown; ++i) {
     nlohmann::ordered_json line;
     line["id"] = examples[i].id;
@@ -47,25 +51,28 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
   return Exit::done;
 }
 
+RunCommand declare_show(CLI::App& parser) {
+  const auto options = std::make_shared<DataShowOptions>();
+  RunCommand command = with_config(parser, [options](const Config& config) { return show_data(config, *options); });
+  parser.add_option("--task", options->task, "Name of the task")->option_text("TASK")->required();
+  parser.add_option("--split", options->split, "Which of its examples")
+      ->check(CLI::IsMember({"train", "validation", "test"}))
+      ->capture_default_str();
+  parser.add_flag("--jsonl", options->jsonl, "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
+  parser.add_flag("--eval", options->scored,
+                  "As gaggle eval sees them: tasks of eval.tasks, behind eval.shots solved examples");
+  parser.add_option("--examples", options->examples, "Only so many (default: all)")
+      ->option_text("N")
+      ->check(CLI::NonNegativeNumber);
+  return command;
+}
+
 }  // namespace
 
 Command data_command() {
-  return {"data", "Look at tasks", [](CLI::App& parser) {
-            parser.require_subcommand(1);
-            CLI::App* show = parser.add_subcommand("show", "Show a task's examples as training sees them");
-            const auto options = std::make_shared<DataShowOptions>();
-            show->add_option("--task", options->task, "Name of the task")->required();
-            show->add_option("--split", options->split, "train, validation or test")
-                ->check(CLI::IsMember({"train", "validation", "test"}))
-                ->capture_default_str();
-            show->add_flag("--jsonl", options->jsonl,
-                           "One {\"id\",\"input_ids\",\"target_ids\"} a line instead of a page");
-            show->add_flag("--eval", options->scored,
-                           "As gaggle eval sees them: tasks of eval.tasks, behind eval.shots solved examples");
-            show->add_option("--examples", options->examples, "Only so many examples (0: all)")
-                ->check(CLI::NonNegativeNumber);
-            return with_config(*show, [options](const Config& config) { return show_data(config, *options); });
-          }};
+  return {"data", "Look at tasks",
+          with_actions({{"show", "Show a task's examples as training sees them", declare_show,
+                         "gaggle data show my.toml --task tomi --examples 3"}})};
 }
 
 }  // namespace gaggle

@@ -1,6 +1,7 @@
 // gaggle doctor: examines the machine, hosts and folders of a run to come, or reads what a hung run left.
 #include "app/command.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "config/read.h"
 #include "doctor/collective_records.h"
 #include "doctor/examine.h"
@@ -28,25 +29,33 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
     if (!fs::is_directory(folder)) user_error("--folder {}: there is no such folder; make it first", folder);
   if (options.where.empty()) return examine({program_text(), nullptr, options.folders, options.megabytes});
   const Config config = read_config(options.where, overrides);
-  return examine({program_text(), &config, options.folders, options.megabytes});
+  const Exit code = examine({program_text(), &config, options.folders, options.megabytes});
+  if (code == Exit::done)
+    log::info("next: gaggle experts {} --dry-run says what a run will do and need", options.where);
+  return code;
 }
 
 }  // namespace
 
 Command doctor_command() {
-  return {
-      "doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
-      [](CLI::App& parser) {
-        const auto options = std::make_shared<DoctorOptions>();
-        parser.add_option("CONFIG", options->where,
-                          "The config whose folders are meant, or a run folder: what its ranks were at when it "
-                          "hung");
-        parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")->take_all();
-        parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
-            ->check(CLI::PositiveNumber)
-            ->capture_default_str();
-        return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
-      }};
+  return {"doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
+          [](CLI::App& parser) {
+            const auto options = std::make_shared<DoctorOptions>();
+            parser
+                .add_option("CONFIG", options->where,
+                            "The config whose folders are meant, or a run folder: what its ranks were at when it "
+                            "hung; none: this machine alone")
+                ->option_text("[CONFIG|RUN]");
+            parser.add_option("--folder", options->folders, "Also look at this folder (several: repeat it)")
+                ->option_text("FOLDER")
+                ->take_all();
+            parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
+                ->option_text("N")
+                ->check(CLI::PositiveNumber)
+                ->capture_default_str();
+            return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
+          },
+          "gaggle doctor my.toml\nmpirun -np 16 gaggle doctor my.toml\ngaggle doctor runs/demo"};
 }
 
 }  // namespace gaggle

@@ -18,6 +18,9 @@ Exit evaluate(const Config& config, const JobOptions& options) {
 
 }  // namespace
 
-Command eval_command() { return {"eval", "Score routings of a collection on tasks", with_job_options(evaluate)}; }
+Command eval_command() {
+  return {"eval", "Score routings of a collection on tasks", with_job_options(evaluate),
+          "gaggle eval my.toml --eval.methods=none,merged,arrow\ngaggle eval my.toml --eval.collection=demo@v0001"};
+}
 
 }  // namespace gaggle

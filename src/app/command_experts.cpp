@@ -30,7 +30,8 @@ Exit train_experts(const Config& config, const JobOptions& options) {
 Command experts_command() {
   return {
       "experts", "Train one expert (LoRA, then gate) per task into the registry",
-      with_job_options([](const Config& config, const JobOptions& options) { return train_experts(config, options); })};
+      with_job_options([](const Config& config, const JobOptions& options) { return train_experts(config, options); }),
+      "gaggle experts my.toml --dry-run\ngaggle experts my.toml --train.lr=1e-3\nmpirun -np 8 gaggle experts my.toml"};
 }
 
 }  // namespace gaggle

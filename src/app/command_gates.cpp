@@ -70,7 +70,8 @@ Exit train_gates(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command gates_command() {
-  return {"gates", "Train gates for experts that are in the registry", with_job_options(train_gates)};
+  return {"gates", "Train gates for experts that are in the registry", with_job_options(train_gates),
+          "gaggle gates my.toml --gate.tasks.tomi=tasks/stories.jsonl"};
 }
 
 }  // namespace gaggle

@@ -1,15 +1,15 @@
 #include "app/command_line.h"
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <sstream>
 
 #include "app/command.h"
+#include "app/help.h"
 #include "base/names.h"
 #include "base/terminal.h"
-#include "config/read.h"
-#include "job/plan.h"
+#include "config/meant.h"
+#include "job/version.h"
 
 namespace gaggle {
 namespace {
@@ -44,23 +44,17 @@ std::vector<Command> all_commands() {
 #undef GAGGLE_LIST
 }
 
-// The parsers of the program and of its commands, and what each command runs.
+// The program's parser with those of its commands, and what they run.
 struct Parsers {
-  CLI::App app{"gaggle trains collections of small experts on one frozen language model and routes through them.",
+  CLI::App app{"Trains collections of small experts on one frozen language model and routes every token through them.",
                "gaggle"};
-  std::map<const CLI::App*, RunCommand> commands;
+  RunCommand run;
 
   Parsers() {
-    const std::string keys =
-        "Every key of the config can be set as --section.key=value. Keys, with their defaults:\n" + config_keys_block();
-    app.set_version_flag("--version", program_text());
-    app.require_subcommand(1);
-    app.footer(keys);
-    for (const Command& command : all_commands()) {
-      CLI::App* parser = app.add_subcommand(command.name, command.help);
-      commands[parser] = command.declare(*parser);
-      if (parser->get_option_no_throw("--print-config")) parser->footer(keys);
-    }
+    app.formatter(help_formatter());
+    app.set_help_flag("-h,--help", "This page");
+    run = with_actions(all_commands())(app);
+    app.set_version_flag("--version", version_block, "This program, what it was built with, and what it is fast on");
   }
 };
 
@@ -70,20 +64,40 @@ const CLI::App* chosen(const CLI::App* app) {
   return inner.empty() ? app : chosen(inner[0]);
 }
 
-[[noreturn]] void unknown_word(const std::string& word, const CLI::App* command) {
+std::vector<std::string> names_of(const std::vector<const CLI::App*>& commands) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : commands) names.push_back(command->get_name());
+  return names;
+}
+
+// Of another command or action; "": of none.
+std::string belongs_to(const std::string& option, const CLI::App* root) {
+  std::string owners;
+  for (const CommandSyntax& syntax = syntax_of(*root); const CommandSyntax* command : all_of(syntax))
+    if (std::ranges::find(command->options, option, &OptionSyntax::name) != command->options.end())
+      owners += (owners.empty() ? "" : ", ") + command->typed();
+  return owners;
+}
+
+[[noreturn]] void unknown_option(const std::string& word, const CLI::App* command, const CLI::App* root) {
+  const std::string name = word.substr(0, word.find('='));
   std::vector<std::string> known;
-  if (word.starts_with("-")) {
-    for (const auto* option : command->get_options())
-      for (const auto& name : option->get_lnames()) known.push_back("--" + name);
-    for (const auto& key : config_key_names()) known.push_back("--" + key);
-  } else {
-    for (const auto* inner : command->get_subcommands([](const CLI::App*) { return true; }))
-      known.push_back(inner->get_name());
-  }
-  const std::string meant = did_you_mean(word.substr(0, word.find('=')), known);
-  if (word.starts_with("-")) user_error("unknown option {}{}; gaggle --help lists what there is", word, meant);
-  if (known.empty()) user_error("one argument too many: {}; gaggle --help lists what there is", word);
-  user_error("unknown command {}{}; there are: {}", word, meant, join(known, ", "));
+  for (const OptionSyntax& option : syntax_of(*command).options) known.push_back(option.name);
+  if (const std::string near = did_you_mean(name, known); !near.empty())
+    user_error("unknown option {}{}; {} lists what there is", word, near, help_hint(*command));
+  if (const std::string owners = belongs_to(name, root); !owners.empty())
+    user_error("{}: belongs to {}; {} lists what there is here", name, owners, help_hint(*command));
+  user_error("unknown option {}{}; {} lists what there is", word,
+             did_you_mean_key(name.substr(std::min(name.size(), name.find_first_not_of('-'))), "--"),
+             help_hint(*command));
+}
+
+[[noreturn]] void unknown_word(const std::string& word, const CLI::App* command, const CLI::App* root) {
+  if (word.starts_with("-")) unknown_option(word, command, root);
+  const auto known = names_of(command->get_subcommands([](const CLI::App*) { return true; }));
+  if (known.empty()) user_error("one argument too many: {}; {} lists what there is", word, help_hint(*command));
+  user_error("unknown {} {}{}; there are: {}", command == root ? "command" : "action", word, did_you_mean(word, known),
+             join(known, ", "));
 }
 
 }  // namespace
@@ -105,15 +119,16 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
     app.exit(asked, text, text);
     return [text = text.str()] { return print(text); };
   } catch (const CLI::ExtrasError&) {
-    for (const auto& word : app.remaining(true)) unknown_word(word, chosen(&app));
+    for (const auto& word : app.remaining(true)) unknown_word(word, chosen(&app), &app);
     throw;
   } catch (const CLI::ParseError& error) {
     const auto* command = chosen(&app);
-    if (command == &app)
-      for (const auto& word : app.remaining(true)) unknown_word(word, command);
-    user_error("{} ({} --help says more)", error.what(), command == &app ? "gaggle" : "gaggle " + command->get_name());
+    const bool has_actions = !command->get_subcommands([](const CLI::App*) { return true; }).empty();
+    if (has_actions)
+      for (const auto& word : app.remaining(true)) unknown_word(word, command, &app);
+    user_error("{} ({} says more)", error.what(), help_hint(*command));
   }
-  return [parsers, overrides] { return parsers->commands.at(parsers->app.get_subcommands()[0])(overrides); };
+  return [parsers, overrides] { return parsers->run(overrides); };
 }
 
 }  // namespace gaggle

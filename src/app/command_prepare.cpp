@@ -19,7 +19,8 @@ Exit prepare(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command prepare_command() {
-  return {"prepare", "What eval.methods need to know of the experts beforehand", with_job_options(prepare)};
+  return {"prepare", "What eval.methods need to know of the experts beforehand", with_job_options(prepare),
+          "gaggle prepare my.toml --eval.methods=average,retrieval"};
 }
 
 }  // namespace gaggle

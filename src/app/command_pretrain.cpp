@@ -29,7 +29,8 @@ Exit pretrain_skills(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command pretrain_command() {
-  return {"pretrain", "Train Poly or MHR skills over all tasks together", with_job_options(pretrain_skills)};
+  return {"pretrain", "Train Poly or MHR skills over all tasks together", with_job_options(pretrain_skills),
+          "mpirun -np 4 gaggle pretrain my.toml --poly.skills=16"};
 }
 
 }  // namespace gaggle

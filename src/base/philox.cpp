@@ -34,18 +34,19 @@ uint64_t random_key(std::string_view purpose, std::span<const uint64_t> numbers)
   return mix(key);
 }
 
+double random_unit(uint64_t key, uint64_t index) { return unit(random_bits(key, index)); }
+
 void fill_normal(uint64_t key, double std, std::span<float> values) {
   for (size_t i = 0; i < values.size(); i += 2) {
-    const double radius = std::sqrt(-2.0 * std::log(unit(random_bits(key, i))));
-    const double angle = 2.0 * std::numbers::pi * unit(random_bits(key, i + 1));
+    const double radius = std::sqrt(-2.0 * std::log(random_unit(key, i)));
+    const double angle = 2.0 * std::numbers::pi * random_unit(key, i + 1);
     values[i] = static_cast<float>(std * radius * std::cos(angle));
     if (i + 1 < values.size()) values[i + 1] = static_cast<float>(std * radius * std::sin(angle));
   }
 }
 
 void fill_uniform(uint64_t key, double low, double high, std::span<float> values) {
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<float>(low + (high - low) * unit(random_bits(key, i)));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(low + (high - low) * random_unit(key, i));
 }
 
 std::vector<int64_t> random_permutation(uint64_t key, int64_t n) {

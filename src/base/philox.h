@@ -39,6 +39,8 @@ uint64_t name_number(std::string_view name);
                                 {static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)});
   return (uint64_t{words[0]} << 32) | words[1];
 }
+// The i-th of uniform numbers in (0, 1) under a key.
+double random_unit(uint64_t key, uint64_t index);
 // values[i] ~ N(0, std²), a function of (key, i) only (Box-Muller in double).
 void fill_normal(uint64_t key, double std, std::span<float> values);
 // values[i] ~ U(low, high), a function of (key, i) only.

@@ -171,6 +171,9 @@ Exit run_bench(const Config& given, const BenchOptions& options) {
   if (session.world->rank() == 0) {
     (Page(head_block(options, result)) + bench_page(result, comparison ? &*comparison : nullptr)).print();
     if (!options.json.empty()) write_file_atomic(options.json, bench_json(result));
+    const std::string file = options.json.empty() ? "FILE" : options.json;
+    log::info("next: {}gaggle bench {} --compare {} holds later numbers against these",
+              options.json.empty() ? "--json FILE keeps them, " : "", given.file, file);
   }
   end_session(session);
   // The first rank's numbers count: another one may differ in what is beyond the noise.

@@ -23,6 +23,7 @@ inline Check from_below(double low, double high) {  // low <= value < high
 inline Check between(double low, double high) { return {.low = low, .high = high}; }
 inline Check one_of(std::vector<std::string> choices) { return {.choices = std::move(choices)}; }
 inline Check a_path(PathKind kind = PathKind::path) { return {.path = kind}; }
+inline Check a_name_in(std::string_view folder) { return {.names = folder}; }
 
 // What nobody means to ask for, and what loops or memory would grow with for ever: far above what makes sense.
 inline constexpr double most_lanes = 65536;     // also of ranks that train together

@@ -101,8 +101,9 @@ const std::vector<Key> multitask_keys = {
     {KEY(poly, average_last_steps), "steps", "routing goes over to uniform in these last steps; 0: never", at_least(0)},
     {KEY(poly, average_from), "steps",
      "from this step on routing is uniform, so that the skills' mean serves unseen tasks; 0: never", at_least(0)},
-    {KEY(adapt, from), "", "the inventory to start from: NAME or NAME@version"},
-    {KEY(adapt, shared_from), "", "for method shared: an inventory of poly.method = \"shared\""},
+    {KEY(adapt, from), "", "the inventory to start from: NAME or NAME@version", a_name_in("inventories")},
+    {KEY(adapt, shared_from), "", "for method shared: an inventory of poly.method = \"shared\"",
+     a_name_in("inventories")},
     {KEY(adapt, method), "",
      "what is trained on the new task, one or several: full: a fresh routing row and the skills; z: the "
      "routing row alone; mu: the skills' average; random: as full, from fresh skills; shared: the shared "

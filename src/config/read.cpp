@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/names.h"
 #include "config/assign.h"
+#include "config/meant.h"
 #include "config/schema.h"
 
 namespace gaggle {
@@ -31,20 +32,16 @@ std::string position(const fs::path& file, const toml::source_region& source) {
 std::string unknown_key(const std::string& full) {
   for (const RenamedKey& key : renamed_keys)
     if (key.before == full) return fmt::format("{} is called {} now", full, key.now);
-  const std::string name = full.substr(full.find('.') + 1);
-  std::string near;  // the same word elsewhere, wherever that is
-  for (const Key& key : config_keys())
-    if (key.name == name) near += (near.empty() ? "" : " or ") + key.full();
-  return fmt::format("unknown key {}{}", full,
-                     near.empty() ? did_you_mean(full, config_key_names()) : " (did you mean " + near + "?)");
+  return fmt::format("unknown key {}{}", full, did_you_mean_key(full));
 }
 
 std::string unknown_section(const std::string& typed) {
   std::vector<std::string> sections;
   for (const Section& section : config_sections()) sections.push_back(section.name);
-  for (const Key& key : config_keys())
-    if (key.name == typed)
-      return fmt::format("unknown key {} (did you mean {} = … in section [{}]?)", typed, typed, key.section);
+  if (const auto meant = keys_meant(typed); !meant.empty()) {
+    const Key& key = *find_key(meant[0]);
+    return fmt::format("unknown key {} (did you mean {} = … in section [{}]?)", typed, key.name, key.section);
+  }
   const std::string near = nearest_name(typed, sections);
   return fmt::format("unknown section [{}] ({})", typed,
                      near.empty() ? "there are: " + join(sections, ", ") : fmt::format("did you mean [{}]?", near));

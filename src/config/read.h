@@ -18,8 +18,9 @@ Config read_config(const std::filesystem::path& file, const std::vector<std::str
 // The resolved config as TOML that reads back to the same Config; every key with its help, unit and origin.
 std::string print_config(const Config& config);
 
-// Every section and key with help, choices and default, for --help.
-std::string config_keys_block();
+// Keys with help, choices and default, section by section: of `wanted` (sections, or whole keys), or all. For `gaggle help
+// config`; no line is longer than `width`.
+std::string config_keys_page(const std::vector<std::string>& wanted, size_t width);
 
 // "section.key" of every key, for the nearest name to a mistyped option.
 std::vector<std::string> config_key_names();

@@ -60,7 +60,8 @@ const std::vector<Key> input_keys = {
 
 const std::vector<Key> job_keys = {
     {KEY(registry, path), "", "the folder of experts and collections that jobs share", a_path()},
-    {KEY(registry, collection), "", "collection that the experts join when all are there; empty: none"},
+    {KEY(registry, collection), "", "collection that the experts join when all are there; empty: none",
+     a_name_in("collections")},
     {KEY(registry, dtype), "", "of the stored LoRA", one_of({"fp32", "bf16", "fp16"})},
     {KEY(registry, cache), "",
      "folder for examples as tokens and how fast work went; may be deleted at any time; empty: none", a_path()},
@@ -86,13 +87,17 @@ const std::vector<Key> job_keys = {
      "routing row), mu (the skills' average), shared, each alone (eval.inventory) or as poly:NAME, and z:NAME (an adapted "
      "routing row). Keys of routing behind a name are its own: \"phatgoose top_k=1 scope=layer\""},
     {KEY(eval, top_k), "experts", "per token and site; 0: all of them (dense)", at_least(0)},
-    {KEY(eval, collection), "", "which collection to route through, NAME or NAME@version; empty: registry.collection"},
+    {KEY(eval, collection), "",
+     "which collection to route through, NAME or NAME@version; empty: registry.collection, and where that is empty too all "
+     "experts of the registry",
+     a_name_in("collections")},
     {KEY(eval, limit_examples), "examples", "per task; 0: all", at_least(0)},
     {KEY(eval, split), "", "which examples are scored", one_of({"test", "validation", "train"})},
     {KEY(eval, arrow), "", "score of the arrow routing: |x·v|, or |x·v| / (10·√d) as PHATGOOSE has it",
      one_of({"mttl", "phatgoose"})},
     {KEY(eval, inventory), "",
-     "inventory of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own"},
+     "inventory of the methods poly, mu and shared: NAME or NAME@version; empty: the run's own",
+     a_name_in("inventories")},
     {KEY(eval, max_new_tokens), "tokens", "longest generated answer", between(1, most_tokens)},
     {KEY(eval, beams), "beams", "kept while an answer is generated (beam search); 1: greedy", between(1, 64)},
     {KEY(eval, length_penalty), "",

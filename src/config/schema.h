@@ -1,5 +1,5 @@
-// The one list of configuration keys: name, type, unit, help, check. Reading, overrides, --print-config, --help
-// and the reference page all walk over it.
+// The one list of configuration keys: name, type, unit, help, check. Reading, overrides, --print-config, gaggle help
+// config, completion and the man page all walk over it.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,7 @@ struct Check {
   bool below_high = false;                // value < high instead
   std::vector<std::string> choices = {};  // text: one of these, if any are named
   PathKind path = PathKind::none;
+  std::string_view names = "";  // text: of what in a registry, by its folder there ("collections"); for completion
 };
 
 struct Key {
@@ -62,6 +63,8 @@ inline constexpr RenamedKey renamed_keys[] = {{"data.limit_rows", "data.limit_ex
                                               {"plan.rows", "plan.examples"},
                                               {"eval.routed", "eval.inventory"}};
 
+// What a key is for, with its unit and choices.
+std::string described(const Key& key);
 // What a field may hold, for people: "an integer >= 1", "one of constant, linear".
 std::string expected_text(const Key& key);
 // The field as a TOML value; "" where an optional number is not set.

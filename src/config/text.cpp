@@ -1,9 +1,12 @@
-// A Config as text: --print-config and the key list of --help.
+// A Config as text: --print-config, and the keys as a page.
+#include <algorithm>
 #include <filesystem>
 #include <ranges>
 
 #include "base/error.h"
 #include "base/names.h"
+#include "base/entries.h"
+#include "base/screen.h"
 #include "config/read.h"
 #include "config/schema.h"
 
@@ -22,11 +25,6 @@ void make_paths_whole(const Key& key, const Field& field) {
     for (std::string& path : **list) make_whole(path);
   if (auto* const* table = std::get_if<std::map<std::string, std::string>*>(&field))
     for (auto& [name, path] : **table) make_whole(path);
-}
-
-std::string described(const Key& key) {
-  return key.help + (key.unit.empty() ? "" : " (" + key.unit + ")") +
-         (key.check.choices.empty() ? "" : " [" + join(key.check.choices, " | ") + "]");
 }
 
 // A field as a TOML value.
@@ -68,6 +66,11 @@ std::string toml_comment(const std::string& text) {
     line += " " + word;
   }
   return lines + line + "\n";
+}
+
+std::string described(const Key& key) {
+  return key.help + (key.unit.empty() ? "" : " (" + key.unit + ")") +
+         (key.check.choices.empty() ? "" : " [" + join(key.check.choices, " | ") + "]");
 }
 
 std::string toml_quoted(const std::string& text) {
@@ -119,17 +122,22 @@ std::string print_config(const Config& config) {
   return text;
 }
 
-std::string config_keys_block() {
+std::string config_keys_page(const std::vector<std::string>& wanted, size_t width) {
   Config defaults;
   std::string text;
   for (const Section& section : config_sections()) {
-    text += fmt::format("\n[{}] {}\n", section.name, section.help);
+    std::vector<PageEntry> entries;
     for (const Key& key : config_keys()) {
-      if (key.section != section.name) continue;
+      const bool asked =
+          wanted.empty() || std::ranges::count(wanted, section.name) + std::ranges::count(wanted, key.full());
+      if (key.section != section.name || !asked) continue;
       const std::string value = toml_text(key.field(defaults));
-      text += fmt::format("  {:<24} {}{}\n", key.name, described(key),
-                          value.empty() || value == "\"\"" || value == "[]" || value == "{}" ? "" : " = " + value);
+      const bool set = !value.empty() && value != "\"\"" && value != "[]" && value != "{}";
+      entries.push_back({key.name + (set ? " = " + value : ""), described(key)});
     }
+    if (entries.empty()) continue;
+    text += (text.empty() ? "" : "\n") + wrapped(fmt::format("[{}] {}", section.name, section.help), width) + "\n";
+    text += entries_block(entries, width);
   }
   return text;
 }

@@ -6,18 +6,34 @@
 namespace gaggle {
 namespace {
 
-// The likeliest token each time, the first of equals. Writes the outputs of the prompts in `batch`; the decoding's
-// cache is empty.
-void generate_greedy(Decoding& decoding, std::span<const size_t> batch, const GenerateOptions& options,
-                     std::vector<std::vector<int32_t>>& outputs) {
+// The next token of every sequence from its logits [S, vocab]: the likeliest, the first of equals, or one that is drawn.
+std::vector<int32_t> next_tokens(const at::Tensor& logits, const std::vector<Sequence>& active,
+                                 const TokenSampling& sampling) {
+  std::vector<int32_t> tokens;
+  if (sampling.temperature == 0) {
+    const auto best = logits.argmax(1).to(at::kCPU);
+    for (size_t s = 0; s < active.size(); ++s) tokens.push_back(static_cast<int32_t>(best.data_ptr<int64_t>()[s]));
+    return tokens;
+  }
+  const auto rows = logits.to(at::kCPU, at::kFloat).contiguous();
+  const auto width = static_cast<size_t>(rows.size(1));
+  for (size_t s = 0; s < active.size(); ++s)
+    tokens.push_back(sample_token({rows.data_ptr<float>() + s * width, width}, sampling,
+                                  sampling_draw(sampling, active[s].prompt, active[s].tokens.size())));
+  return tokens;
+}
+
+// A token at a time. Writes the outputs of the prompts in `batch`; the decoding's cache is empty.
+void generate_one_by_one(Decoding& decoding, std::span<const size_t> batch, const GenerateOptions& options,
+                         std::vector<std::vector<int32_t>>& outputs) {
   std::vector<Sequence> active;
   for (int64_t step = 0; step < options.max_new_tokens; ++step) {
     if (options.between) options.between();
     const auto logits = step == 0 ? feed_prompts(decoding, batch, active) : feed_last_tokens(decoding, active);
-    const auto best = logits.argmax(1).to(at::kCPU);
+    const auto tokens = next_tokens(logits, active, options.sampling);
     std::vector<Sequence> going;
     for (size_t s = 0; s < active.size(); ++s) {
-      const auto token = static_cast<int32_t>(best.data_ptr<int64_t>()[s]);
+      const int32_t token = tokens[s];
       if (token == options.end) continue;
       outputs[active[s].prompt].push_back(token);
       if (options.on_token) options.on_token(active[s].prompt, token);
@@ -45,7 +61,7 @@ std::vector<std::vector<int32_t>> generate(BaseModel& base, SiteAdapter* adapter
   for (const auto& batch : batches_by_length(lengths, options.token_budget)) {
     Decoding decoding{base, adapter, prompts, {}};
     if (options.beams == 1)
-      generate_greedy(decoding, batch, options, outputs);
+      generate_one_by_one(decoding, batch, options, outputs);
     else
       generate_beams(decoding, batch, options, outputs);
   }

@@ -1,4 +1,4 @@
-// Generation over prompts with a key/value cache: greedily, or by beam search.
+// Generation over prompts with a key/value cache: greedily, by drawing tokens, or by beam search.
 #pragma once
 
 #include <functional>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "eval/sample.h"
 #include "model/base_model.h"
 
 namespace gaggle {
@@ -17,12 +18,13 @@ struct GeneratePrompt {
 
 struct GenerateOptions {
   int64_t max_new_tokens = 32;
-  int64_t beams = 1;                   // 1: greedily
+  int64_t beams = 1;                   // 1: a token at a time
+  TokenSampling sampling = {};              // without beams
   double length_penalty = 1;           // of beam search (decoding.h)
   int32_t end = -1;                    // an output stops before this token; -1: there is none
   int64_t token_budget = 2048;         // prompt and new tokens of one batch
   std::function<void()> between = {};  // called before every pass; may throw
-  // Called for every token of an output once it is certain: greedily as it comes, else when its prompt is done.
+  // Called for every token of an output once it is certain: as it comes, of beams when its prompt is done.
   std::function<void(size_t prompt, int32_t token)> on_token = {};
 };
 

@@ -82,7 +82,7 @@ Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan) {
     const std::vector<PlanLine> lines = plan_lines(context, job, plan, memory, expected);
     print_words(plan_block(machine_text(context), context.base, lines));
     if (context.options.dry_run)
-      ((plan.dry_run_page ? plan.dry_run_page(job.items) : Page()) + "nothing was started\n").print();
+      ((plan.dry_run_page ? plan.dry_run_page(job.items) : Page()) + "nothing was started; next: the same without --dry-run\n").print();
   }
   const Exit code = context.options.dry_run ? Exit::done : run_job(context, job);
   end_session(context.session);

@@ -4,6 +4,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "base/error.h"
+#include "kernel/built.h"
 #include "kernel/cuda_kernels.h"
 
 namespace gaggle {
@@ -21,6 +22,7 @@ constexpr CudaKernels table = {
 const CudaKernels* built() { return &table; }
 #else
 const CudaKernels* built() { return nullptr; }
+#define GAGGLE_CUDA_VERSION ""
 #endif
 
 }  // namespace
@@ -30,6 +32,8 @@ bool on_cpu(const at::Tensor& x) { return x.is_cpu() && plain(x); }
 const CudaKernels* cuda_kernels(const at::Tensor& x) { return !x.is_cpu() && plain(x) ? built() : nullptr; }
 
 void launch_failed(const char* why) { system_error("a kernel did not start on the GPU ({})", why); }
+
+std::string cuda_version() { return GAGGLE_CUDA_VERSION; }
 
 int gpu_count() { return at::accelerator::deviceCount(); }
 

@@ -17,18 +17,16 @@ bool taken_one_by_one(const BaseModel& base) { return base.device().is_cpu() && 
 constexpr int form_of_cache = 1;
 
 StoredCollection stored_collection(const Registry& registry, const std::string& name, const BaseModel& base) {
-  StoredCollection stored{registry, registry.load(Kind::collection, name), {}, base.sites(), base.dtype(), {}};
+  StoredCollection stored{registry, members_of(registry, name), base.sites(), base.dtype(), {}};
   stored.key = fmt::format("{} {} {}\n", form_of_cache, at::toString(base.dtype()), base.shape_digest());
-  for (const PinnedExpert& pin : read_pins(stored.collection)) {
-    stored.experts.push_back(pinned_expert(registry, stored.collection, pin));
-    stored.key += pinned(stored.experts.back()) + "\n";
-  }
+  for (const Version& expert : stored.members.experts) stored.key += pinned(expert) + "\n";
   return stored;
 }
 
 // Tensors without values, for who asks where there is a gate.
 std::vector<std::vector<at::Tensor>> shapes_of_gates(const StoredCollection& stored, const CollectionIndex& index) {
-  std::vector<std::vector<at::Tensor>> gates(stored.sites.size(), std::vector<at::Tensor>(stored.experts.size()));
+  std::vector<std::vector<at::Tensor>> gates(stored.sites.size(),
+                                             std::vector<at::Tensor>(stored.members.experts.size()));
   for (size_t s = 0; s < gates.size(); ++s) {
     const at::Tensor shape = at::empty({stored.sites[s].d_in}, at::TensorOptions(at::kFloat).device(at::kMeta));
     for (const int z : index.gated[s].candidates) gates[s][static_cast<size_t>(z)] = shape;
@@ -42,14 +40,14 @@ OpenedCollection open_collection(const Registry& registry, const std::string& na
                                  bool whole) {
   OpenedCollection opened;
   StoredCollection stored = stored_collection(registry, name, base);
-  for (const Version& expert : stored.experts) opened.pins += pinned(expert) + "\n";
+  for (const Version& expert : stored.members.experts) opened.pins += pinned(expert) + "\n";
   if (whole || !taken_one_by_one(base)) {
     opened.collection = routed_collection(load_collection(registry, name, base.sites()), base);
     return opened;
   }
   CollectionIndex index = index_of(stored, keep);
   RoutedCollection& collection = opened.collection;
-  for (const Version& expert : stored.experts) collection.names.push_back(expert.name);
+  for (const Version& expert : stored.members.experts) collection.names.push_back(expert.name);
   collection.sites = shapes_of(stored, index);
   collection.gates = shapes_of_gates(stored, index);
   collection.not_finite = index.not_finite;

@@ -17,7 +17,7 @@ struct OpenedCollection {
   std::string pins;  // pinned() of its experts, a line each
 };
 
-// A collection of the registry, name or name@version. On a CPU its experts are read when tokens take them first, and what
+// A collection of the registry (registry/pins.h: members_of). On a CPU its experts are read when tokens take them first, and what
 // routing needs besides comes from the registry's cache, which `keep` lets it write. Throws UserError where an expert is
 // gone, is not the one that was pinned, or is damaged: of one that is read later, when it is read. `whole`: all are read
 // at once.

@@ -56,20 +56,20 @@ std::vector<SiteCandidates> candidates_by(const Directions& directions, std::vec
 }
 
 Directions nothing(const StoredCollection& stored) {
-  return Directions(stored.sites.size(), std::vector<at::Tensor>(stored.experts.size()));
+  return Directions(stored.sites.size(), std::vector<at::Tensor>(stored.members.experts.size()));
 }
 
 // Every byte of an expert is read, and held against what was committed.
 CollectionIndex made_index(const StoredCollection& stored) {
-  const auto shape = {static_cast<int64_t>(stored.experts.size()), static_cast<int64_t>(stored.sites.size())};
+  const auto shape = {static_cast<int64_t>(stored.members.experts.size()), static_cast<int64_t>(stored.sites.size())};
   CollectionIndex index{{}, at::zeros(shape, at::kDouble), at::zeros(shape, at::kDouble), {}};
   auto ranks = index.ranks.accessor<double, 2>(), scales = index.scales.accessor<double, 2>();
   Directions gates = nothing(stored);
-  LongPhase phase("reading and hashing " + plural(stored.experts.size(), "expert"),
-                  static_cast<double>(stored.experts.size()));
-  for (size_t z = 0; z < stored.experts.size(); ++z) {
+  LongPhase phase("reading and hashing " + plural(stored.members.experts.size(), "expert"),
+                  static_cast<double>(stored.members.experts.size()));
+  for (size_t z = 0; z < stored.members.experts.size(); ++z) {
     phase.add(z == 0 ? 0 : 1);
-    const Lora expert = read_pinned(stored.collection, stored.experts[z], stored.sites);
+    const Lora expert = read_pinned(stored.members.name, stored.members.experts[z], stored.sites);
     index.not_finite.push_back(why_not_finite(expert, stored.dtype));
     for (size_t i = 0; i < expert.sites.size(); ++i) {
       const LoraSite& s = expert.sites[i];
@@ -91,16 +91,16 @@ bool all_finite(const CollectionIndex& index) {
 void keep_for_next_time(const StoredCollection& stored, const fs::path& file, const std::string& contents) {
   if (keep_in_cache(stored.registry, file, contents) && contents.size() >= 1e6)
     log::info("{}: {:.0f} MB, so that {} opens at once", file.string(), static_cast<double>(contents.size()) / 1e6,
-              stored.collection.pin());
+              stored.members.name);
 }
 
 }  // namespace
 
 CollectionIndex index_of(const StoredCollection& stored, bool keep) {
-  const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "index");
+  const fs::path file = cache_file(stored.registry, stored.members.keeper, stored.key + "index");
   if (const auto kept = open_cache(stored.registry, file)) {
     const SafetensorsFile tensors = kept_tensors(*kept);
-    return {std::vector<std::string>(stored.experts.size()), kept_tensor(tensors, "ranks"),
+    return {std::vector<std::string>(stored.members.experts.size()), kept_tensor(tensors, "ranks"),
             kept_tensor(tensors, "scales"), candidates_in(tensors, stored.sites.size(), stored.dtype)};
   }
   CollectionIndex index = made_index(stored);
@@ -115,12 +115,12 @@ CollectionIndex index_of(const StoredCollection& stored, bool keep) {
 
 std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const CollectionIndex& index, bool keep,
                                       const std::function<std::vector<LowRank>(size_t)>& pairs) {
-  const fs::path file = cache_file(stored.registry, stored.collection, stored.key + "arrow");
+  const fs::path file = cache_file(stored.registry, stored.members.keeper, stored.key + "arrow");
   if (const auto kept = open_cache(stored.registry, file))
     return candidates_in(kept_tensors(*kept), stored.sites.size(), stored.dtype);
   Directions directions = nothing(stored);
-  LongPhase phase("directions of " + plural(stored.experts.size(), "expert"), static_cast<double>(stored.experts.size()));
-  at::parallel_for(0, static_cast<int64_t>(stored.experts.size()), 1, [&](int64_t begin, int64_t end) {
+  LongPhase phase("directions of " + plural(stored.members.experts.size(), "expert"), static_cast<double>(stored.members.experts.size()));
+  at::parallel_for(0, static_cast<int64_t>(stored.members.experts.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto z = static_cast<size_t>(begin); z < static_cast<size_t>(end); ++z) {
       const std::vector<LowRank> expert = pairs(z);
       for (size_t s = 0; s < expert.size(); ++s)
@@ -154,8 +154,8 @@ std::vector<RoutedSite> shapes_of(const StoredCollection& stored, const Collecti
   std::vector<RoutedSite> sites(stored.sites.size());
   for (size_t s = 0; s < sites.size(); ++s) {
     std::map<int64_t, LowRank> by_rank;  // experts of one rank share tensors: they hold nothing
-    sites[s].experts.resize(stored.experts.size());
-    for (size_t z = 0; z < stored.experts.size(); ++z) {
+    sites[s].experts.resize(stored.members.experts.size());
+    for (size_t z = 0; z < stored.members.experts.size(); ++z) {
       const auto row = static_cast<int64_t>(z), column = static_cast<int64_t>(s);
       const auto rank = static_cast<int64_t>(ranks[row][column]);
       if (rank == 0) continue;

@@ -5,17 +5,17 @@
 
 #include "adapter/routed.h"
 #include "library/lora.h"
+#include "registry/pins.h"
 
 namespace gaggle {
 
 // Experts of a collection as they lie in the registry, and what their values become.
 struct StoredCollection {
   Registry registry;
-  Version collection;
-  std::vector<Version> experts;  // in the pinned order
-  std::vector<Site> sites;       // of the base
-  at::ScalarType dtype;          // of the base
-  std::string key;               // names the experts' bytes, the base's shapes and dtype
+  ExpertSet members;
+  std::vector<Site> sites;  // of the base
+  at::ScalarType dtype;     // of the base
+  std::string key;          // names the experts' bytes, the base's shapes and dtype
 };
 
 struct CollectionIndex {

@@ -78,21 +78,20 @@ Lora load_lora(const Registry& registry, const std::string& name, const std::vec
 }
 
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites) {
-  const Version collection = registry.load(Kind::collection, name);
+  const ExpertSet members = members_of(registry, name);
   std::vector<Lora> experts;
-  for (const PinnedExpert& pinned : read_pins(collection))
-    experts.push_back(read_pinned(collection, pinned_expert(registry, collection, pinned), sites));
+  for (const Version& expert : members.experts) experts.push_back(read_pinned(members.name, expert, sites));
   return experts;
 }
 
 // All of its bytes are read in any case, so that they are held against what was committed.
-PeftAdapter read_pinned(const Version& collection, const Version& expert) {
+PeftAdapter read_pinned(const std::string& collection, const Version& expert) {
   if (const auto wrong = check_listed(expert.folder); !wrong.empty())
-    user_error("collection {}: {}", collection.pin(), wrong[0]);
+    user_error("collection {}: {}", collection, wrong[0]);
   return read_adapter(expert);
 }
 
-Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites) {
+Lora read_pinned(const std::string& collection, const Version& expert, const std::vector<Site>& sites) {
   return lora_of(expert, read_pinned(collection, expert), sites);
 }
 

@@ -28,14 +28,15 @@ PeftAdapter lora_to_peft(const Lora& lora, const PeftBase& base);
 Lora read_lora(const std::filesystem::path& folder, const std::vector<Site>& sites);
 // The CURRENT version of `name`, or name@version. Throws NotFinite.
 Lora load_lora(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
-// The experts that a collection pins, in the pinned order; name or name@version. Throws UserError where one is gone, or
+// The experts of a collection, in the pinned order (registry/pins.h: members_of). Throws UserError where one is gone, or
 // is not the one that was pinned: by the digests in the collection, and of every byte that is read. What is
 // not finite is noted.
 std::vector<Lora> load_collection(const Registry& registry, const std::string& name, const std::vector<Site>& sites);
 
 // One of them, after every byte was held against what was committed. Throws UserError as load_collection does.
-PeftAdapter read_pinned(const Version& collection, const Version& expert);
-Lora read_pinned(const Version& collection, const Version& expert, const std::vector<Site>& sites);
+// `collection`: its name, for messages.
+PeftAdapter read_pinned(const std::string& collection, const Version& expert);
+Lora read_pinned(const std::string& collection, const Version& expert, const std::vector<Site>& sites);
 
 // A gate for each of `sites` from one flat tensor in gate_layout's order.
 std::vector<at::Tensor> gates_by_site(std::span<const LoraSite> sites, const at::Tensor& gates);

@@ -55,7 +55,7 @@ PinnedLoras read_experts(const Registry& registry, const Version& collection) {
   PinnedLoras read;
   for (const PinnedExpert& pinned : read_pins(collection)) {
     read.pins.push_back(pinned.pin.text());
-    read.experts.push_back(read_pinned(collection, pinned_expert(registry, collection, pinned)));
+    read.experts.push_back(read_pinned(collection.pin(), pinned_expert(registry, collection, pinned)));
     require_finite(read.experts.back());
   }
   if (read.experts.empty()) user_error("collection {}: it pins no experts, which have no mean", collection.pin());

@@ -82,20 +82,16 @@ std::string best_of_all(const std::vector<std::unique_ptr<MappedFile>>& files, c
 PreparedFiles::PreparedFiles(const Registry& registry, const std::string& collection, const BaseModel& base,
                              int64_t examples)
     : registry_(registry),
-      collection_(registry.load(Kind::collection, collection)),
-      pin_(collection_.pin()),
+      members_(members_of(registry, collection)),
       base_(fmt::format("prepared {} {} {} {}", form_of_prepared, at::toString(base.dtype()), base.content_digest(),
                         examples)) {
-  for (const PinnedExpert& pin : read_pins(collection_)) {
-    experts_.push_back(pinned_expert(registry_, collection_, pin));
-    pins_ += pinned(experts_.back()) + "\n";
-  }
+  for (const Version& expert : members_.experts) pins_ += pinned(expert) + "\n";
 }
 
 std::filesystem::path PreparedFiles::file(const std::string& what, size_t expert) const {
   if (of_one_expert(what))
-    return cache_file(registry_, experts_[expert], fmt::format("{} {}\n{}", base_, what, pinned(experts_[expert])));
-  return cache_file(registry_, collection_, fmt::format("{} {} {}\n{}", base_, what, expert, pins_));
+    return cache_file(registry_, experts()[expert], fmt::format("{} {}\n{}", base_, what, pinned(experts()[expert])));
+  return cache_file(registry_, members_.keeper, fmt::format("{} {} {}\n{}", base_, what, expert, pins_));
 }
 
 std::unique_ptr<MappedFile> PreparedFiles::open(const std::string& what, size_t expert) const {

@@ -11,6 +11,7 @@
 #include "adapter/ruled_routing.h"
 #include "library/kept_tensors.h"
 #include "library/lora.h"
+#include "registry/pins.h"
 
 namespace gaggle {
 
@@ -19,8 +20,8 @@ class PreparedFiles {
  public:
   // `examples`: of each expert's task, at most (eval.prepare_examples).
   PreparedFiles(const Registry& registry, const std::string& collection, const BaseModel& base, int64_t examples);
-  const std::vector<Version>& experts() const { return experts_; }
-  const std::string& pin() const { return pin_; }
+  const std::vector<Version>& experts() const { return members_.experts; }
+  const std::string& pin() const { return members_.name; }
 
   std::filesystem::path file(const std::string& what, size_t expert) const;
   // Whether it is there and is of these examples.
@@ -32,9 +33,8 @@ class PreparedFiles {
 
  private:
   Registry registry_;
-  Version collection_;
-  std::string pin_, base_, pins_;  // pins_: of all experts
-  std::vector<Version> experts_;
+  ExpertSet members_;
+  std::string base_, pins_;  // pins_: of all experts
 };
 
 struct PreparedExperts {

@@ -29,7 +29,7 @@ at::Tensor view_of(const TensorView& view) {
 
 // Files of older registries may have another form, which is brought to PEFT's whenever they are read.
 std::vector<LowRank> read_by_form(const StoredCollection& stored, size_t z) {
-  const Lora expert = read_pinned(stored.collection, stored.experts[z], stored.sites);
+  const Lora expert = read_pinned(stored.members.name, stored.members.experts[z], stored.sites);
   const ParameterLayout layout = lora_layout(expert.sites);
   std::vector<LowRank> pairs(stored.sites.size());
   for (const LoraSite& s : expert.sites)
@@ -42,7 +42,7 @@ std::vector<LowRank> read_by_form(const StoredCollection& stored, size_t z) {
 class StoredExperts : public ExpertSource {
  public:
   StoredExperts(StoredCollection stored, CollectionIndex index, bool keep)
-      : stored_(std::move(stored)), index_(std::move(index)), keep_(keep), read_(stored_.experts.size()) {}
+      : stored_(std::move(stored)), index_(std::move(index)), keep_(keep), read_(stored_.members.experts.size()) {}
 
   std::vector<std::vector<LowRank>> pairs(std::span<const size_t> experts) override {
     std::vector<std::vector<LowRank>> found(experts.size());
@@ -78,10 +78,10 @@ class StoredExperts : public ExpertSource {
 
 std::vector<LowRank> read_pairs(const StoredCollection& stored, const CollectionIndex& index, size_t expert) {
   using namespace peft_parts;
-  const Version& version = stored.experts[expert];
+  const Version& version = stored.members.experts[expert];
   const MappedFile file(file_of(version, adapter_file));
   if (Sha256().update(file.bytes()).hex() != read_sums(version.folder)[adapter_file])
-    user_error("collection {}: {}: its bytes are not those that were committed (SHA256SUMS)", stored.collection.pin(),
+    user_error("collection {}: {}: its bytes are not those that were committed (SHA256SUMS)", stored.members.name,
                file.path().string());
   const SafetensorsFile tensors(file.bytes(), file.path().string());
   const auto ranks = index.ranks.accessor<double, 2>(), scales = index.scales.accessor<double, 2>();

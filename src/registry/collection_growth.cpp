@@ -1,16 +1,20 @@
-// How a collection grows: by name, keeping what it pins beside.
+// How a collection grows: by name, keeping what it pins beside; and the experts that are routed through.
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <set>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/names.h"
+#include "base/sha256.h"
 #include "registry/pins.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
 namespace {
+
+const std::string list_of_experts = "experts:";  // no name has a colon
 
 // Whether `gaggle adapt` made it.
 bool is_adapted(const Version& expert) {
@@ -80,6 +84,31 @@ std::string changes_text(const std::vector<PinnedExpert>& before, const std::vec
   if (!added.empty()) changes.insert(changes.begin(), "added " + join(added, ", "));
   if (!dropped.empty()) changes.push_back("dropped " + join(dropped, ", "));
   return changes.empty() ? "" : fmt::format(" ({})", join(changes, "; "));
+}
+
+std::string all_in_use(const Registry& registry) {
+  std::vector<std::string> pins;
+  for (const std::string& name : experts_to_collect(registry)) pins.push_back(registry.load(Kind::expert, name).pin());
+  if (pins.empty())
+    user_error("{}: no experts are there yet: gaggle experts CONFIG trains them", registry.folder().string());
+  return list_of_experts + join(pins, ",");
+}
+
+ExpertSet members_of(const Registry& registry, const std::string& collection) {
+  ExpertSet members;
+  if (!collection.starts_with(list_of_experts)) {
+    members.keeper = registry.load(Kind::collection, collection);
+    members.name = members.keeper.pin();
+    for (const PinnedExpert& pinned : read_pins(members.keeper))
+      members.experts.push_back(pinned_expert(registry, members.keeper, pinned));
+    return members;
+  }
+  const std::string list = collection.substr(list_of_experts.size());
+  for (const auto part : std::views::split(list, ','))
+    members.experts.push_back(registry.load(Kind::expert, std::string(part.begin(), part.end())));
+  members.keeper = members.experts.at(0);
+  members.name = fmt::format("all-experts@{:.8}", sha256_hex(list));
+  return members;
 }
 
 std::vector<std::string> experts_to_collect(const Registry& registry) {

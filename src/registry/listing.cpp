@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "base/table.h"
 #include "registry/pins.h"
+#include "registry/selection.h"
 #include "registry/version_files.h"
 
 namespace gaggle {
@@ -72,9 +73,9 @@ std::vector<std::string> row_cells(const Version& row, const json& sidecar, cons
 
 // One that cannot be read is marked, and its reason added to `broken`; the others are listed all the same.
 template <class Cells>
-Page table_of(const Registry& registry, Kind kind, const std::vector<std::string>& heads, const Cells& cells,
-              std::string& broken) {
-  const std::vector<Version> versions = registry.list(kind);
+Page table_of(const Registry& registry, const std::vector<std::string>& wanted, Kind kind,
+              const std::vector<std::string>& heads, const Cells& cells, std::string& broken) {
+  const std::vector<Version> versions = selected(registry, kind, wanted);
   if (versions.empty()) return {};
   const BaseFingerprint base = registry.base();
   Table table(heads);
@@ -91,9 +92,9 @@ Page table_of(const Registry& registry, Kind kind, const std::vector<std::string
   return table;
 }
 
-std::string collection_lines(const Registry& registry, std::string& broken) {
+std::string collection_lines(const Registry& registry, const std::vector<std::string>& wanted, std::string& broken) {
   std::string lines;
-  for (const Version& collection : registry.list(Kind::collection)) {
+  for (const Version& collection : selected(registry, Kind::collection, wanted)) {
     if (!collection.current) continue;
     std::string words = "broken";
     try {
@@ -115,31 +116,33 @@ uint64_t bytes_of(const Version& version) {
   return bytes;
 }
 
-Page listing_page(const Registry& registry) {
+Page listing_page(const Registry& registry, const std::vector<std::string>& wanted) {
+  check_selection(registry, wanted);
   std::string broken;
   Page page;
-  page += table_of(registry, Kind::expert,
+  page += table_of(registry, wanted, Kind::expert,
                    {"expert", "version", "rank", "sites", "gated", "origin", "base", "size", "made from"}, expert_cells,
                    broken);
-  page += table_of(registry, Kind::inventory,
+  page += table_of(registry, wanted, Kind::inventory,
                    {"inventory", "version", "method", "tasks", "skills", "heads", "rank", "sites", "origin", "base",
                     "size", "made from"},
                    inventory_cells, broken);
-  page +=
-      table_of(registry, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells, broken);
-  if (const std::string lines = collection_lines(registry, broken); !lines.empty()) page += lines;
+  page += table_of(registry, wanted, Kind::routing_row, {"routing row", "version", "task", "parent", "size"}, row_cells,
+                   broken);
+  if (const std::string lines = collection_lines(registry, wanted, broken); !lines.empty()) page += lines;
   if (!broken.empty())
     page += broken + "gaggle registry verify says all that is wrong, gaggle registry rm NAME removes what is broken\n";
   return page.empty() ? Page("nothing in it yet\n") : page;
 }
 
 std::string soundness_block(const Registry& registry, const std::vector<std::string>& complaints,
-                            const std::string& where) {
+                            const std::string& where, const std::vector<std::string>& wanted) {
   if (!complaints.empty())
     return fmt::format("{}\n{}: {}\n", join(complaints, "\n"), where,
                        plural(static_cast<int64_t>(complaints.size()), "complaint"));
   size_t versions = 0;
-  for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row}) versions += registry.list(kind).size();
+  for (const Kind kind : {Kind::expert, Kind::inventory, Kind::routing_row})
+    versions += selected(registry, kind, wanted).size();
   return fmt::format("{}: sound, {}\n", where, plural(static_cast<int64_t>(versions), "version"));
 }
 

@@ -22,6 +22,17 @@ std::vector<PinnedExpert> read_pins(const Version& collection);
 // The expert that a collection pins, held against the digests of that time by its SHA256SUMS, one small file. Throws
 // UserError: it is not there any more, or is not the one that was pinned.
 Version pinned_expert(const Registry& registry, const Version& collection, const PinnedExpert& pinned);
+// The experts that are routed through: those that a collection pins, NAME or NAME@version; or a list of their own, as
+// all_in_use() gives it.
+struct ExpertSet {
+  std::string name;              // "demo@v0001"; of a list "all-experts@1a2b3c4d", by what it lists
+  Version keeper;                // whose the files in the cache are
+  std::vector<Version> experts;  // in the pinned order
+};
+ExpertSet members_of(const Registry& registry, const std::string& collection);
+// "experts:tomi@v0001,…": the experts that are in use now but those that `gaggle adapt` made, for where no collection is named.
+// Throws UserError: there are none.
+std::string all_in_use(const Registry& registry);
 // The names or pins of what a collection pins with `add` in place of those of the same name or after them, and without
 // `drop`; those of `add` alone where there is no such collection yet. Throws UserError: what is kept is not there any
 // more, what is dropped is not in it.

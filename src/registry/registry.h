@@ -62,9 +62,9 @@ class Registry {
   // leaves nothing, where one of them is removed meanwhile.
   std::string collect(const std::string& name, const std::vector<std::string>& experts);
 
-  // Reads everything: sums, CURRENT, tensors against their config, pins and parents. Returns the complaints,
-  // empty when sound.
-  std::vector<std::string> verify() const;
+  // Reads everything: sums, CURRENT, tensors against their config, pins and parents; of `wanted` (registry/selection.h) the
+  // versions that it selects alone. Returns the complaints, empty when sound.
+  std::vector<std::string> verify(const std::vector<std::string>& wanted = {}) const;
   // What locate() finds, all versions of it; refused while a collection pins the expert or a routing row names
   // the inventory as its parent.
   void remove(const std::string& name);

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "base/log.h"
 #include "base/table.h"
 #include "base/terminal.h"
 #include "registry/import.h"
@@ -20,27 +21,31 @@ Registry open_existing(const RegistryRequest& request) {
 }
 
 Exit list_all(const RegistryRequest& request) {
-  listing_page(open_existing(request)).print();
+  listing_page(open_existing(request), request.arguments).print();
+  log::info("next: gaggle registry show {} NAME", request.registry.string());
   return Exit::done;
 }
 
 Exit verify(const RegistryRequest& request) {
   const Registry registry = open_existing(request);
-  const auto complaints = registry.verify();
-  write_out(soundness_block(registry, complaints, request.registry.string()));
+  const auto complaints = registry.verify(request.arguments);
+  write_out(soundness_block(registry, complaints, request.registry.string(), request.arguments));
   return complaints.empty() ? Exit::done : Exit::failed;
 }
 
 Exit import_adapters(const RegistryRequest& request) {
   for (const std::string& part : request.drop)
-    if (part != "lm_head" && part != "embed_tokens")
-      user_error("--drop {}: expected lm_head or embed_tokens; name the folders before --drop", part);
+    if (part != "lm_head" && part != "embed_tokens") user_error("--drop {}: expected lm_head or embed_tokens", part);
   need_arguments(request, 1, "PEFT LoRA, Poly or IA3 folders to import");
   if (!request.name.empty() && request.arguments.size() > 1)
     user_error("--name {}: belongs to an import of one folder, not of {}", request.name, request.arguments.size());
   const ImportReport report = import_folders(request.registry, request.arguments, request.name, request.base,
                                              request.accept_base, {request.drop, request.tasks});
   report.page.print();
+  if (report.refused < request.arguments.size())
+    log::info(
+        "next: gaggle registry collect {} NAME makes what is there a collection, gaggle gates CONFIG trains gates",
+        request.registry.string());
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 
@@ -68,6 +73,7 @@ Exit export_one(const RegistryRequest& request) {
   else
     export_version(registry, name, to);
   write_out(fmt::format("{} → {}{}\n", name, request.to, words));
+  log::info("next, in Python: PeftModel.from_pretrained(model, \"{}\")", request.to);
   return Exit::done;
 }
 
@@ -100,6 +106,7 @@ Exit collect(const RegistryRequest& request) {
   const auto pins = read_pins(registry.load(Kind::collection, name + "@" + version));
   write_out(fmt::format("collection {}@{}: {}{}\n", name, version, plural(static_cast<int64_t>(pins.size()), "expert"),
                         changes_text(old, pins)));
+  log::info("next: gaggle eval CONFIG --eval.collection={}", name);
   return Exit::done;
 }
 
@@ -121,19 +128,6 @@ Exit remove(const RegistryRequest& request) {
 }  // namespace
 
 Exit act_on_registry(const RegistryRequest& request) {
-  const auto belongs = [&](const char* option, bool given, const char* action) {
-    if (given && request.action != action) user_error("{}: belongs to gaggle registry {}", option, action);
-  };
-  belongs("--mu", request.mu, "export");
-  belongs("--fold-scale", request.fold_scale, "export");
-  belongs("--base-path", !request.base_path.empty(), "export");
-  belongs("--tasks", !request.tasks.empty(), "import");
-  belongs("--task", !request.task.empty(), "export");
-  belongs("--merged", request.merged, "export");
-  belongs("--rank", request.rank.has_value(), "export");
-  belongs("--add", !request.add.empty(), "collect");
-  belongs("--drop", !request.drop.empty() && request.action != "import", "collect");
-  belongs("--only", !request.only.empty(), "collect");
   static const std::map<std::string, Exit (*)(const RegistryRequest&)> verbs = {
       {"ls", list_all},       {"show", show},       {"verify", verify}, {"import", import_adapters},
       {"export", export_one}, {"collect", collect}, {"rm", remove}};

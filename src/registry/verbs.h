@@ -34,7 +34,7 @@ struct RegistryRequest {
       export_merged;
 };
 
-// Throws UserError: an unknown verb, arguments that are missing or do not belong to it.
+// Throws UserError: arguments that are missing or do not belong to the verb.
 Exit act_on_registry(const RegistryRequest& request);
 
 }  // namespace gaggle

@@ -11,6 +11,7 @@
 #include "registry/cache.h"
 #include "registry/layout.h"
 #include "registry/pins.h"
+#include "registry/selection.h"
 #include "registry/sums.h"
 #include "registry/version_files.h"
 
@@ -34,6 +35,15 @@ void check_parent(const fs::path& parent, std::vector<std::string>& complaints) 
     complaints.push_back(current.string() + ": names a version that is not there");
 }
 
+// A version joins `sound` if its sums are right: else it is complained of.
+void keep_sound(const fs::path& version, std::vector<fs::path>& sound, std::vector<std::string>& complaints,
+                LongPhase& phase) {
+  const auto wrong = check_sums(version);
+  complaints.insert(complaints.end(), wrong.begin(), wrong.end());
+  if (wrong.empty()) sound.push_back(version);
+  phase.add(wrong.empty() ? 1 : 2);
+}
+
 // Versions of every name under experts/, inventories/, … whose sums are right: the others are complained of.
 std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::string>& complaints, LongPhase& phase) {
   std::vector<fs::path> sound;
@@ -45,12 +55,8 @@ std::vector<fs::path> sound_versions(const fs::path& root, std::vector<std::stri
       continue;
     }
     check_parent(entry.path(), complaints);
-    for (const std::string& version : versions_in(entry.path())) {
-      const auto wrong = check_sums(entry.path() / version);
-      complaints.insert(complaints.end(), wrong.begin(), wrong.end());
-      if (wrong.empty()) sound.push_back(entry.path() / version);
-      phase.add(wrong.empty() ? 1 : 2);
-    }
+    for (const std::string& version : versions_in(entry.path()))
+      keep_sound(entry.path() / version, sound, complaints, phase);
   }
   return sound;
 }
@@ -84,7 +90,8 @@ void check_contents(const Registry& registry, Kind kind, const fs::path& folder,
 
 }  // namespace
 
-std::vector<std::string> Registry::verify() const {
+std::vector<std::string> Registry::verify(const std::vector<std::string>& wanted) const {
+  check_selection(*this, wanted);
   std::vector<std::string> complaints;
   const auto attempt = [&](auto&& check) {
     try {
@@ -95,15 +102,21 @@ std::vector<std::string> Registry::verify() const {
   };
   attempt([&] { base(); });
   size_t versions = 0;
-  for (const Kind kind : all_kinds) versions += list(kind).size();
+  for (const Kind kind : all_kinds) versions += selected(*this, kind, wanted).size();
   LongPhase phase("verifying " + plural(versions, "version"), 2 * static_cast<double>(versions));  // bytes, then contents
-  for (Kind kind : all_kinds)
-    for (const fs::path& folder : sound_versions(folder_ / words_of(kind).folder, complaints, phase)) {
+  for (Kind kind : all_kinds) {
+    std::vector<fs::path> sound;
+    if (wanted.empty())
+      sound = sound_versions(folder_ / words_of(kind).folder, complaints, phase);
+    else
+      for (const Version& version : selected(*this, kind, wanted)) keep_sound(version.folder, sound, complaints, phase);
+    for (const fs::path& folder : sound) {
       attempt([&] { check_contents(*this, kind, folder, complaints); });
       phase.add();
     }
+  }
   attempt([&] {
-    const auto wrong = check_cache(*this);
+    const auto wrong = wanted.empty() ? check_cache(*this) : std::vector<std::string>();
     complaints.insert(complaints.end(), wrong.begin(), wrong.end());
   });
   std::sort(complaints.begin(), complaints.end());

@@ -206,7 +206,8 @@ Page adapt_closing_page(const AdaptJob& job) {
   write_file_atomic(file, results_json(job, results, of));
   if (!ending.empty()) log::info("results.json there is of another inventory or base: these have a name of their own");
   return Page("\n") + task_table(job, results) + "\n" + method_table(job, results) + glossary_line() +
-         fmt::format("\n{}   these tables, and every seed's score\n", file.string());
+         fmt::format("\n{}   these tables, and every seed's score\nnext: gaggle registry ls {} lists what was stored\n",
+                     file.string(), job.context.config.file);
 }
 
 }  // namespace gaggle

@@ -190,10 +190,9 @@ std::string Analyser::scores_without(const AnalysisItem& item) const {
 
 std::string Analyser::similarity() const {
   const Registry registry = open_registry(job_.context, /*create=*/false);
-  const Version collection = registry.load(Kind::collection, job_.sources.collection_pin);
   std::vector<PeftAdapter> experts;
-  for (const PinnedExpert& pinned : read_pins(collection))
-    experts.push_back(read_adapter(pinned_expert(registry, collection, pinned)));
+  for (const Version& expert : members_of(registry, job_.sources.collection_pin).experts)
+    experts.push_back(read_adapter(expert));
   const std::vector<std::string>& names = job_.scoring.collection.names;
   const nlohmann::ordered_json json = {{"gates", rows_json(gate_cosines(experts, names))},
                                        {"loras", rows_json(cosines(expert_products(experts, names)))}};
@@ -203,7 +202,7 @@ std::string Analyser::similarity() const {
 Analysis analysis_of(const AnalysisJob& job) {
   Analysis analysis;
   const BaseModel& base = job.scoring.base;
-  analysis.of = results_of({{"collection", job.sources.collection_pin}}, base.spec().name, base.content_digest());
+  analysis.of = results_of({{"collection", job.sources.collection_name}}, base.spec().name, base.content_digest());
   analysis.split = split_names[static_cast<size_t>(job.scoring.split)];
   analysis.experts = job.scoring.collection.names;
   analysis.sites = base.sites();

@@ -7,6 +7,7 @@
 #include "base/table.h"
 #include "config/method_text.h"
 #include "job/inputs.h"
+#include "registry/pins.h"
 
 namespace gaggle {
 namespace {
@@ -28,12 +29,9 @@ std::shared_ptr<const TargetExperts> target_experts(const Registry& registry, co
 
 }  // namespace
 
-std::string needed_collection(const Config& config) {
+std::string needed_collection(const Config& config, const Registry& registry) {
   const std::string name = config.eval.collection.empty() ? config.registry.collection : config.eval.collection;
-  if (name.empty())
-    user_error("{}: eval.collection and registry.collection are not set: name a collection of {}", config.file,
-               config.registry.path);
-  return name;
+  return name.empty() ? all_in_use(registry) : registry.load(Kind::collection, name).pin();
 }
 
 EvalSources load_sources(const Config& config, const BaseModel& base, const std::vector<TokenTask>& tasks, bool keep,
@@ -45,8 +43,8 @@ EvalSources load_sources(const Config& config, const BaseModel& base, const std:
   std::optional<Registry> registry;
   if (!base_alone) registry = Registry::open(config.registry.path, fingerprint_of(base), /*create=*/false);
   if (needs_collection(config.eval)) {
-    // Which version is in use is asked once: another may be in use a moment later.
-    sources.collection_pin = registry->load(Kind::collection, needed_collection(config)).pin();
+    sources.collection_pin = needed_collection(config, *registry);
+    sources.collection_name = members_of(*registry, sources.collection_pin).name;
     const bool whole = all || std::ranges::any_of(names, [&](const std::string& text) {
                          return needs_whole_collection(kind_of_method(text), read_method_text(config, text).eval);
                        });
@@ -80,10 +78,13 @@ void check_examples(const EvalContext& context) {
 
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config) {
   std::vector<PlanLine> lines;
-  if (!sources.collection_pin.empty())
-    lines.push_back({"collection", fmt::format("{} of {}   {}: {}", sources.collection_pin, config.registry.path,
-                                               plural(sources.collection.names.size(), "expert"),
-                                               join(sources.collection.names, ", "))});
+  const std::string names =
+      fmt::format("{}: {}", plural(sources.collection.names.size(), "expert"), join(sources.collection.names, ", "));
+  if (sources.collection_pin != sources.collection_name)
+    lines.push_back({"collection", fmt::format("none is named (eval.collection, registry.collection): all of {}   {}",
+                                               config.registry.path, names)});
+  else if (!sources.collection_pin.empty())
+    lines.push_back({"collection", fmt::format("{} of {}   {}", sources.collection_pin, config.registry.path, names)});
   std::set<std::string> said;
   for (const Method& method : sources.methods)
     if (method.inventory && said.insert(method.inventory->digest).second)

@@ -11,7 +11,8 @@
 namespace gaggle {
 
 struct EvalSources {
-  std::string collection_pin;   // "all@v0001"; "": no method needs one
+  std::string collection_pin;   // "all@v0001", or a list (registry/pins.h: members_of); "": no method needs one
+  std::string collection_name;  // as it is printed and stored: "all@v0001", "all-experts@1a2b3c4d"
   RoutedCollection collection;  // of that name, else of no expert
   std::string pins;             // of its experts, a line each
   PreparedExperts prepared;     // what the methods need of `gaggle prepare`
@@ -29,7 +30,9 @@ EvalSources load_sources(const Config& config, const BaseModel& base, const std:
 PreparedExperts prepared_for(const Config& config, const Registry& registry, const BaseModel& base,
                              const EvalSources& sources, const std::vector<TokenTask>& tasks);
 
-std::string needed_collection(const Config& config);  // throws UserError: none is named
+// The pin of eval.collection, else of registry.collection; where neither is named, all experts that are in use
+// (registry/pins.h: all_in_use). Which they are is asked once: others may be in use a moment later.
+std::string needed_collection(const Config& config, const Registry& registry);
 
 uint64_t bytes_of(const RoutedCollection& collection);  // of pairs and gates in memory
 void check_examples(const EvalContext& context);        // throws UserError: a task has none in the split

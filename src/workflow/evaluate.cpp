@@ -150,7 +150,7 @@ void show_in_tensorboard(const EvalJob& job, const Summary& summary, const std::
 // Writes predictions.jsonl and results.json; under names of their own beside those of another collection or base.
 Page closing_page(const EvalJob& job) {
   const BaseModel& base = job.scoring.base;
-  const auto of = results_of({{"collection", job.sources.collection_pin}}, base.spec().name, base.content_digest());
+  const auto of = results_of({{"collection", job.sources.collection_name}}, base.spec().name, base.content_digest());
   const std::string ending = ending_of_names(job.folder, of);
   const fs::path predictions = job.folder / fmt::format("predictions{}.jsonl", ending);
   const fs::path results = job.folder / fmt::format("results{}.json", ending);

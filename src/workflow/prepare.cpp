@@ -207,7 +207,7 @@ Exit run_prepare(const JobContext& context, const std::map<std::string, TokenTas
   const Config& config = context.config;
   const Registry registry =
       Registry::open(config.registry.path, fingerprint_of(context.base), /*create=*/false, context.options.accept_base);
-  const std::string pin = registry.load(Kind::collection, needed_collection(config)).pin();
+  const std::string pin = needed_collection(config, registry);
   PrepareJob job{context,
                  tasks,
                  PreparedFiles(registry, pin, context.base, config.eval.prepare_examples),

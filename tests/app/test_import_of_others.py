@@ -143,7 +143,7 @@ def test_tasks_of_a_poly_folder_have_the_names_that_the_user_gives(workshop, pol
 
 
 @pytest.mark.parametrize("words", [["ls", "--drop", "lm_head"], ["ls", "--tasks", "a,b"], ["import", "x", "--base-path", "a"],
-                                   ["import", "x", "--drop", "q_proj"], ["import", "--drop", "lm_head", "x"]])
+                                   ["import", "x", "--drop", "q_proj"], ["import", "--drop", "lm_head,q_proj", "x"]])
 def test_options_belong_to_their_verb(workshop, words):
     assert next(word for word in words if word.startswith("--")) in registry(workshop, *words, expect=2).stderr
 

@@ -102,7 +102,7 @@ def test_the_plan_says_what_memory_disk_and_time(shop, name):
     assert out.startswith("gaggle ") and "LibTorch" in out.splitlines()[0] and "FLOP/s" in out.splitlines()[0]
     assert plan_labels(out) == ["model", "memory", "disk", "time"]
     assert re.search(r"\b0 of \d+ \w+ there already, \d+ to (train|do|score)", out)
-    assert out.rstrip().endswith("nothing was started")
+    assert out.rstrip().endswith("nothing was started; next: the same without --dry-run")
     assert [path for path in sorted(shop.folder.rglob("*")) if "cache" not in path.parts] == \
         [path for path in before if "cache" not in path.parts]
 

@@ -188,15 +188,15 @@ def test_generate_answers_by_the_method_that_is_asked_for(trained):
     said = {method: trained.run("generate", "tiny.toml", "copy: ant bee", "--method", method)
             for method in ["none", "merged", "expert:copy"]}
     for method, done in said.items():
-        assert f"answered by {method}\n" in done.stderr
-    assert "answered by merged\n" in trained.run("generate", "tiny.toml", "copy: ant bee",
+        assert f"answered by {method}{'' if method == 'none' else ' over all@'}" in done.stderr
+    assert "answered by merged over all@" in trained.run("generate", "tiny.toml", "copy: ant bee",
                                                   "--eval.methods=['none','merged']").stderr
     refused = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "oracle", expect=2)
     assert "--method: no method of oracle answers a prompt" in refused.stderr
     typed = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "phatgose", expect=2)
     assert 'unknown method "phatgose" (did you mean phatgoose?)' in typed.stderr
     one = trained.run("generate", "tiny.toml", "copy: ant bee", "--method", "phatgoose top_k=1 granularity=sequence")
-    assert "answered by phatgoose top_k=1 granularity=sequence\n" in one.stderr
+    assert "answered by phatgoose top_k=1 granularity=sequence over all@" in one.stderr
 
 
 def test_generate_names_the_experts_that_answered(trained):

@@ -1,7 +1,9 @@
-"""Greedy generation and beam search against transformers' generate, prompts of unlike lengths in one batch."""
+"""Greedy generation and beam search against transformers' generate, prompts of unlike lengths in one batch; and drawn tokens
+against NumPy."""
 import json
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from make_models import T5_KINDS, forget_lengths, make_model, make_t5
@@ -81,3 +83,49 @@ def test_the_cases_differ(world):
     assert found[4, 0.5, -1] == found[4, 2.0, -1] != found[1, 0.5, -1]
     lengths = [len(tokens) for tokens in found[4, 0.5, end]]
     assert min(lengths) < NEW and max(map(len, found[4, 2.0, end])) > min(lengths)
+
+
+def drawn(logits, u, temperature, top_k=0, top_p=1.0):
+    """The token that u falls on: as transformers' warpers filter, temperature, top_k, then top_p."""
+    order = np.argsort(-logits, kind="stable")
+    order = order[: top_k or len(order)]
+    weights = np.exp((logits[order].astype(np.float64) - logits[order[0]].astype(np.float64)) / temperature)
+    shares = np.cumsum(weights) / weights.sum()
+    kept = int(np.argmax(shares >= top_p)) + 1 if top_p < 1 else len(order)
+    return int(order[np.argmax(np.cumsum(weights[:kept]) >= u * weights[:kept].sum())])
+
+
+SETTINGS = [dict(temperature=1.0), dict(temperature=0.7, top_k=5), dict(temperature=1.5, top_p=0.6),
+            dict(temperature=0.9, top_k=8, top_p=0.8), dict(temperature=1.0, top_k=1), dict(temperature=1e-4)]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_drawn_tokens_are_those_of_numpy(probe, settings):
+    logits = np.random.default_rng(0).normal(0, 2, 40).astype(np.float32)
+    logits[7] = logits[3]  # of equals the lower id comes first
+    said = probe.json("sample", stdin=json.dumps({"logits": logits.tolist(), "seed": 5, "draws": 4000, **settings}).encode())
+    assert said["tokens"] == [drawn(logits, u, **settings) for u in said["u"]]
+    probabilities = torch.softmax(torch.tensor(logits / settings["temperature"]).double(), 0).numpy()
+    if settings == dict(temperature=1.0):  # the shares are the model's own: chi squared of 39 degrees, 1 in 10,000
+        counts = np.bincount(said["tokens"], minlength=40)
+        assert (((counts - 4000 * probabilities) ** 2) / (4000 * probabilities)).sum() < 80
+        assert max(said["u"]) < 1 and min(said["u"]) > 0
+
+
+@torch.no_grad()
+def test_answers_are_drawn_by_their_seed_alone(probe, world):
+    folder, model, prompts, end = world
+    if model.config.is_encoder_decoder:
+        pytest.skip("one architecture will do")
+    settings = dict(temperature=0.8, top_k=12, top_p=0.9)
+    ask = lambda seed, some=prompts: probe.json("generate", folder, stdin=json.dumps(
+        {"prompts": some, "beams": 1, "length_penalty": 1.0, "end": -1, "max_new_tokens": NEW, "seed": seed, **settings}).encode())
+    first = ask(1)
+    assert ask(1) == first and ask(2) != first and len(set(map(tuple, first))) == len(prompts)
+    draws = probe.json("sample", stdin=json.dumps({"logits": [0.0], "seed": 1, "draws": NEW, **settings}).encode())["u"]
+    ids, expected = list(prompts[0]), []
+    for u in draws:
+        forget_lengths(model)
+        expected.append(drawn(model(torch.tensor([ids])).logits[0, -1].float().numpy(), u, **settings))
+        ids.append(expected[-1])
+    assert first[0] == expected == ask(1, prompts[:1])[0]

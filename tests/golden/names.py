@@ -22,13 +22,14 @@ class Names:
     """The names that one program knows, by its help."""
 
     def __init__(self, gaggle):
-        help_of = lambda *words: subprocess.run([str(gaggle), *words, "--help"], capture_output=True, text=True).stdout
+        said = lambda *words: subprocess.run([str(gaggle), *words], capture_output=True, text=True).stdout
+        help_of = lambda *words: said(*words, "--help")
         self.keys, section = set(), ""
-        for line in help_of().splitlines():
+        for line in (said("help", "config") or help_of()).splitlines():  # which older programs have in their --help
             words = line.split()
             if line.startswith("["):
                 section = words[0].strip("[]")
-            elif line.startswith("  ") and words and section:
+            elif line.startswith("  ") and line[2:3].strip() and words and section:
                 self.keys.add(f"{section}.{words[0]}")
         assert "run.name" in self.keys, f"{gaggle} --help lists no keys of the config"
         self.flags = {"align": set(help_of("align").replace(",", " ").split())}

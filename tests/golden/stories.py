@@ -126,7 +126,7 @@ def evaluate(shop):
             "--eval.split=validation", "--eval.tasks=['tasks/vowel.jsonl']", "--model.dtype=bf16", name="bf16")
     for method, options in {"phatgoose": of_experts, z: {}, "mu:mhr": {}}.items():
         said = shop.run("generate", "tiny.toml", "copy: ant bee", *shop.options(
-            [f"--eval.methods=['{method}']", *([] if options else ["--registry.collection="])],
+            ["--eval.max_new_tokens=32", f"--eval.methods=['{method}']", *([] if options else ["--registry.collection="])],
             options.get("registry", "registry"), "runs"))
         shop.at("said").mkdir(exist_ok=True)
         shop.at("said", f"{method.replace(':', '-')}.txt").write_text(said.stdout)

@@ -2,7 +2,9 @@
 // safetensors, all tokens one after the other (probe_rows.h), through the routed collection in fp32. METHOD may carry keys
 // of its own; PREPARED is a safetensors file of states/EXPERT, average/EXPERT/SITE, mean/EXPERT/SITE and std/EXPERT/SITE.
 // probe generate MODEL < {"prompts": [[ids]], "sources": [[ids]] (with an encoder), "beams", "length_penalty",
-// "max_new_tokens", "end"} > [[ids]].
+// "max_new_tokens", "end", and to draw tokens "temperature", "top_k", "top_p", "seed"} > [[ids]].
+// probe sample < {"logits": [vocab], "temperature", "top_k", "top_p", "seed", "draws"} > {"u": [draws], "tokens": [draws]}: of
+// as many steps of one answer.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -78,6 +80,25 @@ int run_routed_logits(const std::vector<std::string>& arguments) {
   return 0;
 }
 
+TokenSampling sampling_in(const nlohmann::json& request) {
+  return {request.value("temperature", 0.0), request.value("top_k", int64_t{0}), request.value("top_p", 1.0),
+          request.value("seed", uint64_t{0})};
+}
+
+int run_sample(const std::vector<std::string>&) {
+  const auto request = nlohmann::json::parse(std::cin);
+  const auto logits = request.at("logits").get<std::vector<float>>();
+  const TokenSampling sampling = sampling_in(request);
+  std::vector<double> draws;
+  std::vector<int32_t> tokens;
+  for (uint64_t step = 0; step < request.at("draws"); ++step) {
+    draws.push_back(sampling_draw(sampling, 0, step));
+    tokens.push_back(sample_token(logits, sampling, draws.back()));
+  }
+  std::cout << nlohmann::json{{"u", draws}, {"tokens", tokens}}.dump() << "\n";
+  return 0;
+}
+
 int run_generate(const std::vector<std::string>& arguments) {
   const auto base = load_base_model(*open_model(arguments.at(0), ""), at::kFloat, at::kCPU, BaseUse::inference);
   const auto request = nlohmann::json::parse(std::cin);
@@ -91,12 +112,14 @@ int run_generate(const std::vector<std::string>& arguments) {
   options.beams = request.at("beams");
   options.length_penalty = request.at("length_penalty");
   options.end = request.at("end");
+  options.sampling = sampling_in(request);
   std::cout << nlohmann::json(generate(*base, nullptr, prompts, options)).dump() << "\n";
   return 0;
 }
 
 const Register logits("routed-logits", run_routed_logits);
 const Register texts("generate", run_generate);
+const Register samples("sample", run_sample);
 
 }  // namespace
 }  // namespace gaggle::probe
