@@ -123,9 +123,11 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
     throw;
   } catch (const CLI::ParseError& error) {
     const auto* command = chosen(&app);
-    const bool has_actions = !command->get_subcommands([](const CLI::App*) { return true; }).empty();
-    if (has_actions)
-      for (const auto& word : app.remaining(true)) unknown_word(word, command, &app);
+    const auto actions = names_of(command->get_subcommands([](const CLI::App*) { return true; }));
+    for (const auto& word : app.remaining(true))
+      if (!actions.empty() || word.starts_with("-")) unknown_word(word, command, &app);
+    if (!actions.empty())
+      user_error("{}: name what to do: {} ({} says more)", typed(*command), join(actions, ", "), help_hint(*command));
     user_error("{} ({} says more)", error.what(), help_hint(*command));
   }
   return [parsers, overrides] { return parsers->run(overrides); };

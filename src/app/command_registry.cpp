@@ -30,9 +30,13 @@ Command action_of(const char* name, const char* help, const char* arguments, con
     request.export_merged = export_merged;
     action->makes = request.action == "import";
     const bool tabular = std::ranges::count(ending_in_tables, request.action) > 0;
-    parser.add_option("NAME", request.arguments, about)->option_text(std::string("[CONFIG|REGISTRY] ") + arguments);
+    parser
+        .add_option(
+            "NAME", request.arguments,
+            std::string(about) + ". Before them the registry, or a config that names it, unless it is ./registry")
+        ->option_text(std::string("[CONFIG|REGISTRY] ") + arguments);
     declare(parser, request);
-    parser.add_option("--registry", action->option, "The registry, if not as first argument nor in ./registry")
+    parser.add_option("--registry", action->option, "The registry, in place of the first argument")
         ->option_text("FOLDER|CONFIG");
     if (tabular) add_format(parser);
     return [&parser, action](const std::vector<std::string>& overrides) {

@@ -66,8 +66,8 @@ void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& a
 // To standard error: what is there is the page's last word.
 void say_next(const std::vector<WorkStatus>& all, const StatusOptions& options) {
   if (options.json || all.empty()) return;
-  if (!over(all))
-    log::info("next: gaggle status {} --watch", options.path);
+  if (std::ranges::any_of(all, [](const WorkStatus& status) { return status.workers > 0; }))
+    log::info("next: gaggle status {}{}--watch", options.path, options.path.empty() ? "" : " ");
   else if (fs::exists(all[0].folder / "registry.json"))
     log::info("next: gaggle registry ls {}", all[0].folder.string());
 }
@@ -75,7 +75,8 @@ void say_next(const std::vector<WorkStatus>& all, const StatusOptions& options) 
 // Of a config: its run's, or where that was never started its registry's.
 std::vector<WorkPlace> places_of(const CLI::App& parser, const StatusOptions& options,
                                  const std::vector<std::string>& overrides) {
-  std::vector<std::string> words = {options.path};
+  std::vector<std::string> words;
+  if (!options.path.empty()) words = {options.path};
   if (!options.path.empty() && !is_config(options.path)) {
     refuse_keys(parser, overrides);
     return work_places(options.path);

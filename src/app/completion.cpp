@@ -53,7 +53,9 @@ CompletionWords values_of(const Key& key) {
 CompletionWords completions_of_argument(const CommandSyntax& command) {
   CompletionWords all;
   for (const OptionSyntax& argument : command.arguments)
-    for (const CompletionWord& word : by_placeholder(argument.name)) all.push_back(word);
+    for (const CompletionWord& word :
+         argument.choices.empty() ? by_placeholder(argument.name) : plain(argument.choices))
+      all.push_back(word);
   return all;
 }
 

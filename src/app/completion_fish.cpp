@@ -25,7 +25,7 @@ end
 function __gaggle_registry
   set -l where
   set -l after
-  for word in (commandline -opc)[2..-1]
+  for word in (commandline -opc)[3..-1]
     test -n "$after"; and set where $word
     set after
     switch $word
@@ -69,7 +69,7 @@ std::string fish_quoted(const std::string& text) {
   return all + "'";
 }
 
-// What stands behind -a for these words, and -F where files may.
+// What stands behind -a for these words, and whether files may (-F).
 std::string offered(const CompletionWords& words) {
   std::string list;
   bool files = false;
@@ -88,7 +88,7 @@ std::string offered(const CompletionWords& words) {
       more = "(__gaggle_names " + text.substr(1) + ")";
     if (!more.empty()) list += (list.empty() ? "" : " ") + more;
   }
-  return (files ? " -F" : "") + (list.empty() ? "" : " -a " + fish_quoted(list));
+  return (files ? " -F" : " -f") + (list.empty() ? "" : " -a " + fish_quoted(list));
 }
 
 std::string key_of_fish(const CommandSyntax& command) { return join(command.words, " "); }

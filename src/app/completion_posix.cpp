@@ -66,7 +66,7 @@ std::string tables(const CommandSyntax& program) {
   return actions.end() + options.end() + arguments.end() + values.end() + keys.end();
 }
 
-// Of the words that were typed: a config's registry.path is what its own text says.
+// Of the words behind the command: a config's registry.path is what its own text says.
 constexpr const char* registry_functions = R"sh(_gaggle_registry() {
   local word where= after= line
   for word in "$@"; do
@@ -130,7 +130,8 @@ constexpr const char* bash_functions = R"sh(_gaggle() {
   esac
   typed=("${typed[@]:1}")
   at=$(_gaggle_command "${typed[@]}")
-  local value=$current before=
+  local value=$current before= previous=
+  [ ${#typed[@]} = 0 ] || previous=${typed[${#typed[@]} - 1]}
   case $current in --*=*) value=${current#*=} before=${current%%=*}= ;; esac
   while IFS=$'\t' read -r word help; do
     kinds=
@@ -148,8 +149,8 @@ constexpr const char* bash_functions = R"sh(_gaggle() {
     esac
     [ -z "$kinds" ] || while IFS= read -r word; do
       case $word in "$value"*) found+=("$before$word") ;; esac
-    done < <(_gaggle_names "$(_gaggle_registry "${typed[@]}")" $kinds)
-  done < <(_gaggle_here "$at" "$current" "${typed[${#typed[@]} - 1]:-}")
+    done < <(_gaggle_names "$(_gaggle_registry "${typed[@]:1}")" $kinds)
+  done < <(_gaggle_here "$at" "$current" "$previous")
   # Bash cuts words at = and :, and puts what it is given behind the last of them.
   local cut=${current%"${current##*[=:]}"}
   COMPREPLY=()
@@ -160,7 +161,6 @@ complete -F _gaggle gaggle
 )sh";
 
 constexpr const char* zsh_functions = R"sh(_gaggle() {
-  emulate -L zsh
   local at word help kinds previous=${words[CURRENT-1]} begun=$PREFIX found=1
   local -a typed entries glued
   typed=("${(@)words[2,CURRENT-1]}")
@@ -178,7 +178,7 @@ constexpr const char* zsh_functions = R"sh(_gaggle() {
       *[=.]) glued+=("${word//:/\\:}${help:+:$help}") ;;
       *) entries+=("${word//:/\\:}${help:+:$help}") ;;
     esac
-    [[ -z $kinds ]] || entries+=(${(f)"$(_gaggle_names "$(_gaggle_registry $typed)" ${=kinds})"})
+    [[ -z $kinds ]] || entries+=(${(f)"$(_gaggle_names "$(_gaggle_registry $typed[2,-1])" ${=kinds})"})
   done < <(_gaggle_here "$at" "$begun" "$previous")
   (( $#glued )) && _describe -t keys key glued -S '' && found=0
   (( $#entries )) && _describe -t words word entries && found=0

@@ -1,5 +1,7 @@
 #include "app/syntax.h"
 
+#include <algorithm>
+
 #include "base/names.h"
 
 namespace gaggle {
@@ -52,7 +54,7 @@ std::string CommandSyntax::typed() const { return typed_text(words); }
 
 bool CommandSyntax::takes_keys() const {
   for (const OptionSyntax& argument : arguments)
-    if (argument.name.find("CONFIG") != std::string::npos) return true;
+    if (argument.name == "CONFIG" || argument.name == "[CONFIG|RUN]") return true;
   return false;
 }
 
@@ -60,6 +62,8 @@ CommandSyntax syntax_of(const CLI::App& command) {
   CommandSyntax syntax{words_of(command), command.get_description(), command.get_footer(), {}, {}, {}};
   for (const CLI::Option* option : command.get_options())
     (option->get_positional() ? syntax.arguments : syntax.options).push_back(syntax_of(*option));
+  // The page itself is the last thing to say of it.
+  std::ranges::stable_partition(syntax.options, [](const OptionSyntax& option) { return option.name != "--help"; });
   for (const CLI::App* action : command.get_subcommands([](const CLI::App*) { return true; }))
     syntax.actions.push_back(syntax_of(*action));
   return syntax;

@@ -22,7 +22,7 @@ struct CommandSyntax {
   std::vector<CommandSyntax> actions;  // commands of the program, actions of a command
 
   std::string typed() const;  // "gaggle registry import"
-  bool takes_keys() const;    // a CONFIG, and with it --section.key=VALUE
+  bool takes_keys() const;    // works by a config, so that --section.key=VALUE has a meaning
 };
 
 CommandSyntax syntax_of(const CLI::App& command);

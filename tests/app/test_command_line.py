@@ -30,7 +30,7 @@ def said(gaggle, tmp_path_factory):
 @pytest.fixture(scope="module")
 def shop(trained, gaggle, tmp_path_factory):
     """A copy of the trained workshop, for this file alone."""
-    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("shop"), dirs_exist_ok=True)
+    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("shop") / "shop")
     return Workshop(folder, gaggle)
 
 
@@ -97,8 +97,8 @@ def test_keys_are_a_page_of_their_own_by_section(said):
 
 @pytest.mark.parametrize("option, key", [("--train.learning_rate=1", "train.lr"), ("--lora.r=8", "lora.rank"),
                                          ("--learning-rate", "--train.lr"), ("--lora_alpha", "--lora.alpha")])
-def test_words_of_other_programs_hint_at_the_key(workshop, option, key):
-    assert f"did you mean {key}" in workshop.run("eval", "tiny.toml", option, expect=2).stderr
+def test_words_of_other_programs_hint_at_the_key(shop, option, key):
+    assert f"did you mean {key}" in shop.run("eval", "tiny.toml", option, expect=2).stderr
 
 
 def test_the_version_names_what_is_built_in(said):
@@ -123,7 +123,7 @@ def test_the_man_page_holds_every_command_and_key(said, tmp_path, root):
 # ---- completion ----
 
 ASK_BASH = """
-source script
+source ./script
 for line in "$@"; do
   COMP_LINE=$line COMP_POINT=${#line} COMPREPLY=()
   compopt() { :; }
@@ -131,7 +131,7 @@ for line in "$@"; do
   printf '%s\\t' "${COMPREPLY[@]}"; echo
 done
 """
-ASK_FISH = "source script; for line in $argv; complete -C $line | cut -f 1 | tr '\\n' '\\t'; echo; end"
+ASK_FISH = "source ./script; for line in $argv; complete -C $line | cut -f 1 | tr '\\n' '\\t'; echo; end"
 
 @pytest.fixture(scope="module")
 def completion(trained, gaggle, tmp_path_factory):
@@ -198,7 +198,7 @@ def test_a_registry_is_named_alike_everywhere(shop):
         assert shop.run("registry", "ls", *where).stdout == listed
     assert "vowel" in shop.run("registry", "show", "tiny.toml", "vowel").stdout
     status = shop.run("status", "registry").stdout
-    assert shop.run("status", "tiny.toml").stdout == status == shop.run("status").stdout
+    assert "4 items, 4 done" in shop.run("status", "tiny.toml").stdout and shop.run("status").stdout == status
     assert json.loads(shop.run("status", "tiny.toml", "--json").stdout)
     for words, reason in [(["registry", "ls", "--train.lr=1"], "takes no keys of the config"),
                           (["registry", "ls", "tiny.toml", "--registry.path=gone"], "gone: no registry there"),

@@ -66,7 +66,7 @@ def test_a_collection_grows_by_default_and_shrinks_when_asked(workshop):
     assert "2 experts (added vowel)" in collect().stdout
     assert "--drop nobody" in collect("--drop", "nobody", expect=2).stderr
     assert "--only" in collect("copy", "--only", "vowel", expect=2).stderr
-    assert "--drop: belongs to gaggle registry collect" in workshop.run(
+    assert "--drop: belongs to gaggle registry import, gaggle registry collect" in workshop.run(
         "registry", "ls", "--drop", "copy", "--registry", "registry", expect=2).stderr
 
 
