@@ -26,7 +26,7 @@ Exit adapt_skills(const Config& config, const JobOptions& options) {
 }  // namespace
 
 Command adapt_command() {
-  return {"adapt", "Take a pretrained skill inventory to new tasks, from a few examples of each",
+  return {"adapt", "Take a pretrained inventory to new tasks, from a few examples of each",
           with_job_options(adapt_skills),
           "gaggle adapt my.toml --adapt.from=skills --adapt.tasks=new/ --adapt.shots=16"};
 }

@@ -21,7 +21,7 @@ Exit analyse(const Config& config, const JobOptions& options, const AnalyseOptio
 }  // namespace
 
 Command analyse_command() {
-  return {"analyse", "What routing methods choose: by site, layer, task and kind of token, and what an expert is worth",
+  return {"analyse", "What routing methods choose, and what an expert is worth",
           [](CLI::App& parser) {
             const auto wanted = std::make_shared<AnalyseOptions>();
             RunCommand command = with_job_options([wanted](const Config& config, const JobOptions& options) {

@@ -6,7 +6,7 @@
 namespace gaggle {
 
 Command bench_command() {
-  return {"bench", "Measure kernels and steps on the config's base beside what the machine can do",
+  return {"bench", "Measure kernels and steps beside what the machine can do",
           [](CLI::App& parser) {
             const auto options = std::make_shared<BenchOptions>();
             options->title = program_text();

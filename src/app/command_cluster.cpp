@@ -17,7 +17,7 @@ const CLI::Validator count_or_auto(
 }  // namespace
 
 Command cluster_command() {
-  return {"cluster", "Put tasks or experts that are alike into groups, and write a task file for each",
+  return {"cluster", "Group tasks or experts that are alike, and write task files of the groups",
           [](CLI::App& parser) {
             const auto request = std::make_shared<ClusterRequest>();
             parser

@@ -15,8 +15,7 @@ Exit show_script(const CLI::App& program, const std::string& shell) {
 }  // namespace
 
 Command completion_command() {
-  return {"completion",
-          "Print the script that makes the TAB key complete commands, options, keys and names of the registry",
+  return {"completion", "Print the script that teaches a shell's TAB key",
           [](CLI::App& parser) {
             const auto shell = std::make_shared<std::string>();
             parser.add_option("SHELL", *shell, "bash, zsh or fish")

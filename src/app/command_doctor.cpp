@@ -38,7 +38,7 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
 }  // namespace
 
 Command doctor_command() {
-  return {"doctor", "Check machine, hosts, MPI, GPUs and folders for a run; under mpirun on every host",
+  return {"doctor", "Are machine, hosts, MPI, GPUs and folders fit for a run? (also under mpirun)",
           [](CLI::App& parser) {
             const auto options = std::make_shared<DoctorOptions>();
             parser

@@ -46,7 +46,7 @@ std::vector<Command> all_commands() {
 
 // The program's parser with those of its commands, and what they run.
 struct Parsers {
-  CLI::App app{"Trains collections of small experts on one frozen language model and routes every token through them.",
+  CLI::App app{"Trains collections of small experts on one frozen language model and routes tokens through them.",
                "gaggle"};
   RunCommand run;
 

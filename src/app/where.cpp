@@ -12,7 +12,7 @@ bool is_registry(const std::string& folder) { return fs::exists(fs::path(folder)
 
 }  // namespace
 
-bool is_config(const std::string& word) { return word.ends_with(".toml") && fs::is_regular_file(word); }
+bool is_config(const std::string& word) { return word.ends_with(".toml") && !fs::is_directory(word); }
 
 Where take_registry(const CLI::App& parser, std::vector<std::string>& words, const std::string& option,
                     const std::vector<std::string>& overrides) {

@@ -11,7 +11,7 @@
 
 namespace gaggle {
 
-bool is_config(const std::string& word);  // a .toml file that is there
+bool is_config(const std::string& word);  // a .toml file, whether it is there or not
 
 struct Where {
   std::string folder = "registry";

@@ -75,7 +75,6 @@ const std::vector<KeySynonym> key_synonyms = {
     {"output_dir", "run.dir"},
     {"run_name", "run.name"},
     {"num_threads", "run.threads"},
-    {"gpus", "plan.gpus"},
 };
 
 std::vector<std::string> keys_meant(std::string_view typed) {

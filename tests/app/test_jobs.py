@@ -116,7 +116,7 @@ def test_the_plan_says_where_its_time_comes_from(shop, name):
     """Too short to be measured; a second run of the same recipe knows from the first; ranks of another kind do not."""
     job = JOBS[name]
     assert source_of_time(shop, job) == "assumed: 50% of the GEMM rate"
-    run(shop, job)
+    assert "next: gaggle " in run(shop, job).stdout.splitlines()[-1]
     speeds = [json.loads(path.read_text()) for path in (shop.folder / "cache/speeds").iterdir()]
     assert speeds and all(speed["flops_per_s"] > 0 and speed["seconds"] > 0 for speed in speeds)
     anew = ["--run.name=other", "--run.seed=1"]
