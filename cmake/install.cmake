@@ -21,6 +21,18 @@ install(FILES tools/study/study_bootstrap.py DESTINATION ${share}/tools/study)
 install(FILES README.md BENCHMARKS.md STUDY.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
+# The program itself writes its man page and the completion scripts: from the same parsers and schema as its help.
+foreach(page "man/man1/gaggle.1:help --man" "bash-completion/completions/gaggle:completion bash"
+        "zsh/site-functions/_gaggle:completion zsh" "fish/vendor_completions.d/gaggle.fish:completion fish")
+  string(REGEX MATCH "^(.*)/([^/]*):(.*)$" parts ${page})
+  set(file ${PROJECT_BINARY_DIR}/pages/${CMAKE_MATCH_2})
+  string(REPLACE " " ";" words ${CMAKE_MATCH_3})
+  install(CODE "
+    file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/pages)
+    execute_process(COMMAND $<TARGET_FILE:gaggle> ${words} OUTPUT_FILE ${file} COMMAND_ERROR_IS_FATAL ANY)")
+  install(FILES ${file} DESTINATION ${CMAKE_INSTALL_DATADIR}/${CMAKE_MATCH_1})
+endforeach()
+
 if(EXISTS ${venv})
   install(CODE "
     set(link \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${share}/.venv)

@@ -38,3 +38,9 @@ def test_configs_and_tools_lie_beside_it(prefix):
     assert done.returncode == 0, done.stderr
     done = in_a_bare_shell(prefix, "gaggle report /nowhere")
     assert done.returncode == 2 and "/nowhere: no such file or folder" in done.stderr
+
+
+def test_the_man_page_and_the_shells_completion_lie_where_they_look(prefix):
+    for page, word in [("man/man1/gaggle.1", ".TH"), ("bash-completion/completions/gaggle", "complete"),
+                       ("zsh/site-functions/_gaggle", "#compdef gaggle"), ("fish/vendor_completions.d/gaggle.fish", "complete -c gaggle")]:
+        assert word in (prefix / "share" / page).read_text(), page
