@@ -44,18 +44,22 @@ Exit start_report(const ReportOptions& options) {
 }  // namespace
 
 Command report_command() {
-  return {"report", "Draw runs, registries and evaluations as one HTML page that opens offline", [](CLI::App& parser) {
+  return {"report", "Draw runs, registries and evaluations as one HTML page that opens offline",
+          [](CLI::App& parser) {
             const auto options = std::make_shared<ReportOptions>();
             parser
                 .add_option(
                     "PATH", options->paths,
                     "Run folders, registries, evaluations, adaptations, clusters, studies, or folders that hold some")
                 ->required();
-            parser.add_option("--out", options->out,
-                              "The file (default: report-NAME.html here, NAME being the first PATH's)");
+            parser
+                .add_option("--out", options->out,
+                            "The file (default: report-NAME.html here, NAME being the first PATH's)")
+                ->option_text("FILE");
             parser.add_flag("--open", options->open, "Open it in the browser");
             return without_config(parser, [options] { return start_report(*options); });
-          }};
+          },
+          "gaggle report runs/demo registry --open"};
 }
 
 }  // namespace gaggle
