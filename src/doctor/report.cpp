@@ -22,6 +22,15 @@ std::vector<std::string> names_of(const std::vector<ReportBlock>& blocks, Severi
   return names;
 }
 
+// "10.3 on 2 cores"; "": none is.
+std::string load_of_a_busy_host(const std::vector<ReportBlock>& blocks) {
+  for (const ReportBlock& block : blocks)
+    for (const Finding& finding : block.findings)
+      if (finding.topic == "load" && finding.severity == Severity::warning)
+        return finding.words.substr(0, finding.words.find(':'));
+  return "";
+}
+
 }  // namespace
 
 std::string findings_block(const ReportBlock& block, size_t line_width) {
@@ -42,6 +51,13 @@ bool is_fit(const std::vector<ReportBlock>& blocks) { return names_of(blocks, Se
 std::string verdict_block(const std::vector<ReportBlock>& blocks) {
   const auto errors = names_of(blocks, Severity::error), warnings = names_of(blocks, Severity::warning);
   if (!errors.empty()) return fmt::format("\nnot fit: {} wrong ({})\n", errors.size(), join(errors, "; "));
+  if (const std::string load = load_of_a_busy_host(blocks); !load.empty()) {
+    const auto others = std::ssize(warnings) - 1;
+    return fmt::format(
+        "\nbusy: load {}; but for that fit{}\n", load,
+        others == 0 ? ""
+                    : fmt::format(", with {} to look at ({})", plural(others, "other thing"), join(warnings, "; ")));
+  }
   if (!warnings.empty())
     return fmt::format("\nfit, with {} to look at ({})\n", plural(std::ssize(warnings), "thing"), join(warnings, "; "));
   return "\nfit: nothing to look at\n";

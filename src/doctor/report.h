@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/screen.h"
+
 namespace gaggle {
 
 // warning: fit, but worth a look; error: something that gaggle needs is not there; note: good to know.
@@ -26,8 +28,8 @@ struct ReportBlock {
 };
 
 // Words that do not fit into the line go on under themselves. Ends with a newline.
-std::string findings_block(const ReportBlock& block, size_t line_width = 118);
-// "fit: …", "fit, with 2 things to look at (machine: open files; …)", "not fit: …".
+std::string findings_block(const ReportBlock& block, size_t line_width = output_columns().value_or(118));
+// "fit: …", "fit, with 2 things to look at (machine: open files; …)", "busy: load 10.3 on 2 cores; …", "not fit: …".
 std::string verdict_block(const std::vector<ReportBlock>& blocks);
 bool is_fit(const std::vector<ReportBlock>& blocks);
 

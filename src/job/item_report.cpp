@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
 #include "formats/tfevents.h"
 
 namespace gaggle {
@@ -85,10 +87,14 @@ void ItemReport::say(const std::string& text) { journal_.event("note", item_, ""
 void write_events(const std::filesystem::path& run_dir, const std::string& name,
                   const std::vector<ItemReport::Outcome>& all) {
   const auto folder = run_dir / "tensorboard" / name;
-  std::filesystem::remove_all(folder);
-  TensorboardWriter events(folder);
-  for (const auto& [tag, step, value] : all) events.scalar(tag, step, value, wall_seconds());
-  events.flush();
+  try {
+    std::filesystem::remove_all(folder);
+    TensorboardWriter events(folder);
+    for (const auto& [tag, step, value] : all) events.scalar(tag, step, value, wall_seconds());
+    events.flush();
+  } catch (const std::exception& error) {  // another job of this run may write them at the same time
+    log::warning("{}: cannot be written ({}); no result needs it", folder.string(), error_text(error));
+  }
 }
 
 }  // namespace gaggle

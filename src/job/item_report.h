@@ -59,7 +59,8 @@ class ItemReport {
   RunningSpeed speed_;
 };
 
-// TensorBoard's events of a whole, in place of those that <run folder>/tensorboard/NAME has.
+// TensorBoard's events of a whole, in place of those that <run folder>/tensorboard/NAME has. Warns where they cannot be
+// written.
 void write_events(const std::filesystem::path& run_dir, const std::string& name,
                   const std::vector<ItemReport::Outcome>& all);
 

@@ -65,6 +65,7 @@ TEST(DoctorMachine, ABusyHostIsSomethingToLookAt) {
   ranks[1].load = 10.3;
   EXPECT_EQ(worst(machine_block(ranks)), Severity::warning);
   EXPECT_NE(words_of(machine_block(ranks), "load").find("10.3 on 4 cores of b: other work"), std::string::npos);
+  EXPECT_EQ(verdict_block({machine_block(ranks)}), "\nbusy: load 10.3 on 4 cores of b; but for that fit\n");
 }
 
 TEST(DoctorMachine, ThreadsAboveTheQuotaAreSeen) {
