@@ -3,6 +3,7 @@
 #include "app/command.h"
 #include "app/syntax.h"
 #include "base/file.h"
+#include "base/terminal.h"
 #include "config/read.h"
 
 namespace gaggle {
@@ -31,13 +32,15 @@ Where take_registry(const CLI::App& parser, std::vector<std::string>& words, con
   }
   refuse_keys(parser, overrides);
   if (where.named) where.folder = name;
+  if (!words.empty()) where.no_registry = words[0];
   return where;
 }
 
 void need_registry(const CLI::App& parser, const Where& where) {
   if (is_registry(where.folder)) return;
   const std::string how = typed(parser) + " FOLDER, or " + typed(parser) + " CONFIG, whose registry.path it is";
-  if (!where.named) user_error("there is no registry in ./{}: name one: {}", where.folder, how);
+  const std::string nor = where.no_registry.empty() ? "" : ", nor is " + in_quotes(where.no_registry) + " one";
+  if (!where.named) user_error("there is no registry in ./{}{}: name one: {}", where.folder, nor, how);
   if (where.config)
     user_error(
         "{}: no registry there (registry.json is missing), and {} says registry.path = \"{}\": nothing was trained "

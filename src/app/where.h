@@ -17,6 +17,7 @@ struct Where {
   std::string folder = "registry";
   bool named = false;
   std::optional<Config> config;  // that named it
+  std::string no_registry;       // the word that might have, and is none
 };
 
 // Takes the first of `words` where that names a registry. `option`: of --registry, "" if it was not given. Throws UserError: both

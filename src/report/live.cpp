@@ -3,12 +3,24 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/long_phase.h"
 #include "base/page.h"
 #include "base/screen.h"
 #include "base/terminal.h"
 
 namespace gaggle {
+namespace {
+
+// A view that nobody reads stops nothing: the job hears of it as a request to stop (cluster/stop.h).
+void print_line(const std::string& line) {
+  try {
+    print_words(line + "\n");
+  } catch (const SystemError&) {
+  }
+}
+
+}  // namespace
 
 LiveView::~LiveView() { stand({}); }
 
@@ -24,10 +36,10 @@ void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, cons
     lines.push_back(shown(progress_line(worker, width, standing_columns().value_or(1000) - 1)));
   lines.push_back(stands ? progress_bar(share, words) : words);
   if (stands) return stand(std::move(lines));
-  for (const auto& line : lines) print_words(line + "\n");
+  for (const auto& line : lines) print_line(line);
 }
 
-void LiveView::say(const std::string& line) { print_words(line + "\n"); }
+void LiveView::say(const std::string& line) { print_line(line); }
 
 void LiveView::end(const std::string& line) {
   stand({});

@@ -214,6 +214,7 @@ def test_without_a_word_and_without_a_registry_it_says_how_to_name_one(said):
     for words in [["registry", "ls"], ["status"]]:
         text = said(*words, expect=2)
         assert "there is no registry in ./registry: name one" in text and f"gaggle {' '.join(words)} CONFIG" in text
+    assert 'in ./registry, nor is "elsewhere/registry" one' in said("registry", "ls", "elsewhere/registry", expect=2)
 
 
 def test_ls_and_verify_heed_names_and_patterns(shop):

@@ -171,6 +171,12 @@ def machine():
             "memory_gb": round(memory / 1e9)}
 
 
+def program(gaggle):
+    """gaggle and what it was built with, in a line."""
+    lines = subprocess.run([gaggle, "--version"], capture_output=True, text=True).stdout.splitlines()
+    return " · ".join(" ".join(line.split()) for line in lines if not line.startswith(("fast on", "here")) and "not built" not in line)
+
+
 def version(bench):
     commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    return {"gaggle": run([bench.gaggle, "--version"], bench).output.strip(), "commit": commit.strip()}
+    return {"gaggle": program(bench.gaggle), "commit": commit.strip()}

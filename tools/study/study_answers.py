@@ -89,7 +89,7 @@ def mean_or_none(values):
 def about(runner):
     plan = runner.plan
     done = [stage for stage in runner.stages if runner.done(stage)]
-    return {"machine": runs.machine(), "program": runner.version(), "commits": sorted({runner.record(s)["commit"] for s in done}),
+    return {"machine": runs.machine(), "program": runs.program(runner.gaggle), "commits": sorted({runner.record(s)["commit"] for s in done}),
             "plan": plan.path.name, "base": plan.base_name(), "ranks": plan.data["ranks"],
             "resamples": plan.data["resamples"], "pools": plan.pools(),
             "train": [task_name(task) for task in plan.pool(max(plan.pools()))] if plan.pools() else [],

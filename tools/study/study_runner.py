@@ -134,9 +134,6 @@ class Runner:
         if self.child:
             self.child.send_signal(signal.SIGUSR1)
 
-    def version(self):
-        return subprocess.run([self.gaggle, "--version"], capture_output=True, text=True).stdout.strip()
-
     def why_open(self, stage):
         """Of a stage that is not done, or not wholly."""
         record, missing = self.record(stage), self.needed_by(stage)
