@@ -32,7 +32,9 @@ std::string value_of(const std::string& cell) {
 // The lines with values for cells; where all of a column are per cent, its head says so.
 std::vector<Line> values_of(std::vector<Line> lines) {
   for (size_t j = 0; j < lines[0].size(); ++j) {
-    const auto has_unit = [j](const Line& line) { return line[j].ends_with(shared_unit); };
+    const auto has_unit = [j](const Line& line) {
+      return line[j].ends_with(shared_unit) && is_number(line[j].substr(0, line[j].size() - shared_unit.size()));
+    };
     const auto of_unit = [&](const Line& line) { return line[j].empty() || line[j] == "-" || has_unit(line); };
     const bool all =
         std::all_of(lines.begin() + 1, lines.end(), of_unit) && std::any_of(lines.begin() + 1, lines.end(), has_unit);

@@ -23,7 +23,7 @@ namespace {
 constexpr double assumed_share = 0.5;
 constexpr double most_remembered_s = 600;
 // By the assumption, which is far too good for a tiny model. A job that is shorter would notice what measuring costs.
-constexpr double worth_measuring_s = 1;
+constexpr double worth_measuring_s = 2;
 // For all kinds together: a share of what the job may take, so that long jobs try batches as they are, not small pieces. Of
 // short jobs a larger one, up to these seconds.
 constexpr double measuring_share = 0.05, share_of_short = 0.2, least_measuring_s = 2, most_measuring_s = 10;

@@ -220,7 +220,7 @@ def test_init_from_a_stored_folder(workshop, pretrained):
 
 def test_align_shows_compares_and_passes_over_a_checkpoint(workshop, pretrained):
     shown = pretrained.run("align", "runs/tiny").stdout
-    assert "mixed space" in shown and "skill space" in shown and "closest" in shown and "most conflicting" in shown
+    assert "mixed space" in shown and "skill space" in shown and "closest" in shown and "least alike" in shown
     shutil.copytree(pretrained.folder / "runs", workshop.folder / "runs")
     two = workshop.run("align", "runs/tiny", pretrained.folder / "runs/tiny").stdout
     assert two.count("tiny") >= 4

@@ -73,10 +73,12 @@ TEST(Table, NamesAreCutInTheMiddle) {
 }
 
 TEST(Table, ProgramsGetValues) {
-  Table table({"task", "right", "rows", "note", "id"});
-  table.add({"a, \"b\"", "61.0 %", "1,234", "1,2", "007"});
-  table.add({"c|d", "-", "-", "", "+0.5"});
-  EXPECT_EQ(table.csv(), "task,right %,rows,note,id\n\"a, \"\"b\"\"\",61.0,1234,\"1,2\",007\nc|d,,,,0.5\n");
+  Table table({"task", "right", "rows", "note", "id", "most"});
+  table.add({"a, \"b\"", "61.0 %", "1,234", "1,2", "007", "a 43 %, b 20 %"});
+  table.add({"c|d", "-", "-", "", "+0.5", "a 100 %"});
+  EXPECT_EQ(table.csv(),
+            "task,right %,rows,note,id,most\n\"a, \"\"b\"\"\",61.0,1234,\"1,2\",007,\"a 43 %, b 20 %\"\n"
+            "c|d,,,,0.5,a 100 %\n");
   const auto json = table.json();
   EXPECT_EQ(json["table"], "task");
   EXPECT_EQ(json["rows"][0]["right %"], 61.0);
@@ -85,8 +87,8 @@ TEST(Table, ProgramsGetValues) {
   EXPECT_EQ(json["rows"][0]["id"], "007");
   EXPECT_TRUE(json["rows"][1]["right %"].is_null() && json["rows"][1]["note"].is_null());
   EXPECT_EQ(table.markdown(),
-            "| task | right | rows | note | id |\n|---|---|---|---|---|\n"
-            "| a, \"b\" | 61.0 % | 1,234 | 1,2 | 007 |\n| c\\|d | - | - |  | +0.5 |\n");
+            "| task | right | rows | note | id | most |\n|---|---|---|---|---|---|\n"
+            "| a, \"b\" | 61.0 % | 1,234 | 1,2 | 007 | a 43 %, b 20 % |\n| c\\|d | - | - |  | +0.5 | a 100 % |\n");
 }
 
 TEST(Page, TablesAloneAreOfStandardOutputWhereAProgramReads) {
