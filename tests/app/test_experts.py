@@ -1,6 +1,7 @@
 """gaggle experts from end to end: equal bits however the work is shared, and nothing lost when a worker dies."""
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -88,7 +89,7 @@ def test_a_stop_request_saves_and_says_75_and_the_next_start_goes_on(workshop):
     job.send_signal(signal.SIGUSR1)
     job.communicate(timeout=60)
     assert job.returncode == 75
-    workshop.experts(*long)
+    assert re.search(r"^copy goes on from step \d+ of 150 of lora \(registry/work/items/\S+\)$", workshop.experts(*long).stdout, re.M)
     stopped = workshop.bits()
     shutil.rmtree(workshop.folder / "registry")
     workshop.experts(*long)

@@ -133,5 +133,6 @@ def test_programs_read_tables_of_standard_output_alone(trained, tmp_path):
     assert [row["mean"] for row in csv.DictReader(io.StringIO(first))] == [f"{row['mean']:.3f}" for row in tables["held-in NLL/token"]]
     listed = trained.run("registry", "ls", "--registry", "registry", "--format", "markdown").stdout.splitlines()
     assert listed[0].startswith("| expert | version |") and listed[1].startswith("|---|") and len(listed) == 6
+    assert "at the experts' common start" in trained.run("align", "runs/tiny").stdout
     wrong = trained.run("registry", "ls", "--registry", "registry", "--format", "xml", expect=2).stderr
     assert "--format" in wrong and "markdown" in wrong
