@@ -111,8 +111,8 @@ std::string program_text() {
 std::string lr_text(const Schedule& schedule) {
   const auto warmup = static_cast<int64_t>(std::ceil(schedule.warmup * static_cast<double>(schedule.steps)));
   return fmt::format("lr {:g}{}{}", schedule.lr,
-                     warmup > 0 ? fmt::format(" (from 0 over {} of warm-up)", plural(warmup, "step")) : "",
-                     schedule.linear ? " falling to 0" : "");
+                     warmup > 0 ? fmt::format(", from 0 over {} of warm-up", plural(warmup, "step")) : "",
+                     schedule.linear ? ", falling to 0" : "");
 }
 
 std::string dropout_text(const StepSettings& step) {

@@ -44,7 +44,7 @@ Exit plan_and_run(const JobContext& context, Job job, const JobPlan& plan);
 std::string plan_block(const std::string& machine, const BaseModel& base, const std::vector<PlanLine>& lines);
 // Parts of it.
 std::string program_text();  // "gaggle 0.1 · LibTorch 2.11.0 · Open MPI 5.0.11"
-// "lr 0.005, from 0 over 4 steps, falling to 0": steps of warm-up.
+// "lr 0.005, from 0 over 4 steps of warm-up, falling to 0".
 std::string lr_text(const Schedule& schedule);
 std::string dropout_text(const StepSettings& step);                 // "": the base has none
 std::string data_text(const std::vector<const TokenTask*>& tasks);  // of their training examples

@@ -89,7 +89,8 @@ def test_the_plan_names_what_is_easily_overlooked(workshop):
     (workshop.folder / "tiny.toml").write_text(text.replace("rank = 4", "rank = 2"))
     said = workshop.experts("--dry-run").stdout
     assert "no validation examples, so no loss to judge by: copy\n" in said
-    assert "rank 2, scale 0.5" in said and "lr 0.005 (the default rate, which belongs to lora.alpha = 1 at any rank)" in said
+    assert "rank 2, scale 0.5" in said
+    assert "lr 0.005, from 0 over 1 step of warm-up (the default rate, which belongs to lora.alpha = 1 at any rank)" in said
 
 
 def test_a_registry_of_another_base_is_refused(trained, tmp_path):
