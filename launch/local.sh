@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Any command of gaggle on this machine, over as many ranks as it has GPUs, else cores (at most 8, the number of lanes
 # that training over several ranks starts from). Everything but -n goes to gaggle:
-#   launch/local.sh [-n RANKS] experts my.toml --train.epochs=1
+#   launch/local.sh [-n RANKS] experts my.toml --train.lr=1e-3
 set -euo pipefail
 # shellcheck source=launch/env.sh
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"

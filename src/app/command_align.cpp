@@ -2,7 +2,9 @@
 // checkpoint, every pair of tasks, by all ranks together.
 #include "alignment/checkpoint_pass.h"
 #include "app/command.h"
+#include "app/ranges.h"
 #include "base/file.h"
+#include "base/shell_word.h"
 #include "config/read.h"
 #include "job/inputs.h"
 #include "workflow/pretrain.h"
@@ -50,7 +52,7 @@ Exit command_align(const AlignOptions& options) {
   if (!first) return Exit::done;
   return print(
       (runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs)) +
-      fmt::format("{}/alignment   what was measured\nnext: gaggle cluster {}\n", options.runs[0], options.runs[0]));
+      fmt::format("{}/alignment   what was measured\nnext: gaggle cluster {}\n", options.runs[0], shell_word(options.runs[0])));
 }
 
 }  // namespace
@@ -64,14 +66,14 @@ Command align_command() {
                 .add_option("--examples", options->examples,
                             "Measure every pair of tasks at a checkpoint, with so many examples of each task")
                 ->option_text("N")
-                ->check(CLI::PositiveNumber);
+                ->check(integer_from(1));
             add_format(parser);
             parser.add_option("--step", options->step, "The checkpoint's step (default: the newest)")
                 ->option_text("N")
-                ->check(CLI::NonNegativeNumber);
+                ->check(integer_from(0));
             parser.add_option("--pairs", options->pairs, "Most and least alike pairs to show")
                 ->option_text("N")
-                ->check(CLI::PositiveNumber)
+                ->check(integer_from(1))
                 ->capture_default_str();
             return without_config(parser, [options] { return command_align(*options); });
           },

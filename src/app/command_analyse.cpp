@@ -1,5 +1,6 @@
 // gaggle analyse: what the routing methods of eval.methods choose on tasks, by items; analysis.json and a block for people.
 #include "app/command.h"
+#include "app/ranges.h"
 #include "workflow/analyse.h"
 
 namespace gaggle {
@@ -29,7 +30,7 @@ Command analyse_command() {
             })(parser);
             parser.add_option("--texts", wanted->texts, "Examples of each task that are shown token by token")
                 ->option_text("N")
-                ->check(CLI::NonNegativeNumber)
+                ->check(integer_from(0))
                 ->capture_default_str();
             parser.add_flag("--knock-out", wanted->knock_out,
                             "Score every method without each expert, too: as many evaluations as there are experts");

@@ -1,5 +1,6 @@
 // gaggle bench: the machine, every kernel and every kind of step on the config's base, as shares of what the machine can.
 #include "app/command.h"
+#include "app/ranges.h"
 #include "bench/bench.h"
 #include "job/plan.h"
 
@@ -20,10 +21,10 @@ Command bench_command() {
             parser.add_option("--experts", options->experts, "N of routing and scoring (default: 1,8,64,256)")
                 ->option_text("N,N")
                 ->delimiter(',')
-                ->check(CLI::Range(1, 4096));
+                ->check(integer_from(1, 4096));
             parser.add_option("--repeats", options->repeats, "Rounds (default: 7)")
                 ->option_text("N")
-                ->check(CLI::Range(1, 1000));
+                ->check(integer_from(1, 1000));
             parser.add_option("--json", options->json, "Also write the numbers to this file")->option_text("FILE");
             parser.add_option("--compare", options->compare, "What is better or worse than in this file of --json")
                 ->option_text("FILE");

@@ -1,5 +1,6 @@
 // gaggle cluster FROM: groups of tasks or experts that are alike, as tasks of several files.
 #include "app/command.h"
+#include "app/ranges.h"
 #include "workflow/cluster.h"
 
 namespace gaggle {
@@ -8,7 +9,7 @@ namespace {
 // "auto", or how many.
 const CLI::Validator count_or_auto(
     [](std::string& text) {
-      if (text != "auto") return CLI::PositiveNumber(text);
+      if (text != "auto") return integer_from(1)(text);
       text = "0";
       return std::string();
     },

@@ -3,9 +3,11 @@
 #include <nlohmann/json.hpp>
 
 #include "app/command.h"
+#include "app/ranges.h"
 #include "base/log.h"
 #include "base/names.h"
 #include "base/terminal.h"
+#include "config/read.h"
 #include "data/page.h"
 #include "eval/items.h"
 #include "job/inputs.h"
@@ -38,7 +40,7 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
   const size_t shown =
       options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
   if (!options.jsonl) {
-    log::info("next: gaggle experts {} --dry-run says what training on them takes", config.file);
+    log::info("next: gaggle experts {} --dry-run says what training on them takes", typed_again(config));
     return print(examples_page(task, split, shown, *inputs.tokenizer));
   }
   for (size_t i = 0; i < shown; ++i) {
@@ -63,7 +65,7 @@ RunCommand declare_show(CLI::App& parser) {
                   "As gaggle eval sees them: tasks of eval.tasks, behind eval.shots solved examples");
   parser.add_option("--examples", options->examples, "Only so many (default: all)")
       ->option_text("N")
-      ->check(CLI::NonNegativeNumber);
+      ->check(integer_from(0));
   return command;
 }
 

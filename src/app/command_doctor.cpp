@@ -1,7 +1,9 @@
 // gaggle doctor: examines the machine, hosts and folders of a run to come, or reads what a hung run left.
 #include "app/command.h"
+#include "app/ranges.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "config/read.h"
 #include "doctor/collective_records.h"
 #include "doctor/examine.h"
@@ -31,7 +33,7 @@ Exit command_doctor(const DoctorOptions& options, const std::vector<std::string>
   const Config config = read_config(options.where, overrides);
   const Exit code = examine({program_text(), &config, options.folders, options.megabytes});
   if (code == Exit::done)
-    log::info("next: gaggle experts {} --dry-run says what a run will do and need", options.where);
+    log::info("next: gaggle experts {} --dry-run says what a run will do and need", shell_word(options.where));
   return code;
 }
 
@@ -51,7 +53,7 @@ Command doctor_command() {
                 ->take_all();
             parser.add_option("--mb", options->megabytes, "Megabytes that each host writes and reads per folder")
                 ->option_text("N")
-                ->check(CLI::PositiveNumber)
+                ->check(integer_from(1))
                 ->capture_default_str();
             return [options](const std::vector<std::string>& overrides) { return command_doctor(*options, overrides); };
           },

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/command.h"
+#include "app/ranges.h"
 #include "app/text_stream.h"
 #include "base/log.h"
 #include "base/names.h"
@@ -60,6 +61,8 @@ GenerateOptions options_of(const Config& config, const GenerateRequest& request)
   const auto limit = config.origin.find("eval.max_new_tokens");  // in a file it is meant for evaluations
   const bool said = limit != config.origin.end() && limit->second.starts_with("--");
   options.max_new_tokens = request.most.value_or(said ? config.eval.max_new_tokens : usual_most);
+  if (request.temperature == 0 && (request.top_k || request.top_p || request.seed))
+    user_error("--temperature 0: nothing is drawn; leave out --top-k, --top-p and --seed, or give a temperature above 0");
   if (request.temperature || request.top_k || request.top_p)
     options.sampling = {request.temperature.value_or(1), request.top_k.value_or(0), request.top_p.value_or(1),
                         request.seed.value_or(config.run.seed)};
@@ -153,22 +156,23 @@ RunCommand declare_generate(CLI::App& parser) {
       .add_option("--max-new-tokens", request->most,
                   fmt::format("Longest answer; without it until its end token, at most {}", usual_most))
       ->option_text("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+      ->check(integer_from(1, int64_t{1} << 20));
   parser
       .add_option("--temperature", request->temperature,
                   "Draw tokens from softmax(logits / T) instead of taking the likeliest; 0: the likeliest")
       ->option_text("T")
-      ->check(CLI::NonNegativeNumber);
+      ->check(number_from(0));
   parser.add_option("--top-k", request->top_k, "Draw among the k likeliest tokens (of experts: --eval.top_k)")
       ->option_text("K")
-      ->check(CLI::PositiveNumber);
+      ->check(integer_from(1));
   parser
       .add_option("--top-p", request->top_p,
                   "Draw among the fewest likeliest tokens that have this share of probability")
       ->option_text("P")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(number_from(0, 1));
   parser.add_option("--seed", request->seed, "Of what is drawn: the same seed, the same answer (default: run.seed)")
-      ->option_text("N");
+      ->option_text("N")
+      ->check(integer_from(0));
   return command;
 }
 

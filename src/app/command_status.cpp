@@ -13,6 +13,7 @@
 #include "app/where.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "base/terminal.h"
 #include "report/status_text.h"
 #include "workflow/status.h"
@@ -67,9 +68,9 @@ void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& a
 void say_next(const std::vector<WorkStatus>& all, const StatusOptions& options) {
   if (options.json || all.empty()) return;
   if (std::ranges::any_of(all, [](const WorkStatus& status) { return status.workers > 0; }))
-    log::info("next: gaggle status {}{}--watch", options.path, options.path.empty() ? "" : " ");
+    log::info("next: gaggle status {}{}--watch", options.path.empty() ? "" : shell_word(options.path), options.path.empty() ? "" : " ");
   else if (fs::exists(all[0].folder / "registry.json"))
-    log::info("next: gaggle registry ls {}", all[0].folder.string());
+    log::info("next: gaggle registry ls {}", shell_word(all[0].folder.string()));
 }
 
 // Of a config: its run's, or where that was never started its registry's.

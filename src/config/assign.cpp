@@ -152,7 +152,7 @@ std::string got_text(const Key& key, const toml::node& node) {
     return in_quotes(value) + did_you_mean(value, key.check.choices);
   }
   if (node.is_integer()) return fmt::format("{}", *node.value<int64_t>());
-  if (node.is_floating_point()) return fmt::format("{}", *node.value<double>());
+  if (node.is_floating_point()) return fmt::format("{:#}", *node.value<double>());  // 1e3: "1000.0", no integer
   return type_name(node);
 }
 

@@ -44,8 +44,10 @@ std::vector<std::string> grown(const Registry& registry, const std::string& name
     experts.push_back(ours == added.end() ? pinned_expert(registry, *collection, pinned).pin() : ours->second);
     if (ours != added.end()) added.erase(ours);
   }
+  if (!dropped.empty() && !collection)
+    user_error("--drop {}: there is no collection {} yet; name the experts that it is to have", *dropped.begin(), name);
   if (!dropped.empty())
-    user_error("--drop {}: collection {} does not pin it", *dropped.begin(), collection ? collection->pin() : name);
+    user_error("--drop {}: collection {} does not pin it", *dropped.begin(), collection->pin());
   for (const std::string& text : add)
     if (added.erase(parse_pin(text, "expert").name) > 0) experts.push_back(text);
   return experts;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "base/log.h"
+#include "base/shell_word.h"
 #include "base/table.h"
 #include "base/terminal.h"
 #include "registry/import.h"
@@ -22,7 +23,7 @@ Registry open_existing(const RegistryRequest& request) {
 
 Exit list_all(const RegistryRequest& request) {
   listing_page(open_existing(request), request.arguments).print();
-  log::info("next: gaggle registry show {} NAME", request.registry.string());
+  log::info("next: gaggle registry show {} NAME", shell_word(request.registry.string()));
   return Exit::done;
 }
 
@@ -45,7 +46,7 @@ Exit import_adapters(const RegistryRequest& request) {
   if (report.refused < request.arguments.size())
     log::info(
         "next: gaggle registry collect {} NAME makes what is there a collection, gaggle gates CONFIG trains gates",
-        request.registry.string());
+        shell_word(request.registry.string()));
   return report.refused > 0 ? Exit::some_set_aside : Exit::done;
 }
 

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/table.h"
+#include "config/read.h"
 #include "workflow/adapt.h"
 
 namespace gaggle {
@@ -207,7 +208,7 @@ Page adapt_closing_page(const AdaptJob& job) {
   if (!ending.empty()) log::info("results.json there is of another inventory or base: these have a name of their own");
   return Page("\n") + task_table(job, results) + "\n" + method_table(job, results) + glossary_line() +
          fmt::format("\n{}   these tables, and every seed's score\nnext: gaggle registry ls {} lists what was stored\n",
-                     file.string(), job.context.config.file);
+                     file.string(), typed_again(job.context.config));
 }
 
 }  // namespace gaggle

@@ -8,6 +8,7 @@
 #include "base/names.h"
 #include "base/pulse.h"
 #include "base/table.h"
+#include "config/read.h"
 #include "eval/summary.h"
 #include "job/plan.h"
 #include "workflow/analysis_items.h"
@@ -87,7 +88,7 @@ Page write_analysis(const AnalysisJob& job) {
   if (!ending.empty()) log::info("{} there is of another collection or base: this one has a name of its own", name);
   return Page("\n") + analysis_page(analysis) + glossary_line() +
          fmt::format("{}  all of it: weights by site, divergences, similarities, texts token by token\nnext: gaggle eval {}\n",
-                     file.string(), job.context.config.file);
+                     file.string(), typed_again(job.context.config));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "base/pulse.h"
 #include "base/table.h"
 #include "cluster/stop.h"
+#include "config/read.h"
 #include "eval/kept_adapters.h"
 #include "eval/summary.h"
 #include "job/plan.h"
@@ -167,7 +168,7 @@ Page closing_page(const EvalJob& job) {
   const bool more_than_base =
       std::ranges::any_of(job.sources.methods, [](const Method& method) { return method.kind != MethodKind::none; });
   if (summary.missing.empty() && more_than_base && !prompt_method(job.scoring.eval).empty())
-    page += fmt::format("next: gaggle generate {} \"your prompt\"\n", job.context.config.file);
+    page += fmt::format("next: gaggle generate {} \"your prompt\"\n", typed_again(job.context.config));
   return page;
 }
 

@@ -7,6 +7,7 @@
 #include "alignment/expert_sketch.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "config/read.h"
 #include "job/plan.h"
 #include "registry/pins.h"
 #include "registry/version_files.h"
@@ -115,7 +116,7 @@ Page closing_page(const ExpertJob& job, const Registry& registry, const JobEnd& 
   const bool collected = all_done && !job.items.empty() && !job.config().registry.collection.empty();
   const std::string where =
       collected  ? collection_block(job, registry)
-      : all_done ? fmt::format("experts in {} · next: gaggle eval {}\n", job.config().registry.path, job.config().file)
+      : all_done ? fmt::format("experts in {} · next: gaggle eval {}\n", job.config().registry.path, typed_again(job.config()))
                  : "";
   return Page("\n") + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) + glossary_line() +
          where;

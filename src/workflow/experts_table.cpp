@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/table.h"
+#include "config/read.h"
 #include "registry/listing.h"
 #include "registry/pins.h"
 #include "registry/version_files.h"
@@ -75,7 +76,7 @@ std::string collection_block(const ExpertJob& job, const Registry& registry) {
   const auto folder = (fs::path(job.config().registry.path) / "collections" / name).lexically_normal();
   return fmt::format("collection {}: {}, {}, {} · next: gaggle eval {}\n", name,
                      plural(static_cast<int64_t>(pins.size()), "expert"), bytes_text(bytes), folder.string(),
-                     job.config().file);
+                     typed_again(job.config()));
 }
 
 }  // namespace gaggle

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/names.h"
+#include "base/shell_word.h"
 #include "base/table.h"
 #include "config/assign.h"
 #include "config/schema.h"
@@ -161,11 +162,11 @@ Page first_config_page(const FirstConfigRequest& request) {
   require_writable(target.has_parent_path() ? target.parent_path() : fs::path("."), "FOLDER");
   std::ranges::sort(first.keys, {}, [](const ChosenKey& chosen) { return find_key(chosen.key); });
   write_file_atomic(target, config_text(first, target));
-  const std::string file = target.string();
+  const std::string file = target.string(), typed = shell_word(file);
   return Page(task_table(tasks)) + "\n" + key_table(first.keys) +
          fmt::format(
              "\nwritten to {}; change in it what you know better\nnext: gaggle experts {}   {}\nthen: gaggle eval {}      {}\n",
-             file, file, minutes_text(training_s), file, minutes_text(evaluation_s));
+             file, typed, minutes_text(training_s), typed, minutes_text(evaluation_s));
 }
 
 }  // namespace gaggle

@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "cluster/stop.h"
 #include "config/method_text.h"
+#include "config/read.h"
 #include "eval/prepare.h"
 #include "job/plan.h"
 #include "workflow/eval_sources.h"
@@ -194,9 +195,9 @@ Job job_of(const PrepareJob& job) {
     };
   };
   all.closing_page = [&job](const JobEnd&) {
-    return job.later.empty() ? fmt::format("next: gaggle eval {}\n", job.context.config.file)
+    return job.later.empty() ? fmt::format("next: gaggle eval {}\n", typed_again(job.context.config))
                              : fmt::format("next: gaggle prepare {} once more, for statistics of averages\n",
-                                           job.context.config.file);
+                                           typed_again(job.context.config));
   };
   return all;
 }

@@ -6,6 +6,7 @@
 #include "alignment/routing_table.h"
 #include "base/file.h"
 #include "base/table.h"
+#include "config/read.h"
 #include "library/inventory.h"
 #include "library/provenance.h"
 #include "registry/version_files.h"
@@ -186,7 +187,7 @@ Page pretrain_closing_page(const PretrainJob& job, const Registry& registry) {
   page +=
       fmt::format("\n{} {}: {}, {} · next: gaggle eval {} --eval.methods='[\"none\", {}]'\n", job.name, stored->version,
                   plural(static_cast<int64_t>(job.tasks.size()), "task"), stored->folder.lexically_normal().string(),
-                  job.config().file, job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
+                  typed_again(job.config()), job.config().poly.method == "shared" ? "\"shared\"" : "\"poly\", \"mu\"");
   return page;
 }
 

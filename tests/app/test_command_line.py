@@ -282,3 +282,16 @@ def test_a_job_of_slurm_that_bash_runs_says_to_submit_it(root):
     for script in ["slurm.sbatch", "array.sbatch"]:
         done = subprocess.run(["bash", root / "launch" / script, "experts", "x.toml"], env=environment, capture_output=True, text=True)
         assert done.returncode == 2 and "submit it, sbatch" in done.stderr and "unbound" not in done.stderr
+
+
+@pytest.mark.parametrize(("words", "reason"), [
+    (["data", "show", "tiny.toml", "--task", "copy", "--examples", "-1"], '--examples: expected an integer >= 0, got "-1"'),
+    (["data", "show", "tiny.toml", "--task", "copy", "--examples", "1.5"], '--examples: expected an integer >= 0, got "1.5"'),
+    (["generate", "tiny.toml", "x", "--top-p", "2"], '--top-p: expected a number >= 0 and <= 1, got "2"'),
+    (["generate", "tiny.toml", "x", "--seed", "-1"], '--seed: expected an integer >= 0, got "-1"'),
+    (["generate", "tiny.toml", "x", "--temperature", "0", "--top-k", "5"], "--temperature 0: nothing is drawn"),
+    (["registry", "collect", "fresh", "--drop", "copy"], "there is no collection fresh yet"),
+    (["experts", "tiny.toml", "--train.steps=1e3"], "got 1000.0"),
+    (["experts", "tiny.toml", "--train.epochs=1"], "wins over train.epochs")])
+def test_ranges_and_idle_options_are_named(shop, words, reason):
+    assert reason in shop.run(*words, expect=2).stderr

@@ -185,6 +185,19 @@ TEST_F(ReadConfig, OverridesTakeTomlOrBareText) {
   EXPECT_EQ(config.gate.tasks.at("tomi"), "t.jsonl");
 }
 
+TEST_F(ReadConfig, TypedAgainItNamesTheSameCollectionAndMethods) {
+  const Config config = read_config(write("my dir/a.toml", "[train]\nsteps = 5\n[eval]\nsplit = \"test\"\n"),
+                                    {"registry.collection=zz", "train.lr=1e-3", "eval.methods=[\"none\", \"arrow\"]"});
+  EXPECT_EQ(typed_again(config),
+            "'my dir/a.toml' --registry.collection=zz --eval.methods='[\"none\", \"arrow\"]'");
+}
+
+TEST_F(ReadConfig, EpochsThatAreTypedAreNotSilentlyIdle) {
+  const std::string file = write("a.toml", "[train]\nsteps = 5\n");
+  EXPECT_NE(complaints(file, {"train.epochs=1"}).find("train.steps = 5 wins over train.epochs"), std::string::npos);
+  EXPECT_EQ(complaints(file, {"train.epochs=1", "train.steps=0"}), "nothing");
+}
+
 TEST_F(ReadConfig, ModelPathMayBeAHubName) {
   write("a.toml", "[model]\npath = \"org/name\"\n");
   EXPECT_EQ(read_config("a.toml", {}).model.path, "org/name");

@@ -1,5 +1,6 @@
 """gaggle report in a real browser: the numbers of the files, hover, sort, sliders; texts that stay texts; five hundred experts."""
 import json
+import math
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_worlds import HOSTILE, hostile_run, journal_line, many_experts, write_json, write_lines
 from workshop import Workshop
@@ -327,10 +329,12 @@ def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
     write_lines(registry / "work" / "journal" / "w1.jsonl", [
         {**begin, "worker": "w1"}, journal_line("taken", "a", "k", 1), journal_line("progress", "a", "", 60)])
     write_lines(registry / "work" / "journal" / "w2.jsonl", [
-        {**begin, "worker": "w2"}, journal_line("taken", "a", "k", 90), journal_line("committed", "a", "k", 190),
+        {**begin, "worker": "w2"}, journal_line("taken", "c", "m", 80), journal_line("taken", "a", "k", 90), journal_line("committed", "a", "k", 190),
         {"kind": "finished", "seconds": 191}])
-    write_json(registry / "work" / "jobs" / "d.json", {"items": [{"key": "k", "name": "a"}, {"key": "l", "name": "b"}]})
+    write_json(registry / "work" / "jobs" / "d.json", {"items": [{"key": "k", "name": "a"}, {"key": "l", "name": "b"}, {"key": "m", "name": "c"}]})
     write_json(registry / "aside" / "l.json", {"key": "l", "name": "b", "reason": "five steps running were not finite"})
+    write_json(registry / "collections" / "odd" / "v0001" / "collection.json", [])
+    (registry / "collections" / "odd" / "CURRENT").write_text("v0001\n")
     write_json(tmp_path / "p" / "study" / "stages" / "pool-10.json", {"key": "k", "seconds": 90.5, "code": 3, "commit": "abc"})
     (tmp_path / "p" / "groups").mkdir()
     (tmp_path / "p" / "groups" / "groups-1.toml").write_text('files = [{ path = "../tasks/copy.jsonl" }, { path = "../tasks/first.jsonl" }]')
@@ -347,14 +351,33 @@ def test_empty_partial_and_running_folders_are_drawn(browser, tmp_path):
     assert "not in the form that gaggle writes" in page.section("result sections").inner_text()
     page.open("registry")
     work = page.section("Work").inner_text()
-    assert "1 of 2 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work
+    assert "1 of 3 items done, 1 taken up again, 1 lost with their worker, 1 set aside" in work
     assert "five steps running were not finite" in work
     plot = page.section("Work").locator(".plot").first
     shown = plot.evaluate("plot => Object.fromEntries(plot.data.map(trace => [trace.name, trace.y]))")
-    assert shown == {"done": [1], "worker was lost": [0], "taken up again": [1], "last word of a lost worker": [0]}
+    assert shown == {"done": [1], "worker was lost": [0], "taken by another": [1], "taken up again": [1], "last word of a lost worker": [0]}
     assert "cannot be read" in page.section("Experts").inner_text()
     page.check()
     page.page.close()
+
+
+def test_a_number_that_is_none_is_missing(tmp_path):
+    sys.path.insert(0, str(TOOLS / "report"))
+    from report_page import data_text
+
+    assert json.loads(data_text({"a": [1.5, math.nan], "b": math.inf})) == {"a": [1.5, None], "b": None}
+
+
+def test_intervals_of_means_have_width_where_all_is_wrong(tmp_path):
+    """Four tasks of 0 of 6: Wilson's limit of one is 39.0 %, of the mean of four half of it."""
+    sys.path.insert(0, str(TOOLS / "report"))
+    sys.path.insert(0, str(TOOLS / "study"))
+    from report_results import between
+    from study_bootstrap import Pair
+
+    zeros = Pair(np.zeros(6), np.zeros(6), np.ones(6))
+    assert between([zeros], True) == pytest.approx([0, 0.39033], abs=1e-4)
+    assert between([zeros] * 4, True) == pytest.approx([0, 0.19517], abs=1e-4)
 
 
 def test_mistakes_are_named(tmp_path):

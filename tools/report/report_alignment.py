@@ -8,6 +8,7 @@ from report_files import Tensors, number, read_json, read_lines, rounded
 from report_order import linkage_order
 
 FRAMES = 40
+MOST_COSINES = 2_000_000  # of all frames of a space
 
 
 def packed(matrix):
@@ -43,7 +44,7 @@ def mean_cosines(lines, tasks):
 def space_of(lines, names, file, space):
     """One space's frames over training, its numbers by step, and by layer in the end."""
     measured = [line for line in lines if line.get("space") == space]
-    parts = np.array_split(np.arange(len(measured)), min(FRAMES, len(measured)))
+    parts = np.array_split(np.arange(len(measured)), max(1, min(FRAMES, len(measured), MOST_COSINES // max(1, len(names)) ** 2)))
     frames = []
     for part in parts:
         of = [measured[i] for i in part]

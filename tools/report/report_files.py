@@ -20,10 +20,12 @@ def read_text(path):
 
 
 def read_json(path, default=None):
+    """An object of JSON; `default`: it is none."""
     try:
-        return json.loads(read_text(path))
+        found = json.loads(read_text(path))
     except ValueError:
         return default
+    return found if isinstance(found, dict) else default
 
 
 def read_lines(path):

@@ -47,8 +47,11 @@ def kind_of(path):
 def below(folder, depth=0):
     """Of a folder that is none of these itself, or that holds runs beside what it is: those inside."""
     found = []
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in NEVER)
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in NEVER)
+    except PermissionError:
+        return found
     for name in names:
         path = folder / name
         if kind := kind_of(path):

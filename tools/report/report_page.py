@@ -1,6 +1,7 @@
 """The page: one HTML file with plotly.js, the drawing code and the data in it."""
 import html
 import json
+import math
 import pathlib
 
 PAGE = pathlib.Path(__file__).resolve().parent / "page"
@@ -10,9 +11,21 @@ SCRIPTS = ["base.js", "table.js", "figure.js", "matrix.js", "curves.js", "rows.j
 MARK = '<meta name="generator" content="gaggle report">'
 
 
+def finite(value):
+    if isinstance(value, dict):
+        return {name: finite(of) for name, of in value.items()}
+    if isinstance(value, list):
+        return [finite(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def data_text(value):
-    """JSON that no parser of HTML takes for anything else."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON that no parser of HTML takes for anything else; numbers that are none are missing."""
+    write = lambda of: json.dumps(of, ensure_ascii=False, separators=(",", ":"), allow_nan=False)  # noqa: E731
+    try:
+        text = write(value)
+    except ValueError:
+        text = write(finite(value))
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text.encode("utf-8", "replace").decode()

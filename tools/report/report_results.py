@@ -43,11 +43,15 @@ def wilson(right, rows):
 
 
 def between(pairs, right_or_wrong=False):
-    """The interval of the mean over tasks, rows drawn anew; the same rows for every method."""
+    """The interval of the mean over tasks: of right answers by Wilson's intervals, else rows drawn anew, the same for every method."""
     if not pairs or any(pair is None or len(pair.a) < 2 for pair in pairs):
         return [None, None]
-    if right_or_wrong and len(pairs) == 1 and np.isin(pairs[0].a, (0, 1)).all():
-        return rounded(np.clip(wilson(pairs[0].a.sum(), len(pairs[0].a)), 0, 1), 5)
+    if right_or_wrong and all(np.isin(pair.a, (0, 1)).all() for pair in pairs):
+        # Of independent tasks the distances to their limits add up as squares (MOVER: Zou and Donner, 2008).
+        shares = np.array([[pair.a.mean(), *wilson(pair.a.sum(), len(pair.a))] for pair in pairs])
+        mean, to_low, to_high = shares[:, 0].mean(), shares[:, 0] - shares[:, 1], shares[:, 2] - shares[:, 0]
+        limits = [mean - np.linalg.norm(to_low) / len(pairs), mean + np.linalg.norm(to_high) / len(pairs)]
+        return rounded(np.clip(limits, 0, 1), 5)
     return rounded(interval(over_rows(pairs, RESAMPLES, np.random.default_rng(0))), 5)
 
 

@@ -48,7 +48,7 @@ def skill_section(run):
     recipe = read_json(run / "recipe.json") or {}
     names = (recipe.get("data") or {}).get("tasks") or []
     poly = recipe.get("poly") or {}
-    shown = spread(lines, FRAMES)
+    shown = spread(lines, max(2, min(FRAMES, MOST_VALUES // max(1, len(names)) ** 2)))
     sites = list((shown[-1].get("weights") or {}))
     values = sum(np.size(shown[-1]["weights"][site]) for site in sites) * len(shown)
     kept = spread(sites, max(1, int(len(sites) * MOST_VALUES / values))) if values > MOST_VALUES else sites

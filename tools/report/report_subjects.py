@@ -15,6 +15,7 @@ from report_what import clock, plural, state_of, two_lines
 from report_work import place_of, work_section
 
 MOST_ROWS = 12_000  # answers behind numbers, of all subjects together
+OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def subject(kind, path, config, sections, lines=None):
@@ -24,13 +25,17 @@ def subject(kind, path, config, sections, lines=None):
             "lines": lines or two_lines(config, sections)}
 
 
+def unreadable(title, of, error):
+    why = f"{', '.join(str(each) for each in of if isinstance(each, pathlib.Path))}: not in the form that gaggle writes ({error!r})"
+    return {"draw": "unreadable", "title": title, "why": clipped(why, 400)}
+
+
 def tried(make, *of):
     """What `make` gives, as a list of sections. Files of another form than expected take no other section with them."""
     try:
         made = make(*of)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        why = f"{', '.join(str(each) for each in of if isinstance(each, pathlib.Path))}: not in the form that gaggle writes ({error!r})"
-        return [{"draw": "unreadable", "title": make.__name__.replace("_", " "), "why": clipped(why, 400)}]
+    except OF_ANOTHER_FORM as error:
+        return [unreadable(make.__name__.replace("_", " "), of, error)]
     return [section for section in (made if isinstance(made, list) else [made]) if section]
 
 
@@ -55,7 +60,7 @@ def run_subject(run, budget):
     if not experts and registry and routed:  # an evaluation alone: of the experts that it routed
         experts = experts_of(registry, routed)
     losses = tried(loss_sections, run, {expert.name: expert.metrics for expert in experts})
-    of_registry = registry and experts and (run / "items").is_dir() and not (run / "recipe.json").exists()
+    of_registry = registry and items and not (run / "recipe.json").exists()
     places = [place_of("experts", registry, items) if of_registry else None, place_of("pretraining", run),
               place_of("evaluation", run / "eval"), place_of("adaptation", run / "adapt")]
     return subject("run", run, config, [
@@ -116,4 +121,11 @@ def subjects_of(places):
     budget = MOST_ROWS // max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
     makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject,
               "clusters": clusters_subject}
-    return [makers[kind](path) if kind in makers else part_subject(kind, path, budget) for kind, path in places]
+
+    def whole(kind, path):
+        try:
+            return makers[kind](path) if kind in makers else part_subject(kind, path, budget)
+        except OF_ANOTHER_FORM as error:
+            return subject(kind, path, {}, [unreadable(kind, [path], error)])
+
+    return [whole(kind, path) for kind, path in places]

@@ -61,6 +61,8 @@ def worker_of(lines, path, names):
     for line in lines[1:]:
         kind = line.get("kind")
         if kind == "taken":
+            if open_span:  # another worker took it over, or the line of its end is torn
+                open_span.update(to=at(line), how="dropped")
             open_span = {"item": line.get("item", ""), "key": line.get("key", ""), "from": at(line), "how": "lost", "detail": ""}
             spans.append(open_span)
         elif kind == "progress":

@@ -32,13 +32,14 @@ function themed(layout) {
 function log_axis(values) {
   const there = values.filter(value => value > 0), low = Math.min(...there), high = Math.max(...there);
   if (!there.length || high / low > 1e5) return {type: 'log'};
+  if (high / low < 1.001) return {type: 'log', tickvals: [low], ticktext: [String(+low.toPrecision(4))]};
   let at = [];
   if (high / low > 12)
     for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e) at.push(...[1, 2, 5].map(k => k * 10 ** e));
   else {
     const rough = (high - low) / 5 || high, unit = 10 ** Math.floor(Math.log10(rough)),
           step = [1, 2, 5, 10].find(k => k * unit >= rough) * unit;
-    for (let value = Math.ceil(low / step) * step; value <= high * 1.001; value += step) at.push(+value.toPrecision(6));
+    for (let value = Math.ceil(low / step) * step; value <= high + step / 2; value += step) at.push(+value.toPrecision(6));
   }
   return {type: 'log', tickvals: at, ticktext: at.map(value => String(+value.toPrecision(4)))};
 }

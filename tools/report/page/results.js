@@ -11,8 +11,12 @@ const GROUPS = {
   all: 'mean'
 };
 
-// Who knows the task, or was chosen by its test examples, is no rival of those that route.
-const rivals = methods => methods.map(method => method !== 'oracle');
+// Who knows the task, or was chosen by its test examples, is no rival of those that route; nor is a single expert, which is the
+// oracle on its own task.
+const rivals = methods => {
+  const route = methods.map(method => method !== 'oracle' && !method.startsWith('expert:'));
+  return route.some(Boolean) ? route : methods.map(() => true);
+};
 
 function best_of(cells, allowed, more) {
   const values = cells.map((cell, i) => allowed[i] && known(cell?.[0]) ? cell[0] : null), there = values.filter(known);
@@ -100,7 +104,7 @@ draw.results = (section, host) => {
   const words = section.over_seeds ?
       'Medians over seeds, with the smallest and the largest below. ★ is the best of its column. A click on a ' +
           'number opens its seeds.' :
-      'The best of each task is marked ★ (oracle, which knows the task, apart). Below each number is its 95 % ' +
+      'The best of each task is marked ★ (oracle and single experts, which know the task, apart). Below each number is its 95 % ' +
           'interval: how far it would move with other examples. A click on a number opens the examples behind it.';
   add(host, about(words),
       controls(

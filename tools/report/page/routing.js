@@ -87,7 +87,7 @@ function entropy_curves(section, state) {
       () => section.tasks
                 .map((name, t) => {
                   const y = section.methods[state.method][state.entropy][t] || [];
-                  return {name, x: y.map((_, i) => layers[i] ?? i), y, last: mean(y.filter(known))};
+                  return {name, x: y.map((_, i) => i), y, last: mean(y.filter(known))};
                 })
                 .filter(curve => curve.y.length),
       () => ({x: 'layer', y: 'entropy, nats', xaxis: whole_axis(layers), yaxis: {rangemode: 'tozero'}}),

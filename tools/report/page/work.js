@@ -5,7 +5,8 @@ const ENDS = {
   stopped: 'stopped in time, saved',
   failed: 'failed',
   aside: 'set aside',
-  lost: 'worker was lost'
+  lost: 'worker was lost',
+  dropped: 'taken by another'
 };
 const looks = () => ({
   committed: [color(0), ''],
@@ -13,7 +14,8 @@ const looks = () => ({
   stopped: [color(7), ''],
   failed: [color(4), '/'],
   aside: [color(1), 'x'],
-  lost: [color(1), '\\']
+  lost: [color(1), '\\'],
+  dropped: [color(7), '/']
 });
 
 function timeline(place) {
