@@ -115,7 +115,6 @@ Command status_command() {
             parser
                 .add_option("PATH", options->path, "A config, a run folder (runs/demo) or a registry; none: ./registry")
                 ->option_text("[CONFIG|RUN|REGISTRY]");
-            add_format(parser);
             parser.add_flag("--json", options->json, "Print it for machines");
             parser.add_flag("--watch", options->watch, "Look again every few seconds until all is done");
             return [&parser, options](const std::vector<std::string>& overrides) {
