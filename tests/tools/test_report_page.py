@@ -380,6 +380,20 @@ def test_intervals_of_means_have_width_where_all_is_wrong(tmp_path):
     assert between([zeros] * 4, True) == pytest.approx([0, 0.19517], abs=1e-4)
 
 
+def test_a_project_that_was_copied_finds_its_registry_and_tasks(tmp_path):
+    sys.path.insert(0, str(TOOLS / "report"))
+    from report_config import config_of
+
+    run, registry, tasks = (tmp_path / "moved" / name for name in ("runs/tiny", "registry", "tasks"))
+    for folder in (run, registry, tasks):
+        folder.mkdir(parents=True)
+    (run / "config.toml").write_text('[run]\ndir = "/scratch/mine/runs"\n[registry]\npath = "/scratch/mine/registry"\n'
+                                     '[data]\ntasks = ["/scratch/mine/tasks", "/scratch/gone"]\n')
+    config = config_of(run)
+    assert Path(config["registry"]["path"]).samefile(registry)
+    assert Path(config["data"]["tasks"][0]).samefile(tasks) and config["data"]["tasks"][1] == "/scratch/gone"
+
+
 def test_mistakes_are_named(tmp_path):
     (tmp_path / "mine.html").write_text("<p>mine")
     (tmp_path / "empty").mkdir()

@@ -3,6 +3,7 @@ import pathlib
 
 from report_adapt import adapt_sections
 from report_alignment import alignment_section, start_section
+from report_config import config_of
 from report_files import clipped, read_json, read_toml
 from report_gates import gate_section, gates_of
 from report_losses import loss_sections
@@ -51,7 +52,7 @@ def registry_of(config):
 
 
 def run_subject(run, budget):
-    config = read_toml(run / "config.toml")
+    config = config_of(run)
     registry = registry_of(config)
     items = {path.name for path in (run / "items").iterdir()} if (run / "items").is_dir() else set()
     experts = experts_of(registry, items) if registry and items else []
@@ -83,7 +84,7 @@ def registry_subject(registry):
 def part_subject(kind, path, budget):
     """An evaluation, an adaptation or an analysis, without the run that it lies in."""
     folder = path if path.is_dir() else path.parent
-    config = read_toml(folder.parent / "config.toml")
+    config = config_of(folder.parent)
     sections = [*tried(result_sections, folder, config, budget), *tried(adapt_sections, folder),
                 *tried(routing_sections, path if path.is_file() else folder)]
     work = work_section([place_of("adaptation" if folder.name == "adapt" else "evaluation", folder)])
