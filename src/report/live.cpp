@@ -27,8 +27,11 @@ LiveView::~LiveView() { stand({}); }
 void LiveView::draw(const std::vector<WorkerStatus>& workers, double share, const std::string& words) {
   const bool stands = lines_can_stand();
   const double now = monotonic_seconds();
-  if (!stands && now - last_plain_ < plain_every_) return;
+  const bool tell = std::ranges::any_of(workers, [](const WorkerStatus& worker) { return worker.progress.steps > 0; });
+  if (last_plain_ < 0) last_plain_ = now;
+  if (!stands && now - last_plain_ < plain_every_ && (told_ || !tell)) return;
   last_plain_ = now;
+  told_ = told_ || tell;
   size_t width = 0;
   for (const auto& worker : workers) width = std::max(width, worker.progress.item.size());
   std::vector<std::string> lines;

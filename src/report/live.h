@@ -10,7 +10,7 @@ namespace gaggle {
 
 class LiveView {
  public:
-  // plain_every: seconds between plain lines where there is no terminal.
+  // plain_every: seconds between plain lines where there is no terminal; the first come as soon as a worker tells of a step.
   explicit LiveView(double plain_every = 5) : plain_every_(plain_every) {}
   ~LiveView();  // takes the picture away
 
@@ -22,7 +22,8 @@ class LiveView {
   void end(const std::string& line);
 
  private:
-  double plain_every_, last_plain_ = -1e9;
+  double plain_every_, last_plain_ = -1;  // -1: nothing was drawn yet
+  bool told_ = false;                     // of a step
 };
 
 }  // namespace gaggle
