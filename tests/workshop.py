@@ -13,6 +13,16 @@ SPLITS = ["train"] * 8 + ["validation", "test"]
 WORDS = "ant bee cat dog elk fox gnu hen ibis jay kid lark mole newt owl pig quail ram seal toad".split()
 
 
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def write_lines(path, lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def write_tokenizer(folder, markers=()):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

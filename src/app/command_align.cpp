@@ -50,9 +50,9 @@ Exit command_align(const AlignOptions& options) {
     end_session(session);
   }
   if (!first) return Exit::done;
-  return print(
-      (runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs)) +
-      fmt::format("{}/alignment   what was measured\nnext: gaggle cluster {}\n", options.runs[0], shell_word(options.runs[0])));
+  return print((runs.size() > 1 ? Page(comparison_table(runs)) : alignment_page(runs[0], options.pairs)) +
+               fmt::format("{}/alignment   what was measured\nnext: gaggle cluster {}\n", options.runs[0],
+                           shell_word(options.runs[0])));
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "base/terminal.h"
 #include "cluster/identity.h"
 #include "config/method_text.h"
+#include "config/read.h"
 #include "eval/generate.h"
 #include "eval/summary.h"
 #include "job/inputs.h"
@@ -58,11 +59,11 @@ std::string read_prompt(const std::string& given) {
 // Drawn as soon as one of its settings is given, else the likeliest tokens, or the best of eval.beams.
 GenerateOptions options_of(const Config& config, const GenerateRequest& request) {
   GenerateOptions options = generate_options(config.eval);
-  const auto limit = config.origin.find("eval.max_new_tokens");  // in a file it is meant for evaluations
-  const bool said = limit != config.origin.end() && limit->second.starts_with("--");
+  const bool said = is_typed(config, "eval.max_new_tokens");  // in a file it is meant for evaluations
   options.max_new_tokens = request.most.value_or(said ? config.eval.max_new_tokens : usual_most);
   if (request.temperature == 0 && (request.top_k || request.top_p || request.seed))
-    user_error("--temperature 0: nothing is drawn; leave out --top-k, --top-p and --seed, or give a temperature above 0");
+    user_error(
+        "--temperature 0: nothing is drawn; leave out --top-k, --top-p and --seed, or give a temperature above 0");
   if (request.temperature || request.top_k || request.top_p)
     options.sampling = {request.temperature.value_or(1), request.top_k.value_or(0), request.top_p.value_or(1),
                         request.seed.value_or(config.run.seed)};

@@ -105,7 +105,8 @@ std::string belongs_to(const std::string& option, const CLI::App* root) {
 std::function<Exit()> parse_command_line(const std::vector<std::string>& words) {
   // They may become names in files of JSON, which is UTF-8.
   for (const std::string& word : words)
-    if (!is_valid_utf8(word)) user_error("{}: not UTF-8 text; names and texts are taken in UTF-8 alone", in_quotes(word));
+    if (!is_valid_utf8(word))
+      user_error("{}: not UTF-8 text; names and texts are taken in UTF-8 alone", in_quotes(word));
   const auto parsers = std::make_shared<Parsers>();
   CLI::App& app = parsers->app;
   std::vector<std::string> overrides;

@@ -68,7 +68,8 @@ void show(const std::vector<WorkPlace>& places, const std::vector<WorkStatus>& a
 void say_next(const std::vector<WorkStatus>& all, const StatusOptions& options) {
   if (options.json || all.empty()) return;
   if (std::ranges::any_of(all, [](const WorkStatus& status) { return status.workers > 0; }))
-    log::info("next: gaggle status {}{}--watch", options.path.empty() ? "" : shell_word(options.path), options.path.empty() ? "" : " ");
+    log::info("next: gaggle status {}{}--watch", options.path.empty() ? "" : shell_word(options.path),
+              options.path.empty() ? "" : " ");
   else if (fs::exists(all[0].folder / "registry.json"))
     log::info("next: gaggle registry ls {}", shell_word(all[0].folder.string()));
 }

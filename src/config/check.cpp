@@ -3,18 +3,10 @@
 
 #include <algorithm>
 
+#include "config/read.h"
 #include "config/schema.h"
 
 namespace gaggle {
-namespace {
-
-bool is_typed(const Config& config, const std::string& key) {
-  const auto origin = config.origin.find(key);
-  return origin != config.origin.end() && origin->second.starts_with("--");
-}
-
-}  // namespace
-
 Complaints cross_check(const Config& config) {
   Complaints complaints;
   check_names(complaints, config);
@@ -48,8 +40,8 @@ Complaints cross_check(const Config& config) {
             "eval.length_penalty belongs to beam search: set eval.beams > 1");
   refuse_if(config.eval.shots_split != "train" && config.eval.shots == 0, complaints, "eval.shots_split",
             "eval.shots_split belongs to eval.shots > 0: the solved examples before each question");
-  refuse_if(train.steps > 0 && is_typed(config, "train.epochs") && !is_typed(config, "train.steps"), complaints, "train.epochs",
-            "train.steps = {} wins over train.epochs: give --train.steps=0, too", train.steps);
+  refuse_if(train.steps > 0 && is_typed(config, "train.epochs") && !is_typed(config, "train.steps"), complaints,
+            "train.epochs", "train.steps = {} wins over train.epochs: give --train.steps=0, too", train.steps);
   check_sampling(complaints, config);
   check_poly(complaints, config);
   check_adapt(complaints, config);

@@ -18,6 +18,9 @@ Config read_config(const std::filesystem::path& file, const std::vector<std::str
 // The resolved config as TOML that reads back to the same Config; every key with its help, unit and origin.
 std::string print_config(const Config& config);
 
+// Whether a key was given on the command line.
+bool is_typed(const Config& config, const std::string& key);
+
 // How the config is named in a command that goes on from this one: its file, and what of [run], [model], [data], [registry] and
 // [eval] was given on the command line. "my.toml --registry.collection=zz", as a shell takes it.
 std::string typed_again(const Config& config);

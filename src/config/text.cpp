@@ -4,9 +4,9 @@
 #include <ranges>
 #include <set>
 
+#include "base/entries.h"
 #include "base/error.h"
 #include "base/names.h"
-#include "base/entries.h"
 #include "base/screen.h"
 #include "base/shell_word.h"
 #include "config/read.h"
@@ -95,13 +95,17 @@ std::string toml_quoted(const std::string& text) {
 
 std::string toml_text(const Field& field) { return std::visit(TomlValue{}, field); }
 
+bool is_typed(const Config& config, const std::string& key) {
+  const auto origin = config.origin.find(key);
+  return origin != config.origin.end() && origin->second.starts_with("--");
+}
+
 std::string typed_again(const Config& config) {
   static const std::set<std::string> sections = {"run", "model", "data", "registry", "eval"};
   Config copy = config;
   std::string words = shell_word(copy.file);
   for (const Key& key : config_keys()) {
-    const auto origin = copy.origin.find(key.full());
-    if (origin == copy.origin.end() || !origin->second.starts_with("--") || !sections.contains(key.section)) continue;
+    if (!sections.contains(key.section) || !is_typed(config, key.full())) continue;
     const Field field = key.field(copy);
     const auto* const* text = std::get_if<std::string*>(&field);
     words += fmt::format(" --{}={}", key.full(), shell_word(text ? **text : toml_text(field)));

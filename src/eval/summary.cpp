@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "base/long_phase.h"
 #include "base/file.h"
+#include "base/long_phase.h"
 
 namespace gaggle {
 namespace {

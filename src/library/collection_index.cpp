@@ -119,7 +119,8 @@ std::vector<SiteCandidates> arrows_of(const StoredCollection& stored, const Coll
   if (const auto kept = open_cache(stored.registry, file))
     return candidates_in(kept_tensors(*kept), stored.sites.size(), stored.dtype);
   Directions directions = nothing(stored);
-  LongPhase phase("directions of " + plural(stored.members.experts.size(), "expert"), static_cast<double>(stored.members.experts.size()));
+  LongPhase phase("directions of " + plural(stored.members.experts.size(), "expert"),
+                  static_cast<double>(stored.members.experts.size()));
   at::parallel_for(0, static_cast<int64_t>(stored.members.experts.size()), 1, [&](int64_t begin, int64_t end) {
     for (auto z = static_cast<size_t>(begin); z < static_cast<size_t>(end); ++z) {
       const std::vector<LowRank> expert = pairs(z);

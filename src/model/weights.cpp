@@ -50,8 +50,7 @@ WeightTensors read_weights(const ModelCheckpoint& checkpoint, at::ScalarType dty
       numbers[i] = shards->reserve(unit_of_weight(weights[i].name),
                                    form_in_memory(storage, checkpoint, weights[i]) ? codes_and_scales : 1);
   double values_in_all = 0;
-  for (const WeightInfo& weight : weights)
-    values_in_all += static_cast<double>(c10::multiply_integers(weight.shape));
+  for (const WeightInfo& weight : weights) values_in_all += static_cast<double>(c10::multiply_integers(weight.shape));
   LongPhase phase("reading and hashing " + checkpoint.spec().name, values_in_all);
   at::parallel_for(0, static_cast<int64_t>(weights.size()), 1, [&](int64_t begin, int64_t end) {
     const c10::InferenceMode no_autograd;

@@ -46,8 +46,7 @@ std::vector<std::string> grown(const Registry& registry, const std::string& name
   }
   if (!dropped.empty() && !collection)
     user_error("--drop {}: there is no collection {} yet; name the experts that it is to have", *dropped.begin(), name);
-  if (!dropped.empty())
-    user_error("--drop {}: collection {} does not pin it", *dropped.begin(), collection->pin());
+  if (!dropped.empty()) user_error("--drop {}: collection {} does not pin it", *dropped.begin(), collection->pin());
   for (const std::string& text : add)
     if (added.erase(parse_pin(text, "expert").name) > 0) experts.push_back(text);
   return experts;

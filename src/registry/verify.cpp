@@ -103,7 +103,8 @@ std::vector<std::string> Registry::verify(const std::vector<std::string>& wanted
   attempt([&] { base(); });
   size_t versions = 0;
   for (const Kind kind : all_kinds) versions += selected(*this, kind, wanted).size();
-  LongPhase phase("verifying " + plural(versions, "version"), 2 * static_cast<double>(versions));  // bytes, then contents
+  LongPhase phase("verifying " + plural(versions, "version"),
+                  2 * static_cast<double>(versions));  // bytes, then contents
   for (Kind kind : all_kinds) {
     std::vector<fs::path> sound;
     if (wanted.empty())

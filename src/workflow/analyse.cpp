@@ -87,8 +87,9 @@ Page write_analysis(const AnalysisJob& job) {
   write_file_atomic(file, analysis_json(analysis));
   if (!ending.empty()) log::info("{} there is of another collection or base: this one has a name of its own", name);
   return Page("\n") + analysis_page(analysis) + glossary_line() +
-         fmt::format("{}  all of it: weights by site, divergences, similarities, texts token by token\nnext: gaggle eval {}\n",
-                     file.string(), typed_again(job.context.config));
+         fmt::format(
+             "{}  all of it: weights by site, divergences, similarities, texts token by token\nnext: gaggle eval {}\n",
+             file.string(), typed_again(job.context.config));
 }
 
 }  // namespace

@@ -114,10 +114,10 @@ Page similarity_of_tasks(const ExpertJob& job, const fs::path& registry) {
 Page closing_page(const ExpertJob& job, const Registry& registry, const JobEnd& end) {
   const bool all_done = end.plan.count(ItemState::done) == job.items.size();
   const bool collected = all_done && !job.items.empty() && !job.config().registry.collection.empty();
-  const std::string where =
-      collected  ? collection_block(job, registry)
-      : all_done ? fmt::format("experts in {} · next: gaggle eval {}\n", job.config().registry.path, typed_again(job.config()))
-                 : "";
+  const std::string where = collected  ? collection_block(job, registry)
+                            : all_done ? fmt::format("experts in {} · next: gaggle eval {}\n",
+                                                     job.config().registry.path, typed_again(job.config()))
+                                       : "";
   return Page("\n") + expert_table(job, registry, end) + similarity_of_tasks(job, registry.folder()) + glossary_line() +
          where;
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from workshop import CONFIG, WORDS, write_unigram
+from workshop import CONFIG, WORDS, write_json, write_lines, write_unigram
 
 PROGRAMS = ("gaggle", "mpirun", "sbatch", "tools/", "launch/", ". launch/", "pip", "python", "cat", "touch", "scancel")
 # In place of machines that are not here, programs of the same name: two ranks are as good as eight, a batch system is its script.
@@ -106,7 +106,7 @@ def papers(folder, world):
     for about in lists.values():
         for entry in about.get("datasets", []):
             write_dataset(folder, entry)
-    write_rows(folder / "FLAN/rows.jsonl", [{"inputs": text, "targets": "ant", "task_name": name, "template_type": "zs_opt"}
+    write_lines(folder / "FLAN/rows.jsonl", [{"inputs": text, "targets": "ant", "task_name": name, "template_type": "zs_opt"}
                                             for name in lists["phatgoose-flan"]["tasks"] for text in texts(12, 1)])
     for i in range(4):
         task = {"Definition": ["Do it."], "Categories": [f"Kind {i % 2}"],
@@ -128,16 +128,6 @@ def papers(folder, world):
     write_json(folder / "random.json", {"train": ["one", "two"], "dev": [], "test": ["three"]})
 
 
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
-
-
-def write_rows(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
 def inline_toml(value):
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {inline_toml(part)}" for key, part in value.items()) + " }"
@@ -148,7 +138,7 @@ def write_dataset(folder, entry):
     """Rows of each split that a list asks for, and a template beside those that it skips."""
     place = Path(entry["dataset"], entry.get("subset", ""))
     splits = (entry.get("splits") or {"train": "train", "validation": "validation"}).values()
-    write_rows(folder / "DATA" / place / "rows.jsonl", [{"split": split, "text": text, "answer": text.split()[0]}
+    write_lines(folder / "DATA" / place / "rows.jsonl", [{"split": split, "text": text, "answer": text.split()[0]}
                                                         for split in splits for text in texts(12, 4)])
     path = folder / "TEMPLATES" / place / "templates.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -117,14 +117,13 @@ TEST_F(ReadConfig, WordsOfOtherProgramsNameTheKeyThatIsMeant) {
   const std::string message =
       complaints(write("a.toml", "lora_alpha = 2\n[train]\nlearning_rate = 1\nr = 8\n[adapt]\nlearning_rate = 1\n"),
                  {"train.batch=9", "eval.k=2", "lora.num-train-epochs=3"});
-  for (const char* expected :
-       {"a.toml:1:1: unknown key lora_alpha (did you mean alpha = … in section [lora]?)",
-        "a.toml:3:1: unknown key train.learning_rate (did you mean train.lr?)",
-        "a.toml:4:1: unknown key train.r (did you mean lora.rank or poly.rank?)",
-        "a.toml:6:1: unknown key adapt.learning_rate (did you mean adapt.lr?)",
-        "--train.batch: unknown key train.batch (did you mean train.batch_size?)",
-        "--eval.k: unknown key eval.k (did you mean eval.top_k?)",
-        "unknown key lora.num-train-epochs (did you mean train.epochs?)"})
+  for (const char* expected : {"a.toml:1:1: unknown key lora_alpha (did you mean alpha = … in section [lora]?)",
+                               "a.toml:3:1: unknown key train.learning_rate (did you mean train.lr?)",
+                               "a.toml:4:1: unknown key train.r (did you mean lora.rank or poly.rank?)",
+                               "a.toml:6:1: unknown key adapt.learning_rate (did you mean adapt.lr?)",
+                               "--train.batch: unknown key train.batch (did you mean train.batch_size?)",
+                               "--eval.k: unknown key eval.k (did you mean eval.top_k?)",
+                               "unknown key lora.num-train-epochs (did you mean train.epochs?)"})
     EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
   for (const auto& [word, key] : key_synonyms) {
     EXPECT_NE(find_key(std::string(key)), nullptr) << key;
@@ -136,8 +135,7 @@ TEST_F(ReadConfig, KeysAsAPageFitItsWidth) {
   for (const size_t width : {60, 100}) {
     const std::string page = config_keys_page({}, width);
     std::istringstream lines(page);
-    for (std::string line; std::getline(lines, line);)
-      EXPECT_LE(columns_of(line), width) << line;
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(columns_of(line), width) << line;
     for (const Key& key : config_keys()) EXPECT_NE(page.find("\n  " + key.name), std::string::npos) << key.full();
   }
   EXPECT_EQ(config_keys_page({"train.lr"}, 80).find("[lora]"), std::string::npos);
@@ -188,8 +186,7 @@ TEST_F(ReadConfig, OverridesTakeTomlOrBareText) {
 TEST_F(ReadConfig, TypedAgainItNamesTheSameCollectionAndMethods) {
   const Config config = read_config(write("my dir/a.toml", "[train]\nsteps = 5\n[eval]\nsplit = \"test\"\n"),
                                     {"registry.collection=zz", "train.lr=1e-3", "eval.methods=[\"none\", \"arrow\"]"});
-  EXPECT_EQ(typed_again(config),
-            "'my dir/a.toml' --registry.collection=zz --eval.methods='[\"none\", \"arrow\"]'");
+  EXPECT_EQ(typed_again(config), "'my dir/a.toml' --registry.collection=zz --eval.methods='[\"none\", \"arrow\"]'");
 }
 
 TEST_F(ReadConfig, EpochsThatAreTypedAreNotSilentlyIdle) {

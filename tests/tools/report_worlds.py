@@ -4,18 +4,9 @@ import random
 import struct
 
 import numpy as np
+from workshop import write_json, write_lines
 
 HOSTILE = '<b>b</b><img src=x onerror="window.hacked=1"></script><script>window.hacked=1</script>%{x}$\\frac{1}{2}$&lt;i&gt;'
-
-
-def write_json(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
-
-
-def write_lines(path, lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def write_tensors(path, tensors, metadata=None):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_worlds import HOSTILE, hostile_run, journal_line, many_experts, write_json, write_lines
-from workshop import Workshop
+from report_worlds import HOSTILE, hostile_run, journal_line, many_experts
+from workshop import Workshop, write_json, write_lines
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
