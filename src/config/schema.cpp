@@ -69,7 +69,7 @@ const std::vector<Key> job_keys = {
     {KEY(cluster, lease_s), "seconds", "a worker whose counter stands still this long has lost its item",
      between(1, 1e7)},
     {KEY(cluster, independent), "", "every process is its own job, whatever mpirun or srun says"},
-    {KEY(cluster, wait), "", "stay until others have finished the items they hold"},
+    {KEY(cluster, wait), "", "stay until all jobs have finished the items they hold"},
     {KEY(cluster, share_device), "", "allow several ranks on one GPU"},
     {KEY(comm, backend), "",
      "auto: mpi under mpirun or srun, with NCCL from GPU to GPU where it can be had; mpi: tensors in the "

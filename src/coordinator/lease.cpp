@@ -175,8 +175,13 @@ std::string LeaseTable::waiting_text(const std::string& key) const {
     return fmt::format("its lease {} was made and says nothing yet, for {:.0f} s now; taken over after {:g} s",
                        (folder_ / lease_name(key, seen.generation)).string(), still_s, lease_s_);
   const std::string holder = "held by " + holder_text(*seen.record);
-  if (seen_alive(key)) return seen.record->job == self_.job && !self_.job.empty() ? "" : holder + ", which is at work";
+  if (seen_alive(key)) return of_own_job(key) ? "" : holder + ", which is at work";
   return fmt::format("{}, not heard of for {:.0f} s; taken over after {:g} s", holder, still_s, lease_s_);
+}
+
+bool LeaseTable::of_own_job(const std::string& key) const {
+  const Observation seen = last(key);
+  return !self_.job.empty() && seen.record && seen.record->job == self_.job;
 }
 
 bool LeaseTable::seen_alive(const std::string& key) const { return lease_alive(sight(last(key)), lease_s_); }

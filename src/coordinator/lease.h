@@ -73,6 +73,8 @@ class LeaseTable {
   std::string waiting_text(const std::string& key) const;
   // Whether the holder was seen to live: its counter moved, or it is a live process of this host.
   bool seen_alive(const std::string& key) const;
+  // Whether the holder is a worker of our own job.
+  bool of_own_job(const std::string& key) const;
 
  private:
   // What was last read of a key's highest generation, and since when it has said the same.

@@ -6,11 +6,8 @@
 #include "base/error.h"
 
 namespace gaggle {
-namespace {
 
 bool is_left(ItemState state) { return state == ItemState::open || state == ItemState::held; }
-
-}  // namespace
 
 Plan::Plan(std::vector<WorkItem> items) : seen_(items.size()) {
   std::sort(items.begin(), items.end(), [](const WorkItem& left, const WorkItem& right) {
@@ -45,7 +42,8 @@ std::vector<PlannedItem> Plan::items() const {
   return all;
 }
 
-void Plan::observe(size_t place, ItemState state, const std::string& note, bool alive) {
+void Plan::observe(size_t place, const TakeResult& found) {
+  const auto& [taken, state, note, alive, own_job] = found;
   Seen& seen = seen_[place];
   if (seen.state == ItemState::done) return;  // what is committed stays committed
   --counts_[static_cast<size_t>(seen.state)];
@@ -54,6 +52,7 @@ void Plan::observe(size_t place, ItemState state, const std::string& note, bool 
   if (is_left(state)) first_left_ = std::min(first_left_, place);
   seen.state = state;
   seen.alive = alive;
+  seen.own_job = own_job;
   if (!note.empty())
     notes_[place] = note;
   else
@@ -61,7 +60,7 @@ void Plan::observe(size_t place, ItemState state, const std::string& note, bool 
 }
 
 void Plan::observe(const std::string& key, ItemState state, const std::string& note) {
-  observe(place(key), state, note, false);
+  observe(place(key), {false, state, note});
 }
 
 bool Plan::failed(const std::string& key, int failures, bool here, bool final) {
@@ -78,17 +77,18 @@ std::optional<WorkItem> Plan::turn(const std::function<TakeResult(const WorkItem
       if (!is_left(seen_[i].state) || seen_[i].failed_here != failed_here) continue;
       const WorkItem& item = items_->sorted[i];
       const TakeResult came_to = attempt(item);
-      observe(i, came_to.taken ? ItemState::held : came_to.state, came_to.note, came_to.alive);
+      observe(i, came_to);
       if (came_to.taken) return item;
     }
   return std::nullopt;
 }
 
-bool Plan::may_leave(bool wait) const {
+bool Plan::may_leave(WaitFor wait) const {
   if (count(ItemState::open) > 0) return false;
   if (count(ItemState::held) == 0) return true;
-  return !wait && std::all_of(seen_.begin(), seen_.end(),
-                              [](const Seen& seen) { return seen.state != ItemState::held || seen.alive; });
+  return wait != WaitFor::everybody && std::all_of(seen_.begin(), seen_.end(), [&](const Seen& seen) {
+           return seen.state != ItemState::held || (seen.alive && !(seen.own_job && wait == WaitFor::own_job));
+         });
 }
 
 bool lease_free(const LeaseSight& sight, double lease_s) {
@@ -100,9 +100,10 @@ bool lease_alive(const LeaseSight& sight, double lease_s) {
   return sight.running || (sight.moved && sight.still_s < lease_s / 4);
 }
 
-double pause_seconds(double lease_s, size_t held) {
+double pause_seconds(double lease_s, size_t held, WaitFor wait) {
   constexpr double reads_per_s = 4;
-  return std::clamp(static_cast<double>(held) / reads_per_s, std::clamp(lease_s / 24, 0.01, 2.0),
+  const double at_least_s = wait == WaitFor::own_job ? 0.1 : 2.0;
+  return std::clamp(static_cast<double>(held) / reads_per_s, std::clamp(lease_s / 24, 0.01, at_least_s),
                     std::max(lease_s / 4, 0.01));
 }
 

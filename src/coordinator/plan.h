@@ -28,6 +28,7 @@ struct WorkItem {
 };
 
 enum class ItemState : uint8_t { open, held, done, aside };
+bool is_left(ItemState state);  // open or held
 
 // One item as the plan sees it.
 struct PlannedItem {
@@ -39,10 +40,15 @@ struct PlannedItem {
 // What trying to take an item came to.
 struct TakeResult {
   bool taken = false;
-  ItemState state = ItemState::open;  // where it was not taken
+  ItemState state = ItemState::open;  // taken: held
   std::string note;
-  bool alive = false;  // held, and its holder was seen to live
+  bool alive = false;    // held, and its holder was seen to live
+  bool own_job = false;  // held by a worker of this worker's job
 };
+
+// Whose items a worker stays for when it finds none to take. A worker of its own job may die after all others left, and
+// nobody would take its item up: so one of them stays (of thousands that read all leases a folder would be busy).
+enum class WaitFor : uint8_t { nobody, own_job, everybody };
 
 class Plan {
  public:
@@ -55,8 +61,8 @@ class Plan {
   // those that failed in this worker last: elsewhere if there is an elsewhere; ties by key, so that the order
   // is the same everywhere) until one is taken, and remembers what each attempt came to.
   std::optional<WorkItem> turn(const std::function<TakeResult(const WorkItem&)>& attempt);
-  // After a turn that took nothing: true where there is nothing to wait for. `wait`: held items are.
-  bool may_leave(bool wait) const;
+  // After a turn that took nothing: true where there is nothing to wait for. A holder that was not seen to live always is.
+  bool may_leave(WaitFor wait) const;
 
   // What a look at the files said.
   void observe(const std::string& key, ItemState state, const std::string& note = "");
@@ -76,12 +82,12 @@ class Plan {
   };
   struct Seen {
     ItemState state = ItemState::open;
-    bool alive = false, failed_here = false;
+    bool alive = false, own_job = false, failed_here = false;
     int failures = 0;
   };
   size_t place(const std::string& key) const;
   PlannedItem planned(size_t place) const;
-  void observe(size_t place, ItemState state, const std::string& note, bool alive);
+  void observe(size_t place, const TakeResult& seen);
   std::shared_ptr<const Items> items_;
   std::vector<Seen> seen_;
   std::map<size_t, std::string> notes_;
@@ -103,8 +109,8 @@ bool lease_alive(const LeaseSight& sight, double lease_s);  // its holder was se
 
 inline double beat_seconds(double lease_s) { return lease_s < 120 ? lease_s / 12 : 10; }
 // Between two turns of a worker that found nothing and left `held` items to others: a turn reads the lease of
-// each, so many of them are read less often.
-double pause_seconds(double lease_s, size_t held);
+// each, so many of them are read less often. Who waits for its own job alone looks alone, and sees the end at once.
+double pause_seconds(double lease_s, size_t held, WaitFor wait);
 // Whether a lost worker counts against its item. Not one of another job; nor one that left a new checkpoint:
 // the next goes on from there, and what killed the worker is not what it stands at.
 bool loss_counts(bool same_job, bool left_checkpoint);

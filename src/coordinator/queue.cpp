@@ -54,7 +54,8 @@ std::optional<TakeResult> WorkQueue::settled(const WorkItem& item) {
 
 TakeResult WorkQueue::held_or_open(const std::string& key) const {
   const auto holder = leases_.holder_seen(key);
-  return {false, holder ? ItemState::held : ItemState::open, holder.value_or(""), leases_.seen_alive(key)};
+  return {false, holder ? ItemState::held : ItemState::open, holder.value_or(""), leases_.seen_alive(key),
+          leases_.of_own_job(key)};
 }
 
 // The first look is at the lease: one read, where asking for the result of every held item costs many.
@@ -101,7 +102,7 @@ std::optional<Taken> WorkQueue::next() {
       say_who_is_waited_for(waited_s);
       say_at = 2 * waited_s + 5;
     }
-    const double pause_s = pause_seconds(options_.lease_s, plan_.count(ItemState::held));
+    const double pause_s = pause_seconds(options_.lease_s, plan_.count(ItemState::held), options_.wait);
     const auto until = clock::now() + std::chrono::duration<double>(pause_s);
     while (clock::now() < until && !(options_.stop && options_.stop()))
       std::this_thread::sleep_for(std::chrono::milliseconds(10)), pulse();
@@ -111,7 +112,7 @@ std::optional<Taken> WorkQueue::next() {
 void WorkQueue::say_who_is_waited_for(double waited_s) {
   constexpr size_t most = 3;
   std::vector<std::string> waits;
-  for (const PlannedItem& held : in_state(ItemState::held))
+  for (const PlannedItem& held : left())
     if (const std::string text = leases_.waiting_text(held.item.key); !text.empty())
       waits.push_back(held.item.name + ", " + text);
   if (waits.empty()) return;
@@ -168,19 +169,17 @@ void WorkQueue::refresh() {
   }
 }
 
-std::vector<PlannedItem> WorkQueue::in_state(ItemState state) const {
-  std::vector<PlannedItem> found;
-  for (const PlannedItem& planned : plan_.items())
-    if (planned.state == state) found.push_back(planned);
-  return found;
+std::vector<PlannedItem> WorkQueue::left() const {
+  auto items = plan_.items();
+  std::erase_if(items, [](const PlannedItem& planned) { return !is_left(planned.state); });
+  return items;
 }
 
-std::vector<PlannedItem> WorkQueue::held_by_others() {
-  refresh();
-  return in_state(ItemState::held);
+std::vector<PlannedItem> WorkQueue::set_aside() const {
+  auto items = plan_.items();
+  std::erase_if(items, [](const PlannedItem& planned) { return planned.state != ItemState::aside; });
+  return items;
 }
-
-std::vector<PlannedItem> WorkQueue::set_aside() const { return in_state(ItemState::aside); }
 
 bool WorkQueue::all_done() {
   refresh();

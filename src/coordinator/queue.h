@@ -27,7 +27,7 @@ struct QueueOptions {
   std::filesystem::path folder;  // the registry, or a run folder
   std::string worker;            // names this worker; one queue per worker
   double lease_s = 120;
-  bool wait = false;                          // stay while others hold items
+  WaitFor wait = WaitFor::nobody;             // who holds the items for which it stays
   bool retry = false;                         // take up items that were set aside
   double say_after_s = 5;                     // who waits this long says for whom, and again now and then; 0: never
   std::function<bool(const WorkItem&)> done;  // is there a result that carries the key?
@@ -39,9 +39,9 @@ class WorkQueue {
  public:
   WorkQueue(QueueOptions options, std::vector<WorkItem> items);
 
-  // The longest open item, leased; nothing when all items are done, set aside, or held by live others (with
-  // `wait`: only when none is held any more), or when `stop` says so. Before it leaves a held item to its
-  // holder it has seen that the holder lives; a holder that does not loses it after lease_s.
+  // The longest open item, leased; nothing when all items are done, set aside, or held by live others that are not waited
+  // for (`wait`), or when `stop` says so. Before it leaves a held item to its holder it has seen that the holder lives;
+  // a holder that does not loses it after lease_s.
   std::optional<Taken> next();
 
   // Before the commit: false once somebody took the item over (drop the result).
@@ -56,9 +56,9 @@ class WorkQueue {
 
   const Plan& plan() const { return plan_; }
   const std::string& list() const { return list_; }  // digest of the published list of all items
-  std::vector<PlannedItem> held_by_others();         // note: the holder
-  std::vector<PlannedItem> set_aside() const;        // note: the reason
   bool all_done();                                   // a fresh look: every item done
+  std::vector<PlannedItem> left() const;             // neither done nor set aside at the last look; note: the holder
+  std::vector<PlannedItem> set_aside() const;        // note: the reason
 
  private:
   void refresh();  // looks at every item
@@ -69,7 +69,6 @@ class WorkQueue {
   TakeResult held_or_open(const std::string& key) const;  // from the last look at its lease
   bool set_aside_for_loss(const WorkItem& item, const Lease& lease);
   void set_aside(const WorkItem& item, const std::string& reason);
-  std::vector<PlannedItem> in_state(ItemState state) const;
   QueueOptions options_;
   std::string list_;
   Plan plan_;

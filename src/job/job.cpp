@@ -16,7 +16,9 @@ QueueOptions queue_options(const JobContext& context, const Job& job) {
   return {.folder = job.folder,
           .worker = context.session.identity.worker_name(),
           .lease_s = context.config.cluster.lease_s,
-          .wait = context.config.cluster.wait || (first && job.wait),
+          .wait = context.config.cluster.wait || (first && job.wait) ? WaitFor::everybody
+                  : first                                            ? WaitFor::own_job
+                                                                     : WaitFor::nobody,
           .retry = context.options.retry && first,
           .say_after_s = context.session.world->rank() == 0 ? 5.0 : 0,
           .done = [&](const WorkItem& item) { return job.result(item).has_value(); },
@@ -123,9 +125,9 @@ class JobRun {
     const std::vector<PlannedItem> aside = queue_->set_aside();
     if (world_.rank() == 0) {
       job_.closing_page({plan, events}).print();
-      for (const PlannedItem& held : all_done ? std::vector<PlannedItem>() : queue_->held_by_others())
-        log::info("{} is held by {}; start again, or set cluster.wait = true, to see the end", held.item.name,
-                  held.note);
+      for (const PlannedItem& left : queue_->left())
+        log::info("{} is {}; start again, or set cluster.wait = true, to see the end", left.item.name,
+                  left.state == ItemState::held ? "held by " + left.note : "left: its worker was lost");
       for (const PlannedItem& item : aside)
         log::warning("{} was set aside: {} (--retry takes it up again)", item.item.name, item.note);
     }

@@ -79,7 +79,7 @@ TEST_F(QueueTest, LongestFirstAndHeldItemsAreNamed) {
   commit(last->item);
   b.finish(std::move(*last));
   EXPECT_FALSE(b.next());  // at once: the holder is a live process of this host
-  const auto held = b.held_by_others();
+  const auto held = b.left();
   ASSERT_EQ(held.size(), 1u);
   EXPECT_NE(held[0].note.find("a on "), std::string::npos);
 }
@@ -94,7 +94,7 @@ TEST_F(QueueTest, WhatWasCommittedWhileItsLeaseWasTakenIsNotDoneAgain) {
 
 TEST_F(QueueTest, WhoIsToldToWaitWaitsForTheOthers) {
   QueueOptions patient = options("b");
-  patient.wait = true;
+  patient.wait = WaitFor::everybody;
   WorkQueue a(options("a"), made_items(1)), b(patient, made_items(1));
   auto held = a.next();
   std::atomic<bool> finished = false;
@@ -107,6 +107,31 @@ TEST_F(QueueTest, WhoIsToldToWaitWaitsForTheOthers) {
   EXPECT_FALSE(b.next());
   EXPECT_TRUE(finished);
   holder.join();
+}
+
+// All others have left by then: nobody else would take it up.
+TEST_F(QueueTest, WhoStaysForItsOwnJobTakesWhatAWorkerOfItLeavesAtTheEnd) {
+  for (const bool same_job : {true, false}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::setenv("SLURM_JOB_ID", same_job ? "17" : "18", 1);
+      WorkQueue queue(options("child"), made_items(1));
+      const auto taken = queue.next();
+      std::ofstream(folder / "taken") << "x";
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      ::kill(::getpid(), SIGKILL);
+    }
+    while (!fs::exists(folder / "taken")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const std::jthread reaps([child] { ::waitpid(child, nullptr, 0); });
+    ::setenv("SLURM_JOB_ID", "17", 1);
+    QueueOptions stays = options("first");
+    stays.wait = WaitFor::own_job;
+    EXPECT_FALSE(WorkQueue(options("second"), made_items(1)).next());
+    EXPECT_EQ(WorkQueue(stays, made_items(1)).next().has_value(), same_job);
+    ::unsetenv("SLURM_JOB_ID");
+    fs::remove_all(folder / "work" / "leases");
+    fs::remove(folder / "taken");
+  }
 }
 
 TEST_F(QueueTest, FailsOnceIsRetriedTwiceIsSetAsideUntilRetry) {
@@ -143,7 +168,7 @@ TEST_F(QueueTest, WhoWaitsForALeaseThatSaysNothingSaysSoAndTakesItOver) {
 
 TEST_F(QueueTest, WhoWaitsSaysForWhom) {
   QueueOptions patient = options("b");
-  patient.wait = true;
+  patient.wait = WaitFor::everybody;
   patient.say_after_s = 0.1;
   WorkQueue a(options("a"), made_items(1)), b(patient, made_items(1));
   auto held = a.next();

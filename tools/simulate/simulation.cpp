@@ -67,7 +67,8 @@ struct Event {
 
 class Simulation {
  public:
-  explicit Simulation(const SimulationSettings& settings) : set_(settings) {
+  explicit Simulation(const SimulationSettings& settings)
+      : set_(settings), wait_(settings.wait ? WaitFor::everybody : WaitFor::nobody) {
     const int group = set_.ranks_per_item;
     set_.workers /= group;
     set_.failures_per_hour *= group;
@@ -123,7 +124,7 @@ class Simulation {
   // Time passes: what idle workers, polling, and working ones, beating, do to the folder of leases.
   void account(double until) {
     const double span = until - now_;
-    const double pause = pause_seconds(set_.lease_s, held_);
+    const double pause = pause_seconds(set_.lease_s, held_, wait_);
     const double polls = static_cast<double>(idle_.size()) * span / pause;
     const double beats = static_cast<double>(held_) * span / beat_seconds(set_.lease_s);
     result_.lists += polls;
@@ -225,8 +226,7 @@ class Simulation {
     Worker& worker = workers_[static_cast<size_t>(w)];
     result_.order.push_back(item.work.key);
     if (item.open_since < never && worker.doing == Doing::looking)
-      result_.worst_wait_s =
-          std::max(result_.worst_wait_s, now_ - std::max(item.open_since, worker.looking_since));
+      result_.worst_wait_s = std::max(result_.worst_wait_s, now_ - std::max(item.open_since, worker.looking_since));
     item.open_since = never;
     item.holder = w;
     item.released = item.holder_dead = false;
@@ -242,25 +242,21 @@ class Simulation {
        static_cast<uint64_t>(++item.attempt));
   }
 
-  double progress_s(const Item& item) const {
-    return item.saved_when_taken_s + item.speed * (now_ - item.taken_at);
-  }
+  double progress_s(const Item& item) const { return item.saved_when_taken_s + item.speed * (now_ - item.taken_at); }
   // The periodic checkpoints until now are written.
   void save_periodic(Item& item) const {
     const double every = 60 * set_.checkpoint_minutes;
-    const double saved =
-        item.saved_when_taken_s + item.speed * every * std::floor((now_ - item.taken_at) / every);
+    const double saved = item.saved_when_taken_s + item.speed * every * std::floor((now_ - item.taken_at) / every);
     item.saved_s = std::max(item.saved_s, saved);
   }
 
   void look(int w) {
     Worker& worker = workers_[static_cast<size_t>(w)];
     count(result_.lists, 1);
-    const auto taken =
-        worker.plan.turn([&](const WorkItem& work) { return attempt(items_[std::stoul(work.key)], w); });
+    const auto taken = worker.plan.turn([&](const WorkItem& work) { return attempt(items_[std::stoul(work.key)], w); });
     if (taken) return;
     if (left_to_do() == 0) return;
-    if (worker.plan.may_leave(set_.wait)) {
+    if (worker.plan.may_leave(wait_)) {
       worker.doing = Doing::left;
       idle_.erase(w);
       ++gone_for_good_;
@@ -269,14 +265,14 @@ class Simulation {
     idle_.insert(w);
     for (size_t i = 0; i < items_.size(); ++i)
       if (items_[i].holder_dead && !items_[i].released)
-        at(std::max(now_, std::max(items_[i].last_beat, worker.looking_since) + set_.lease_s + tick_s),
-           What::expires, static_cast<int>(i), 0);
+        at(std::max(now_, std::max(items_[i].last_beat, worker.looking_since) + set_.lease_s + tick_s), What::expires,
+           static_cast<int>(i), 0);
     if (!set_.wait) wake(w, now_ + beat_seconds(set_.lease_s));
   }
 
   // Its first poll at or after `when`.
   double poll_after(const Worker& worker, double when) const {
-    const double pause = pause_seconds(set_.lease_s, held_);
+    const double pause = pause_seconds(set_.lease_s, held_, wait_);
     const double polls = std::ceil(std::max(0.0, when - worker.looking_since) / pause);
     return std::max(when, worker.looking_since + polls * pause);
   }
@@ -382,6 +378,7 @@ class Simulation {
   }
 
   SimulationSettings set_;
+  WaitFor wait_;
   SimulationResult result_;
   std::vector<Item> items_;
   std::vector<Worker> workers_;
@@ -416,13 +413,10 @@ double makespan_bound(std::vector<double> hours, int workers) {
 std::vector<double> spread_hours(int count, double mean, double sigma, uint64_t seed) {
   std::vector<double> hours;
   for (int i = 0; i < count; ++i)
-    hours.push_back(mean *
-                    std::exp(sigma * normal("hours", seed, static_cast<uint64_t>(i)) - sigma * sigma / 2));
+    hours.push_back(mean * std::exp(sigma * normal("hours", seed, static_cast<uint64_t>(i)) - sigma * sigma / 2));
   return hours;
 }
 
-SimulationResult simulate(const SimulationSettings& settings) {
-  return Simulation(settings).run();
-}
+SimulationResult simulate(const SimulationSettings& settings) { return Simulation(settings).run(); }
 
 }  // namespace gaggle
