@@ -205,6 +205,16 @@ std::unique_ptr<RoutedAdapter> make_merged(const RoutedCollection& collection) {
   return std::make_unique<FixedAdapter>(mean_pairs(collection));
 }
 
+uint64_t bytes_of(const RoutedCollection& collection) {
+  const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : size_t{0}; };
+  uint64_t all = 0;
+  for (const RoutedSite& site : collection.sites)
+    for (const LowRank& pair : site.experts) all += bytes(pair.a) + bytes(pair.b);
+  for (const auto& site : collection.gates)
+    for (const at::Tensor& gate : site) all += bytes(gate);
+  return all;
+}
+
 RoutedCollection without(const RoutedCollection& collection, const std::vector<char>& experts) {
   GAGGLE_CHECK(!collection.source, "experts that are read later cannot be left out");
   RoutedCollection rest = collection;

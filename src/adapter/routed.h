@@ -39,6 +39,8 @@ struct RoutedCollection {
   int number_of(const std::string& name) const;  // -1: not there
 };
 
+uint64_t bytes_of(const RoutedCollection& collection);  // of pairs and gates in memory
+
 // Told what a site chose: experts and weights of the tokens that it reads, on the base's device.
 using RoutingObserver = std::function<void(const Site& site, const TokenRouting& routed)>;
 

@@ -64,7 +64,7 @@ Summary summary_of(const Window& window, std::span<const size_t> groups) {
 }
 
 // Its cells behind those given.
-std::vector<std::string> with_cells(std::vector<std::string> line, const Summary& summary) {
+std::vector<Cell> with_cells(std::vector<Cell> line, const Summary& summary) {
   line.push_back(cosine_cell(summary.cosine.value(), 3));
   line.push_back(percent_cell(summary.conflicting.value()));
   line.push_back(cosine_cell(summary.noise_free.value(), 3));
@@ -76,7 +76,7 @@ Table last_windows_table(const std::vector<Window>& windows) {
   const size_t all = 0;
   for (size_t w = windows.size() - std::min(windows.size(), windows_shown); w < windows.size(); ++w) {
     const Summary summary = summary_of(windows[w], {&all, 1});
-    std::vector<std::string> line = with_cells({steps_text(windows[w]), std::to_string(windows[w].size())}, summary);
+    std::vector<Cell> line = with_cells({steps_text(windows[w]), std::to_string(windows[w].size())}, summary);
     line.push_back(fmt::format("{:.0f}", summary.pairs.value()));
     table.add(std::move(line));
   }
@@ -107,7 +107,7 @@ Table by_group_table(const Window& window) {
 }
 
 // A run of experts in a table of runs: gradients at the common start.
-std::vector<std::string> with_experts(const AlignmentRun& run) {
+std::vector<Cell> with_experts(const AlignmentRun& run) {
   const PairStatistics pairs = pair_statistics(run.experts->cosine);
   return {run.name,
           "start",

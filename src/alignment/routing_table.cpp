@@ -105,8 +105,8 @@ std::vector<std::string> routing_heading(const std::string& first) {
   return heading;
 }
 
-std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers) {
-  std::vector<std::string> cells = {first};
+std::vector<Cell> routing_cells(const std::string& first, const RoutingNumbers& numbers) {
+  std::vector<Cell> cells = {first};
   for (const RoutingField& field : routing_fields) {
     const double value = numbers.*field.value;
     cells.push_back(field.share ? fmt::format("{:.1f} %", 100 * value) : fmt::format("{:.3f}", value));

@@ -60,7 +60,7 @@ at::Tensor routing_similarity(std::span<const RoutingSite> sites);
 
 // A row of a table of them: `first`, then each field.
 std::vector<std::string> routing_heading(const std::string& first);
-std::vector<std::string> routing_cells(const std::string& first, const RoutingNumbers& numbers);
+std::vector<Cell> routing_cells(const std::string& first, const RoutingNumbers& numbers);
 
 // Numbers by kind and in all; then the tasks in linkage order with their similarities.
 Page routing_page(std::span<const RoutingSite> sites, const std::vector<std::string>& tasks);

@@ -59,7 +59,7 @@ Page matrix_page(const std::string& what, const std::vector<std::string>& tasks,
   Table table(header);
   const auto value = cosine.accessor<double, 2>();
   for (size_t i = 0; i < order.size(); ++i) {
-    std::vector<std::string> line = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
+    std::vector<Cell> line = {std::to_string(i + 1), tasks[static_cast<size_t>(order[i])]};
     for (size_t j = 0; j < order.size(); ++j) line.push_back(i == j ? "" : cosine_cell(value[order[i]][order[j]], 2));
     table.add(std::move(line));
   }
@@ -75,8 +75,8 @@ Table pairs_table(const std::vector<std::string>& tasks, const at::Tensor& cosin
   if (beside.defined()) header.push_back(beside_name);
   Table table(header);
   const auto add = [&](const std::string& what, const Pair& pair) {
-    std::vector<std::string> line = {what, tasks[static_cast<size_t>(pair.a)], tasks[static_cast<size_t>(pair.b)],
-                                     cosine_cell(pair.cosine, 3)};
+    std::vector<Cell> line = {what, tasks[static_cast<size_t>(pair.a)], tasks[static_cast<size_t>(pair.b)],
+                              cosine_cell(pair.cosine, 3)};
     if (beside.defined()) line.push_back(cosine_cell(beside[pair.a][pair.b].item<double>(), 3));
     table.add(std::move(line));
   };

@@ -16,8 +16,9 @@ TableFormat the_format = TableFormat::text;
 using Cells = std::vector<std::string>;
 
 constexpr size_t columns_of_a_file = 120;
-constexpr size_t gap = 2;            // between columns
-constexpr size_t shortest_cut = 16;  // names are not cut to less while the table can be laid out in parts
+constexpr size_t gap = 2;                  // between columns
+constexpr size_t shortest_cut = 16;        // names are not cut to less while the table can be laid out in parts
+constexpr size_t shortest_first_cut = 24;  // those that say which line it is, in a line of 60 columns or more
 
 bool looks_like_number(const std::string& text) {
   const size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
@@ -49,18 +50,20 @@ size_t longest_word(const std::string& text) {
 
 struct Column {
   bool numeric = false;
-  size_t natural = 0;  // the widest of its cells and its head
-  size_t cells = 0;    // the widest of its cells
-  size_t head = 0;     // the longest word of its head
-  size_t width = 0;    // as it is laid out
+  size_t natural = 0;   // the widest of its cells and its head
+  size_t cells = 0;     // the widest of its cells
+  size_t head = 0;      // the longest word of its head
+  size_t shortest = 0;  // that its names are cut to
+  size_t width = 0;     // as it is laid out
 };
 
-std::vector<Column> columns_in(const std::vector<Cells>& lines) {
+std::vector<Column> columns_in(const std::vector<Cells>& lines, size_t most) {
   std::vector<Column> columns(lines[0].size());
   for (size_t j = 0; j < columns.size(); ++j) {
     Column& column = columns[j];
     column.numeric = lines.size() > 1;
     column.head = longest_word(lines[0][j]);
+    column.shortest = j == 0 ? std::clamp(2 * most / 5, shortest_cut, shortest_first_cut) : shortest_cut;
     for (size_t i = 1; i < lines.size(); ++i) {
       column.cells = std::max(column.cells, columns_of(lines[i][j]));
       if (!lines[i][j].empty() && !looks_like_number(lines[i][j])) column.numeric = false;
@@ -79,7 +82,7 @@ size_t width_of(const std::vector<Column>& columns) {
 // As narrow as a column may become: numbers stay whole.
 size_t least_width(const Column& column) {
   const size_t head = std::min(column.head, shortest_cut);
-  return std::max(column.numeric ? column.cells : std::min(column.cells, shortest_cut), head);
+  return std::max(column.numeric ? column.cells : std::min(column.cells, column.shortest), head);
 }
 
 // Heads are broken first, then the widest of the columns of words give way.
@@ -150,18 +153,20 @@ size_t room_left(const std::vector<Column>& columns, const std::vector<std::vect
 void set_table_format(TableFormat format) { the_format = format; }
 TableFormat table_format() { return the_format; }
 
-Table::Table(std::vector<std::string> header) { lines_.push_back(std::move(header)); }
+Table::Table(std::vector<std::string> header) { lines_.emplace_back(header.begin(), header.end()); }
 
-void Table::add(std::vector<std::string> line) {
+void Table::add(std::vector<Cell> line) {
   GAGGLE_CHECK(line.size() == lines_[0].size(), "a line of {} cells in a table of {}", line.size(), lines_[0].size());
   // A cell stays on its line, whatever stands in it. What is longer than any sentence of ours is somebody's mistake.
-  for (std::string& cell : line) cell = shown(cell, 2000);
+  for (Cell& cell : line) cell.text = shown(cell.text, 2000);
   lines_.push_back(std::move(line));
 }
 
 std::string Table::text(std::optional<size_t> terminal_columns) const {
   const size_t most = terminal_columns.value_or(columns_of_a_file);
-  std::vector<Column> columns = columns_in(lines_);
+  std::vector<Cells> lines;
+  for (const auto& line : lines_) std::ranges::transform(line, std::back_inserter(lines.emplace_back()), &Cell::text);
+  std::vector<Column> columns = columns_in(lines, most);
   // Nothing breaks a long line of a file, where words are better found whole.
   Column& last = columns.back();
   const size_t whole = last.width;
@@ -175,7 +180,7 @@ std::string Table::text(std::optional<size_t> terminal_columns) const {
   std::string text;
   for (const std::vector<size_t>& part : parts) {
     if (!text.empty()) text += "\n";
-    for (const Cells& line : lines_) text += line_text(line, columns, part, &line == lines_.data());
+    for (const Cells& line : lines) text += line_text(line, columns, part, &line == lines.data());
   }
   return text;
 }

@@ -18,24 +18,38 @@ void set_table_format(TableFormat format);  // of the process
 TableFormat table_format();
 inline constexpr const char* table_formats[] = {"text", "csv", "json", "markdown"};  // in the enum's order
 
+// What stands in a line of a table. Where people read it rounded, or in words, programs have the value itself.
+struct Cell {
+  Cell(std::string words) : text(std::move(words)) {}
+  Cell(const char* words) : text(words) {}
+  Cell(std::string words, std::string exact, std::string of = "")
+      : text(std::move(words)), value(std::move(exact)), unit(std::move(of)) {}
+  std::string text;
+  std::string value = "";  // as JSON; "": what the text says
+  std::string unit = "";   // of the value, for the column's head
+};
+Cell bytes_cell(uint64_t bytes);  // "48.6 kB", 48591 under "size bytes"
+Cell time_cell(double seconds);   // "0:21", 20.812 under "time s"
+Cell flag_cell(bool flag);        // "yes", true
+
 // Columns are aligned by what stands in them: numbers to the right, words to the left; two spaces between. Where a table
 // is wider than the terminal (in pipes and files, than 120 columns without the words of the last), its heads are
-// broken at spaces, then words are broken at spaces and names cut in the middle; in the end its columns are laid out in
-// parts, one below the other, each behind the first column. Numbers stay whole.
+// broken at spaces, then words are broken at spaces and names cut in the middle, those of the first column last; in the end
+// its columns are laid out in parts, one below the other, each behind the first column. Numbers stay whole.
 class Table {
  public:
   explicit Table(std::vector<std::string> header);
-  void add(std::vector<std::string> line);                     // as many cells as the header
+  void add(std::vector<Cell> line);                            // as many as the header has
   std::string text() const { return text(output_columns()); }  // ends with a newline
   std::string text(std::optional<size_t> terminal_columns) const;
-  // For programs nothing is cut, a unit that a whole column has goes into its head, and "-" is an empty cell or null.
+  // For programs nothing is cut, the unit that a column has goes into its head, and "-" is an empty cell or null.
   std::string csv() const;
   std::string markdown() const;
   nlohmann::ordered_json json()
       const;  // {"table": the first head, "rows": [{head: value}]}; of equal heads a later gets " 2"
 
  private:
-  std::vector<std::vector<std::string>> lines_;
+  std::vector<std::vector<Cell>> lines_;
 };
 
 std::string with_commas(int64_t number);                     // 1234567 → "1,234,567"

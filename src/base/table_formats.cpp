@@ -29,19 +29,32 @@ std::string value_of(const std::string& cell) {
   return plain;
 }
 
-// The lines with values for cells; where all of a column are per cent, its head says so.
-std::vector<Line> values_of(std::vector<Line> lines) {
-  for (size_t j = 0; j < lines[0].size(); ++j) {
-    const auto has_unit = [j](const Line& line) {
-      return line[j].ends_with(shared_unit) && is_number(line[j].substr(0, line[j].size() - shared_unit.size()));
-    };
-    const auto of_unit = [&](const Line& line) { return line[j].empty() || line[j] == "-" || has_unit(line); };
-    const bool all =
-        std::all_of(lines.begin() + 1, lines.end(), of_unit) && std::any_of(lines.begin() + 1, lines.end(), has_unit);
-    if (all) lines[0][j] += shared_unit;
-    for (size_t i = 1; i < lines.size(); ++i) {
-      if (all && lines[i][j].ends_with(shared_unit)) lines[i][j].resize(lines[i][j].size() - shared_unit.size());
-      lines[i][j] = value_of(lines[i][j]);
+// Where all of a column's texts are per cent, that is its unit.
+void split_shared_unit(std::vector<std::vector<Cell>>& lines, size_t column) {
+  const auto has_unit = [](const std::string& text) {
+    return text.ends_with(shared_unit) && is_number(text.substr(0, text.size() - shared_unit.size()));
+  };
+  const auto of_unit = [&](const auto& line) {
+    const std::string& text = line[column].text;
+    return text.empty() || text == "-" || has_unit(text);
+  };
+  if (!std::all_of(lines.begin() + 1, lines.end(), of_unit)) return;
+  for (size_t i = 1; i < lines.size(); ++i) {
+    Cell& cell = lines[i][column];
+    if (has_unit(cell.text)) cell.text.resize(cell.text.size() - shared_unit.size()), cell.unit = shared_unit.substr(1);
+  }
+}
+
+// The lines with values for cells, and units behind their heads.
+std::vector<Line> values_of(std::vector<std::vector<Cell>> cells) {
+  std::vector<Line> lines(cells.size(), Line(cells[0].size()));
+  for (size_t j = 0; j < cells[0].size(); ++j) {
+    split_shared_unit(cells, j);
+    std::string& head = lines[0][j] = cells[0][j].text;
+    for (size_t i = 1; i < cells.size(); ++i) {
+      const Cell& cell = cells[i][j];
+      lines[i][j] = cell.value.empty() ? value_of(cell.text) : cell.value;
+      if (!cell.unit.empty() && head == cells[0][j].text) head += " " + cell.unit;
     }
   }
   return lines;
@@ -62,6 +75,10 @@ std::string markdown_cell(const std::string& text) {
 
 }  // namespace
 
+Cell bytes_cell(uint64_t bytes) { return {bytes_text(bytes), std::to_string(bytes), "bytes"}; }
+Cell time_cell(double seconds) { return {time_text(seconds), fmt::format("{:.3f}", seconds), "s"}; }
+Cell flag_cell(bool flag) { return flag ? Cell("yes", "true") : Cell("no", "false"); }
+
 std::string Table::csv() const {
   std::string text;
   for (const auto& line : values_of(lines_)) {
@@ -76,7 +93,7 @@ std::string Table::markdown() const {
   std::string text;
   for (const auto& line : lines_) {
     std::string out = "|";
-    for (const std::string& cell : line) out += " " + markdown_cell(cell) + " |";
+    for (const Cell& cell : line) out += " " + markdown_cell(cell.text) + " |";
     text += out + "\n";
     if (&line == lines_.data()) {
       text += "|";
@@ -95,13 +112,14 @@ nlohmann::ordered_json Table::json() const {
     Json row = Json::object();
     for (size_t j = 0; j < lines[i].size(); ++j) {
       const std::string &value = lines[i][j], &head = lines[0][j];
-      row[row.contains(head) ? head + " 2" : head] = value.empty()      ? Json(nullptr)
-                                                     : is_number(value) ? parse_json<Json>(value)
-                                                                        : Json(value);
+      row[row.contains(head) ? head + " 2" : head] = value.empty() ? Json(nullptr)
+                                                     : is_number(value) || !lines_[i][j].value.empty()
+                                                         ? parse_json<Json>(value)
+                                                         : Json(value);
     }
     rows.push_back(std::move(row));
   }
-  return {{"table", lines_[0][0]}, {"rows", std::move(rows)}};
+  return {{"table", lines_[0][0].text}, {"rows", std::move(rows)}};
 }
 
 }  // namespace gaggle

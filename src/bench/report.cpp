@@ -40,7 +40,7 @@ BenchLine line_of(const nlohmann::ordered_json& json) {
 
 std::string percent_text(double share) { return fmt::format("{:.{}f}%", 100 * share, share < 0.0995 ? 1 : 0); }
 
-std::vector<std::string> cells_of(const BenchLine& line, const MachineRates& rates) {
+std::vector<Cell> cells_of(const BenchLine& line, const MachineRates& rates) {
   const double seconds = line.seconds.median;
   const bool bound = line.share.median > 0;
   const bool by_products = line.flop / rates.flop_per_s >= line.bytes / rates.bytes_per_s;
@@ -62,7 +62,7 @@ Page group_table(const BenchResult& result, const std::string& group, const Benc
   Table table(header);
   for (const BenchLine& line : result.lines) {
     if (line.group != group) continue;
-    std::vector<std::string> cells = cells_of(line, result.rates);
+    std::vector<Cell> cells = cells_of(line, result.rates);
     if (comparison) {
       const ComparedLine& compared = comparison->lines.at(line.name);
       cells.insert(cells.end(), {compared.change, compared.word});

@@ -21,7 +21,11 @@ struct Reader {
   std::vector<std::string> complaints;
   std::vector<fs::path> open_files;  // the chain of includes, for cycles
 
-  void complain(const std::string& where, const std::string& what) { complaints.push_back(where + ": " + what); }
+  // What was typed as an option names its key already.
+  void complain(const std::string& where, const std::string& what) {
+    const bool named = where.starts_with("--") && what.starts_with(where.substr(2) + ": ");
+    complaints.push_back(named ? "--" + what : where + ": " + what);
+  }
 };
 
 std::string position(const fs::path& file, const toml::source_region& source) {

@@ -44,10 +44,10 @@ Table task_table(const Analysis& analysis, const MethodRouting& method) {
     if (!method.tasks[t]) continue;
     const RoutingMeasures measures = measures_of(method.tasks[t]->sums, analysis.sites, analysis.own(t));
     const double first = measures.own_first.mean;
-    std::vector<std::string> line = {analysis.tasks[t], cell_text(measures.entropy.mean, 2),
-                                     cell_text(measures.token_entropy.mean, 2),
-                                     std::isnan(first) ? "-" : fmt::format("{:.1f} %", 100 * first),
-                                     largest_text(analysis.experts, measures.share, 1, 3)};
+    std::vector<Cell> line = {analysis.tasks[t], cell_text(measures.entropy.mean, 2),
+                              cell_text(measures.token_entropy.mean, 2),
+                              std::isnan(first) ? "-" : fmt::format("{:.1f} %", 100 * first),
+                              largest_text(analysis.experts, measures.share, 1, 3)};
     if (!method.without.empty()) line.push_back(dearest_text(analysis, method, t));
     table.add(std::move(line));
   }

@@ -14,7 +14,7 @@ namespace gaggle {
 namespace {
 
 // One method on one task, items joined in the order of the examples.
-struct Cell {
+struct MethodOnTask {
   std::vector<ExampleResult> examples;
   std::vector<double> weight_by_expert;
   bool complete = true;
@@ -26,9 +26,9 @@ void add(std::vector<double>& sums, const std::vector<double>& values) {
   for (size_t z = 0; z < values.size(); ++z) sums[z] += values[z];
 }
 
-Cell read_cell(const std::vector<EvalItem>& items, const std::string& method, size_t task,
+MethodOnTask read_cell(const std::vector<EvalItem>& items, const std::string& method, size_t task,
                const std::filesystem::path& folder) {
-  Cell cell;
+  MethodOnTask cell;
   for (const EvalItem* item : items_of(items, method, task)) {
     const auto path = result_path(folder, item->key);
     if (!std::filesystem::exists(path)) {
@@ -51,14 +51,14 @@ bool better(const Score& a, const Score& b) {
 }
 
 // Of the task's own expert, or of the best one where it has none.
-Cell read_oracle(const EvalContext& context, const std::vector<EvalItem>& items, size_t task,
+MethodOnTask read_oracle(const EvalContext& context, const std::vector<EvalItem>& items, size_t task,
                  const std::filesystem::path& folder) {
   const std::string& own = context.tasks[task].name;
   const bool has_expert = context.collection.number_of(own) >= 0;
-  Cell best;
+  MethodOnTask best;
   for (const std::string& name : context.collection.names) {
     if (items_of(items, "expert:" + name, task).empty() || (has_expert && name != own)) continue;
-    Cell cell = read_cell(items, "expert:" + name, task, folder);
+    MethodOnTask cell = read_cell(items, "expert:" + name, task, folder);
     if (!cell.complete) return {};  // the best of some is not the best
     cell.expert = name;
     if (best.expert.empty() || better(score_of(cell.examples), score_of(best.examples))) best = std::move(cell);
@@ -189,7 +189,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
     auto& chosen = summary.oracle_expert.emplace_back();
     std::vector<double> weight;
     for (size_t t = 0; t < summary.tasks.size(); ++t) {
-      const Cell cell = method.kind == MethodKind::oracle ? read_oracle(context, items, t, folder)
+      const MethodOnTask cell = method.kind == MethodKind::oracle ? read_oracle(context, items, t, folder)
                                                           : read_cell(items, method.name, t, folder);
       scores.push_back(score_of(cell.examples));
       chosen.push_back(cell.expert);

@@ -65,7 +65,7 @@ Page number_table(const std::string& corner, const std::vector<std::string>& met
     header.insert(header.end(), methods.begin(), methods.end());
   Table table(header);
   for (size_t i = 0; i < (lines_are_methods ? methods.size() : columns.size()); ++i) {
-    std::vector<std::string> line = {lines_are_methods ? methods[i] : columns[i].name};
+    std::vector<Cell> line = {lines_are_methods ? methods[i] : columns[i].name};
     for (size_t j = 0; j < (lines_are_methods ? columns.size() : methods.size()); ++j)
       line.push_back(cell_text(lines_are_methods ? columns[j].numbers[i] : columns[i].numbers[j], digits));
     table.add(std::move(line));

@@ -61,7 +61,7 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
     shapes = {{model->spec().name, shapes_digest(model->weights()), ""}, model->weights()};
   }
   ImportReport report;
-  std::vector<std::vector<std::string>> lines;
+  std::vector<std::vector<Cell>> lines;
   std::optional<Commits> commits;
   std::set<std::string> names;
   // Read one after the other, so that few adapters at a time lie in memory.
@@ -86,7 +86,7 @@ ImportReport import_folders(const fs::path& registry, const std::vector<std::str
                      (shapes ? "fits " + shapes->fingerprint.name : "base unverified (--base MODEL checks it)") +
                          remarks_on(version)});
     commits->add(std::move(version),
-                 [&lines, line = lines.size() - 1](const std::string& number) { lines[line][2] += number; });
+                 [&lines, line = lines.size() - 1](const std::string& number) { lines[line][2].text += number; });
   }
   if (commits) commits->finish();
   Table table({"folder", "verdict", "as", "why"});

@@ -38,20 +38,20 @@ std::string made_from(const json& sidecar) {
   return source.empty() ? text_at(sidecar, "task") : source;
 }
 
-std::vector<std::string> expert_cells(const Version& expert, const json& sidecar, const BaseFingerprint& base) {
+std::vector<Cell> expert_cells(const Version& expert, const json& sidecar, const BaseFingerprint& base) {
   const json lora = object_at(sidecar, "lora");
   return {expert.name,
           version_cell(expert),
           number(number_at(lora, "rank")),
           number(number_at(lora, "sites")),
-          is_gated(expert) ? "yes" : "no",
+          flag_cell(is_gated(expert)),
           text_at(sidecar, "origin"),
           base_cell(sidecar, base),
-          bytes_text(bytes_of(expert)),
+          bytes_cell(bytes_of(expert)),
           made_from(sidecar)};
 }
 
-std::vector<std::string> inventory_cells(const Version& inventory, const json& sidecar, const BaseFingerprint& base) {
+std::vector<Cell> inventory_cells(const Version& inventory, const json& sidecar, const BaseFingerprint& base) {
   const json poly = object_at(sidecar, "poly");
   return {inventory.name,
           version_cell(inventory),
@@ -63,12 +63,12 @@ std::vector<std::string> inventory_cells(const Version& inventory, const json& s
           number(number_at(poly, "sites")),
           text_at(sidecar, "origin"),
           base_cell(sidecar, base),
-          bytes_text(bytes_of(inventory)),
+          bytes_cell(bytes_of(inventory)),
           made_from(sidecar)};
 }
 
-std::vector<std::string> row_cells(const Version& row, const json& sidecar, const BaseFingerprint&) {
-  return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"), bytes_text(bytes_of(row))};
+std::vector<Cell> row_cells(const Version& row, const json& sidecar, const BaseFingerprint&) {
+  return {row.name, version_cell(row), text_at(sidecar, "task"), text_at(sidecar, "parent"), bytes_cell(bytes_of(row))};
 }
 
 // One that cannot be read is marked, and its reason added to `broken`; the others are listed all the same.
@@ -80,7 +80,7 @@ Page table_of(const Registry& registry, const std::vector<std::string>& wanted, 
   const BaseFingerprint base = registry.base();
   Table table(heads);
   for (const Version& version : versions) {
-    std::vector<std::string> line(heads.size());
+    std::vector<Cell> line(heads.size(), "");
     try {
       line = cells(version, read_sidecar(version), base);
     } catch (const UserError& error) {

@@ -21,7 +21,7 @@ Table workers_table(const WorkStatus& status) {
     table.add({s.item.name, s.holder.worker, s.holder.process.host, s.holder.job.empty() ? "-" : s.holder.job,
                std::to_string(s.rank), p.phase.empty() ? "-" : p.phase,
                stepped ? fmt::format("{}/{}", p.step, p.steps) : "-", stepped ? fmt::format("{:.3f}", p.loss) : "-",
-               stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_text(s.since_s),
+               stepped ? with_commas(std::llround(p.tokens_per_s)) : "-", time_cell(s.since_s),
                s.running ? "running" : "looks dead"});
   }
   return table;

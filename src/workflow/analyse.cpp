@@ -72,8 +72,8 @@ JobPlan analysis_plan(const AnalysisJob& job) {
     plan.lines.push_back({"note", note});
   plan.place = job.folder.string();
   plan.verb = "do";
-  plan.memory =
-      memory_need(job.context, bytes_of(job.sources.collection), token_tasks, job.scoring.split, 1, BaseUse::inference);
+  plan.memory = memory_need(job.context, bytes_of_experts(job.context, job.scoring, job.methods), token_tasks,
+                            job.scoring.split, 1, BaseUse::inference);
   plan.disk = {0, static_cast<int64_t>(job.items.size()) + 1, job.folder};
   for (const AnalysisItem& item : job.items) plan.disk.bytes += bytes_of_result(job, item);
   return plan;

@@ -42,7 +42,8 @@ std::vector<AnalysisItem> items_of_analysis(const AnalysisJob& job);
 
 class Analyser {
  public:
-  explicit Analyser(const AnalysisJob& job) : job_(job), adapters_(job.scoring), classes_(job.scoring.tokenizer) {}
+  explicit Analyser(const AnalysisJob& job)
+      : job_(job), adapters_(job.scoring, room_for_adapters(job.context)), classes_(job.scoring.tokenizer) {}
   std::string run(const AnalysisItem& item);  // its result as JSON; throws StopRequested
 
  private:

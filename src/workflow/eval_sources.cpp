@@ -1,11 +1,13 @@
 #include "workflow/eval_sources.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
 #include "base/names.h"
 #include "base/table.h"
 #include "config/method_text.h"
+#include "eval/kept_adapters.h"
 #include "job/inputs.h"
 #include "registry/pins.h"
 
@@ -60,14 +62,16 @@ EvalSources load_sources(const Config& config, const BaseModel& base, const std:
   return sources;
 }
 
-uint64_t bytes_of(const RoutedCollection& collection) {
-  const auto bytes = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.nbytes() : size_t{0}; };
-  uint64_t all = 0;
-  for (const RoutedSite& site : collection.sites)
-    for (const LowRank& pair : site.experts) all += bytes(pair.a) + bytes(pair.b);
-  for (const auto& site : collection.gates)
-    for (const at::Tensor& gate : site) all += bytes(gate);
-  return all;
+uint64_t room_for_adapters(const JobContext& context) {
+  constexpr uint64_t where_not_known = 1'000'000'000;
+  const int64_t free = context.session.free_memory;
+  return free < 0 ? where_not_known : static_cast<uint64_t>(free) / 8;
+}
+
+uint64_t bytes_of_experts(const JobContext& context, const EvalContext& scoring, const std::vector<Method>& methods) {
+  uint64_t own = 0;
+  for (const Method& method : methods) own += own_bytes(method, scoring);
+  return bytes_of(scoring.collection) + std::min(own, room_for_adapters(context));
 }
 
 void check_examples(const EvalContext& context) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "eval/items.h"
+#include "job/job.h"
 #include "job/plan.h"
 #include "library/collection.h"
 #include "library/prepared.h"
@@ -34,8 +35,12 @@ PreparedExperts prepared_for(const Config& config, const Registry& registry, con
 // (registry/pins.h: all_in_use). Which they are is asked once: others may be in use a moment later.
 std::string needed_collection(const Config& config, const Registry& registry);
 
-uint64_t bytes_of(const RoutedCollection& collection);  // of pairs and gates in memory
-void check_examples(const EvalContext& context);        // throws UserError: a task has none in the split
+// Bytes of adapters that a rank keeps from item to item: an eighth of what was free.
+uint64_t room_for_adapters(const JobContext& context);
+// The same with the collection, for the plan: what scoring by these methods holds besides the base.
+uint64_t bytes_of_experts(const JobContext& context, const EvalContext& scoring, const std::vector<Method>& methods);
+
+void check_examples(const EvalContext& context);  // throws UserError: a task has none in the split
 
 // For the plan: collection, inventories and routing rows.
 std::vector<PlanLine> source_lines(const EvalSources& sources, const Config& config);

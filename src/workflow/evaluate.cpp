@@ -80,8 +80,8 @@ JobPlan eval_plan(const EvalJob& job) {
   plan.verb = "score";
   std::vector<const TokenTask*> tasks;
   for (const TokenTask& task : job.scoring.tasks) tasks.push_back(&task);
-  plan.memory =
-      memory_need(job.context, bytes_of(job.sources.collection), tasks, job.scoring.split, 1, BaseUse::inference);
+  plan.memory = memory_need(job.context, bytes_of_experts(job.context, job.scoring, job.sources.methods), tasks,
+                            job.scoring.split, 1, BaseUse::inference);
   const auto files = static_cast<int64_t>(job.items.size());
   plan.disk = {0, files + 2, job.folder};
   for (const EvalItem& item : job.items) plan.disk.bytes += 400 * (item.last - item.first);
@@ -90,7 +90,7 @@ JobPlan eval_plan(const EvalJob& job) {
 
 class Scorer {
  public:
-  explicit Scorer(const EvalJob& job) : job_(job), adapters_(job.scoring) {}
+  explicit Scorer(const EvalJob& job) : job_(job), adapters_(job.scoring, room_for_adapters(job.context)) {}
 
   Commit score(const EvalItem& item, Attempt& attempt) {
     pulse("eval item", static_cast<int64_t>(item.first));

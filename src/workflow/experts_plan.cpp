@@ -127,7 +127,8 @@ Page dry_run_page(const ExpertJob& job, const std::vector<WorkItem>& work) {
                with_commas(static_cast<int64_t>(item.task->examples(Split::validation).size())),
                steps(recipe.lora, recipe.train_lora), recipe.train_lora ? fmt::format("{:.1f}", lora) : "-",
                steps(recipe.gate, recipe.gate.schedule.steps > 0), fmt::format("{:.1f}", gate),
-               is_stored ? "-" : time_text(in_pack[i].second), in_pack[i].first == item.name ? "-" : in_pack[i].first,
+               is_stored ? Cell("-") : time_cell(in_pack[i].second),
+               in_pack[i].first == item.name ? "-" : in_pack[i].first,
                is_stored                            ? "is there: " + item.version
                : std::max(lora, gate) > many_epochs ? "warning: sees its examples more than 20 times"
                                                     : ""});

@@ -22,13 +22,13 @@ std::string number(const json& metrics, const char* key) {
 }
 
 // Who trained it in this job, and how long it took.
-std::pair<std::string, std::string> trained_by(const std::string& key, const std::vector<JournalEvent>& events) {
+std::pair<std::string, Cell> trained_by(const std::string& key, const std::vector<JournalEvent>& events) {
   double taken = 0;
-  std::pair<std::string, std::string> where = {"before", "-"};
+  std::pair<std::string, Cell> where = {"before", "-"};
   for (const JournalEvent& event : events) {
     if (event.key != key) continue;
     if (event.kind == "taken") taken = event.seconds;
-    if (event.kind == "committed") where = {fmt::format("rank {}", event.rank), time_text(event.seconds - taken)};
+    if (event.kind == "committed") where = {fmt::format("rank {}", event.rank), time_cell(event.seconds - taken)};
   }
   return where;
 }

@@ -84,7 +84,30 @@ void choose_places(FirstConfig& first, const fs::path& folder, const fs::path& t
   first.keys.push_back({"run.dir", "\"runs\"", "beside this file: metrics and results"});
   first.config.registry.path = (target.parent_path() / "registry").string();
   first.keys.push_back({"registry.path", "\"registry\"", "beside this file: the experts"});
-  first.choose("registry.collection", toml_quoted(name), "all of them together, to be routed");
+}
+
+void choose_collection(FirstConfig& first, const ExpertsThere& there) {
+  if (there.names.empty() || there.collected)
+    first.choose("registry.collection", toml_quoted(first.config.run.name),
+                 there.collected ? "the collection that is there" : "all of them together, to be routed");
+  else
+    first.choose("registry.collection", "\"\"",
+                 fmt::format("all experts of the registry together: the {} that are there, and those trained besides",
+                             there.names.size()));
+}
+
+std::string minutes_text(double seconds) {
+  return seconds < 60 ? "(less than a minute)" : fmt::format("(about {})", time_text(seconds));
+}
+
+// Experts that are there are scored first.
+std::string next_lines(const ExpertsThere& there, const std::string& typed, double training_s, double evaluation_s) {
+  const std::string experts = fmt::format("gaggle experts {}   {}\n", typed, minutes_text(training_s)),
+                    eval = fmt::format("gaggle eval {}      {}\n", typed, minutes_text(evaluation_s));
+  if (there.names.empty()) return "next: " + experts + "then: " + eval;
+  return fmt::format("the registry beside it holds {} already, {} of them with a gate\n",
+                     plural(there.names.size(), "expert"), there.gated) +
+         "next: " + eval + "then: " + experts;
 }
 
 // Of keys in the order of the schema.
@@ -100,10 +123,6 @@ std::string config_text(const FirstConfig& first, const fs::path& target) {
     text += toml_comment(chosen.why) + fmt::format("{} = {}\n", key.name, chosen.value);
   }
   return text;
-}
-
-std::string minutes_text(double seconds) {
-  return seconds < 60 ? "(less than a minute)" : fmt::format("(about {})", time_text(seconds));
 }
 
 Table task_table(const std::vector<SeenTask>& tasks) {
@@ -155,18 +174,18 @@ Page first_config_page(const FirstConfigRequest& request) {
   if (session.identity.size > 1) user_error("gaggle init is one process: start it without mpirun");
   choose_machine(first, inputs, session);
   const auto base = load_base(first.config, inputs, session, BaseUse::training);
-  const auto [training_s, evaluation_s] = choose_training(first, tasks, session, *base);
+  const ExpertsThere there = experts_there(first);
+  choose_collection(first, there);
+  const auto [training_s, evaluation_s] = choose_training(first, tasks, there, session, *base);
   end_session(session);
   if (const auto complaints = cross_check(first.config); !complaints.empty())
     user_error("{}: {}", complaints[0].first, complaints[0].second);
   require_writable(target.has_parent_path() ? target.parent_path() : fs::path("."), "FOLDER");
   std::ranges::sort(first.keys, {}, [](const ChosenKey& chosen) { return find_key(chosen.key); });
   write_file_atomic(target, config_text(first, target));
-  const std::string file = target.string(), typed = shell_word(file);
   return Page(task_table(tasks)) + "\n" + key_table(first.keys) +
-         fmt::format(
-             "\nwritten to {}; change in it what you know better\nnext: gaggle experts {}   {}\nthen: gaggle eval {}      {}\n",
-             file, typed, minutes_text(training_s), typed, minutes_text(evaluation_s));
+         fmt::format("\nwritten to {}; change in it what you know better\n", target.string()) +
+         next_lines(there, shell_word(target.string()), training_s, evaluation_s);
 }
 
 }  // namespace gaggle

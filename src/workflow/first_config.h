@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,13 @@ struct SeenTask {
 std::string model_of(const FirstConfigRequest& request, const FolderContents& found);
 // The same of the tasks. What tools/tasks.py could make tasks of is named with the line that does.
 std::vector<std::string> task_places(const FirstConfigRequest& request, const FolderContents& found);
+// Experts that are served by the registry beside the config; none where there is no registry yet.
+struct ExpertsThere {
+  std::set<std::string> names = {};
+  size_t gated = 0;
+  bool collected = false;  // in a collection that has the run's name
+};
+ExpertsThere experts_there(const FirstConfig& first);
 // All tasks there, by name, under [data]'s rules.
 std::vector<SeenTask> look_at_tasks(const std::vector<std::string>& places, const Inputs& inputs, const Config& config);
 // data.prompt and data.end, by the model's own chat template.
@@ -52,9 +60,13 @@ void choose_prompt(FirstConfig& first, const Tokenizer& tokenizer);
 void choose_limits(FirstConfig& first, const std::vector<SeenTask>& tasks, const ModelSpec& spec);
 // model.storage, where the base does not fit otherwise; says of device and dtype what they come to.
 void choose_machine(FirstConfig& first, const Inputs& inputs, const Session& session);
-// lora, train and gate, by numbers of rows; and steps and eval.limit_examples so that both jobs end within minutes, by short
-// steps on this machine. Returns the seconds that training and evaluation are expected to take.
-std::array<double, 2> choose_training(FirstConfig& first, const std::vector<SeenTask>& tasks, Session& session,
-                                      BaseModel& base);
+// lora, train and gate, by numbers of rows; steps so that training ends within minutes, by short steps on this machine; and
+// what evaluation takes. Returns the seconds that training and evaluation are expected to take.
+std::array<double, 2> choose_training(FirstConfig& first, const std::vector<SeenTask>& tasks, const ExpertsThere& there,
+                                      Session& session, BaseModel& base);
+
+// eval.methods, split and limit_examples; at the speed of training, in FLOP per second. Returns the seconds expected.
+double choose_evaluation(FirstConfig& first, const std::vector<SeenTask>& tasks, const ExpertsThere& there,
+                         const BaseModel& base, double flops_per_s);
 
 }  // namespace gaggle

@@ -19,8 +19,8 @@
 namespace gaggle {
 namespace {
 
-constexpr double most_training_s = 300, most_evaluation_s = 180;  // what "within minutes" means
-constexpr int64_t length_step = 32;                               // limits are multiples of it
+constexpr double most_training_s = 300;  // what "within minutes" means
+constexpr int64_t length_step = 32;      // limits are multiples of it
 
 // What rows come to, sorted.
 struct Lengths {
@@ -130,45 +130,6 @@ Expected expected_of_training(const Config& config, const std::vector<SeenTask>&
   return expected;
 }
 
-// Seconds for so many examples of each task by `methods` methods, at the speed of training.
-double expected_of_evaluation(const FirstConfig& first, const std::vector<SeenTask>& tasks, const BaseModel& base,
-                              double flops_per_s, int64_t examples, double methods) {
-  double flops = 0;
-  for (const SeenTask& task : tasks) {
-    const auto seen = task.tokens.examples(Split::test).size();
-    if (seen == 0) continue;
-    const auto scored = static_cast<double>(std::min(examples, task.rows[2]));
-    flops += scored / static_cast<double>(seen) *
-             scoring_flops(base, task.tokens, Split::test, 0, seen, first.config.eval,
-                           first.config.train.tokens_per_microbatch);
-  }
-  return methods * flops / flops_per_s;
-}
-
-double choose_evaluation(FirstConfig& first, const std::vector<SeenTask>& tasks, const BaseModel& base,
-                         double flops_per_s) {
-  const size_t experts = training_rows(tasks).size();
-  const std::vector<std::string> methods =
-      experts > 1 ? std::vector<std::string>{"none", "merged", "arrow", "phatgoose", "oracle"}
-                  : std::vector<std::string>{"none", "experts"};
-  std::vector<std::string> quoted;
-  for (const std::string& method : methods) quoted.push_back(toml_quoted(method));
-  first.choose("eval.methods", "[" + join(quoted, ", ") + "]",
-               experts > 1 ? "the base alone, the experts' mean, two ways of routing, and the task's own expert"
-                           : "the base alone, and the one expert: there is nothing to route among yet");
-  int64_t most = 0;
-  for (const SeenTask& task : tasks) most = std::max(most, task.rows[2]);
-  if (most == 0) first.choose("eval.split", toml_quoted("validation"), "no task has test rows");
-  const auto count = static_cast<double>(methods.size());
-  const double of_one = expected_of_evaluation(first, tasks, base, flops_per_s, 1, count);
-  const auto affordable = static_cast<int64_t>(most_evaluation_s / std::max(1e-9, of_one));
-  const int64_t limit = std::clamp<int64_t>(affordable, 8, 200);
-  if (limit < most)
-    first.choose("eval.limit_examples", std::to_string(limit),
-                 "of each task, so that the table is there in minutes; 0: all");
-  return expected_of_evaluation(first, tasks, base, flops_per_s, limit, count);
-}
-
 }  // namespace
 
 void choose_prompt(FirstConfig& first, const Tokenizer& tokenizer) {
@@ -222,8 +183,8 @@ void choose_machine(FirstConfig& first, const Inputs& inputs, const Session& ses
                       bytes_text(static_cast<uint64_t>(plain)), bytes_text(static_cast<uint64_t>(free))));
 }
 
-std::array<double, 2> choose_training(FirstConfig& first, const std::vector<SeenTask>& tasks, Session& session,
-                                      BaseModel& base) {
+std::array<double, 2> choose_training(FirstConfig& first, const std::vector<SeenTask>& tasks, const ExpertsThere& there,
+                                      Session& session, BaseModel& base) {
   const std::vector<int64_t> rows = training_rows(tasks);
   const int64_t least = rows.front(), middle = rows[rows.size() / 2];
   first.choose("lora.rank", "16", "enough for most tasks");
@@ -247,7 +208,7 @@ std::array<double, 2> choose_training(FirstConfig& first, const std::vector<Seen
                        : ""));
   first.choose("gate.steps", std::to_string(amount.gate), "fewer: gates learn faster");
   const double training_s = expected.seconds * amount.rows() / wanted.rows();
-  return {training_s, choose_evaluation(first, tasks, base, expected.flops_per_s)};
+  return {training_s, choose_evaluation(first, tasks, there, base, expected.flops_per_s)};
 }
 
 }  // namespace gaggle

@@ -16,7 +16,7 @@ constexpr int64_t rows_looked_at = 1000;  // of each split, for lengths
   const std::string said = error.what();
   for (const TaskFiles& task : find_tasks(places))
     for (const WeightedFile& file : task.about.files)
-      if (said.starts_with(file.path.string() + ":"))
+      if (said.starts_with(file.path.string() + ":") && has_other_rows(file.path))
         user_error("{}\nrows with other fields become a task by\n  {}", said,
                    converting_line(file.path, file.path.parent_path() / "tasks"));
   throw error;

@@ -111,6 +111,13 @@ std::string field_options(const std::vector<std::string>& columns) {
 
 }  // namespace
 
+bool has_other_rows(const fs::path& file) {
+  const std::string text = beginning_of(file);
+  const std::vector<std::string> keys = keys_of_first(text.substr(0, text.find('\n')));
+  const auto has = [&](const char* name) { return std::ranges::find(keys, name) != keys.end(); };
+  return !keys.empty() && !(has("input") && has("output"));
+}
+
 FolderContents contents_of(const fs::path& folder) {
   FolderContents found;
   look_through(folder, 0, found);

@@ -19,5 +19,7 @@ FolderContents contents_of(const std::filesystem::path& folder);
 // The line that makes a task file in `out` of such a file, with its own columns where they can be told:
 // "tools/tasks.py csv quiz.csv --input-field question --output-field answer --out tasks".
 std::string converting_line(const std::filesystem::path& file, const std::filesystem::path& out);
+// Whether that line helps a .jsonl file: its first row is one of another program's form, not a broken row of ours.
+bool has_other_rows(const std::filesystem::path& file);
 
 }  // namespace gaggle

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from test_import_of_others import lora_folder
 from workshop import write_tokenizer
 
 
@@ -55,6 +56,19 @@ def test_one_task_alone_has_nothing_to_route_among(workshop):
     assert settings(workshop, "one.toml")["eval"]["methods"] == ["none", "experts"]
 
 
+def test_experts_that_are_there_come_first(workshop):
+    """Without gates, they are routed by what needs none; those of all tasks make an oracle."""
+    for name in ["copy", "other"]:
+        lora_folder(workshop, workshop.folder / "theirs" / name)
+    workshop.run("registry", "import", "theirs/copy", "theirs/other", "--registry", "registry", "--base", "base")
+    said = workshop.run("init", "--model", "base", "--tasks", "tasks/copy.jsonl", "--out", "there.toml").stdout
+    assert "holds 2 experts already, 0 of them with a gate" in said
+    assert "next: gaggle eval there.toml" in said and "then: gaggle experts there.toml" in said
+    found = settings(workshop, "there.toml")
+    assert found["eval"]["methods"] == ["none", "merged", "arrow", "oracle"] and found["registry"]["collection"] == ""
+    workshop.run("eval", "there.toml", "--eval.limit_examples=2")
+
+
 MISTAKES = {
     "no folder": (["nowhere"], "nowhere: there is no such folder"),
     "no model": (["--tasks", "tasks", "tasks"], "no model is there"),
@@ -64,6 +78,7 @@ MISTAKES = {
     "a table": (["rows", "--model", "base"],
                 "tools/tasks.py csv rows/quiz.csv --out rows/tasks --input-field question --output-field answer"),
     "a table as tasks": (["--model", "base", "--tasks", "rows/quiz.csv"], "tools/tasks.py csv rows/quiz.csv --out tasks"),
+    "a table as tasks, again": (["--model", "base", "--tasks", "rows/quiz.csv"], "start gaggle init again with --tasks tasks"),
     "rows of another form": (["--model", "base", "--tasks", "other.jsonl"],
                              "tools/tasks.py json other.jsonl --out tasks --input-field prompt --output-field completion"),
     "nothing to train on": (["--model", "base", "--tasks", "tests.jsonl"], "no task has rows to train on"),

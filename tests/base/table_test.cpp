@@ -18,7 +18,7 @@ Table scores(size_t methods, size_t tasks) {
   for (size_t m = 0; m < methods; ++m) header.push_back("phatgoose:top_k=" + std::to_string(m));
   Table table(header);
   for (size_t t = 0; t < tasks; ++t) {
-    std::vector<std::string> line = {"super_natural_instructions_task" + std::to_string(1000 + t) + "_answering"};
+    std::vector<Cell> line = {"super_natural_instructions_task" + std::to_string(1000 + t) + "_answering"};
     for (size_t m = 0; m < methods; ++m) line.push_back(std::to_string(t) + "." + std::to_string(100 + m));
     table.add(line);
   }
@@ -89,6 +89,24 @@ TEST(Table, ProgramsGetValues) {
   EXPECT_EQ(table.markdown(),
             "| task | right | rows | note | id | most |\n|---|---|---|---|---|---|\n"
             "| a, \"b\" | 61.0 % | 1,234 | 1,2 | 007 | a 43 %, b 20 % |\n| c\\|d | - | - |  | +0.5 | a 100 % |\n");
+}
+
+TEST(Table, ProgramsGetWhatPeopleReadRounded) {
+  Table table({"true", "size", "time", "gated"});
+  table.add({"true", bytes_cell(48591), time_cell(0.25), flag_cell(true)});
+  table.add({"b", "-", time_cell(3723), flag_cell(false)});
+  EXPECT_EQ(table.csv(), "true,size bytes,time s,gated\ntrue,48591,0.250,true\nb,,3723.000,false\n");
+  EXPECT_EQ(table.json().dump(),
+            R"({"table":"true","rows":[{"true":"true","size bytes":48591,"time s":0.25,"gated":true},)"
+            R"({"true":"b","size bytes":null,"time s":3723.0,"gated":false}]})");
+  EXPECT_NE(table.text().find("true  48.6 kB     0:00  yes"), std::string::npos) << table.text();
+}
+
+TEST(Table, NamesOfLinesAreCutLast) {
+  Table table({"key", "value", "because"});
+  table.add({"data.max_target_tokens", "[\"tasks/copy.jsonl\", \"tasks/reverse.jsonl\"]",
+             "the longest answer has 12 tokens"});
+  EXPECT_NE(table.text(60).find("data.max_target_tokens"), std::string::npos) << table.text(60);
 }
 
 TEST(Page, TablesAloneAreOfStandardOutputWhereAProgramReads) {

@@ -98,7 +98,7 @@ device = "gpu"
         "a.toml:6:1: unknown key train.rank (did you mean lora.rank or poly.rank?)",
         "a.toml:7:2: unknown section [trian] (did you mean [train]?)",
         "a.toml:9:1: run.device: expected one of auto, cpu, cuda, got \"gpu\"",
-        "--train.epochs: train.epochs: expected a number > 0 and <= 1000000, got -1",
+        "--train.epochs: expected a number > 0 and <= 1000000, got -1",
         "--eval.mehods: unknown key eval.mehods (did you mean eval.methods?)", "--nonsense: unknown section"})
     EXPECT_NE(message.find(expected), std::string::npos) << expected << "\nis not in\n" << message;
 }

@@ -11,6 +11,7 @@
 #include "../model/no_checkpoint.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "eval/kept_adapters.h"
 #include "eval/summary.h"
 
 namespace gaggle {
@@ -115,6 +116,33 @@ class Items : public ::testing::Test {
   std::string pins_ = "tomi@v0001";
   fs::path folder_;
 };
+
+// What one task alone asks for goes first, then the largest.
+TEST_F(Items, AdaptersAreKeptWhileThereIsRoom) {
+  const std::vector<Method> methods =
+      this->methods({"phatgoose", "arrow", "merged", "phatgoose leave_out=own", "experts"});
+  const EvalContext context = this->context();
+  const Method &phatgoose = methods[0], &arrow = methods[1], &merged = methods[2], &masked = methods[3];
+  const uint64_t small = own_bytes(phatgoose, context), large = own_bytes(merged, context);
+  EXPECT_EQ(small, 3 * (4 + 4) * 6);
+  EXPECT_EQ(large, small + bytes_of(collection_));
+  EXPECT_EQ(own_bytes(methods[4], context), 0);
+  const ScoredTask tomi{"tomi", ""}, unseen{"unseen", ""};
+  KeptAdapters kept(context, large + 2 * small);
+  const RoutedAdapter* first = kept.of(phatgoose, tomi);
+  kept.of(masked, tomi);
+  const RoutedAdapter* mean = kept.of(merged, tomi);
+  EXPECT_EQ(kept.of(phatgoose, unseen), first);
+  EXPECT_EQ(kept.of(merged, unseen), mean);
+  kept.of(arrow, unseen);  // takes the place of tomi's own
+  EXPECT_EQ(kept.of(phatgoose, tomi), first);
+  EXPECT_EQ(kept.of(merged, tomi), mean);
+  const RoutedAdapter* second = kept.of(masked, unseen);  // takes the place of the largest
+  EXPECT_EQ(kept.of(phatgoose, tomi), first);
+  EXPECT_EQ(kept.of(masked, unseen), second);
+  KeptAdapters none(context, 0);
+  EXPECT_NE(none.of(phatgoose, tomi), nullptr);  // the one in use
+}
 
 TEST_F(Items, experts_is_every_expert_once) {
   std::vector<std::string> names;
