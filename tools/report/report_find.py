@@ -5,6 +5,11 @@ import pathlib
 from report_files import Mistake, read_json, read_toml
 
 DEEPEST = 5  # folders below a path that is none of these itself
+MADE = ("routing.jsonl", "alignment/alignment.jsonl", "alignment/experts.safetensors", "items/*/metrics.jsonl")
+# What a run leaves beside its config. A project whose own config has a run's name holds none of these.
+TRACES = (*MADE, "recipe.json", "work/journal/*.jsonl", "eval/results*.json", "eval/work/journal/*.jsonl", "adapt/results*.json",
+          "adapt/work/journal/*.jsonl")
+# Not looked into, unless they are runs or registries of these names.
 NEVER = {".git", ".venv", "node_modules", "work", "checkpoints", "tensorboard", ".staging", "__pycache__", "build"}
 
 
@@ -26,39 +31,42 @@ def is_clusters(folder):
 
 
 def kind_of(path):
-    """What a file or folder is; None: nothing of gaggle's."""
+    """What a file or folder is; None: nothing of gaggle's. "config": a run that has just begun, or a project whose own
+    config has a run's name."""
     if path.is_file():
         return kind_of_results(path) if path.suffix == ".json" else None
     if (path / "registry.json").is_file():
         return "registry"
+    has = lambda traces: any(next(path.glob(trace), None) for trace in traces)  # noqa: E731
     if (path / "config.toml").is_file() and "run" in read_toml(path / "config.toml"):
-        return "run"
+        return "run" if has(TRACES) else "config"
     if (path / "stages").is_dir() and any("code" in (read_json(file) or {}) for file in (path / "stages").glob("*.json")):
         return "study"
     for file in sorted(path.glob("results*.json")):
         if kind := kind_of_results(file):
             return kind
-    left = ("routing.jsonl", "alignment/alignment.jsonl", "alignment/experts.safetensors")
-    if any((path / name).exists() for name in left) or next(path.glob("items/*/metrics.jsonl"), None):
+    if has(MADE):
         return "run"
     return "clusters" if is_clusters(path) else None
 
 
-def below(folder, depth=0):
-    """Of a folder that is none of these itself, or that holds runs beside what it is: those inside."""
-    found = []
+def at(path, depth=0):
+    """[(kind, path)] of a path, and of what lies below it where it is none of these itself, or holds runs beside what it is."""
+    kind = kind_of(path)
+    inside = below(path, depth) if path.is_dir() and kind in (None, "study", "config") and depth <= DEEPEST else []
+    if kind == "config":
+        kind = None if inside else "run"
+    return [(kind, path)] * bool(kind) + inside
+
+
+def below(folder, depth):
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in NEVER)
+            names = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     except PermissionError:
-        return found
-    for name in names:
-        path = folder / name
-        if kind := kind_of(path):
-            found.append((kind, path))
-        if kind in (None, "study") and depth < DEEPEST:
-            found += below(path, depth + 1)
-    return found
+        return []
+    paths = [folder / name for name in names if name not in NEVER or kind_of(folder / name) in ("run", "config", "registry")]
+    return [found for path in paths for found in at(path, depth + 1)]
 
 
 def find(paths):
@@ -68,12 +76,10 @@ def find(paths):
         path = pathlib.Path(text)
         if not path.exists():
             raise Mistake(f"{text}: no such file or folder")
-        kind = kind_of(path)
-        inside = below(path) if path.is_dir() and kind in (None, "study") else []
-        if not kind and not inside:
+        found += (here := at(path))
+        if not here:
             raise Mistake(f"{text}: nothing here that gaggle wrote: expected a run's folder (runs/NAME), a registry, an evaluation, "
                           "clusters or a study, or a folder that holds some")
-        found += [(kind, path)] * bool(kind) + inside
     order = ["study", "run", "evaluation", "adaptation", "analysis", "registry", "clusters"]
     places = {path.resolve(): (kind, path) for kind, path in reversed(found)}
     return sorted(places.values(), key=lambda place: (order.index(place[0]), str(place[1])))

@@ -42,6 +42,37 @@ def experts_of(registry, only=None):
     return [expert for expert in found if expert.about.get("origin") != "adapted"]
 
 
+# Where a config's 0 leaves the value to gaggle.
+LEFT_OPEN = {("train", "steps"), ("train", "lanes"), ("gate", "batch_size")}
+
+
+def makes(config, recipe):
+    """Whether a run of this config may have made what has this recipe: all that both of them say is the same."""
+    if not recipe:
+        return True
+    if "steps" in (config.get("gate") or {}) and bool(config["gate"]["steps"]) != bool(recipe.get("gate")):
+        return False
+    both = [(section, key, value, recipe[section][key]) for section in ("run", "lora", "train", "gate")
+            for key, value in (config.get(section) or {}).items() if key in (recipe.get(section) or {})]
+    return all(said == made or (said == 0 and (section, key) in LEFT_OPEN) or key == "init_from"  # a path; a digest
+               for section, key, said, made in both)
+
+
+def experts_by(registry, names, config):
+    """Of a run over a registry that others use too: of each name the version that the run's config makes (of several the
+    one in use, else the newest), and the keys of all versions that other configs made."""
+    experts, foreign = [], set()
+    for name, in_use in stored(registry, "experts").items():
+        if name not in names:
+            continue
+        versions_of = [Expert(name, in_use.parent / version) for version in versions(in_use.parent)]
+        versions_of = [expert for expert in versions_of if expert.about.get("origin") != "adapted"]
+        own = [expert for expert in versions_of if makes(config, expert.about.get("recipe") or {})]
+        foreign |= {expert.about.get("key") for expert in versions_of if expert not in own}
+        experts += [max(own, key=lambda expert: (expert.folder == in_use, expert.version))] if own else []
+    return experts, foreign
+
+
 def table(title, kinds, rows, about=None):
     """A section; None without rows. `kinds`: a column's name → text, integer or number."""
     return {"draw": "table", "title": title, "columns": list(kinds.items()), "rows": rows, "about": about} if rows else None

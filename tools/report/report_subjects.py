@@ -1,4 +1,5 @@
 """A subject is one run, registry, evaluation, …: its two lines and its sections, of which each says who draws it."""
+import os
 import pathlib
 
 from report_adapt import adapt_sections
@@ -8,7 +9,7 @@ from report_files import clipped, read_json, read_toml
 from report_gates import gate_section, gates_of
 from report_losses import loss_sections
 from report_map import map_section
-from report_registry import collection_table, expert_table, experts_of, inventory_table, table
+from report_registry import collection_table, expert_table, experts_by, experts_of, inventory_table, table
 from report_results import result_sections
 from report_routing import routing_sections
 from report_skills import skill_section
@@ -55,14 +56,14 @@ def run_subject(run, budget):
     config = config_of(run)
     registry = registry_of(config)
     items = {path.name for path in (run / "items").iterdir()} if (run / "items").is_dir() else set()
-    experts = experts_of(registry, items) if registry and items else []
+    experts, foreign = experts_by(registry, items, config) if registry and items else ([], set())
     results = tried(result_sections, run / "eval", config, budget)
     routed = {name for section in results for name in section.get("routed", [])}
     if not experts and registry and routed:  # an evaluation alone: of the experts that it routed
         experts = experts_of(registry, routed)
     losses = tried(loss_sections, run, {expert.name: expert.metrics for expert in experts})
     of_registry = registry and items and not (run / "recipe.json").exists()
-    places = [place_of("experts", registry, items) if of_registry else None, place_of("pretraining", run),
+    places = [place_of("experts", registry, items, foreign) if of_registry else None, place_of("pretraining", run),
               place_of("evaluation", run / "eval"), place_of("adaptation", run / "adapt")]
     return subject("run", run, config, [
         *results, *tried(adapt_sections, run / "adapt"), *losses, *tried(routing_sections, run / "eval"), *of_experts(experts, run),
@@ -118,6 +119,18 @@ def clusters_subject(folder):
     return subject("clusters", folder, {}, [table("Groups", {"group": "text", "members": "integer", "tasks": "text"}, rows)], lines)
 
 
+def told_apart(subjects):
+    """Equal names get the folders that they are in, below the one that holds them all."""
+    alike = {}
+    for of in subjects:
+        alike.setdefault((of["kind"], of["name"]), []).append(of)
+    for group in alike.values():
+        folders = [str(pathlib.Path(of["path"]).resolve().parent) for of in group]
+        for of, folder in zip(group, folders) if len(group) > 1 else []:
+            of["name"] += f" in {os.path.relpath(folder, os.path.commonpath(folders))}"
+    return subjects
+
+
 def subjects_of(places):
     budget = MOST_ROWS // max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
     makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject,
@@ -129,4 +142,4 @@ def subjects_of(places):
         except OF_ANOTHER_FORM as error:
             return subject(kind, path, {}, [unreadable(kind, [path], error)])
 
-    return [whole(kind, path) for kind, path in places]
+    return told_apart([whole(kind, path) for kind, path in places])

@@ -68,7 +68,7 @@ def state_of(places):
     workers = [worker for place in places for worker in place["workers"]]
     if any(worker["alive"] for worker in workers):
         return "running"
-    if any(place["done"] + len(place["aside"]) < place["items"] for place in places):
+    if any(place["open"] for place in places):
         return "unfinished"
     return "" if not places else "done with items set aside" if any(place["aside"] for place in places) else "done"
 

@@ -1,121 +1,83 @@
-"""Who worked on what, when: journals, one a worker; how fast; what was set aside and why."""
-import datetime
-import os
-import pathlib
-import socket
-import time
+"""Who worked on what, when, and how much is done; what was set aside and why."""
+from report_files import clipped, read_json
+from report_journal import workers_of
 
-import numpy as np
-
-from report_files import clipped, number, read_json, read_lines, rounded
-
-MOST_SPANS, MOST_RATES = 6000, 300
-RECENT_S = 60  # a worker of another host whose journal was written within this is taken for alive
+MOST_SPANS = 6000
 
 
-def utc(text):
-    try:
-        return datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return None
-
-
-def lives(line, path):
-    """Whether the process that a journal's first line names is there, as gaggle status asks."""
-    if line.get("host") == socket.gethostname():
-        try:
-            after = pathlib.Path(f"/proc/{int(line.get('pid', 0))}/stat").read_text().rsplit(")", 1)[1].split()
-            return int(after[19]) == line.get("start")
-        except (OSError, ValueError, IndexError):
-            return False
-    try:
-        return time.time() - os.stat(path).st_mtime < RECENT_S
-    except OSError:
-        return False
-
-
-def sessions(path):
-    """Of one journal: the lines of each start."""
-    found = []
-    for line in read_lines(path):
-        if line.get("kind") == "started":
-            found.append([line])
-        elif found:
-            found[-1].append(line)
+def item_lists(folder):
+    """digest → key → the results' (key, name), of the lists that journals name; an item of several results names them."""
+    found = {}
+    for path in sorted((folder / "work" / "jobs").glob("*.json")):
+        items = [item for item in (read_json(path) or {}).get("items", []) if isinstance(item, dict) and item.get("key")]
+        found[path.stem] = {item["key"]: item.get("parts") or [[item["key"], item.get("name", "")]] for item in items}
     return found
 
 
-def is_one_of(item, names):
-    """An item of several experts names them all."""
-    return not names or item in names or any(part in names for part in item.replace(",", " ").split())
+def of_run(items, names, foreign):
+    """Whether a list of a folder that several runs share may be this run's."""
+    results = [result for of in items.values() for result in of]
+    return any(name in names for _, name in results) and not any(key in foreign for key, _ in results)
 
 
-def worker_of(lines, path, names):
-    """One start of a worker: what it took and how that ended, its speed over time; None: nothing of these items."""
-    first, begun = lines[0], utc(lines[0].get("utc"))
-    if begun is None:
-        return None
-    at = lambda line: begun + (number(line.get("seconds")) or 0)  # noqa: E731
-    spans, rates, open_span, phase = [], [], None, ""
-    finished = lines[-1].get("kind") == "finished"
-    for line in lines[1:]:
-        kind = line.get("kind")
-        if kind == "taken":
-            if open_span:  # another worker took it over, or the line of its end is torn
-                open_span.update(to=at(line), how="dropped")
-            open_span = {"item": line.get("item", ""), "key": line.get("key", ""), "from": at(line), "how": "lost", "detail": ""}
-            spans.append(open_span)
-        elif kind == "progress":
-            phase = line.get("phase", "")
-            rates.append((at(line), *rounded(np.array([line.get("tokens_per_s"), line.get("gemm_share")], dtype=float), 3)))
-            if open_span:
-                open_span["last"] = f"{phase} step {line.get('step')} of {line.get('steps')}"
-        elif kind in ("committed", "failed", "aside") and open_span and line.get("key") == open_span["key"]:
-            open_span.update(how=kind, to=at(line), detail=clipped(line.get("detail"), 300))
-            open_span = None
-    alive = not finished and lives(first, path)
-    end = max(at(lines[-1]), time.time()) if alive else at(lines[-1])
-    if open_span:
-        open_span.update(to=end, how="running" if alive else "stopped" if finished else "lost", detail=open_span.pop("last", ""))
-    spans = [{**span, "from": round(span["from"], 2), "to": round(span["to"], 2)} for span in spans if is_one_of(span["item"],
-                                                                                                                 names)]
-    rates = rates[::max(1, len(rates) // MOST_RATES)]
-    return {"name": first.get("worker", path.stem), "host": first.get("host", ""), "rank": first.get("rank", 0),
-            "begun": round(begun, 2), "end": round(end, 2), "finished": finished, "alive": alive, "spans": spans,
-            "rates": [[round(t, 2), speed, share] for t, speed, share in rates if speed]} if spans or not names else None
+def current_items(lists, workers):
+    """The items that count, as gaggle status chooses them: of the workers that are alive, else of who began last."""
+    named = sorted((worker for worker in workers if worker["list"] in lists), key=lambda worker: worker["begun"])
+    chosen = [worker["list"] for worker in named if worker["alive"]] or [worker["list"] for worker in named[-1:]]
+    return {key: results for digest in chosen for key, results in lists[digest].items()}
 
 
 def aside_of(folder):
-    found = []
+    """key → its row of the table."""
+    found = {}
     for path in sorted((folder / "aside").glob("*.json")) if (folder / "aside").is_dir() else []:
         about = read_json(path, {})
         attempts = about.get("attempts") or about.get("failures") or []
         words = "; ".join(f"{of.get('worker', '')}: {of.get('reason', '')}" for of in attempts if isinstance(of, dict))
-        found.append([about.get("name", path.stem), about.get("reason", "cannot be read"), len(attempts) or None, clipped(words)])
+        row = [about.get("name", path.stem), about.get("reason", "cannot be read"), len(attempts) or None, clipped(words)]
+        found[about.get("key", path.stem)] = row
     return found
 
 
-def place_of(kind, folder, names=None):
-    """One place where work goes on; None: nothing was ever started there."""
-    journals = sorted((folder / "work" / "journal").glob("*.jsonl")) if (folder / "work" / "journal").is_dir() else []
-    workers = [worker for path in journals for lines in sessions(path) if (worker := worker_of(lines, path, names))]
-    aside = [row for row in aside_of(folder) if not names or row[0] in names]
-    if not workers and not aside:
-        return None
-    workers.sort(key=lambda worker: (worker["begun"], worker["rank"], worker["name"]))
+def by_item(workers):
+    """key → its spans; who came after somebody who was lost or failed is marked."""
     taken = {}
     for worker in workers:
         for span in worker["spans"]:
             taken.setdefault(span.pop("key"), []).append(span)
-    for spans in taken.values():  # who came after somebody who was lost or failed
+    for spans in taken.values():
         for again in sorted(spans, key=lambda span: span["from"])[1:]:
             again["again"] = True
-    keys, room = {key for key, spans in taken.items() if any(span["how"] == "committed" for span in spans)}, MOST_SPANS
+    return taken
+
+
+def place_of(kind, folder, names=None, foreign=frozenset()):
+    """One place where work goes on; None: nothing was ever started there. `names`: of a run, whose experts' folder others
+    use too, the items that it has begun; `foreign`: keys that are not its own. All its items are in the list that its
+    journals name: those of an older config are drawn where the place is its own, and count nowhere."""
+    workers, lists, aside = workers_of(folder), item_lists(folder), aside_of(folder)
+    if names is not None:
+        lists = {digest: items for digest, items in lists.items() if of_run(items, names, foreign)}
+    items = current_items(lists, workers)
+    if names is not None:
+        own = lambda key, name: key in items if items else name in names and key not in foreign  # noqa: E731
+        aside = {key: row for key, row in aside.items() if own(key, row[0])}
+        for worker in workers:
+            worker["spans"] = [span for span in worker["spans"] if own(span["key"], span["item"])]
+        begun = {digest for digest, of in lists.items() if of.keys() <= items.keys()}
+        workers = [worker for worker in workers if worker["spans"] or worker["list"] in begun]
+    if not workers and not aside:
+        return None
+    workers.sort(key=lambda worker: (worker["begun"], worker["rank"], worker["name"]))
+    taken, room = by_item(workers), MOST_SPANS
+    items = items or {key: [[key, ""]] for key in taken.keys() | aside.keys()}
+    count = lambda keys: sum(len(items[key]) for key in keys)  # noqa: E731
+    done = {key for key in items if any(span["how"] == "committed" for span in taken.get(key, []))}
     for worker in workers:
+        del worker["list"]
         worker["spans"], room = worker["spans"][:max(0, room)], room - len(worker["spans"])
-    jobs = {key for path in (folder / "work" / "jobs").glob("*.json") for item in (read_json(path) or {}).get("items", [])
-            if isinstance(item, dict) and (not names or item.get("name") in names) and (key := item.get("key"))}
-    return {"kind": kind, "workers": workers, "aside": aside, "done": len(keys), "items": max(len(jobs | set(taken)), len(keys)),
+    return {"kind": kind, "workers": workers, "aside": list(aside.values()), "done": count(done), "items": count(items),
+            "open": count(items.keys() - done - aside.keys()),
             "left_out": max(0, -room), "requeued": sum(1 for spans in taken.values() if len(spans) > 1),
             "lost": sum(1 for spans in taken.values() for span in spans if span["how"] == "lost")}
 
