@@ -238,7 +238,7 @@ def test_the_page_is_filled_between_its_markers_and_held_against_the_json(tmp_pa
         return subprocess.run([sys.executable, STUDY / "study_page.py", "--check", "--root", tmp_path], capture_output=True, text=True)
     text, drawn = (tmp_path / "STUDY.md").read_text(), {path.name: path.read_bytes() for path in (tmp_path / "docs/study").glob("*.svg")}
     assert set(drawn) == {"against.svg", "sizes.svg", "alignment.svg", "few_shot.svg"} and all(f"docs/study/{name}" in text for name in drawn)
-    assert "- time: 2 stages in 2.0 hours" in text and "- eval-x: not run" in text and "| phatgoose, k 2 | 1.900 (50.0 %)" in text
+    assert "- time: 2 stages, 2.0 hours in the last start of each" in text and "- eval-x: not run" in text and "| phatgoose, k 2 | 1.900 (50.0 %)" in text
     assert "<!-- bias -->\nNot run yet.\n<!-- /bias -->" in text
     assert check().returncode == 0
     study_page.write(answers(), tmp_path)

@@ -75,7 +75,7 @@ if [ $rebuild = yes ]; then
     -o "$bundle/lib/libgaggle_kernels.so" src/kernel/*.cu || exit 1
 fi
 measure=($python tools/gpu/measure.py --to "$to" $small)
-suite facts 20 - bash -c facts
+suite facts 60 - bash -c facts
 suite tests 60 gpu test_gpu
 suite commands 100 gpu env GAGGLE_BUILD="$bundle/bin" GAGGLE_GPU="$bundle/bin/gaggle" "$python" -m pytest -q tests/gpu/test_commands.py
 suite memcheck 80 compute-sanitizer compute-sanitizer --error-exitcode 9 test_gpu --gtest_filter='*Kernels*'

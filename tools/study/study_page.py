@@ -52,7 +52,7 @@ def write(answers, root):
     (folder / "answers.json").write_text(json.dumps(answers, indent=1) + "\n")
     study_plots.write_plots(answers, folder)
     path.write_text(page(path.read_text(), answers, folder))
-    print(f"{path}: of {len(answers['about']['seconds'])} stages; not done: {len(answers['missing'])}")
+    print(f"{path}: {len(answers['about']['seconds'])} stages are in it, {len(answers['missing'])} parts of the plan are missing")
 
 
 def main():

@@ -142,7 +142,7 @@ def conditions(answers):
         *(f"- held-out tasks, {line}" for line in held_out), f"- few shots: {', '.join(of['few_shot'])}",
         "- rows of a task at most: " + ", ".join(f"{count} {split}" for split, count in of["rows"].items()),
         f"- bootstrap: {of['resamples']} resamples, 95 % percentile intervals, numpy's PCG64, seed 0",
-        f"- time: {len(of['seconds'])} stages in {total / 3600:.1f} hours"])
+        f"- time: {len(of['seconds'])} stages, {total / 3600:.1f} hours in the last start of each (what was there before was not made again)"])
 
 
 def missing(answers):
