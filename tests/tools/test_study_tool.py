@@ -202,7 +202,8 @@ def answers():
             "comparisons": [comparison("routing", "merging", "worse", pool=20),
                             comparison("routing", "merging", "open", "right", pool=20, estimate=2.5, tasks=[-1, 6]),
                             comparison("routing", "merging", "better", pool=10),
-                            comparison("routing", "experts by lot", "better here", pool=20, name="akin")],
+                            comparison("routing", "experts by lot", "better here", pool=20, name="akin"),
+                            comparison("calibration", "the same without", "worse", method="arrow, k 2, calibrate=stats")],
             "alignment": {"runs": runs, "differences": [{"method": "mhr", "combine": "sum", "other": "shared", "other_combine": "sum",
                                                          "estimate": 0.0, "interval": [-1, 1], "n": 3, "verdict": "open"}]},
             "few_shot": {"scores": [{"method": m, "shots": s, "n_tasks": 2, "nll": 1.0, "right": 40.0}
@@ -225,6 +226,8 @@ def test_claims_are_told_of_the_largest_pool_also_where_they_fail():
     table = cells(study_claims.table(answers(), study_tables.markdown))
     assert ["PHATGOOSE", "per-token routing by gates beats merging", "held-in, pool of 20", "no, the other way round", "not shown"] in table
     assert ["against arXiv 2602.12323", "routing by content beats experts by lot", "akin, pool of 20", "yes, on these tasks", "-"] in table
+    assert ["gaggle", "arrow gains from calibration by stats where ranks and scales are mixed", "held-in, pool of 10", "no, the other way round",
+            "-"] in table
     assert ["MHR", "a routing row alone beats a LoRA from scratch", "8 shots", "no, the other way round", "-"] in table
     assert ["MHR", "gradients agree more under MHR than under one LoRA", "3 windows", "not shown", "-"] in table
     assert not [row for row in table if "Poly" in row[1] or row[0] == "UPGrad"]  # what did not run is left out

@@ -3,7 +3,7 @@
 FOUND = {"better": "yes", "better here": "yes, on these tasks", "open": "not shown", "worse here": "no; on these tasks the other way round",
          "worse": "no, the other way round", "more": "yes", "less": "no, the other way round"}
 
-# Who says it, what, which comparison it is about; of each the largest pool with seed 0 counts.
+# Who says it, what, which comparison it is about, against what; of each the largest pool with seed 0 counts.
 ROUTING = [
     ("PHATGOOSE", "per-token routing by gates beats merging", "routing", "merging"),
     ("PHATGOOSE", "… average activations", "routing", "average activations"),
@@ -15,8 +15,15 @@ ROUTING = [
     ("against arXiv 2602.12323", "… merging, where no task has its own expert", "own left out", "merging"),
     ("gaggle", "per-token routing beats arrow, which needs no gates", "routing", "arrow"),
 ]
-FEW_SHOT = [("MHR", "a routing row alone beats a LoRA from scratch", "z", "lora"), ("MHR", "… the mean of the skills", "mu", "lora"),
-            ("MHR", "… all skills and a routing row", "full", "lora")]
+# The same of a method held against itself: who says it, what, which comparison, the method.
+ITSELF = [
+    *(("gaggle", f"{method} gains from calibration by {how} where ranks and scales are mixed", "calibration", f"{method}, k 2, calibrate={how}")
+      for method, how in (("phatgoose", "norm"), ("phatgoose", "stats"), ("arrow", "stats"), ("spectr", "stats"))),
+    ("gaggle", "gates that start nearly closed route better", "bias", "phatgoose, k 2"),
+]
+FEW_SHOT = [("MHR", "a routing row alone beats a LoRA from scratch", "z", "lora"),
+            ("MHR", "the mean of the skills, trained on, beats a LoRA from scratch", "mu", "lora"),
+            ("MHR", "all skills and a routing row beat a LoRA from scratch", "full", "lora")]
 ALIGNMENT = [("MHR", "gradients agree more under MHR than under one LoRA", ("mhr", "sum", "shared", "sum")),
              ("MHR", "… than under Poly", ("mhr", "sum", "poly", "sum")),
              *(("UPGrad", f"gradients agree more where they are joined by it: {method}", (method, "upgrad", method, "sum"))
@@ -30,13 +37,14 @@ def both(records):
 
 
 def routing_lines(answers):
-    for who, what, question, other in ROUTING:
-        records = [r for r in answers["comparisons"] if (r["question"], r["other"], r["seed"]) == (question, other, 0)]
+    asked = [*((*line, "other") for line in ROUTING), *((*line, "method") for line in ITSELF)]
+    for who, what, question, name, side in asked:
+        records = [r for r in answers["comparisons"] if (r["question"], r[side], r["seed"]) == (question, name, 0)]
         largest = max((r["pool"] for r in records), default=0)
-        for name in dict.fromkeys(r["set"] for r in records):
-            of = [r for r in records if r["set"] == name and r["pool"] == largest]
+        for tasks in dict.fromkeys(r["set"] for r in records):
+            of = [r for r in records if r["set"] == tasks and r["pool"] == largest]
             if of:
-                yield [who, what, f"{name}, pool of {largest}", *both(of)]
+                yield [who, what, f"{tasks}, pool of {largest}", *both(of)]
 
 
 def few_shot_lines(answers):
