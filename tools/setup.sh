@@ -48,6 +48,7 @@ if [ "$preset" = cuda ] && [ -z "${CUDACXX:-}" ] && ! command -v nvcc >/dev/null
   install_requirements nvcc --no-deps tools/requirements-nvcc.txt
   toolkit=$(echo "$PWD"/.venv/lib/python3*/site-packages/nvidia/cu13)
   ln -sf libcudart.so.13 "$toolkit/lib/libcudart.so"  # what is linked by; the package brings what is loaded
+  ln -sfn lib "$toolkit/lib64"  # where this nvcc looks for its libraries; the packages put them into lib
   export CUDACXX=$toolkit/bin/nvcc
 fi
 [ $with_tests = yes ] && install_requirements tests tests/requirements.txt
