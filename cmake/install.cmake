@@ -1,5 +1,5 @@
 # What `cmake --install` puts into a prefix: the program into bin; its man page and the shells' completion where they look for
-# them; and launch, configs and tools under share/gaggle, as they lie in the sources. LibTorch and MPI stay where they were found:
+# them; and launch, configs and tools under share/gaggle, as they lie in the sources. LibTorch, MPI and CUDA stay where they were found:
 # the program knows their folders, and a .venv that they came from is linked beside the scripts, which look for mpirun and Python there.
 include(GNUInstallDirs)
 set(share ${CMAKE_INSTALL_DATADIR}/gaggle)
@@ -8,6 +8,9 @@ set(share ${CMAKE_INSTALL_DATADIR}/gaggle)
 list(TRANSFORM MPI_CXX_LIBRARIES REPLACE "/[^/]*$" "" OUTPUT_VARIABLE mpi_folders)
 list(FILTER mpi_folders INCLUDE REGEX "^/")
 set(library_folders ${TORCH_ROOT}/lib ${mpi_folders})
+if(GAGGLE_WITH_CUDA)
+  list(APPEND library_folders ${CUDAToolkit_LIBRARY_DIR})  # a toolkit of PyPI lies in .venv as well
+endif()
 list(REMOVE_DUPLICATES library_folders)
 set_target_properties(gaggle PROPERTIES INSTALL_RPATH "${library_folders}")
 install(TARGETS gaggle RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
