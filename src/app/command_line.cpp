@@ -129,7 +129,9 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
       if (!actions.empty() || word.starts_with("-")) unknown_word(word, command, &app);
     if (!actions.empty())
       user_error("{}: name what to do: {} ({} says more)", typed(*command), join(actions, ", "), help_hint(*command));
-    user_error("{} ({} says more)", error.what(), help_hint(*command));
+    const bool config = error.what() == std::string("CONFIG is required");
+    user_error("{}{} ({} says more)", error.what(), config ? ": a TOML file, as gaggle init writes one" : "",
+               help_hint(*command));
   }
   return [parsers, overrides] { return parsers->run(overrides); };
 }

@@ -97,6 +97,12 @@ Identity identify(bool independent, bool shell_will_do) {
           "or let every process work for itself on the shared registry: --cluster.independent=true",
           *slurm_tasks);
   }
+  // What MPICH's and Intel's mpirun set, and Slurm for them.
+  if (me.launcher == "none" && !independent && number_or("PMI_SIZE", 1) > 1)
+    user_error(
+        "the mpirun of another MPI started this process (PMI_SIZE is {}): gaggle runs under the one that it was built "
+        "with, which . launch/env.sh puts on PATH; or let every process work for itself: --cluster.independent=true",
+        number_or("PMI_SIZE", 1));
   if (independent) {  // the place on the host stays: device and cores are still shared with the neighbours
     me.rank = 0;
     me.size = 1;

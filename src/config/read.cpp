@@ -106,7 +106,9 @@ void read_one_file(Reader& reader, const fs::path& file) {
   try {
     table = toml::parse(read_file(file), file.string());
   } catch (const toml::parse_error& error) {
-    return reader.complain(position(file, error.source()), std::string(error.description()));
+    const bool named_so = file.extension() == ".toml";
+    return reader.complain(position(file, error.source()),
+                           std::string(error.description()) + (named_so ? "" : " (a config is a TOML file)"));
   }
   reader.open_files.push_back(fs::weakly_canonical(file));
   read_include(reader, file, table);
@@ -154,7 +156,8 @@ std::vector<std::string> config_key_names() {
 Config read_config(const std::filesystem::path& file, const std::vector<std::string>& overrides) {
   Reader reader;
   if (!fs::is_regular_file(file))
-    user_error("{}: there is no such config file{}", file.string(), fs::is_directory(file) ? " (it is a folder)" : "");
+    user_error("{}: there is no such config file{}", file.string(),
+               fs::is_directory(file) ? " (it is a folder; a config is a TOML file)" : "");
   reader.config.file = file.string();
   read_one_file(reader, file);
   for (const auto& text : overrides) read_override(reader, text);

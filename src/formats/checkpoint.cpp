@@ -41,8 +41,9 @@ fs::path container(const fs::path& found) {
   for (const auto& entry : fs::directory_iterator(found))
     if (entry.path().extension() == ".gguf") files.push_back(entry.path().filename().string());
   if (files.size() != 1)
-    user_error("{}: neither config.json nor exactly one .gguf file is there ({} are); name the file", found.string(),
-               files.empty() ? "none" : join(files, ", "));
+    user_error("{}: neither config.json nor exactly one .gguf file is there ({}", found.string(),
+               files.empty() ? "none is); was its download refused or cut short?"
+                             : join(files, ", ") + " are); name the file");
   return found / files[0];
 }
 

@@ -34,6 +34,10 @@ ModelSpec read_spec(const ConfigKeys& config) {
           "use the unquantised model or its GGUF file",
           config.file());
   }
+  for (const char* experts : {"num_local_experts", "num_experts", "n_routed_experts"})
+    if (config.has(experts))
+      user_error("{}: {}: a mixture of experts ({}) is not supported as a base; a dense model is", config.file(),
+                 spec.model_type, experts);
   std::vector<std::string> supported;
   for (const auto& [type, read] : config_readers) {
     supported.push_back(type);

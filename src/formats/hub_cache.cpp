@@ -41,8 +41,8 @@ ModelPlace find_in_hub_cache(const std::string& name, const std::string& revisio
   if (!fs::is_directory(model))
     user_error(
         "model.path {}: no such file or folder, and no model of that name in the hub cache {} (looked for {}; "
-        "HF_HUB_CACHE or HF_HOME moves it)",
-        name, cache.string(), folder_name);
+        "HF_HUB_CACHE or HF_HOME moves it); hf download {} brings it there, after hf auth login where it is gated",
+        name, cache.string(), folder_name, name);
   if (wanted.find("..") != std::string::npos || wanted[0] == '/')
     user_error("model.revision {} is no revision's name", wanted);
   std::string commit = wanted;

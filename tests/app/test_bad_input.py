@@ -1,7 +1,11 @@
 """Every user's mistake: exit code 2, a sentence that names it, and nothing written."""
 import json
+import shutil
+import subprocess
 
 import pytest
+
+from workshop import write_json
 
 
 def spoil(shop, what):
@@ -79,6 +83,68 @@ def test_a_mistake_is_told_and_nothing_is_written(workshop, what):
         for word in words:
             assert word in done.stderr, done.stderr
     assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n"
+
+
+def base_with(**keys):
+    """Beside the base a folder `other` that is the same but for keys of its config.json."""
+    def made(folder):
+        shutil.copytree(folder / "base", folder / "other")
+        path = folder / "other/config.json"
+        write_json(path, json.loads(path.read_text()) | keys)
+    return made
+
+
+def base_where(name, text):
+    def made(folder):
+        base_with()(folder)
+        (folder / "other" / name).write_text(text)
+    return made
+
+
+OTHER = ["experts", "tiny.toml", "--dry-run", "--model.path=other"]
+# What first hours are lost by: what is there, the command, words of the message.
+FIRST_HOURS = {
+    "the name of a model that is not here": (None, [*OTHER[:3], "--model.path=maker/model"], ["maker/model", "hub cache", "hf download maker/model"]),
+    "a folder of a download that was refused": (lambda f: (f / "other").mkdir(), OTHER, ["other: neither config.json", "download"]),
+    "a kind of model that is not supported": (base_with(model_type="gpt2"), OTHER, ['model_type "gpt2"', "llama"]),
+    "a mixture of experts": (base_with(model_type="mixtral", num_local_experts=8), OTHER, ["mixtral: a mixture of experts"]),
+    "a quantised folder": (base_with(quantization_config={"quant_method": "gptq"}), OTHER, ["quantization_config", "GGUF"]),
+    "weights that were not pulled": (base_where("model.safetensors", LFS), OTHER, ["other/model.safetensors", "git lfs pull"]),
+    "a tokenizer that was not pulled": (base_where("tokenizer.json", LFS), OTHER, ["other/tokenizer.json", "git lfs pull"]),
+    "a task that was not pulled": (lambda f: (f / "tasks/copy.jsonl").write_text(LFS), OTHER[:3], ["tasks/copy.jsonl", "git lfs pull"]),
+    "no config": (None, ["experts"], ["CONFIG is required", "gaggle init"]),
+    "a config's name misspelt": (None, ["experts", "tinny.toml"], ["tinny.toml: there is no such config file"]),
+    "the model's folder for a config": (None, ["experts", "base"], ["base", "a config is a TOML file"]),
+    "a task for a config": (None, ["experts", "tasks/copy.jsonl"], ["tasks/copy.jsonl:1:1", "a config is a TOML file"]),
+    "a misspelt option": (None, ["experts", "tiny.toml", "--dryrun"], ["--dryrun", "did you mean --dry-run"]),
+    "a GPU that is not there": (None, [*OTHER[:3], "--run.device=cuda"], ['run.device = "cuda"', "no GPU", '"cpu"']),
+    "the mpirun of another MPI": ({"PMI_RANK": "0", "PMI_SIZE": "2"}, OTHER[:3], ["mpirun of another MPI", "launch/env.sh"]),
+    "the mpirun of another Open MPI": ({"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}, OTHER[:3], ["2 ranks", "MPI says 1", "built with"]),
+}
+
+
+@pytest.mark.parametrize("what", FIRST_HOURS)
+def test_what_first_hours_are_lost_by_is_named_with_the_way_out(workshop, what):
+    before, command, words = FIRST_HOURS[what]
+    if callable(before):
+        before(workshop.folder)
+    done = subprocess.run([workshop.gaggle, *command], cwd=workshop.folder, capture_output=True, text=True,
+                          env=workshop.environment() | (before if isinstance(before, dict) else {}))
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+    assert not (workshop.folder / "registry").exists() and not (workshop.folder / "runs").exists()
+
+
+def test_lines_that_end_as_on_windows_are_read_as_any(workshop):
+    plan = workshop.experts("--dry-run").stdout
+    for path in (workshop.folder / "tiny.toml", workshop.folder / "tasks/copy.jsonl"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    again = workshop.experts("--dry-run").stdout
+    assert [line for line in again.splitlines() if line.startswith("copy ")] == [line for line in plan.splitlines() if line.startswith("copy ")]
 
 
 def test_the_plan_names_what_is_easily_overlooked(workshop):

@@ -20,7 +20,7 @@ void set_environment(const std::map<std::string, std::string>& variables) {
   for (const char* name :
        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
         "PMIX_RANK", "SLURM_NTASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID",
-        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE"})
+        "SLURM_NODEID", "SLURM_PROCID", "SLURM_TASKS_PER_NODE", "SLURM_STEP_TASKS_PER_NODE", "PMI_SIZE"})
     ::unsetenv(name);
   for (const auto& [name, value] : variables) ::setenv(name.c_str(), value.c_str(), 1);
 }
@@ -91,6 +91,15 @@ TEST(Identity, TheShellOfASlurmJobWillDoForLooks) {
   EXPECT_THROW(identify(false, true), UserError);
   ::setenv("SLURM_STEP_NUM_TASKS", "1", 1);  // salloc with use_interactive_step
   expect(identify(false, true), 0, 1, 0, 1, "none");
+  set_environment({});
+}
+
+TEST(Identity, ARankOfAnotherMpiIsRefusedUnlessItWorksForItself) {
+  set_environment({{"PMI_SIZE", "2"}});
+  EXPECT_THROW(identify(false), UserError);
+  expect(identify(true), 0, 1, 0, 1, "none");
+  set_environment({{"PMI_SIZE", "1"}});
+  expect(identify(false), 0, 1, 0, 1, "none");
   set_environment({});
 }
 
