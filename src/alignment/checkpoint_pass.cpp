@@ -44,10 +44,15 @@ void run_pass(BaseModel& base, SkillAdapter& adapter, AlignmentWatch& watch, con
   adapter.begin_step(step);
   watch.before_step(step, batch);
   const LaneRange run = lanes_of_rank(group.rank(), group.size(), settings.lanes);
+  const auto lanes = static_cast<double>(run.end - run.begin);
+  LongPhase phase("gradients of " + plural(static_cast<int64_t>(batch.size()), "example"), lanes);
   for (int64_t lane = run.begin; lane < run.end; ++lane) {
-    for (const Microbatch& microbatch :
-         lane_microbatches(batch, weights, lane, settings.lanes, settings.tokens_per_microbatch))
+    const std::vector<Microbatch> microbatches =
+        lane_microbatches(batch, weights, lane, settings.lanes, settings.tokens_per_microbatch);
+    for (const Microbatch& microbatch : microbatches) {
       base.forward_backward(microbatch, adapter, {settings.label_smoothing, {}});
+      phase.add(1.0 / static_cast<double>(microbatches.size()));
+    }
     adapter.finish_gradients();
   }
   StepReport report;

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/long_phase.h"
 #include "base/names.h"
 #include "base/sha256.h"
 #include "registry/outside.h"
@@ -18,12 +19,17 @@ namespace gaggle {
 namespace {
 
 void write_folder(const ExportTarget& to, std::map<std::string, std::string> files) {
+  double bytes_in_all = 0;
+  for (const auto& [name, bytes] : files) bytes_in_all += static_cast<double>(bytes.size());
+  LongPhase phase("writing " + to.folder.string(), 2 * bytes_in_all);  // looked through, and written
   require_finite(files, "it is not finite and is not exported");
+  phase.add(bytes_in_all);
   files = files_to_export(std::move(files), to.base_path);
   make_new_folder(to.folder, "--to", [&](const fs::path& beside) {
     for (const auto& [name, bytes] : files) {
       fs::create_directories((beside / name).parent_path());
       write_file_durable(beside / name, bytes);
+      phase.add(static_cast<double>(bytes.size()));
     }
   });
 }
