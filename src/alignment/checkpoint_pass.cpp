@@ -3,6 +3,8 @@
 #include "alignment/alignment_watch.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/long_phase.h"
+#include "base/table.h"
 #include "train/phase_state.h"
 
 namespace gaggle {
