@@ -27,7 +27,7 @@ void add(std::vector<double>& sums, const std::vector<double>& values) {
 }
 
 MethodOnTask read_cell(const std::vector<EvalItem>& items, const std::string& method, size_t task,
-               const std::filesystem::path& folder) {
+                       const std::filesystem::path& folder) {
   MethodOnTask cell;
   for (const EvalItem* item : items_of(items, method, task)) {
     const auto path = result_path(folder, item->key);
@@ -45,14 +45,15 @@ MethodOnTask read_cell(const std::vector<EvalItem>& items, const std::string& me
 
 // The metric's verdict; equal ones by NLL. What is not finite is never better.
 bool better(const Score& a, const Score& b) {
-  if (std::isinf(a.nll) || std::isinf(b.nll)) return a.nll < b.nll;
-  if (a.predicted > 0 && b.predicted > 0 && a.mean_score() != b.mean_score()) return a.mean_score() > b.mean_score();
+  if (std::isinf(a.nll.value) || std::isinf(b.nll.value)) return a.nll.value < b.nll.value;
+  if (a.points.rows > 0 && b.points.rows > 0 && a.mean_score() != b.mean_score())
+    return a.mean_score() > b.mean_score();
   return a.nll_per_token() < b.nll_per_token();
 }
 
 // Of the task's own expert, or of the best one where it has none.
 MethodOnTask read_oracle(const EvalContext& context, const std::vector<EvalItem>& items, size_t task,
-                 const std::filesystem::path& folder) {
+                         const std::filesystem::path& folder) {
   const std::string& own = context.tasks[task].name;
   const bool has_expert = context.collection.number_of(own) >= 0;
   MethodOnTask best;
@@ -102,32 +103,34 @@ void append_predictions(std::string& lines, const TokenTask& task, const std::st
 Score score_of(const std::vector<ExampleResult>& examples) {
   Score score;
   for (const ExampleResult& example : examples) {
-    score.nll += example.finite() ? example.scores[example.target].nll : INFINITY;
-    score.tokens += example.scores[example.target].tokens;
-    score.examples += 1;
-    score.predicted += example.predicted;
-    if (example.predicted) score.points += example.score;
+    const ContinuationScore& target = example.scores[example.target];
+    score.nll.add(example.finite() ? target.nll : INFINITY, static_cast<double>(target.tokens));
+    if (example.predicted) score.points.add(example.score);
   }
   return score;
 }
 
-double Score::nll_per_token() const { return tokens == 0 ? NAN : nll / static_cast<double>(tokens); }
+double Score::mean_score() const { return points.rows > 0 && std::isinf(nll.value) ? INFINITY : points.mean(); }
 
-double Score::mean_score() const {
-  if (predicted == 0) return NAN;
-  return std::isinf(nll) ? INFINITY : points / static_cast<double>(predicted);
+ConfidenceInterval Score::score_interval(bool counted) const {
+  if (std::isinf(nll.value)) return {};
+  if (counted) return interval_of_share(points.value, points.rows);
+  const ConfidenceInterval interval = interval_of(points);
+  return {std::max(0.0, interval.low), std::min(1.0, interval.high)};
+}
+
+Score& Score::operator+=(const Score& other) {
+  nll += other.nll;
+  points += other.points;
+  return *this;
 }
 
 Score mixed(const Summary& summary, size_t method, bool held_in) {
   Score all;
   for (const size_t t : tasks_of(summary, held_in)) {
     const Score& score = summary.scores[method][t];
-    if (score.examples == 0) return {};  // a mean over other examples than the other methods' would mislead
-    all.nll += score.nll;
-    all.tokens += score.tokens;
-    all.examples += score.examples;
-    all.predicted += score.predicted;
-    all.points += score.points;
+    if (score.nll.rows == 0) return {};  // a mean over other examples than the other methods' would mislead
+    all += score;
   }
   return all;
 }
@@ -190,7 +193,7 @@ Summary summarise(const EvalContext& context, const std::vector<Method>& methods
     std::vector<double> weight;
     for (size_t t = 0; t < summary.tasks.size(); ++t) {
       const MethodOnTask cell = method.kind == MethodKind::oracle ? read_oracle(context, items, t, folder)
-                                                          : read_cell(items, method.name, t, folder);
+                                                                  : read_cell(items, method.name, t, folder);
       scores.push_back(score_of(cell.examples));
       chosen.push_back(cell.expert);
       append_predictions(lines, context.tasks[t], method.name, context.eval.normalise, cell.examples);

@@ -7,18 +7,20 @@
 #include <vector>
 
 #include "base/page.h"
+#include "eval/intervals.h"
 #include "eval/items.h"
 
 namespace gaggle {
 
 // One method on one task (or on a mix of tasks).
 struct Score {
-  double nll = 0;  // Σ over target tokens; infinite where one score is not finite, and so is what follows from it
-  int64_t tokens = 0, examples = 0;
-  int64_t predicted = 0;
-  double points = 0;             // Σ of the scores of those predicted: of right or wrong, how many are right
-  double nll_per_token() const;  // NaN without examples
-  double mean_score() const;     // points / predicted, from 0 to 1; NaN where nothing was predicted
+  RowSums nll;     // NLL and target tokens; infinite where one score is not finite, and so is what follows from it
+  RowSums points;  // of the examples that were predicted: their scores; of right or wrong, how many are right
+  double nll_per_token() const { return nll.mean(); }  // NaN without examples
+  double mean_score() const;                           // from 0 to 1; NaN where nothing was predicted
+  ConfidenceInterval nll_interval() const { return interval_of(nll); }
+  ConfidenceInterval score_interval(bool counted) const;  // `counted`: every score is right or wrong
+  Score& operator+=(const Score& other);
 };
 
 Score score_of(const std::vector<ExampleResult>& examples);

@@ -12,16 +12,22 @@
 namespace gaggle {
 namespace {
 
+nlohmann::ordered_json interval_json(const ConfidenceInterval& interval) {
+  return interval.is_there() ? nlohmann::ordered_json{interval.low, interval.high} : nlohmann::ordered_json();
+}
+
 // `counted`: every score is one of right or wrong. What is not finite is written as null.
 nlohmann::ordered_json score_json(const Score& score, bool counted) {
-  nlohmann::ordered_json json = {{"examples", score.examples}, {"target_tokens", score.tokens}};
+  nlohmann::ordered_json json = {{"examples", score.nll.rows}, {"target_tokens", std::llround(score.nll.weight)}};
   json["nll_per_token"] = score.nll_per_token();
-  if (score.predicted > 0) {
-    json["predicted"] = score.predicted;
+  json["nll_interval"] = interval_json(score.nll_interval());
+  if (score.points.rows > 0) {
+    json["predicted"] = score.points.rows;
     json["score"] = score.mean_score();
+    json["score_interval"] = interval_json(score.score_interval(counted));
     if (counted) {
       json["correct"] = nullptr;
-      if (!std::isinf(score.nll)) json["correct"] = std::llround(score.points);
+      if (!std::isinf(score.nll.value)) json["correct"] = std::llround(score.points.value);
       json["accuracy"] = score.mean_score();
     }
   }
@@ -51,7 +57,7 @@ std::string summary_json(const Summary& summary) {
     nlohmann::ordered_json method = {{"tasks", tasks}};
     if (!summary.inventories[m].empty()) method["inventory"] = summary.inventories[m];
     for (const bool held_in : {true, false})
-      if (const Score score = mixed(summary, m, held_in); score.examples > 0)
+      if (const Score score = mixed(summary, m, held_in); score.nll.rows > 0)
         method[held_in ? "held_in_mixed" : "held_out_mixed"] =
             score_json(score, all_count_right(summary, tasks_of(summary, held_in)));
     if (const auto groups = json_of_groups(summary, m); !groups.empty()) method["groups"] = groups;

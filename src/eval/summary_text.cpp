@@ -11,10 +11,11 @@
 namespace gaggle {
 namespace {
 
-// One column of a table: a number for every method.
+// One column of a table: a number for every method, and how far it would move with other examples.
 struct Column {
   std::string name;
   std::vector<double> numbers;
+  std::vector<ConfidenceInterval> intervals = {};  // empty: it has none
 };
 
 constexpr size_t few_tasks = 6;  // that stand beside each other; more stand below each other
@@ -39,25 +40,35 @@ std::vector<std::string> line_names(const Summary& summary, bool held_in) {
   return names;
 }
 
-// NaN stays NaN: no mean over fewer tasks than the other methods'.
-double mean_of(const std::vector<Column>& columns, size_t method) {
-  double sum = 0;
-  for (const Column& column : columns) sum += column.numbers[method];
-  return sum / static_cast<double>(columns.size());
+// "mean", and "low" and "high" where a method has an interval. NaN stays NaN: no mean over fewer tasks than the other methods'.
+std::vector<Column> mean_columns(const std::vector<Column>& columns, size_t methods) {
+  Column mean{"mean", {}}, low{"low", {}}, high{"high", {}};
+  for (size_t m = 0; m < methods; ++m) {
+    std::vector<double> numbers;
+    std::vector<ConfidenceInterval> intervals;
+    for (const Column& column : columns) {
+      numbers.push_back(column.numbers[m]);
+      intervals.push_back(column.intervals.empty() ? ConfidenceInterval() : column.intervals[m]);
+    }
+    mean.numbers.push_back(std::accumulate(numbers.begin(), numbers.end(), 0.0) / static_cast<double>(numbers.size()));
+    const ConfidenceInterval interval = interval_over_tasks(numbers, intervals);
+    low.numbers.push_back(interval.low);
+    high.numbers.push_back(interval.high);
+  }
+  if (std::ranges::all_of(low.numbers, [](double number) { return std::isnan(number); })) return {mean};
+  return {mean, low, high};
 }
 
-// The mean, then the number of every column that any method has one in. Few columns have a line for each method, many are
-// lines themselves. Empty: there is no such column.
+// The mean with its interval, then the number of every column that any method has one in. Few columns have a line for each
+// method, many are lines themselves. Empty: there is no such column.
 Page number_table(const std::string& corner, const std::vector<std::string>& methods, std::vector<Column> columns,
                   int digits) {
   std::erase_if(columns, [](const Column& column) {
     return std::ranges::all_of(column.numbers, [](double number) { return std::isnan(number); });
   });
   if (columns.empty()) return {};
-  Column mean{"mean", {}};
-  for (size_t m = 0; m < methods.size(); ++m) mean.numbers.push_back(mean_of(columns, m));
   const bool lines_are_methods = columns.size() <= few_tasks;
-  columns.insert(columns.begin(), std::move(mean));
+  std::ranges::move(mean_columns(columns, methods.size()), std::inserter(columns, columns.begin()));
   std::vector<std::string> header = {corner};
   if (lines_are_methods)
     for (const Column& column : columns) header.push_back(column.name);
@@ -73,12 +84,27 @@ Page number_table(const std::string& corner, const std::vector<std::string>& met
   return Page(std::move(table)) + "\n";
 }
 
-template <class Value>  // of a Score
-std::vector<Column> task_columns(const Summary& summary, bool held_in, const Value& value) {
+std::vector<Column> nll_columns(const Summary& summary, bool held_in) {
   std::vector<Column> columns;
   for (const size_t t : tasks_of(summary, held_in)) {
     Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
-    for (const auto& scores : summary.scores) column.numbers.push_back(value(scores[t]));
+    for (const auto& scores : summary.scores) {
+      column.numbers.push_back(scores[t].nll_per_token());
+      column.intervals.push_back(scores[t].nll_interval());
+    }
+  }
+  return columns;
+}
+
+std::vector<Column> score_columns(const Summary& summary, bool held_in) {
+  std::vector<Column> columns;
+  for (const size_t t : tasks_of(summary, held_in)) {
+    Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
+    for (const auto& scores : summary.scores) {
+      const ConfidenceInterval interval = scores[t].score_interval(counts_right(summary.metrics[t]));
+      column.numbers.push_back(100 * scores[t].mean_score());
+      column.intervals.push_back({100 * interval.low, 100 * interval.high});
+    }
   }
   return columns;
 }
@@ -90,7 +116,7 @@ std::string score_word(const Summary& summary, const std::vector<size_t>& tasks)
 Page score_table(const Summary& summary, bool held_in) {
   const std::string word = score_word(summary, tasks_of(summary, held_in));
   return number_table(fmt::format("{} {} %", held_in ? "held-in" : "held-out", word), line_names(summary, held_in),
-                      task_columns(summary, held_in, [](const Score& score) { return 100 * score.mean_score(); }), 1);
+                      score_columns(summary, held_in), 1);
 }
 
 Page template_table(const Summary& summary, const std::string& name, double OverTemplates::*of) {
@@ -114,12 +140,16 @@ double mixed_nll(const Summary& summary, const std::string& method) {
 }
 
 Page mixed_table(const Summary& summary) {
-  Table table({"held-in examples mixed, no task names", "NLL/token", score_word(summary, tasks_of(summary, true))});
+  const std::vector<size_t> tasks = tasks_of(summary, true);
+  const std::string word = score_word(summary, tasks);
+  Table table({"held-in examples mixed, no task names", "NLL/token", "NLL low", "NLL high", word + " %", word + " low",
+               word + " high"});
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
-    const std::string right = cell_text(100 * score.mean_score(), 1);
-    table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3),
-               std::isfinite(score.mean_score()) ? right + " %" : right});
+    const ConfidenceInterval nll = score.nll_interval(), right = score.score_interval(all_count_right(summary, tasks));
+    table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3), cell_text(nll.low, 3),
+               cell_text(nll.high, 3), cell_text(100 * score.mean_score(), 1), cell_text(100 * right.low, 1),
+               cell_text(100 * right.high, 1)});
   }
   Page page = std::move(table);
   for (const auto* other : {"oracle", "merged"}) {
@@ -141,9 +171,8 @@ Page summary_page(const Summary& summary) {
   Page page;
   bool any_held_in = false;
   for (const bool held_in : {true, false}) {
-    Page nlls =
-        number_table(held_in ? "held-in NLL/token" : "held-out NLL/token", line_names(summary, held_in),
-                     task_columns(summary, held_in, [](const Score& score) { return score.nll_per_token(); }), 3);
+    Page nlls = number_table(held_in ? "held-in NLL/token" : "held-out NLL/token", line_names(summary, held_in),
+                             nll_columns(summary, held_in), 3);
     any_held_in = any_held_in || (held_in && !nlls.empty());
     page += std::move(nlls) + score_table(summary, held_in);
   }

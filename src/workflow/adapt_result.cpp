@@ -20,12 +20,16 @@ void write_adapt_result(const AdaptJob& job, const AdaptItem& item, const AdaptS
     json["stored"] = result.stored;
   }
   json["split"] = split_names[static_cast<size_t>(job.split)];
-  const Score& score = result.score;
-  json["score"] = {{"examples", score.examples},
-                   {"target_tokens", score.tokens},
-                   {"nll", score.nll},
-                   {"predicted", score.predicted},
-                   {"points", score.points}};
+  const RowSums &nll = result.score.nll, &points = result.score.points;
+  json["score"] = {{"examples", nll.rows},
+                   {"target_tokens", nll.weight},
+                   {"nll", nll.value},
+                   {"nll_squared", nll.value_squared},
+                   {"nll_times_tokens", nll.value_times_weight},
+                   {"tokens_squared", nll.weight_squared},
+                   {"predicted", points.rows},
+                   {"points", points.value},
+                   {"points_squared", points.value_squared}};
   write_file_atomic(result_path(job.folder(), item.key), json.dump(2) + "\n");
 }
 
@@ -37,13 +41,19 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
     const auto& score = json.at("score");
     AdaptScore result;
     if (item.recipe) result.stored = json.at("stored");
-    // A number that is not finite became null: JSON has no others.
-    result.score.nll =
-        score.at("nll").is_null() ? std::numeric_limits<double>::infinity() : score.at("nll").get<double>();
-    result.score.tokens = score.at("target_tokens");
-    result.score.examples = score.at("examples");
-    result.score.predicted = score.at("predicted");
-    result.score.points = score.contains("points") ? score.at("points") : score.at("correct");  // of earlier gaggles
+    // A number that is not finite became null: JSON has no others. Earlier gaggles kept no squares: no intervals then.
+    const auto number = [&](const char* key) {
+      const bool finite = score.contains(key) && !score.at(key).is_null();
+      return finite ? score.at(key).get<double>() : std::numeric_limits<double>::infinity();
+    };
+    result.score.nll = {score.at("examples"),       number("nll"),
+                        score.at("target_tokens"),  number("nll_squared"),
+                        number("nll_times_tokens"), number("tokens_squared")};
+    const int64_t predicted = score.at("predicted");
+    const auto counted = static_cast<double>(predicted);
+    result.score.points = {predicted,        score.contains("points") ? number("points") : number("correct"),
+                           counted,          number("points_squared"),
+                           number("points"), counted};
     return result;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),

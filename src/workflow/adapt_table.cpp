@@ -141,9 +141,10 @@ nlohmann::ordered_json json_of(const OverSeeds& o) {
 }
 
 nlohmann::ordered_json json_of(const Score& score) {
-  nlohmann::ordered_json json = {
-      {"examples", score.examples}, {"target_tokens", score.tokens}, {"nll_per_token", score.nll_per_token()}};
-  if (score.predicted > 0) json["right_percent"] = 100 * score.mean_score();
+  nlohmann::ordered_json json = {{"examples", score.nll.rows},
+                                 {"target_tokens", std::llround(score.nll.weight)},
+                                 {"nll_per_token", score.nll_per_token()}};
+  if (score.points.rows > 0) json["right_percent"] = 100 * score.mean_score();
   return json;
 }
 

@@ -343,7 +343,7 @@ TEST_F(Items, a_task_without_a_routing_row_shows_a_dash_and_leaves_no_mean) {
   for (size_t task = 1; task < 3; ++task) finish(all, "poly", task, {1, 1}, {true, true});
   const Summary summary = summarise(context(), chosen, all, folder_, folder_ / "predictions.jsonl");
   EXPECT_TRUE(summary.missing.empty());
-  EXPECT_EQ(summary.scores[1][0].examples, 0);
+  EXPECT_EQ(summary.scores[1][0].nll.rows, 0);
   EXPECT_TRUE(std::isnan(mixed(summary, 1, true).nll_per_token()));
   EXPECT_DOUBLE_EQ(summary.scores[1][1].nll_per_token(), 0.5);
 }
@@ -441,6 +441,11 @@ TEST_F(Items, the_summary_weighs_tokens_picks_oracles_and_writes_every_example) 
   EXPECT_NE(text.find("unseen: sarcasm"), std::string::npos) << text;
   const auto json = nlohmann::json::parse(summary_json(summary));
   EXPECT_DOUBLE_EQ(json["methods"]["phatgoose"]["held_in_mixed"]["nll_per_token"], 1.0);
+  const auto& task = json["methods"]["phatgoose"]["tasks"]["sarcasm"];  // 1 and 3 nats of 2 tokens each, one of two right
+  EXPECT_NEAR(task["nll_interval"][1].get<double>(), 1 + 12.7062 / 2, 1e-4);
+  EXPECT_NEAR(task["score_interval"][0].get<double>(), 0.0945, 1e-4);
+  EXPECT_NE(text.find("held-in NLL/token   mean "), std::string::npos) << text;
+  EXPECT_NE(text.find("  low "), std::string::npos) << text;
 
   std::istringstream lines(read_file(folder_ / "predictions.jsonl"));
   size_t count = 0;
@@ -536,7 +541,7 @@ TEST_F(Items, templates_of_a_dataset_have_a_mean_and_a_median) {
   EXPECT_EQ(groups[0].tasks, (std::vector<size_t>{3, 4, 5}));
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).mean, 0.5);
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).median, 0.5);
-  summary.scores[1][5].points = 0;
+  summary.scores[1][5].points.value = 0;
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).mean, 1.0 / 3);
   EXPECT_DOUBLE_EQ(over_templates(summary, 1, groups[0]).median, 0);
   const auto json = nlohmann::json::parse(summary_json(summary));
@@ -605,7 +610,7 @@ TEST_F(Items, no_mean_and_no_oracle_over_a_part_of_the_examples) {
   EXPECT_FALSE(summary.missing.empty());
   EXPECT_TRUE(std::isnan(mixed(summary, 0, true).nll_per_token()));
   EXPECT_EQ(summary.oracle_expert[1][2], "");
-  EXPECT_EQ(summary.scores[1][2].examples, 0);
+  EXPECT_EQ(summary.scores[1][2].nll.rows, 0);
 }
 
 }  // namespace
