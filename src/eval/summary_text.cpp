@@ -141,12 +141,15 @@ double mixed_nll(const Summary& summary, const std::string& method) {
 
 Page mixed_table(const Summary& summary) {
   const std::vector<size_t> tasks = tasks_of(summary, true);
-  const std::string word = score_word(summary, tasks);
-  Table table({"held-in examples mixed, no task names", "NLL/token", "NLL low", "NLL high", word + " %", word + " low",
-               word + " high"});
+  const bool counted = all_count_right(summary, tasks);
+  std::vector<std::string> heads = {"held-in examples mixed, no task names", "NLL/token", "NLL low", "NLL high"};
+  const std::vector<std::string> heads_right = {"right %", "right low", "right high"},
+                                 heads_score = {"score %", "score low", "score high"};
+  std::ranges::copy(counted ? heads_right : heads_score, std::back_inserter(heads));
+  Table table(heads);
   for (size_t m = 0; m < summary.methods.size(); ++m) {
     const Score score = mixed(summary, m, true);
-    const ConfidenceInterval nll = score.nll_interval(), right = score.score_interval(all_count_right(summary, tasks));
+    const ConfidenceInterval nll = score.nll_interval(), right = score.score_interval(counted);
     table.add({line_name(summary, m, true), cell_text(score.nll_per_token(), 3), cell_text(nll.low, 3),
                cell_text(nll.high, 3), cell_text(100 * score.mean_score(), 1), cell_text(100 * right.low, 1),
                cell_text(100 * right.high, 1)});
