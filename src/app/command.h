@@ -52,6 +52,7 @@ DeclareOptions with_actions(std::vector<Command> actions);
   NAME(prepare)               \
   NAME(eval)                  \
   NAME(analyse)               \
+  NAME(compare)               \
   NAME(generate)              \
   NAME(data)                  \
   NAME(align)                 \

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -48,6 +49,12 @@ Whole whole_number_of(const Json& value) {
     value.template get<int64_t>();  // throws what the library says of other types
   }
   throw JsonError("expected a whole number of " + std::to_string(sizeof(Whole) * 8) + " bits, not " + value.dump(), 0);
+}
+
+// What is not finite is written as null: JSON has no such numbers.
+template <class Json>
+double number_or_nan(const Json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.template get<double>();
 }
 
 }  // namespace gaggle

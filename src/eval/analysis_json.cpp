@@ -11,8 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double number_or_nan(const Json& value) { return value.is_null() ? NAN : value.get<double>(); }
-
 Json sums_json(const WeightSums& sums) { return {{"tokens", sums.tokens}, {"weight", sums.weight}}; }
 
 void read_sums(const Json& json, WeightSums& sums) {

@@ -1,5 +1,4 @@
 // An item's result as JSON. Numbers that are not finite become null (JSON has no others) and come back as NaN.
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,10 +9,6 @@
 namespace gaggle {
 namespace {
 
-double number_of(const nlohmann::json& value) {
-  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
-}
-
 // Results of earlier gaggles say "correct" of rank classification by tokens and of exact matches, the two there were.
 void read_verdict(const nlohmann::json& example, ExampleResult& out) {
   if (example.contains("correct")) {
@@ -23,7 +18,7 @@ void read_verdict(const nlohmann::json& example, ExampleResult& out) {
     return;
   }
   out.score = example.at("score");
-  for (const auto& score : example.at("choice_scores")) out.choice_scores.push_back(number_of(score));
+  for (const auto& score : example.at("choice_scores")) out.choice_scores.push_back(number_or_nan(score));
 }
 
 }  // namespace
@@ -71,7 +66,7 @@ ItemResult read_result(const std::filesystem::path& path) {
       ExampleResult& out = result.examples.emplace_back();
       out.id = example.at("id");
       for (size_t c = 0; c < example.at("nll").size(); ++c)
-        out.scores.push_back({number_of(example.at("nll")[c]), example.at("tokens").at(c).get<int64_t>()});
+        out.scores.push_back({number_or_nan(example.at("nll")[c]), example.at("tokens").at(c).get<int64_t>()});
       out.choices = example.at("choices").get<std::vector<std::string>>();
       out.target = example.at("target");
       out.target_text = example.at("target_text");
@@ -79,7 +74,7 @@ ItemResult read_result(const std::filesystem::path& path) {
       out.predicted = example.at("predicted");
       read_verdict(example, out);
     }
-    for (const auto& weight : json.at("weight_by_expert")) result.weight_by_expert.push_back(number_of(weight));
+    for (const auto& weight : json.at("weight_by_expert")) result.weight_by_expert.push_back(number_or_nan(weight));
     return result;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),
