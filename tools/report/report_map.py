@@ -3,11 +3,11 @@ import json
 
 import numpy as np
 
-from report_files import Tensors, rounded
+from report_files import Tensors, read_json, rounded
 from report_order import two_dimensions
 
-MOST_ROWS = 1200         # experts · rank whose products are made here; more are left to gaggle analyse
-MOST_BYTES = 1 << 30     # of files that are read for it
+MOST_RANKS = 1200     # of all experts together, whose products are made here; more are left to gaggle analyse
+MOST_BYTES = 1 << 30  # of files that are read for it
 
 
 def cosines(rows):
@@ -37,7 +37,7 @@ def by_weights(experts):
     """Cosine of B A over all sites, from r × r products; None where that is too much here."""
     files = [Tensors(expert.folder / "adapter_model.safetensors") for expert in experts]
     rank = max(((expert.about.get("lora") or {}).get("rank") or 0 for expert in experts), default=0)
-    if not files or len(files) * max(rank, 1) > MOST_ROWS or sum(file.bytes() for file in files) > MOST_BYTES:
+    if len(files) * max(rank, 1) > MOST_RANKS or sum(file.bytes() for file in files) > MOST_BYTES:
         return None
     ending = ".lora_A.weight"
     sites = sorted({name.removesuffix(ending) for file in files for name in file.names() if name.endswith(ending)})
@@ -54,6 +54,16 @@ def by_weights(experts):
     norm = np.sqrt(np.diag(products))
     with np.errstate(invalid="ignore", divide="ignore"):
         return products / np.outer(norm, norm)
+
+
+def analysed(run, names):
+    """The same of gaggle analyse, where it is of all these experts; else None."""
+    for path in sorted((run / "eval").glob("analysis*.json")) if run else []:
+        about = read_json(path, {})
+        if about.get("lora_similarity") and set(names) <= set(about.get("experts") or []):
+            order = [about["experts"].index(name) for name in names]
+            return np.array(about["lora_similarity"], dtype=float)[np.ix_(order, order)]
+    return None
 
 
 def by_gradients(run, names):
@@ -78,8 +88,11 @@ def placed(similarity):
 def map_section(experts, gates, run):
     if len(experts) < 3:
         return None
-    maps = {"gradients at the common start": by_gradients(run, [expert.task for expert in experts]),
-            "weights (B A)": by_weights(experts), "gates": by_gates(gates)}
-    maps = {name: made for name, similarity in maps.items() if (made := placed(similarity))}
-    return {"draw": "map", "title": "Map of the experts", "names": [expert.name for expert in experts], "maps": maps,
+    names, weights = [expert.name for expert in experts], by_weights(experts)
+    found = {"gradients at the common start": by_gradients(run, [expert.task for expert in experts]),
+             **({"weights (B A)": weights} if weights is not None else {"weights, by gaggle analyse": analysed(run, names)}),
+             "gates": by_gates(gates)}
+    maps = {name: made for name, similarity in found.items() if (made := placed(similarity))}
+    return {"draw": "map", "title": "Map of the experts", "names": names, "maps": maps,
+            "no_weights": found.get("weights, by gaggle analyse", weights) is None,
             "categories": [expert.category for expert in experts]} if maps else None

@@ -1,43 +1,59 @@
 // What gates have learnt.
-// Few experts: a line each, from closed to open. Many: half open against what was learnt.
+const looks_of_gates = () => [
+    ['square-open', css('--muted')], ['circle-open', color(1)], ['circle', color(0)], ['line-ns-open', color(2)]];
+
+// Few experts: a line each, from closed to open. Many: each loss against that with gates half open.
 function worth_figure(section) {
-  const kinds = section.kinds, order = [...section.losses].sort((a, b) => (a[3] ?? 0) - (b[3] ?? 0)),
-        many = order.length > 40;
-  const words = row => [row[0], ...kinds.map((kind, k) => `${kind}: ${digits(row[k + 1], 3)}`)];
-  if (many) {
-    const values = order.flatMap(row => [row[2], row[3]]).filter(known),
-          ends = [Math.min(...values), Math.max(...values)];
-    return figure(
-        () => ({
-          data: [
-            {
-              type: 'scatter',
-              mode: 'lines',
-              x: ends,
-              y: ends,
-              hoverinfo: 'skip',
-              line: {color: css('--muted'), width: 1, dash: 'dot'}
-            },
-            {
-              type: 'scatter',
-              mode: 'markers',
-              x: order.map(row => row[2]),
-              y: order.map(row => row[3]),
-              hoverinfo: 'none',
-              customdata: order,
-              marker: {size: 6, opacity: .7, color: css('--accent')}
-            }
-          ],
-          layout: {
-            height: 420,
-            xaxis: {...log_axis(values), title: {text: 'loss with gates half open'}},
-            yaxis: {...log_axis(values), title: {text: 'loss with gates as learnt'}}
+  const order = [...section.losses].sort((a, b) => (a[3] ?? 0) - (b[3] ?? 0));
+  return order.length > 40 && order.some(row => known(row[2])) ? worth_of_many(section.kinds, order) :
+                                                                 worth_of_few(section.kinds, order);
+}
+
+const worth_words = (kinds, row) => [row[0], ...kinds.map((kind, k) => `${kind}: ${digits(row[k + 1], 3)}`)];
+
+function worth_of_many(kinds, order) {
+  const half = order.map(row => row[2]).filter(known), ends = [Math.min(...half), Math.max(...half)],
+        shown = [0, 2, 3].filter(k => order.some(row => known(row[k + 1])));
+  return figure(
+      () => ({
+        data: [
+          {
+            type: 'scatter',
+            mode: 'lines',
+            x: ends,
+            y: ends,
+            hoverinfo: 'skip',
+            showlegend: false,
+            line: {color: css('--muted'), width: 1, dash: 'dot'}
+          },
+          ...shown.map(k => ({
+                         type: 'scatter',
+                         mode: 'markers',
+                         name: kinds[k],
+                         x: order.map(row => row[2]),
+                         y: order.map(row => row[k + 1]),
+                         hoverinfo: 'none',
+                         customdata: order,
+                         marker: {size: 6, opacity: .6, symbol: looks_of_gates()[k][0], color: looks_of_gates()[k][1]}
+                       }))
+        ],
+        layout: {
+          height: 440,
+          ...above(shown.map(k => kinds[k])),
+          xaxis: {...log_axis(half), title: {text: 'loss with gates half open'}},
+          yaxis: {
+            ...log_axis(order.flatMap(row => shown.map(k => row[k + 1])).filter(known)),
+            title: {text: 'loss with gates in the other states'}
           }
-        }),
-        {name: 'loss half open against as learnt', hover: point => words(point.customdata)});
-  }
-  const looks =
-      [['square-open', css('--muted')], ['circle-open', color(1)], ['circle', color(0)], ['line-ns-open', color(2)]];
+        }
+      }),
+      {
+        name: 'loss with gates half open against closed, as learnt, open',
+        hover: point => worth_words(kinds, point.customdata)
+      });
+}
+
+function worth_of_few(kinds, order) {
   return figure(
       () => ({
         data: [
@@ -50,21 +66,17 @@ function worth_figure(section) {
             x: order.flatMap(row => [row[2], row[3], null]),
             y: order.flatMap((_, i) => [i, i, null])
           },
-          ...kinds.map((kind, k) => ({
-                         type: 'scatter',
-                         mode: 'markers',
-                         name: kind,
-                         x: order.map(row => row[k + 1]),
-                         y: order.map((_, i) => i),
-                         customdata: order,
-                         hoverinfo: 'none',
-                         marker: {
-                           symbol: looks[k][0],
-                           size: 10,
-                           color: [css('--muted'), color(1), color(0), color(2)][k],
-                           line: {width: 2}
-                         }
-                       }))
+          ...kinds.map(
+              (kind, k) => ({
+                type: 'scatter',
+                mode: 'markers',
+                name: kind,
+                x: order.map(row => row[k + 1]),
+                y: order.map((_, i) => i),
+                customdata: order,
+                hoverinfo: 'none',
+                marker: {symbol: looks_of_gates()[k][0], size: 10, color: looks_of_gates()[k][1], line: {width: 2}}
+              }))
         ],
         layout: {
           height: Math.max(230, order.length * 26 + 130),
@@ -81,7 +93,10 @@ function worth_figure(section) {
           }
         }
       }),
-      {name: 'loss with gates closed, half open, as learnt, open', hover: point => words(point.customdata)});
+      {
+        name: 'loss with gates closed, half open, as learnt, open',
+        hover: point => worth_words(kinds, point.customdata)
+      });
 }
 
 draw.gates = (section, host) => {
@@ -90,8 +105,12 @@ draw.gates = (section, host) => {
         about(
             'The loss on validation examples when an expert\'s gates are closed, half open (as training starts ' +
             'them), as learnt, and when the ' +
-            'LoRA works without gates. Where half open and as learnt meet, the gates have learnt nothing: half ' +
-            'of the expert already did the work.'),
+            'LoRA works without gates. ' +
+            (section.losses.length > 40 ?
+                 'The dotted line is half open: what is as learnt on it has learnt nothing, since half of the expert ' +
+                     'already did the work.' :
+                 'Where half open and as learnt meet, the gates have learnt nothing: half of the expert already did ' +
+                     'the work.')),
         worth_figure(section));
   if (section.depth.length) {
     const plot = curves(
