@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "report"))
 from report_files import Mistake  # noqa: E402
 from report_find import find  # noqa: E402
 from report_page import MARK, page_text  # noqa: E402
+from report_room import MOST_BYTES, Room  # noqa: E402
 from report_subjects import subjects_of  # noqa: E402
 
 
@@ -40,11 +41,22 @@ def target(options):
     return path
 
 
-def write(path, text):
+def page_of(places, room=Room()):
+    """The page as bytes, and how many subjects it has. Where it would be too large, all of them get less room."""
+    share = 1.0
+    while True:
+        subjects = subjects_of(places, room.part(share))
+        page = page_text(subjects, f"gaggle report: {', '.join(subject['name'] for subject in subjects[:3])}").encode()
+        if len(page) <= MOST_BYTES or share < 0.1:
+            return page, len(subjects)
+        share /= 2
+
+
+def write(path, page):
     """Whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(page)
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -55,14 +67,14 @@ def main():
     options = arguments()
     try:
         path = target(options)
-        subjects = subjects_of(find(options.paths))
-        text = page_text(subjects, f"gaggle report: {', '.join(subject['name'] for subject in subjects[:3])}")
-        write(path, text)
+        page, count = page_of(find(options.paths))
+        write(path, page)
     except Mistake as mistake:
         print(f"error: {mistake}", file=sys.stderr)
         return 2
-    count = len(subjects)
-    print(f"{path}   {len(text.encode()) / 1e6:.1f} MB, {count} subject{'' if count == 1 else 's'}; opens offline in any browser")
+    print(f"{path}   {len(page) / 1e6:.1f} MB, {count} subject{'' if count == 1 else 's'}; opens offline in any browser")
+    if len(page) > MOST_BYTES:
+        print(f"more than {MOST_BYTES / 1e6:.0f} MB although it was thinned: give fewer paths at once", file=sys.stderr)
     if options.open and not webbrowser.open(path.resolve().as_uri()):
         print(f"--open: no browser was found here; open {path.resolve()} where there is one", file=sys.stderr)
     return 0

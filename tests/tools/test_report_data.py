@@ -7,8 +7,10 @@ import pytest
 from report_worlds import journal_line
 from workshop import write_json, write_lines
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "report"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tools" / "report"), str(Path(__file__).resolve().parents[2] / "tools")]
+import report  # noqa: E402
 from report_find import find  # noqa: E402
+from report_room import Room  # noqa: E402
 from report_subjects import subjects_of  # noqa: E402
 
 
@@ -91,3 +93,71 @@ def test_runs_below_a_project_are_found_whatever_names_they_have(tmp_path):
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.toml").write_text('[run]\nname = "begun"\n')
     assert found(tmp_path / "begun") == [("run", "begun")]
+
+
+def test_equal_names_are_told_apart(tmp_path):
+    """Runs and registries by their folders, files of one evaluation by their names, their sections by what they are of."""
+    for folder in (tmp_path / "p" / "tiny", tmp_path / "p" / "old" / "tiny"):
+        write_run(folder, tmp_path / "p" / "registry", 4)
+    for folder in (tmp_path / "p" / "registry", tmp_path / "p" / "x" / "registry"):
+        write_json(folder / "registry.json", {"format": 2})
+    results = {"format": 1, "collection": "all@v0001", "experts": [], "tasks": {}, "methods": {}}
+    for name in ("results.json", "results-all@v0001-12345678.json"):
+        write_json(tmp_path / "p" / "tiny" / "eval" / name, results)
+    subjects = subjects_of(find([tmp_path / "p", *sorted((tmp_path / "p" / "tiny" / "eval").glob("*.json"))]))
+    assert [(of["kind"], of["name"]) for of in subjects] == [
+        ("run", "tiny in p/old"), ("run", "tiny in p"), ("evaluation", "tiny/eval/results-all@v0001-12345678.json"),
+        ("evaluation", "tiny/eval"), ("registry", "registry in p"), ("registry", "registry in p/x")]
+    links = [[section["link"] for section in of["sections"] if section["draw"] == "results"]
+             for of in subjects[1:2]]
+    assert links == [["Results all@v0001 results-all@v0001-12345678.json", "Results all@v0001 results.json"]]
+
+
+def test_a_map_by_weights_of_many_ranks_is_that_of_analysis_json(tmp_path):
+    names, run, registry = ["a", "b", "c"], tmp_path / "many", tmp_path / "registry"
+    write_json(registry / "registry.json", {"format": 2})
+    write_run(run, registry, 500, names)
+    for name in names:
+        write_version(registry, name, "v0001", name, 500, 1)
+    analysis = {"format": 1, "experts": ["c", "b", "a"], "tasks": [], "methods": {}, "gate_similarity": []}
+    write_json(run / "eval" / "analysis.json", {**analysis, "lora_similarity": [[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1]]})
+    of = section(subjects_of(find([run]))[0], "map")
+    assert list(of["maps"]) == ["weights, by gaggle analyse"] and not of["no_weights"]
+    x, y = (of["maps"]["weights, by gaggle analyse"][axis] for axis in "xy")
+    apart = lambda i, j: (x[i] - x[j]) ** 2 + (y[i] - y[j]) ** 2  # noqa: E731
+    assert apart(1, 2) == pytest.approx(2 - 2 * 0.9, abs=1e-3) and apart(0, 1) == pytest.approx(2, abs=1e-3)
+
+
+def test_texts_are_cut_evenly_to_what_a_page_has_room_for(tmp_path):
+    """Short ones stay whole, long ones end alike and say how much more there is, in all evaluations together."""
+    tasks, methods, long, short = ["a", "b"], ["none", "merged"], "<é" * 5000, "yes"
+    for name in ("one", "two"):
+        scores = {"tasks": {task: {"examples": 3, "nll_per_token": 1, "score": 1} for task in tasks}}
+        write_json(tmp_path / name / "results.json", {
+            "format": 1, "collection": "", "experts": [], "tasks": {task: {"metric": "f1", "held_in": True} for task in tasks},
+            "methods": {method: scores for method in methods}})
+        write_lines(tmp_path / name / "predictions.jsonl", [
+            {"task": task, "id": i, "method": method, "target": long, "prediction": short if method == "none" else long, "score": 1,
+             "target_nll": 1, "target_tokens": 1} for task in tasks for method in methods for i in range(3)])
+
+    def texts(room):
+        sections = [section(of, "results") for of in subjects_of(find([tmp_path]), room)]
+        rows = [row for of in sections for task in tasks for row in of["rows"][task]["rows"]]
+        return [of["cut"] for of in sections], [[row["target"], *(answer[0] for answer in row["answers"])] for row in rows]
+
+    (cut, same), found = texts(Room(text=20_000))
+    assert cut == same and 20 < cut < 400 and len(found) == 12
+    whole = f"{long[:cut]} … ({10_000 - cut:,} more characters)"
+    assert all(row == [whole, short, whole] for row in found)
+    assert 0.9 * 20_000 < sum(len(text[:cut].replace("<", "\\u003c").encode()) for row in found for text in row) <= 20_000
+    assert texts(Room())[0] == [None, None]
+
+
+def test_what_would_be_too_large_a_page_is_thinned(tmp_path, monkeypatch):
+    write_run(tmp_path / "run", tmp_path, 4, ("a", "b"), steps=300)
+    places, room = find([tmp_path]), Room(points=600)
+    whole, _ = report.page_of(places, room)
+    monkeypatch.setattr(report, "MOST_BYTES", len(whole) - 1)
+    smaller, count = report.page_of(places, room)
+    assert count == 1 and len(smaller) < len(whole)
+    assert b'"points":null' in whole and b'"points":150' in smaller

@@ -260,6 +260,64 @@ def test_parts_of_a_run(shop, tmp_path):
         ("evaluation: tiny/eval", ["Results", "Work"]), ("adaptation: tiny-adapt/adapt", ["Few-shot adaptation", "Work"])]
 
 
+def test_an_evaluation_that_runs_shows_what_its_items_say(shop, browser, tmp_path):
+    """The numbers of results.json, from the items that it is made of; of a method on a task that is not done there is none."""
+    shutil.copytree(shop.folder / "runs/tiny/eval", tmp_path / "eval")
+    results = json.loads((tmp_path / "eval/results.json").read_text())
+    (tmp_path / "eval/results.json").unlink()
+    (tmp_path / "eval/predictions.jsonl").unlink()
+    lists = [json.loads(path.read_text())["items"] for path in (tmp_path / "eval/work/jobs").glob("*.json")]
+    items = next(of for of in lists if all(" · " in item["name"] for item in of))
+    gone = next(item for item in items if item["name"] == "phatgoose · copy")
+    (tmp_path / "eval/items" / f"{gone['key']}.json").unlink()
+    report(tmp_path / "page.html", tmp_path / "eval")
+    page = Page(browser, tmp_path / "page.html")
+    section = page.section("Results so far")
+    assert f"{len(items) - 1} of {len(items)} items are done" in section.inner_text()
+    page.choose(section, "NLL")
+    rows = {row[0]: row[1:] for row in page.rows(section.locator("table.results"))}
+    assert rows.keys() == results["methods"].keys() - {"oracle"}
+    for method, values in rows.items():
+        of = [results["methods"][method]["tasks"][task]["nll_per_token"] for task in results["tasks"]]
+        shown = [f"{value:.3f}" for value in (sum(of) / len(of), *of)]
+        if method == "phatgoose":
+            shown[0] = shown[1 + list(results["tasks"]).index("copy")] = "–"
+        assert [value.replace("★ ", "") for value in values] == shown
+    section.locator("tr", has_text="phatgoose").locator("button.cell").first.click()
+    assert page.page.locator("dialog .example").count() == 6
+    page.page.keyboard.press("Escape")
+    page.check()
+    page.page.close()
+
+
+def test_pictures_of_means_are_of_those_that_there_are(page, shop):
+    """Of results with holes: the methods that have a mean, the others by name; no picture where no method has one."""
+    page.open("tiny")
+    names, means = page.page.evaluate("""() => {
+        const section = structuredClone(subject(0).sections.find(of => of.draw === 'results')), host = document.createElement('div');
+        const put = cells => {
+            section.measures.nll.means.held_in.forEach((_, m, all) => m >= cells && (all[m] = [null, null, null]));
+            host.replaceChildren(...picture_of(section, 'nll'));
+            document.querySelector('main').append(host);
+            show(...host.children);
+            return [...host.querySelectorAll('.plot')].map(plot => plot.layout.yaxis.ticktext).concat(host.innerText);
+        };
+        return [section.methods, [put(2), put(0)]];
+    }""")
+    without = lambda of: f"Without a mean, as not all of their tasks have a result: {', '.join(of[:-1])} and {of[-1]}."  # noqa: E731
+    assert sorted(means[0][0]) == sorted(names[:2]) and without(names[2:]) in means[0][1]
+    assert len(means[1]) == 1 and means[1][0].strip() == without(names)
+
+
+def test_ties_are_named_as_ties(page):
+    tile = """([names, right]) => result_tiles({methods: names, measures: {score: {means: {all: right.map(of => [of, null, null])}}}})
+        .map(([value, words]) => `${value} ${words}`)"""
+    said = lambda **right: page.page.evaluate(tile, [list(right), list(right.values())])  # noqa: E731
+    assert said(none=0.25, merged=0.5, oracle=0.75) == ["50.0 % right by merged, the best method", "75.0 % right by oracle, which knows the task"]
+    assert said(none=0.25, merged=0.3, phatgoose=0.1 + 0.2) == ["30.0 % right by merged and phatgoose alike, the best methods"]
+    assert said(a=0, b=0, c=0, d=0, e=0) == ["0.0 % right by a, b, c and 2 more alike, the best methods"]
+
+
 def test_themes_print_and_a_phone(page, shop, browser):
     page.open("tiny")
     page.page.locator("#theme").click()
@@ -305,6 +363,11 @@ def test_five_hundred_experts(browser, tmp_path):
     before = spent()
     page.open("many")
     assert spent() - before < 3
+    plots = page.section("Gates").locator(".plot").first.evaluate("plot => plot.data.slice(1).map(({name, x, y}) => [name, x, y])")
+    losses = page.page.evaluate("subject(0).sections.find(of => of.draw === 'gates').losses")
+    assert [name for name, _, _ in plots] == ["closed (the base alone)", "as learnt", "open (the LoRA alone)"]
+    for (_, x, y), column in zip(plots, (1, 3, 4)):
+        assert sorted(zip(x, y)) == sorted((row[2], row[column]) for row in losses)
     page.section("Loss").locator("input[type=search]").fill("task499")
     assert page.section("Loss").locator(".names li").all_inner_texts()[0].startswith("task499")
     page.check()

@@ -33,9 +33,10 @@ def seeds_of(results, wanted, task):
     return {"columns": ["method", "seed", "right %", "NLL/token", "trained values", "stored as"], "table": rows}
 
 
-def adapt_sections(folder):
+def adapt_sections(folder_or_file):
+    files = [folder_or_file] if folder_or_file.is_file() else sorted(folder_or_file.glob("results*.json"))
     sections = []
-    for path in sorted(folder.glob("results*.json")):
+    for path in files:
         results = read_json(path)
         if not isinstance(results, dict) or "table" not in results:
             continue

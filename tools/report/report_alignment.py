@@ -8,7 +8,6 @@ from report_files import Tensors, number, read_json, read_lines, rounded
 from report_order import linkage_order
 
 FRAMES = 40
-MOST_COSINES = 2_000_000  # of all frames of a space
 
 
 def packed(matrix):
@@ -41,10 +40,10 @@ def mean_cosines(lines, tasks):
         return (sums + sums.T) / (counts + counts.T)
 
 
-def space_of(lines, names, file, space):
-    """One space's frames over training, its numbers by step, and by layer in the end."""
+def space_of(lines, names, file, space, most):
+    """One space's frames over training, of `most` cosines together, its numbers by step, and by layer in the end."""
     measured = [line for line in lines if line.get("space") == space]
-    parts = np.array_split(np.arange(len(measured)), max(1, min(FRAMES, len(measured), MOST_COSINES // max(1, len(names)) ** 2)))
+    parts = np.array_split(np.arange(len(measured)), max(1, min(FRAMES, len(measured), most // max(1, len(names)) ** 2)))
     frames = []
     for part in parts:
         of = [measured[i] for i in part]
@@ -66,7 +65,7 @@ def space_of(lines, names, file, space):
             "sketch_error": number(measured[-1].get("sketch_error"))}
 
 
-def alignment_section(run):
+def alignment_section(run, most):
     lines = read_lines(run / "alignment" / "alignment.jsonl")
     lines = [line for line in lines if isinstance(line.get("step"), int) and isinstance(line.get("space"), str)]
     file = Tensors(run / "alignment" / "alignment.safetensors")
@@ -75,7 +74,7 @@ def alignment_section(run):
     names = names or [f"task {i}" for i in range(1 + max((max(line.get("batch") or [-1]) for line in lines), default=-1))]
     if not lines:
         return None
-    spaces = {space: space_of(lines, names, file, space) for space in dict.fromkeys(line["space"] for line in lines)}
+    spaces = {space: space_of(lines, names, file, space, most) for space in dict.fromkeys(line["space"] for line in lines)}
     return {"draw": "alignment", "title": "Gradient alignment", "tasks": names, "spaces": spaces}
 
 

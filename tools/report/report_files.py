@@ -100,6 +100,12 @@ def rounded(values, digits=4):
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
-def clipped(text, most=1200):
-    text = text if isinstance(text, str) else "" if text is None else json.dumps(text, ensure_ascii=False)
-    return text if len(text) <= most else text[:most] + f" … ({len(text) - most:,} more characters)"
+def as_text(value):
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def clipped(value, most=1200, length=None):
+    """The beginning of a text. `length`: of the whole, where `value` is a beginning itself."""
+    text = as_text(value)
+    left = (length or len(text)) - min(most, len(text))
+    return text[:most] + (f" … ({left:,} more characters)" if left else "")

@@ -3,6 +3,7 @@ import os
 import pathlib
 
 from report_files import Mistake, read_json, read_toml
+from report_work import scored_items
 
 DEEPEST = 5  # folders below a path that is none of these itself
 MADE = ("routing.jsonl", "alignment/alignment.jsonl", "alignment/experts.safetensors", "items/*/metrics.jsonl")
@@ -45,6 +46,10 @@ def kind_of(path):
     for file in sorted(path.glob("results*.json")):
         if kind := kind_of_results(file):
             return kind
+    if scored_items(path):
+        return "evaluation"  # that has begun
+    if any(kind_of_results(file) for file in path.glob("analysis*.json")):
+        return "analysis"
     if has(MADE):
         return "run"
     return "clusters" if is_clusters(path) else None

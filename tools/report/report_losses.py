@@ -3,8 +3,6 @@ import numpy as np
 
 from report_files import number, read_json, read_lines, rounded
 
-MOST_POINTS = 60_000  # of all curves together: what a page draws in a moment
-
 
 def steps_of(path):
     """phase → [line by step]; a step that was made again after a kill counts once, as it was made last."""
@@ -62,20 +60,21 @@ def by_task(lines, points):
     return found
 
 
-def loss_sections(run, metrics):
-    """Of what was trained here, and of adaptations. `metrics`: expert → what its sidecar says."""
+def loss_sections(run, metrics, most):
+    """Of what was trained here, and of adaptations. `metrics`: expert → what its sidecar says; `most`: points of all curves."""
     paths = sorted((run / "items").glob("*/metrics.jsonl")) if (run / "items").is_dir() else []
     jobs = [read_json(path) or {} for path in (run / "adapt" / "work" / "jobs").glob("*.json")]
     adapted = {item.get("name") for job in jobs for item in job.get("items", [])}
-    return [loss_section("Loss", [path for path in paths if path.parent.name not in adapted], metrics),
-            loss_section("Loss of each adaptation", [path for path in paths if path.parent.name in adapted], {})]
+    return [loss_section("Loss", [path for path in paths if path.parent.name not in adapted], metrics, most),
+            loss_section("Loss of each adaptation", [path for path in paths if path.parent.name in adapted], {}, most)]
 
 
-def loss_section(title, paths, metrics):
+def loss_section(title, paths, metrics, most):
     read = [(path.parent.name, phases) for path in paths if (phases := steps_of(path))]
     if not read:
         return None
-    points = max(60, min(600, MOST_POINTS // len(read)))
+    points = max(12, min(600, most // len(read)))
+    longest = max(len(lines) for _, of in read for lines in of.values())
     phases, tasks = {}, []
     for name, of in read:
         for phase, lines in of.items():
@@ -86,4 +85,4 @@ def loss_section(title, paths, metrics):
             tasks += by_task(lines, points) if len(read) == 1 else []
     if tasks:
         phases["by task"] = tasks
-    return {"draw": "losses", "title": title, "phases": phases}
+    return {"draw": "losses", "title": title, "phases": phases, "points": points if longest > points else None}

@@ -1,4 +1,4 @@
-"""Results of an evaluation: methods × tasks with intervals, and the rows behind each number."""
+"""Results of an evaluation: methods × tasks with intervals, of results.json or of the items that are done so far."""
 import math
 import pathlib
 import sys
@@ -6,22 +6,17 @@ from statistics import NormalDist
 
 import numpy as np
 
-from report_files import clipped, number, read_json, read_lines, rounded
-from report_tasks import prompts, task_files
+from report_answers import predictions, rows_of
+from report_files import number, read_json, rounded
+from report_so_far import items_so_far
+from report_tasks import task_files
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "study"))
 from study_bootstrap import LEVEL, Pair, interval, over_rows  # noqa: E402
 
 RESAMPLES = 1000
 MOST_SINGLES = 16  # experts alone that stand among the methods; more are a picture
-
-
-def predictions(file):
-    """(method, task) → its lines."""
-    found = {}
-    for line in read_lines(file):
-        found.setdefault((line.get("method"), line.get("task")), []).append(line)
-    return found
+GROUPS = {"held_in": True, "held_out": False, "all": None}  # of tasks, by what results.json says of held_in
 
 
 def pair_of(lines, measure):
@@ -60,37 +55,20 @@ def cell(value, pairs, right_or_wrong):
 
 
 def measure_of(results, lines, methods, tasks, measure):
-    """cells [methods][tasks] and means [methods] by held_in and held_out, each [value, low, high]."""
+    """cells [methods][tasks] and means [methods] by group, each [value, low, high]."""
     key = "nll_per_token" if measure == "nll" else "score"
-    cells, means = [], {"held_in": [], "held_out": []}
+    cells, means = [], {name: [] for name in GROUPS}
     for method in methods:
         of = results["methods"].get(method, {}).get("tasks", {})
         values = [number(of.get(task, {}).get(key)) for task in tasks]
         pairs = [pair_of(lines.get((method, task), []), measure) for task in tasks]
         cells.append([cell(value, [pair], measure == "score") for value, pair in zip(values, pairs)])
-        for name, held_in in (("held_in", True), ("held_out", False)):
-            chosen = [i for i, task in enumerate(tasks) if bool(results["tasks"][task].get("held_in")) == held_in]
+        for name, held_in in GROUPS.items():
+            chosen = [i for i, task in enumerate(tasks) if results["tasks"][task].get("held_in") is held_in]
             whole = chosen and all(values[i] is not None for i in chosen)
             mean = sum(values[i] for i in chosen) / len(chosen) if whole else None
             means[name].append(cell(mean, [pairs[i] for i in chosen], False))
     return {"cells": cells, "means": means}
-
-
-def rows_of(results, lines, methods, tasks, files, budget):
-    """task → the examples behind its numbers: what was asked, what was right, what each method answered."""
-    found, share = {}, max(4, budget // max(1, len(tasks) * max(1, len(methods))))
-    for task in tasks:
-        by_id = {}
-        for m, method in enumerate(methods):
-            for line in lines.get((method, task), []):
-                fresh = {"target": clipped(line.get("target"), 600), "answers": [None] * len(methods)}
-                row = by_id.setdefault(str(line.get("id")), fresh)
-                answer = None if line.get("prediction") is None else clipped(line["prediction"], 400)
-                row["answers"][m] = [answer, number(line.get("score")), rounded([number(line.get("target_nll")) or np.nan])[0]]
-        kept = dict(list(by_id.items())[:share])
-        asked = prompts(files[task][0], set(kept)) if task in files else {}
-        found[task] = {"all": len(by_id), "rows": [{"id": name, "prompt": asked.get(name), **row} for name, row in kept.items()]}
-    return found
 
 
 def shares(results, methods):
@@ -113,25 +91,37 @@ def singles_of(results, tasks):
     return {"names": [name[7:] for name in names], "tasks": tasks, "nll": rounded(np.array(values, dtype=float), 3)}
 
 
-def result_sections(folder, config, budget):
-    """Of every results*.json of an evaluation."""
-    files = task_files((config.get("eval") or {}).get("tasks") or (config.get("data") or {}).get("tasks") or [])
-    sections = []
-    for path in sorted(folder.glob("results*.json")):
-        results = read_json(path)
+def result_section(results, lines, files, room, **more):
+    """`results`: as results.json has them; `lines`: as `predictions` gives them."""
+    tasks = list(results.get("tasks", {}))
+    singles = [method for method in results["methods"] if method.startswith("expert:")]
+    methods = [method for method in results["methods"] if method not in singles] + singles * (len(singles) <= MOST_SINGLES)
+    return {
+        "draw": "results", "title": "Results", "of": results.get("collection") or "",
+        "base": (results.get("base") or {}).get("name"),
+        "tasks": [{"name": task, **results["tasks"][task]} for task in tasks], "methods": methods,
+        "experts": {m: {t: of["expert"] for t, of in results["methods"][m]["tasks"].items() if "expert" in of} for m in methods},
+        "measures": {name: measure_of(results, lines, methods, tasks, name) for name in ("score", "nll")},
+        "rows": rows_of(lines, methods, tasks, files, room.rows), "shares": shares(results, results["methods"]),
+        "singles": singles_of(results, tasks) if len(singles) > 1 else None,
+        "routed": results.get("experts", []), "missing": results.get("missing", []), **more}
+
+
+def result_sections(path, config, room):
+    """Of a file of results, or of all that lie in an evaluation's folder and the items that none of them has."""
+    files, sections, known = task_files(config), [], set()
+    for file in [path] if path.is_file() else sorted(path.glob("results*.json")):
+        results = read_json(file)
         if not isinstance(results, dict) or not isinstance(results.get("methods"), dict) or "table" in results:
             continue
-        tasks = list(results.get("tasks", {}))
-        singles = [method for method in results["methods"] if method.startswith("expert:")]
-        methods = [method for method in results["methods"] if method not in singles] + singles * (len(singles) <= MOST_SINGLES)
-        lines = predictions(path.with_name(path.name.replace("results", "predictions", 1) + "l"))
-        sections.append({
-            "draw": "results", "title": "Results", "of": results.get("collection") or "",
-            "base": (results.get("base") or {}).get("name"),
-            "tasks": [{"name": task, **results["tasks"][task]} for task in tasks], "methods": methods,
-            "experts": {m: {t: of["expert"] for t, of in results["methods"][m]["tasks"].items() if "expert" in of} for m in methods},
-            "measures": {name: measure_of(results, lines, methods, tasks, name) for name in ("score", "nll")},
-            "rows": rows_of(results, lines, methods, tasks, files, budget), "shares": shares(results, results["methods"]),
-            "singles": singles_of(results, tasks) if len(singles) > 1 else None,
-            "routed": results.get("experts", []), "missing": results.get("missing", []), "file": path.name})
+        answers = file.with_name(file.name.replace("results", "predictions", 1) + "l")
+        lines = predictions(answers)
+        sections.append(result_section(results, lines, files, room, file=file.name, answers=answers.name))
+        known |= {(method, task) for method, of in results["methods"].items() for task, score in of["tasks"].items()
+                  if score.get("examples")}
+    so_far = items_so_far(path, config, files) if path.is_dir() else None
+    of_oracle = any(method == "oracle" for method, _ in known)  # it is of single experts, which results.json need not list
+    if so_far and any(cell not in known and not (of_oracle and cell[0].startswith("expert:")) for cell in so_far.lines):
+        about = {"title": "Results so far", "so_far": [so_far.done, so_far.all], "file": "items", "answers": "items/"}
+        sections.insert(0, result_section(so_far.results, so_far.lines, files, room, **about))
     return sections

@@ -5,9 +5,7 @@ import numpy as np
 
 from report_files import clipped, number, read_json, rounded
 
-MOST_VALUES = 2_000_000  # of all maps sites × experts
-MOST_SHOWN = 24          # experts of such a map, those with the most weight
-MOST_TOKENS = 40_000     # of all texts
+MOST_SHOWN = 24  # experts of a map sites × experts, those with the most weight
 
 
 def packed(values):
@@ -43,21 +41,22 @@ def method_of(method, tasks, sites, experts, room):
 
 
 def texts_of(method, tasks, room):
-    """task → texts by token; as many as there is room for."""
-    found = {}
+    """task → texts by token, as many as there is room for; the room that is left; how many are left out."""
+    found, left_out = {}, 0
     for task in tasks:
         kept = []
         for text in (method["tasks"].get(task) or {}).get("texts") or []:
             room -= len(text["tokens"])
+            left_out += room < 0
             if room >= 0:
                 kept.append({"id": clipped(str(text["id"]), 100), **{name: text[name] for name in
                              ("tokens", "part", "first", "weight", "second", "second_weight") if name in text}})
         if kept:
             found[task] = kept
-    return found, room
+    return found, room, left_out
 
 
-def routing_sections(folder_or_file):
+def routing_sections(folder_or_file, room):
     files = [folder_or_file] if folder_or_file.is_file() else sorted(folder_or_file.glob("analysis*.json"))
     sections = []
     for path in files:
@@ -66,13 +65,15 @@ def routing_sections(folder_or_file):
             continue
         experts, tasks, sites = analysis["experts"], analysis["tasks"], analysis.get("sites") or []
         about = {"experts": experts, "tasks": tasks, "of": analysis.get("collection") or "", "file": path.name}
-        methods, texts, room, tokens = {}, {}, MOST_VALUES, MOST_TOKENS
+        methods, texts, weights, tokens, left_out = {}, {}, room.weights, room.tokens, 0
         for name, method in analysis["methods"].items():
-            methods[name], room = method_of(method, tasks, sites, len(experts), room)
-            texts[name], tokens = texts_of(method, tasks, tokens)
+            methods[name], weights = method_of(method, tasks, sites, len(experts), weights)
+            texts[name], tokens, more = texts_of(method, tasks, tokens)
+            left_out += more
         sections.append({"draw": "routing", "title": "Routing", **about, "methods": methods,
                          "sites": [[site["name"], site["kind"], site["layer"]] for site in sites]})
         if any(texts.values()):
             parts = analysis.get("parts", [])
-            sections.append({"draw": "texts", "title": "Who answers each token", **about, "methods": texts, "parts": parts})
+            sections.append({"draw": "texts", "title": "Who answers each token", **about, "methods": texts, "parts": parts,
+                             "left_out": left_out})
     return sections

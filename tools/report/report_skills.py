@@ -8,7 +8,6 @@ from report_files import number, read_json, read_lines
 from report_order import linkage_order
 
 FRAMES = 24
-MOST_VALUES = 1_500_000
 FIELDS = ["discreteness", "active", "sparsity", "largest", "usage"]
 
 
@@ -40,7 +39,7 @@ def packed(matrix):
     return base64.b64encode(np.round(np.clip(matrix, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
 
 
-def skill_section(run):
+def skill_section(run, most):
     lines = read_lines(run / "routing.jsonl")
     lines = [line for line in lines if isinstance(line.get("step"), int) and isinstance(line.get("kinds"), dict)]
     if not lines:
@@ -48,10 +47,10 @@ def skill_section(run):
     recipe = read_json(run / "recipe.json") or {}
     names = (recipe.get("data") or {}).get("tasks") or []
     poly = recipe.get("poly") or {}
-    shown = spread(lines, max(2, min(FRAMES, MOST_VALUES // max(1, len(names)) ** 2)))
+    shown = spread(lines, max(2, min(FRAMES, most // max(1, len(names)) ** 2)))
     sites = list((shown[-1].get("weights") or {}))
     values = sum(np.size(shown[-1]["weights"][site]) for site in sites) * len(shown)
-    kept = spread(sites, max(1, int(len(sites) * MOST_VALUES / values))) if values > MOST_VALUES else sites
+    kept = spread(sites, max(1, int(len(sites) * most / values))) if values > most else sites
     frames, tables = [], []
     for line in shown:
         weights = weights_of(line, sites)

@@ -1,9 +1,11 @@
 """A subject is one run, registry, evaluation, …: its two lines and its sections, of which each says who draws it."""
+import dataclasses
 import os
 import pathlib
 
 from report_adapt import adapt_sections
 from report_alignment import alignment_section, start_section
+from report_answers import cut_evenly
 from report_config import config_of
 from report_files import clipped, read_json, read_toml
 from report_gates import gate_section, gates_of
@@ -11,17 +13,31 @@ from report_losses import loss_sections
 from report_map import map_section
 from report_registry import collection_table, expert_table, experts_by, experts_of, inventory_table, table
 from report_results import result_sections
+from report_room import Room
 from report_routing import routing_sections
 from report_skills import skill_section
 from report_what import clock, plural, state_of, two_lines
 from report_work import place_of, work_section
 
-MOST_ROWS = 12_000  # answers behind numbers, of all subjects together
 OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
+def told_apart_sections(sections):
+    """Equal titles get what they are of, and equal ones of these their files, in the list at the top of the page too."""
+    found = {}
+    for section in sections:
+        found.setdefault(section["title"], []).append(section)
+    for group in (group for group in found.values() if len(group) > 1):
+        names = [section.get("of") for section in group]
+        for section in group:
+            if "file" in section and names.count(section.get("of")) > 1:
+                section["of"] = f"{section.get('of') or ''} {section['file']}".strip()
+            section["link"] = f"{section['title']} {section.get('of') or ''}".strip()
+    return sections
+
+
 def subject(kind, path, config, sections, lines=None):
-    sections = [section for section in sections if section]
+    sections = told_apart_sections([section for section in sections if section])
     places = [place for section in sections if section["draw"] == "work" for place in section["places"]]
     return {"kind": kind, "name": path.resolve().name, "path": str(path), "state": state_of(places), "sections": sections,
             "lines": lines or two_lines(config, sections)}
@@ -52,47 +68,48 @@ def registry_of(config):
     return path if (path / "registry.json").is_file() else None
 
 
-def run_subject(run, budget):
+def run_subject(run, room):
     config = config_of(run)
     registry = registry_of(config)
     items = {path.name for path in (run / "items").iterdir()} if (run / "items").is_dir() else set()
     experts, foreign = experts_by(registry, items, config) if registry and items else ([], set())
-    results = tried(result_sections, run / "eval", config, budget)
+    results = tried(result_sections, run / "eval", config, room)
     routed = {name for section in results for name in section.get("routed", [])}
     if not experts and registry and routed:  # an evaluation alone: of the experts that it routed
         experts = experts_of(registry, routed)
-    losses = tried(loss_sections, run, {expert.name: expert.metrics for expert in experts})
+    losses = tried(loss_sections, run, {expert.name: expert.metrics for expert in experts}, room.points)
     of_registry = registry and items and not (run / "recipe.json").exists()
-    places = [place_of("experts", registry, items, foreign) if of_registry else None, place_of("pretraining", run),
-              place_of("evaluation", run / "eval"), place_of("adaptation", run / "adapt")]
+    places = [place_of("experts", registry, room.spans, items, foreign) if of_registry else None,
+              place_of("pretraining", run, room.spans), place_of("evaluation", run / "eval", room.spans),
+              place_of("adaptation", run / "adapt", room.spans)]
     return subject("run", run, config, [
-        *results, *tried(adapt_sections, run / "adapt"), *losses, *tried(routing_sections, run / "eval"), *of_experts(experts, run),
-        expert_table(experts), *tried(start_section, run), *tried(alignment_section, run), *tried(skill_section, run),
-        work_section(places)])
+        *results, *tried(adapt_sections, run / "adapt"), *losses, *tried(routing_sections, run / "eval", room),
+        *of_experts(experts, run), expert_table(experts), *tried(start_section, run), *tried(alignment_section, run, room.cosines),
+        *tried(skill_section, run, room.skills), work_section(places)])
 
 
-def registry_subject(registry):
+def registry_subject(registry, room):
     experts = experts_of(registry)
     about = read_json(registry / "registry.json") or {}
     base = about.get("base") or {}
-    work = work_section([place_of("experts", registry)])
+    work = work_section([place_of("experts", registry, room.spans)])
     tables = {"expert": expert_table(experts), "inventory": inventory_table(registry), "collection": collection_table(registry)}
     kinds = ", ".join(plural(len(found["rows"]), name) for name, found in tables.items() if found) or "nothing yet"
     lines = [f"Registry of {kinds}. Base: {base.get('name') or 'not known yet'}.", two_lines({}, [work] if work else [])[1]]
     return subject("registry", registry, {}, [*tables.values(), *of_experts(experts, None), work], lines)
 
 
-def part_subject(kind, path, budget):
-    """An evaluation, an adaptation or an analysis, without the run that it lies in."""
+def part_subject(kind, path, room):
+    """An evaluation, an adaptation or an analysis, without the run that it lies in: of a folder, or of one file of it."""
     folder = path if path.is_dir() else path.parent
     config = config_of(folder.parent)
-    sections = [*tried(result_sections, folder, config, budget), *tried(adapt_sections, folder),
-                *tried(routing_sections, path if path.is_file() else folder)]
-    work = work_section([place_of("adaptation" if folder.name == "adapt" else "evaluation", folder)])
-    return {**subject(kind, path, config, [*sections, work]), "name": f"{folder.resolve().parent.name}/{folder.resolve().name}"}
+    sections = [*tried(result_sections, path, config, room), *tried(adapt_sections, path), *tried(routing_sections, path, room)]
+    work = work_section([place_of("adaptation" if folder.name == "adapt" else "evaluation", folder, room.spans)])
+    file = "" if path.is_dir() or path.name == "results.json" else f"/{path.name}"
+    return {**subject(kind, path, config, [*sections, work]), "name": f"{folder.resolve().parent.name}/{folder.resolve().name}{file}"}
 
 
-def study_subject(study):
+def study_subject(study, _):
     rows = []
     for file in sorted((study / "stages").glob("*.json")):
         about = read_json(file) or {}
@@ -107,7 +124,7 @@ def study_subject(study):
     return subject("study", study, {}, [table("Stages", kinds, rows)], lines)
 
 
-def clusters_subject(folder):
+def clusters_subject(folder, _):
     rows, members = [], 0
     for file in sorted(folder.glob("*.toml")):
         parts = [part for part in read_toml(file).get("files", []) if isinstance(part, dict)]
@@ -126,20 +143,24 @@ def told_apart(subjects):
         alike.setdefault((of["kind"], of["name"]), []).append(of)
     for group in alike.values():
         folders = [str(pathlib.Path(of["path"]).resolve().parent) for of in group]
+        base = os.path.commonpath(folders)
+        base = os.path.dirname(base) if base in folders else base
         for of, folder in zip(group, folders) if len(group) > 1 else []:
-            of["name"] += f" in {os.path.relpath(folder, os.path.commonpath(folders))}"
+            of["name"] += f" in {os.path.relpath(folder, base)}"
     return subjects
 
 
-def subjects_of(places):
-    budget = MOST_ROWS // max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
-    makers = {"run": lambda path: run_subject(path, budget), "registry": registry_subject, "study": study_subject,
-              "clusters": clusters_subject}
+def subjects_of(places, room=Room()):
+    with_answers = max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
+    each = dataclasses.replace(room, rows=room.rows // with_answers)
+    makers = {"run": run_subject, "registry": registry_subject, "study": study_subject, "clusters": clusters_subject}
 
     def whole(kind, path):
         try:
-            return makers[kind](path) if kind in makers else part_subject(kind, path, budget)
+            return makers[kind](path, each) if kind in makers else part_subject(kind, path, each)
         except OF_ANOTHER_FORM as error:
             return subject(kind, path, {}, [unreadable(kind, [path], error)])
 
-    return told_apart([whole(kind, path) for kind, path in places])
+    subjects = told_apart([whole(kind, path) for kind, path in places])
+    cut_evenly([section for of in subjects for section in of["sections"] if section["draw"] == "results"], room.text)
+    return subjects

@@ -1,12 +1,19 @@
 """Task files: where an example of a prediction stands, and what it asks (docs/tasks.md)."""
 import json
 import pathlib
+import typing
 
-from report_files import clipped, read_text, read_toml
+from report_files import as_text, read_text, read_toml
 
 
-def task_files(paths):
-    """name → (its JSONL files, category), of files and folders as data.tasks lists them."""
+class Task(typing.NamedTuple):
+    files: list  # of JSONL
+    metric: str  # "": as its examples have choices or not
+
+
+def task_files(config):
+    """name → Task, of files and folders as eval.tasks, or else data.tasks, lists them."""
+    paths = (config.get("eval") or {}).get("tasks") or (config.get("data") or {}).get("tasks") or []
     found = {}
     for path in map(pathlib.Path, paths):
         files = sorted([*path.glob("*.jsonl"), *path.glob("*.toml")]) if path.is_dir() else [path]
@@ -14,16 +21,16 @@ def task_files(paths):
             about = read_toml(file.with_suffix(".toml"))
             parts = [file.parent / part["path"] for part in about.get("files", []) if isinstance(part, dict) and "path" in part]
             if parts or file.suffix == ".jsonl":
-                found[file.stem] = (parts or [file], about.get("category", ""))
+                found[file.stem] = Task(parts or [file], about.get("metric", ""))
     return found
 
 
 def asked(row):
     """What the model is shown of an example: its input, or the messages before the last."""
     if "input" in row:
-        return clipped(row["input"], 3000)
+        return as_text(row["input"])
     turns = [message for message in row.get("messages", [])[:-1] if isinstance(message, dict)]
-    return clipped("\n".join(f"{turn.get('role')}: {turn.get('content')}" for turn in turns), 3000)
+    return "\n".join(f"{turn.get('role')}: {turn.get('content')}" for turn in turns)
 
 
 def prompts(files, wanted):

@@ -49,7 +49,8 @@ def trained(config, losses):
 
 
 def scored(section):
-    kind, of = "adaptation" if section.get("over_seeds") else "evaluation", f" of {section['of']}" if section["of"] else ""
+    kind = "adaptation" if section.get("over_seeds") else "evaluation so far" if section.get("so_far") else "evaluation"
+    of = f" of {section['of']}" if section["of"] else ""
     return f"{kind}{of}: {plural(len(section['methods']), 'method')} on {plural(len(section['tasks']), 'task')}"
 
 

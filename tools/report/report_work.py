@@ -1,8 +1,8 @@
 """Who worked on what, when, and how much is done; what was set aside and why."""
+import math
+
 from report_files import clipped, read_json
 from report_journal import workers_of
-
-MOST_SPANS = 6000
 
 
 def item_lists(folder):
@@ -25,6 +25,17 @@ def current_items(lists, workers):
     named = sorted((worker for worker in workers if worker["list"] in lists), key=lambda worker: worker["begun"])
     chosen = [worker["list"] for worker in named if worker["alive"]] or [worker["list"] for worker in named[-1:]]
     return {key: results for digest in chosen for key, results in lists[digest].items()}
+
+
+def is_scoring(items):
+    """Of the lists that an evaluation's folder has: those of gaggle eval name methods and tasks alone, those of gaggle analyse more."""
+    return all(" · " in name for results in items.values() for _, name in results)
+
+
+def scored_items(folder):
+    """key → name, of an evaluation's newest list; empty: there is none."""
+    lists = {digest: items for digest, items in item_lists(folder).items() if is_scoring(items)}
+    return {key: name for key, results in current_items(lists, workers_of(folder)).items() for _, name in results}
 
 
 def aside_of(folder):
@@ -51,10 +62,10 @@ def by_item(workers):
     return taken
 
 
-def place_of(kind, folder, names=None, foreign=frozenset()):
+def place_of(kind, folder, most, names=None, foreign=frozenset()):
     """One place where work goes on; None: nothing was ever started there. `names`: of a run, whose experts' folder others
     use too, the items that it has begun; `foreign`: keys that are not its own. All its items are in the list that its
-    journals name: those of an older config are drawn where the place is its own, and count nowhere."""
+    journals name: those of an older config are drawn where the place is its own, and count nowhere. `most`: spans."""
     workers, lists, aside = workers_of(folder), item_lists(folder), aside_of(folder)
     if names is not None:
         lists = {digest: items for digest, items in lists.items() if of_run(items, names, foreign)}
@@ -68,13 +79,16 @@ def place_of(kind, folder, names=None, foreign=frozenset()):
         workers = [worker for worker in workers if worker["spans"] or worker["list"] in begun]
     if not workers and not aside:
         return None
+    kind = "analysis" if kind == "evaluation" and not is_scoring(items) else kind
     workers.sort(key=lambda worker: (worker["begun"], worker["rank"], worker["name"]))
-    taken, room = by_item(workers), MOST_SPANS
+    taken, room = by_item(workers), most
     items = items or {key: [[key, ""]] for key in taken.keys() | aside.keys()}
     count = lambda keys: sum(len(items[key]) for key in keys)  # noqa: E731
     done = {key for key in items if any(span["how"] == "committed" for span in taken.get(key, []))}
+    rates = max(2, 10 * most // max(1, len(workers)))
     for worker in workers:
         del worker["list"]
+        worker["rates"] = worker["rates"][::math.ceil(len(worker["rates"]) / rates) or 1]
         worker["spans"], room = worker["spans"][:max(0, room)], room - len(worker["spans"])
     return {"kind": kind, "workers": workers, "aside": list(aside.values()), "done": count(done), "items": count(items),
             "open": count(items.keys() - done - aside.keys()),

@@ -38,7 +38,7 @@ const cut = (text, most = 26) => {
 const label = (text, most) => plain(cut(text, most));
 
 const known = value => typeof value === 'number' && Number.isFinite(value);
-const digits = (value, count) => known(value) ? value.toFixed(count) : '–';
+const digits = (value, count) => known(value) ? value.toFixed(count).replace('-', '−') : '–';
 const commas = value => known(value) ? Math.round(value).toLocaleString('en') : '–';
 const signed = (value, count) => known(value) ? (value < 0 ? '−' : '+') + Math.abs(value).toFixed(count) : '–';
 const brief = value => !known(value)      ? '–' :
@@ -50,6 +50,14 @@ const span_text = s => s >= 3600 ? `${Math.floor(s / 3600)}:${String(Math.floor(
                                        String(Math.floor(s) % 60).padStart(2, '0')}` :
     s >= 60 ? `${Math.floor(s / 60)}:${String(Math.floor(s) % 60).padStart(2, '0')} min` :
               `${+ s.toPrecision(3)} s`;
+const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
+// "a, b and c", of many the first ones.
+const some_of = (names, most) => names.length > most ?
+    `${names.slice(0, most).join(', ')} and ${commas(names.length - most)} more` :
+    names.length > 1 ? `${names.slice(0, -1).join(', ')} and ${names.at(-1)}` :
+                       names.join('');
+// Options of a choice whose words are their values.
+const as_options = names => names.map(name => [name, name]);
 const mean = values => values.length && values.every(known) ? values.reduce((a, b) => a + b, 0) / values.length : null;
 
 const bytes_of = (text, Type) => {

@@ -52,7 +52,9 @@ draw.losses = (section, host) => {
   add(host,
       about(
           'Lines are training losses, points are losses on validation examples, which count. Point at a curve ' +
-          'or a name to bring it to the front, click to keep it there.'),
+          'or a name to bring it to the front, click to keep it there. Beside the names: the last loss on validation ' +
+          'examples, else of training.' +
+          (section.points ? ` Longer curves are means over neighbouring steps, at ${section.points} points.` : '')),
       controls(
           choice(
               'phase', phases.map(name => [name, PHASES[name] || name]), phase,

@@ -48,7 +48,7 @@ function open_subject(i) {
            el('h2', {}, section.title, section.of ? el('span', {class: 'of'}, section.of) : null));
     host.section = section, host.body = host.appendChild(el('div'));
     host.style.minHeight = '220px';
-    host.link = bar.appendChild(el('a', {href: `#s${s}`}, section.title));
+    host.link = bar.appendChild(el('a', {href: `#s${s}`}, section.link || section.title));
     main.append(host);
     near.observe(host), here.observe(host);
     return host;
@@ -81,7 +81,7 @@ function start() {
           scrollTo(0, 0);
         }
       },
-         subjects.map(of => el('option', {}, cut(of.dataset.name, 60))));
+         subjects.map(of => el('option', {}, of.dataset.name)));
   byId('subjects').replaceChildren(...subjects.length > 1 ? [list] : []);
   let before = null;
   addEventListener('beforeprint', () => {

@@ -3,10 +3,11 @@
 function means_figure(section, measure) {
   const of = MEASURES[measure], means = section.measures[measure].means,
         groups = Object.keys(GROUPS).filter(group => means[group]?.some(cell => known(cell[0])));
-  const order =
-      section.methods.map((_, m) => m)
-          .sort(
-              (a, b) => ((means[groups[0]]?.[a]?.[0] ?? -1) - (means[groups[0]]?.[b]?.[0] ?? -1)) * (of.more ? 1 : -1));
+  if (!groups.length) return null;
+  const none = of.more ? -1 : 1e9, value = m => means[groups[0]][m][0] ?? none;
+  const order = section.methods.map((_, m) => m)
+                    .filter(m => groups.some(group => known(means[group][m][0])))
+                    .sort((a, b) => (value(a) - value(b)) * (of.more ? 1 : -1));
   return figure(
       () => ({
         data: groups.map((group, g) => {
@@ -59,47 +60,54 @@ function means_figure(section, measure) {
 function shots_figure(section, measure) {
   const of = MEASURES[measure], names = [...new Set(section.curves.map(([method]) => method))],
         means = section.measures[measure].means.all;
+  const lines =
+      names
+          .map(name => {
+            const at = section.curves.map(([method, shots], i) => method === name ? [shots, means[i + 1][0]] : null)
+                           .filter(point => point && known(point[1]));
+            return {name, x: at.map(p => p[0]), y: at.map(p => p[1] * of.scale), last: at.at(-1)?.[1] * of.scale};
+          })
+          .filter(line => line.y.length);
+  if (!lines.length) return null;
+  const shots = [...new Set(section.curves.map(curve => curve[1]))].sort((a, b) => a - b);
   return curves(
-      () => names.map(name => {
-        const at = section.curves.map(([method, shots], i) => method === name ? [shots, means[i + 1][0]] : null)
-                       .filter(point => point && known(point[1]));
-        return {name, x: at.map(p => p[0]), y: at.map(p => p[1] * of.scale), last: at.at(-1)?.[1] * of.scale};
-      }),
-      () => ({x: 'shots', y: `${of.words}, mean over tasks`}),
+      () => lines, () => ({x: 'shots', y: `${of.words}, mean over tasks`, xaxis: whole_axis(shots)}),
       (curve, x, y) => [curve.name, `${x} shots: ${digits(y, of.digits)}${of.unit}`],
       {height: 300, name: 'scores by shots'});
 }
 
-function shares_figure(section) {
-  let method = Object.keys(section.shares)[0];
-  const plot = figure(() => {
-    const shares = section.shares[method].slice(0, 30).reverse();
+// Who has how much of something: [name, share] of the largest ones, the first on top.
+function share_bars(make, words, name) {
+  const upwards = () => make().slice(0, 25).reverse();
+  return figure(() => {
+    const of = upwards();
     return {
       data: [{
         type: 'bar',
         orientation: 'h',
-        x: shares.map(s => 100 * s[1]),
-        y: shares.map((_, i) => i),
+        x: of.map(share => 100 * share[1]),
+        y: of.map((_, i) => i),
         hoverinfo: 'none',
         marker: {color: css('--accent')}
       }],
       layout: {
-        height: Math.max(160, shares.length * 22 + 70),
-        xaxis: {title: {text: 'share of the routing weight, %'}},
-        yaxis: {tickvals: shares.map((_, i) => i), ticktext: shares.map(s => label(s[0]))}
+        height: Math.max(170, of.length * 22 + 70),
+        xaxis: {title: {text: `${words}, %${make().length > of.length ? `; the ${of.length} largest` : ''}`}},
+        yaxis: {tickvals: of.map((_, i) => i), ticktext: of.map(share => label(share[0], small() ? 14 : 26))},
+        bargap: .25
       }
     };
-  }, {
-    name: 'share of the routing weight by expert',
-    hover: point => {
-      const at = section.shares[method].slice(0, 30).reverse()[point.y];
-      return [at[0], `${digits(100 * at[1], 1)} % of the routing weight`];
-    }
-  });
+  }, {name, hover: point => [upwards()[point.y][0], `${digits(100 * upwards()[point.y][1], 1)} %: ${words}`]});
+}
+
+function shares_figure(section) {
+  const methods = Object.keys(section.shares);
+  let method = methods[0];
+  const plot = share_bars(() => section.shares[method], 'share of the routing weight', 'share of each expert');
   return [
     el('h3', {}, 'Share of each expert'),
     controls(choice(
-        'method', Object.keys(section.shares).map(name => [name, name]), method,
+        'method', as_options(methods), method,
         value => {
           method = value;
           plot.again();

@@ -18,12 +18,18 @@ const rivals = methods => {
   return route.some(Boolean) ? route : methods.map(() => true);
 };
 
-function best_of(cells, allowed, more) {
+// The best of all, of equals each; none where there is one alone.
+function leaders(cells, allowed, more) {
   const values = cells.map((cell, i) => allowed[i] && known(cell?.[0]) ? cell[0] : null), there = values.filter(known);
   if (there.length < 2) return [];
   const best = more ? Math.max(...there) : Math.min(...there);
-  const who = values.map((value, i) => value === best ? i : -1).filter(i => i >= 0);
-  return who.length > there.length / 2 ? [] : who;  // what most reach marks nobody
+  return values.map((value, i) => known(value) && Math.abs(value - best) < 1e-9 ? i : -1).filter(i => i >= 0);
+}
+
+// What most reach marks nobody.
+function best_of(cells, allowed, more) {
+  const who = leaders(cells, allowed, more);
+  return who.length > cells.filter((cell, i) => allowed[i] && known(cell?.[0])).length / 2 ? [] : who;
 }
 
 const cell_text = (cell, of) => known(cell?.[0]) ? digits(cell[0] * of.scale, of.digits) : '–';
@@ -38,7 +44,7 @@ function columns_of(section, measure) {
       Object.keys(GROUPS)
           .filter(
               group => of.means[group]?.some(cell => known(cell[0])) &&
-                  (group === 'all' || section.tasks.filter(t => t.held_in === (group === 'held_in')).length > 1))
+                  section.tasks.filter(t => group === 'all' || t.held_in === (group === 'held_in')).length > 1)
           .map(group => ({name: GROUPS[group], mean: true, cells: of.means[group]}));
   const tasks =
       section.tasks.map((task, t) => ({
@@ -86,27 +92,43 @@ function results_table(section, measure, turned) {
       [turned ? 'task' : 'method', ...across.map(over => over.name)],
       (c, up) => fill(sorted(lines, line => c ? value_at(line, c - 1) : line.name, up)),
       [true, ...across.map(() => !of.more)], ['', ...across.map(over => over.title)]);
-  return el('div', {class: 'scroll', tabindex: 0}, el('table', {class: 'results'}, head, body));
+  return el(
+      'div', {class: 'scroll', tabindex: 0}, el('table', {class: turned ? 'results turned' : 'results'}, head, body));
+}
+
+function results_words(section) {
+  if (section.over_seeds)
+    return 'Medians over seeds, with the smallest and the largest below. ★ is the best of its column. A click on a ' +
+        'number opens its seeds.';
+  const so_far = section.so_far ? `${commas(section.so_far[0])} of ${commas(section.so_far[1])} items are done. ` : '';
+  return so_far +
+      'The best of each task is marked ★ (oracle and single experts, which know the task, apart). Below each number is its ' +
+      '95 % interval: how far it would move with other examples. A click on a number opens the examples behind it.';
+}
+
+// The means as a picture, of what has one; what has none is named.
+function picture_of(section, measure) {
+  const shots = section.curves && new Set(section.curves.map(([, of]) => of)).size > 1;
+  const drawn = shots && shots_figure(section, measure) || means_figure(section, measure);
+  const without = section.methods.filter(
+      (_, m) => Object.values(section.measures[measure].means).every(cells => !known(cells[m]?.[0])));
+  return [
+    drawn,
+    without.length && section.tasks.length > 1 &&
+        note(`Without a mean, as not all of their tasks have a result: ${some_of(without, 20)}.`)
+  ].filter(Boolean);
 }
 
 draw.results = (section, host) => {
   const has = Object.keys(MEASURES).filter(key => section.measures[key].cells.flat().some(cell => known(cell?.[0])));
-  if (!has.length) return add(host, about('No numbers yet: no item of this evaluation is done.'));
+  if (!has.length) return add(host, about('No numbers yet: no method has a result on a whole task.'));
   let measure = has[0], turned = section.tasks.length > 8;
   const place = el('div'), picture = el('div'), put = () => {
     place.replaceChildren(results_table(section, measure, turned));
-    const drawn = section.curves && new Set(section.curves.map(([, shots]) => shots)).size > 1 ?
-        shots_figure(section, measure) :
-        means_figure(section, measure);
-    picture.replaceChildren(drawn);
-    if (host.isConnected) show(drawn);
+    picture.replaceChildren(...picture_of(section, measure));
+    if (host.isConnected) show(...picture.children);
   };
-  const words = section.over_seeds ?
-      'Medians over seeds, with the smallest and the largest below. ★ is the best of its column. A click on a ' +
-          'number opens its seeds.' :
-      'The best of each task is marked ★ (oracle and single experts, which know the task, apart). Below each number is its 95 % ' +
-          'interval: how far it would move with other examples. A click on a number opens the examples behind it.';
-  add(host, about(words),
+  add(host, about(results_words(section)),
       controls(
           choice(
               'show', has.map(key => [key, MEASURES[key].words]), measure,
@@ -128,9 +150,7 @@ draw.results = (section, host) => {
     oracle.length &&
         note(`oracle on tasks without an expert of their own looks at the test: ${
             oracle.map(([task, expert]) => `${task}: ${expert}`).join(', ')}.`),
-    section.missing.length &&
-        note(`Without a result: ${section.missing.slice(0, 20).join(', ')}${
-            section.missing.length > 20 ? ` and ${section.missing.length - 20} more` : ''}.`),
+    section.missing.length && note(`Without a result: ${some_of(section.missing, 20)}.`), note(cut_words(section)),
     ...(section.singles ? singles_figure(section.singles) : []),
     ...(Object.keys(section.shares).length ? shares_figure(section) : [])
   ].filter(Boolean);

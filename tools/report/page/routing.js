@@ -18,7 +18,8 @@ function site_matrix(section, state) {
           rows: state.order.map(s => `${section.sites[s][2]} ${section.sites[s][1]}`),
           columns: now.experts.map(i => section.experts[i]),
           z,
-          text: value => digits(100 * value, 0)
+          text: value => digits(100 * value, 0),
+          percent: true
         };
       },
       (r, c) =>
@@ -40,7 +41,8 @@ function share_matrix(section, state) {
         rows: order.map(t => section.tasks[t]),
         columns: section.experts,
         z: order.map(t => of()[t] || section.experts.map(() => null)),
-        text: value => digits(100 * value, 0)
+        text: value => digits(100 * value, 0),
+        percent: true
       }),
       (r, c,
        z) => [`${section.tasks[order[r]]} → ${section.experts[c]}`, `${digits(100 * z, 1)} % of the routing weight`],
@@ -52,33 +54,9 @@ function total_bars(section, state) {
     const rows = section.methods[state.method].share.filter(Boolean);
     return section.experts
         .map((name, i) => [name, rows.reduce((sum, row) => sum + (row[i] || 0), 0) / Math.max(1, rows.length)])
-        .sort((a, b) => b[1] - a[1])
-        .slice(0, 25)
-        .reverse();
+        .sort((a, b) => b[1] - a[1]);
   };
-  return figure(() => {
-    const of = totals();
-    return {
-      data: [{
-        type: 'bar',
-        orientation: 'h',
-        x: of.map(e => 100 * e[1]),
-        y: of.map((_, i) => i),
-        hoverinfo: 'none',
-        marker: {color: css('--accent')}
-      }],
-      layout: {
-        height: Math.max(180, of.length * 22 + 70),
-        xaxis: {title: {text: 'mean share over tasks, %'}},
-        yaxis: {tickvals: of.map((_, i) => i), ticktext: of.map(e => label(e[0], small() ? 14 : 26))},
-        bargap: .25
-      }
-    };
-  }, {
-    name: 'share of each expert',
-    hover: point =>
-        [totals()[point.y][0], `${digits(100 * totals()[point.y][1], 1)} % of the routing weight, mean over tasks`]
-  });
+  return share_bars(totals, 'mean share over tasks', 'share of each expert');
 }
 
 function entropy_curves(section, state) {
@@ -136,7 +114,7 @@ draw.routing = (section, host) => {
                            state.method}, all sites).` :
                        ''}`),
       controls(choice(
-          'method', names.map(name => [name, name]), state.method,
+          'method', as_options(names), state.method,
           value => {
             state.method = value;
             put();
@@ -162,7 +140,8 @@ draw.routing = (section, host) => {
       sites, el('h3', {}, 'Entropy by depth'),
       about(
           'High: many experts share the work of the layer. “Mean weights” pools a task\'s tokens first: high ' +
-          'there and low for single tokens means that different tokens go to different experts.'),
+          'there and low for single tokens means that different tokens go to different experts. Beside the names: the mean ' +
+          'over layers.'),
       controls(choice(
           'of', [['entropy', 'mean weights of a task'], ['token_entropy', 'single tokens']], state.entropy,
           value => {

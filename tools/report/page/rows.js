@@ -5,6 +5,11 @@ function verdict(score, metric) {
                            [score === 1 ? 'right' : 'wrong', null];
 }
 
+const cut_words = section => section.cut ?
+    `Texts are cut to their first ${section.cut} characters, as the page has no room for more; ${
+        section.answers} has all of them.` :
+    '';
+
 function examples(section, task, chosen) {
   const {rows, all} = section.rows[task], metric = section.tasks.find(of => of.name === task).metric;
   const cards = rows.map(
@@ -24,10 +29,9 @@ function examples(section, task, chosen) {
                   ];
                 }))));
   return [
-    rows.length < all ? note(`The first ${rows.length} of ${all} examples; all are in ${
-                            section.file.replace('results', 'predictions')}l.`) :
-                        null,
-    ...cards, rows.length ? null : note('No predictions lie beside these results.')
+    rows.length < all ? note(`The first ${rows.length} of ${all} examples; all are in ${section.answers}.`) : null,
+    note(cut_words(section)), ...cards,
+    rows.length ? null : note(`${section.answers} does not lie beside these results.`)
   ];
 }
 

@@ -60,20 +60,21 @@ draw.texts = (section, host) => {
                    text.tokens.map((_, k) => token_span(text, k, colours, section)))));
   };
   const bar = el('div');
-  const choose = () =>
-      bar.replaceChildren(controls(choice('method', names.map(name => [name, name]), method, value => {
-                                     method = value;
-                                     choose();
-                                     put();
-                                   }), choice('task', tasks().map(name => [name, name]), task, value => {
-                                     task = value;
-                                     put();
-                                   }, true)) || '');
+  const choose = () => bar.replaceChildren(controls(choice('method', as_options(names), method, value => {
+                                                      method = value;
+                                                      choose();
+                                                      put();
+                                                    }), choice('task', as_options(tasks()), task, value => {
+                                                      task = value;
+                                                      put();
+                                                    }, true)) || '');
   add(host,
       about(
           'The colour is the expert with the most weight on the token, mean over all sites that read it; the ' +
           'stronger, the more weight. The answer is bold. Point at a token, or tap it, for the runner-up.'),
-      bar, place);
+      bar, place,
+      section.left_out > 0 &&
+          note(`${commas(section.left_out)} more texts are in ${section.file}: the page has no room for them.`));
   choose();
   put();
   host.again = put;

@@ -14,10 +14,13 @@ function result_tiles(section) {
   const group = Object.keys(words).find(name => means[name]?.some(cell => known(cell[0])));
   if (!group) return [];
   const right = m => `${digits(100 * means[group][m][0], 1)} %`, oracle = section.methods.indexOf('oracle');
-  const [best] = best_of(means[group], rivals(section.methods), true);
+  const best = leaders(means[group], rivals(section.methods), true),
+        of = words[group] + (section.so_far ? ' so far' : ''),
+        who = some_of(best.map(m => cut(section.methods[m], 40)), 3);
   return [
-    best == null ? null : [right(best), `right${words[group]} by ${cut(section.methods[best], 40)}, the best method`],
-    known(means[group][oracle]?.[0]) ? [right(oracle), `right${words[group]} by oracle, which knows the task`] : null
+    best.length &&
+        [right(best[0]), `right${of} by ${who}${best.length > 1 ? ' alike, the best methods' : ', the best method'}`],
+    known(means[group][oracle]?.[0]) && [right(oracle), `right${of} by oracle, which knows the task`]
   ].filter(Boolean);
 }
 
@@ -36,7 +39,12 @@ function work_tiles(places) {
   const sum = count => places.reduce((all, place) => all + count(place), 0), there = speeds.filter(known);
   const aside = sum(place => place.aside.length), lost = sum(place => place.lost);
   return [
-    there.length ? [brief(mean(there)), `tokens/s of a worker in training, mean of ${there.length}`] : null,
+    there.length ?
+        [
+          brief(mean(there)),
+          there.length > 1 ? `tokens/s of a worker in training, mean of ${there.length}` : 'tokens/s in training'
+        ] :
+        null,
     aside ? [commas(aside), 'items set aside: see Work'] : null,
     lost ? [commas(lost), 'times a worker was lost at an item'] : null
   ].filter(Boolean);
