@@ -32,7 +32,7 @@ def slug(text):
 
 
 def keep(raw, path):
-    """In 128 colours: a third of the bytes."""
+    """A section in 128 colours: a third of the bytes."""
     from PIL import Image
 
     Image.open(io.BytesIO(raw)).convert("RGB").quantize(128).save(path, optimize=True)
@@ -41,7 +41,7 @@ def keep(raw, path):
 def take(page, folder, ending, only):
     """The whole page, and each section; of `only` those whose titles begin so."""
     if not only:
-        keep(page.screenshot(full_page=True), folder / f"page-{ending}.png")
+        page.screenshot(full_page=True, path=folder / f"page-{ending}.png")
     page.add_style_tag(content="header, #sections { position: static !important }")
     for section in page.query_selector_all("main section"):
         name = slug(section.query_selector("h2").evaluate("title => title.firstChild.textContent"))

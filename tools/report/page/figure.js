@@ -35,11 +35,13 @@ function log_axis(values) {
   if (high / low < 1.001) return {type: 'log', tickvals: [low], ticktext: [String(+low.toPrecision(4))]};
   let at = [];
   if (high / low > 12)
-    for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e) at.push(...[1, 2, 5].map(k => k * 10 ** e));
+    for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); ++e)
+      at.push(...(small() ? [1] : [1, 2, 5]).map(k => k * 10 ** e));
   else {
     const rough = (high - low) / 5 || high, unit = 10 ** Math.floor(Math.log10(rough)),
           step = [1, 2, 5, 10].find(k => k * unit >= rough) * unit;
-    for (let value = Math.ceil(low / step) * step; value <= high + step / 2; value += step) at.push(+value.toPrecision(6));
+    for (let value = Math.ceil(low / step) * step; value <= high + step / 2; value += step)
+      at.push(+value.toPrecision(6));
   }
   return {type: 'log', tickvals: at, ticktext: at.map(value => String(+value.toPrecision(4)))};
 }
@@ -48,12 +50,15 @@ function log_axis(values) {
 const whole_axis = values => values.length <= 16 ? {tickvals: values, ticktext: values.map(String)} : {};
 
 // A legend above the picture, in a margin that is as high as its names need: Plotly's own sometimes never settles.
+// Names that need more than one row stand in columns as wide as the widest.
 function above(names) {
-  const width = small() ? innerWidth - 90 : 760,
-        rows = Math.max(1, Math.ceil(names.reduce((sum, name) => sum + 7 * String(name).length + 48, 0) / width));
+  const width = small() ? innerWidth - 90 : 760, widths = names.map(name => 7 * String(name).length + 48),
+        columns =
+            widths.reduce((a, b) => a + b, 0) <= width ? names.length : Math.floor(width / Math.max(...widths)) || 1,
+        rows = Math.ceil(names.length / Math.max(1, columns)) || 1;
   return {
     showlegend: true,
-    legend: {orientation: 'h', x: 0, yref: 'container', y: 1, yanchor: 'top', font: {size: 12}},
+    legend: {orientation: 'h', x: 0, yref: 'container', y: 1, yanchor: 'top', maxheight: 1, font: {size: 12}},
     margin: {l: 52, r: 14, t: 14 + 20 * rows, b: 44}
   };
 }

@@ -47,12 +47,12 @@ function cosine_frames(tasks, of, name, against) {
       name);
   const wide = el('div', {class: names.length <= 24 ? 'beside pairs' : ''}, plot, pairs);
   wide.again = () => {
-    const frame = of.frames[now], sign = names.length <= 48 && (names.length > 16 || small()) ? ', marked ×' : '';
+    plot.again();
+    const frame = of.frames[now], sign = plot.signed ? ', marked ×' : '';
     const error =
         known(of.sketch_error) ? `; measured on sketches, standard error about ${brief(of.sketch_error)}` : '';
-    plot.again();
     said.textContent =
-        `${frame.label}: ${frame.conflicting} of ${frame.pairs} pairs ${against} (cosine below 0${sign}), ` +
+        `${capital(frame.label)}: ${frame.conflicting} of ${frame.pairs} pairs ${against} (cosine below 0${sign}), ` +
         `mean cosine ${signed(frame.mean, 3)}${error}.`;
     pairs.replaceChildren(pair_table(names, z));
   };

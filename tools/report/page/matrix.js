@@ -17,7 +17,7 @@ function row_height(rows, square) {
 
 const largest_of = z => z.reduce((most, row) => row.reduce((a, b) => Math.max(a, Math.abs(b) || 0), most), 1e-9);
 
-function heat_of({rows, columns, z, sides, max, text}, written) {
+function heat_of({rows, columns, z, sides, max, text, percent}, written) {
   const most = max ?? largest_of(z);
   const numbers = () => z.map(row => row.map(value => known(value) ? plain(text(value)) : ''));
   return {
@@ -30,8 +30,8 @@ function heat_of({rows, columns, z, sides, max, text}, written) {
     hoverongaps: false,
     xgap: columns.length < 60 ? 1 : 0,
     ygap: rows.length < 60 ? 1 : 0,
-    showscale: !small(),
-    colorbar: {thickness: 10, outlinewidth: 0, len: 1, tickfont: {size: 11}},
+    showscale: !small() && !written,
+    colorbar: {thickness: 10, outlinewidth: 0, len: 1, tickfont: {size: 11}, tickformat: percent ? '~p' : ''},
     ...(written ? {text: numbers(), texttemplate: '%{text}', textfont: {size: 11}} : {})
   };
 }
@@ -49,7 +49,8 @@ function signs_of({rows, z}) {
   };
 }
 
-// of() → {rows, columns, z, sides, max, marks: show a sign on what is below zero, square, shapes, text(value)};
+// of() → {rows, columns, z, sides, max, marks: show a sign on what is below zero, square, shapes, text(value), percent: it
+// gives those};
 // say(row, column, value) → lines of the tip.
 function matrix(of, say, name) {
   return figure(host => {
@@ -58,12 +59,14 @@ function matrix(of, say, name) {
           cell = square ? Math.min(line, across) : across;
     const written = now.text && rows.length <= MOST_WRITTEN && columns.length <= MOST_WRITTEN && cell >= 30;
     const signs = now.marks && !written && rows.length <= MOST_MARKED;
-    const slanted = columns.some(column => String(column).length > 3), fixed = square && !narrow;
+    host.signed = Boolean(signs);
+    const slanted = columns.some(column => 8 * String(column).length > cell), fixed = square && !narrow;
     return {
       data: [heat_of(now, written), ...(signs ? [signs_of(now)] : [])],
       layout: {
         height: Math.max(170, Math.min(900, rows.length * line + 96)),
         margin: {l: 40, r: 10, t: 10, b: 40},
+        plot_bgcolor: css('--line'),  // what is not known
         shapes: now.shapes || [],
         xaxis: {
           ...ticks(columns, narrow ? 12 : 20, narrow ? 24 : 60, true),

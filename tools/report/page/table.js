@@ -54,5 +54,5 @@ draw.table = (section, host) => {
   const columns = section.columns.map(([name, kind], c) => ({name, kind: kind === 'text' && long(c) ? 'words' : kind}));
   const count = section.rows.length > 12 ? `${section.rows.length} rows. ` : '';
   add(host, section.about && about(section.about), table(columns, section.rows),
-      note(`${count}A click on a column's name sorts by it.`));
+      section.rows.length > 1 && note(`${count}A click on a column's name sorts by it.`));
 };

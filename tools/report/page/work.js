@@ -160,7 +160,7 @@ function work_block(place) {
     place.lost && `${place.lost} lost with their worker`, place.aside.length && `${place.aside.length} set aside`
   ];
   return [
-    el('h3', {}, place.kind),
+    el('h3', {}, capital(place.kind)),
     about(
         facts.filter(Boolean).join(', ') + '.' +
         (place.left_out ? ` ${commas(place.left_out)} more spans are not drawn.` : '')),
