@@ -304,7 +304,7 @@ def test_pictures_of_means_are_of_those_that_there_are(page, shop):
         };
         return [section.methods, [put(2), put(0)]];
     }""")
-    without = lambda of: f"Without a mean, as not all of their tasks have a result: {', '.join(of[:-1])} and {of[-1]}."  # noqa: E731
+    without = lambda of: f"Without a mean, as some of their tasks have no such number: {', '.join(of[:-1])} and {of[-1]}."  # noqa: E731
     assert sorted(means[0][0]) == sorted(names[:2]) and without(names[2:]) in means[0][1]
     assert len(means[1]) == 1 and means[1][0].strip() == without(names)
 

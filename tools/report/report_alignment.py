@@ -1,20 +1,19 @@
 """How well the tasks' gradients agree: of a pretraining run over its steps, of experts at their common start."""
-import base64
 import json
 
 import numpy as np
 
-from report_files import Tensors, number, read_json, read_lines, rounded
+from report_files import Tensors, in_base64, number, read_json, read_lines, rounded
 from report_order import linkage_order
 
 FRAMES = 40
 
 
 def packed(matrix):
-    """Cosines in hundredths as signed bytes, in base64; -128: not known."""
+    """Cosines in hundredths as signed bytes; -128: not known."""
     values = np.round(np.clip(np.nan_to_num(matrix), -1, 1) * 100)
     values[np.isnan(matrix)] = -128
-    return base64.b64encode(values.astype(np.int8).tobytes()).decode()
+    return in_base64(values.astype(np.int8))
 
 
 def frame(label, matrix):

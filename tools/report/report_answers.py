@@ -45,7 +45,8 @@ def rows_of(lines, methods, tasks, files, most):
 def excerpts(section):
     """(what holds it, its key there) of every excerpt of a section of results."""
     rows = [row for of in section["rows"].values() for row in of.get("rows", [])]
-    places = [place for row in rows for place in ((row, "prompt"), (row, "target"), *((answer, 0) for answer in row["answers"] if answer))]
+    places = [place for row in rows
+              for place in ((row, "prompt"), (row, "target"), *((answer, 0) for answer in row["answers"] if answer))]
     return [(holder, key) for holder, key in places if holder[key] is not None]
 
 
@@ -61,4 +62,4 @@ def cut_evenly(sections, most):
         beginning, length = holder[key]
         holder[key] = clipped(beginning, limit, length)
     for section in sections:
-        section["cut"] = limit if limit < LONGEST else None
+        section["cut"] = limit if limit < LONGEST and excerpts(section) else None

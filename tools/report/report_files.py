@@ -1,4 +1,5 @@
 """Reads what gaggle writes. A file that is missing, torn or another's gives nothing: a report is of what is there."""
+import base64
 import json
 import pathlib
 import tomllib
@@ -98,6 +99,11 @@ def rounded(values, digits=4):
     if values.ndim > 1:
         return [rounded(row, digits) for row in values]
     return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
+
+
+def in_base64(whole):
+    """An array of whole numbers as a page holds it."""
+    return base64.b64encode(whole.tobytes()).decode()
 
 
 def as_text(value):

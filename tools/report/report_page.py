@@ -5,9 +5,9 @@ import math
 import pathlib
 
 PAGE = pathlib.Path(__file__).resolve().parent / "page"
-SCRIPTS = ["base.js", "table.js", "figure.js", "matrix.js", "curves.js", "rows.js", "means.js", "results.js", "losses.js",
-           "gates.js",
-           "routing.js", "texts.js", "frames.js", "alignment.js", "map.js", "skills.js", "work.js", "tiles.js", "main.js"]
+SCRIPTS = ["base.js", "table.js", "figure.js", "matrix.js", "curves.js", "rows.js", "means.js", "results_table.js", "results.js",
+           "losses.js", "gates.js", "routing.js", "texts.js", "frames.js", "alignment.js", "map.js", "skills.js", "timeline.js",
+           "work.js", "tiles.js", "main.js"]
 MARK = '<meta name="generator" content="gaggle report">'
 
 

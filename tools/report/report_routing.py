@@ -1,17 +1,14 @@
 """What routing chooses: analysis.json of gaggle analyse."""
-import base64
-
 import numpy as np
 
-from report_files import clipped, number, read_json, rounded
+from report_files import clipped, in_base64, number, read_json, rounded
 
 MOST_SHOWN = 24  # experts of a map sites × experts, those with the most weight
 
 
 def packed(values):
-    """Shares from 0 to 1 as 16-bit numbers, in base64."""
-    whole = np.round(np.clip(np.nan_to_num(values), 0, 1) * 65535).astype("<u2")
-    return base64.b64encode(whole.tobytes()).decode()
+    """Shares from 0 to 1 as 16-bit numbers."""
+    return in_base64(np.round(np.clip(np.nan_to_num(values), 0, 1) * 65535).astype("<u2"))
 
 
 def site_map(weights, experts):

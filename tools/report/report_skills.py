@@ -1,10 +1,8 @@
 """Poly's and MHR's routing table over training: routing.jsonl of a pretraining run."""
-import base64
-
 import numpy as np
 
 from report_alignment import frame
-from report_files import number, read_json, read_lines
+from report_files import in_base64, number, read_json, read_lines
 from report_order import linkage_order
 
 FRAMES = 24
@@ -36,7 +34,8 @@ def routed_alike(weights):
 
 
 def packed(matrix):
-    return base64.b64encode(np.round(np.clip(matrix, 0, 1) * 255).astype(np.uint8).tobytes()).decode()
+    """Weights from 0 to 1 as bytes."""
+    return in_base64(np.round(np.clip(matrix, 0, 1) * 255).astype(np.uint8))
 
 
 def skill_section(run, most):

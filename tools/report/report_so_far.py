@@ -17,9 +17,9 @@ def line_of(example, method, task):
     at = example["target"]
     finite = None not in [*map(number, example["nll"]), *map(number, example.get("choice_scores") or [])]
     said = example["predicted"] and finite
-    return {"task": task, "id": example["id"], "method": method, "target_nll": example["nll"][at], "target_tokens": example["tokens"][at],
-            "target": example["target_text"], "prediction": example["prediction"] if said else None,
-            "score": example["score"] if said else None, "choices": example["choices"]}
+    return {"task": task, "id": example["id"], "method": method, "target_nll": example["nll"][at],
+            "target_tokens": example["tokens"][at], "target": example["target_text"], "choices": example["choices"],
+            "prediction": example["prediction"] if said else None, "score": example["score"] if said else None}
 
 
 def scores_of(lines):
@@ -30,14 +30,15 @@ def scores_of(lines):
             "score": None if None in nll or not scores else sum(scores) / len(scores)}
 
 
-def metric_of(lines):
-    return "accuracy" if all(line["choices"] for line in lines) else "exact_match"
+def metric_by_choices(task, lines):
+    return "accuracy" if all(line["choices"] for (_, name), of in lines.items() if name == task for line in of) else "exact_match"
 
 
 def in_order(methods, config):
     """As eval.methods lists them; single experts, which it may have as `experts` or `oracle`, behind the others."""
     listed = (config.get("eval") or {}).get("methods") or []
-    return sorted(methods, key=lambda name: (name.startswith("expert:"), listed.index(name) if name in listed else len(listed), name))
+    place = lambda name: listed.index(name) if name in listed else len(listed)  # noqa: E731
+    return sorted(methods, key=lambda name: (name.startswith("expert:"), place(name), name))
 
 
 def items_so_far(folder, config, files):
@@ -57,10 +58,9 @@ def items_so_far(folder, config, files):
             lines.setdefault((method, task), []).extend(line_of(example, method, task) for example in item["examples"])
     methods, tasks = in_order({method for method, _ in lines}, config), {task for _, task in lines}
     order = [task for task in files if task in tasks] + sorted(tasks - files.keys())
+    metric = lambda task: files[task].metric if task in files else ""  # noqa: E731
     results = {
-        "tasks": {task: {"metric": files[task].metric if task in files and files[task].metric else
-                         metric_of([line for (_, name), of in lines.items() if name == task for line in of]), "held_in": None}
-                  for task in order},
+        "tasks": {task: {"metric": metric(task) or metric_by_choices(task, lines), "held_in": None} for task in order},
         "methods": {method: {"tasks": {task: scores_of(lines[method, task]) for task in order if (method, task) in lines}}
                     for method in methods}}
     return SoFar(results, lines, len(done), len(names))

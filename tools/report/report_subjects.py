@@ -1,6 +1,5 @@
 """A subject is one run, registry, evaluation, …: its two lines and its sections, of which each says who draws it."""
 import dataclasses
-import os
 import pathlib
 
 from report_adapt import adapt_sections
@@ -11,6 +10,7 @@ from report_files import clipped, read_json, read_toml
 from report_gates import gate_section, gates_of
 from report_losses import loss_sections
 from report_map import map_section
+from report_names import sections_told_apart, subjects_told_apart
 from report_registry import collection_table, expert_table, experts_by, experts_of, inventory_table, table
 from report_results import result_sections
 from report_room import Room
@@ -22,22 +22,8 @@ from report_work import place_of, work_section
 OF_ANOTHER_FORM = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
-def told_apart_sections(sections):
-    """Equal titles get what they are of, and equal ones of these their files, in the list at the top of the page too."""
-    found = {}
-    for section in sections:
-        found.setdefault(section["title"], []).append(section)
-    for group in (group for group in found.values() if len(group) > 1):
-        names = [section.get("of") for section in group]
-        for section in group:
-            if "file" in section and names.count(section.get("of")) > 1:
-                section["of"] = f"{section.get('of') or ''} {section['file']}".strip()
-            section["link"] = f"{section['title']} {section.get('of') or ''}".strip()
-    return sections
-
-
 def subject(kind, path, config, sections, lines=None):
-    sections = told_apart_sections([section for section in sections if section])
+    sections = sections_told_apart([section for section in sections if section])
     places = [place for section in sections if section["draw"] == "work" for place in section["places"]]
     return {"kind": kind, "name": path.resolve().name, "path": str(path), "state": state_of(places), "sections": sections,
             "lines": lines or two_lines(config, sections)}
@@ -136,20 +122,6 @@ def clusters_subject(folder, _):
     return subject("clusters", folder, {}, [table("Groups", {"group": "text", "members": "integer", "tasks": "text"}, rows)], lines)
 
 
-def told_apart(subjects):
-    """Equal names get the folders that they are in, below the one that holds them all."""
-    alike = {}
-    for of in subjects:
-        alike.setdefault((of["kind"], of["name"]), []).append(of)
-    for group in alike.values():
-        folders = [str(pathlib.Path(of["path"]).resolve().parent) for of in group]
-        base = os.path.commonpath(folders)
-        base = os.path.dirname(base) if base in folders else base
-        for of, folder in zip(group, folders) if len(group) > 1 else []:
-            of["name"] += f" in {os.path.relpath(folder, base)}"
-    return subjects
-
-
 def subjects_of(places, room=Room()):
     with_answers = max(1, sum(kind in ("run", "evaluation") for kind, _ in places))
     each = dataclasses.replace(room, rows=room.rows // with_answers)
@@ -161,6 +133,6 @@ def subjects_of(places, room=Room()):
         except OF_ANOTHER_FORM as error:
             return subject(kind, path, {}, [unreadable(kind, [path], error)])
 
-    subjects = told_apart([whole(kind, path) for kind, path in places])
+    subjects = subjects_told_apart([whole(kind, path) for kind, path in places])
     cut_evenly([section for of in subjects for section in of["sections"] if section["draw"] == "results"], room.text)
     return subjects

@@ -28,7 +28,7 @@ def current_items(lists, workers):
 
 
 def is_scoring(items):
-    """Of the lists that an evaluation's folder has: those of gaggle eval name methods and tasks alone, those of gaggle analyse more."""
+    """Of an evaluation's folder: the lists of gaggle eval name a method and a task each, those of gaggle analyse more."""
     return all(" · " in name for results in items.values() for _, name in results)
 
 

@@ -1,81 +1,63 @@
 // How well the tasks' gradients agree: the matrix over training, and numbers by step and by layer.
+// Lines over `xs`, of [name, values]; `say`: what a point is of.
+function lines_figure(lines, xs, {name, x, y, yaxis, colours, height = 290, say}) {
+  return figure(
+      () => ({
+        data: lines.map(([name, values], i) => ({
+                          type: 'scatter',
+                          mode: 'lines+markers',
+                          name,
+                          x: xs,
+                          y: values,
+                          hoverinfo: 'none',
+                          line: {color: colours ? colours()[i] : color(i), width: 2, dash: i ? 'dot' : 'solid'},
+                          marker: {size: 5, symbol: SYMBOLS[i]}
+                        })),
+        layout: {
+          height,
+          ...(lines.length > 1 ? above(lines.map(line => line[0])) : {}),
+          xaxis: {...whole_axis(xs), title: {text: x}},
+          yaxis: {title: {text: y}, ...yaxis}
+        }
+      }),
+      {name, hover: point => say(point)});
+}
+
+const MEANS = ['mean cosine', 'noise-free median'];
+
 function alignment_numbers(of) {
-  const lines = ['mean cosine', 'noise-free median'].filter(name => of.numbers[name].some(known));
+  const lines = MEANS.map(name => [name, of.numbers[name]]).filter(([, values]) => values.some(known));
   return el(
       'div', {class: 'pair'},
-      el('div', {}, el('h3', {}, 'Agreement over training'),
-         figure(
-             () => ({
-               data: lines.map((name, i) => ({
-                                 type: 'scatter',
-                                 mode: 'lines+markers',
-                                 name,
-                                 x: of.numbers.step,
-                                 y: of.numbers[name],
-                                 hoverinfo: 'none',
-                                 line: {color: color(i), width: 2, dash: i ? 'dot' : 'solid'},
-                                 marker: {size: 5, symbol: SYMBOLS[i]}
-                               })),
-               layout: {
-                 height: 290,
-                 ...above(lines),
-                 xaxis: {title: {text: 'step'}},
-                 yaxis: {title: {text: 'cosine'}, zeroline: true}
-               }
-             }),
-             {
-               name: 'agreement over training',
-               hover: point => [lines[point.curveNumber], `step ${point.x}: ${signed(point.y, 3)}`]
-             })),
+      el('div', {}, el('h3', {}, 'Agreement over training'), lines_figure(lines, of.numbers.step, {
+           name: 'agreement over training',
+           x: 'step',
+           y: 'cosine',
+           yaxis: {zeroline: true},
+           say: point => [lines[point.curveNumber][0], `step ${point.x}: ${signed(point.y, 3)}`]
+         })),
       el('div', {}, el('h3', {}, 'Share of conflicting pairs'),
-         figure(
-             () => ({
-               data: [{
-                 type: 'scatter',
-                 mode: 'lines+markers',
-                 x: of.numbers.step,
-                 y: of.numbers.conflicting.map(v => known(v) ? 100 * v : null),
-                 hoverinfo: 'none',
-                 line: {color: css('--mark'), width: 2},
-                 marker: {size: 5}
-               }],
-               layout: {
-                 height: 290,
-                 xaxis: {title: {text: 'step'}},
-                 yaxis: {title: {text: '% of the pairs of a batch'}, rangemode: 'tozero'}
-               }
-             }),
-             {
-               name: 'conflicting pairs over training',
-               hover: point => [`step ${point.x}`, `${digits(point.y, 1)} % of the pairs conflict`]
-             })));
+         lines_figure([['conflicting', of.numbers.conflicting.map(v => known(v) ? 100 * v : null)]], of.numbers.step, {
+           name: 'conflicting pairs over training',
+           x: 'step',
+           y: '% of the pairs of a batch',
+           yaxis: {rangemode: 'tozero'},
+           colours: () => [css('--mark')],
+           say: point => [`step ${point.x}`, `${digits(point.y, 1)} % of the pairs conflict`]
+         })));
 }
 
 function by_depth(of) {
+  const lines = MEANS.map((name, k) => [name, of.layers.map(layer => layer[k + 1])]).filter(([, y]) => y.some(known));
   return [
-    el('h3', {}, 'By depth'),
-    figure(
-        () => ({
-          data: [1, 2]
-                    .map(k => ({
-                           type: 'scatter',
-                           mode: 'lines+markers',
-                           name: ['', 'mean cosine', 'noise-free median'][k],
-                           x: of.layers.map(l => +l[0]),
-                           y: of.layers.map(l => l[k]),
-                           hoverinfo: 'none',
-                           line: {color: color(k - 1), width: 2, dash: k > 1 ? 'dot' : 'solid'},
-                           marker: {size: 5, symbol: SYMBOLS[k - 1]}
-                         }))
-                    .filter(trace => trace.y.some(known)),
-          layout: {
-            height: 270,
-            ...above(['mean cosine', 'noise-free median']),
-            xaxis: {...whole_axis(of.layers.map(l => +l[0])), title: {text: 'layer, at the last measurement'}},
-            yaxis: {title: {text: 'cosine'}, zeroline: true}
-          }
-        }),
-        {name: 'agreement by depth', hover: point => [`layer ${point.x}`, signed(point.y, 3)]})
+    el('h3', {}, 'By depth'), lines_figure(lines, of.layers.map(layer => +layer[0]), {
+      name: 'agreement by depth',
+      x: 'layer, at the last measurement',
+      y: 'cosine',
+      yaxis: {zeroline: true},
+      height: 270,
+      say: point => [`layer ${point.x}`, `${lines[point.curveNumber][0]}: ${signed(point.y, 3)}`]
+    })
   ];
 }
 
