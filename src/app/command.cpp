@@ -26,7 +26,7 @@ void add_format(CLI::App& parser) {
   parser
       .add_option_function<std::string>(
           "--format", [formats](const std::string& name) { set_table_format(formats.at(name)); },
-          "Tables as text, csv, json or markdown; but as text they are all of standard output, words go to standard error")
+          "How tables are written. As csv, json or markdown they are all that standard output holds: words go to standard error")
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(table_formats), std::end(table_formats))));
 }
 

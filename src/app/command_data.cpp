@@ -25,9 +25,10 @@ struct DataShowOptions {
 const TokenTask& find_task(const Inputs& inputs, const std::string& name) {
   std::vector<std::string> names;
   for (const auto& task : inputs.tasks) {
-    if (task.name == name) return task;
+    if (task.name == name || (name.empty() && inputs.tasks.size() == 1)) return task;
     names.push_back(task.name);
   }
+  if (name.empty()) user_error("--task: name one of {}", join(names, ", "));
   user_error("--task {}: there is no such task{}; there are: {}", name, did_you_mean(name, names), join(names, ", "));
 }
 
@@ -40,8 +41,9 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
   const size_t shown =
       options.examples > 0 ? std::min(examples.size(), static_cast<size_t>(options.examples)) : examples.size();
   if (!options.jsonl) {
+    print(examples_page(task, split, shown, *inputs.tokenizer));
     log::info("next: gaggle experts {} --dry-run says what training on them takes", typed_again(config));
-    return print(examples_page(task, split, shown, *inputs.tokenizer));
+    return Exit::done;
   }
   for (size_t i = 0; i < shown; ++i) {
     nlohmann::ordered_json line;
@@ -56,7 +58,8 @@ Exit show_data(const Config& config, const DataShowOptions& options) {
 RunCommand declare_show(CLI::App& parser) {
   const auto options = std::make_shared<DataShowOptions>();
   RunCommand command = with_config(parser, [options](const Config& config) { return show_data(config, *options); });
-  parser.add_option("--task", options->task, "Name of the task")->option_text("TASK")->required();
+  parser.add_option("--task", options->task, "Name of the task; may be left out where there is one alone")
+      ->option_text("TASK");
   parser.add_option("--split", options->split, "Which of its examples")
       ->check(CLI::IsMember({"train", "validation", "test"}))
       ->capture_default_str();

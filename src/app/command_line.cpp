@@ -129,6 +129,8 @@ std::function<Exit()> parse_command_line(const std::vector<std::string>& words) 
       if (!actions.empty() || word.starts_with("-")) unknown_word(word, command, &app);
     if (!actions.empty())
       user_error("{}: name what to do: {} ({} says more)", typed(*command), join(actions, ", "), help_hint(*command));
+    if (error.what() == std::string("PROMPT is required"))
+      user_error("PROMPT is required behind CONFIG: gaggle generate my.toml \"…\" ({} says more)", help_hint(*command));
     const bool config = error.what() == std::string("CONFIG is required");
     user_error("{}{} ({} says more)", error.what(), config ? ": a TOML file, as gaggle init writes one" : "",
                help_hint(*command));

@@ -14,7 +14,8 @@ const KindWords& words_of(Kind kind) {
       {"experts", "expert", "expert.json", look},
       {"inventories", "inventory", "inventory.json", look},
       {"routing_rows", "routing row", "routing_row.json", look},
-      {"collections", "collection", "collection.json", "gaggle registry collect makes one"}};
+      {"collections", "collection", "collection.json",
+       "gaggle experts makes one of what it trains, gaggle registry collect of experts that are there"}};
   return words[static_cast<size_t>(kind)];
 }
 

@@ -50,7 +50,11 @@ def take(page, folder, ending, only):
 
 
 def main():
-    from playwright.sync_api import sync_playwright
+    try:
+        import PIL  # noqa: F401
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error.name} is missing: .venv/bin/pip install -r tests/requirements.txt, or tools/setup.sh --tests, brings it")
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=pathlib.Path)
@@ -72,6 +76,7 @@ def main():
                 take(page, options.to, f"{width}-{theme}", options.only)
                 page.close()
         browser.close()
+    print(f"{len(list(options.to.glob('*.png')))} pictures in {options.to}")
 
 
 if __name__ == "__main__":
