@@ -161,3 +161,24 @@ def test_what_would_be_too_large_a_page_is_thinned(tmp_path, monkeypatch):
     smaller, count = report.page_of(places, room)
     assert count == 1 and len(smaller) < len(whole)
     assert b'"points":null' in whole and b'"points":150' in smaller
+
+
+def test_a_task_counts_when_all_of_its_items_are_done(tmp_path):
+    """A long task is several items of one name; what is not finite is nothing, as in results.json; analyses are no items of it."""
+    example = {"id": "1", "nll": [2.0, 4.0], "tokens": [1, 2], "choices": ["no", "yes"], "choice_scores": [2.0, 2.0], "target": 1,
+               "target_text": "yes", "prediction": "yes", "predicted": True, "score": 1.0}
+    items = {"k1": ("none · long", 0, example), "k2": ("none · long", 1000, None), "k3": ("none · short", 0, example),
+             "k4": ("merged · short", 0, example | {"nll": [2.0, None]})}
+    for key, (name, first, of) in items.items():
+        if of:
+            write_json(tmp_path / "eval/items" / f"{key}.json", {"format": 1, "method": "?", "task": name.split(" · ")[1], "split": "test",
+                                                                 "first": first, "examples": [of]})
+    write_json(tmp_path / "eval/work/jobs/a.json", {"items": [{"key": key, "name": name} for key, (name, _, _) in items.items()]})
+    write_json(tmp_path / "eval/work/jobs/b.json", {"items": [{"key": "s", "name": "similarity of experts"}]})
+    write_journal(tmp_path / "eval", "w1", "a", "2026-01-01T00:00:00Z", [])
+    write_journal(tmp_path / "eval", "w2", "b", "2026-01-02T00:00:00Z", [])
+    of = section(subjects_of(find([tmp_path]))[0], "results")
+    assert of["so_far"] == [3, 4] and [task["name"] for task in of["tasks"]] == ["short"] and of["methods"] == ["merged", "none"]
+    assert [cells[0][0] for cells in of["measures"]["nll"]["cells"]] == [None, 2.0]
+    assert [cells[0][0] for cells in of["measures"]["score"]["cells"]] == [None, 1.0]
+    assert [answer[0] for answer in of["rows"]["short"]["rows"][0]["answers"]] == [None, "yes"] and of["tasks"][0]["metric"] == "accuracy"
