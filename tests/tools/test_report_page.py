@@ -309,6 +309,22 @@ def test_pictures_of_means_are_of_those_that_there_are(page, shop):
     assert len(means[1]) == 1 and means[1][0].strip() == without(names)
 
 
+def test_a_map_that_the_page_has_no_room_for_is_named(page):
+    page.open("tiny")
+    shown = page.page.evaluate("""() => {
+        const section = structuredClone(subject(0).sections.find(of => of.draw === 'routing')), host = document.createElement('div');
+        section.methods.again = structuredClone(section.methods.phatgoose);
+        section.methods.again.maps.fill(null);
+        document.querySelector('main').append(host);
+        draw.routing(section, host);
+        host.after_draw();
+        const plots = () => [...host.querySelectorAll('.plot')].filter(plot => !plot.closest('[hidden]')).length, before = plots();
+        [...host.querySelectorAll('button')].find(button => button.textContent === 'again').click();
+        return [before - plots(), [...host.querySelectorAll('.note')].filter(note => !note.hidden).map(note => note.textContent)];
+    }""")
+    assert shown == [1, ["The page has no map of this task and method; analysis.json has what there is."]]
+
+
 def test_ties_are_named_as_ties(page):
     tile = """([names, right]) => result_tiles({methods: names, measures: {score: {means: {all: right.map(of => [of, null, null])}}}})
         .map(([value, words]) => `${value} ${words}`)"""

@@ -73,7 +73,7 @@ function shots_figure(section, measure) {
   return curves(
       () => lines, () => ({x: 'shots', y: `${of.words}, mean over tasks`, xaxis: whole_axis(shots)}),
       (curve, x, y) => [curve.name, `${x} shots: ${digits(y, of.digits)}${of.unit}`],
-      {height: 300, name: 'scores by shots'});
+      {height: 300, name: 'scores by shots', value: last => digits(last, of.digits)});
 }
 
 // Who has how much of something: [name, share] of the largest ones, the first on top.

@@ -5,7 +5,7 @@ function site_matrix(section, state) {
   return matrix(
       () => {
         const now = map();
-        if (!now) return {rows: [], columns: [], z: [[]]};
+        if (!now) return {rows: [], columns: [], z: [[]]};  // hidden
         const values = bytes_of(now.weights, Uint16Array), width = now.experts.length,
               kinds = [...new Set(section.sites.map(site => site[1]))];
         state.order = section.sites.map((_, s) => s)
@@ -76,14 +76,21 @@ draw.routing = (section, host) => {
   const names = Object.keys(section.methods), order = task_order(section);
   const state = {
     method: names[0],
-    task: order.find(t => section.methods[names[0]].maps[t]) ?? 0,
+    task: order.find(t => section.methods[names[0]].maps[t]) ?? order[0],
     entropy: 'entropy',
     by: 'depth'
   };
   const share = share_matrix(section, state), bars = total_bars(section, state), sites = site_matrix(section, state),
-        entropy = entropy_curves(section, state), worth = el('div');
+        entropy = entropy_curves(section, state), worth = el('div'),
+        unmapped = note(`The page has no map of this task and method; ${section.file} has what there is.`);
+  const put_sites = () => {
+    const there = Boolean(section.methods[state.method].maps[state.task]);
+    sites.hidden = !there, unmapped.hidden = there;
+    if (there) show(sites);
+  };
   const put = () => {
-    show(share, bars, sites, entropy);
+    show(share, bars, entropy);
+    put_sites();
     const cost = section.methods[state.method].knock_out;
     worth.replaceChildren(
         ...cost ?
@@ -126,18 +133,20 @@ draw.routing = (section, host) => {
           section.experts.length > 24 ? '; the 24 experts with the most weight on this task' : ''}.`),
       controls(
           choice(
-              'task', order.filter(t => section.methods[names[0]].maps[t]).map(t => [t, section.tasks[t]]), state.task,
+              'task',
+              order.filter(t => names.some(name => section.methods[name].maps[t])).map(t => [t, section.tasks[t]]),
+              state.task,
               value => {
                 state.task = value;
-                show(sites);
+                put_sites();
               }),
           choice(
               'order', [['depth', 'by depth'], ['kind', 'by kind of site']], state.by,
               value => {
                 state.by = value;
-                show(sites);
+                put_sites();
               })),
-      sites, el('h3', {}, 'Entropy by depth'),
+      sites, unmapped, el('h3', {}, 'Entropy by depth'),
       about(
           'High: many experts share the work of the layer. “Mean weights” pools a task\'s tokens first: high ' +
           'there and low for single tokens means that different tokens go to different experts. Beside the names: the mean ' +

@@ -6,8 +6,8 @@ function verdict(score, metric) {
 }
 
 const cut_words = section => section.cut ?
-    `Texts are cut to their first ${section.cut} characters, as the page has no room for more; ${
-        section.answers} has all of them.` :
+    `Texts are cut to their first ${section.cut} characters, as the page has no room for more: ${
+        section.answers} and the task files have all of them.` :
     '';
 
 function examples(section, task, chosen) {
