@@ -66,7 +66,7 @@ function matrix(of, say, name) {
       layout: {
         height: Math.max(170, Math.min(900, rows.length * line + 96)),
         margin: {l: 40, r: 10, t: 10, b: 40},
-        plot_bgcolor: css('--line'),  // what is not known
+        plot_bgcolor: css('--unknown'),  // what is not known
         shapes: now.shapes || [],
         xaxis: {
           ...ticks(columns, narrow ? 12 : 20, narrow ? 24 : 60, true),
