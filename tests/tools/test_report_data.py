@@ -3,6 +3,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_worlds import journal_line
 from workshop import write_json, write_lines
@@ -10,6 +11,7 @@ from workshop import write_json, write_lines
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tools" / "report"), str(Path(__file__).resolve().parents[2] / "tools")]
 import report  # noqa: E402
 from report_find import find  # noqa: E402
+from report_intervals import of_mean, of_share, over_tasks, student  # noqa: E402
 from report_room import Room  # noqa: E402
 from report_subjects import subjects_of  # noqa: E402
 
@@ -182,3 +184,15 @@ def test_a_task_counts_when_all_of_its_items_are_done(tmp_path):
     assert [cells[0][0] for cells in of["measures"]["nll"]["cells"]] == [None, 2.0]
     assert [cells[0][0] for cells in of["measures"]["score"]["cells"]] == [None, 1.0]
     assert [answer[0] for answer in of["rows"]["short"]["rows"][0]["answers"]] == [None, "yes"] and of["tasks"][0]["metric"] == "accuracy"
+
+
+def test_intervals():
+    """Four tasks of 0 of 6: Wilson's limit of one is 39.0 %, of the mean of four half of it. Student's quantiles are those of
+    tables. One row of losses has none."""
+    zeros = [0.0, *of_share(0, 6)]
+    assert zeros == pytest.approx([0, 0, 0.39033], abs=1e-4)
+    assert over_tasks([zeros] * 4) == pytest.approx([0, 0, 0.19517], abs=1e-4)
+    assert over_tasks([zeros, [None, None, None]]) == [None, None, None] and over_tasks([zeros, [1, None, None]]) == [0.5, None, None]
+    assert [student(n) for n in (1, 2, 3, 10, 100)] == pytest.approx([12.706, 4.303, 3.182, 2.228, 1.984], rel=2e-3)
+    assert of_mean(np.array([1.0, 3.0]), np.ones(2)) == pytest.approx([2 - 12.706, 2 + 12.706], rel=1e-3)
+    assert of_mean(np.array([1.0]), np.ones(1)) == [None, None]

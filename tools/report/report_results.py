@@ -1,57 +1,27 @@
 """Results of an evaluation: methods × tasks with intervals, of results.json or of the items that are done so far."""
-import math
-import pathlib
-import sys
-from statistics import NormalDist
-
 import numpy as np
 
 from report_answers import predictions, rows_of
 from report_files import number, read_json, rounded
+from report_intervals import NONE, of_mean, of_share, over_tasks
 from report_so_far import items_so_far
 from report_tasks import task_files
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "study"))
-from study_bootstrap import LEVEL, Pair, interval, over_rows  # noqa: E402
-
-RESAMPLES = 1000
 MOST_SINGLES = 16  # experts alone that stand among the methods; more are a picture
 GROUPS = {"held_in": True, "held_out": False, "all": None}  # of tasks, by what results.json says of held_in
+SHARES = ("f1", "rouge_l")  # metrics whose scores are none of right or wrong
 
 
-def pair_of(lines, measure):
-    """What a score is summed of; None where a row has none."""
+def interval_of(lines, measure, metric):
+    """Of what one method came to on a task; none where a row has no number."""
+    names = ("target_nll", "target_tokens") if measure == "nll" else ("score",)
+    columns = [[number(line.get(name)) for line in lines] for name in names]
+    if not lines or any(None in column for column in columns):
+        return NONE
     if measure == "nll":
-        values, weights = [number(line.get("target_nll")) for line in lines], [number(line.get("target_tokens")) for line in lines]
-    else:
-        values, weights = [number(line.get("score")) for line in lines], [1] * len(lines)
-    if not lines or None in values or None in weights or not sum(weights):
-        return None
-    return Pair(np.array(values, float), np.zeros(len(lines)), np.array(weights, float))
-
-
-def wilson(right, rows):
-    """The interval of a share of right answers (Wilson, 1927): drawing rows anew would give 0 of 24 an interval of no width."""
-    share, z2 = right / rows, NormalDist().inv_cdf((1 + LEVEL) / 2) ** 2
-    middle, half = share + z2 / (2 * rows), math.sqrt(z2 * (share * (1 - share) / rows + z2 / (4 * rows**2)))
-    return [(middle - half) / (1 + z2 / rows), (middle + half) / (1 + z2 / rows)]
-
-
-def between(pairs, right_or_wrong=False):
-    """The interval of the mean over tasks: of right answers by Wilson's intervals, else rows drawn anew, the same for every method."""
-    if not pairs or any(pair is None or len(pair.a) < 2 for pair in pairs):
-        return [None, None]
-    if right_or_wrong and all(np.isin(pair.a, (0, 1)).all() for pair in pairs):
-        # Of independent tasks the distances to their limits add up as squares (MOVER: Zou and Donner, 2008).
-        shares = np.array([[pair.a.mean(), *wilson(pair.a.sum(), len(pair.a))] for pair in pairs])
-        mean, to_low, to_high = shares[:, 0].mean(), shares[:, 0] - shares[:, 1], shares[:, 2] - shares[:, 0]
-        limits = [mean - np.linalg.norm(to_low) / len(pairs), mean + np.linalg.norm(to_high) / len(pairs)]
-        return rounded(np.clip(limits, 0, 1), 5)
-    return rounded(interval(over_rows(pairs, RESAMPLES, np.random.default_rng(0))), 5)
-
-
-def cell(value, pairs, right_or_wrong):
-    return [value, *(between(pairs, right_or_wrong) if value is not None else [None, None])]
+        return of_mean(*(np.array(column, float) for column in columns))
+    scores = np.array(columns[0], float)
+    return of_mean(scores, np.ones(len(scores))) if metric in SHARES else of_share(scores.sum(), len(scores))
 
 
 def measure_of(results, lines, methods, tasks, measure):
@@ -60,15 +30,16 @@ def measure_of(results, lines, methods, tasks, measure):
     cells, means = [], {name: [] for name in GROUPS}
     for method in methods:
         of = results["methods"].get(method, {}).get("tasks", {})
-        values = [number(of.get(task, {}).get(key)) for task in tasks]
-        pairs = [pair_of(lines.get((method, task), []), measure) for task in tasks]
-        cells.append([cell(value, [pair], measure == "score") for value, pair in zip(values, pairs)])
+        row = []
+        for task in tasks:
+            value = number(of.get(task, {}).get(key))
+            metric = results["tasks"][task].get("metric")
+            row.append([value, *(NONE if value is None else interval_of(lines.get((method, task), []), measure, metric))])
         for name, held_in in GROUPS.items():
-            chosen = [i for i, task in enumerate(tasks) if results["tasks"][task].get("held_in") is held_in]
-            whole = chosen and all(values[i] is not None for i in chosen)
-            mean = sum(values[i] for i in chosen) / len(chosen) if whole else None
-            means[name].append(cell(mean, [pairs[i] for i in chosen], False))
-    return {"cells": cells, "means": means}
+            means[name].append(over_tasks([row[i] for i, task in enumerate(tasks)
+                                           if results["tasks"][task].get("held_in") is held_in]))
+        cells.append([[value, *rounded([low, high], 8)] for value, low, high in row])
+    return {"cells": cells, "means": {name: [[value, *rounded(of, 8)] for value, *of in rows] for name, rows in means.items()}}
 
 
 def shares(results, methods):
