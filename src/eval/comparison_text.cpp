@@ -65,11 +65,13 @@ std::vector<Cell> cells_of(const std::string& name, const Compared& of, Measure 
           verdict(of, measure)};
 }
 
-std::vector<const TaskComparison*> tasks_of_group(const MethodComparison& method, const std::string& group,
-                                                  Measure measure) {
+// Of one group, or "": of all.
+std::vector<const TaskComparison*> tasks_with(const MethodComparison& method, Measure measure,
+                                              const std::string& group = "") {
   std::vector<const TaskComparison*> tasks;
   for (const TaskComparison& task : method.tasks)
-    if (task.group == group && (measure == Measure::nll || task.score_apart.rows > 0)) tasks.push_back(&task);
+    if ((group.empty() || task.group == group) && (measure == Measure::nll || task.score_apart.rows > 0))
+      tasks.push_back(&task);
   return tasks;
 }
 
@@ -84,7 +86,7 @@ Page group_table(const Comparison& comparison, const std::string& group, Measure
   std::string corner;
   std::vector<std::vector<Cell>> lines;
   for (const MethodComparison& method : comparison.methods) {
-    const auto tasks = tasks_of_group(method, group, measure);
+    const auto tasks = tasks_with(method, measure, group);
     if (tasks.empty()) continue;
     if (corner.empty()) corner = fmt::format("{} {}", group, words_of(measure, tasks));
     std::vector<Compared> compared;
@@ -101,9 +103,7 @@ Page group_table(const Comparison& comparison, const std::string& group, Measure
 }
 
 Page task_table(const MethodComparison& method, Measure measure) {
-  std::vector<const TaskComparison*> tasks;
-  for (const TaskComparison& task : method.tasks)
-    if (measure == Measure::nll || task.score_apart.rows > 0) tasks.push_back(&task);
+  const std::vector<const TaskComparison*> tasks = tasks_with(method, measure);
   if (tasks.empty()) return {};
   const std::string corner = fmt::format("{} {}", method.name, words_of(measure, tasks));
   Table table({corner, "A", "B", "B - A", "low", "high", "says", "examples"});

@@ -1,6 +1,7 @@
 // The summary as tables for the terminal.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "base/error.h"
@@ -84,29 +85,29 @@ Page number_table(const std::string& corner, const std::vector<std::string>& met
   return Page(std::move(table)) + "\n";
 }
 
-std::vector<Column> nll_columns(const Summary& summary, bool held_in) {
+// `unit`: what a mean is multiplied by. `mean` and `interval`: of a Score; the interval is told whether all scores are right or wrong.
+template <class Mean, class OfScore>
+std::vector<Column> task_columns(const Summary& summary, bool held_in, double unit, const Mean& mean,
+                                 const OfScore& interval) {
   std::vector<Column> columns;
   for (const size_t t : tasks_of(summary, held_in)) {
     Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
     for (const auto& scores : summary.scores) {
-      column.numbers.push_back(scores[t].nll_per_token());
-      column.intervals.push_back(scores[t].nll_interval());
+      const ConfidenceInterval of = interval(scores[t], counts_right(summary.metrics[t]));
+      column.numbers.push_back(unit * mean(scores[t]));
+      column.intervals.push_back({unit * of.low, unit * of.high});
     }
   }
   return columns;
 }
 
+std::vector<Column> nll_columns(const Summary& summary, bool held_in) {
+  return task_columns(summary, held_in, 1, std::mem_fn(&Score::nll_per_token),
+                      [](const Score& score, bool) { return score.nll_interval(); });
+}
+
 std::vector<Column> score_columns(const Summary& summary, bool held_in) {
-  std::vector<Column> columns;
-  for (const size_t t : tasks_of(summary, held_in)) {
-    Column& column = columns.emplace_back(Column{summary.tasks[t], {}});
-    for (const auto& scores : summary.scores) {
-      const ConfidenceInterval interval = scores[t].score_interval(counts_right(summary.metrics[t]));
-      column.numbers.push_back(100 * scores[t].mean_score());
-      column.intervals.push_back({100 * interval.low, 100 * interval.high});
-    }
-  }
-  return columns;
+  return task_columns(summary, held_in, 100, std::mem_fn(&Score::mean_score), std::mem_fn(&Score::score_interval));
 }
 
 std::string score_word(const Summary& summary, const std::vector<size_t>& tasks) {

@@ -49,11 +49,10 @@ std::optional<AdaptScore> read_adapt_result(const AdaptJob& job, const AdaptItem
     result.score.nll = {score.at("examples"),       number("nll"),
                         score.at("target_tokens"),  number("nll_squared"),
                         number("nll_times_tokens"), number("tokens_squared")};
+    const double points = number(score.contains("points") ? "points" : "correct");
     const int64_t predicted = score.at("predicted");
-    const auto counted = static_cast<double>(predicted);
-    result.score.points = {predicted,        score.contains("points") ? number("points") : number("correct"),
-                           counted,          number("points_squared"),
-                           number("points"), counted};
+    const auto weight = static_cast<double>(predicted);  // each has 1
+    result.score.points = {predicted, points, weight, number("points_squared"), points, weight};
     return result;
   } catch (const nlohmann::json::exception& error) {
     user_error("{}: not a result of this program ({}): delete it, and it will be made again", path.string(),
